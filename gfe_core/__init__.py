@@ -1,0 +1,48 @@
+"""gfe_core: Gradient Flow Encoding, an autoencoder without an encoder.
+
+Read the rooms in this order: types, checks, losses, decoders, data, flows, solvers, integrate, adjoint, encoding.
+"""
+
+from gfe_core import data
+from gfe_core.adjoint import Detached
+from gfe_core.checkpoints import load_checkpoint, save_checkpoint
+from gfe_core.decoders import ConvDecoder, LinearDecoder, MLPDecoder
+from gfe_core.encoding import encode, reconstruct
+from gfe_core.flows import Energy, ExponentialDecay, GradientFlow
+from gfe_core.losses import Bernoulli, Gaussian
+from gfe_core.solvers import AMD, RK4, Euler
+from gfe_core.training import Evaluation, History, Report, evaluate, fit
+from gfe_core.types import Encoding, SaveAt, Statistics, Status, Stop, Trajectory
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AMD",
+    "RK4",
+    "Bernoulli",
+    "ConvDecoder",
+    "Detached",
+    "Encoding",
+    "Energy",
+    "Euler",
+    "Evaluation",
+    "ExponentialDecay",
+    "Gaussian",
+    "GradientFlow",
+    "History",
+    "LinearDecoder",
+    "MLPDecoder",
+    "Report",
+    "SaveAt",
+    "Statistics",
+    "Status",
+    "Stop",
+    "Trajectory",
+    "data",
+    "encode",
+    "evaluate",
+    "fit",
+    "load_checkpoint",
+    "reconstruct",
+    "save_checkpoint",
+]

@@ -1,0 +1,123 @@
+"""Checkpoints: everything needed to go on, in one file that executes nothing when it is read."""
+
+import os
+import pickle
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gfe_core.data import Batches
+from gfe_core.training import History
+
+_FORMAT = 1
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    decoder: nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    batches: Batches | None = None,
+    history: History | None = None,
+) -> Path:
+    """Write everything needed to go on to one file; the old file survives a failed save.
+
+    The file holds tensors and plain numbers only. It is written beside the target and moved into place.
+
+    Returns:
+        The path written.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    parts = {"decoder": decoder, "optimizer": optimizer, "schedule": schedule, "batches": batches}
+    content: dict[str, Any] = {name: part.state_dict() for name, part in parts.items() if part is not None}
+    content |= {"format": _FORMAT, "history": None if history is None else asdict(history)}
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    decoder: nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    batches: Batches | None = None,
+) -> History | None:
+    """Put a saved state back into the objects given.
+
+    No code in the file is executed, and nothing changes if the file does not fit the decoder.
+
+    Args:
+        path: written by `save_checkpoint`.
+        decoder: built with the sizes it was saved with; changed in place.
+        optimizer: built for this decoder, or None to leave it out; changed in place.
+        schedule: built for this optimizer, or None; changed in place.
+        batches: over the same data, or None; changed in place.
+
+    Returns:
+        The history so far, if one was saved.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, no checkpoint, lacks a part that was asked for, or belongs to another decoder.
+    """
+    content = _read(Path(path))
+    parts = {"decoder": decoder, "optimizer": optimizer, "schedule": schedule, "batches": batches}
+    wanted = {name: part for name, part in parts.items() if part is not None}
+    if missing := [name for name in wanted if name not in content]:
+        raise ValueError(
+            f"`path` {path} holds no {' or '.join(missing)}: it was saved without. "
+            f"Leave {', '.join(f'`{name}=`' for name in missing)} out."
+        )
+    _same_shapes(decoder, content["decoder"], path)
+    for name, part in wanted.items():
+        part.load_state_dict(content[name])
+    return None if content["history"] is None else History(**content["history"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Load the file without executing code; say what is wrong with it otherwise."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"`path` {path} does not exist. Save one first: `gfe.save_checkpoint(path, decoder=decoder)`."
+        )
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"`path` {path} is damaged or no checkpoint ({type(error).__name__}). "
+            "Delete it and train again, or restore a copy."
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ValueError(
+            f"`path` {path} is no gfe_core checkpoint of format {_FORMAT}. "
+            "Pass a file written by `gfe.save_checkpoint`."
+        )
+    return content
+
+
+def _same_shapes(decoder: nn.Module, saved: dict[str, Tensor], path: Any) -> None:
+    """Refuse a checkpoint of another decoder before anything is changed."""
+    ours = {name: tuple(value.shape) for name, value in decoder.state_dict().items()}
+    theirs = {name: tuple(value.shape) for name, value in saved.items()}
+    if ours != theirs:
+        differing = next(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
+        raise ValueError(
+            f"`decoder` does not fit the checkpoint {path}: `{differing}` is {ours.get(differing, 'absent')} here and "
+            f"{theirs.get(differing, 'absent')} in the file. Build the decoder with the sizes it was saved with."
+        )

@@ -1,0 +1,155 @@
+"""Decoders: maps from codes (batch, latent) to raw outputs (batch, features), logits for the Bernoulli loss.
+
+All of them return one flat row a sample, so that any decoder fits any data set of its size; `image_shape` says how to
+show a row. Activations are smooth: curvature in the latent space is what several solvers live on.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gfe_core import checks
+
+
+class _Decoder(nn.Module):
+    """What every decoder knows of itself: latent_dim, data_shape and image_shape."""
+
+    def __init__(self, latent_dim: int, data_dim: int, image_shape: Sequence[int] | None) -> None:
+        super().__init__()
+        checks.at_least_one("latent_dim", latent_dim)
+        checks.at_least_one("data_dim", data_dim)
+        side = math.isqrt(data_dim)
+        shape = (
+            tuple(image_shape)
+            if image_shape is not None
+            else (side, side)
+            if side > 1 and side * side == data_dim
+            else None
+        )
+        if shape is not None and math.prod(shape) != data_dim:
+            raise ValueError(f"`image_shape` {shape} has {math.prod(shape)} pixels, but `data_dim` is {data_dim}.")
+        self.latent_dim = latent_dim
+        self.data_shape: tuple[int, ...] = (data_dim,)
+        self.image_shape: tuple[int, ...] | None = shape
+
+
+class MLPDecoder(_Decoder):
+    """A multilayer perceptron latent -> hidden ... -> features with ELU between the layers.
+
+    Args:
+        latent_dim: size of a code.
+        hidden: widths of the hidden layers, from the latent side on.
+        data_dim: features of a sample.
+        image_shape: how to show a sample, (height, width); by default a square if data_dim is one.
+        generator: source of the initial weights; the global one by default.
+
+    Example:
+        >>> MLPDecoder(latent_dim=20, hidden=(150, 300, 600), data_dim=784).image_shape
+        (28, 28)
+
+    Source: with the widths of the example, the MNIST decoder of Flouris et al. 2024 (arXiv 2412.00864).
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        hidden: Sequence[int],
+        data_dim: int,
+        image_shape: Sequence[int] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(latent_dim, data_dim, image_shape)
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise((latent_dim, *hidden, data_dim)):
+            layers += [nn.Linear(n_in, n_out), nn.ELU()]
+        self.layers = nn.Sequential(*layers[:-1])
+        _initialise(self, generator)
+
+    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch features"]:
+        """Raw outputs of codes."""
+        return self.layers(z)
+
+
+class LinearDecoder(_Decoder):
+    """An affine map y = W z + b; with the Bernoulli loss this is logistic PCA, with the Gaussian loss PCA.
+
+    Args:
+        latent_dim: size of a code.
+        data_dim: features of a sample.
+        bias: whether b is there.
+        image_shape: how to show a sample.
+        generator: source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        data_dim: int,
+        bias: bool = True,
+        image_shape: Sequence[int] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(latent_dim, data_dim, image_shape)
+        self.linear = nn.Linear(latent_dim, data_dim, bias=bias)
+        _initialise(self, generator)
+
+    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch features"]:
+        """Raw outputs of codes."""
+        return self.linear(z)
+
+
+class ConvDecoder(_Decoder):
+    """A convolutional decoder: a linear map to a small picture, then doublings of its size.
+
+    Each stage doubles height and width (nearest neighbour), convolves 3x3 and applies ELU; a last convolution gives the
+    logits. Sizes that are no multiple of 2 ** stages are cut. No normalisation: samples never see each other.
+
+    Args:
+        latent_dim: size of a code.
+        image_shape: (height, width) of a sample.
+        channels: channels before each doubling, from the latent side on.
+        generator: source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        image_shape: tuple[int, int],
+        channels: Sequence[int] = (32, 16),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(latent_dim, math.prod(image_shape), image_shape)
+        height, width = (math.ceil(side / 2 ** len(channels)) for side in image_shape)
+        first: list[nn.Module] = [
+            nn.Linear(latent_dim, channels[0] * height * width),
+            nn.ELU(),
+            nn.Unflatten(1, (channels[0], height, width)),
+        ]
+        stages: list[nn.Module] = []
+        for n_in, n_out in pairwise((*channels, channels[-1])):
+            stages += [nn.Upsample(scale_factor=2), nn.Conv2d(n_in, n_out, 3, padding=1), nn.ELU()]
+        self.layers = nn.Sequential(*first, *stages, nn.Conv2d(channels[-1], 1, 3, padding=1))
+        _initialise(self, generator)
+
+    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch features"]:
+        """Raw outputs of codes."""
+        assert self.image_shape is not None
+        height, width = self.image_shape
+        return self.layers(z)[:, 0, :height, :width].flatten(1)
+
+
+def _initialise(decoder: nn.Module, generator: torch.Generator | None) -> None:
+    """Draw every weight from U(-1/sqrt(n_in), 1/sqrt(n_in)), torch's own default, but from an explicit source."""
+    with torch.no_grad():
+        for module in decoder.modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                for parameter in module.parameters():
+                    parameter.uniform_(-bound, bound, generator=generator)

@@ -1,0 +1,128 @@
+"""The two verbs: `encode` finds codes by following a flow, `reconstruct` decodes them."""
+
+import math
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.adjoint import Detached
+from gfe_core.flows import Energy, GradientFlow
+from gfe_core.integrate import integrate
+from gfe_core.losses import Bernoulli
+from gfe_core.solvers import AMD, Solver
+from gfe_core.types import Adjoint, Decoder, Encoding, Flow, Loss, Penalty, SaveAt, Status, Stop
+
+
+def encode(
+    decoder: Decoder,
+    x: Float[Tensor, "batch *data"],
+    *,
+    loss: Loss | None = None,
+    flow: Flow | None = None,
+    solver: Solver | None = None,
+    z0: Float[Tensor, "batch latent"] | None = None,
+    mask: Bool[Tensor, "batch *data"] | None = None,
+    penalty: Penalty | None = None,
+    t1: float = math.inf,
+    stop: Stop | None = None,
+    save_at: SaveAt | None = None,
+    adjoint: Adjoint | None = None,
+    max_steps: int | None = None,
+    on_failure: Literal["mark", "raise"] = "mark",
+) -> Encoding:
+    """Find the code of each sample by following dz/dt = -alpha grad_z E(z) from z0.
+
+    E(z) = loss(decoder(z), x) + penalty(z) for each sample on its own: how a batch is split or ordered changes nothing.
+    The decoder is only read. Works under `torch.no_grad` and in inference mode, from any thread.
+
+    Args:
+        decoder: maps codes (batch, latent) to data (batch, *data); has `latent_dim` and `data_shape`.
+        x: data, of the decoder's float dtype and device. Samples with NaN or infinite features are marked NON_FINITE.
+        loss: `Bernoulli()` by default, for grey values in [0, 1].
+        flow: `GradientFlow()` by default.
+        solver: `AMD()` by default.
+        z0: start codes; the origin by default.
+        mask: True where x is observed; all of it by default. x may be NaN elsewhere.
+        penalty: z -> (batch,), added to the energy: minus the log of a prior on codes.
+        t1: end time in flow units. Fixed grids need it; minimisers stop by themselves.
+        stop: when a sample counts as converged. By default minimisers use `Stop()` and fixed grids run to t1.
+        save_at: `SaveAt.steps()` or `SaveAt.times(t)` to keep the trajectory.
+        adjoint: `Detached()` by default.
+        max_steps: attempts for each sample; by default 500 for AMD and the whole grid for fixed grids.
+        on_failure: "mark" failures in `status`, or "raise" if any sample failed.
+
+    Returns:
+        Codes, energies, statuses, counts and, on request, the trajectory.
+
+    Raises:
+        TypeError, ValueError: an argument does not fit; the message says how to mend it.
+        RuntimeError: with on_failure="raise", some sample failed.
+
+    Example:
+        >>> import torch
+        >>> import gfe_core as gfe
+        >>> decoder = gfe.MLPDecoder(latent_dim=8, hidden=(64, 128), data_dim=64)
+        >>> enc = gfe.encode(decoder, gfe.data.load("digits", split="test").x[:5])
+        >>> enc.z.shape
+        torch.Size([5, 8])
+
+    Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2.
+    """
+    loss, flow, solver = loss or Bernoulli(), flow or GradientFlow(), solver or AMD()
+    checks.decoder_ready(decoder)
+    checks.data_for(decoder, x)
+    checks.observed(x, mask)
+    loss.check_data(x if mask is None else x[mask])
+    checks.budget(t1, max_steps, on_failure)
+    checks.has_end(solver, t1)
+    with torch.inference_mode(False), torch.no_grad():
+        x = x.clone() if x.is_inference() else x.detach()
+        encoding = integrate(
+            Energy(decoder, x, loss, mask=mask, penalty=penalty),
+            flow,
+            solver,
+            checks.start_for(decoder, x, z0),
+            t1=t1,
+            stop=stop or solver.default_stop,
+            max_steps=max_steps or solver.default_max_steps,
+            save_at=save_at,
+        )
+    if on_failure == "raise":
+        _raise_failures(encoding)
+    return replace(encoding, z=(adjoint or Detached()).attach(encoding.z))
+
+
+def reconstruct(
+    decoder: Decoder, z: Float[Tensor, "batch latent"], loss: Loss | None = None
+) -> Float[Tensor, "batch *data"]:
+    """Decode codes to their mean in data space.
+
+    Args:
+        decoder: maps codes to raw outputs.
+        z: codes.
+        loss: decides what an output means, `Bernoulli()` by default (the mean is the sigmoid of the output).
+
+    Example:
+        >>> import torch
+        >>> import gfe_core as gfe
+        >>> gfe.reconstruct(gfe.LinearDecoder(latent_dim=2, data_dim=3), torch.zeros(1, 2)).shape
+        torch.Size([1, 3])
+    """
+    with torch.no_grad():
+        return (loss or Bernoulli()).mean(decoder(z))
+
+
+def _raise_failures(encoding: Encoding) -> None:
+    """Name the samples that failed and what to try."""
+    failed = [(i, Status(code)) for i, code in enumerate(encoding.status.tolist()) if Status(code).failed]
+    if failed:
+        names = ", ".join(f"{i} {status.name}" for i, status in failed[:5])
+        raise RuntimeError(
+            f"{len(failed)} of {len(encoding.status)} samples failed ({names}{', ...' if len(failed) > 5 else ''}). "
+            "Check these rows of `x` for NaN, lower `dt` (fixed grids), "
+            "or keep the best points found with `on_failure='mark'`."
+        )

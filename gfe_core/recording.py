@@ -1,0 +1,85 @@
+"""Keeping the states of a flow: every accepted one, or those at chosen times."""
+
+import torch
+from torch import Tensor
+
+from gfe_core.solvers import State
+from gfe_core.types import Flow, SaveAt, Statistics, Trajectory
+
+
+def statistics(state: State) -> Statistics:
+    """Return the counts of each sample so far."""
+    return Statistics(
+        n_steps=state.n_accepted + state.n_rejected,
+        n_accepted=state.n_accepted,
+        n_rejected=state.n_rejected,
+        n_loss=state.n_loss,
+        n_grad=state.n_grad,
+        n_hess=torch.zeros_like(state.n_grad),
+    )
+
+
+class Record:
+    """Collects the accepted states of every sample as they happen."""
+
+    _NAMES = ("row", "index", "t", "z", "energy", "dt", "work", "velocity", "slope")
+
+    def __init__(self, flow: Flow, start: State) -> None:
+        self.flow, self.batch = flow, len(start.index)
+        self.notes: list[tuple[Tensor, ...]] = []
+        self.add(start, torch.zeros_like(start.t))
+
+    def add(self, state: State, dt: Tensor) -> None:
+        """Note the states just reached, and the steps that led there."""
+        work = statistics(state).work.to(state.t.dtype)
+        velocity = self.flow.velocity(state.t, state.grad)
+        slope = (velocity * state.grad).sum(1)
+        self.notes.append((state.n_accepted, state.index, state.t, state.z, state.energy, dt, work, velocity, slope))
+
+    def trajectory(self, save_at: SaveAt) -> Trajectory:
+        """Return all states as one array over time, each sample's last state repeated to the end."""
+        column = {
+            name: torch.cat(parts) for name, parts in zip(self._NAMES, zip(*self.notes, strict=True), strict=True)
+        }
+        row, index = column.pop("row"), column.pop("index")
+        last = torch.zeros(self.batch, dtype=torch.long, device=row.device).scatter_reduce(0, index, row, "amax")
+        rows = torch.arange(int(row.max()) + 1 if len(row) else 1, device=row.device)[:, None]
+        held = torch.minimum(rows, last)
+        position = torch.zeros_like(held).index_put((row, index), torch.arange(len(row), device=row.device))
+        table = {name: values[position.gather(0, held)] for name, values in column.items()}
+        velocity, slope, arriving = table.pop("velocity"), table.pop("slope"), table.pop("dt")
+        leaving = torch.where(rows < last, arriving.roll(-1, 0), 0.0)
+        steps = Trajectory(**table, dt=leaving, mask=rows <= last)
+        return steps if save_at.at is None else _at_times(steps, velocity, slope, save_at.at)
+
+
+def _at_times(steps: Trajectory, velocity: Tensor, slope: Tensor, times: tuple[float, ...]) -> Trajectory:
+    """Interpolate between accepted states; times that a sample did not reach repeat its last state."""
+    t = torch.tensor(times, dtype=steps.t.dtype, device=steps.t.device)[:, None].expand(-1, steps.t.shape[1])
+    last = steps.mask.sum(0) - 1
+    after = torch.searchsorted(steps.t.T.contiguous(), t.T.contiguous()).T.clamp(min=1).minimum(last.clamp(min=1))
+    after = after.clamp(max=len(steps.t) - 1)
+    before = (after - 1).clamp(min=0)
+    start = steps.t.gather(0, before)
+    dt = steps.t.gather(0, after) - start
+    s = ((t - start) / dt.clamp(min=torch.finfo(t.dtype).tiny)).clamp(0, 1)
+    gap = torch.tensor(times, dtype=t.dtype).diff(append=t.new_tensor(times[-1:])).to(t)
+    return Trajectory(
+        t=torch.minimum(t, steps.t[-1]),
+        z=_hermite(s[..., None], dt[..., None], *_ends(steps.z, before, after), *_ends(velocity, before, after)),
+        energy=_hermite(s, dt, *_ends(steps.energy, before, after), *_ends(slope, before, after)),
+        dt=gap[:, None].expand_as(t).clone(),
+        work=steps.work.gather(0, after),
+        mask=t <= steps.t[-1] * (1 + 1e-6),
+    )
+
+
+def _ends(values: Tensor, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    """Values at both ends of each sample's step."""
+    columns = torch.arange(values.shape[1], device=values.device)
+    return values[before, columns], values[after, columns]
+
+
+def _hermite(s: Tensor, dt: Tensor, y0: Tensor, y1: Tensor, v0: Tensor, v1: Tensor) -> Tensor:
+    """Cubic through y0 and y1 with slopes v0 and v1, at fraction s of a step dt."""
+    return y0 + s * s * (3 - 2 * s) * (y1 - y0) + s * (1 - s) * dt * ((1 - s) * v0 - s * v1)

@@ -1,0 +1,80 @@
+"""What a solver is given, what it proposes, and what it promises to the loop."""
+
+from dataclasses import dataclass, fields
+from typing import ClassVar, Protocol
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gfe_core.flows import Energy
+from gfe_core.types import Flow, Stop
+
+
+@dataclass
+class State:
+    """What the loop knows of each sample that still flows; `index` is its row in the caller's batch.
+
+    The previous state is kept for rules that measure curvature along the last step; `fresh` says that the
+    last attempt was accepted, so that a solver should propose a new step rather than shrink the old one.
+    """
+
+    index: Int[Tensor, "batch"]
+    z: Float[Tensor, "batch latent"]
+    energy: Float[Tensor, "batch"]
+    grad: Float[Tensor, "batch latent"]
+    t: Float[Tensor, "batch"]
+    dt: Float[Tensor, "batch"]
+    fresh: Bool[Tensor, "batch"]
+    z_previous: Float[Tensor, "batch latent"]
+    grad_previous: Float[Tensor, "batch latent"]
+    recent: Float[Tensor, "batch window"]
+    best_z: Float[Tensor, "batch latent"]
+    best_energy: Float[Tensor, "batch"]
+    best_grad_norm: Float[Tensor, "batch"]
+    n_accepted: Int[Tensor, "batch"]
+    n_rejected: Int[Tensor, "batch"]
+    n_loss: Int[Tensor, "batch"]
+    n_grad: Int[Tensor, "batch"]
+    status: Int[Tensor, "batch"]
+
+    def rows(self, keep: Tensor | slice) -> "State":
+        """The same for a selection of samples (a mask or row numbers)."""
+        return State(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One attempt for every flowing sample; a rejected step is just a step with accepted False.
+
+    Args:
+        z: proposed codes.
+        dt: step size that was tried.
+        dt_next: step size to remember: the accepted one, or a smaller one to try next.
+        accepted: whether the sample moves to z.
+        status: RUNNING, or why the solver gives a sample up.
+        n_loss, n_grad: evaluations the attempt took for each sample, without the gradient at the new point.
+    """
+
+    z: Float[Tensor, "batch latent"]
+    dt: Float[Tensor, "batch"]
+    dt_next: Float[Tensor, "batch"]
+    accepted: Bool[Tensor, "batch"]
+    status: Int[Tensor, "batch"]
+    n_loss: int = 0
+    n_grad: int = 0
+
+
+class Solver(Protocol):
+    """A rule that proposes the next state; `integrate` does everything else."""
+
+    @property
+    def has_time(self) -> bool: ...  # noqa: D102
+    @property
+    def memory(self) -> int: ...  # noqa: D102
+
+    default_stop: ClassVar[Stop | None]
+    default_max_steps: ClassVar[int]
+
+    def schedule(self, z0: Tensor, t1: float) -> Tensor | None: ...  # noqa: D102
+    def first_step(self, energy: Energy, flow: Flow, state: State) -> tuple[Tensor, int]: ...  # noqa: D102
+    def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step: ...  # noqa: D102

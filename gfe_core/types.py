@@ -1,0 +1,202 @@
+"""The vocabulary of the kit: what the parts are called, what they promise each other and what they return.
+
+Every other module speaks in these terms. Data flows one way:
+
+    decoder, x, loss  ->  Energy  ->  flow  ->  solver  ->  integrate  ->  Encoding
+
+Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one sample; `time` saved states.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import pairwise
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+class Status(IntEnum):
+    """Why a sample stopped; one code for each sample, never an exception."""
+
+    RUNNING = 0
+    """Still flowing. Never returned by `encode`."""
+    CONVERGED = 1
+    """The stop rule holds: small gradient, or the energy has flattened."""
+    REACHED_T = 2
+    """The flow arrived at t1, or a recorded grid was replayed to its end."""
+    MAX_STEPS = 3
+    """The budget of steps is spent; the best point so far is returned."""
+    STALLED = 4
+    """The next decrease would be smaller than the rounding of the energy."""
+    STEP_TOO_SMALL = 5
+    """No step of at least dt_min decreases the energy enough."""
+    NON_FINITE = 6
+    """The energy or its gradient is NaN or infinite; the last finite point is returned."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the code should not be trusted."""
+        return self in (Status.STEP_TOO_SMALL, Status.NON_FINITE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """When a sample that has no end time counts as converged.
+
+    Converged if |grad_z E| <= grad_norm, or if the energy fell by at most energy_slope * |E| a step on average
+    over the last `window` accepted steps. A fall of exactly nothing over the window is STALLED.
+
+    Args:
+        grad_norm: energy per latent unit, >= 0; 0 asks for an exactly stationary point.
+        energy_slope: relative decrease per accepted step, >= 0; 0 switches the rule off.
+        window: accepted steps over which the decrease is averaged, >= 1.
+    """
+
+    grad_norm: float = 1e-6
+    energy_slope: float = 3e-5
+    window: int = 5
+
+    def __post_init__(self) -> None:
+        if self.grad_norm < 0 or self.energy_slope < 0:
+            raise ValueError(
+                f"`grad_norm` and `energy_slope` must be at least 0, got {self.grad_norm} and {self.energy_slope}."
+            )
+        if self.window < 1:
+            raise ValueError(f"`window` must be at least 1 accepted step, got {self.window}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveAt:
+    """Which states of the flow to keep; make one with `SaveAt.steps()` or `SaveAt.times(t)`."""
+
+    at: tuple[float, ...] | None = None
+
+    @staticmethod
+    def steps() -> "SaveAt":
+        """Keep the start and every accepted state."""
+        return SaveAt()
+
+    @staticmethod
+    def times(t: Any) -> "SaveAt":
+        """Keep the states at the given flow times, by cubic Hermite interpolation between accepted states.
+
+        Args:
+            t: increasing times in flow units, the first at least 0: a sequence or a one-dimensional tensor.
+        """
+        at = tuple(float(value) for value in t)
+        if not at or at[0] < 0 or any(b <= a for a, b in pairwise(at)):
+            raise ValueError(f"`t` must hold increasing times that start at 0 or later, got {at}.")
+        return SaveAt(at=at)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the encoding of each sample cost; all fields are counts of shape (batch,).
+
+    A trial step costs a loss. A gradient includes its loss, so the work in forward-equivalents (one decoder pass for
+    one sample) is n_loss + 2 n_grad + 4 n_hess: a latent gradient is one forward and one input-only backward pass.
+    """
+
+    n_steps: Int[Tensor, "batch"]
+    n_accepted: Int[Tensor, "batch"]
+    n_rejected: Int[Tensor, "batch"]
+    n_loss: Int[Tensor, "batch"]
+    n_grad: Int[Tensor, "batch"]
+    n_hess: Int[Tensor, "batch"]
+
+    @property
+    def work(self) -> Int[Tensor, "batch"]:
+        """Forward-equivalents for each sample."""
+        return self.n_loss + 2 * self.n_grad + 4 * self.n_hess
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The accepted states of each sample, first row the start; rows after a sample's last state repeat it.
+
+    Args:
+        t: flow time (sum of steps), in flow units.
+        z: codes.
+        energy: true energy at each state.
+        dt: step that leaves each state, 0 after the last; `Euler(steps=trajectory.dt)` replays it.
+        work: forward-equivalents spent on arriving.
+        mask: True where a row is a state of that sample and not a repetition.
+    """
+
+    t: Float[Tensor, "time batch"]
+    z: Float[Tensor, "time batch latent"]
+    energy: Float[Tensor, "time batch"]
+    dt: Float[Tensor, "time batch"]
+    work: Float[Tensor, "time batch"]
+    mask: Bool[Tensor, "time batch"]
+
+    @property
+    def accepted(self) -> Bool[Tensor, "time batch"]:
+        """True where an accepted step leaves the state."""
+        return torch.cat([self.mask[1:], torch.zeros_like(self.mask[:1])])
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The codes of a batch and all that is known of how they were found.
+
+    Args:
+        z: codes; carries a gradient to the decoder only where the adjoint provides one.
+        energy: E at z, nats or squared data units, always detached.
+        grad_norm: |grad_z E| at z, detached.
+        t: sum of steps; NaN where a solver has no time.
+        status: `Status` codes.
+        statistics: counts for each sample.
+        trajectory: the saved states, or None.
+    """
+
+    z: Float[Tensor, "batch latent"]
+    energy: Float[Tensor, "batch"]
+    grad_norm: Float[Tensor, "batch"]
+    t: Float[Tensor, "batch"]
+    status: Int[Tensor, "batch"]
+    statistics: Statistics
+    trajectory: Trajectory | None = None
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Anything that maps codes to data, one row for each sample, rows independent of each other."""
+
+    latent_dim: int
+    data_shape: tuple[int, ...]
+
+    def __call__(self, z: Tensor, /) -> Tensor: ...  # noqa: D102
+
+
+class Loss(Protocol):
+    """A distance between the decoder's output and data, per sample."""
+
+    def per_sample(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor: ...  # noqa: D102
+    def gradient(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor: ...  # noqa: D102
+    def curvature(self, output: Tensor, mask: Tensor | None = None) -> Tensor: ...  # noqa: D102
+    def mean(self, output: Tensor) -> Tensor: ...  # noqa: D102
+    def floor(self, x: Tensor, mask: Tensor | None = None) -> Tensor: ...  # noqa: D102
+    def check_data(self, x: Tensor) -> None: ...  # noqa: D102
+
+
+class Flow(Protocol):
+    """The differential equation that carries a code downhill."""
+
+    def velocity(self, t: Tensor, grad: Tensor) -> Tensor: ...  # noqa: D102
+
+
+class Adjoint(Protocol):
+    """How gradients of a function of z reach the decoder's parameters."""
+
+    def attach(self, z: Tensor) -> Tensor: ...  # noqa: D102
+
+
+Encoder = Callable[[Any, Tensor], Encoding]
+"""(decoder, x) -> Encoding; `functools.partial(encode, solver=...)` is one."""
+
+Penalty = Callable[[Tensor], Tensor]
+"""z (batch, latent) -> (batch,), added to the energy: minus the log of a prior on codes."""
