@@ -75,8 +75,8 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
 def _shape_remedy(x: Tensor, expected: tuple[int, ...], name: str) -> str:
     if tuple(x.shape) == expected:
         return f"Add a batch axis: `{name}[None]`."
-    size = math.prod(expected)
-    if x.dim() > 1 and x[0].numel() == size:
+    features = math.prod(x.shape[1:]) if x.dim() > 1 else x.numel()
+    if x.dim() > 1 and features == math.prod(expected):
         return f"Reshape it: `{name}.reshape(len({name}), {_listed(expected)})`."
     return "Pass the data that the decoder was built for, or build a decoder for this data."
 

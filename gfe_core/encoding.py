@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from gfe_core import checks
 from gfe_core.adjoint import Detached
@@ -82,7 +82,7 @@ def encode(
     with torch.inference_mode(False), torch.no_grad():
         x = x.clone() if x.is_inference() else x.detach()
         encoding = integrate(
-            Energy(decoder, x, loss, mask=mask, penalty=penalty),
+            Energy(_snapshot(decoder), x, loss, mask=mask, penalty=penalty),
             flow,
             solver,
             checks.start_for(decoder, x, z0),
@@ -114,6 +114,19 @@ def reconstruct(
     """
     with torch.no_grad():
         return (loss or Bernoulli()).mean(decoder(z))
+
+
+def _snapshot(decoder: Any) -> Any:
+    """Copy the weights but nothing else: one encode sees one decoder, even while another thread trains it in place."""
+    if not isinstance(decoder, nn.Module):
+        return decoder
+    twin = object.__new__(type(decoder))
+    twin.__dict__ = decoder.__dict__ | {
+        "_parameters": {name: None if p is None else p.detach().clone() for name, p in decoder._parameters.items()},
+        "_buffers": {name: None if b is None else b.detach().clone() for name, b in decoder._buffers.items()},
+        "_modules": {name: _snapshot(module) for name, module in decoder._modules.items()},
+    }
+    return twin
 
 
 def _raise_failures(encoding: Encoding) -> None:

@@ -145,12 +145,12 @@ def _judge(state: State, schedule: Tensor | None, stop: Stop | None, t1: float, 
     """Return the status of every sample; among the running, a later line overrules an earlier one."""
     status = torch.where(state.n_accepted + state.n_rejected >= max_steps, int(Status.MAX_STEPS), int(Status.RUNNING))
     if stop is not None:
-        status = torch.where(state.grad.norm(dim=1) <= stop.grad_norm, int(Status.CONVERGED), status)
         fall = (state.recent[:, -stop.window - 1] - state.energy).abs() / stop.window
         full = state.fresh & (state.n_accepted >= stop.window)
         if stop.energy_slope > 0:
             status = torch.where(full & (fall <= stop.energy_slope * state.energy.abs()), int(Status.CONVERGED), status)
         status = torch.where(full & (fall == 0), int(Status.STALLED), status)
+        status = torch.where(state.grad.norm(dim=1) <= stop.grad_norm, int(Status.CONVERGED), status)
     if schedule is not None:
         status = torch.where(_grid_is_over(state, schedule), int(Status.REACHED_T), status)
     elif math.isfinite(t1):

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gfe_core import checks
+
 Reduction = Literal["mean", "sum"]
 
 
@@ -129,8 +131,7 @@ class Gaussian:
 
     def __post_init__(self) -> None:
         _check_reduction(self.reduction)
-        if not self.variance > 0:
-            raise ValueError(f"`variance` must be positive, got {self.variance}.")
+        checks.finite_positive("variance", self.variance)
 
     def per_sample(
         self,

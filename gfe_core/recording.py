@@ -63,14 +63,15 @@ def _at_times(steps: Trajectory, velocity: Tensor, slope: Tensor, times: tuple[f
     start = steps.t.gather(0, before)
     dt = steps.t.gather(0, after) - start
     s = ((t - start) / dt.clamp(min=torch.finfo(t.dtype).tiny)).clamp(0, 1)
-    gap = torch.tensor(times, dtype=t.dtype).diff(append=t.new_tensor(times[-1:])).to(t)
+    reached = t <= steps.t[-1] * (1 + 1e-6)
+    leaving = torch.where(reached[1:], t.diff(dim=0), 0.0)
     return Trajectory(
         t=torch.minimum(t, steps.t[-1]),
         z=_hermite(s[..., None], dt[..., None], *_ends(steps.z, before, after), *_ends(velocity, before, after)),
         energy=_hermite(s, dt, *_ends(steps.energy, before, after), *_ends(slope, before, after)),
-        dt=gap[:, None].expand_as(t).clone(),
-        work=steps.work.gather(0, after),
-        mask=t <= steps.t[-1] * (1 + 1e-6),
+        dt=torch.cat([leaving, torch.zeros_like(t[:1])]),
+        work=steps.work.gather(0, torch.where(s > 0, after, before)),
+        mask=reached,
     )
 
 

@@ -7,6 +7,7 @@ Every other module speaks in these terms. Data flows one way:
 Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one sample; `time` saved states.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -60,7 +61,7 @@ class Stop:
     window: int = 5
 
     def __post_init__(self) -> None:
-        if self.grad_norm < 0 or self.energy_slope < 0:
+        if not (self.grad_norm >= 0 and self.energy_slope >= 0):
             raise ValueError(
                 f"`grad_norm` and `energy_slope` must be at least 0, got {self.grad_norm} and {self.energy_slope}."
             )
@@ -87,8 +88,8 @@ class SaveAt:
             t: increasing times in flow units, the first at least 0: a sequence or a one-dimensional tensor.
         """
         at = tuple(float(value) for value in t)
-        if not at or at[0] < 0 or any(b <= a for a, b in pairwise(at)):
-            raise ValueError(f"`t` must hold increasing times that start at 0 or later, got {at}.")
+        if not at or not all(math.isfinite(time) for time in at) or at[0] < 0 or any(b <= a for a, b in pairwise(at)):
+            raise ValueError(f"`t` must hold increasing finite times that start at 0 or later, got {at}.")
         return SaveAt(at=at)
 
 
@@ -172,6 +173,7 @@ class Decoder(Protocol):
     def __call__(self, z: Tensor, /) -> Tensor: ...  # noqa: D102
 
 
+@runtime_checkable
 class Loss(Protocol):
     """A distance between the decoder's output and data, per sample."""
 
@@ -183,12 +185,14 @@ class Loss(Protocol):
     def check_data(self, x: Tensor) -> None: ...  # noqa: D102
 
 
+@runtime_checkable
 class Flow(Protocol):
     """The differential equation that carries a code downhill."""
 
     def velocity(self, t: Tensor, grad: Tensor) -> Tensor: ...  # noqa: D102
 
 
+@runtime_checkable
 class Adjoint(Protocol):
     """How gradients of a function of z reach the decoder's parameters."""
 

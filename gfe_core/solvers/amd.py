@@ -4,6 +4,7 @@ A step is a trial; it is accepted if the energy falls by at least a fraction of 
 A rejected trial costs one loss and no gradient. Each sample has its own step.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -49,7 +50,7 @@ class AMD:
     increase_factor: float = 2.0
     dt_init: float | None = None
     dt_min: float = 1e-12
-    dt_max: float = float("inf")
+    dt_max: float = math.inf
     trial: Literal["carry", "barzilai_borwein"] = "barzilai_borwein"
     memory: int = 1
     trial_min: float = 0.0
@@ -62,12 +63,14 @@ class AMD:
     def __post_init__(self) -> None:
         checks.fraction("armijo_slope", self.armijo_slope)
         checks.fraction("decrease_factor", self.decrease_factor)
-        if not self.increase_factor > 1:
-            raise ValueError(f"`increase_factor` must be above 1, got {self.increase_factor}.")
+        if not 1 < self.increase_factor < math.inf:
+            raise ValueError(f"`increase_factor` must be above 1 and finite, got {self.increase_factor}.")
         if self.dt_init is not None:
             checks.finite_positive("dt_init", self.dt_init)
         if not 0 < self.dt_min < self.dt_max:
             raise ValueError(f"`dt_min` must be positive and below `dt_max`, got {self.dt_min} and {self.dt_max}.")
+        if not 0 <= self.trial_min <= self.dt_max:
+            raise ValueError(f"`trial_min` must lie between 0 and `dt_max`, got {self.trial_min} and {self.dt_max}.")
         if self.trial not in ("carry", "barzilai_borwein"):
             raise ValueError(f"`trial` must be 'carry' or 'barzilai_borwein', got {self.trial!r}.")
         if self.slope_at not in ("current", "trial"):

@@ -38,8 +38,6 @@ class _FixedGrid:
     log_base: float = 10.0
     steps: Tensor | None = None
 
-    has_time: ClassVar[bool] = True
-    memory: ClassVar[int] = 1
     default_stop: ClassVar[Stop | None] = None
     default_max_steps: ClassVar[int] = 1_000_000
 
@@ -55,12 +53,26 @@ class _FixedGrid:
             checks.at_least_one("n_steps", self.n_steps)
         if self.grid not in ("linear", "log"):
             raise ValueError(f"`grid` must be 'linear' or 'log', got {self.grid!r}.")
-        if not self.log_base > 1:
-            raise ValueError(f"`log_base` must be above 1, got {self.log_base}.")
+        if self.grid == "log" and self.n_steps is None:
+            raise ValueError("`grid='log'` needs `n_steps`, the number of steps from 0 to t1: `n_steps=20, grid='log'`.")
+        if not 1 < self.log_base < math.inf:
+            raise ValueError(f"`log_base` must be above 1 and finite, got {self.log_base}.")
+
+    @property
+    def has_time(self) -> bool:
+        """A grid lives in time."""
+        return True
+
+    @property
+    def memory(self) -> int:
+        """No energy is looked back on."""
+        return 1
 
     def schedule(self, z0: Float[Tensor, "batch latent"], t1: float) -> Float[Tensor, "time batch"]:
         """Steps of every sample; a zero ends a sample."""
         if self.steps is not None:
+            if math.isfinite(t1):
+                raise ValueError(f"`t1` is {t1}, but recorded `steps` end the flow themselves. Leave `t1` out.")
             return self._recorded(z0)
         if not math.isfinite(t1):
             raise ValueError(
@@ -85,10 +97,11 @@ class _FixedGrid:
     def _recorded(self, z0: Tensor) -> Tensor:
         steps = torch.as_tensor(self.steps, dtype=z0.dtype, device=z0.device)
         steps = steps[:, None].expand(-1, len(z0)) if steps.dim() == 1 else steps
-        if steps.dim() != 2 or steps.shape[1] != len(z0) or not (steps >= 0).all():
+        fits = steps.dim() == 2 and steps.shape[1] == len(z0) and len(steps) > 0
+        if not fits or not ((steps >= 0) & torch.isfinite(steps)).all():
             raise ValueError(
-                f"`steps` must hold non-negative steps of shape (time,) or (time, {len(z0)}), "
-                f"got shape {tuple(steps.shape)}."
+                f"`steps` must hold one or more finite non-negative steps of shape (time,) or (time, {len(z0)}), "
+                f"got shape {tuple(steps.shape)}. Pass `trajectory.dt` of the same batch."
             )
         return steps
 

@@ -1,7 +1,7 @@
 """What a solver is given, what it proposes, and what it promises to the loop."""
 
 from dataclasses import dataclass, fields
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -64,6 +64,7 @@ class Step:
     n_grad: int = 0
 
 
+@runtime_checkable
 class Solver(Protocol):
     """A rule that proposes the next state; `integrate` does everything else."""
 

@@ -1,0 +1,72 @@
+# make lab opens the notebooks, make test checks the whole kit; both create .venv on first use.
+VENV     := .venv
+PYTHON   := $(VENV)/bin/python
+PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+NBVAL    := GFE_PREDICT=commit $(PYTHON) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
+            --nbval-cell-timeout 120 -q
+NB       ?= notebooks/
+LAB_ARGS ?=
+
+# The kernel of .venv goes before one that another installation left in the home folder.
+export JUPYTER_PREFER_ENV_PATH := 1
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help lab test lint types unit notebooks notebooks-portable browser refresh
+
+help: ## list these targets
+	@echo "usage: make TARGET"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
+	@echo "variables: NB=notebooks/00_start_here.ipynb  LAB_ARGS=--no-browser  TORCH_INDEX=https://download.pytorch.org/whl/cpu"
+
+lab: $(VENV)/installed ## open the notebooks in JupyterLab
+	@echo "Opening JupyterLab; stop it with Ctrl-C."
+	@$(PYTHON) -m jupyterlab $(LAB_ARGS) notebooks/00_start_here.ipynb
+
+test: lint types unit notebooks notebooks-portable browser ## run every check, in this order
+	@echo "All checks passed."
+
+lint: $(VENV)/installed-dev ## ruff: rules and formatting, notebooks too
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types: $(VENV)/installed-dev ## pyright
+	$(PYTHON) -m pyright
+
+unit: $(VENV)/installed-dev ## unit tests and the examples in docstrings
+	$(PYTHON) -m pytest -q -m "not browser" --doctest-modules tests gfe_core
+
+notebooks: $(VENV)/installed-dev ## run the notebooks and compare every output (NB=one.ipynb)
+	$(NBVAL) $(NB)
+
+notebooks-portable: $(VENV)/installed-dev ## the same without vector instructions: no output may depend on the processor
+	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
+
+browser: $(VENV)/installed-dev ## JupyterLab in Chromium (skipped without one, unless GFE_REQUIRE_BROWSER=1)
+	$(PYTHON) -m pytest -q -m browser -rs tests/browser
+
+refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
+	$(PYTHON) tests/refresh_notebooks.py $(NB)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)
+	@echo "Installing gfe_core and its libraries into $(VENV) ..."
+	@$(if $(TORCH_INDEX),$(PIP) torch torchvision --index-url $(TORCH_INDEX))
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo "Installing the tools that check it ..."
+	@$(PIP) -e ".[dev]"
+	@touch $@
+
+$(PYTHON):
+	@for python in python3.13 python3.12 python3.11 python3; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Creating $(VENV) with $$($$python --version) (about two minutes and some GB, the first time only) ..."; \
+	    $$python -m venv $(VENV) && exit 0; \
+	    rm -rf $(VENV); \
+	    echo "$$python could not create $(VENV): on Debian and Ubuntu install its venv package (apt install python3-venv)." >&2; \
+	    exit 1; \
+	  fi; \
+	done; \
+	echo "No Python 3.11 or newer found. Install one from https://www.python.org or use conda (see README.md)." >&2; \
+	exit 1

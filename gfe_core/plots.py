@@ -1,0 +1,101 @@
+"""plotly figures from results: they compute nothing and know no decoder.
+
+One template, one palette (Okabe-Ito, safe for colour-blind readers), dashes and marker shapes beside colour.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from torch import Tensor
+
+from gfe_core.training import History
+from gfe_core.types import Encoding
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+_DASHES = ("solid", "dash", "dot", "dashdot")
+_SYMBOLS = ("circle", "square", "triangle-up", "diamond")
+
+Series = tuple[Tensor | np.ndarray | Sequence[float], Tensor | np.ndarray | Sequence[float]]
+
+
+def curves(
+    series: Mapping[str, Series],
+    *,
+    x_title: str,
+    y_title: str,
+    title: str = "",
+    log_x: bool = False,
+    log_y: bool = False,
+    mode: Literal["lines", "markers", "lines+markers"] = "lines",
+    level: tuple[str, float] | None = None,
+) -> go.Figure:
+    """Draw named curves, each with its own colour, dash and marker.
+
+    Args:
+        series: name -> (x, y), one-dimensional.
+        x_title: with units.
+        y_title: with units.
+        title: one message.
+        log_x: logarithmic horizontal axis.
+        log_y: logarithmic vertical axis.
+        mode: lines, markers or both.
+        level: (name, height) of a horizontal reference line, such as the floor of the energy.
+    """
+    figure = go.Figure(layout=_layout(title, x_title, y_title, log_x=log_x, log_y=log_y))
+    for i, (name, (x, y)) in enumerate(series.items()):
+        style = {"color": PALETTE[i % len(PALETTE)], "dash": _DASHES[i % len(_DASHES)], "width": 2.5}
+        marker = {"symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 8, "color": PALETTE[i % len(PALETTE)]}
+        figure.add_trace(go.Scatter(x=_line(x), y=_line(y), name=name, mode=mode, line=style, marker=marker))
+    if level is not None:
+        ends = np.concatenate([_line(x) for x, _ in series.values()])
+        x = np.array([ends.min(), ends.max()], dtype=np.float32)
+        line = {"color": "#777777", "dash": "dot", "width": 1.5}
+        figure.add_trace(go.Scatter(x=x, y=np.full(2, level[1], np.float32), name=level[0], mode="lines", line=line))
+    return figure
+
+
+def energy_curves(encodings: Mapping[str, Encoding], *, title: str = "", log_y: bool = False) -> go.Figure:
+    """Draw the mean energy of each encoding against the work spent, from trajectories saved with `SaveAt.steps()`."""
+    series: dict[str, Series] = {}
+    for name, encoding in encodings.items():
+        if encoding.trajectory is None:
+            raise ValueError(f"`encodings` {name!r} has no trajectory. Encode with `save_at=gfe.SaveAt.steps()`.")
+        series[name] = (encoding.trajectory.work.mean(1), encoding.trajectory.energy.mean(1))
+    return curves(series, x_title="forward-equivalents", y_title="energy (nats per pixel)", title=title, log_y=log_y)
+
+
+def learning_curves(
+    histories: Mapping[str, History],
+    *,
+    against: Literal["images", "step", "seconds"] = "images",
+    floor: float | None = None,
+    title: str = "",
+) -> go.Figure:
+    """Draw the energy of training batches against images seen, decoder updates or seconds."""
+    titles = {"images": "images encoded", "step": "decoder updates", "seconds": "seconds"}
+    series: dict[str, Series] = {name: (getattr(one, against), one.energy) for name, one in histories.items()}
+    level = None if floor is None else ("floor", floor)
+    return curves(series, x_title=titles[against], y_title="energy (nats per pixel)", title=title, level=level)
+
+
+def _line(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
+    """One-dimensional float32: the form that travels to the browser as bytes."""
+    return np.asarray(values, dtype=np.float32).ravel()
+
+
+def _layout(title: str, x_title: str, y_title: str, *, log_x: bool, log_y: bool) -> go.Layout:
+    axis = {"showline": True, "linecolor": "#888888", "gridcolor": "rgba(128,128,128,0.2)", "zeroline": False}
+    return go.Layout(
+        template="none",
+        title={"text": title, "font": {"size": 16}, "x": 0, "xref": "paper"},
+        font={"size": 13, "color": "#666666"},
+        height=360,
+        margin={"l": 64, "r": 16, "t": 48 if title else 16, "b": 52},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        xaxis={**axis, "title": x_title, "type": "log" if log_x else "linear"},
+        yaxis={**axis, "title": y_title, "type": "log" if log_y else "linear"},
+    )

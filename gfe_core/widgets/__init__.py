@@ -1,0 +1,26 @@
+"""Things to touch: players, explorers, progress and questions. Nothing in the core imports them."""
+
+from gfe_core.widgets.explorer import Explorer
+from gfe_core.widgets.figures import show_figure, show_picture
+from gfe_core.widgets.film_explorer import FilmExplorer, TrainingFilm, early_stopping
+from gfe_core.widgets.flow_explorer import FlowExplorer
+from gfe_core.widgets.gallery import gallery, preview_of
+from gfe_core.widgets.lessons import check, predict
+from gfe_core.widgets.player import FlowPlayer
+from gfe_core.widgets.progress import Progress
+
+__all__ = [
+    "Explorer",
+    "FilmExplorer",
+    "FlowExplorer",
+    "FlowPlayer",
+    "Progress",
+    "TrainingFilm",
+    "check",
+    "early_stopping",
+    "gallery",
+    "predict",
+    "preview_of",
+    "show_figure",
+    "show_picture",
+]

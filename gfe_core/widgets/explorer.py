@@ -1,0 +1,83 @@
+"""The one base of everything that is shown: a live widget, a still picture and a sentence.
+
+A notebook output made by `Explorer` holds three views of the same arrays: the widget for a reader with
+a kernel, a PNG for the saved notebook (GitHub, nbviewer, print), and a constant text that strict `nbval` compares.
+"""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ipywidgets import DOMWidget
+from PIL import Image
+
+_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+_open: dict[tuple[type, str], "Closable"] = {}
+
+
+class Closable(Protocol):
+    """Something shown that holds resources in the browser until it is closed."""
+
+    def close(self) -> None: ...  # noqa: D102
+
+
+def show_only(shown: Closable, name: str) -> None:
+    """Close what was shown under the same name and by the same class: the cell has run again.
+
+    Args:
+        shown: takes its place.
+        name: names what the cell shows.
+    """
+    if (earlier := _open.pop((type(shown), name), None)) is not None:
+        earlier.close()
+    _open[type(shown), name] = shown
+
+
+def live_view(widget: DOMWidget) -> dict[str, Any]:
+    """Return the part of a mime bundle that shows a widget to a reader with a kernel.
+
+    Args:
+        widget: the live view.
+
+    Returns:
+        One entry, from the mime type of widgets to the reference that the front end follows; none for a closed widget.
+    """
+    if widget.comm is None:
+        return {}
+    return {_WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+
+
+class Explorer:
+    """Show a widget, with a still picture of it for readers without a kernel.
+
+    Args:
+        name: what is explored; showing another explorer of the same name closes the earlier one.
+        widget: the live view.
+        picture: draws the still view from the arrays that the widget shows; called when the output is made.
+        alt_text: one sentence that says what the picture shows, without trained or timed numbers.
+    """
+
+    def __init__(self, name: str, widget: DOMWidget, picture: Callable[[], Image.Image], alt_text: str) -> None:
+        self.name = name
+        self.widget = widget
+        self.picture = picture
+        self.alt_text = alt_text
+        show_only(self, name)
+
+    def __repr__(self) -> str:
+        return f"Explorer({self.name!r}): {self.alt_text}"
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data = {"text/plain": repr(self), "image/png": _png_base64(self.picture())}
+        return data | live_view(self.widget), {"image/png": {"alt": self.alt_text}}
+
+    def close(self) -> None:
+        """Close the widget and free what it holds in the browser."""
+        self.widget.close()
+
+
+def _png_base64(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

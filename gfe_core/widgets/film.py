@@ -1,0 +1,130 @@
+"""What a player shows, as plain numpy arrays: the film of the tracks and the landscape under them.
+
+Made from encodings by the explorers, drawn by player.js in the browser and by picture.py in a still.
+Shape vocabulary: tracks (one per solver), frames (one per step), maps, rows, columns.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+_ONE_MAP_WIDTH = 480
+_SPRITE_PIXELS = 400_000  # all maps together: keeps the landscape of a whole training under 300 kB
+
+
+def _expect(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: Any) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(
+            f"`{name}` must have shape {shape} and dtype {np.dtype(dtype)}, got {array.shape} and {array.dtype}. "
+            f"Stack one row per track and convert with `.astype({str(np.dtype(dtype))!r})`."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """What happened along each track, ready to be drawn.
+
+    Args:
+        names: one per track, such as "AMD".
+        notes: one per track, a short sentence on the cost and the outcome.
+        path: float32 (tracks, frames, 2), position in the plane of the landscape.
+        off_plane: float32 (tracks, frames), distance from that plane; 0 for a true 2-D latent.
+        energy: float32 (tracks, frames), true energy in nats per pixel.
+        step: float32 (tracks, frames), step size leaving each frame, in flow units; 0 where there is none.
+        n_frames: real frames per track; later frames hold the last state.
+        images: uint8 (tracks, frames, height, width), reconstructions.
+        target: uint8 (height, width).
+        step_label: what the step chart shows.
+        step_limit: drawn as a dashed line in the step chart, with `step_limit_label`.
+        step_limit_label: a few words.
+    """
+
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+    path: np.ndarray
+    off_plane: np.ndarray
+    energy: np.ndarray
+    step: np.ndarray
+    n_frames: tuple[int, ...]
+    images: np.ndarray
+    target: np.ndarray
+    step_label: str = "step size dt"
+    step_limit: float | None = None
+    step_limit_label: str = ""
+
+    def __post_init__(self) -> None:
+        tracks, frames = len(self.names), self.energy.shape[-1] if self.energy.ndim else 0
+        for name in ("notes", "n_frames"):
+            if len(getattr(self, name)) != tracks:
+                raise ValueError(f"`{name}` must have one entry per track ({tracks}), got {len(getattr(self, name))}.")
+        if tracks > 4:
+            raise ValueError(f"`names` must hold at most 4 tracks, got {tracks}. Show the others in a second player.")
+        if any(not 0 <= n <= frames for n in self.n_frames):
+            raise ValueError(
+                f"`n_frames` must lie between 0 and {frames}, got {self.n_frames}. Count real frames only."
+            )
+        for name in ("energy", "off_plane", "step"):
+            _expect(name, getattr(self, name), (tracks, frames), np.float32)
+        _expect("path", self.path, (tracks, frames, 2), np.float32)
+        if self.target.ndim != 2:
+            raise ValueError(f"`target` must be one image (height, width), got shape {self.target.shape}. Reshape it.")
+        _expect("target", self.target, self.target.shape, np.uint8)
+        _expect("images", self.images, (tracks, frames, *self.target.shape), np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landscape:
+    """Energy on a plane through latent space.
+
+    Args:
+        energy: float32 (maps, rows, columns) in nats per pixel, row 0 at the top (largest y). One map, or one per
+            frame for a landscape that changes while a decoder trains.
+        extent: x_min, x_max, y_min, y_max of the plane in latent units. A ratio of about 8 to 5 fits the player best.
+    """
+
+    energy: np.ndarray
+    extent: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        if self.energy.ndim != 3 or self.energy.size == 0:
+            raise ValueError(
+                f"`energy` must have shape (maps, rows, columns), got {self.energy.shape}. "
+                "Add a map axis: `energy[None]`."
+            )
+        x_min, x_max, y_min, y_max = self.extent
+        if not (x_min < x_max and y_min < y_max):
+            raise ValueError(f"`extent` must be (x_min, x_max, y_min, y_max) in rising order, got {self.extent}.")
+
+
+def energy_range(film: Film, landscape: Landscape) -> tuple[float, float]:
+    """Return the energies of the first and the last colour, in nats per pixel.
+
+    The lowest energy anywhere opens the range. The 95th percentile of the ground, or the highest start, closes it: one
+    steep corner or a diverging track must not flatten the rest.
+    """
+    ground = landscape.energy[np.isfinite(landscape.energy)]
+    visited = film.energy[np.isfinite(film.energy)]
+    starts = film.energy[:, :1][np.isfinite(film.energy[:, :1])]
+    low = min((float(part.min()) for part in (ground, visited) if part.size), default=0.0)
+    high = max((float(np.quantile(ground, 0.95)) if ground.size else low, *starts.tolist()))
+    return low, high if high > low else low + 1.0
+
+
+def grey_sprite(landscape: Landscape, limits: tuple[float, float]) -> bytes:
+    """Return the maps as one 8-bit grey PNG, stacked downwards and smoothly enlarged."""
+    maps = len(landscape.energy)
+    x_min, x_max, y_min, y_max = landscape.extent
+    ratio = min(max((y_max - y_min) / (x_max - x_min), 0.4), 1.25)
+    width = max(16, min(_ONE_MAP_WIDTH, int((_SPRITE_PIXELS / ratio / maps) ** 0.5)))
+    height = max(16, round(width * ratio))
+    level = np.clip((landscape.energy - limits[0]) / (limits[1] - limits[0]), 0.0, 1.0) * 255.0
+    sprite = Image.new("L", (width, height * maps))
+    for k, one in enumerate(np.nan_to_num(level, nan=255.0).astype(np.float32)):
+        smooth = np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC))
+        sprite.paste(Image.fromarray(np.clip(smooth.round(), 0, 255).astype(np.uint8)), (0, k * height))
+    buffer = io.BytesIO()
+    sprite.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,69 @@
+"""Chromium, a JupyterLab server and notebooks opened in it.
+
+`GFE_REQUIRE_BROWSER=1` turns the skip of a machine without Chromium into a failure.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from jupyter_lab import LabServer, NotebookPage
+from playwright.sync_api import Browser, sync_playwright
+
+from gfe_core.doctor import find_browser
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium."""
+    executable = find_browser()
+    if executable is None:
+        absent = "no Chromium on PATH (apt install chromium)"
+        if os.environ.get("GFE_REQUIRE_BROWSER") == "1":
+            pytest.fail(f"{absent}, and GFE_REQUIRE_BROWSER=1 asks for one", pytrace=False)
+        pytest.skip(f"browser tests: {absent}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+    """A JupyterLab server over a copy of notebooks/; asks for the browser first, without which it has no use."""
+    scratch = tmp_path_factory.mktemp("lab")
+    root = scratch / "notebooks"
+    shutil.copytree(NOTEBOOKS, root, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    server = LabServer(root, scratch)
+    try:
+        server.wait_until_up()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def open_notebook(chromium: Browser, lab: LabServer) -> Iterator[Callable[[str], NotebookPage]]:
+    """Open a notebook of the lab's folder by name; closed after the test."""
+    opened: list[NotebookPage] = []
+
+    def open_one(notebook: str) -> NotebookPage:
+        opened.append(NotebookPage(chromium, lab, notebook))
+        return opened[-1]
+
+    yield open_one
+    for page in opened:
+        page.close()

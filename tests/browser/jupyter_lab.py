@@ -1,0 +1,177 @@
+"""A JupyterLab server and a notebook opened in it, for tests that look through a real browser."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, ConsoleMessage, Page
+
+ARTEFACTS = Path(os.environ.get("GFE_ARTEFACTS") or Path(__file__).parents[2] / "artefacts")
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+VIEWPORT = {"width": 1280, "height": 1400}
+NOT_OURS = ("favicon", "/api/me", "lsp", "ERR_NETWORK_CHANGED")  # what JupyterLab itself says on the console
+
+_CONFIG = """
+from jupyterlab.galata import configure_jupyter_server
+configure_jupyter_server(c)
+c.ServerApp.port = {port}
+c.LabApp.user_settings_dir = {settings!r}
+c.LabApp.news_url = None
+c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
+"""
+_MODEL = "const panel = window.jupyterapp.shell.currentWidget; const cells = Array.from(panel.content.model.cells);"
+_FINISHED = f"""() => {{ {_MODEL}
+    const code = cells.filter(cell => cell.type === "code" && cell.sharedModel.getSource().trim());
+    const failed = code.some(cell => cell.outputs.toJSON().some(output => output.output_type === "error"));
+    const idle = panel.sessionContext.session?.kernel?.status === "idle";
+    return idle && (failed || code.every(cell => cell.executionCount !== null && cell.executionState === "idle"));
+}}"""
+_CONNECTED = f"""async () => {{ {_MODEL}
+    await panel.sessionContext.ready;
+    await panel.sessionContext.session.kernel.info;
+}}"""
+_OUTPUTS = f"() => {{ {_MODEL} return cells.map(cell => cell.type === 'code' ? cell.outputs.toJSON() : []); }}"
+
+
+class LabServer:
+    """JupyterLab of this environment over one folder, with its settings and workspaces in throw-away folders."""
+
+    def __init__(self, root: Path, scratch: Path) -> None:
+        self.root = root
+        self.url = f"http://localhost:{(port := _free_port())}"
+        self.log = scratch / "jupyterlab.log"
+        quiet = scratch / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+        quiet.parent.mkdir(parents=True)
+        quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+        config = scratch / "jupyter_config.py"
+        config.write_text(_CONFIG.format(port=port, settings=str(scratch / "settings")))
+        environment = os.environ | {
+            "JUPYTERLAB_GALATA_ROOT_DIR": str(root),
+            "JUPYTER_PREFER_ENV_PATH": "1",
+            "JUPYTER_CONFIG_DIR": str(scratch / "config"),
+            "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
+        }
+        command = [sys.executable, "-m", "jupyterlab", f"--config={config}", "--allow-root"]
+        with self.log.open("w") as log:
+            self._process = subprocess.Popen(
+                command, env=environment, cwd=root, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def wait_until_up(self, timeout: float = 60) -> None:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.url}/api", timeout=5).close()
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        """End the server, and with it its kernels."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+class NotebookPage:
+    """One notebook in a fresh workspace and a fresh browser context."""
+
+    def __init__(self, browser: Browser, lab: LabServer, notebook: str) -> None:
+        self.name = Path(notebook).stem
+        self.console_errors: list[str] = []
+        self._context = browser.new_context(viewport=VIEWPORT)  # pyright: ignore[reportArgumentType]
+        self.page: Page = self._context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.console_errors.append(f"uncaught: {error}"))
+        self.page.goto(f"{lab.url}/lab/workspaces/test-{uuid.uuid4().hex[:8]}/tree/{notebook}?reset")
+        self.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell", timeout=60_000)
+        self.wait_for_idle_kernel()
+
+    def _note(self, message: ConsoleMessage) -> None:
+        where = message.location.get("url", "")
+        if message.type == "error" and not any(word in message.text + where for word in NOT_OURS):
+            self.console_errors.append(f"{message.text} ({where})")
+
+    def wait_for_idle_kernel(self, timeout: float = 60) -> None:
+        self.page.evaluate(_CONNECTED)
+        selector = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
+        self.page.wait_for_selector(selector, state="attached", timeout=1000 * timeout)
+
+    def clear(self) -> None:
+        """Forget the saved outputs, so that whatever is seen later was computed here."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+
+    def run_all(self, timeout: float = 180) -> None:
+        """Choose Run > Run All Cells and wait until every cell has run, or one has failed."""
+        self.clear()
+        self.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
+        self.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
+        self.page.wait_for_function(_FINISHED, timeout=1000 * timeout)
+        self.wait_for_idle_kernel()
+
+    def outputs(self) -> list[list[dict[str, Any]]]:
+        """The outputs of each cell, as JupyterLab holds them."""
+        return self.page.evaluate(_OUTPUTS)
+
+    def troubles(self) -> list[str]:
+        """Everything a reader should never see: errors, stderr, broken widgets, messages on the console."""
+        found = [f"console: {message}" for message in self.console_errors]
+        for number, outputs in enumerate(self.outputs()):
+            for output in outputs:
+                if output["output_type"] == "error":
+                    found.append(f"cell {number} failed: {output['ename']}: {output['evalue']}")
+                elif output.get("name") == "stderr":
+                    found.append(f"cell {number} wrote to stderr: {output['text']}")
+        for text in ("Error displaying widget", "Error creating widget", "Loading widget...", "model not found"):
+            if count := self.page.get_by_text(text).count():
+                found.append(f"{count} times on the page: {text}")
+        return found
+
+    def set_theme(self, theme: str) -> None:
+        """Switch to `light` or `dark`."""
+        change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+        self.page.evaluate(change, THEMES[theme])
+        self.page.wait_for_selector(f'body[data-jp-theme-name="{THEMES[theme]}"]', state="attached")
+
+    def screenshots(self, label: str) -> list[Path]:
+        """Scroll through the notebook and save every screenful as artefacts/NAME-LABEL-NN.png."""
+        ARTEFACTS.mkdir(parents=True, exist_ok=True)
+        for old in ARTEFACTS.glob(f"{self.name}-{label}-*.png"):
+            old.unlink()
+        scroller = self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer")
+        scroller.evaluate("element => element.scrollTo(0, 0)")
+        saved: list[Path] = []
+        more = True
+        while more:
+            self.page.wait_for_timeout(300)
+            saved.append(ARTEFACTS / f"{self.name}-{label}-{len(saved) + 1:02d}.png")
+            self.page.screenshot(path=saved[-1])
+            more = scroller.evaluate("""element => {
+                const before = element.scrollTop;
+                element.scrollBy(0, 0.9 * element.clientHeight);
+                return element.scrollTop > before + 1;
+            }""")
+        return saved
+
+    def close(self) -> None:
+        """Shut the kernel down and leave."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget?.sessionContext?.shutdown()")
+        self._context.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,57 @@
+"""Every notebook, opened and run in JupyterLab in Chromium, shows a reader nothing broken."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_lab import LabServer, NotebookPage
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from refresh_notebooks import METADATA
+
+pytestmark = pytest.mark.browser
+NAMES = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+SLIDER = """
+import ipywidgets
+from PIL import Image
+from gfe_core.widgets.explorer import Explorer
+slider = ipywidgets.IntSlider(description="frame")
+Explorer("toy", slider, lambda: Image.new("L", (8, 8)), "A slider.")
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook_runs_in_jupyterlab_without_a_blemish(name: str, open_notebook: Callable[[str], NotebookPage]):
+    notebook = open_notebook(name)
+    notebook.run_all()
+    for theme in ("light", "dark"):
+        notebook.set_theme(theme)
+        notebook.screenshots(theme)
+    assert notebook.troubles() == []
+
+
+def open_cells(lab: LabServer, open_notebook: Callable[[str], NotebookPage], *sources: str) -> NotebookPage:
+    cells = [new_markdown_cell("# Scratch"), *map(new_code_cell, sources)]
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / "scratch.ipynb")
+    return open_notebook("scratch.ipynb")
+
+
+def test_widget_answers_the_keyboard(lab: LabServer, open_notebook: Callable[[str], NotebookPage]):
+    notebook = open_cells(lab, open_notebook, SLIDER)
+    notebook.run_all()
+    assert notebook.troubles() == []
+    slider = notebook.page.locator(".widget-slider [role=slider], .widget-slider .noUi-handle").first
+    slider.press("ArrowRight")
+    assert slider.get_attribute("aria-valuenow") == "1.0"
+
+
+def test_blemishes_are_noticed(lab: LabServer, open_notebook: Callable[[str], NotebookPage]):
+    warn = "import sys; print('careful', file=sys.stderr)"
+    script = "from IPython.display import Javascript; Javascript('console.error(\"oh\")')"
+    notebook = open_cells(lab, open_notebook, warn, script, "1 / 0", "'never reached'")
+    notebook.run_all()
+    troubles = "\n".join(notebook.troubles())
+    assert "wrote to stderr: careful" in troubles
+    assert "failed: ZeroDivisionError" in troubles
+    assert "console: oh" in troubles

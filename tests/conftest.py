@@ -1,0 +1,27 @@
+"""Every test runs with the annotations of gfe_core, shapes included, checked at run time."""
+
+from collections.abc import Iterator
+
+import jaxtyping
+import pytest
+
+_BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float, as for pyright
+jaxtyping.install_import_hook("gfe_core", _BEARTYPE)
+
+import torch  # noqa: E402  (gfe_core and what it imports come after the hook)
+
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """The only source of randomness in a test: seeded and passed explicitly."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Run as a user does, without run-time annotations: a bad argument meets the error text of gfe_core itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
