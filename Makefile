@@ -2,8 +2,8 @@
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
 PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
-NBVAL    := GFE_PREDICT=commit $(PYTHON) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
-            --nbval-cell-timeout 120 -q
+NBVAL    := GFE_PREDICT=commit $(PYTHON) -m pytest -q -p tests.nbval_timeouts --nbval --nbval-current-env \
+            --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 120
 NB       ?= notebooks/
 LAB_ARGS ?=
 
@@ -33,7 +33,7 @@ types: $(VENV)/installed-dev ## pyright
 	$(PYTHON) -m pyright
 
 unit: $(VENV)/installed-dev ## unit tests and the examples in docstrings
-	$(PYTHON) -m pytest -q -m "not browser" --doctest-modules tests gfe_core
+	$(PYTHON) -m pytest -q --doctest-modules --ignore=tests/browser tests gfe_core
 
 notebooks: $(VENV)/installed-dev ## run the notebooks and compare every output (NB=one.ipynb)
 	$(NBVAL) $(NB)
@@ -42,7 +42,7 @@ notebooks-portable: $(VENV)/installed-dev ## the same without vector instruction
 	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
 
 browser: $(VENV)/installed-dev ## JupyterLab in Chromium (skipped without one, unless GFE_REQUIRE_BROWSER=1)
-	$(PYTHON) -m pytest -q -m browser -rs tests/browser
+	$(PYTHON) -m pytest -q -m browser tests/browser
 
 refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
 	$(PYTHON) tests/refresh_notebooks.py $(NB)

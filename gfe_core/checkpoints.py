@@ -1,8 +1,9 @@
 """Checkpoints: everything needed to go on, in one file that executes nothing when it is read."""
 
 import os
-import pickle
 import tempfile
+import zipfile
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def load_checkpoint(
 ) -> History | None:
     """Put a saved state back into the objects given.
 
-    No code in the file is executed, and nothing changes if the file does not fit the decoder.
+    No code in the file is executed, and nothing changes if the file does not fit.
 
     Args:
         path: written by `save_checkpoint`.
@@ -85,9 +86,21 @@ def load_checkpoint(
             f"Leave {', '.join(f'`{name}=`' for name in missing)} out."
         )
     _same_shapes(decoder, content["decoder"], path)
-    for name, part in wanted.items():
-        part.load_state_dict(content[name])
+    _restore(wanted, content, path)
     return None if content["history"] is None else History(**content["history"])
+
+
+def _restore(parts: dict[str, Any], saved: dict[str, Any], path: Any) -> None:
+    """Load every part or, if one does not fit, put all of them back as they were."""
+    before = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
+    name = ""
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+    except Exception as error:  # each part refuses in its own way
+        for name_before, state in before.items():
+            parts[name_before].load_state_dict(state)
+        raise ValueError(f"`{name}` does not fit the checkpoint {path}: {error} Build it as it was saved.") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -97,8 +110,11 @@ def _read(path: Path) -> dict[str, Any]:
             f"`path` {path} does not exist. Save one first: `gfe.save_checkpoint(path, decoder=decoder)`."
         )
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums that it writes
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
         content = torch.load(path, weights_only=True, map_location="cpu")
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:
+    except Exception as error:  # damaged bytes fail in too many ways to list
         raise ValueError(
             f"`path` {path} is damaged or no checkpoint ({type(error).__name__}). "
             "Delete it and train again, or restore a copy."

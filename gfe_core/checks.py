@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-_BATCH_COUPLED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 
 def finite_positive(name: str, value: float) -> None:
@@ -44,9 +44,11 @@ def decoder_ready(decoder: Any) -> None:
     if not isinstance(decoder, nn.Module):
         return
     for name, module in decoder.named_modules():
-        if module.training and isinstance(module, _BATCH_COUPLED):
+        without_statistics = isinstance(module, _BatchNorm) and module.running_mean is None
+        if without_statistics or (module.training and isinstance(module, (_BatchNorm, _DropoutNd, nn.RReLU))):
+            mode = "without running statistics" if without_statistics else "in training mode"
             raise ValueError(
-                f"`decoder` has {type(module).__name__} (`{name}`) in training mode: a sample's energy would depend on "
+                f"`decoder` has {type(module).__name__} (`{name}`) {mode}: a sample's energy would depend on "
                 "the rest of the batch or on chance. Call `decoder.eval()` before encoding, or use GroupNorm."
             )
 
@@ -75,8 +77,7 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
 def _shape_remedy(x: Tensor, expected: tuple[int, ...], name: str) -> str:
     if tuple(x.shape) == expected:
         return f"Add a batch axis: `{name}[None]`."
-    features = math.prod(x.shape[1:]) if x.dim() > 1 else x.numel()
-    if x.dim() > 1 and features == math.prod(expected):
+    if x.dim() > 1 and math.prod(x.shape[1:]) == math.prod(expected):
         return f"Reshape it: `{name}.reshape(len({name}), {_listed(expected)})`."
     return "Pass the data that the decoder was built for, or build a decoder for this data."
 

@@ -80,12 +80,12 @@ def encode(
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
     with torch.inference_mode(False), torch.no_grad():
-        x = x.clone() if x.is_inference() else x.detach()
+        mask = None if mask is None else _ordinary(mask)
         encoding = integrate(
-            Energy(_snapshot(decoder), x, loss, mask=mask, penalty=penalty),
+            Energy(_snapshot(decoder), _ordinary(x), loss, mask=mask, penalty=penalty),
             flow,
             solver,
-            checks.start_for(decoder, x, z0),
+            _ordinary(checks.start_for(decoder, x, z0)),
             t1=t1,
             stop=stop or solver.default_stop,
             max_steps=max_steps or solver.default_max_steps,
@@ -114,6 +114,11 @@ def reconstruct(
     """
     with torch.no_grad():
         return (loss or Bernoulli()).mean(decoder(z))
+
+
+def _ordinary(tensor: Tensor) -> Tensor:
+    """Detach; a tensor made in inference mode is copied too, as autograd refuses it."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
 def _snapshot(decoder: Any) -> Any:

@@ -15,7 +15,8 @@ from gfe_core.types import Decoder, Loss, Penalty
 
 _ROWS = 16
 """Decoder calls are padded to a multiple of this: matrix kernels for small batches round differently, so that without
-padding a code would depend on how many other samples are still flowing."""
+padding a code would depend on how many other samples are still flowing. Exact where latent and layer widths are 2 or
+multiples of 4; rows of other widths start at unaligned addresses, and their codes move by rounding."""
 
 
 class Energy:

@@ -61,7 +61,7 @@ def integrate(
         step = solver.step(energy, flow, state, t1=t1)
         moved = _advance(state, step, energy)
         if record is not None:
-            record.add(state.rows(moved), step.dt[moved])
+            record.add(state, step.dt, moved)
     trajectory = None if record is None or save_at is None else record.trajectory(save_at)
     return _encoding(_in_order(finished), trajectory, has_time=solver.has_time)
 

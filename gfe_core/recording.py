@@ -20,28 +20,26 @@ def statistics(state: State) -> Statistics:
 
 
 class Record:
-    """Collects the accepted states of every sample as they happen."""
+    """Collects the accepted states of every sample as they happen; everything else waits until the end."""
 
-    _NAMES = ("row", "index", "t", "z", "energy", "dt", "work", "velocity", "slope")
+    _FIELDS = ("n_accepted", "index", "t", "z", "energy", "grad", "n_loss", "n_grad")
 
     def __init__(self, flow: Flow, start: State) -> None:
         self.flow, self.batch = flow, len(start.index)
         self.notes: list[tuple[Tensor, ...]] = []
-        self.add(start, torch.zeros_like(start.t))
+        self.add(start, torch.zeros_like(start.t), torch.ones_like(start.fresh))
 
-    def add(self, state: State, dt: Tensor) -> None:
-        """Note the states just reached, and the steps that led there."""
-        work = statistics(state).work.to(state.t.dtype)
-        velocity = self.flow.velocity(state.t, state.grad)
-        slope = (velocity * state.grad).sum(1)
-        self.notes.append((state.n_accepted, state.index, state.t, state.z, state.energy, dt, work, velocity, slope))
+    def add(self, state: State, dt: Tensor, moved: Tensor) -> None:
+        """Note the states of the samples that just moved, and the steps that led there."""
+        self.notes.append((*(getattr(state, name) for name in self._FIELDS), dt, moved))
 
     def trajectory(self, save_at: SaveAt) -> Trajectory:
         """Return all states as one array over time, each sample's last state repeated to the end."""
-        column = {
-            name: torch.cat(parts) for name, parts in zip(self._NAMES, zip(*self.notes, strict=True), strict=True)
-        }
-        row, index = column.pop("row"), column.pop("index")
+        *noted, moved = (torch.cat(parts) for parts in zip(*self.notes, strict=True))
+        row, index, t, z, energy, grad, n_loss, n_grad, dt = (values[moved] for values in noted)
+        velocity = self.flow.velocity(t, grad)
+        column = {"t": t, "z": z, "energy": energy, "dt": dt, "velocity": velocity, "slope": (velocity * grad).sum(1)}
+        column["work"] = (n_loss + 2 * n_grad).to(t.dtype)
         last = torch.zeros(self.batch, dtype=torch.long, device=row.device).scatter_reduce(0, index, row, "amax")
         rows = torch.arange(int(row.max()) + 1 if len(row) else 1, device=row.device)[:, None]
         held = torch.minimum(rows, last)

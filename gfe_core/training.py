@@ -17,7 +17,7 @@ from gfe_core import checks
 from gfe_core.data import Batches
 from gfe_core.encoding import encode
 from gfe_core.losses import Bernoulli
-from gfe_core.types import Encoder, Encoding, Loss, Statistics
+from gfe_core.types import Encoder, Encoding, Loss, Statistics, Status
 
 
 @dataclass
@@ -87,7 +87,8 @@ def fit(
     """Train the decoder in place: encode a batch, update the decoder at the codes, repeat.
 
     The update follows the gradient of the batch mean of E(z, theta) in theta, as far as the encoder's adjoint lets it
-    through. An interrupt (Ctrl-C, a notebook's stop button) ends training cleanly and keeps what was learnt.
+    through. An interrupt (Ctrl-C, a notebook's stop button) ends training cleanly and keeps what was learnt. Samples
+    whose status is NON_FINITE (NaN in the data) teach nothing and do not count in the mean energy.
 
     Args:
         decoder: changed in place.
@@ -130,12 +131,15 @@ def fit(
             step, n_steps, epoch, epochs, history.energy[-1], history.seconds[-1], decoder, x, encoding, history
         )
 
+    if batches.index == len(batches):  # saved at the last batch of an epoch, whose empty rest is no pass over the data
+        next(iter(batches), None)
     try:
         for epoch in range(1, epochs + 1):
             for x in batches:
                 encoding = find_codes(decoder, x)
+                finite = encoding.status != Status.NON_FINITE
                 for _ in range(updates_per_encode):
-                    _update(decoder, loss, optimizer, schedule, encoding.z, x)
+                    _update(decoder, loss, optimizer, schedule, encoding.z[finite], x[finite])
                 news = report(epoch, x, encoding)
                 if any([callback(news) for callback in callbacks]):
                     history.interrupted = True
@@ -158,7 +162,9 @@ def _update(
     z: Tensor,
     x: Tensor,
 ) -> None:
-    """One optimizer step at fixed codes."""
+    """One optimizer step at fixed codes; none where there are no codes, whose mean would be NaN."""
+    if not len(x):
+        return
     optimizer.zero_grad(set_to_none=True)
     loss.per_sample(decoder(z), x).mean().backward()
     optimizer.step()
@@ -169,7 +175,7 @@ def _update(
 def _note(history: History, encoding: Encoding, n_images: int, n_updates: int, seconds: float) -> None:
     history.step.append((history.step[-1] if history.step else 0) + n_updates)
     history.images.append((history.images[-1] if history.images else 0) + n_images)
-    history.energy.append(encoding.energy.mean().item())
+    history.energy.append(encoding.energy[encoding.status != Status.NON_FINITE].mean().item())
     history.work.append(encoding.statistics.work.double().mean().item())
     history.seconds.append(seconds)
 

@@ -10,7 +10,7 @@ jaxtyping.install_import_hook("gfe_core", _BEARTYPE)
 
 import torch  # noqa: E402  (gfe_core and what it imports come after the hook)
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+torch.set_num_threads(1)  # small problems: a second thread costs more than it brings
 
 
 @pytest.fixture

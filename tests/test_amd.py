@@ -104,7 +104,12 @@ def test_barzilai_borwein_tries_the_inverse_curvature_of_the_last_step():
 def test_first_step_is_near_the_inverse_curvature_along_the_gradient():
     problem = quadratic()
     encoding = gfe.encode(
-        problem.decoder, problem.x, loss=problem.loss, max_steps=1, save_at=gfe.SaveAt.steps(), stop=gfe.Stop(grad_norm=0)
+        problem.decoder,
+        problem.x,
+        loss=problem.loss,
+        max_steps=1,
+        save_at=gfe.SaveAt.steps(),
+        stop=gfe.Stop(grad_norm=0),
     )
     assert encoding.trajectory is not None
     gradient = -problem.minimum @ (problem.axes * problem.curvature @ problem.axes.T)
@@ -167,9 +172,7 @@ def test_amd_finds_the_pseudo_inverse_solution():
     for solver in MONOTONE.values():
         # 1000 steps: a carried trial may stay at the first power of two below 2 / lambda_max, where the fastest mode
         # changes sign at every step and shrinks by only 1.96 - 1
-        encoding = gfe.encode(
-            problem.decoder, problem.x, loss=problem.loss, solver=solver, stop=tight, max_steps=1000
-        )
+        encoding = gfe.encode(problem.decoder, problem.x, loss=problem.loss, solver=solver, stop=tight, max_steps=1000)
         # the energy, of order ten, is flat to rounding within sqrt(EPS) of the minimum: a line search sees no further
         torch.testing.assert_close(encoding.z, problem.minimum, rtol=0, atol=1e-7)
 
@@ -284,5 +287,5 @@ def test_repr_can_be_pasted_back():
 
 
 def test_end_time_is_refused_where_steps_have_no_time():
-    with pytest.raises(ValueError, match="`t1` is 5.0, but AMD.*Leave `t1` out, or use a solver with time"):
+    with pytest.raises(ValueError, match=r"`t1` is 5.0, but AMD.*Leave `t1` out, or use a solver with time"):
         gfe.encode(trained("mlp"), digits(2), t1=5.0)

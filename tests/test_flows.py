@@ -64,7 +64,9 @@ def test_hessian_product_is_the_hessian_times_each_own_vector():
     torch.testing.assert_close(energy.hessian_product(z, v), expected, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("keep", [torch.tensor([True, False, True, True, False]), torch.tensor([4, 0])], ids=["mask", "rows"])
+@pytest.mark.parametrize(
+    "keep", [torch.tensor([True, False, True, True, False]), torch.tensor([4, 0])], ids=["mask", "rows"]
+)
 def test_rows_is_the_same_energy_for_a_selection(keep, z):
     observed = torch.rand(5, 64, generator=generator(2)) < 0.8
     energy = gfe.Energy(trained("mlp"), digits(5), gfe.Bernoulli(), mask=observed, penalty=lambda z: z.square().sum(1))

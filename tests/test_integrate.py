@@ -22,10 +22,16 @@ class Scripted:
     bad: dict[int, float] = field(default_factory=dict)
     seen: list[list[int]] = field(default_factory=list)
 
-    has_time: ClassVar[bool] = True
-    memory: ClassVar[int] = 1
     default_stop: ClassVar[Stop | None] = None
     default_max_steps: ClassVar[int] = 4
+
+    @property
+    def has_time(self) -> bool:
+        return True
+
+    @property
+    def memory(self) -> int:
+        return 1
 
     def schedule(self, z0: torch.Tensor, t1: float) -> None:
         pass
@@ -252,7 +258,10 @@ def test_samples_converge_by_either_rule():
 def test_exactly_stationary_start_is_converged_at_once():
     problem = quadratic()
     encoding = gfe.encode(
-        problem.decoder, problem.x * 0 + problem.decoder.linear.bias.detach(), loss=problem.loss, stop=gfe.Stop(grad_norm=0)
+        problem.decoder,
+        problem.x * 0 + problem.decoder.linear.bias.detach(),
+        loss=problem.loss,
+        stop=gfe.Stop(grad_norm=0),
     )
     assert statuses(encoding) == [Status.CONVERGED] * 5
     assert encoding.statistics.n_steps.sum() == 0 and not encoding.z.isnan().any()

@@ -109,7 +109,7 @@ def test_repr_can_be_pasted_back(loss):
 
 
 def test_unknown_reduction_and_variance_are_refused(unchecked):
-    with pytest.raises(ValueError, match="`reduction` must be 'mean'.*got 'median'"):
+    with pytest.raises(ValueError, match=r"`reduction` must be 'mean'.*got 'median'"):
         gfe.Bernoulli(reduction="median")  # pyright: ignore[reportArgumentType]
     for variance in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="`variance` must be"):

@@ -148,9 +148,7 @@ def test_euler_replays_the_steps_of_amd_exactly(trial):
     decoder, x = trained("mlp"), digits(9)
     found = gfe.encode(decoder, x, solver=gfe.AMD(trial=trial), max_steps=40, save_at=gfe.SaveAt.steps())
     assert found.trajectory is not None
-    replayed = gfe.encode(
-        decoder, x, solver=gfe.Euler(steps=found.trajectory.dt), save_at=gfe.SaveAt.steps()
-    )
+    replayed = gfe.encode(decoder, x, solver=gfe.Euler(steps=found.trajectory.dt), save_at=gfe.SaveAt.steps())
     assert replayed.trajectory is not None
     assert torch.equal(replayed.z, found.z)
     assert torch.equal(replayed.energy, found.energy)
@@ -170,7 +168,9 @@ def test_steps_given_once_serve_every_sample():
     assert torch.equal(once.z, each.z)
 
 
-@pytest.mark.parametrize(("solver", "a_step"), [(gfe.Euler(n_steps=6), 1), (gfe.RK4(n_steps=6), 4)], ids=["Euler", "RK4"])
+@pytest.mark.parametrize(
+    ("solver", "a_step"), [(gfe.Euler(n_steps=6), 1), (gfe.RK4(n_steps=6), 4)], ids=["Euler", "RK4"]
+)
 def test_fixed_grid_costs_its_gradients_and_no_loss(solver, a_step):
     problem = quadratic()
     counts = gfe.encode(problem.decoder, problem.x, loss=problem.loss, solver=solver, t1=1.0).statistics
@@ -193,18 +193,18 @@ def test_grids_that_make_no_sense_are_refused(kind, unchecked):
             kind(n_steps=3, grid="log", log_base=base)
     with pytest.raises(ValueError, match=f"exactly one of `dt`, `n_steps` and `steps` to {kind.__name__}, got none"):
         kind()
-    with pytest.raises(ValueError, match="exactly one of .* got .*dt.*n_steps"):
+    with pytest.raises(ValueError, match=r"exactly one of .* got .*dt.*n_steps"):
         kind(dt=0.1, n_steps=3)
 
 
 def test_log_grid_needs_a_number_of_steps(unchecked):
-    with pytest.raises(ValueError, match="`grid=.log.` needs `n_steps`"):
+    with pytest.raises(ValueError, match=r"`grid=.log.` needs `n_steps`"):
         gfe.Euler(dt=0.1, grid="log")
 
 
 def test_fixed_grid_without_an_end_is_refused():
     problem = quadratic()
-    with pytest.raises(ValueError, match="`t1` must be finite for Euler.*Pass `t1=...`"):
+    with pytest.raises(ValueError, match=r"`t1` must be finite for Euler.*Pass `t1=...`"):
         gfe.encode(problem.decoder, problem.x, loss=problem.loss, solver=gfe.Euler(dt=0.1))
 
 
@@ -222,16 +222,14 @@ def test_fixed_grid_without_an_end_is_refused():
 )
 def test_recorded_steps_that_do_not_fit_are_refused(steps):
     problem = quadratic()
-    with pytest.raises(ValueError, match="`steps` must hold .*steps of shape"):
+    with pytest.raises(ValueError, match=r"`steps` must hold .*steps of shape"):
         gfe.encode(problem.decoder, problem.x, loss=problem.loss, solver=gfe.Euler(steps=steps))
 
 
 def test_t1_that_contradicts_recorded_steps_is_refused():
     problem = quadratic()
-    with pytest.raises(ValueError, match="`t1`.*`steps`"):
-        gfe.encode(
-            problem.decoder, problem.x, loss=problem.loss, solver=gfe.Euler(steps=torch.ones(3)), t1=10.0
-        )
+    with pytest.raises(ValueError, match=r"`t1`.*`steps`"):
+        gfe.encode(problem.decoder, problem.x, loss=problem.loss, solver=gfe.Euler(steps=torch.ones(3)), t1=10.0)
 
 
 def test_solvers_compare_and_print_with_recorded_steps():

@@ -54,7 +54,9 @@ class _FixedGrid:
         if self.grid not in ("linear", "log"):
             raise ValueError(f"`grid` must be 'linear' or 'log', got {self.grid!r}.")
         if self.grid == "log" and self.n_steps is None:
-            raise ValueError("`grid='log'` needs `n_steps`, the number of steps from 0 to t1: `n_steps=20, grid='log'`.")
+            raise ValueError(
+                "`grid='log'` needs `n_steps`, the number of steps from 0 to t1: `n_steps=20, grid='log'`."
+            )
         if not 1 < self.log_base < math.inf:
             raise ValueError(f"`log_base` must be above 1 and finite, got {self.log_base}.")
 

@@ -137,7 +137,7 @@ def coloured(values: np.ndarray, limits: tuple[float, float], stops: Sequence[Se
     return np.stack([np.interp(at, np.arange(len(table)), table[:, i]) for i in range(3)], -1).round().astype(np.uint8)
 
 
-def as_hex(colour: Iterable[float]) -> str:
+def as_hex(colour: np.ndarray | Sequence[int]) -> str:
     """Write red, green and blue, 0 to 255, as "#rrggbb"."""
     return "#" + bytes(int(c) for c in colour).hex()
 
@@ -173,7 +173,7 @@ class Scale:
         gap = (high - low or abs(high) or 1.0) * margin
         return cls(low=0.0 if zero and not log else low - gap, high=high + gap, log=log)
 
-    def __call__(self, values: np.ndarray | float) -> np.ndarray:
+    def __call__(self, values: np.ndarray | float) -> np.ndarray | np.floating:
         """Return where values lie, 0 at `low` and 1 at `high`; NaN for what a logarithm cannot show."""
         values = np.asarray(values, dtype=float)
         if self.log:

@@ -7,7 +7,7 @@ a kernel, a PNG for the saved notebook (GitHub, nbviewer, print), and a constant
 import base64
 import io
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ipywidgets import DOMWidget
 from PIL import Image
@@ -16,6 +16,7 @@ _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _open: dict[tuple[type, str], "Closable"] = {}
 
 
+@runtime_checkable
 class Closable(Protocol):
     """Something shown that holds resources in the browser until it is closed."""
 

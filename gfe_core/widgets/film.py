@@ -83,10 +83,12 @@ class Landscape:
         energy: float32 (maps, rows, columns) in nats per pixel, row 0 at the top (largest y). One map, or one per
             frame for a landscape that changes while a decoder trains.
         extent: x_min, x_max, y_min, y_max of the plane in latent units. A ratio of about 8 to 5 fits the player best.
+        label: what the map is, in a few words.
     """
 
     energy: np.ndarray
     extent: tuple[float, float, float, float]
+    label: str = "a slice through latent space"
 
     def __post_init__(self) -> None:
         if self.energy.ndim != 3 or self.energy.size == 0:

@@ -79,10 +79,10 @@ class TrainingFilm:
         return FilmExplorer(
             name,
             film,
-            Landscape(energy=np.stack(maps).astype(np.float32), extent=extent),
+            Landscape(energy=np.stack(maps).astype(np.float32), extent=extent, label="latent space"),
             title="The landscape of one digit while the decoder learns",
             caption="Each frame is a later moment of the training. The marker is the code that the flow finds from 0.",
-            alt_text="The energy landscape of one digit changes while its decoder is trained, and its code moves with it.",
+            alt_text="The energy landscape of one digit changes while its decoder learns, and its code moves with it.",
         )
 
 
@@ -112,28 +112,26 @@ def early_stopping(
         name: of the explorer.
     """
     loss = loss or Bernoulli()
-    times = torch.logspace(-2.5, 0, n_frames) * t1
-    found = encode(
-        decoder,
-        noisy[None],
-        loss=loss,
-        solver=Euler(n_steps=n_steps, grid="log", log_base=100.0),
-        t1=t1,
-        save_at=SaveAt.times(torch.cat([torch.zeros(1), times])),
+    times = torch.cat([torch.zeros(1), torch.logspace(-2.5, 0, n_frames) * t1])
+    solver = Euler(n_steps=n_steps, grid="log", log_base=100.0)
+    flow = encode(decoder, noisy[None], loss=loss, solver=solver, t1=t1, save_at=SaveAt.times(times))
+    unseen = encode(decoder, clean[None], loss=loss).z
+    rest = encode(
+        decoder, noisy[None], loss=loss, z0=unseen, solver=Euler(steps=torch.zeros(1)), save_at=SaveAt.steps()
     )
-    assert found.trajectory is not None
-    path = found.trajectory.z[:, 0]
-    plane = Plane.through(path)
-    error = (reconstruct(decoder, path, loss) - clean).square().mean(1).sqrt()
-    film = film_of({"flow": found}, decoder, loss, plane, grey(noisy, image_shape))
-    film = replace(film, step=error[None].numpy(), step_label="distance to the clean digit (root mean square)")
-    landscape = landscape_of(decoder, noisy, loss, plane, extent_around(plane.coordinates(path)))
+    assert flow.trajectory is not None
+    path = torch.cat([flow.trajectory.z[:, 0], unseen])
+    plane = Plane.through(path[:-1])
+    film = film_of({"flow": flow, "clean image": rest}, decoder, loss, plane, grey(noisy, image_shape))
+    error = np.sqrt(np.square(film.images / 255 - grey(clean, image_shape) / 255).mean((2, 3)))
+    error[1] = 0.0  # not drawn: the clean image is no distance from itself
+    notes = ("sees only the noisy image", "the code that the flow finds without noise")
     return FilmExplorer(
         name,
-        film,
-        landscape,
+        replace(film, step=error.astype(np.float32), step_label="distance to the clean image", notes=notes),
+        landscape_of(decoder, noisy, loss, plane, extent_around(plane.coordinates(path))),
         title="Stop the flow early",
-        caption="The energy sees only the noisy digit and always falls. The distance to the clean digit does not. "
-        "Frames are evenly spaced in the logarithm of time.",
+        caption="The energy is that of the noisy image. The distance, root mean square over pixels, is to the clean "
+        "one, which the flow never sees. Frames are evenly spaced in the logarithm of time.",
         alt_text="The energy of a noisy digit falls all the way; its distance to the clean digit falls, then rises.",
     )

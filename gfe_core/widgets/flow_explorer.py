@@ -26,6 +26,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "RK4": ("RK4",),
 }
 _SLOPES = [1e-4, 1e-2, 0.1, 0.3, 0.5, 0.7, 0.9]
+_LANDMARKS = 200  # samples whose codes say how far a flat latent space goes
 _LIMITS = {"Euler": 2.0, "RK4": 2.785}
 
 
@@ -33,7 +34,8 @@ class FlowExplorer(Explorer):
     """Follow the flow of one sample at a time, with the landscape under it.
 
     The landscape is a plane through the start, the code that AMD finds from the origin, and the largest deviation of
-    its path. It stays as it is while the start is dragged or the solver changes; another sample has another one.
+    its path; with two latents it is all of latent space, as far as codes go. It stays as it is while the start is
+    dragged or the solver changes; another sample has another one.
     Fixed grids are steered by dt x lambda_max, where lambda_max is the largest curvature at that code.
 
     Args:
@@ -47,6 +49,7 @@ class FlowExplorer(Explorer):
         loss: `Bernoulli()` by default.
         title: above the player.
         controls: names of the controls shown, of "sample", "solver", "dt", "armijo_slope".
+        playing: whether the film starts by itself when it is first seen.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class FlowExplorer(Explorer):
         loss: Loss | None = None,
         title: str = "An image finds its own code",
         controls: Sequence[str] = ("sample", "solver", "dt", "armijo_slope"),
+        playing: bool = False,
     ) -> None:
         if samples.image_shape is None:
             raise ValueError(f"`samples` must be images; {samples.name!r} has no image shape. Use load('digits').")
@@ -71,9 +75,10 @@ class FlowExplorer(Explorer):
         self._shown = tuple(controls)
         first = {"sample": sample, "solver": solver, "dt": dt_times_curvature, "armijo_slope": AMD().armijo_slope}
         alt = "A point flows down the energy landscape of a digit while its reconstruction sharpens beside it."
-        self.player = FlowPlayer(title=title, alt_text=alt, values=first, defaults=first)
+        self.player = FlowPlayer(title=title, alt_text=alt, values=first, defaults=first, playing=playing)
         self.player.on_request = self._answer
         super().__init__(name, self.player, self.player.picture, alt)
+        self._landmarks = self._where_codes_lie()
         self._look_at(sample)
         self._redraw(first, start=None, landscape=self._landscape)
 
@@ -86,6 +91,13 @@ class FlowExplorer(Explorer):
         start = request.get("start")
         self._redraw(values, None if start is None else torch.tensor([start]), landscape)
 
+    def _where_codes_lie(self) -> Tensor:
+        """Return two corners that hold nearly all codes of a flat latent space, nothing where the map is a slice."""
+        if self.decoder.latent_dim != 2:
+            return self.samples.x.new_zeros(0, self.decoder.latent_dim)
+        codes = encode(self.decoder, self.samples.x[:_LANDMARKS], loss=self.loss, max_steps=50).z
+        return torch.quantile(codes, torch.tensor([0.05, 0.95], dtype=codes.dtype), dim=0)
+
     def _look_at(self, sample: int) -> None:
         """Encode a sample from the origin and lay the plane through that path."""
         self._sample, self._x = sample, self.samples.x[sample : sample + 1]
@@ -96,7 +108,7 @@ class FlowExplorer(Explorer):
         self._target = grey(self._x[0], self.samples.image_shape)
         curvature = torch.linalg.eigvalsh(Energy(self.decoder, self._x, self.loss).hessian(reference.z))
         self._lambda_max = max(curvature.max().item(), 1e-6)
-        extent = extent_around(self._plane.coordinates(path))
+        extent = extent_around(self._plane.coordinates(torch.cat([path, self._landmarks])))
         self._landscape = landscape_of(self.decoder, self._x[0], self.loss, self._plane, extent)
 
     def _redraw(self, values: dict[str, Any], start: Tensor | None, landscape: Landscape | None) -> None:

@@ -21,11 +21,11 @@ Revealed = Explorer | DOMWidget | None
 
 _ACCENT = "var(--jp-brand-color1, #1976d2)"
 _RIGHT = "var(--jp-success-color1, #2e7d32)"
-_TEXT = "font-size: 14px; line-height: 1.5"
+_TEXT = "margin: 4px 0; font-size: 14px; line-height: 1.5"
 _STYLE = """<style>
-.gfe-predict .widget-radio-box label { height: auto; max-height: none; margin: 2px 0; font-size: 14px; line-height: 1.5;
-  white-space: normal }
-.gfe-predict .widget-radio-box input { flex: none }
+.gfe-predict .widget-radio-box label {
+  display: flex; height: auto; max-height: none; margin: 2px 0; font-size: 14px; line-height: 1.5; white-space: normal }
+.gfe-predict .widget-radio-box input { flex: none; order: -1; margin: 0 8px 0 0 }
 </style>"""
 _FEW = 8  # numbers that fit into a line
 
@@ -59,16 +59,9 @@ class Prediction:
         return None if self.guess is None else self.guess == self.answer
 
     def commit(self, guess: str) -> None:
-        """Commit a guess and show the answer; what is committed first counts.
-
-        Args:
-            guess: one of the options.
-
-        Raises:
-            ValueError: guess is not one of the options.
-        """
+        """Commit one of the options and show the answer; the first guess counts, another word is a ValueError."""
         if guess not in self.options:
-            raise ValueError(f"`guess` must be one of the options {list(self.options)}, got {guess!r}.")
+            raise ValueError(f"`guess` must be one of {list(self.options)}, got {guess!r}.")
         with self._lock:
             if self.guess is not None:
                 return
@@ -110,7 +103,7 @@ class Prediction:
         self.choice.value, self.choice.disabled = guess, True
         # still enabled, so that the focus of a keyboard is not lost; a second click does nothing
         self.button.description, self.button.tooltip = "Committed", "Run the cell again to guess again."
-        opening = "Right:" if self.correct else "Not this time, and that is how it sticks: it is"
+        opening = "Right:" if self.correct else "Not this time. The answer is:"
         colour = _RIGHT if self.correct else _ACCENT
         told = f'<strong style="color: {colour}">{opening}</strong> <strong>{escape(self.answer)}</strong>. '
         self.verdict.value = _status(told + escape(self.because))
@@ -137,8 +130,7 @@ def predict(
 ) -> Prediction:
     """Ask for a guess, and show the answer only after it.
 
-    Run All leaves the answer hidden. Where the environment variable GFE_PREDICT is "commit", the first option is
-    committed at once, so that an unattended run executes everything.
+    Run All leaves the answer hidden. The environment variable GFE_PREDICT=commit commits the first option at once.
 
     Args:
         question: plain text; `$...$` is mathematics.
@@ -254,8 +246,5 @@ def _text(value: Any, digits: int = 4) -> str:
     if numbers.size > _FEW:
         return f"shape {numbers.shape} with mean {numbers.mean():.{digits}g}"
     words = [str(number) if numbers.dtype == bool else f"{number:.{digits}g}" for number in numbers.ravel().tolist()]
-    if numbers.ndim == 0:
-        return words[0]
-    if numbers.ndim == 1:
-        return f"({', '.join(words)})"
-    return f"({', '.join(words)}) in shape {numbers.shape}"
+    listed = f"({', '.join(words)}{',' if len(words) == 1 else ''})"
+    return (words[0], listed, f"{listed} in shape {numbers.shape}")[min(numbers.ndim, 2)] if words else "nothing"

@@ -15,6 +15,7 @@ __all__ = ["figure_picture", "player_picture"]
 
 _WIDTH, _MARGIN, _GAP = 1000, 16, 32
 _PLANE = (560, 350)
+_BANDS = 24
 
 
 def player_picture(
@@ -36,7 +37,7 @@ def player_picture(
     paper.text((_MARGIN, _MARGIN), title, 20)
     plane = _plane_picture(film, landscape, palette, limits)
     paper.paste(plane.image, (_MARGIN, top, _MARGIN + _PLANE[0], top + _PLANE[1]), smooth=True)
-    paper.text((_MARGIN, top + _PLANE[1] + 7), "a slice through latent space", 12, SOFT)
+    paper.text((_MARGIN, top + _PLANE[1] + 7), landscape.label if landscape else "", 12, SOFT)
     words = f"energy {tidy(limits[0])} (dark) to {tidy(limits[1])} (light)"
     paper.text((_MARGIN + _PLANE[0], top + _PLANE[1] + 7), words, 12, SOFT, "ra")
     if film.energy.size:
@@ -51,7 +52,7 @@ def _few_colours(palette: str) -> np.ndarray:
     inks = [*COLOURS, as_hex(TOO_LITTLE), as_hex(TOO_MUCH)]
     ramps = [PALETTES[palette], [(0, 0, 0), (255, 255, 255)]]
     ramps += [[end, ImageColor.getrgb(ink)] for ink in inks for end in ((0, 0, 0), (255, 255, 255))]
-    sizes = [48, 32] + [8] * (2 * len(inks))
+    sizes = [_BANDS, 32] + [8] * (2 * len(inks))
     return np.concatenate([coloured(np.arange(n), (0, n - 1), ramp) for n, ramp in zip(sizes, ramps, strict=True)])
 
 
@@ -63,27 +64,34 @@ def _plane_picture(film: Film, landscape: Landscape | None, palette: str, limits
     x_min, x_max, y_min, y_max = landscape.extent
     box = (0.0, 0.0, float(_PLANE[0]), float(_PLANE[1]))
     axes = Axes(box=box, x=Scale(low=x_min, high=x_max), y=Scale(low=y_min, high=y_max))
-    smooth = Image.fromarray(landscape.energy[-1]).resize((2 * _PLANE[0], 2 * _PLANE[1]), Image.Resampling.BICUBIC)
-    energy = np.asarray(smooth)
-    ground = coloured(energy, limits, PALETTES[palette]).astype(float)
-    level = np.floor(np.clip((energy - limits[0]) / (limits[1] - limits[0]), 0, 1) * 15.999)
-    edge = np.zeros(level.shape, dtype=bool)
-    edge[1:] |= level[1:] != level[:-1]
-    edge[:, 1:] |= level[:, 1:] != level[:, :-1]
-    ground[edge] = 0.75 * ground[edge] + 0.25 * np.where(level[edge] < 9, 255.0, 0.0)[:, None]
-    paper.paste(ground.round().astype(np.uint8), box, smooth=True)
+    paper.paste(_ground(landscape.energy[-1], palette, limits), box, smooth=True)
     for track in reversed(range(len(film.names) if film.energy.size else 0)):
         spots = axes.at(film.path[track, :, 0], film.path[track, :, 1])
         paper.line(spots, "#ffffff", 5)
         paper.line(spots, COLOURS[track], 2.4, DASHES[track])
-        fill = as_hex(coloured(film.energy[track, -1], limits, PALETTES[palette]))
+        fill = as_hex(coloured(film.energy[track, -1:], limits, PALETTES[palette])[0])
         paper.marker(tuple(spots[-1]), track, 7, fill, [(7, "#ffffff"), (4, COLOURS[track])])
     if film.energy.size:
-        x, y = axes.at(film.path[0, 0, 0], film.path[0, 0, 1])
+        x, y = axes.at(film.path[0, :1, 0], film.path[0, :1, 1])[0]
         for colour, width in (("#ffffff", 5), (INK, 2.2)):
             paper.line(np.array([(x - 6, y - 6), (x + 6, y + 6)]), colour, width)
             paper.line(np.array([(x + 6, y - 6), (x - 6, y + 6)]), colour, width)
     return paper
+
+
+def _ground(energy: np.ndarray, palette: str, limits: tuple[float, float]) -> np.ndarray:
+    """Return the landscape in bands of colour, which compress well, with a thin line along every second edge."""
+    size = (2 * _PLANE[0], 2 * _PLANE[1])
+    smooth = np.asarray(Image.fromarray(energy.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
+    share = np.nan_to_num((smooth - limits[0]) / (limits[1] - limits[0]), nan=1.0, posinf=1.0)
+    band = np.floor(np.clip(share, 0.0, 1.0) * (_BANDS - 1e-3))
+    ground = coloured(band, (0, _BANDS - 1), PALETTES[palette]).astype(float)
+    level = band // 2
+    edge = np.zeros(level.shape, dtype=bool)
+    edge[1:] |= level[1:] != level[:-1]
+    edge[:, 1:] |= level[:, 1:] != level[:, :-1]
+    ground[edge] = 0.7 * ground[edge] + 0.3 * np.where(level[edge] < _BANDS / 4, 255.0, 0.0)[:, None]
+    return ground.round().astype(np.uint8)
 
 
 def _draw_tiles(paper: Paper, film: Film, box: Box) -> None:
@@ -102,7 +110,7 @@ def _draw_tiles(paper: Paper, film: Film, box: Box) -> None:
             _draw_badge(paper, (x, y + 8), track)
         paper.text((x + (38 if track is not None else 0), y), name)
         paper.paste(pixels, (x, y + 20, x + side, y + 20 + side))
-    for x, colour, words in ((left, TOO_LITTLE, "too little ink"), (left + 120, TOO_MUCH, "too much ink")):
+    for x, colour, words in ((left, TOO_LITTLE, "too little ink"), (left + 120, TOO_MUCH, "too much ink, shown ×2")):
         paper.marker((x + 5, bottom - 2), 1, 5, as_hex(colour))
         paper.text((x + 16, bottom - 2), words, 12, SOFT, "lm")
 
@@ -131,10 +139,10 @@ def _draw_charts(paper: Paper, film: Film, top: float) -> None:
     steps = Scale(low=0.0, high=max(film.energy.shape[1] - 1, 1))
     right = _MARGIN + _PLANE[0]
     limit = [film.step_limit, 1.25 * film.step_limit] if film.step_limit else []
-    taken = np.append(film.step[film.step > 0], limit)
+    sizes = np.append(film.step[film.step > 0], limit)
     energy = Axes(box=(_MARGIN + 48, top + 24, right - 8, top + 132), x=steps, y=Scale.around(film.energy))
     size = Axes(
-        box=(right + _GAP + 48, top + 24, _WIDTH - _MARGIN - 8, top + 132), x=steps, y=Scale.around(taken, zero=True)
+        box=(right + _GAP + 48, top + 24, _WIDTH - _MARGIN - 8, top + 132), x=steps, y=Scale.around(sizes, zero=True)
     )
     for axes, title in ((energy, "energy, nats per pixel"), (size, film.step_label)):
         paper.text((axes.box[0] - 48, top), title)
@@ -145,8 +153,9 @@ def _draw_charts(paper: Paper, film: Film, top: float) -> None:
         paper.line(spots, COLOURS[track], 2, DASHES[track])
         if len(k):
             paper.marker(tuple(spots[-1]), track, 4.5, COLOURS[track], [(3, "#ffffff")])
-        for j in k[film.step[track, k] > 0]:
-            paper.marker(tuple(size.at(j, film.step[track, j])), track, 2.2, COLOURS[track])
+        taken = k[film.step[track, k] > 0]
+        for spot in size.at(taken, film.step[track, taken]):
+            paper.marker(tuple(spot), track, 2.2, COLOURS[track])
     if film.step_limit:
         (x0, y), (x1, _) = size.at(0.0, film.step_limit), size.at(steps.high, film.step_limit)
         paper.line(np.array([(x0, y), (x1, y)]), SOFT, 1, (5, 4))

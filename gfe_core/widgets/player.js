@@ -128,8 +128,8 @@ function layer(canvas, width, height) {
 const FILM = ("shape trajectory off_plane energies steps n_frames image_shape target frames names notes step_label step_limit "
   + "step_limit_label").split(" ");
 const GROUND = "landscape n_maps extent energy_range palette".split(" ");
-const WORDS = "title caption alt_text controls values defaults draggable start reply".split(" ");
-const LEFT = 48, RIGHT = 12, TOP = 8, BOTTOM = 22, GAP = 32, TILE_GAP = 14, MAX_HEIGHT = 400, NARROW = 700;
+const WORDS = "title caption map_label alt_text controls values defaults draggable start reply".split(" ");
+const LEFT = 48, RIGHT = 12, TOP = 8, BOTTOM = 22, GAP = 32, TILE_GAP = 14, MAX_HEIGHT = 400;
 const NO_KERNEL = "needs a running notebook";
 
 function render({ model, el, live = true }) {
@@ -172,7 +172,7 @@ function render({ model, el, live = true }) {
   const tell = (key, value) => { own = true; model.set(key, value); own = false; model.save_changes(); };
   const eachTrack = (call) => { for (let track = film.tracks - 1; track >= 0; track--) call(track); };
 
-  // Reading the model
+  // Reading
   function readFilm() {
     const [tracks, frames] = get("shape"), [rows, columns] = get("image_shape"), limit = get("step_limit");
     film = { tracks: frames && tracks, frames: tracks && frames, rows, columns, names: get("names"), notes: get("notes"), real: get("n_frames"),
@@ -213,10 +213,10 @@ function render({ model, el, live = true }) {
     const style = getComputedStyle(root);
     for (const name of ["fg", "soft", "rule", "bg"]) theme[name] = style.getPropertyValue("--" + name).trim();
     theme.font = "12px " + style.fontFamily;
-    root.style.colorScheme = dark(style.backgroundColor.match(/[\d.]+/g)) ? "dark" : "light";
+    root.style.colorScheme = dark(style.backgroundColor.match(/[\d.]+/g) ?? [255, 255, 255]) ? "dark" : "light";
   }
 
-  // Words, controls, tiles, numbers
+  // Words and tiles
   const say = (control, value) => typeof value === "number" && control?.format != null
     ? value.toFixed(String(control.format).match(/\d+/)?.[0] ?? 0) : String(value ?? "");
 
@@ -240,7 +240,7 @@ function render({ model, el, live = true }) {
   }
 
   function showValues() {
-    const list = get("controls"), named = (name) => list.find((c) => c.name === name);
+    const list = get("controls");
     [...$(".controls").children].forEach((label, k) => {
       const c = list[k], [input, output, note] = label.children, value = values[c.name];
       const text = String(c.kind === "choice" ? c.options.indexOf(value) : value);
@@ -248,8 +248,11 @@ function render({ model, el, live = true }) {
       output.textContent = c.kind === "range" ? say(c, value) : "";
       note.textContent = c.note ?? "";
     });
-    $(".values").textContent = [...Object.entries(values).map(([name, value]) => `${named(name)?.label ?? name} ${say(named(name), value)}`),
-      `start (${start.map((v) => v.toFixed(2)).join(", ")})`].join("  ·  ");
+    const words = Object.entries(values).map(([name, value]) => {
+      const c = list.find((one) => one.name === name);
+      return `${c?.label ?? name} ${say(c, value)}`;
+    });
+    $(".values").textContent = [...words, `start (${start.map((v) => v.toFixed(2)).join(", ")})`].join(" · ");
     [handle.style.left, handle.style.top] = shares(start).map((share) => clamp(share, 0, 1) * 100 + "%");
   }
 
@@ -262,7 +265,7 @@ function render({ model, el, live = true }) {
     handle.disabled = !live || !get("draggable");
     $(".reset").disabled = !live;
     $(".reset").title = handle.title = live ? "" : NO_KERNEL;
-    $(".slice").textContent = "a slice through latent space" + (handle.disabled ? "" : "; drag the cross to start elsewhere");
+    $(".slice").textContent = get("map_label") + (handle.disabled ? "" : "; drag the cross");
     buildControls();
     showValues();
   }
@@ -275,8 +278,7 @@ function render({ model, el, live = true }) {
     };
     tiles.replaceChildren();
     if (!film.tracks) return;
-    film.pens = [tile("target"), ...film.names.map((name, track) => tile(name, badge(track))),
-      tile(film.tracks > 1 ? "missing in " + film.names[0] : "still missing")];
+    film.pens = [tile("target"), ...film.names.map((name, track) => tile(name, badge(track))), tile("missing in " + film.names[0])];
     paintTile(0, (j) => grey(film.target[j]));
   }
 
@@ -301,7 +303,7 @@ function render({ model, el, live = true }) {
 
   // Layout and drawing
   function layout() {
-    const all = root.clientWidth - 4, narrow = all < NARROW, n = Math.max(film.tracks, 1) + 2;
+    const all = root.clientWidth - 4, narrow = all < 700, n = Math.max(film.tracks, 1) + 2;
     if (all <= 0) return;
     const ratio = clamp((plane[3] - plane[2]) / (plane[1] - plane[0]), 0.4, 1.25);
     const columns = n > 4 ? 3 : narrow ? n : 2, rows = Math.ceil(n / columns), gaps = (columns - 1) * TILE_GAP;
@@ -318,7 +320,7 @@ function render({ model, el, live = true }) {
     table = paletteTable(get("palette"));
     const [from, bar, to] = $(".scale").children;
     from.textContent = tidy(limits[0]);
-    to.textContent = tidy(limits[1]) + " and more";
+    to.textContent = "≥ " + tidy(limits[1]);
     bar.style.background = `linear-gradient(90deg, ${[0, 64, 128, 191, 255].map((g) => `rgb(${table[g]})`)})`;
     shownMap = -1;
     charts.forEach(drawChart);
@@ -374,6 +376,7 @@ function render({ model, el, live = true }) {
 
   const chartX = (chart, k) => LEFT + (chart.wide - LEFT - RIGHT) * k / Math.max(last(), 1);
   const chartY = (chart, v) => TOP + (chart.tall - TOP - BOTTOM) * (1 - chart.scale.to(v));
+  const endOf = (chart, track, f) => Math.min(chart.dots ? Math.floor(f) : f, film.real[track] - 1);
   const value = (chart, track, k) => at(chart.values, track, k);
   const spotOf = (chart, track, k) => [chartX(chart, k), chartY(chart, value(chart, track, k))];
 
@@ -397,7 +400,7 @@ function render({ model, el, live = true }) {
       const y = chartY(chart, chart.limit);
       pen.setLineDash([5, 4]);
       segment(pen, LEFT, y, end, y, theme.soft);
-      write(get("step_limit_label"), end, y - 3, "right", "bottom");
+      write(get("step_limit_label"), end - 6, y - 3, "right", "bottom");
     }
     pen.globalAlpha = 0.28;
     drawCurves(chart, pen, last());
@@ -405,8 +408,8 @@ function render({ model, el, live = true }) {
 
   function drawCurves(chart, pen, f) {
     eachTrack((track) => {
-      const end = Math.min(f, film.real[track] - 1), dot = SHAPES[track](clamp(width / film.frames / 3, 1.2, 2.6)), line = new Path2D();
-      for (let k = 0; k <= end; k = k < end && k + 1 > end && !chart.dots ? end : k + 1) {
+      const end = endOf(chart, track, f), dot = SHAPES[track](clamp(chart.wide / film.frames / 3, 1.2, 2.6)), line = new Path2D();
+      for (const k of range(Math.ceil(end) + 1, (k) => Math.min(k, end))) {
         if (!chart.dots) line.lineTo(...spotOf(chart, track, k));
         else if (value(chart, track, k) > 0) polygon(pen, ...spotOf(chart, track, k), dot, COLOURS[track]);
       }
@@ -423,7 +426,7 @@ function render({ model, el, live = true }) {
     segment(pen, x, TOP, x, chart.tall - BOTTOM, theme.fg);
     drawCurves(chart, pen, f);
     eachTrack((track) => {
-      const end = Math.max(Math.min(chart.dots ? Math.floor(f) : f, film.real[track] - 1), 0);
+      const end = Math.max(endOf(chart, track, f), 0);
       if (chart.dots && !(value(chart, track, end) > 0)) return;
       polygon(pen, ...spotOf(chart, track, end), SHAPES[track](5), COLOURS[track], [[3, theme.bg]]);
     });
@@ -457,7 +460,7 @@ function render({ model, el, live = true }) {
     if (event) root.dataset.latency = (performance.now() - event.timeStamp).toFixed(2);
   }
 
-  // The frame goes back to the model at once on release, otherwise at most ten times a second.
+  // At once on release, otherwise at most ten times a second.
   function report(final) {
     const k = Math.floor(frame), now = performance.now();
     if (k === get("frame")) return;
@@ -561,9 +564,11 @@ function render({ model, el, live = true }) {
   });
   listen(root, "keydown", (event) => {
     const { target } = event, name = { " ": "play", ArrowLeft: "back", ArrowRight: "next", Home: "first", End: "last" }[event.key];
-    const own = name === "play" ? "INPUT SELECT BUTTON SUMMARY" : "INPUT SELECT"; // these use the key themselves
-    if (!name || event.ctrlKey || event.metaKey || event.altKey || target === handle || target.closest(".numbers")) return;
-    if (own.includes(target.tagName) && !(name === "play" && target === slider)) return;
+    const users = name === "play" ? "INPUT SELECT BUTTON SUMMARY" : "INPUT SELECT"; // of the key
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    event.stopPropagation(); // or the notebook takes the arrows
+    if (!name || target === handle || target.closest(".numbers")) return;
+    if (users.includes(target.tagName) && !(name === "play" && target === slider)) return;
     event.preventDefault();
     go(name, event);
   });
@@ -594,7 +599,7 @@ function render({ model, el, live = true }) {
     event.preventDefault();
   });
 
-  // The world around
+  // Around
   const resize = () => { readTheme(); layout(); }, later = () => requestAnimationFrame(resize);
   const sized = new ResizeObserver(resize), themed = new MutationObserver(later);
   const seen = new IntersectionObserver((entries) => { visible = entries.at(-1).isIntersecting; wake(); });

@@ -55,6 +55,7 @@ class FlowPlayer(anywidget.AnyWidget):
     step_limit_label = t.Unicode().tag(sync=True)
     landscape = t.Bytes().tag(sync=True)
     n_maps = t.Int(1).tag(sync=True)
+    map_label = t.Unicode(Landscape.label).tag(sync=True)
     extent = t.List(t.Float(), default_value=[-1.0, 1.0, -0.625, 0.625]).tag(sync=True)
     energy_range = t.List(t.Float(), default_value=[0.0, 1.0]).tag(sync=True)
     frame = t.Int(0).tag(sync=True)
@@ -139,6 +140,7 @@ class FlowPlayer(anywidget.AnyWidget):
         self._landscape = landscape
         limits = energy_range(film, landscape)
         self.landscape, self.n_maps = grey_sprite(landscape, limits), len(landscape.energy)
+        self.map_label = landscape.label
         self.extent, self.energy_range = [float(edge) for edge in landscape.extent], list(limits)
 
     def _answer(self, change: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ class Progress:
             raise ValueError(f"`every` must be at least 0.2 seconds (five updates a second), got {every}.")
         self.title, self.preview, self.every, self.unit = title, preview, every, unit
         self._lock, self._asked_to_stop = threading.Lock(), False
-        self._shown_at = -math.inf
+        self._running, self._shown_at = False, -math.inf
         self._build()
         show_only(self, title)
 
@@ -79,18 +79,21 @@ class Progress:
         Returns:
             True where the reader asked to stop; that uses the request up.
         """
-        stopped = self._take_request() and report.step > 1  # asked before the first report: a training that is over
+        stopped = self._take_request() and report.step > 1  # a click that waited since an earlier training is void
         last = stopped or report.step >= report.n_steps
+        self._running = not last
         if last or report.step == 1 or time.monotonic() - self._shown_at >= self.every:
             self._show(report, stopped, last)
             self._shown_at = time.monotonic()
         return stopped
 
     def request_stop(self) -> None:
-        """Ask the training to stop after the present batch; safe from any thread."""
+        """Ask the training to stop after the present batch; safe from any thread, without effect when none runs."""
+        if not self._running:
+            return
         with self._lock:
             self._asked_to_stop = True
-        self.button.description, self.button.disabled = "Stopping", True
+        self.button.description, self.button.disabled = "Stop asked for", True
 
     def close(self) -> None:
         """Close the widgets and free what they hold in the browser."""
@@ -111,7 +114,7 @@ class Progress:
     def _build(self) -> None:
         self.page = HTML(self._page(0, ["waiting for the first batch"], ""))
         self.button = Button(
-            description="Stop", icon="stop", tooltip=_STOP, disabled=True, layout=Layout(width="120px")
+            description="Stop", icon="stop", tooltip=_STOP, disabled=True, layout=Layout(width="150px")
         )
         self.button.on_click(lambda _: self.request_stop())
         frame = Layout(max_width="560px", padding="8px 4px")

@@ -93,7 +93,12 @@ def landscape_of(
 ) -> Landscape:
     """One map, ready for the player."""
     energy = energy_map(decoder, x, loss, plane, extent)
-    return Landscape(energy=energy.numpy().astype(np.float32)[None], extent=extent)
+    return Landscape(energy=energy.numpy().astype(np.float32)[None], extent=extent, label=map_label(decoder))
+
+
+def map_label(decoder: Decoder) -> str:
+    """Say whether a map shows all of latent space or a part of it."""
+    return "latent space" if decoder.latent_dim == 2 else "a slice through latent space"
 
 
 def grey(pixels: Tensor, image_shape: tuple[int, ...]) -> np.ndarray:

@@ -48,6 +48,7 @@ STYLE = """
 .gfe-player select option{background:var(--bg)}
 .gfe-player .state{display:flex;flex-wrap:wrap;align-items:center;gap:4px 12px;margin-bottom:12px;font-size:12px;
  min-height:26px}
+.gfe-player:has(.controls:empty):has(.start:disabled) .state{display:none}
 .gfe-player .values{user-select:text;cursor:text}
 .gfe-player .busy{color:var(--soft);visibility:hidden}
 .gfe-player .busy.on{visibility:visible}
@@ -109,7 +110,9 @@ STYLE = """
 .gfe-player .numbers th{color:var(--fg);position:sticky;top:0;background:var(--bg)}
 .gfe-player.narrow .transport{flex-wrap:wrap}
 .gfe-player.narrow .transport input{order:9;flex-basis:100%}
-.gfe-player.narrow .readout td:last-child{white-space:normal}
+.gfe-player{container-type:inline-size}
+@container (max-width:520px){.gfe-player .readout tr{display:flex;flex-wrap:wrap;border-top:1px solid var(--rule)}
+ .gfe-player .readout tr:nth-child(n) td{border:0}}
 """
 
 PAGE = """<!doctype html>
@@ -186,7 +189,7 @@ MARKUP = f"""
 <div class="under"><span class="slice"></span>
 <span class="scale">energy <span></span><i></i><span></span></span></div></figure><div><div class="tiles"></div>
 <p class="key"><span><i style="background:rgb{TOO_LITTLE}"></i>too little ink</span>
-<span><i style="background:rgb{TOO_MUCH}"></i>too much ink</span><span>drawn twice as strong</span></p></div></div>
+<span><i style="background:rgb{TOO_MUCH}"></i>too much ink</span><span>shown ×2</span></p></div></div>
 <div class="transport"><div class="buttons">{_BUTTONS}</div>
 <input type="range" class="frame" min="0" step="1" aria-label="frame"><span class="count"></span>
 <select aria-label="speed" title="speed"><option value="0.25">0.25×</option><option value="0.5">0.5×</option>

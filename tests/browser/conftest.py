@@ -24,6 +24,13 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+ABSENT = "no Chromium found (on Debian and Ubuntu: apt install chromium)"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once why nothing ran."""
+    if find_browser() is None:
+        terminalreporter.write_line(f"browser tests: {ABSENT}")
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +38,9 @@ def chromium() -> Iterator[Browser]:
     """A headless Chromium."""
     executable = find_browser()
     if executable is None:
-        absent = "no Chromium on PATH (apt install chromium)"
         if os.environ.get("GFE_REQUIRE_BROWSER") == "1":
-            pytest.fail(f"{absent}, and GFE_REQUIRE_BROWSER=1 asks for one", pytrace=False)
-        pytest.skip(f"browser tests: {absent}")
+            pytest.fail(f"{ABSENT}, and GFE_REQUIRE_BROWSER=1 asks for one", pytrace=False)
+        pytest.skip(ABSENT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser

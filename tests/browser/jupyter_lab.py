@@ -33,9 +33,13 @@ _FINISHED = f"""() => {{ {_MODEL}
     const idle = panel.sessionContext.session?.kernel?.status === "idle";
     return idle && (failed || code.every(cell => cell.executionCount !== null && cell.executionState === "idle"));
 }}"""
-_CONNECTED = f"""async () => {{ {_MODEL}
-    await panel.sessionContext.ready;
-    await panel.sessionContext.session.kernel.info;
+_CONNECTED = f"""timeout => {{ {_MODEL}
+    const context = panel.sessionContext;
+    const connected = context.ready.then(() => context.session.kernel.info).then(() => true);
+    return Promise.race([connected, new Promise(resolve => setTimeout(resolve, timeout, false))]);
+}}"""
+_SHUT_DOWN = f"""() => {{ {_MODEL}
+    return Promise.race([panel.sessionContext.shutdown(), new Promise(resolve => setTimeout(resolve, 5000))]);
 }}"""
 _OUTPUTS = f"() => {{ {_MODEL} return cells.map(cell => cell.type === 'code' ? cell.outputs.toJSON() : []); }}"
 
@@ -105,7 +109,8 @@ class NotebookPage:
             self.console_errors.append(f"{message.text} ({where})")
 
     def wait_for_idle_kernel(self, timeout: float = 60) -> None:
-        self.page.evaluate(_CONNECTED)
+        if not self.page.evaluate(_CONNECTED, 1000 * timeout):
+            raise TimeoutError(f"no kernel for {self.name} after {timeout:.0f} s; is `kernelspec` in its metadata?")
         selector = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
         self.page.wait_for_selector(selector, state="attached", timeout=1000 * timeout)
 
@@ -167,7 +172,7 @@ class NotebookPage:
 
     def close(self) -> None:
         """Shut the kernel down and leave."""
-        self.page.evaluate("() => window.jupyterapp.shell.currentWidget?.sessionContext?.shutdown()")
+        self.page.evaluate(_SHUT_DOWN)
         self._context.close()
 
 
