@@ -11,8 +11,8 @@ from gfe_core.encoding import encode, reconstruct
 from gfe_core.flows import Energy, ExponentialDecay, GradientFlow
 from gfe_core.losses import Bernoulli, Gaussian
 from gfe_core.solvers import AMD, RK4, Euler
-from gfe_core.training import Evaluation, History, Report, evaluate, fit
-from gfe_core.types import Encoding, SaveAt, Statistics, Status, Stop, Trajectory
+from gfe_core.training import evaluate, fit
+from gfe_core.types import SaveAt, Status, Stop
 
 __version__ = "0.1.0"
 
@@ -22,22 +22,16 @@ __all__ = [
     "Bernoulli",
     "ConvDecoder",
     "Detached",
-    "Encoding",
     "Energy",
     "Euler",
-    "Evaluation",
     "ExponentialDecay",
     "Gaussian",
     "GradientFlow",
-    "History",
     "LinearDecoder",
     "MLPDecoder",
-    "Report",
     "SaveAt",
-    "Statistics",
     "Status",
     "Stop",
-    "Trajectory",
     "data",
     "encode",
     "evaluate",

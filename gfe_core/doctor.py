@@ -1,18 +1,18 @@
 """Is this machine ready? One check after another, each with its remedy.
 
-`python -m gfe_core doctor` prints the report; a notebook may ask for it too. Libraries are imported here and nowhere
-earlier, one by one, so that a broken one becomes a line of the report.
+`python -m gfe_core doctor` prints the report; a notebook may ask for it too. Libraries are imported one
+by one, so that a broken one becomes a line of the report.
 """
 
 import importlib
-import os
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from gfe_core.data import data_folder
 
 Importer = Callable[[str], ModuleType]
 
@@ -94,11 +94,6 @@ def find_browser() -> str | None:
         Its path, or None.
     """
     return next((path for name in _BROWSERS if (path := shutil.which(name))), None)
-
-
-def data_folder() -> Path:
-    """Where the image sets are looked for: `GFE_DATA_DIR`, else data/ beside the package."""
-    return Path(os.environ.get("GFE_DATA_DIR") or Path(__file__).parents[1] / "data")
 
 
 def _python() -> Check:

@@ -26,9 +26,7 @@ def curves(
     x_title: str,
     y_title: str,
     title: str = "",
-    log_x: bool = False,
-    log_y: bool = False,
-    mode: Literal["lines", "markers", "lines+markers"] = "lines",
+    log: bool = False,
     level: tuple[str, float] | None = None,
 ) -> go.Figure:
     """Draw named curves, each with its own colour, dash and marker.
@@ -38,12 +36,11 @@ def curves(
         x_title: with units.
         y_title: with units.
         title: one message.
-        log_x: logarithmic horizontal axis.
-        log_y: logarithmic vertical axis.
-        mode: lines, markers or both.
+        log: whether both axes are logarithmic; then every point is marked.
         level: (name, height) of a horizontal reference line, such as the floor of the energy.
     """
-    figure = go.Figure(layout=_layout(title, x_title, y_title, log_x=log_x, log_y=log_y))
+    figure = go.Figure(layout=_layout(title, x_title, y_title, "log" if log else "linear"))
+    mode = "lines+markers" if log else "lines"
     for i, (name, (x, y)) in enumerate(series.items()):
         style = {"color": PALETTE[i % len(PALETTE)], "dash": _DASHES[i % len(_DASHES)], "width": 2.5}
         marker = {"symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 8, "color": PALETTE[i % len(PALETTE)]}
@@ -56,14 +53,14 @@ def curves(
     return figure
 
 
-def energy_curves(encodings: Mapping[str, Encoding], *, title: str = "", log_y: bool = False) -> go.Figure:
+def energy_curves(encodings: Mapping[str, Encoding], *, title: str = "") -> go.Figure:
     """Draw the mean energy of each encoding against the work spent, from trajectories saved with `SaveAt.steps()`."""
     series: dict[str, Series] = {}
     for name, encoding in encodings.items():
         if encoding.trajectory is None:
             raise ValueError(f"`encodings` {name!r} has no trajectory. Encode with `save_at=gfe.SaveAt.steps()`.")
         series[name] = (encoding.trajectory.work.mean(1), encoding.trajectory.energy.mean(1))
-    return curves(series, x_title="forward-equivalents", y_title="energy (nats per pixel)", title=title, log_y=log_y)
+    return curves(series, x_title="forward-equivalents", y_title="energy (nats per pixel)", title=title)
 
 
 def learning_curves(
@@ -85,17 +82,20 @@ def _line(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
     return np.asarray(values, dtype=np.float32).ravel()
 
 
-def _layout(title: str, x_title: str, y_title: str, *, log_x: bool, log_y: bool) -> go.Layout:
+def _layout(title: str, x_title: str, y_title: str, kind: Literal["linear", "log"]) -> go.Layout:
     axis = {"showline": True, "linecolor": "#888888", "gridcolor": "rgba(128,128,128,0.2)", "zeroline": False}
+    axis |= {"type": kind, "ticks": "outside", "tickcolor": "#888888"}
+    if kind == "log":
+        axis |= {"dtick": 1, "exponentformat": "power"}
     return go.Layout(
         template="none",
         title={"text": title, "font": {"size": 16}, "x": 0, "xref": "paper"},
-        font={"size": 13, "color": "#666666"},
+        font={"size": 13, "color": "#777777", "family": "system-ui, sans-serif"},
         height=360,
-        margin={"l": 64, "r": 16, "t": 48 if title else 16, "b": 52},
+        margin={"l": 72, "r": 16, "t": 48 if title else 32, "b": 52},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        xaxis={**axis, "title": x_title, "type": "log" if log_x else "linear"},
-        yaxis={**axis, "title": y_title, "type": "log" if log_y else "linear"},
+        xaxis=axis | {"title": {"text": x_title, "font": {"size": 13}}},
+        yaxis=axis | {"title": {"text": y_title, "font": {"size": 13}}},
     )

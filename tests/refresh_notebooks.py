@@ -19,6 +19,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 FRONT_PAGE = "00_start_here"
+PICTURE = Path(__file__).parents[1] / "data" / "first_flow.png"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KEPT_CELL_METADATA = ("tags", "jupyter", "slideshow")
 METADATA = {
@@ -89,7 +90,7 @@ def refresh(path: Path) -> None:
     publish(notebook)
     write(notebook, path)
     if path.stem == FRONT_PAGE:
-        write_first_picture(notebook, path.with_suffix(".png"))
+        write_first_picture(notebook, PICTURE)
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ import torch
 from problems import EPS, Counting, digits, energy_and_gradient, fresh, quadratic, statuses, trained
 
 import gfe_core as gfe
-from gfe_core.types import Status, Trajectory
+from gfe_core.types import Encoding, Status, Trajectory
 
 MONOTONE = {
     "carry": gfe.AMD(trial="carry"),
@@ -15,7 +15,7 @@ MONOTONE = {
 }
 
 
-def followed(kind: str, solver: gfe.AMD, n: int = 24, **arguments) -> tuple[gfe.Encoding, Trajectory]:
+def followed(kind: str, solver: gfe.AMD, n: int = 24, **arguments) -> tuple[Encoding, Trajectory]:
     encoding = gfe.encode(trained(kind), digits(n), solver=solver, save_at=gfe.SaveAt.steps(), **arguments)
     assert encoding.trajectory is not None
     return encoding, encoding.trajectory

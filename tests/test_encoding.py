@@ -22,7 +22,7 @@ from problems import (
 from torch import Tensor, nn
 
 import gfe_core as gfe
-from gfe_core.types import Status
+from gfe_core.types import Encoding, Status
 
 KINDS = ["mlp", "conv", "linear"]
 
@@ -232,7 +232,7 @@ def test_encoding_is_detached():
 @pytest.mark.parametrize("grad_mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
 @pytest.mark.parametrize("n", [3, 16, 32])
 def test_grad_mode_of_the_caller_does_not_matter(grad_mode, n):
-    def encoded() -> gfe.Encoding:
+    def encoded() -> Encoding:
         # made here, inside the caller's mode; 16 rows need no padding and reach autograd as they are
         z0, seen = torch.zeros(n, 8, dtype=torch.float64), torch.rand(n, 64, generator=generator(1)) < 0.9
         return gfe.encode(trained("mlp"), digits(n), z0=z0, mask=seen, max_steps=10, save_at=gfe.SaveAt.steps())

@@ -7,7 +7,7 @@ from problems import EPS, SOLVERS, digits, log_slope, quadratic, statuses, train
 
 import gfe_core as gfe
 from gfe_core.solvers.step import State, Step
-from gfe_core.types import Status, Stop, Trajectory
+from gfe_core.types import Encoding, Status, Stop, Trajectory
 
 CODES = torch.tensor([[0.0], [10.0], [20.0], [30.0]], dtype=torch.float64)
 
@@ -58,14 +58,14 @@ class Scripted:
         )
 
 
-def scripted(solver: Scripted, **arguments) -> gfe.Encoding:
+def scripted(solver: Scripted, **arguments) -> Encoding:
     """Encode four samples of one latent, started at `CODES`, on a linear landscape."""
     decoder = gfe.LinearDecoder(latent_dim=1, data_dim=3, generator=torch.Generator().manual_seed(0)).double()
     x = torch.zeros(4, 3, dtype=torch.float64)
     return gfe.encode(decoder, x, loss=gfe.Gaussian(), solver=solver, z0=CODES, **arguments)
 
 
-def kept(encoding: gfe.Encoding) -> Trajectory:
+def kept(encoding: Encoding) -> Trajectory:
     assert encoding.trajectory is not None
     return encoding.trajectory
 

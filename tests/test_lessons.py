@@ -169,7 +169,7 @@ def test_right_values_are_true_whatever_their_type(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize(("value", "shown"), [(..., "..."), (None, "None")])
 def test_missing_value_is_not_called_false(capsys: pytest.CaptureFixture[str], value: Any, shown: str):
-    assert told(capsys, value, 2) == f"Not yet: `the claim` is still {shown}"
+    assert told(capsys, value, 2) == f"Not yet: the claim. The value is still `{shown}`."
 
 
 @pytest.mark.parametrize(

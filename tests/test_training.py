@@ -12,6 +12,7 @@ from torch import nn
 import gfe_core as gfe
 from gfe_core.data import Batches
 from gfe_core.training import History, Report, evaluate, fit
+from gfe_core.types import Encoding
 
 SHORT = partial(gfe.encode, max_steps=8)
 
@@ -143,7 +144,7 @@ def interrupted(place: str, round_number: int = 3) -> tuple[nn.Module, History]:
         if len(calls) == round_number:
             raise KeyboardInterrupt
 
-    def encoder(decoder: gfe.MLPDecoder, x: torch.Tensor) -> gfe.Encoding:
+    def encoder(decoder: gfe.MLPDecoder, x: torch.Tensor) -> Encoding:
         if place == "encoder":
             now()
         return SHORT(decoder, x)
@@ -175,7 +176,7 @@ def test_interrupt_before_the_first_round_returns_an_empty_history():
 
 
 def test_other_errors_are_not_swallowed():
-    def broken(decoder: nn.Module, x: torch.Tensor) -> gfe.Encoding:
+    def broken(decoder: nn.Module, x: torch.Tensor) -> Encoding:
         raise RuntimeError("no codes today")
 
     with pytest.raises(RuntimeError, match="no codes today"):

@@ -104,14 +104,14 @@ class Landscape:
 def energy_range(film: Film, landscape: Landscape) -> tuple[float, float]:
     """Return the energies of the first and the last colour, in nats per pixel.
 
-    The lowest energy anywhere opens the range. The 95th percentile of the ground, or the highest start, closes it: one
+    The lowest energy anywhere opens the range. The 80th percentile of the ground, or the highest start, closes it: one
     steep corner or a diverging track must not flatten the rest.
     """
     ground = landscape.energy[np.isfinite(landscape.energy)]
     visited = film.energy[np.isfinite(film.energy)]
     starts = film.energy[:, :1][np.isfinite(film.energy[:, :1])]
     low = min((float(part.min()) for part in (ground, visited) if part.size), default=0.0)
-    high = max((float(np.quantile(ground, 0.95)) if ground.size else low, *starts.tolist()))
+    high = max((float(np.quantile(ground, 0.8)) if ground.size else low, *starts.tolist()))
     return low, high if high > low else low + 1.0
 
 

@@ -72,10 +72,10 @@ class FlowExplorer(Explorer):
         if solver not in _CHOICES:
             raise ValueError(f"`solver` must be one of {', '.join(map(repr, _CHOICES))}, got {solver!r}.")
         self.decoder, self.samples, self.loss, self.n_steps = decoder, samples, loss or Bernoulli(), n_steps
-        self._shown = tuple(controls)
         first = {"sample": sample, "solver": solver, "dt": dt_times_curvature, "armijo_slope": AMD().armijo_slope}
         alt = "A point flows down the energy landscape of a digit while its reconstruction sharpens beside it."
-        self.player = FlowPlayer(title=title, alt_text=alt, values=first, defaults=first, playing=playing)
+        self._first, shown = first, {name: first[name] for name in controls}
+        self.player = FlowPlayer(title=title, alt_text=alt, values=shown, defaults=shown, playing=playing)
         self.player.on_request = self._answer
         super().__init__(name, self.player, self.player.picture, alt)
         self._landmarks = self._where_codes_lie()
@@ -83,7 +83,7 @@ class FlowExplorer(Explorer):
         self._redraw(first, start=None, landscape=self._landscape)
 
     def _answer(self, request: dict[str, Any]) -> None:
-        values: dict[str, Any] = dict(self.player.values)
+        values: dict[str, Any] = self._first | self.player.values
         landscape = None
         if values["sample"] != self._sample:
             self._look_at(int(values["sample"]))
@@ -157,7 +157,7 @@ class FlowExplorer(Explorer):
             | {"note": note},
             {"name": "armijo_slope", "label": "Armijo slope σ", "kind": "choice", "options": _SLOPES},
         ]
-        return [control for control in every if control["name"] in self._shown]
+        return [control for control in every if control["name"] in self.player.values]
 
     def _caption(self, values: dict[str, Any]) -> str:
         label = self.samples.y[self._sample]

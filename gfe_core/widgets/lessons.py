@@ -191,7 +191,7 @@ def check(
     if _numbers(expected) is None and not isinstance(expected, str):
         raise ValueError(f"`expected` must be numbers, bools or text, got {_text(expected)}.")
     if value is None or value is ...:
-        line = f"Not yet: `{name}` is still {'...' if value is ... else value}"
+        line = f"Not yet: {name}. The value is still `{'...' if value is ... else value}`."
     elif _same(value, expected, atol):
         line = f"True: {name}"
     else:

@@ -19,6 +19,14 @@ from gfe_core.widgets.film import Film, Landscape
 
 _ASPECT = 1.6  # width over height of the player's map
 _COLUMNS, _ROWS = 72, 45
+_ENDINGS = {
+    Status.CONVERGED: "converged",
+    Status.REACHED_T: "reached t",
+    Status.MAX_STEPS: "out of steps",
+    Status.STALLED: "converged to rounding",
+    Status.STEP_TOO_SMALL: "no step small enough",
+    Status.NON_FINITE: "not finite",
+}
 
 
 @dataclass(frozen=True)
@@ -167,8 +175,7 @@ def _held(rows: Tensor, n: int) -> Tensor:
 
 def _note(encoding: Encoding) -> str:
     steps, work = encoding.statistics.n_accepted.item(), encoding.statistics.work.item()
-    status = Status(int(encoding.status.item())).name.lower().replace("_", " ")
-    return f"{steps} steps, {work} forward-equivalents, {status}"
+    return f"{steps} steps, {work} forward-equivalents, {_ENDINGS[Status(int(encoding.status.item()))]}"
 
 
 def _float32(values: Tensor) -> np.ndarray:
