@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
+from gfe_core.types import Codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +15,6 @@ class Detached:
     Source: Flouris et al. 2024 (arXiv 2412.00864), equation 12.
     """
 
-    def attach(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
+    def attach(self, z: Codes) -> Codes:
         """Return the code without a graph."""
         return z.detach()

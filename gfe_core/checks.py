@@ -5,6 +5,7 @@ Each message says what was expected, what came and what to do. Numerical failure
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,37 +14,44 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 
+def require(fits: bool, message: str, error: type[Exception] = ValueError) -> None:
+    """Raise an error with this message unless what was passed fits."""
+    if not fits:
+        raise error(message)
+
+
 def finite_positive(name: str, value: float) -> None:
     """Refuse zero, negative, infinite and NaN values of a step or rate."""
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"`{name}` must be a positive finite number, got {value}.")
+    require(math.isfinite(value) and value > 0, f"`{name}` must be a positive finite number, got {value}.")
 
 
 def fraction(name: str, value: float) -> None:
     """Refuse values outside the open interval (0, 1)."""
-    if not 0 < value < 1:
-        raise ValueError(f"`{name}` must lie strictly between 0 and 1, got {value}.")
+    require(0 < value < 1, f"`{name}` must lie strictly between 0 and 1, got {value}.")
+
+
+def above_one(name: str, value: float) -> None:
+    """Refuse factors that do not grow, infinity and NaN."""
+    require(1 < value < math.inf, f"`{name}` must be above 1 and finite, got {value}.")
 
 
 def at_least_one(name: str, value: int) -> None:
     """Refuse a count below one."""
-    if value < 1:
-        raise ValueError(f"`{name}` must be at least 1, got {value}.")
+    require(value >= 1, f"`{name}` must be at least 1, got {value}.")
+
+
+def one_of(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a word that is not on the list."""
+    require(value in choices, f"`{name}` must be {' or '.join(map(repr, choices))}, got {value!r}.")
 
 
 def decoder_ready(decoder: Any) -> None:
     """Refuse decoders without a known shape and decoders whose samples would see each other."""
-    for name, meaning in (
-        ("latent_dim", "an int, the size of a code"),
-        ("data_shape", "a tuple, the shape of one sample"),
-    ):
-        if not hasattr(decoder, name):
-            raise TypeError(
-                f"`decoder` must have `{name}` ({meaning}); {type(decoder).__name__} has none. Set it as an attribute."
-            )
-    if not isinstance(decoder, nn.Module):
-        return
-    for name, module in decoder.named_modules():
+    meanings = {"latent_dim": "an int, the size of a code", "data_shape": "a tuple, the shape of one sample"}
+    for name, meaning in meanings.items():
+        lack = f"`decoder` must have `{name}` ({meaning}); {type(decoder).__name__} has none."
+        require(hasattr(decoder, name), f"{lack} Set it as an attribute.", TypeError)
+    for name, module in decoder.named_modules() if isinstance(decoder, nn.Module) else ():
         without_statistics = isinstance(module, _BatchNorm) and module.running_mean is None
         if without_statistics or (module.training and isinstance(module, (_BatchNorm, _DropoutNd, nn.RReLU))):
             mode = "without running statistics" if without_statistics else "in training mode"
@@ -55,23 +63,20 @@ def decoder_ready(decoder: Any) -> None:
 
 def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     """Refuse data that this decoder cannot be compared with."""
-    if not isinstance(x, Tensor):
-        raise TypeError(
-            f"`{name}` must be a torch.Tensor, got {type(x).__name__}. "
-            f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
-        )
-    if not x.is_floating_point():
-        raise TypeError(
-            f"`{name}` must have a float dtype, got {x.dtype}. "
-            f"Convert it: `{name}.float()` (and divide grey values by 255)."
-        )
+    remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
+    require(isinstance(x, Tensor), f"`{name}` must be a torch.Tensor, got {type(x).__name__}. {remedy}", TypeError)
+    remedy = f"Convert it: `{name}.float()` (and divide grey values by 255)."
+    require(x.is_floating_point(), f"`{name}` must have a float dtype, got {x.dtype}. {remedy}", TypeError)
     expected = tuple(decoder.data_shape)
-    if tuple(x.shape[1:]) != expected or x.dim() == 0:
-        raise ValueError(
-            f"`{name}` must have shape (batch, {_listed(expected)}) for this decoder, got {tuple(x.shape)}. "
-            + _shape_remedy(x, expected, name)
-        )
-    _same_kind(decoder, x, name)
+    wanted = f"`{name}` must have shape (batch, {_listed(expected)}) for this decoder, got {tuple(x.shape)}."
+    fits = x.dim() > 0 and tuple(x.shape[1:]) == expected
+    require(fits, f"{wanted} {_shape_remedy(x, expected, name)}")
+    parameter = next(iter(decoder.parameters()), None) if isinstance(decoder, nn.Module) else None
+    dtype, device = (x.dtype, x.device) if parameter is None else (parameter.dtype, parameter.device)
+    remedy = f"Convert one: `{name}.to({dtype})` or `decoder.to({x.dtype})`."
+    require(x.dtype == dtype, f"`{name}` is {x.dtype} but the decoder is {dtype}. {remedy}", TypeError)
+    remedy = f"Move one: `{name}.to('{device}')`."
+    require(x.device == device, f"`{name}` is on {x.device} but the decoder is on {device}. {remedy}")
 
 
 def _shape_remedy(x: Tensor, expected: tuple[int, ...], name: str) -> str:
@@ -86,53 +91,34 @@ def _listed(shape: tuple[int, ...]) -> str:
     return ", ".join(map(str, shape))
 
 
-def _same_kind(decoder: Any, x: Tensor, name: str) -> None:
-    """Refuse another float type or device than the decoder's."""
-    parameter = next(iter(decoder.parameters()), None) if isinstance(decoder, nn.Module) else None
-    if parameter is None:
-        return
-    if parameter.dtype != x.dtype:
-        raise TypeError(
-            f"`{name}` is {x.dtype} but the decoder is {parameter.dtype}. "
-            f"Convert one: `{name}.to({parameter.dtype})` or `decoder.to({x.dtype})`."
-        )
-    if parameter.device != x.device:
-        raise ValueError(
-            f"`{name}` is on {x.device} but the decoder is on {parameter.device}. "
-            f"Move one: `{name}.to('{parameter.device}')`."
-        )
-
-
 def start_for(decoder: Any, x: Tensor, z0: Tensor | None) -> Tensor:
     """Return the start codes: the origin, or `z0` after checking it."""
     shape = (len(x), decoder.latent_dim)
     if z0 is None:
         return x.new_zeros(shape)
-    if not isinstance(z0, Tensor) or tuple(z0.shape) != shape or z0.dtype != x.dtype:
-        got = f"{tuple(z0.shape)}, {z0.dtype}" if isinstance(z0, Tensor) else type(z0).__name__
-        raise ValueError(f"`z0` must be a tensor of shape {shape} and type {x.dtype}, got {got}.")
+    _tensor_of(shape, x.dtype, z0, f"`z0` must be a tensor of shape {shape} and type {x.dtype}")
     return z0.detach()
 
 
 def observed(x: Tensor, mask: Tensor | None) -> None:
     """Refuse a mask that is not a boolean tensor of the shape of x."""
-    if mask is None:
-        return
-    if not isinstance(mask, Tensor) or mask.shape != x.shape or mask.dtype != torch.bool:
-        got = f"{tuple(mask.shape)}, {mask.dtype}" if isinstance(mask, Tensor) else type(mask).__name__
-        raise ValueError(
-            f"`mask` must be a bool tensor of shape {tuple(x.shape)}, True where `x` is observed, got {got}."
-        )
+    if mask is not None:
+        wanted = f"`mask` must be a bool tensor of shape {tuple(x.shape)}, True where `x` is observed"
+        _tensor_of(tuple(x.shape), torch.bool, mask, wanted)
+
+
+def _tensor_of(shape: tuple[int, ...], dtype: torch.dtype, value: Any, wanted: str) -> None:
+    """Refuse anything but a tensor of this shape and type."""
+    got = f"{tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+    require(got == f"{shape}, {dtype}", f"{wanted}, got {got}.")
 
 
 def budget(t1: float, max_steps: int | None, on_failure: str) -> None:
     """Refuse an end time, a budget or a failure rule that makes no sense."""
-    if not t1 > 0:
-        raise ValueError(f"`t1` must be positive (math.inf for no end), got {t1}.")
+    require(t1 > 0, f"`t1` must be positive (math.inf for no end), got {t1}.")
     if max_steps is not None:
         at_least_one("max_steps", max_steps)
-    if on_failure not in ("mark", "raise"):
-        raise ValueError(f"`on_failure` must be 'mark' or 'raise', got {on_failure!r}.")
+    one_of("on_failure", on_failure, ("mark", "raise"))
 
 
 def has_end(solver: Any, t1: float) -> None:

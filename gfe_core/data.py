@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gfe_core import checks
+
 _SPLITS = ("train", "test")
 
 
@@ -52,8 +54,7 @@ class DataSet:
 
     def take(self, n: int) -> "DataSet":
         """Return the first n samples (n >= 0), or all where there are fewer; the tensors are views of this one's."""
-        if n < 0:
-            raise ValueError(f"`n` must be at least 0, got {n}. The last samples are `data.x[{n}:]`.")
+        checks.require(n >= 0, f"`n` must be at least 0, got {n}. The last samples are `data.x[{n}:]`.")
         return replace(self, x=self.x[:n], y=self.y[:n])
 
 
@@ -104,8 +105,7 @@ def load(name: str, split: str = "train") -> DataSet:
     if name not in tuple(_SETS):
         nearest = difflib.get_close_matches(str(name).lower(), _SETS, n=1, cutoff=0)[0]
         raise ValueError(f"`name` must be one of {', '.join(_SETS)}; got {name!r}. Did you mean {nearest!r}?")
-    if split not in _SPLITS:
-        raise ValueError(f"`split` must be 'train' or 'test', got {split!r}.")
+    checks.one_of("split", split, _SPLITS)
     return _SETS[name](name, split)
 
 
@@ -213,8 +213,8 @@ class Batches:
             raise TypeError(f"`x` must be a torch.Tensor, got {type(x).__name__}. Pass the samples: `data.x`.")
         if x.dim() == 0 or len(x) == 0:
             raise ValueError(f"`x` must hold at least one sample along its first axis, got shape {tuple(x.shape)}.")
-        if size < 1 or seed < 0:
-            raise ValueError(f"`size` must be at least 1 and `seed` at least 0, got size={size} and seed={seed}.")
+        wanted = "`size` must be at least 1 and `seed` at least 0"
+        checks.require(size >= 1 and seed >= 0, f"{wanted}, got size={size} and seed={seed}.")
         self.x, self.size, self.seed, self.shuffle = x, size, seed, shuffle
         self.epoch = self.index = 0
 
@@ -244,6 +244,6 @@ class Batches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go to a saved position; a ValueError refuses that of batches with other n, size, seed or shuffle."""
         mine = self.state_dict()
-        if state.keys() != mine.keys() or any(state[key] != mine[key] for key in ("n", "size", "seed", "shuffle")):
-            raise ValueError(f"`state` {state} belongs to other batches than {mine}: build them as they were.")
+        fits = state.keys() == mine.keys() and all(state[key] == mine[key] for key in ("n", "size", "seed", "shuffle"))
+        checks.require(fits, f"`state` {state} belongs to other batches than {mine}: build them as they were.")
         self.epoch, self.index = state["epoch"], state["index"]

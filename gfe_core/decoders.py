@@ -13,25 +13,27 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gfe_core import checks
+from gfe_core.types import Codes
+
+Sizes = Sequence[int]
+Shape = Sizes | None
+"""(height, width) of a sample; None where it is not told."""
+Source = torch.Generator | None
+"""Where initial weights are drawn from; None is torch's global generator."""
 
 
 class _Decoder(nn.Module):
     """What every decoder knows of itself: latent_dim, data_shape and image_shape."""
 
-    def __init__(self, latent_dim: int, data_dim: int, image_shape: Sequence[int] | None) -> None:
+    def __init__(self, latent_dim: int, data_dim: int, image_shape: Shape) -> None:
         super().__init__()
         checks.at_least_one("latent_dim", latent_dim)
         checks.at_least_one("data_dim", data_dim)
         side = math.isqrt(data_dim)
-        shape = (
-            tuple(image_shape)
-            if image_shape is not None
-            else (side, side)
-            if side > 1 and side * side == data_dim
-            else None
-        )
-        if shape is not None and math.prod(shape) != data_dim:
-            raise ValueError(f"`image_shape` {shape} has {math.prod(shape)} pixels, but `data_dim` is {data_dim}.")
+        square = (side, side) if side > 1 and side * side == data_dim else None
+        shape = square if image_shape is None else tuple(image_shape)
+        n = data_dim if shape is None else math.prod(shape)
+        checks.require(n == data_dim, f"`image_shape` {shape} has {n} pixels, but `data_dim` is {data_dim}.")
         self.latent_dim = latent_dim
         self.data_shape: tuple[int, ...] = (data_dim,)
         self.image_shape: tuple[int, ...] | None = shape
@@ -55,13 +57,7 @@ class MLPDecoder(_Decoder):
     """
 
     def __init__(
-        self,
-        *,
-        latent_dim: int,
-        hidden: Sequence[int],
-        data_dim: int,
-        image_shape: Sequence[int] | None = None,
-        generator: torch.Generator | None = None,
+        self, *, latent_dim: int, hidden: Sizes, data_dim: int, image_shape: Shape = None, generator: Source = None
     ) -> None:
         super().__init__(latent_dim, data_dim, image_shape)
         layers: list[nn.Module] = []
@@ -70,7 +66,7 @@ class MLPDecoder(_Decoder):
         self.layers = nn.Sequential(*layers[:-1])
         _initialise(self, generator)
 
-    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch features"]:
+    def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Raw outputs of codes."""
         return self.layers(z)
 
@@ -87,19 +83,13 @@ class LinearDecoder(_Decoder):
     """
 
     def __init__(
-        self,
-        *,
-        latent_dim: int,
-        data_dim: int,
-        bias: bool = True,
-        image_shape: Sequence[int] | None = None,
-        generator: torch.Generator | None = None,
+        self, *, latent_dim: int, data_dim: int, bias: bool = True, image_shape: Shape = None, generator: Source = None
     ) -> None:
         super().__init__(latent_dim, data_dim, image_shape)
         self.linear = nn.Linear(latent_dim, data_dim, bias=bias)
         _initialise(self, generator)
 
-    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch features"]:
+    def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Raw outputs of codes."""
         return self.linear(z)
 
@@ -118,34 +108,25 @@ class ConvDecoder(_Decoder):
     """
 
     def __init__(
-        self,
-        *,
-        latent_dim: int,
-        image_shape: tuple[int, int],
-        channels: Sequence[int] = (32, 16),
-        generator: torch.Generator | None = None,
+        self, *, latent_dim: int, image_shape: tuple[int, int], channels: Sizes = (32, 16), generator: Source = None
     ) -> None:
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
         height, width = (math.ceil(side / 2 ** len(channels)) for side in image_shape)
-        first: list[nn.Module] = [
-            nn.Linear(latent_dim, channels[0] * height * width),
-            nn.ELU(),
-            nn.Unflatten(1, (channels[0], height, width)),
-        ]
-        stages: list[nn.Module] = []
+        layers: list[nn.Module] = [nn.Linear(latent_dim, channels[0] * height * width), nn.ELU()]
+        layers += [nn.Unflatten(1, (channels[0], height, width))]
         for n_in, n_out in pairwise((*channels, channels[-1])):
-            stages += [nn.Upsample(scale_factor=2), nn.Conv2d(n_in, n_out, 3, padding=1), nn.ELU()]
-        self.layers = nn.Sequential(*first, *stages, nn.Conv2d(channels[-1], 1, 3, padding=1))
+            layers += [nn.Upsample(scale_factor=2), nn.Conv2d(n_in, n_out, 3, padding=1), nn.ELU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 3, padding=1))
         _initialise(self, generator)
 
-    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch features"]:
+    def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Raw outputs of codes."""
         assert self.image_shape is not None
         height, width = self.image_shape
         return self.layers(z)[:, 0, :height, :width].flatten(1)
 
 
-def _initialise(decoder: nn.Module, generator: torch.Generator | None) -> None:
+def _initialise(decoder: nn.Module, generator: Source) -> None:
     """Draw every weight from U(-1/sqrt(n_in), 1/sqrt(n_in)), torch's own default, but from an explicit source."""
     with torch.no_grad():
         for module in decoder.modules():

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gfe_core import checks
@@ -14,18 +13,18 @@ from gfe_core.flows import Energy, GradientFlow
 from gfe_core.integrate import integrate
 from gfe_core.losses import Bernoulli
 from gfe_core.solvers import AMD, Solver
-from gfe_core.types import Adjoint, Decoder, Encoding, Flow, Loss, Penalty, SaveAt, Status, Stop
+from gfe_core.types import Adjoint, Codes, Data, Decoder, Encoding, Flow, Loss, Mask, Penalty, SaveAt, Status, Stop
 
 
 def encode(
     decoder: Decoder,
-    x: Float[Tensor, "batch *data"],
+    x: Data,
     *,
     loss: Loss | None = None,
     flow: Flow | None = None,
     solver: Solver | None = None,
-    z0: Float[Tensor, "batch latent"] | None = None,
-    mask: Bool[Tensor, "batch *data"] | None = None,
+    z0: Codes | None = None,
+    mask: Mask | None = None,
     penalty: Penalty | None = None,
     t1: float = math.inf,
     stop: Stop | None = None,
@@ -79,26 +78,18 @@ def encode(
     loss.check_data(x if mask is None else x[mask])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
+    stop, max_steps = stop or solver.default_stop, max_steps or solver.default_max_steps
     with torch.inference_mode(False), torch.no_grad():
         mask = None if mask is None else _ordinary(mask)
-        encoding = integrate(
-            Energy(_snapshot(decoder), _ordinary(x), loss, mask=mask, penalty=penalty),
-            flow,
-            solver,
-            _ordinary(checks.start_for(decoder, x, z0)),
-            t1=t1,
-            stop=stop or solver.default_stop,
-            max_steps=max_steps or solver.default_max_steps,
-            save_at=save_at,
-        )
+        energy = Energy(_snapshot(decoder), _ordinary(x), loss, mask=mask, penalty=penalty)
+        start = _ordinary(checks.start_for(decoder, x, z0))
+        encoding = integrate(energy, flow, solver, start, t1=t1, stop=stop, max_steps=max_steps, save_at=save_at)
     if on_failure == "raise":
         _raise_failures(encoding)
     return replace(encoding, z=(adjoint or Detached()).attach(encoding.z))
 
 
-def reconstruct(
-    decoder: Decoder, z: Float[Tensor, "batch latent"], loss: Loss | None = None
-) -> Float[Tensor, "batch *data"]:
+def reconstruct(decoder: Decoder, z: Codes, loss: Loss | None = None) -> Data:
     """Decode codes to their mean in data space.
 
     Args:

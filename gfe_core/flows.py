@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.types import Decoder, Loss, Penalty
+from gfe_core.types import Codes, Data, Decoder, Loss, Mask, Penalty, PerSample
 
 _ROWS = 16
 """Decoder calls are padded to a multiple of this: matrix kernels for small batches round differently, so that without
@@ -31,25 +31,19 @@ class Energy:
     """
 
     def __init__(
-        self,
-        decoder: Decoder,
-        x: Float[Tensor, "batch *data"],
-        loss: Loss,
-        *,
-        mask: Tensor | None = None,
-        penalty: Penalty | None = None,
+        self, decoder: Decoder, x: Data, loss: Loss, *, mask: Mask | None = None, penalty: Penalty | None = None
     ) -> None:
         self.decoder, self.loss, self.penalty = decoder, loss, penalty
         self.n = len(x)
         self._x = _padded(x if mask is None else torch.where(mask, x, 0.0))
         self._mask = None if mask is None else _padded(mask)
 
-    def value(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch"]:
+    def value(self, z: Codes) -> PerSample:
         """Energy of each code; builds no graph."""
         with torch.no_grad():
             return self._per_sample(_padded(z))[: self.n]
 
-    def value_and_grad(self, z: Float[Tensor, "batch latent"]) -> tuple[Tensor, Tensor]:
+    def value_and_grad(self, z: Codes) -> tuple[Tensor, Tensor]:
         """Energy (batch,) and its gradient in z (batch, latent); no gradient reaches the decoder's weights."""
         with torch.enable_grad():
             z = _padded(z.detach()).requires_grad_()
@@ -57,16 +51,14 @@ class Energy:
             (grad,) = torch.autograd.grad(energy.sum(), z)
         return energy.detach()[: self.n], grad[: self.n]
 
-    def hessian_product(
-        self, z: Float[Tensor, "batch latent"], v: Float[Tensor, "batch latent"]
-    ) -> Float[Tensor, "batch latent"]:
+    def hessian_product(self, z: Codes, v: Codes) -> Codes:
         """Product H v of each sample's latent Hessian H = d2E/dz2 with its own vector."""
         with torch.enable_grad():
             z, grad = self._differentiable_grad(z)
             (product,) = torch.autograd.grad((grad * _padded(v)).sum(), z)
         return product[: self.n]
 
-    def hessian(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent latent"]:
+    def hessian(self, z: Codes) -> Float[Tensor, "batch latent latent"]:
         """Latent Hessian of each sample, exact and symmetric up to rounding."""
         with torch.enable_grad():
             z, grad = self._differentiable_grad(z)
@@ -75,13 +67,8 @@ class Energy:
 
     def rows(self, keep: Tensor) -> "Energy":
         """The same energy for a selection of samples (a mask or row numbers)."""
-        part = object.__new__(Energy)
-        part.decoder, part.loss, part.penalty = self.decoder, self.loss, self.penalty
-        x = self._x[: self.n][keep]
-        part.n = len(x)
-        part._x = _padded(x)
-        part._mask = None if self._mask is None else _padded(self._mask[: self.n][keep])
-        return part
+        mask = None if self._mask is None else self._mask[: self.n][keep]
+        return Energy(self.decoder, self._x[: self.n][keep], self.loss, mask=mask, penalty=self.penalty)
 
     def _per_sample(self, z: Tensor) -> Tensor:
         """Return the one expression that everything else differentiates."""
@@ -115,7 +102,7 @@ class ExponentialDecay:
     def __post_init__(self) -> None:
         checks.finite_positive("tau", self.tau)
 
-    def __call__(self, t: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+    def __call__(self, t: PerSample) -> PerSample:
         """Rate at flow time t."""
         return torch.exp(-2 * t / self.tau)
 
@@ -136,8 +123,6 @@ class GradientFlow:
         if not isinstance(self.rate, ExponentialDecay):
             checks.finite_positive("rate", self.rate)
 
-    def velocity(self, t: Float[Tensor, "batch"], grad: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
+    def velocity(self, t: PerSample, grad: Codes) -> Codes:
         """dz/dt at time t, given the gradient there."""
-        if isinstance(self.rate, ExponentialDecay):
-            return -self.rate(t)[:, None] * grad
-        return -self.rate * grad
+        return -(self.rate(t)[:, None] if isinstance(self.rate, ExponentialDecay) else self.rate) * grad

@@ -9,20 +9,19 @@ import math
 from dataclasses import fields
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core.flows import Energy
 from gfe_core.recording import Record, statistics
 from gfe_core.solvers import Solver, State, Step
-from gfe_core.types import Encoding, Flow, SaveAt, Status, Stop, Trajectory
+from gfe_core.types import Codes, Encoding, Flow, SaveAt, Status, Stop, Trajectory
 
 
 def integrate(
     energy: Energy,
     flow: Flow,
     solver: Solver,
-    z0: Float[Tensor, "batch latent"],
+    z0: Codes,
     *,
     t1: float,
     stop: Stop | None,
@@ -69,26 +68,18 @@ def integrate(
 def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, schedule: Tensor | None, stop: Stop | None) -> State:
     """Evaluate the start and let the solver estimate its first step."""
     value, grad = energy.value_and_grad(z0)
-    batch, zero = len(z0), torch.zeros(len(z0), dtype=torch.long, device=z0.device)
+    zero, index = torch.zeros_like(value), torch.arange(len(z0), device=z0.device)
     window = max(stop.window + 1 if stop else 1, solver.memory)
+    point = {"z": z0, "energy": value, "grad": grad, "t": zero, "dt": zero}
+    previous = {"z_previous": z0, "grad_previous": grad}
+    best = {"best_z": z0, "best_energy": value, "best_grad_norm": grad.norm(dim=1)}
+    counts = dict.fromkeys(("n_accepted", "n_rejected", "n_loss"), torch.zeros_like(index))
     state = State(
-        index=torch.arange(batch, device=z0.device),
-        z=z0,
-        energy=value,
-        grad=grad,
-        t=torch.zeros_like(value),
-        dt=torch.zeros_like(value),
-        fresh=torch.zeros_like(zero, dtype=torch.bool),
-        z_previous=z0,
-        grad_previous=grad,
+        **(point | previous | best | counts),
+        index=index,
+        fresh=torch.zeros_like(index, dtype=torch.bool),
         recent=value[:, None].repeat(1, window),
-        best_z=z0,
-        best_energy=value,
-        best_grad_norm=grad.norm(dim=1),
-        n_accepted=zero,
-        n_rejected=zero,
-        n_loss=zero,
-        n_grad=zero + 1,
+        n_grad=torch.ones_like(index),
         status=torch.where(_finite(value, grad), int(Status.RUNNING), int(Status.NON_FINITE)),
     )
     if schedule is None:
@@ -103,24 +94,19 @@ def _finite(value: Tensor, grad: Tensor) -> Tensor:
 
 def _advance(state: State, step: Step, energy: Energy) -> Tensor:
     """Move the accepted samples in place and return which moved; a non-finite arrival leaves a sample where it was."""
-    accepted = step.accepted
     value, grad = _evaluate(state, step, energy)
-    moved = accepted & _finite(value, grad)
-    column = moved[:, None]
-    state.z_previous = torch.where(column, state.z, state.z_previous)
-    state.grad_previous = torch.where(column, state.grad, state.grad_previous)
-    state.z = torch.where(column, step.z, state.z)
-    state.grad = torch.where(column, grad, state.grad)
-    state.energy = torch.where(moved, value, state.energy)
-    state.recent = torch.where(column, torch.cat([state.recent[:, 1:], state.energy[:, None]], 1), state.recent)
-    state.t = torch.where(moved, state.t + step.dt, state.t)
+    accepted, moved = step.accepted, step.accepted & _finite(value, grad)
+    recent = torch.cat([state.recent[:, 1:], value[:, None]], 1)
+    state.update(moved, z_previous=state.z, grad_previous=state.grad, recent=recent)
+    state.update(moved, z=step.z, energy=value, grad=grad, t=state.t + step.dt)
     state.dt, state.fresh = step.dt_next, accepted
     state.n_accepted = state.n_accepted + moved
     state.n_rejected = state.n_rejected + ~moved
     state.n_loss = state.n_loss + step.n_loss
     state.n_grad = state.n_grad + accepted + step.n_grad
     state.status = torch.where(accepted & ~moved, int(Status.NON_FINITE), step.status)
-    _keep_best(state)
+    better, norm = state.energy <= state.best_energy, state.grad.norm(dim=1)
+    state.update(better, best_z=state.z, best_energy=state.energy, best_grad_norm=norm)
     return moved
 
 
@@ -134,21 +120,13 @@ def _evaluate(state: State, step: Step, energy: Energy) -> tuple[Tensor, Tensor]
     return value, grad
 
 
-def _keep_best(state: State) -> None:
-    better = state.energy <= state.best_energy
-    state.best_z = torch.where(better[:, None], state.z, state.best_z)
-    state.best_energy = torch.where(better, state.energy, state.best_energy)
-    state.best_grad_norm = torch.where(better, state.grad.norm(dim=1), state.best_grad_norm)
-
-
 def _judge(state: State, schedule: Tensor | None, stop: Stop | None, t1: float, max_steps: int) -> Tensor:
     """Return the status of every sample; among the running, a later line overrules an earlier one."""
     status = torch.where(state.n_accepted + state.n_rejected >= max_steps, int(Status.MAX_STEPS), int(Status.RUNNING))
     if stop is not None:
         fall = (state.recent[:, -stop.window - 1] - state.energy).abs() / stop.window
         full = state.fresh & (state.n_accepted >= stop.window)
-        if stop.energy_slope > 0:
-            status = torch.where(full & (fall <= stop.energy_slope * state.energy.abs()), int(Status.CONVERGED), status)
+        status = torch.where(full & (fall <= stop.energy_slope * state.energy.abs()), int(Status.CONVERGED), status)
         status = torch.where(full & (fall == 0), int(Status.STALLED), status)
         status = torch.where(state.grad.norm(dim=1) <= stop.grad_norm, int(Status.CONVERGED), status)
     if schedule is not None:

@@ -9,14 +9,8 @@ from gfe_core.types import Flow, SaveAt, Statistics, Trajectory
 
 def statistics(state: State) -> Statistics:
     """Return the counts of each sample so far."""
-    return Statistics(
-        n_steps=state.n_accepted + state.n_rejected,
-        n_accepted=state.n_accepted,
-        n_rejected=state.n_rejected,
-        n_loss=state.n_loss,
-        n_grad=state.n_grad,
-        n_hess=torch.zeros_like(state.n_grad),
-    )
+    counts = {name: getattr(state, name) for name in ("n_accepted", "n_rejected", "n_loss", "n_grad")}
+    return Statistics(**counts, n_steps=state.n_accepted + state.n_rejected, n_hess=torch.zeros_like(state.n_grad))
 
 
 class Record:
@@ -55,8 +49,7 @@ def _at_times(steps: Trajectory, velocity: Tensor, slope: Tensor, times: tuple[f
     """Interpolate between accepted states; times that a sample did not reach repeat its last state."""
     t = torch.tensor(times, dtype=steps.t.dtype, device=steps.t.device)[:, None].expand(-1, steps.t.shape[1])
     last = steps.mask.sum(0) - 1
-    after = torch.searchsorted(steps.t.T.contiguous(), t.T.contiguous()).T.clamp(min=1).minimum(last.clamp(min=1))
-    after = after.clamp(max=len(steps.t) - 1)
+    after = torch.searchsorted(steps.t.T.contiguous(), t.T.contiguous()).T.clamp(min=1).minimum(last)
     before = (after - 1).clamp(min=0)
     start = steps.t.gather(0, before)
     dt = steps.t.gather(0, after) - start

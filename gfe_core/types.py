@@ -18,6 +18,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+Codes = Float[Tensor, "batch latent"]
+Data = Float[Tensor, "batch *data"]
+Mask = Bool[Tensor, "batch *data"]
+PerSample = Float[Tensor, "batch"]
+
 
 class Status(IntEnum):
     """Why a sample stopped; one code for each sample, never an exception."""
@@ -61,10 +66,9 @@ class Stop:
     window: int = 5
 
     def __post_init__(self) -> None:
-        if not (self.grad_norm >= 0 and self.energy_slope >= 0):
-            raise ValueError(
-                f"`grad_norm` and `energy_slope` must be at least 0, got {self.grad_norm} and {self.energy_slope}."
-            )
+        norm, slope = self.grad_norm, self.energy_slope
+        if not (norm >= 0 and slope >= 0):
+            raise ValueError(f"`grad_norm` and `energy_slope` must be at least 0, got {norm} and {slope}.")
         if self.window < 1:
             raise ValueError(f"`window` must be at least 1 accepted step, got {self.window}.")
 

@@ -63,18 +63,14 @@ class AMD:
     def __post_init__(self) -> None:
         checks.fraction("armijo_slope", self.armijo_slope)
         checks.fraction("decrease_factor", self.decrease_factor)
-        if not 1 < self.increase_factor < math.inf:
-            raise ValueError(f"`increase_factor` must be above 1 and finite, got {self.increase_factor}.")
+        checks.above_one("increase_factor", self.increase_factor)
         if self.dt_init is not None:
             checks.finite_positive("dt_init", self.dt_init)
-        if not 0 < self.dt_min < self.dt_max:
-            raise ValueError(f"`dt_min` must be positive and below `dt_max`, got {self.dt_min} and {self.dt_max}.")
-        if not 0 <= self.trial_min <= self.dt_max:
-            raise ValueError(f"`trial_min` must lie between 0 and `dt_max`, got {self.trial_min} and {self.dt_max}.")
-        if self.trial not in ("carry", "barzilai_borwein"):
-            raise ValueError(f"`trial` must be 'carry' or 'barzilai_borwein', got {self.trial!r}.")
-        if self.slope_at not in ("current", "trial"):
-            raise ValueError(f"`slope_at` must be 'current' or 'trial', got {self.slope_at!r}.")
+        low, first, high = self.dt_min, self.trial_min, self.dt_max
+        checks.require(0 < low < high, f"`dt_min` must be positive and below `dt_max`, got {low} and {high}.")
+        checks.require(0 <= first <= high, f"`trial_min` must lie between 0 and `dt_max`, got {first} and {high}.")
+        checks.one_of("trial", self.trial, ("carry", "barzilai_borwein"))
+        checks.one_of("slope_at", self.slope_at, ("current", "trial"))
         checks.at_least_one("memory", self.memory)
 
     @classmethod
@@ -123,15 +119,14 @@ class AMD:
         if self.shared_step:
             dt = dt.min().expand_as(dt)
         z = state.z + dt[:, None] * v
-        value, grad = energy.value_and_grad(z) if self.slope_at == "trial" else (energy.value(z), state.grad)
-        accepted = self._armijo(
-            state, value, dt * -(v * state.grad).sum(1) if grad is state.grad else dt * grad.square().sum(1)
-        )
+        if self.slope_at == "trial":
+            value, grad = energy.value_and_grad(z)
+            slope, cost = grad.square().sum(1), {"n_grad": 1}
+        else:
+            value, slope, cost = energy.value(z), -(v * state.grad).sum(1), {"n_loss": 1}
+        accepted = self._armijo(state, value, dt * slope)
         dt_next = torch.where(accepted, dt, dt * self.decrease_factor)
-        n_grad = int(self.slope_at == "trial")
-        return Step(
-            z, dt, dt_next, accepted, self._given_up(state, v, accepted, dt_next), n_loss=1 - n_grad, n_grad=n_grad
-        )
+        return Step(z, dt, dt_next, accepted, self._given_up(state, v, accepted, dt_next), **cost)
 
     def _new_trial(self, state: State, v: Tensor) -> Tensor:
         """Return the first trial after an accepted step."""
@@ -160,9 +155,8 @@ class AMD:
 def _inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> Tensor:
     """Return |dz|^2 / <dz, dgrad>, or the fallback where the curvature along dz is not positive."""
     curvature = (dz * dgrad).sum(1)
-    length = dz.square().sum(1)
     usable = curvature > 0
-    return torch.where(usable, length / torch.where(usable, curvature, 1.0), fallback)
+    return torch.where(usable, dz.square().sum(1) / torch.where(usable, curvature, 1.0), fallback)
 
 
 def _rate(v: Tensor, grad: Tensor) -> Tensor:

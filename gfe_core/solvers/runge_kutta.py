@@ -14,7 +14,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.flows import Energy
 from gfe_core.solvers.step import State, Step
-from gfe_core.types import Flow, Status, Stop
+from gfe_core.types import Codes, Flow, Status, Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,47 +40,32 @@ class _FixedGrid:
 
     default_stop: ClassVar[Stop | None] = None
     default_max_steps: ClassVar[int] = 1_000_000
+    has_time = True
+    """A grid lives in time."""
+    memory = 1
+    """No energy is looked back on."""
 
     def __post_init__(self) -> None:
         given = [name for name in ("dt", "n_steps", "steps") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"Give exactly one of `dt`, `n_steps` and `steps` to {type(self).__name__}, got {given or 'none'}."
-            )
+        wanted = f"Give exactly one of `dt`, `n_steps` and `steps` to {type(self).__name__}"
+        checks.require(len(given) == 1, f"{wanted}, got {given or 'none'}.")
         if self.dt is not None:
             checks.finite_positive("dt", self.dt)
         if self.n_steps is not None:
             checks.at_least_one("n_steps", self.n_steps)
-        if self.grid not in ("linear", "log"):
-            raise ValueError(f"`grid` must be 'linear' or 'log', got {self.grid!r}.")
-        if self.grid == "log" and self.n_steps is None:
-            raise ValueError(
-                "`grid='log'` needs `n_steps`, the number of steps from 0 to t1: `n_steps=20, grid='log'`."
-            )
-        if not 1 < self.log_base < math.inf:
-            raise ValueError(f"`log_base` must be above 1 and finite, got {self.log_base}.")
+        checks.one_of("grid", self.grid, ("linear", "log"))
+        remedy = "`grid='log'` needs `n_steps`, the number of steps from 0 to t1: `n_steps=20, grid='log'`."
+        checks.require(self.grid == "linear" or self.n_steps is not None, remedy)
+        checks.above_one("log_base", self.log_base)
 
-    @property
-    def has_time(self) -> bool:
-        """A grid lives in time."""
-        return True
-
-    @property
-    def memory(self) -> int:
-        """No energy is looked back on."""
-        return 1
-
-    def schedule(self, z0: Float[Tensor, "batch latent"], t1: float) -> Float[Tensor, "time batch"]:
+    def schedule(self, z0: Codes, t1: float) -> Float[Tensor, "time batch"]:
         """Steps of every sample; a zero ends a sample."""
         if self.steps is not None:
-            if math.isfinite(t1):
-                raise ValueError(f"`t1` is {t1}, but recorded `steps` end the flow themselves. Leave `t1` out.")
+            remedy = "but recorded `steps` end the flow themselves. Leave `t1` out."
+            checks.require(not math.isfinite(t1), f"`t1` is {t1}, {remedy}")
             return self._recorded(z0)
-        if not math.isfinite(t1):
-            raise ValueError(
-                f"`t1` must be finite for {type(self).__name__}: a fixed grid ends at t1. "
-                "Pass `t1=...`, or use `AMD()`, which needs none."
-            )
+        wanted = f"`t1` must be finite for {type(self).__name__}: a fixed grid ends at t1."
+        checks.require(math.isfinite(t1), f"{wanted} Pass `t1=...`, or use `AMD()`, which needs none.")
         return self._planned(t1).to(z0)[:, None].expand(-1, len(z0))
 
     def first_step(self, energy: Energy, flow: Flow, state: State) -> tuple[Tensor, int]:
@@ -100,11 +85,10 @@ class _FixedGrid:
         steps = torch.as_tensor(self.steps, dtype=z0.dtype, device=z0.device)
         steps = steps[:, None].expand(-1, len(z0)) if steps.dim() == 1 else steps
         fits = steps.dim() == 2 and steps.shape[1] == len(z0) and len(steps) > 0
-        if not fits or not ((steps >= 0) & torch.isfinite(steps)).all():
-            raise ValueError(
-                f"`steps` must hold one or more finite non-negative steps of shape (time,) or (time, {len(z0)}), "
-                f"got shape {tuple(steps.shape)}. Pass `trajectory.dt` of the same batch."
-            )
+        fits = fits and bool(((steps >= 0) & torch.isfinite(steps)).all())
+        wanted = f"`steps` must hold one or more finite non-negative steps of shape (time,) or (time, {len(z0)})"
+        remedy = "Pass `trajectory.dt` of the same batch."
+        checks.require(fits, f"{wanted}, got shape {tuple(steps.shape)}. {remedy}")
         return steps
 
 
@@ -124,8 +108,7 @@ class Euler(_FixedGrid):
 
     def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step:
         """One step of the grid; its only gradient is the one at the new point."""
-        z = state.z + state.dt[:, None] * flow.velocity(state.t, state.grad)
-        return _taken(state, z, n_grad=0)
+        return _taken(state, state.z + state.dt[:, None] * flow.velocity(state.t, state.grad), n_grad=0)
 
 
 @dataclass(frozen=True, kw_only=True)

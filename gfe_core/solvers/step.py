@@ -3,11 +3,12 @@
 from dataclasses import dataclass, fields
 from typing import ClassVar, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gfe_core.flows import Energy
-from gfe_core.types import Flow, Stop
+from gfe_core.types import Codes, Flow, PerSample, Stop
 
 
 @dataclass
@@ -19,18 +20,18 @@ class State:
     """
 
     index: Int[Tensor, "batch"]
-    z: Float[Tensor, "batch latent"]
-    energy: Float[Tensor, "batch"]
-    grad: Float[Tensor, "batch latent"]
-    t: Float[Tensor, "batch"]
-    dt: Float[Tensor, "batch"]
+    z: Codes
+    energy: PerSample
+    grad: Codes
+    t: PerSample
+    dt: PerSample
     fresh: Bool[Tensor, "batch"]
-    z_previous: Float[Tensor, "batch latent"]
-    grad_previous: Float[Tensor, "batch latent"]
+    z_previous: Codes
+    grad_previous: Codes
     recent: Float[Tensor, "batch window"]
-    best_z: Float[Tensor, "batch latent"]
-    best_energy: Float[Tensor, "batch"]
-    best_grad_norm: Float[Tensor, "batch"]
+    best_z: Codes
+    best_energy: PerSample
+    best_grad_norm: PerSample
     n_accepted: Int[Tensor, "batch"]
     n_rejected: Int[Tensor, "batch"]
     n_loss: Int[Tensor, "batch"]
@@ -40,6 +41,12 @@ class State:
     def rows(self, keep: Tensor | slice) -> "State":
         """The same for a selection of samples (a mask or row numbers)."""
         return State(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+
+    def update(self, where: Tensor, **new: Tensor) -> None:
+        """Give some samples new values; the old tensors stay as they are, for whoever noted them."""
+        column = where[:, None]
+        for name, value in new.items():
+            setattr(self, name, torch.where(column if value.dim() > 1 else where, value, getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -55,9 +62,9 @@ class Step:
         n_loss, n_grad: evaluations the attempt took for each sample, without the gradient at the new point.
     """
 
-    z: Float[Tensor, "batch latent"]
-    dt: Float[Tensor, "batch"]
-    dt_next: Float[Tensor, "batch"]
+    z: Codes
+    dt: PerSample
+    dt_next: PerSample
     accepted: Bool[Tensor, "batch"]
     status: Int[Tensor, "batch"]
     n_loss: int = 0
