@@ -42,7 +42,7 @@ notebooks-portable: $(VENV)/installed-dev ## the same without vector instruction
 	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
 
 browser: $(VENV)/installed-dev ## JupyterLab in Chromium (skipped without one, unless GFE_REQUIRE_BROWSER=1)
-	$(PYTHON) -m pytest -q -m browser tests/browser
+	$(PYTHON) -m pytest -q -s -m browser tests/browser
 
 refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
 	$(PYTHON) tests/refresh_notebooks.py $(NB)

@@ -65,7 +65,7 @@ class TrainingFilm:
         pictures = torch.cat([reconstruct(d, one.z, loss) for d, one in zip(self.decoders, found, strict=True)])  # pyright: ignore[reportArgumentType]
         moved = torch.cat([path.diff(dim=0).norm(dim=1), torch.zeros(1)])
         film = Film(
-            names=("code",),
+            names=("reconstruction",),
             notes=(f"{len(path)} moments of the training, {self.steps[-1]} rounds in all",),
             path=plane.coordinates(path)[None].numpy().astype(np.float32),
             off_plane=plane.distance(path)[None].numpy().astype(np.float32),
