@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from gfe_core.training import History
-from gfe_core.types import Encoding
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -51,16 +50,6 @@ def curves(
         line = {"color": "#777777", "dash": "dot", "width": 1.5}
         figure.add_trace(go.Scatter(x=x, y=np.full(2, level[1], np.float32), name=level[0], mode="lines", line=line))
     return figure
-
-
-def energy_curves(encodings: Mapping[str, Encoding], *, title: str = "") -> go.Figure:
-    """Draw the mean energy of each encoding against the work spent, from trajectories saved with `SaveAt.steps()`."""
-    series: dict[str, Series] = {}
-    for name, encoding in encodings.items():
-        if encoding.trajectory is None:
-            raise ValueError(f"`encodings` {name!r} has no trajectory. Encode with `save_at=gfe.SaveAt.steps()`.")
-        series[name] = (encoding.trajectory.work.mean(1), encoding.trajectory.energy.mean(1))
-    return curves(series, x_title="forward-equivalents", y_title="energy (nats per pixel)", title=title)
 
 
 def learning_curves(
