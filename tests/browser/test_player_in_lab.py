@@ -100,6 +100,22 @@ def test_a_new_start_or_step_is_back_on_screen_at_once(player_page: NotebookPage
     report("from release to new trajectory of 200 steps", times, ROUND_TRIP)
 
 
+def test_every_control_answers(player_page: NotebookPage):
+    player = player_page.page.locator(".gfe-player")
+    moves = [lambda k=k: player.locator("select[name=solver]").select_option(index=k) for k in range(6)]
+    moves += [lambda k=k: player.locator("select[name=armijo_slope]").select_option(index=k) for k in (1, 6)]
+    moves += [
+        lambda: player.locator("input[name=sample]").press("ArrowRight"),
+        lambda: player.locator(".reset").click(),
+    ]
+    for move in moves:
+        before = attribute(player, "reply")
+        move()
+        wait_for_reply(player_page, before)
+    assert player_page.troubles() == []
+    assert "sample 0" in player.locator(".values").inner_text()
+
+
 def test_linked_slider_moves_the_player_with_the_kernel_stopped(player_page: NotebookPage):
     page = player_page.page
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
