@@ -271,25 +271,15 @@ def test_small_gradient_counts_as_convergence_even_when_the_energy_no_longer_fal
     # A decrease of 1e-18 vanishes in an energy of 1: flat to rounding, but what was asked for was the gradient.
     problem = quadratic(curvature=(1.0, 1.0, 1.0, 1.0))
     near = problem.minimum + 1e-9
-    encoding = gfe.encode(
-        problem.decoder,
-        problem.x,
-        loss=problem.loss,
-        z0=near,
-        solver=gfe.Euler(steps=torch.full((9,), 0.5, dtype=torch.float64)),
-        stop=gfe.Stop(grad_norm=0.9e-10, energy_slope=0.0, window=1),
-    )
-    assert statuses(encoding) == [Status.STALLED] * 5
-    window = gfe.Stop(grad_norm=0.9e-9, energy_slope=0.0, window=2)  # both rules first hold at the second step
-    encoding = gfe.encode(
-        problem.decoder,
-        problem.x,
-        loss=problem.loss,
-        z0=near,
-        solver=gfe.Euler(steps=torch.full((9,), 0.5, dtype=torch.float64)),
-        stop=window,
-    )
-    assert statuses(encoding) == [Status.CONVERGED] * 5
+    solver = gfe.Euler(steps=torch.full((9,), 0.5, dtype=torch.float64))
+
+    def stopped_by(stop: gfe.Stop) -> list[Status]:
+        found = gfe.encode(problem.decoder, problem.x, loss=problem.loss, z0=near, solver=solver, stop=stop)
+        return statuses(found)
+
+    assert stopped_by(gfe.Stop(grad_norm=0.9e-10, energy_slope=0.0, window=1)) == [Status.STALLED] * 5
+    # both rules first hold at the second step
+    assert stopped_by(gfe.Stop(grad_norm=0.9e-9, energy_slope=0.0, window=2)) == [Status.CONVERGED] * 5
 
 
 @pytest.mark.parametrize(

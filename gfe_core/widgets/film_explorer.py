@@ -5,11 +5,12 @@ The reader scrubs and plays; nothing is asked of the kernel.
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.losses import Bernoulli
@@ -19,7 +20,7 @@ from gfe_core.types import Decoder, Loss, SaveAt
 from gfe_core.widgets.explorer import Explorer
 from gfe_core.widgets.film import Film, Landscape
 from gfe_core.widgets.player import FlowPlayer
-from gfe_core.widgets.slices import Plane, energy_map, extent_around, film_of, grey, landscape_of
+from gfe_core.widgets.slices import Plane, energy_map, extent_around, film_of, grey, landscape_of, map_label
 
 
 class FilmExplorer(Explorer):
@@ -42,7 +43,7 @@ class TrainingFilm:
 
     def __init__(self, x: Float[Tensor, "features"], image_shape: tuple[int, ...], *, n_frames: int = 48) -> None:
         self.x, self.image_shape, self.n_frames = x, image_shape, n_frames
-        self.decoders: list[nn.Module] = []
+        self.decoders: list[Any] = []  # modules that are decoders; their types cannot say both
         self.steps: list[int] = []
 
     def __call__(self, report: Report) -> None:
@@ -57,12 +58,12 @@ class TrainingFilm:
         if not self.decoders:
             raise ValueError("The film is empty. Pass it to a training first: `gfe.fit(..., callbacks=[film])`.")
         loss = loss or Bernoulli()
-        found = [encode(decoder, self.x[None], loss=loss) for decoder in self.decoders]  # pyright: ignore[reportArgumentType]
+        found = [encode(decoder, self.x[None], loss=loss) for decoder in self.decoders]
         path = torch.cat([one.z for one in found])
         plane = Plane.through(path)
         extent = extent_around(torch.cat([path, torch.zeros_like(path[:1])]))
-        maps = [energy_map(decoder, self.x, loss, plane, extent).numpy() for decoder in self.decoders]  # pyright: ignore[reportArgumentType]
-        pictures = torch.cat([reconstruct(d, one.z, loss) for d, one in zip(self.decoders, found, strict=True)])  # pyright: ignore[reportArgumentType]
+        maps = [energy_map(decoder, self.x, loss, plane, extent).numpy() for decoder in self.decoders]
+        pictures = torch.cat([reconstruct(d, one.z, loss) for d, one in zip(self.decoders, found, strict=True)])
         moved = torch.cat([path.diff(dim=0).norm(dim=1), torch.zeros(1)])
         film = Film(
             names=("reconstruction",),
@@ -79,7 +80,7 @@ class TrainingFilm:
         return FilmExplorer(
             name,
             film,
-            Landscape(energy=np.stack(maps).astype(np.float32), extent=extent, label="latent space"),
+            Landscape(energy=np.stack(maps).astype(np.float32), extent=extent, label=map_label(self.decoders[-1])),
             title="The landscape of one digit while the decoder learns",
             caption="Each frame is a later moment of the training. The marker is the code that the flow finds from 0.",
             alt_text="The energy landscape of one digit changes while its decoder learns, and its code moves with it.",

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode
 from gfe_core.flows import Energy
@@ -69,8 +70,7 @@ class FlowExplorer(Explorer):
     ) -> None:
         if samples.image_shape is None:
             raise ValueError(f"`samples` must be images; {samples.name!r} has no image shape. Use load('digits').")
-        if solver not in _CHOICES:
-            raise ValueError(f"`solver` must be one of {', '.join(map(repr, _CHOICES))}, got {solver!r}.")
+        checks.one_of("solver", solver, tuple(_CHOICES))
         self.decoder, self.samples, self.loss, self.n_steps = decoder, samples, loss or Bernoulli(), n_steps
         first = {"sample": sample, "solver": solver, "dt": dt_times_curvature, "armijo_slope": AMD().armijo_slope}
         alt = "A point flows down the energy landscape of a digit while its reconstruction sharpens beside it."
