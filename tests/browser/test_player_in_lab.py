@@ -87,6 +87,7 @@ def test_a_new_start_or_step_is_back_on_screen_at_once(player_page: NotebookPage
         if k % 2:
             player.locator("input[name=dt]").press("ArrowRight" if k % 4 == 1 else "ArrowLeft")
         else:
+            player.locator(".start").hover()  # waits until the layout stands still, as a hand does
             handle = player.locator(".start").bounding_box()
             assert handle is not None
             x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
