@@ -1,6 +1,7 @@
 """gfe_core: Gradient Flow Encoding, an autoencoder without an encoder.
 
-Read the rooms in this order: types, checks, losses, decoders, data, flows, solvers, integrate, adjoint, encoding.
+Read the rooms in this order:
+types, checks, losses, decoders, dense, data, energy, flows, solvers, recording, integrate, adjoint, encoding.
 """
 
 from gfe_core import data
@@ -8,9 +9,10 @@ from gfe_core.adjoint import Detached
 from gfe_core.checkpoints import load_checkpoint, save_checkpoint
 from gfe_core.decoders import ConvDecoder, LinearDecoder, MLPDecoder
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.flows import Energy, ExponentialDecay, GradientFlow
+from gfe_core.energy import Energy
+from gfe_core.flows import ExponentialDecay, GradientFlow, NesterovFlow
 from gfe_core.losses import Bernoulli, Gaussian
-from gfe_core.solvers import AMD, RK4, Euler
+from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit
 from gfe_core.training import evaluate, fit
 from gfe_core.types import SaveAt, Status, Stop
 
@@ -18,18 +20,23 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AMD",
+    "BFGS",
     "RK4",
     "Bernoulli",
     "ConvDecoder",
     "Detached",
+    "Dopri5",
     "Energy",
     "Euler",
     "ExponentialDecay",
+    "GaussNewton",
     "Gaussian",
     "GradientFlow",
     "LinearDecoder",
     "MLPDecoder",
+    "NesterovFlow",
     "SaveAt",
+    "SemiImplicit",
     "Status",
     "Stop",
     "data",

@@ -128,3 +128,9 @@ def has_end(solver: Any, t1: float) -> None:
             f"`t1` is {t1}, but {solver} has no flow time: it ends where the stop rule holds. "
             "Leave `t1` out, or use a solver with time (`AMD(trial='carry')`, `Euler`, `RK4`)."
         )
+
+
+def first_order(solver: str, flow: Any) -> None:
+    """Refuse flows with momentum for minimisers that have none."""
+    remedy = "Use `GradientFlow()`, or `AMD()`, `RK4` or `SemiImplicit` for a flow with momentum."
+    require(flow.order == 1, f"`{solver}` has no momentum, but `flow` is {flow}. {remedy}")

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from gfe_core import checks
 from gfe_core.adjoint import Detached
-from gfe_core.flows import Energy, GradientFlow
+from gfe_core.energy import Energy
+from gfe_core.flows import GradientFlow
 from gfe_core.integrate import integrate
 from gfe_core.losses import Bernoulli
 from gfe_core.solvers import AMD, Solver

@@ -1,20 +1,26 @@
 """The one loop: it follows every sample of a batch until that sample stops.
 
-    propose (solver) -> move the accepted, evaluate the gradient there -> judge -> record -> let the finished leave
+    judge -> let the finished leave -> propose (solver) -> move the accepted, take the gradient there -> record
 
 A finished sample leaves the batch, so easy samples cost nothing while hard ones go on, and no sample waits for another.
+Asking who is finished makes the host wait for a GPU: there it is asked every few attempts, and until they leave,
+finished samples ride along unchanged.
 """
 
 import math
 from dataclasses import fields
+from itertools import count
 
 import torch
 from torch import Tensor
 
-from gfe_core.flows import Energy
+from gfe_core.energy import Energy
 from gfe_core.recording import Record, statistics
 from gfe_core.solvers import Solver, State, Step
 from gfe_core.types import Codes, Encoding, Flow, SaveAt, Status, Stop, Trajectory
+
+_WORTH_LEAVING = 1 / 16
+"""Share of finished samples from which making the batch smaller costs less than computing them along."""
 
 
 def integrate(
@@ -32,7 +38,7 @@ def integrate(
 
     Args:
         energy: binds decoder, data and loss for this batch.
-        flow: gives the velocity dz/dt from the gradient.
+        flow: gives dy/dt from the gradient.
         solver: proposes steps.
         z0: start codes.
         t1: end time in flow units, may be infinite.
@@ -44,36 +50,44 @@ def integrate(
         The encoding, detached from every graph.
     """
     schedule = solver.schedule(z0, t1)
-    state = _start(energy, flow, solver, z0, schedule, stop)
+    state = _start(energy, flow, solver, z0, stop)
     record = None if save_at is None else Record(flow, state)
     finished = [state.rows(slice(0, 0))]
-    while True:
+    patience = _patience(z0.device)
+    for attempt in count():
         state.status = _judge(state, schedule, stop, t1, max_steps)
-        leaving = state.status != Status.RUNNING
-        if leaving.any():
-            finished.append(state.rows(leaving))
-            state, energy = state.rows(~leaving), energy.rows(~leaving)
-        if not len(state.index):
-            break
+        if attempt % patience == 0:
+            running = state.running
+            n_running, n = int(running.sum()), len(running)
+            if n_running == 0:
+                break
+            if n - n_running >= n * _WORTH_LEAVING:
+                finished.append(state.rows(~running))
+                state, energy = state.rows(running), energy.rows(running)
         if schedule is not None:
-            state.dt = schedule[state.n_accepted, state.index]
+            state.dt = schedule[state.n_accepted.clamp(max=len(schedule) - 1), state.index]
         step = solver.step(energy, flow, state, t1=t1)
         moved = _advance(state, step, energy)
         if record is not None:
             record.add(state, step.dt, moved)
     trajectory = None if record is None or save_at is None else record.trajectory(save_at)
-    return _encoding(_in_order(finished), trajectory, has_time=solver.has_time)
+    return _encoding(_in_order([*finished, state]), trajectory, has_time=solver.has_time)
 
 
-def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, schedule: Tensor | None, stop: Stop | None) -> State:
-    """Evaluate the start and let the solver estimate its first step."""
+def _patience(device: torch.device) -> int:
+    """Attempts between two questions to the device."""
+    return 1 if device.type == "cpu" else 8
+
+
+def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, stop: Stop | None) -> State:
+    """Evaluate the start and let the solver prepare."""
     value, grad = energy.value_and_grad(z0)
     zero, index = torch.zeros_like(value), torch.arange(len(z0), device=z0.device)
     window = max(stop.window + 1 if stop else 1, solver.memory)
-    point = {"z": z0, "energy": value, "grad": grad, "t": zero, "dt": zero}
+    point = {"y": flow.start(z0), "energy": value, "grad": grad, "t": zero, "dt": zero}
     previous = {"z_previous": z0, "grad_previous": grad}
     best = {"best_z": z0, "best_energy": value, "best_grad_norm": grad.norm(dim=1)}
-    counts = dict.fromkeys(("n_accepted", "n_rejected", "n_loss"), torch.zeros_like(index))
+    counts = dict.fromkeys(("n_accepted", "n_rejected", "n_loss", "n_hess"), torch.zeros_like(index))
     state = State(
         **(point | previous | best | counts),
         index=index,
@@ -81,10 +95,9 @@ def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, schedule: Ten
         recent=value[:, None].repeat(1, window),
         n_grad=torch.ones_like(index),
         status=torch.where(_finite(value, grad), int(Status.RUNNING), int(Status.NON_FINITE)),
+        own={},
     )
-    if schedule is None:
-        state.dt, n_grad = solver.first_step(energy, flow, state)
-        state.n_grad = state.n_grad + n_grad
+    solver.begin(energy, flow, state)
     return state
 
 
@@ -94,29 +107,37 @@ def _finite(value: Tensor, grad: Tensor) -> Tensor:
 
 def _advance(state: State, step: Step, energy: Energy) -> Tensor:
     """Move the accepted samples in place and return which moved; a non-finite arrival leaves a sample where it was."""
-    value, grad = _evaluate(state, step, energy)
-    accepted, moved = step.accepted, step.accepted & _finite(value, grad)
+    running = state.running
+    accepted = step.accepted & running
+    value, grad = _arrival(state, step, energy, accepted)
+    moved = accepted & _finite(value, grad)
     recent = torch.cat([state.recent[:, 1:], value[:, None]], 1)
     state.update(moved, z_previous=state.z, grad_previous=state.grad, recent=recent)
-    state.update(moved, z=step.z, energy=value, grad=grad, t=state.t + step.dt)
-    state.dt, state.fresh = step.dt_next, accepted
+    state.update(moved, y=step.y, energy=value, grad=grad, t=state.t + step.dt)
+    spent = {"n_loss": step.n_loss, "n_grad": step.n_grad + accepted, "n_hess": step.n_hess}
+    for name, evaluations in spent.items():
+        setattr(state, name, getattr(state, name) + running * evaluations)
     state.n_accepted = state.n_accepted + moved
-    state.n_rejected = state.n_rejected + ~moved
-    state.n_loss = state.n_loss + step.n_loss
-    state.n_grad = state.n_grad + accepted + step.n_grad
-    state.status = torch.where(accepted & ~moved, int(Status.NON_FINITE), step.status)
-    better, norm = state.energy <= state.best_energy, state.grad.norm(dim=1)
+    state.n_rejected = state.n_rejected + (running & ~moved)
+    failed = torch.where(accepted & ~moved, int(Status.NON_FINITE), step.status)
+    state.update(running, dt=step.dt_next, fresh=step.accepted, status=failed)
+    better, norm = moved & (state.energy <= state.best_energy), state.grad.norm(dim=1)
     state.update(better, best_z=state.z, best_energy=state.energy, best_grad_norm=norm)
     return moved
 
 
-def _evaluate(state: State, step: Step, energy: Energy) -> tuple[Tensor, Tensor]:
-    """Energy and gradient at the new points; nothing is spent on rejected samples."""
-    if step.accepted.all():
-        return energy.value_and_grad(step.z)
+def _arrival(state: State, step: Step, energy: Energy, accepted: Tensor) -> tuple[Tensor, Tensor]:
+    """Energy and gradient at the new points; a point that the solver has decoded is not decoded again."""
+    waits = accepted.is_cuda  # to ask whether all or none were accepted would make the host wait
+    if not waits and not accepted.any():
+        return state.energy, state.grad
+    if step.point is not None:
+        return step.point.value, step.point.grad(accepted)
+    z = step.y[:, : state.grad.shape[1]]
+    if waits or accepted.all():
+        return energy.value_and_grad(z)
     value, grad = state.energy.clone(), state.grad.clone()
-    if step.accepted.any():
-        value[step.accepted], grad[step.accepted] = energy.rows(step.accepted).value_and_grad(step.z[step.accepted])
+    value[accepted], grad[accepted] = energy.rows(accepted).value_and_grad(z[accepted])
     return value, grad
 
 
@@ -144,8 +165,9 @@ def _grid_is_over(state: State, schedule: Tensor) -> Tensor:
 
 def _in_order(parts: list[State]) -> State:
     """Put the samples that left, at whatever time, back into the caller's order."""
-    joined = {field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(State)}
-    return State(**joined).rows(joined["index"].argsort())
+    shared = [field.name for field in fields(State) if field.name != "own"]
+    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in shared}
+    return State(**joined, own={}).rows(joined["index"].argsort())
 
 
 def _encoding(state: State, trajectory: Trajectory | None, *, has_time: bool) -> Encoding:

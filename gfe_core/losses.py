@@ -33,9 +33,11 @@ class _OverFeatures:
             return seen.sum(1)
         return seen.mean(1) if mask is None else seen.sum(1) / mask.flatten(1).sum(1).clamp(min=1)
 
-    def _weight(self, like: Tensor, mask: Tensor | None) -> Tensor:
+    def _weight(self, like: Tensor, mask: Tensor | None) -> Tensor | float:
         """Weight of one feature in the reduced loss, for its derivatives."""
-        seen = torch.ones_like(like) if mask is None else mask.to(like.dtype)
+        if mask is None:
+            return 1.0 if self.reduction == "sum" else 1 / like.shape[1:].numel()
+        seen = mask.to(like.dtype)
         n_seen = seen.flatten(1).sum(1).clamp(min=1).view(-1, *[1] * (like.dim() - 1))
         return seen if self.reduction == "sum" else seen / n_seen
 
@@ -60,7 +62,7 @@ class Bernoulli(_OverFeatures):
 
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
         """Energy of each sample; `mask` is True where x is observed."""
-        return self._reduce(F.softplus(output) - x * output, mask)
+        return self._reduce(_softplus(output) - x * output, mask)
 
     def gradient(self, output: Data, x: Data, mask: Mask | None = None) -> Data:
         """Derivative dE/dy = (sigmoid(y) - x) times the weight of a feature."""
@@ -132,3 +134,10 @@ class Gaussian(_OverFeatures):
 
     def check_data(self, x: Tensor) -> None:
         """Every finite value is allowed."""
+
+
+def _softplus(y: Tensor) -> Tensor:
+    """log(1 + exp(y)). Torch's own is five times slower on a processor, but knows its derivative at 0."""
+    if y.requires_grad:
+        return F.softplus(y)
+    return y.abs().neg_().exp_().add_(1).log_().add_(y.clamp(min=0))

@@ -9,14 +9,14 @@ from gfe_core.types import Flow, SaveAt, Statistics, Trajectory
 
 def statistics(state: State) -> Statistics:
     """Return the counts of each sample so far."""
-    counts = {name: getattr(state, name) for name in ("n_accepted", "n_rejected", "n_loss", "n_grad")}
-    return Statistics(**counts, n_steps=state.n_accepted + state.n_rejected, n_hess=torch.zeros_like(state.n_grad))
+    counts = {name: getattr(state, name) for name in ("n_accepted", "n_rejected", "n_loss", "n_grad", "n_hess")}
+    return Statistics(**counts, n_steps=state.n_accepted + state.n_rejected)
 
 
 class Record:
     """Collects the accepted states of every sample as they happen; everything else waits until the end."""
 
-    _FIELDS = ("n_accepted", "index", "t", "z", "energy", "grad", "n_loss", "n_grad")
+    _FIELDS = ("n_accepted", "index", "t", "y", "energy", "grad")
 
     def __init__(self, flow: Flow, start: State) -> None:
         self.flow, self.batch = flow, len(start.index)
@@ -25,15 +25,17 @@ class Record:
 
     def add(self, state: State, dt: Tensor, moved: Tensor) -> None:
         """Note the states of the samples that just moved, and the steps that led there."""
-        self.notes.append((*(getattr(state, name) for name in self._FIELDS), dt, moved))
+        noted = (getattr(state, name) for name in self._FIELDS)
+        self.notes.append((*noted, statistics(state).work, dt, moved))
 
     def trajectory(self, save_at: SaveAt) -> Trajectory:
         """Return all states as one array over time, each sample's last state repeated to the end."""
         *noted, moved = (torch.cat(parts) for parts in zip(*self.notes, strict=True))
-        row, index, t, z, energy, grad, n_loss, n_grad, dt = (values[moved] for values in noted)
-        velocity = self.flow.velocity(t, grad)
+        row, index, t, y, energy, grad, work, dt = (values[moved] for values in noted)
+        latent = grad.shape[1]
+        z, velocity = y[:, :latent], self.flow.velocity(t, y, grad)[:, :latent]
         column = {"t": t, "z": z, "energy": energy, "dt": dt, "velocity": velocity, "slope": (velocity * grad).sum(1)}
-        column["work"] = (n_loss + 2 * n_grad).to(t.dtype)
+        column["work"] = work.to(t.dtype)
         last = torch.zeros(self.batch, dtype=torch.long, device=row.device).scatter_reduce(0, index, row, "amax")
         rows = torch.arange(int(row.max()) + 1 if len(row) else 1, device=row.device)[:, None]
         held = torch.minimum(rows, last)

@@ -101,8 +101,10 @@ class SaveAt:
 class Statistics:
     """What the encoding of each sample cost; all fields are counts of shape (batch,).
 
-    A trial step costs a loss. A gradient includes its loss, so the work in forward-equivalents (one decoder pass for
-    one sample) is n_loss + 2 n_grad + 4 n_hess: a latent gradient is one forward and one input-only backward pass.
+    A gradient includes its loss, so that an accepted trial counts as one gradient and a rejected one as one loss.
+    `n_hess` counts Jacobian-vector products: a Gauss-Newton matrix takes one for each latent dimension. The work in
+    forward-equivalents (one decoder pass for one sample) is n_loss + 2 n_grad + n_hess: a latent gradient is one
+    forward and one input-only backward pass, a Jacobian-vector product goes through the same layers as a forward pass.
     """
 
     n_steps: Int[Tensor, "batch"]
@@ -115,7 +117,7 @@ class Statistics:
     @property
     def work(self) -> Int[Tensor, "batch"]:
         """Forward-equivalents for each sample."""
-        return self.n_loss + 2 * self.n_grad + 4 * self.n_hess
+        return self.n_loss + 2 * self.n_grad + self.n_hess
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,8 @@ class Loss(Protocol):
 class Flow(Protocol):
     """The differential equation that carries a code downhill."""
 
-    def velocity(self, t: Tensor, grad: Tensor) -> Tensor: ...  # noqa: D102
+    def start(self, z0: Tensor) -> Tensor: ...  # noqa: D102
+    def velocity(self, t: Tensor, y: Tensor, grad: Tensor) -> Tensor: ...  # noqa: D102
 
 
 @runtime_checkable

@@ -66,8 +66,8 @@ def test_next_larger_step_was_rejected_or_the_trial_was_the_carried_one(name):
     solver = MONOTONE[name]
     encoding, path = followed("mlp", solver, max_steps=60)
     energy, gradient = recomputed("mlp", path)
-    # an accepted step costs r + 1 losses and one gradient (2) where r trials were rejected before
-    rejections = (path.work.diff(dim=0) - 3).round().long()
+    # an accepted step costs one gradient (2) and a loss for each trial that was rejected before
+    rejections = (path.work.diff(dim=0) - 2).round().long()
     accepted, after_rejection = path.accepted[:-1], path.accepted[:-1] & (rejections > 0)
     assert after_rejection.sum() > 10
     larger = path.dt[:-1] / solver.decrease_factor
@@ -92,7 +92,7 @@ def test_carried_trials_of_the_default_grid_are_powers_of_two():
 def test_barzilai_borwein_tries_the_inverse_curvature_of_the_last_step():
     _, path = followed("linear", gfe.AMD(), max_steps=60)
     _, gradient = recomputed("linear", path)
-    rejections = (path.work.diff(dim=0) - 3).round().long()
+    rejections = (path.work.diff(dim=0) - 2).round().long()
     dz, dg = path.z.diff(dim=0), gradient.diff(dim=0)
     inverse = dz.square().sum(2) / (dz * dg).sum(2)
     expected = inverse[:-1] * 0.5 ** rejections[1:].double()
@@ -151,7 +151,7 @@ def test_rejected_trial_costs_one_loss_and_no_gradient():
     counts = encoding.statistics
     assert counts.n_rejected.item() == counts.n_loss.item() == 7  # 1e8 needs more than seven halvings
     assert counts.n_grad.item() == decoder.calls["backward"] == 1
-    assert decoder.calls["forward"] == 8
+    assert decoder.calls["forward"] == 8  # the start and seven trials
     assert (encoding.z == 0).all()
     assert encoding.t.isnan().all()
 

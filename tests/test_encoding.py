@@ -1,6 +1,7 @@
 import copy
 import math
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -402,6 +403,7 @@ def test_threads_may_encode_while_another_trains_the_same_decoder():
     def watch() -> None:
         while not done.is_set():
             toggled.extend(p for p in parameters if not p.requires_grad)
+            time.sleep(1e-3)  # a loop without rest would keep the interpreter to itself
 
     started = [in_thread(lambda worker=worker: encode_on(worker)) for worker in (0, 1)] + [in_thread(watch)]
     optimizer, z = torch.optim.Adam(parameters, lr=1e-3), torch.zeros(32, 8, dtype=torch.float64)
@@ -422,7 +424,9 @@ def test_one_encode_sees_one_decoder():
     # An update in the middle of an encode, as another thread would make it: by a hook, so that it surely happens.
     decoder, x = copy.deepcopy(trained("mlp")), digits(5)
     assert isinstance(decoder, nn.Module)
+    handle = decoder.register_forward_hook(lambda *_: None)  # a hooked decoder is differentiated by autograd
     expected, calls = gfe.encode(decoder, x, max_steps=20), []
+    handle.remove()
 
     def disturb(*_: object) -> None:
         calls.append(1)

@@ -98,9 +98,9 @@ def test_energy_leaves_no_gradient_on_the_decoder_and_no_graph_on_its_answers(z)
 
 def test_gradient_flow_goes_downhill_at_its_rate(z):
     t = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
-    assert torch.equal(gfe.GradientFlow().velocity(t, z), -z)
-    assert torch.equal(gfe.GradientFlow(rate=2.5).velocity(t, z), -2.5 * z)
-    decaying = gfe.GradientFlow(rate=gfe.ExponentialDecay(tau=2.0)).velocity(t, z)
+    assert torch.equal(gfe.GradientFlow().velocity(t, z, z), -z)
+    assert torch.equal(gfe.GradientFlow(rate=2.5).velocity(t, z, z), -2.5 * z)
+    decaying = gfe.GradientFlow(rate=gfe.ExponentialDecay(tau=2.0)).velocity(t, z, z)
     torch.testing.assert_close(decaying, -torch.exp(-t)[:, None] * z, rtol=4 * EPS, atol=0)
 
 

@@ -36,8 +36,8 @@ class Scripted:
     def schedule(self, z0: torch.Tensor, t1: float) -> None:
         pass
 
-    def first_step(self, energy: gfe.Energy, flow: object, state: State) -> tuple[torch.Tensor, int]:
-        return torch.ones_like(state.t), 0
+    def begin(self, energy: gfe.Energy, flow: object, state: State) -> None:
+        state.dt = torch.ones_like(state.t)
 
     def step(self, energy: gfe.Energy, flow: object, state: State, *, t1: float) -> Step:
         samples = state.index.tolist()
@@ -49,7 +49,7 @@ class Scripted:
         size = torch.tensor([self.size[i] for i in samples], dtype=torch.float64)
         move = torch.tensor([self.bad.get(i, self.size[i]) for i in samples], dtype=torch.float64)
         return Step(
-            z=state.z + move[:, None],
+            y=state.y + move[:, None],
             dt=size,
             dt_next=size,
             accepted=torch.tensor(accepted),

@@ -21,7 +21,7 @@ import gfe_core
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 READING_PATH = (
-    *("types", "checks", "losses", "decoders", "data", "flows", "solvers"),
+    *("types", "checks", "losses", "decoders", "dense", "data", "energy", "flows", "solvers"),
     *("recording", "integrate", "adjoint", "encoding"),
 )
 ROOMS = (

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.flows import Energy
+from gfe_core.energy import Energy
+from gfe_core.flows import GradientFlow, NesterovFlow
+from gfe_core.solvers.line_search import falls_enough, first_trial, given_up, inverse_curvature
+from gfe_core.solvers.nesterov import look_ahead, momentum_at_rest
 from gfe_core.solvers.step import State, Step
-from gfe_core.types import Flow, Status, Stop
+from gfe_core.types import Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,9 @@ class AMD:
     For the gradient flow, v = -alpha grad, this is E(z) - E(z - dt grad) >= sigma dt |grad|^2. AMD is gradient descent
     with backtracking: its t is a sum of steps, not the time of the exact flow. With memory > 1 the fall is measured
     from the worst of the last energies: faster on badly scaled problems, but non-monotone, not AMD.
+
+    On a `NesterovFlow` it is the accelerated method: the same test at the point ahead that momentum leads to, momentum
+    dropped for each sample whose last move went uphill, and t the sum of sqrt(dt), the time of that flow.
 
     Args:
         armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
@@ -42,7 +48,7 @@ class AMD:
         ValueError: a factor or a bound is out of range.
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 6 and 7; Armijo 1966; Barzilai & Borwein 1988;
-    the non-monotone test is that of Grippo, Lampariello & Lucidi 1986.
+    the non-monotone test is that of Grippo, Lampariello & Lucidi 1986; the restart that of O'Donoghue & Candes 2015.
     """
 
     armijo_slope: float = 1e-4
@@ -95,71 +101,44 @@ class AMD:
     def schedule(self, z0: Tensor, t1: float) -> None:
         """No grid: steps are found as the flow goes on."""
 
-    def first_step(self, energy: Energy, flow: Flow, state: State) -> tuple[Tensor, int]:
-        """First trial (batch,) and the gradients it took: dt_init, or the inverse curvature along the velocity.
-
-        The curvature is a secant over a tenth of the Polyak step E / |grad|^2, a length that scales with the latents;
-        where it is not positive, ten Polyak steps are tried.
-        """
+    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+        """First trial: dt_init, or the inverse curvature along the gradient."""
         if self.dt_init is not None:
-            return torch.full_like(state.t, self.dt_init), 0
-        v = flow.velocity(state.t, state.grad)
-        slope = -(v * state.grad).sum(1)
-        polyak = state.energy.abs() / slope.clamp(min=torch.finfo(slope.dtype).tiny)
-        probe = 0.1 * polyak[:, None] * v
-        change = energy.value_and_grad(state.z + probe)[1] - state.grad
-        return _inverse_curvature(probe, change, 10 * polyak) / _rate(v, state.grad), 1
+            state.dt = torch.full_like(state.t, self.dt_init)
+        else:
+            state.dt = first_trial(energy, state) / self._rate(flow, state)
+        if isinstance(flow, NesterovFlow):
+            state.own = momentum_at_rest(state)
 
-    def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step:
+    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
         """One trial for every sample."""
-        v = flow.velocity(state.t, state.grad)
-        dt = torch.where(state.fresh, self._new_trial(state, v), state.dt).clamp(self.dt_min, self.dt_max)
+        v = flow.force(state.t, state.grad)
+        dt = torch.where(state.fresh, self._new_trial(flow, state), state.dt).clamp(self.dt_min, self.dt_max)
         if self.has_time:
             dt = dt.minimum(t1 - state.t)
         if self.shared_step:
-            dt = dt.min().expand_as(dt)
+            dt = torch.where(state.running, dt, math.inf).amin().expand_as(dt)
         z = state.z + dt[:, None] * v
-        if self.slope_at == "trial":
-            value, grad = energy.value_and_grad(z)
-            slope, cost = grad.square().sum(1), {"n_grad": 1}
-        else:
-            value, slope, cost = energy.value(z), -(v * state.grad).sum(1), {"n_loss": 1}
-        accepted = self._armijo(state, value, dt * slope)
+        point, slope = energy.at(z), -(v * state.grad).sum(1)
+        test_slope = point.grad().square().sum(1) if self.slope_at == "trial" else slope
+        accepted = falls_enough(state, point.value, self.armijo_slope * dt * test_slope, self.memory)
+        if self.shared_step:
+            accepted = (accepted | ~state.running).all().expand_as(accepted)
         dt_next = torch.where(accepted, dt, dt * self.decrease_factor)
-        return Step(z, dt, dt_next, accepted, self._given_up(state, v, accepted, dt_next), **cost)
+        status = given_up(state, accepted, dt_next * slope, dt_next < self.dt_min)
+        if isinstance(flow, NesterovFlow):
+            return Step(look_ahead(flow, state, z, dt), dt.sqrt(), dt_next, accepted, status, n_loss=1)
+        rejected = {"n_grad" if self.slope_at == "trial" else "n_loss": (~accepted).long()}
+        return Step(z, dt, dt_next, accepted, status, point, **rejected)
 
-    def _new_trial(self, state: State, v: Tensor) -> Tensor:
+    def _new_trial(self, flow: GradientFlow, state: State) -> Tensor:
         """Return the first trial after an accepted step."""
         carried = state.dt * self.increase_factor
         if self.trial == "barzilai_borwein":
             dz, dgrad = state.z - state.z_previous, state.grad - state.grad_previous
-            return _inverse_curvature(dz, dgrad, carried) / _rate(v, state.grad)
+            return inverse_curvature(dz, dgrad, carried) / self._rate(flow, state)
         return carried.clamp(min=self.trial_min)
 
-    def _armijo(self, state: State, value: Tensor, promised: Tensor) -> Tensor:
-        """Accept where the energy falls enough, to within its rounding, and never rises above the reference."""
-        reference = state.recent[:, -self.memory :].amax(1)
-        rounding = 2 * torch.finfo(value.dtype).eps * reference.abs()
-        accepted = (value <= reference) & (reference - value >= self.armijo_slope * promised - rounding)
-        return accepted.all().expand_as(accepted) if self.shared_step else accepted
-
-    def _given_up(self, state: State, v: Tensor, accepted: Tensor, dt_next: Tensor) -> Tensor:
-        """Say which rejected samples have no step left to try."""
-        decrease = dt_next * -(v * state.grad).sum(1)
-        stalled = ~accepted & (decrease <= torch.finfo(decrease.dtype).eps * state.energy.abs())
-        too_small = ~accepted & (dt_next < self.dt_min)
-        status = torch.where(too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status))
-        return torch.where(stalled, int(Status.STALLED), status)
-
-
-def _inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> Tensor:
-    """Return |dz|^2 / <dz, dgrad>, or the fallback where the curvature along dz is not positive."""
-    curvature = (dz * dgrad).sum(1)
-    usable = curvature > 0
-    return torch.where(usable, dz.square().sum(1) / torch.where(usable, curvature, 1.0), fallback)
-
-
-def _rate(v: Tensor, grad: Tensor) -> Tensor:
-    """Return alpha = |v| / |grad|, which turns an inverse curvature into a step in flow units."""
-    tiny = torch.finfo(v.dtype).tiny
-    return v.norm(dim=1).clamp(min=tiny) / grad.norm(dim=1).clamp(min=tiny)
+    def _rate(self, flow: GradientFlow, state: State) -> Tensor:
+        """Return alpha, which turns an inverse curvature into a step in flow units."""
+        return flow.force(state.t, -torch.ones_like(state.grad))[:, 0]

@@ -1,26 +1,28 @@
 """What a solver is given, what it proposes, and what it promises to the loop."""
 
 from dataclasses import dataclass, fields
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gfe_core.flows import Energy
-from gfe_core.types import Codes, Flow, PerSample, Stop
+from gfe_core.energy import Energy, Point
+from gfe_core.flows import States
+from gfe_core.types import Codes, PerSample, Status, Stop
 
 
 @dataclass
 class State:
     """What the loop knows of each sample that still flows; `index` is its row in the caller's batch.
 
-    The previous state is kept for rules that measure curvature along the last step; `fresh` says that the
-    last attempt was accepted, so that a solver should propose a new step rather than shrink the old one.
+    The previous state is kept for rules that measure curvature along the last step; `fresh` says that the last attempt
+    was accepted, so that a solver should propose a new step rather than shrink the old one. `own` is whatever else the
+    solver remembers, one row a sample. Rows that are not `running` wait to leave: what is computed of them is ignored.
     """
 
     index: Int[Tensor, "batch"]
-    z: Codes
+    y: States
     energy: PerSample
     grad: Codes
     t: PerSample
@@ -36,11 +38,25 @@ class State:
     n_rejected: Int[Tensor, "batch"]
     n_loss: Int[Tensor, "batch"]
     n_grad: Int[Tensor, "batch"]
+    n_hess: Int[Tensor, "batch"]
     status: Int[Tensor, "batch"]
+    own: dict[str, Tensor]
+
+    @property
+    def z(self) -> Codes:
+        """Codes: the first half of the state where the flow is of second order."""
+        return self.y[:, : self.grad.shape[1]]
+
+    @property
+    def running(self) -> Bool[Tensor, "batch"]:
+        """Whether each sample still flows."""
+        return self.status == Status.RUNNING
 
     def rows(self, keep: Tensor | slice) -> "State":
         """The same for a selection of samples (a mask or row numbers)."""
-        return State(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        own = {name: value[keep] for name, value in values.pop("own").items()}
+        return State(**{name: value[keep] for name, value in values.items()}, own=own)
 
     def update(self, where: Tensor, **new: Tensor) -> None:
         """Give some samples new values; the old tensors stay as they are, for whoever noted them."""
@@ -54,21 +70,24 @@ class Step:
     """One attempt for every flowing sample; a rejected step is just a step with accepted False.
 
     Args:
-        z: proposed codes.
+        y: proposed states.
         dt: step size that was tried.
         dt_next: step size to remember: the accepted one, or a smaller one to try next.
-        accepted: whether the sample moves to z.
+        accepted: whether the sample moves to y.
         status: RUNNING, or why the solver gives a sample up.
-        n_loss, n_grad: evaluations the attempt took for each sample, without the gradient at the new point.
+        point: the proposed codes decoded, if the solver did so; their gradient then costs no second forward pass.
+        n_loss, n_grad, n_hess: evaluations the attempt took for each sample, without the gradient at the new point.
     """
 
-    z: Codes
+    y: States
     dt: PerSample
     dt_next: PerSample
     accepted: Bool[Tensor, "batch"]
     status: Int[Tensor, "batch"]
-    n_loss: int = 0
-    n_grad: int = 0
+    point: Point | None = None
+    n_loss: int | Tensor = 0
+    n_grad: int | Tensor = 0
+    n_hess: int | Tensor = 0
 
 
 @runtime_checkable
@@ -84,5 +103,5 @@ class Solver(Protocol):
     default_max_steps: ClassVar[int]
 
     def schedule(self, z0: Tensor, t1: float) -> Tensor | None: ...  # noqa: D102
-    def first_step(self, energy: Energy, flow: Flow, state: State) -> tuple[Tensor, int]: ...  # noqa: D102
-    def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step: ...  # noqa: D102
+    def begin(self, energy: Energy, flow: Any, state: State) -> None: ...  # noqa: D102
+    def step(self, energy: Energy, flow: Any, state: State, *, t1: float) -> Step: ...  # noqa: D102

@@ -9,7 +9,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode
-from gfe_core.flows import Energy
+from gfe_core.energy import Energy
 from gfe_core.losses import Bernoulli
 from gfe_core.solvers import AMD, RK4, Euler, Solver
 from gfe_core.types import Decoder, Encoding, Loss, SaveAt

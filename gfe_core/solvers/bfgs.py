@@ -1,0 +1,103 @@
+"""A quasi-Newton method that learns each sample's curvature from the gradients it has already paid for."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.energy import Energy
+from gfe_core.flows import GradientFlow
+from gfe_core.solvers.line_search import falls_enough, first_trial, given_up
+from gfe_core.solvers.step import State, Step
+from gfe_core.types import Stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class BFGS:
+    """z <- z - a B grad with the Armijo test, where B (latent x latent, one for each sample) is the inverse curvature.
+
+    After a step dz that changed the gradient by dg, with r = 1 / <dz, dg>:
+
+        B <- (I - r dz dg') B (I - r dg dz') + r dz dz'
+
+    The update is left out where <dz, dg> is not positive, so B stays positive definite and every step points downhill.
+    It has no flow time: t is NaN, and `dt` in a trajectory is the fraction a of the full step. The whole matrix is
+    kept: for the few latents of a decoder it is smaller than the history that a limited-memory method would keep.
+
+    Args:
+        armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
+        memory: energies that the test looks back on; 1 is monotone.
+        dt_init: B at the start is dt_init times the unit matrix; None takes the inverse curvature along the gradient.
+        dt_min: a sample that needs a smaller fraction a of a step stops with STEP_TOO_SMALL.
+
+    Raises:
+        ValueError: a field is out of range.
+
+    Source: Nocedal & Wright 2006, algorithm 6.1 and equation 6.20 (first scaling), with backtracking by interpolation.
+    """
+
+    armijo_slope: float = 1e-4
+    memory: int = 1
+    dt_init: float | None = None
+    dt_min: float = 1e-6
+
+    default_stop: ClassVar[Stop | None] = Stop()
+    default_max_steps: ClassVar[int] = 500
+    has_time = False
+    """Its path is not that of the flow."""
+
+    def __post_init__(self) -> None:
+        checks.fraction("armijo_slope", self.armijo_slope)
+        checks.at_least_one("memory", self.memory)
+        checks.fraction("dt_min", self.dt_min)
+        if self.dt_init is not None:
+            checks.finite_positive("dt_init", self.dt_init)
+
+    def schedule(self, z0: Tensor, t1: float) -> None:
+        """No grid: steps are found as the method goes on."""
+
+    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+        """First matrix: a multiple of the unit matrix."""
+        checks.first_order("BFGS", flow)
+        estimate = first_trial(energy, state) if self.dt_init is None else torch.full_like(state.t, self.dt_init)
+        unit = torch.eye(state.grad.shape[1]).to(state.grad)
+        state.own = {"inverse": estimate[:, None, None] * unit, "updates": torch.zeros_like(state.index)}
+
+    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
+        """One trial for every sample: the full step after an update, a shorter one after a rejection."""
+        _update(state)
+        direction = -_apply(state.own["inverse"], state.grad)
+        slope = -(direction * state.grad).sum(1)
+        a = torch.where(state.fresh | (state.n_rejected + state.n_accepted == 0), 1.0, state.dt)
+        z = state.z + a[:, None] * direction
+        point = energy.at(z)
+        accepted = falls_enough(state, point.value, self.armijo_slope * a * slope, self.memory)
+        rise = point.value - state.energy + a * slope
+        lowest = (a * a * slope / (2 * rise)).nan_to_num(nan=0.0)  # of the parabola through what is known
+        a_next = torch.where(accepted, a, lowest.clamp(0.1 * a, 0.5 * a))
+        status = given_up(state, accepted, a_next * slope, a_next < self.dt_min)
+        return Step(z, a, a_next, accepted, status, point, n_loss=(~accepted).long())
+
+
+def _apply(matrices: Tensor, vectors: Tensor) -> Tensor:
+    return (matrices @ vectors[:, :, None])[:, :, 0]
+
+
+def _update(state: State) -> None:
+    """Learn from the last step of the samples that made one."""
+    inverse, n_updates = state.own["inverse"], state.own["updates"]
+    dz, dg = state.z - state.z_previous, state.grad - state.grad_previous
+    curvature = (dz * dg).sum(1)
+    learns = state.fresh & (curvature > 1e-8 * dz.norm(dim=1) * dg.norm(dim=1))
+    r = 1 / torch.where(learns, curvature, 1.0)
+    scale = torch.where(learns & (n_updates == 0), curvature / dg.square().sum(1), 0.0)[:, None, None]
+    inverse = torch.where(scale > 0, scale * torch.eye(dz.shape[1]).to(dz), inverse)
+    moved = _apply(inverse, dg)
+    cross = dz[:, :, None] * moved[:, None, :]
+    along = (r * r * (dg * moved).sum(1) + r)[:, None, None] * (dz[:, :, None] * dz[:, None, :])
+    updated = inverse - r[:, None, None] * (cross + cross.transpose(1, 2)) + along
+    bolder = torch.where((state.fresh & ~learns)[:, None, None], 2 * inverse, inverse)
+    state.own["inverse"] = torch.where(learns[:, None, None], updated, bolder)
+    state.own["updates"] = n_updates + learns

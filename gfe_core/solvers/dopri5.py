@@ -1,0 +1,101 @@
+"""An embedded Runge-Kutta pair with error control: the solver one would reach for first."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.energy import Energy
+from gfe_core.flows import GradientFlow
+from gfe_core.solvers.line_search import first_trial
+from gfe_core.solvers.runge_kutta import slope
+from gfe_core.solvers.step import State, Step
+from gfe_core.types import Status, Stop
+
+_NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
+_STAGES = (
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+)
+_FIFTH = (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84)
+_ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dopri5:
+    """The Dormand-Prince pair of orders five and four, its step set by the difference of the two, for each sample.
+
+    A step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1. On the gradient flow the step
+    is soon held near 3.3 / (alpha lambda_max) by stability, whatever the tolerance: that is stiffness.
+
+    Args:
+        rtol: tolerated error of a step relative to the state, >= 0.
+        atol: tolerated absolute error of a step, in latent units, > 0.
+        dt_init: first step in flow units; None takes the inverse curvature along the first gradient.
+        dt_min: a sample that needs less stops with STEP_TOO_SMALL.
+
+    Raises:
+        ValueError: a tolerance or a step is out of range.
+
+    Source: Dormand & Prince 1980.
+    """
+
+    rtol: float = 1e-3
+    atol: float = 1e-4
+    dt_init: float | None = None
+    dt_min: float = 1e-9
+
+    default_stop: ClassVar[Stop | None] = None
+    default_max_steps: ClassVar[int] = 10_000
+    has_time = True
+    """It follows the flow in time."""
+    memory = 1
+    """No energy is looked back on."""
+
+    def __post_init__(self) -> None:
+        checks.require(0 <= self.rtol < math.inf, f"`rtol` must be at least 0 and finite, got {self.rtol}.")
+        for name in ("atol", "dt_min"):
+            checks.finite_positive(name, getattr(self, name))
+        if self.dt_init is not None:
+            checks.finite_positive("dt_init", self.dt_init)
+
+    def schedule(self, z0: Tensor, t1: float) -> None:
+        """No grid: steps are found as the flow goes on."""
+
+    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+        """First step: dt_init, or the inverse curvature along the gradient in the time of this flow."""
+        if self.dt_init is not None:
+            state.dt = torch.full_like(state.t, self.dt_init)
+        else:
+            state.dt = (first_trial(energy, state) / flow.force(state.t, -torch.ones_like(state.grad))[:, 0]) ** (
+                1 / flow.order
+            )
+
+    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
+        """One trial for every sample: five gradients, and the one at the new point."""
+        dt = state.dt.minimum(t1 - state.t)
+        column = dt[:, None]
+        k = [flow.velocity(state.t, state.y, state.grad)]
+        for node, weights in zip(_NODES, _STAGES, strict=True):
+            k.append(slope(energy, flow, state.t + node * dt, state.y + column * _combined(k, weights)))
+        y = state.y + column * _combined(k, _FIFTH)
+        point = energy.at(y.tensor_split(flow.order, 1)[0])
+        k.append(flow.velocity(state.t + dt, y, point.grad()))
+        scale = self.atol + self.rtol * state.y.abs().maximum(y.abs())
+        error = (column * _combined(k, _ERROR) / scale).square().mean(1).sqrt().nan_to_num(nan=math.inf)
+        accepted = error <= 1
+        factor = (0.9 * error ** (-1 / 5)).clamp(0.2, 10)
+        kept = torch.where(accepted & (dt < state.dt), state.dt, dt * factor)  # a step cut by t1 says nothing
+        too_small = ~accepted & (kept < self.dt_min)
+        status = torch.where(too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status))
+        return Step(y, dt, kept, accepted, status, point, n_grad=5 + (~accepted).long())
+
+
+def _combined(k: list[Tensor], weights: tuple[float, ...]) -> Tensor:
+    return sum((w * slope for w, slope in zip(weights, k, strict=True) if w), torch.zeros_like(k[0]))

@@ -1,0 +1,99 @@
+"""The stiff solver: an implicit step of the flow, which is a damped Gauss-Newton (Levenberg-Marquardt) step."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.energy import Energy
+from gfe_core.flows import GradientFlow
+from gfe_core.solvers.line_search import falls_enough, given_up
+from gfe_core.solvers.step import State, Step
+from gfe_core.types import Stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussNewton:
+    """z <- z - (G + d m I)^-1 grad, with G = J' W J, m the mean of its diagonal and d the damping of each sample.
+
+    A linearly implicit Euler step of the flow with the Gauss-Newton Hessian is the same with d m = 1 / (alpha dt):
+    heavy damping is a short step downhill, none is Newton's. A step that does not lower the energy is rejected and its
+    damping raised; where G with its damping is not positive definite (a penalty may make it so), likewise. It has no
+    flow time: t is NaN; `dt` in a trajectory is the implicit step 1 / (alpha d m).
+
+    Args:
+        damping_init: d of the first step, > 0.
+        decrease_factor: in (0, 1): d is multiplied by it after an accepted step.
+        increase_factor: > 1: d is multiplied by it after a rejected one.
+        damping_min, damping_max: range of d; a sample that needs more stops with STEP_TOO_SMALL.
+        armijo_slope: fraction of the promised decrease that is demanded.
+
+    Raises:
+        ValueError: a field is out of range.
+
+    Source: Levenberg 1944; Marquardt 1963; the Gauss-Newton matrix for other losses than squares, Schraudolph 2002.
+    """
+
+    damping_init: float = 1e-1
+    decrease_factor: float = 0.3
+    increase_factor: float = 4.0
+    damping_min: float = 1e-6
+    damping_max: float = 1e8
+    armijo_slope: float = 1e-4
+
+    default_stop: ClassVar[Stop | None] = Stop()
+    default_max_steps: ClassVar[int] = 100
+    has_time = False
+    """Its steps are no times of the exact flow."""
+    memory = 1
+    """Monotone."""
+
+    def __post_init__(self) -> None:
+        checks.fraction("decrease_factor", self.decrease_factor)
+        checks.fraction("armijo_slope", self.armijo_slope)
+        checks.above_one("increase_factor", self.increase_factor)
+        low, first, high = self.damping_min, self.damping_init, self.damping_max
+        wanted = "`damping_init` must lie between `damping_min` and `damping_max`, all positive"
+        checks.require(0 < low <= first <= high, f"{wanted}, got {first}, {low} and {high}.")
+
+    def schedule(self, z0: Tensor, t1: float) -> None:
+        """No grid: steps are found as the method goes on."""
+
+    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+        """Nothing is known of the curvature yet."""
+        checks.first_order("GaussNewton", flow)
+        latent = state.grad.shape[1]
+        state.own = {
+            "damping": torch.full_like(state.t, self.damping_init),
+            "matrix": state.grad.new_zeros(len(state.t), latent, latent),
+        }
+
+    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
+        """One trial for every sample; the matrix is computed anew where the sample has moved."""
+        new = state.fresh | (state.n_accepted + state.n_rejected == 0)
+        _refresh(energy, state, new)
+        matrix, damping = state.own["matrix"], state.own["damping"]
+        ridge = damping * matrix.diagonal(dim1=1, dim2=2).mean(1).clamp(min=torch.finfo(damping.dtype).tiny)
+        factor, fault = torch.linalg.cholesky_ex(matrix + ridge[:, None, None] * torch.eye(matrix.shape[1]).to(matrix))
+        dz = torch.where((fault == 0)[:, None], -torch.cholesky_solve(state.grad[:, :, None], factor)[:, :, 0], 0.0)
+        slope = -(dz * state.grad).sum(1)
+        point = energy.at(state.z + dz)
+        accepted = falls_enough(state, point.value, self.armijo_slope * slope, 1) & (slope > 0)
+        damping = damping * torch.where(accepted, self.decrease_factor, self.increase_factor)
+        state.own["damping"] = damping.clamp(min=self.damping_min)
+        status = given_up(state, accepted, torch.where(slope > 0, slope, 1.0), damping > self.damping_max)
+        dt = 1 / (ridge * flow.force(state.t, -torch.ones_like(state.grad))[:, 0])
+        counts = {"n_loss": new.long() + ~accepted, "n_hess": new * matrix.shape[1]}
+        return Step(state.z + dz, dt, dt, accepted, status, point, **counts)
+
+
+def _refresh(energy: Energy, state: State, new: Tensor) -> None:
+    """Compute the matrix of the samples that moved; asking which would wait for a GPU, so there all are computed."""
+    if new.is_cuda or new.all():
+        matrix = energy.gauss_newton(state.z)
+        state.own["matrix"] = torch.where(new[:, None, None], matrix, state.own["matrix"])
+    elif new.any():
+        matrix = energy.rows(new).gauss_newton(state.z[new])
+        state.own["matrix"] = state.own["matrix"].index_put((new,), matrix)

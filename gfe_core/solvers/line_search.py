@@ -1,0 +1,53 @@
+"""What every solver that demands a falling energy shares: the Armijo test, giving up, and the first step."""
+
+import torch
+from torch import Tensor
+
+from gfe_core.energy import Energy
+from gfe_core.solvers.step import State
+from gfe_core.types import PerSample, Status
+
+
+def falls_enough(state: State, value: PerSample, promised: PerSample, memory: int) -> Tensor:
+    """Armijo's test: the energy falls by what was promised, to within its rounding, and never rises.
+
+    The fall is measured from the worst of the last `memory` energies; 1 makes it monotone.
+    """
+    reference = state.recent[:, -memory:].amax(1)
+    rounding = 2 * torch.finfo(value.dtype).eps * reference.abs()
+    return (value <= reference) & (reference - value >= promised - rounding)
+
+
+def given_up(state: State, accepted: Tensor, decrease: PerSample, too_small: Tensor) -> Tensor:
+    """Status of rejected samples that have nothing left to try.
+
+    Args:
+        state: before the attempt.
+        accepted: samples that moved.
+        decrease: first-order decrease that the next trial could bring.
+        too_small: whether the next trial is below the least step.
+    """
+    status = torch.where(~accepted & too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status))
+    stalled = ~accepted & (decrease <= torch.finfo(decrease.dtype).eps * state.energy.abs())
+    return torch.where(stalled, int(Status.STALLED), status)
+
+
+def inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerSample:
+    """|dz|^2 / <dz, dgrad>, or the fallback where the curvature along dz is not positive."""
+    curvature = (dz * dgrad).sum(1)
+    usable = curvature > 0
+    return torch.where(usable, dz.square().sum(1) / torch.where(usable, curvature, 1.0), fallback)
+
+
+def first_trial(energy: Energy, state: State) -> PerSample:
+    """Inverse curvature along the first gradient, in units of |dz| / |grad|; takes one gradient, which it counts.
+
+    The curvature is a secant over a tenth of the Polyak step E / |grad|^2, a length that scales with the latents;
+    where it is not positive, ten Polyak steps are tried.
+    """
+    slope = state.grad.square().sum(1)
+    polyak = state.energy.abs() / slope.clamp(min=torch.finfo(slope.dtype).tiny)
+    probe = -0.1 * polyak[:, None] * state.grad
+    change = energy.at(state.z + probe).grad() - state.grad
+    state.n_grad = state.n_grad + 1
+    return inverse_curvature(probe, change, 10 * polyak)

@@ -1,0 +1,59 @@
+"""Momentum: the semi-implicit step for the second-order flow, and what turns AMD into the accelerated method."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.energy import Energy
+from gfe_core.flows import GradientFlow, NesterovFlow, States
+from gfe_core.solvers.runge_kutta import FixedGrid, taken
+from gfe_core.solvers.step import State, Step
+from gfe_core.types import Codes, PerSample
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemiImplicit(FixedGrid):
+    """Velocity first, with friction at the end of the step, then the code with the new velocity; for `NesterovFlow`.
+
+        v <- (v - dt alpha grad) / (1 + dt damping / (t + dt)),    z <- z + dt v
+
+    One gradient a step. Stable while dt sqrt(alpha lambda_max) < 2, at any t: friction only helps. From rest its first
+    step is v = -dt alpha grad / (1 + damping), the start of the exact solution.
+
+    Source: symplectic integration keeps acceleration where explicit Euler does not, Shi et al. 2019 (arXiv 1902.03694).
+    """
+
+    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+        """Refuse a flow without velocity."""
+        remedy = "the gradient flow has no velocity. Pass `flow=NesterovFlow()`, or use `Euler` or `GaussNewton`."
+        checks.require(isinstance(flow, NesterovFlow), f"`SemiImplicit` needs a flow with velocity; {remedy}")
+
+    def step(self, energy: Energy, flow: NesterovFlow, state: State, *, t1: float) -> Step:
+        """One step of the grid; its only gradient is the one at the new point."""
+        dt, v = state.dt, state.y[:, state.grad.shape[1] :]
+        pushed = v + dt[:, None] * flow.force(state.t, state.grad)
+        v = pushed / (1 + dt * flow.friction(state.t + dt))[:, None]
+        return taken(state, torch.cat([state.z + dt[:, None] * v, v], 1))
+
+
+def momentum_at_rest(state: State) -> dict[str, Tensor]:
+    """What the accelerated method remembers: the point it last descended to and its steps since the last restart."""
+    return {"x": state.z, "x_new": state.z, "age": torch.zeros_like(state.t), "age_new": torch.zeros_like(state.t)}
+
+
+def look_ahead(flow: NesterovFlow, state: State, x_new: Codes, dt: PerSample) -> States:
+    """State ahead of a descent point: x_new + age / (age + damping) (x_new - x), and the velocity there.
+
+    Where the last move had a component uphill, the sample restarts from x_new without momentum.
+    """
+    own = state.own
+    own["x"] = torch.where(state.fresh[:, None], own["x_new"], own["x"])
+    own["age"] = torch.where(state.fresh, own["age_new"], own["age"])
+    move = x_new - own["x"]
+    uphill = (state.grad * move).sum(1) > 0
+    age = torch.where(uphill, 0.0, own["age"] + 1)
+    own["x_new"], own["age_new"] = x_new, age
+    ahead = (age / (age + flow.damping))[:, None] * move
+    return torch.cat([x_new + ahead, ahead / dt.sqrt()[:, None]], 1)
