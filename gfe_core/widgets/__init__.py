@@ -1,20 +1,26 @@
 """Things to touch: players, explorers, progress and questions. Nothing in the core imports them."""
 
+from gfe_core.widgets.armijo_explorer import ArmijoExplorer
 from gfe_core.widgets.explorer import Explorer
 from gfe_core.widgets.figures import show_figure, show_picture
 from gfe_core.widgets.film_explorer import FilmExplorer, TrainingFilm, early_stopping
 from gfe_core.widgets.flow_explorer import FlowExplorer
 from gfe_core.widgets.gallery import gallery, preview_of
 from gfe_core.widgets.lessons import check, predict
+from gfe_core.widgets.momentum_explorer import MomentumExplorer
 from gfe_core.widgets.player import FlowPlayer
 from gfe_core.widgets.progress import Progress
+from gfe_core.widgets.race_explorer import RaceExplorer
 
 __all__ = [
+    "ArmijoExplorer",
     "Explorer",
     "FilmExplorer",
     "FlowExplorer",
     "FlowPlayer",
+    "MomentumExplorer",
     "Progress",
+    "RaceExplorer",
     "TrainingFilm",
     "check",
     "early_stopping",

@@ -1,22 +1,17 @@
 """The first thing a reader touches: a digit, its energy landscape, and the flow from wherever the hand starts it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.data import DataSet
-from gfe_core.encoding import encode
-from gfe_core.energy import Energy
-from gfe_core.losses import Bernoulli
-from gfe_core.solvers import AMD, RK4, Euler, Solver
-from gfe_core.types import Decoder, Encoding, Loss, SaveAt
-from gfe_core.widgets.explorer import Explorer
-from gfe_core.widgets.film import Landscape
-from gfe_core.widgets.player import FlowPlayer
-from gfe_core.widgets.slices import Plane, extent_around, film_of, grey, landscape_of
+from gfe_core.solvers import AMD, RK4, Euler
+from gfe_core.types import Decoder, Encoding, Loss
+from gfe_core.widgets.film import Film
+from gfe_core.widgets.landscape_explorer import LandscapeExplorer, dt_control, sample_control
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "AMD and Euler": ("AMD", "Euler"),
@@ -27,17 +22,13 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "RK4": ("RK4",),
 }
 _SLOPES = [1e-4, 1e-2, 0.1, 0.3, 0.5, 0.7, 0.9]
-_LANDMARKS = 200  # samples whose codes say how far a flat latent space goes
 _LIMITS = {"Euler": 2.0, "RK4": 2.785}
 
 
-class FlowExplorer(Explorer):
+class FlowExplorer(LandscapeExplorer):
     """Follow the flow of one sample at a time, with the landscape under it.
 
-    The landscape is a plane through the start, the code that AMD finds from the origin, and the largest deviation of
-    its path; with two latents it is all of latent space, as far as codes go. It stays as it is while the start is
-    dragged or the solver changes; another sample has another one.
-    Fixed grids are steered by dt x lambda_max, where lambda_max is the largest curvature at that code.
+    Fixed grids are steered by dt x lambda_max, where lambda_max is the largest curvature at the code.
 
     Args:
         decoder: trained, in eval mode if it has normalisation.
@@ -68,97 +59,38 @@ class FlowExplorer(Explorer):
         controls: Sequence[str] = ("sample", "solver", "dt", "armijo_slope"),
         playing: bool = False,
     ) -> None:
-        if samples.image_shape is None:
-            raise ValueError(f"`samples` must be images; {samples.name!r} has no image shape. Use load('digits').")
         checks.one_of("solver", solver, tuple(_CHOICES))
-        self.decoder, self.samples, self.loss, self.n_steps = decoder, samples, loss or Bernoulli(), n_steps
+        self.n_steps = n_steps
         first = {"sample": sample, "solver": solver, "dt": dt_times_curvature, "armijo_slope": AMD().armijo_slope}
         alt = "A point flows down the energy landscape of a digit while its reconstruction sharpens beside it."
-        self._first, shown = first, {name: first[name] for name in controls}
-        self.player = FlowPlayer(title=title, alt_text=alt, values=shown, defaults=shown, playing=playing)
-        self.player.on_request = self._answer
-        super().__init__(name, self.player, self.player.picture, alt)
-        self._landmarks = self._where_codes_lie()
-        self._look_at(sample)
-        self._redraw(first, start=None, landscape=self._landscape)
+        super().__init__(
+            decoder, samples, name=name, first=first, controls=controls, title=title, alt_text=alt, loss=loss,
+            playing=playing,
+        )  # fmt: skip
 
-    def _answer(self, request: dict[str, Any]) -> None:
-        values: dict[str, Any] = self._first | self.player.values
-        landscape = None
-        if values["sample"] != self._sample:
-            self._look_at(int(values["sample"]))
-            landscape, request = self._landscape, {**request, "start": None}
-        start = request.get("start")
-        self._redraw(values, None if start is None else torch.tensor([start]), landscape)
-
-    def _where_codes_lie(self) -> Tensor:
-        """Return two corners that hold nearly all codes of a flat latent space, nothing where the map is a slice."""
-        if self.decoder.latent_dim != 2:
-            return self.samples.x.new_zeros(0, self.decoder.latent_dim)
-        codes = encode(self.decoder, self.samples.x[:_LANDMARKS], loss=self.loss, max_steps=50).z
-        return torch.quantile(codes, torch.tensor([0.05, 0.95], dtype=codes.dtype), dim=0)
-
-    def _look_at(self, sample: int) -> None:
-        """Encode a sample from the origin and lay the plane through that path."""
-        self._sample, self._x = sample, self.samples.x[sample : sample + 1]
-        reference = self._encode(AMD(), None)
-        assert reference.trajectory is not None and self.samples.image_shape is not None
-        path = reference.trajectory.z[:, 0]
-        self._plane = Plane.through(path)
-        self._target = grey(self._x[0], self.samples.image_shape)
-        curvature = torch.linalg.eigvalsh(Energy(self.decoder, self._x, self.loss).hessian(reference.z))
-        self._lambda_max = max(curvature.max().item(), 1e-6)
-        extent = extent_around(self._plane.coordinates(torch.cat([path, self._landmarks])))
-        self._landscape = landscape_of(self.decoder, self._x[0], self.loss, self._plane, extent)
-
-    def _redraw(self, values: dict[str, Any], start: Tensor | None, landscape: Landscape | None) -> None:
-        """Follow the flow again with the reader's choices and show it."""
-        z0 = None if start is None else self._plane.codes(start)
-        dt = float(values["dt"]) / self._lambda_max
-        solvers: dict[str, Solver] = {
-            "AMD": AMD(armijo_slope=float(values["armijo_slope"])),
-            "AMD, carried step": AMD(armijo_slope=float(values["armijo_slope"]), trial="carry"),
-            "Euler": Euler(n_steps=self.n_steps),
-            "RK4": RK4(n_steps=self.n_steps),
+    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
+        """One or two solvers from the same start."""
+        slope, t1 = float(values["armijo_slope"]), float(values["dt"]) / self.lambda_max * self.n_steps
+        recipes = {
+            "AMD": lambda: self.follow(AMD(armijo_slope=slope), z0),
+            "AMD, carried step": lambda: self.follow(AMD(armijo_slope=slope, trial="carry"), z0),
+            "Euler": lambda: self.follow(Euler(n_steps=self.n_steps), z0, t1=t1),
+            "RK4": lambda: self.follow(RK4(n_steps=self.n_steps), z0, t1=t1),
         }
-        names = _CHOICES[values["solver"]]
-        tracks = {name: self._encode(solvers[name], z0, t1=dt * self.n_steps) for name in names}
-        fixed = next((name for name in names if name in _LIMITS), None)
-        film = film_of(
-            tracks,
-            self.decoder,
-            self.loss,
-            self._plane,
-            self._target,
-            step_scale=self._lambda_max,
-            step_label="step size × λ_max",
-            step_limit=None if fixed is None else _LIMITS[fixed],
-            step_limit_label=f"{fixed}'s limit",
-        )
-        with self.player.hold_sync():
-            self.player.start = [0.0, 0.0] if start is None else start[0].tolist()
-            self.player.controls = self._controls(dt)
-            self.player.caption = self._caption(values)
-            self.player.show(film, landscape)
+        return {name: recipes[name]() for name in _CHOICES[values["solver"]]}
 
-    def _encode(self, solver: Solver, z0: Tensor | None, t1: float = torch.inf) -> Encoding:
-        end = t1 if isinstance(solver, Euler | RK4) else torch.inf
-        return encode(
-            self.decoder, self._x, loss=self.loss, solver=solver, z0=z0, t1=end, save_at=SaveAt.steps(), max_steps=200
-        )
+    def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
+        """Add the stability limit of the fixed grid."""
+        film = super().film(tracks, values)
+        fixed = next((name for name in tracks if name in _LIMITS), None)
+        return film if fixed is None else replace(film, step_limit=_LIMITS[fixed], step_limit_label=f"{fixed}'s limit")
 
-    def _controls(self, dt: float) -> list[dict[str, Any]]:
-        last = len(self.samples) - 1
-        note = f"dt = {dt:.3g}, λ_max = {self._lambda_max:.3g}"
-        every = [
-            {"name": "sample", "label": "sample", "kind": "range", "min": 0, "max": last, "step": 1, "format": 0},
+    def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """Sample, solver, dt x lambda_max and the Armijo slope."""
+        note = f"dt = {float(values['dt']) / self.lambda_max:.3g}, λ_max = {self.lambda_max:.3g}"
+        return [
+            sample_control(self.samples),
             {"name": "solver", "label": "solver", "kind": "choice", "options": list(_CHOICES)},
-            {"name": "dt", "label": "dt × λ_max", "kind": "range", "min": 0.05, "max": 3.0, "step": 0.05, "format": 2}
-            | {"note": note},
+            dt_control("dt × λ_max", 3.0, note),
             {"name": "armijo_slope", "label": "Armijo slope σ", "kind": "choice", "options": _SLOPES},
         ]
-        return [control for control in every if control["name"] in self.player.values]
-
-    def _caption(self, values: dict[str, Any]) -> str:
-        label = self.samples.y[self._sample]
-        return f"{self.samples.name} ({self.samples.split}), sample {values['sample']}, label {label:g}"
