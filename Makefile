@@ -11,7 +11,7 @@ LAB_ARGS ?=
 export JUPYTER_PREFER_ENV_PATH := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint types unit notebooks notebooks-portable browser refresh
+.PHONY: help lab test lint types unit notebooks notebooks-portable browser refresh bench
 
 help: ## list these targets
 	@echo "usage: make TARGET"
@@ -46,6 +46,9 @@ browser: $(VENV)/installed-dev ## JupyterLab in Chromium (skipped without one, u
 
 refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
 	$(PYTHON) tests/refresh_notebooks.py $(NB)
+
+bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries (needs MNIST; about 40 minutes)
+	$(PYTHON) tests/bench.py
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Installing gfe_core and its libraries into $(VENV) ..."

@@ -1,0 +1,1 @@
+"""Long runs whose results the project ships; each is a command of `python -m gfe_core`."""
