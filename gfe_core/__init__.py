@@ -4,7 +4,7 @@ Read the rooms in this order:
 types, checks, losses, decoders, dense, data, energy, flows, solvers, recording, integrate, adjoint, encoding.
 """
 
-from gfe_core import data
+from gfe_core import data, stiffness
 from gfe_core.adjoint import Detached
 from gfe_core.checkpoints import load_checkpoint, save_checkpoint
 from gfe_core.decoders import ConvDecoder, LinearDecoder, MLPDecoder
@@ -46,4 +46,5 @@ __all__ = [
     "load_checkpoint",
     "reconstruct",
     "save_checkpoint",
+    "stiffness",
 ]

@@ -91,12 +91,12 @@ def _listed(shape: tuple[int, ...]) -> str:
     return ", ".join(map(str, shape))
 
 
-def start_for(decoder: Any, x: Tensor, z0: Tensor | None) -> Tensor:
+def start_for(decoder: Any, x: Tensor, z0: Tensor | None, name: str = "z0") -> Tensor:
     """Return the start codes: the origin, or `z0` after checking it."""
     shape = (len(x), decoder.latent_dim)
     if z0 is None:
         return x.new_zeros(shape)
-    _tensor_of(shape, x.dtype, z0, f"`z0` must be a tensor of shape {shape} and type {x.dtype}")
+    _tensor_of(shape, x.dtype, z0, f"`{name}` must be a tensor of shape {shape} and type {x.dtype}")
     return z0.detach()
 
 

@@ -34,8 +34,8 @@ class Point:
 
     Args:
         value: energy, (batch,).
-        pull: the samples asked for (a mask, or None for all) -> gradient (batch, latent), zero for the others.
-            It is called once.
+        pull: the samples asked for (a mask, or None for all) -> gradient (batch, latent), whose other rows mean
+            nothing. It is called once.
     """
 
     def __init__(self, value: PerSample, pull: Callable[[Tensor | None], Tensor]) -> None:
@@ -106,9 +106,10 @@ class Energy:
         with torch.no_grad():
             padded, masks = _padded(z), self._split(self._mask, _TANGENT_ROWS)
             rows = zip(padded.split(_TANGENT_ROWS), masks, strict=False)
-            parts = [self._gauss_newton(some, mask) for some, mask in rows]
-        matrices = torch.cat(parts)[: self.n]
-        return matrices if self.penalty is None else matrices + _penalty_hessian(self.penalty, z)
+            matrices = torch.cat([self._gauss_newton(some, mask) for some, mask in rows])
+        if self.penalty is not None:
+            matrices = matrices + _penalty_hessian(self.penalty, padded)
+        return matrices[: self.n]
 
     def gauss_newton_product(self, z: Codes, v: Codes) -> Codes:
         """Product of each sample's Gauss-Newton Hessian with its own vector."""
@@ -142,10 +143,11 @@ class Energy:
     def _dense_point(self, dense: Dense, z: Tensor) -> Point:
         """Differentiate a stack of linear layers by hand, a chunk of rows at a time."""
         with torch.no_grad():
-            outputs = map(dense.forward, _padded(z).split(_CHUNK))
+            z = _padded(z)
+            outputs = map(dense.forward, z.split(_CHUNK))
             data, masks = self._x.split(_CHUNK), self._split(self._mask, _CHUNK)
             chunks = [_Chunk(h, x, mask) for h, x, mask in zip(outputs, data, masks, strict=False)]
-            value = torch.cat([self.loss.per_sample(c.outputs[-1], c.x, c.mask) for c in chunks])[: self.n]
+            value = torch.cat([self.loss.per_sample(c.outputs[-1], c.x, c.mask) for c in chunks])
             if self.penalty is not None:
                 value = value + self.penalty(z)
 
@@ -153,10 +155,10 @@ class Energy:
             with torch.no_grad():
                 wanted = self._split(None if where is None else _padded(where), _CHUNK)
                 grads = [c.gradient(dense, self.loss, rows) for c, rows in zip(chunks, wanted, strict=False)]
-            grad = torch.cat(grads)[: self.n]
-            return grad if self.penalty is None else grad + _penalty_grad(self.penalty, z)
+            grad = torch.cat(grads)
+            return (grad if self.penalty is None else grad + _penalty_grad(self.penalty, z))[: self.n]
 
-        return Point(value, pull)
+        return Point(value[: self.n], pull)
 
     def _gauss_newton(self, z: Tensor, mask: Tensor | None) -> Tensor:
         """J' W J for a few rows."""
@@ -164,17 +166,24 @@ class Energy:
             outputs = self._dense.forward(z)
             output, tangents = outputs[-1], self._dense.jacobian(outputs)
         else:
-            output, tangents = (
-                self.decoder(z),
-                torch.stack([self._tangent(z, axis) for axis in torch.eye(z.shape[1])], 1),
-            )
+            output, tangents = self._tangents(z)
         curvature = self.loss.curvature(output, mask).flatten(1)
         return (tangents * curvature[:, None]) @ tangents.transpose(1, 2)
 
-    def _tangent(self, z: Tensor, axis: Tensor) -> Tensor:
-        """Derivative of the output along one latent axis, for a decoder of any kind."""
-        _, tangent, *_ = torch.func.jvp(self.decoder, (z,), (axis.to(z).expand_as(z),))
-        return tangent.flatten(1)
+    def _tangents(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Output and its derivative along every latent axis, for a decoder of any kind.
+
+        The Jacobian-vector product is the derivative of the vector-Jacobian product u' J in u: twice backwards, because
+        torch's forward mode announces its future on stderr when it is first used.
+        """
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            output = self.decoder(z)
+            u = torch.zeros_like(output).requires_grad_()
+            (pulled,) = torch.autograd.grad(output, z, u, create_graph=True)
+            axes = torch.eye(z.shape[1]).to(z)
+            pushed = [torch.autograd.grad(pulled, u, axis.expand_as(z), retain_graph=True)[0] for axis in axes]
+        return output.detach(), torch.stack([tangent.flatten(1) for tangent in pushed], 1)
 
     def _differentiable_grad(self, z: Tensor) -> tuple[Tensor, Tensor]:
         z = _padded(z.detach()).requires_grad_()
@@ -215,7 +224,12 @@ def _penalty_grad(penalty: Penalty, z: Tensor) -> Tensor:
 
 
 def _penalty_hessian(penalty: Penalty, z: Tensor) -> Tensor:
-    return torch.func.vmap(torch.func.hessian(lambda row: penalty(row[None])[0]))(z)
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        (grad,) = torch.autograd.grad(penalty(z).sum(), z, create_graph=True)
+        columns = grad.unbind(1) if grad.requires_grad else ()  # a linear penalty has no curvature
+        rows = [torch.autograd.grad(column.sum(), z, retain_graph=True)[0] for column in columns]
+    return torch.stack(rows, 1) if rows else z.new_zeros(*z.shape, z.shape[1])
 
 
 def _padded(rows: Tensor) -> Tensor:

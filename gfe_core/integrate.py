@@ -8,8 +8,8 @@ finished samples ride along unchanged.
 """
 
 import math
-from dataclasses import fields
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from gfe_core.energy import Energy
 from gfe_core.recording import Record, statistics
 from gfe_core.solvers import Solver, State, Step
+from gfe_core.solvers.step import PER_SAMPLE
 from gfe_core.types import Codes, Encoding, Flow, SaveAt, Status, Stop, Trajectory
 
 _WORTH_LEAVING = 1 / 16
@@ -55,6 +56,7 @@ def integrate(
     finished = [state.rows(slice(0, 0))]
     patience = _patience(z0.device)
     for attempt in count():
+        state.attempt = attempt
         state.status = _judge(state, schedule, stop, t1, max_steps)
         if attempt % patience == 0:
             running = state.running
@@ -88,8 +90,9 @@ def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, stop: Stop | 
     previous = {"z_previous": z0, "grad_previous": grad}
     best = {"best_z": z0, "best_energy": value, "best_grad_norm": grad.norm(dim=1)}
     counts = dict.fromkeys(("n_accepted", "n_rejected", "n_loss", "n_hess"), torch.zeros_like(index))
+    tensors: dict[str, Any] = point | previous | best | counts
     state = State(
-        **(point | previous | best | counts),
+        **tensors,
         index=index,
         fresh=torch.zeros_like(index, dtype=torch.bool),
         recent=value[:, None].repeat(1, window),
@@ -165,8 +168,7 @@ def _grid_is_over(state: State, schedule: Tensor) -> Tensor:
 
 def _in_order(parts: list[State]) -> State:
     """Put the samples that left, at whatever time, back into the caller's order."""
-    shared = [field.name for field in fields(State) if field.name != "own"]
-    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in shared}
+    joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in PER_SAMPLE}
     return State(**joined, own={}).rows(joined["index"].argsort())
 
 

@@ -25,6 +25,14 @@ SOLVERS = {
     "memory 8": (gfe.AMD(memory=8), {"max_steps": 40, "stop": EARLY}),
     "Euler": (gfe.Euler(n_steps=25), {"t1": 200.0}),
     "RK4": (gfe.RK4(n_steps=8), {"t1": 80.0}),
+    "Dopri5": (gfe.Dopri5(), {"t1": 80.0}),
+    "GaussNewton": (gfe.GaussNewton(), {"max_steps": 12, "stop": EARLY}),
+    "BFGS": (gfe.BFGS(), {"max_steps": 40, "stop": EARLY}),
+    "barzilai_borwein, momentum": (gfe.AMD(), {"max_steps": 40, "stop": EARLY, "flow": gfe.NesterovFlow()}),
+    "carry, momentum": (gfe.AMD(trial="carry"), {"max_steps": 40, "stop": EARLY, "flow": gfe.NesterovFlow()}),
+    "SemiImplicit": (gfe.SemiImplicit(n_steps=25), {"t1": 50.0, "flow": gfe.NesterovFlow()}),
+    "RK4, momentum": (gfe.RK4(n_steps=8), {"t1": 20.0, "flow": gfe.NesterovFlow()}),
+    "Dopri5, momentum": (gfe.Dopri5(), {"t1": 20.0, "flow": gfe.NesterovFlow()}),
 }
 """Every kind of step, with the arguments of `encode` that keep it short."""
 

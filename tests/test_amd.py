@@ -89,12 +89,12 @@ def test_carried_trials_of_the_default_grid_are_powers_of_two():
     assert torch.equal(exponent, exponent.round())
 
 
-def test_barzilai_borwein_tries_the_inverse_curvature_of_the_last_step():
+def test_barzilai_borwein_tries_the_short_inverse_curvature_of_the_last_step():
     _, path = followed("linear", gfe.AMD(), max_steps=60)
     _, gradient = recomputed("linear", path)
     rejections = (path.work.diff(dim=0) - 2).round().long()
     dz, dg = path.z.diff(dim=0), gradient.diff(dim=0)
-    inverse = dz.square().sum(2) / (dz * dg).sum(2)
+    inverse = (dz * dg).sum(2) / dg.square().sum(2)
     expected = inverse[:-1] * 0.5 ** rejections[1:].double()
     rows = path.accepted[1:-1]
     # dg is a difference of near gradients: it keeps about ten digits at the end

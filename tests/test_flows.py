@@ -1,99 +1,13 @@
 import pytest
 import torch
-from problems import EPS, digits, energy_and_gradient, generator, quadratic, trained
-from torch import nn
+from problems import EPS, generator
 
 import gfe_core as gfe
-
-KINDS = ["mlp", "conv", "linear"]
 
 
 @pytest.fixture
 def z() -> torch.Tensor:
     return 0.5 * torch.randn(5, 8, dtype=torch.float64, generator=generator(7))
-
-
-def tiny() -> tuple[gfe.MLPDecoder, torch.Tensor, torch.Tensor]:
-    random = generator(11)
-    decoder = gfe.MLPDecoder(latent_dim=3, hidden=(5,), data_dim=6, generator=random).double()
-    x = torch.rand(4, 6, dtype=torch.float64, generator=random)
-    return decoder, x, torch.randn(4, 3, dtype=torch.float64, generator=random)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_value_and_gradient_equal_plain_torch(kind, z):
-    decoder, x = trained(kind), digits(5)
-    value, grad = gfe.Energy(decoder, x, gfe.Bernoulli()).value_and_grad(z)
-    expected_value, expected_grad = energy_and_gradient(decoder, x, z)
-    # sums of 64 terms of order one, added in another order
-    torch.testing.assert_close(value, expected_value, rtol=0, atol=64 * EPS)
-    torch.testing.assert_close(grad, expected_grad, rtol=0, atol=64 * EPS)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_value_with_and_without_gradient_are_one_number(kind, z):
-    energy = gfe.Energy(trained(kind), digits(5), gfe.Bernoulli())
-    assert torch.equal(energy.value(z), energy.value_and_grad(z)[0])
-
-
-@pytest.mark.parametrize("loss", [gfe.Bernoulli(), gfe.Gaussian(variance=0.3, reduction="sum")], ids=repr)
-def test_hessian_equals_that_of_autograd(loss):
-    decoder, x, z = tiny()
-    hessian = gfe.Energy(decoder, x, loss, penalty=lambda z: z.pow(4).sum(1)).hessian(z)
-    for i in range(len(x)):
-        expected = torch.autograd.functional.hessian(
-            lambda code, i=i: loss.per_sample(decoder(code[None]), x[i : i + 1])[0] + code.pow(4).sum(), z[i]
-        )
-        assert isinstance(expected, torch.Tensor)
-        # entries of order ten, each a sum over a few dozen paths
-        torch.testing.assert_close(hessian[i], expected, rtol=0, atol=1e-13)
-
-
-def test_hessian_of_the_linear_problem_is_its_matrix():
-    problem = quadratic()
-    energy = gfe.Energy(problem.decoder, problem.x, problem.loss)
-    expected = problem.axes * problem.curvature @ problem.axes.T
-    actual = energy.hessian(torch.zeros(5, 4, dtype=torch.float64))
-    torch.testing.assert_close(actual, expected.expand(5, 4, 4), rtol=0, atol=1e-13)  # sums of 16 terms of order one
-
-
-def test_hessian_product_is_the_hessian_times_each_own_vector():
-    decoder, x, z = tiny()
-    energy, v = gfe.Energy(decoder, x, gfe.Bernoulli()), torch.randn(4, 3, dtype=torch.float64, generator=generator(1))
-    expected = torch.einsum("bij,bj->bi", energy.hessian(z), v)
-    torch.testing.assert_close(energy.hessian_product(z, v), expected, rtol=0, atol=1e-14)
-
-
-@pytest.mark.parametrize(
-    "keep", [torch.tensor([True, False, True, True, False]), torch.tensor([4, 0])], ids=["mask", "rows"]
-)
-def test_rows_is_the_same_energy_for_a_selection(keep, z):
-    observed = torch.rand(5, 64, generator=generator(2)) < 0.8
-    energy = gfe.Energy(trained("mlp"), digits(5), gfe.Bernoulli(), mask=observed, penalty=lambda z: z.square().sum(1))
-    value, grad = energy.value_and_grad(z)
-    part_value, part_grad = energy.rows(keep).value_and_grad(z[keep])
-    assert torch.equal(part_value, value[keep])
-    assert torch.equal(part_grad, grad[keep])
-    assert energy.rows(keep).n == len(z[keep])
-
-
-def test_penalty_is_added_to_value_and_gradient(z):
-    x, decoder = digits(5), trained("mlp")
-    bare, grad = gfe.Energy(decoder, x, gfe.Bernoulli()).value_and_grad(z)
-    energy = gfe.Energy(decoder, x, gfe.Bernoulli(), penalty=lambda z: 0.5 * z.square().sum(1))
-    value, penalised = energy.value_and_grad(z)
-    torch.testing.assert_close(value, bare + 0.5 * z.square().sum(1), rtol=10 * EPS, atol=0)
-    torch.testing.assert_close(penalised, grad + z, rtol=0, atol=10 * EPS)
-
-
-def test_energy_leaves_no_gradient_on_the_decoder_and_no_graph_on_its_answers(z):
-    decoder = trained("mlp")
-    assert isinstance(decoder, nn.Module)
-    energy = gfe.Energy(decoder, digits(5), gfe.Bernoulli())
-    answers = [*energy.value_and_grad(z), energy.value(z), energy.hessian(z), energy.hessian_product(z, z)]
-    assert not any(answer.requires_grad for answer in answers)
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in decoder.parameters())
-    assert not z.requires_grad
 
 
 def test_gradient_flow_goes_downhill_at_its_rate(z):
@@ -110,3 +24,51 @@ def test_rates_that_are_not_positive_and_finite_are_refused(value):
         gfe.GradientFlow(rate=value)
     with pytest.raises(ValueError, match="`tau` must be a positive finite number"):
         gfe.ExponentialDecay(tau=value)
+
+
+def test_momentum_starts_at_rest():
+    z0 = torch.ones(3, 2, dtype=torch.float64)
+    y = gfe.NesterovFlow().start(z0)
+    assert torch.equal(y[:, :2], z0) and (y[:, 2:] == 0).all() and y.shape == (3, 4)
+
+
+def test_velocity_with_momentum_is_the_velocity_and_what_friction_leaves_of_the_force():
+    flow = gfe.NesterovFlow(damping=5.0, eps=0.5, rate=2.0)
+    t = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    y = torch.tensor([[0.0, 1.0], [0.0, -3.0]], dtype=torch.float64)
+    grad = torch.tensor([[7.0], [0.25]], dtype=torch.float64)
+    assert flow.velocity(t, y, grad).tolist() == [[1.0, -14.0 - 5.0], [-3.0, -0.5 + 6.0]]
+
+
+@pytest.mark.parametrize("damping", [3.0, 7.0])
+def test_acceleration_at_rest_is_the_limit_of_that_shortly_after(damping):
+    flow, grad = gfe.NesterovFlow(damping=damping, eps=0.0), torch.ones(1, 1, dtype=torch.float64)
+    zero = torch.zeros(1, dtype=torch.float64)
+    at_rest = flow.velocity(zero, flow.start(grad), grad)
+    assert at_rest[0, 0] == 0 and at_rest[0, 1] == -1 / (1 + damping)
+    for t in (1e-9, 1e-3):
+        on_the_solution = torch.tensor([[1.0, -t / (1 + damping)]], dtype=torch.float64)
+        later = flow.velocity(zero + t, on_the_solution, grad)
+        torch.testing.assert_close(later[:, 1], at_rest[:, 1], rtol=8 * EPS, atol=0)
+
+
+@pytest.mark.parametrize("flow", [gfe.GradientFlow(), gfe.GradientFlow(rate=gfe.ExponentialDecay(tau=2.0))], ids=repr)
+def test_repr_of_a_flow_can_be_pasted_back(flow):
+    names = {"GradientFlow": gfe.GradientFlow, "ExponentialDecay": gfe.ExponentialDecay}
+    assert eval(repr(flow), names) == flow
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"damping": 0.0}, "`damping` must be a positive finite number"),
+        ({"damping": float("nan")}, "`damping` must be a positive finite number"),
+        ({"eps": -1e-9}, "`eps` must be at least 0 and finite"),
+        ({"eps": float("inf")}, "`eps` must be at least 0 and finite"),
+        ({"rate": -1.0}, "`rate` must be a positive finite number"),
+    ],
+    ids=str,
+)
+def test_momentum_that_makes_no_sense_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        gfe.NesterovFlow(**arguments)

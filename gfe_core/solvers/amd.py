@@ -14,7 +14,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow, NesterovFlow
-from gfe_core.solvers.line_search import falls_enough, first_trial, given_up, inverse_curvature
+from gfe_core.solvers.line_search import falls_enough, first_trial, given_up, short_inverse_curvature
 from gfe_core.solvers.nesterov import look_ahead, momentum_at_rest
 from gfe_core.solvers.step import State, Step
 from gfe_core.types import Stop
@@ -29,7 +29,8 @@ class AMD:
     from the worst of the last energies: faster on badly scaled problems, but non-monotone, not AMD.
 
     On a `NesterovFlow` it is the accelerated method: the same test at the point ahead that momentum leads to, momentum
-    dropped for each sample whose last move went uphill, and t the sum of sqrt(dt), the time of that flow.
+    dropped for each sample whose last move went uphill, and t the sum of sqrt(dt), the time of that flow. There at
+    least half of the promised decrease is demanded: near 2 / lambda_max, where descent still falls, momentum diverges.
 
     Args:
         armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
@@ -37,8 +38,9 @@ class AMD:
         increase_factor: > 1: with trial="carry" the next trial is the last accepted step times this.
         dt_init: first trial in flow units; None estimates it from the curvature along the first gradient.
         dt_min, dt_max: a sample that needs less than dt_min stops with STEP_TOO_SMALL; no trial exceeds dt_max.
-        trial: how a new trial is chosen: "carry", or "barzilai_borwein": |dz|^2 / <dz, dgrad>, the inverse curvature
-            along the last step. With the latter, t has no meaning and is NaN.
+        trial: how a new trial is chosen: "carry", or "barzilai_borwein": <dz, dgrad> / |dgrad|^2, the inverse curvature
+            that the last step saw (the shorter of the two Barzilai-Borwein steps: it is refused less often). With it,
+            t has no meaning and is NaN.
         memory: energies that the test looks back on; 1 is monotone.
         trial_min: least first trial after an accepted step, in flow units.
         shared_step: one step for the whole batch, accepted only if every sample accepts (as the public code does).
@@ -48,7 +50,8 @@ class AMD:
         ValueError: a factor or a bound is out of range.
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 6 and 7; Armijo 1966; Barzilai & Borwein 1988;
-    the non-monotone test is that of Grippo, Lampariello & Lucidi 1986; the restart that of O'Donoghue & Candes 2015.
+    the non-monotone test is that of Grippo, Lampariello & Lucidi 1986; the restart that of O'Donoghue & Candes 2015;
+    the half for momentum that of Beck & Teboulle 2009, whose backtracking demands it.
     """
 
     armijo_slope: float = 1e-4
@@ -115,13 +118,14 @@ class AMD:
         v = flow.force(state.t, state.grad)
         dt = torch.where(state.fresh, self._new_trial(flow, state), state.dt).clamp(self.dt_min, self.dt_max)
         if self.has_time:
-            dt = dt.minimum(t1 - state.t)
+            dt = dt.minimum((t1 - state.t) ** flow.order)
         if self.shared_step:
             dt = torch.where(state.running, dt, math.inf).amin().expand_as(dt)
         z = state.z + dt[:, None] * v
         point, slope = energy.at(z), -(v * state.grad).sum(1)
         test_slope = point.grad().square().sum(1) if self.slope_at == "trial" else slope
-        accepted = falls_enough(state, point.value, self.armijo_slope * dt * test_slope, self.memory)
+        fraction = self.armijo_slope if flow.order == 1 else max(self.armijo_slope, 0.5)
+        accepted = falls_enough(state, point.value, fraction * dt * test_slope, self.memory)
         if self.shared_step:
             accepted = (accepted | ~state.running).all().expand_as(accepted)
         dt_next = torch.where(accepted, dt, dt * self.decrease_factor)
@@ -136,7 +140,7 @@ class AMD:
         carried = state.dt * self.increase_factor
         if self.trial == "barzilai_borwein":
             dz, dgrad = state.z - state.z_previous, state.grad - state.grad_previous
-            return inverse_curvature(dz, dgrad, carried) / self._rate(flow, state)
+            return short_inverse_curvature(dz, dgrad, carried) / self._rate(flow, state)
         return carried.clamp(min=self.trial_min)
 
     def _rate(self, flow: GradientFlow, state: State) -> Tensor:

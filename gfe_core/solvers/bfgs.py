@@ -23,13 +23,17 @@ class BFGS:
         B <- (I - r dz dg') B (I - r dg dz') + r dz dz'
 
     The update is left out where <dz, dg> is not positive, so B stays positive definite and every step points downhill.
-    It has no flow time: t is NaN, and `dt` in a trajectory is the fraction a of the full step. The whole matrix is
-    kept: for the few latents of a decoder it is smaller than the history that a limited-memory method would keep.
+    Once, at attempt `matrix_at`, B is replaced by the inverse of the Gauss-Newton matrix with a thousandth of its mean
+    diagonal added: far enough from the origin for it to mean something, early enough for it to pay. There is no flow
+    time: t is NaN, and `dt` in a trajectory is the fraction a of the full step. The whole matrix is kept: for the few
+    latents of a decoder it is smaller than the history of a limited-memory method.
 
     Args:
         armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
         memory: energies that the test looks back on; 1 is monotone.
         dt_init: B at the start is dt_init times the unit matrix; None takes the inverse curvature along the gradient.
+        matrix_at: attempt, counted from 0, at which the Gauss-Newton matrix is taken; it costs a forward pass and one
+            Jacobian-vector product for each latent. None never takes it.
         dt_min: a sample that needs a smaller fraction a of a step stops with STEP_TOO_SMALL.
 
     Raises:
@@ -41,6 +45,7 @@ class BFGS:
     armijo_slope: float = 1e-4
     memory: int = 1
     dt_init: float | None = None
+    matrix_at: int | None = 8
     dt_min: float = 1e-6
 
     default_stop: ClassVar[Stop | None] = Stop()
@@ -52,6 +57,8 @@ class BFGS:
         checks.fraction("armijo_slope", self.armijo_slope)
         checks.at_least_one("memory", self.memory)
         checks.fraction("dt_min", self.dt_min)
+        if self.matrix_at is not None:
+            checks.at_least_one("matrix_at", self.matrix_at)
         if self.dt_init is not None:
             checks.finite_positive("dt_init", self.dt_init)
 
@@ -68,9 +75,12 @@ class BFGS:
     def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
         """One trial for every sample: the full step after an update, a shorter one after a rejection."""
         _update(state)
+        starts_anew = state.attempt == self.matrix_at
+        if starts_anew:
+            _start_anew(state, energy.gauss_newton(state.z))
         direction = -_apply(state.own["inverse"], state.grad)
         slope = -(direction * state.grad).sum(1)
-        a = torch.where(state.fresh | (state.n_rejected + state.n_accepted == 0), 1.0, state.dt)
+        a = torch.where(state.fresh, 1.0, state.dt) if state.attempt and not starts_anew else torch.ones_like(state.dt)
         z = state.z + a[:, None] * direction
         point = energy.at(z)
         accepted = falls_enough(state, point.value, self.armijo_slope * a * slope, self.memory)
@@ -78,11 +88,22 @@ class BFGS:
         lowest = (a * a * slope / (2 * rise)).nan_to_num(nan=0.0)  # of the parabola through what is known
         a_next = torch.where(accepted, a, lowest.clamp(0.1 * a, 0.5 * a))
         status = given_up(state, accepted, a_next * slope, a_next < self.dt_min)
-        return Step(z, a, a_next, accepted, status, point, n_loss=(~accepted).long())
+        counts = {"n_loss": (~accepted).long() + starts_anew, "n_hess": starts_anew * z.shape[1]}
+        return Step(z, a, a_next, accepted, status, point, **counts)
 
 
 def _apply(matrices: Tensor, vectors: Tensor) -> Tensor:
-    return (matrices @ vectors[:, :, None])[:, :, 0]
+    """Matrix times vector of each sample; a batched matrix product would round a single sample differently."""
+    return (matrices * vectors[:, None]).sum(2)
+
+
+def _start_anew(state: State, matrix: Tensor) -> None:
+    """Take B from a Gauss-Newton matrix; where that is not positive definite, keep what was learnt."""
+    ridge = 1e-3 * matrix.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(matrix.shape[1]).to(matrix)
+    factor, fault = torch.linalg.cholesky_ex(matrix + ridge)
+    sound = (fault == 0)[:, None, None]
+    inverse = torch.cholesky_inverse(torch.where(sound, factor, torch.eye(matrix.shape[1]).to(matrix)))
+    state.own["inverse"] = torch.where(sound, inverse, state.own["inverse"])
 
 
 def _update(state: State) -> None:

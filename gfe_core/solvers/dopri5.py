@@ -90,7 +90,7 @@ class Dopri5:
         scale = self.atol + self.rtol * state.y.abs().maximum(y.abs())
         error = (column * _combined(k, _ERROR) / scale).square().mean(1).sqrt().nan_to_num(nan=math.inf)
         accepted = error <= 1
-        factor = (0.9 * error ** (-1 / 5)).clamp(0.2, 10)
+        factor = (0.9 * torch.exp(-torch.log(error) / 5)).clamp(0.2, 10)  # a power rounds by position in the batch
         kept = torch.where(accepted & (dt < state.dt), state.dt, dt * factor)  # a step cut by t1 says nothing
         too_small = ~accepted & (kept < self.dt_min)
         status = torch.where(too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status))

@@ -16,7 +16,7 @@ from gfe_core.types import Stop
 
 @dataclass(frozen=True, kw_only=True)
 class GaussNewton:
-    """z <- z - (G + d m I)^-1 grad, with G = J' W J, m the mean of its diagonal and d the damping of each sample.
+    """z <- z - (G + d m I)^-1 grad, with G = J' W J, m its mean absolute diagonal and d the damping of each sample.
 
     A linearly implicit Euler step of the flow with the Gauss-Newton Hessian is the same with d m = 1 / (alpha dt):
     heavy damping is a short step downhill, none is Newton's. A step that does not lower the energy is rejected and its
@@ -75,13 +75,13 @@ class GaussNewton:
         new = state.fresh | (state.n_accepted + state.n_rejected == 0)
         _refresh(energy, state, new)
         matrix, damping = state.own["matrix"], state.own["damping"]
-        ridge = damping * matrix.diagonal(dim1=1, dim2=2).mean(1).clamp(min=torch.finfo(damping.dtype).tiny)
+        ridge = damping * matrix.diagonal(dim1=1, dim2=2).abs().mean(1).clamp(min=torch.finfo(damping.dtype).tiny)
         factor, fault = torch.linalg.cholesky_ex(matrix + ridge[:, None, None] * torch.eye(matrix.shape[1]).to(matrix))
         dz = torch.where((fault == 0)[:, None], -torch.cholesky_solve(state.grad[:, :, None], factor)[:, :, 0], 0.0)
         slope = -(dz * state.grad).sum(1)
         point = energy.at(state.z + dz)
         accepted = falls_enough(state, point.value, self.armijo_slope * slope, 1) & (slope > 0)
-        damping = damping * torch.where(accepted, self.decrease_factor, self.increase_factor)
+        damping = torch.where(accepted, damping * self.decrease_factor, damping * self.increase_factor)
         state.own["damping"] = damping.clamp(min=self.damping_min)
         status = given_up(state, accepted, torch.where(slope > 0, slope, 1.0), damping > self.damping_max)
         dt = 1 / (ridge * flow.force(state.t, -torch.ones_like(state.grad))[:, 0])

@@ -39,6 +39,13 @@ def inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerSample:
     return torch.where(usable, dz.square().sum(1) / torch.where(usable, curvature, 1.0), fallback)
 
 
+def short_inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerSample:
+    """<dz, dgrad> / |dgrad|^2: at most the inverse curvature along dz, as it weighs steep directions more."""
+    curvature = (dz * dgrad).sum(1)
+    usable = curvature > 0
+    return torch.where(usable, curvature / torch.where(usable, dgrad.square().sum(1), 1.0), fallback)
+
+
 def first_trial(energy: Energy, state: State) -> PerSample:
     """Inverse curvature along the first gradient, in units of |dz| / |grad|; takes one gradient, which it counts.
 
@@ -46,7 +53,8 @@ def first_trial(energy: Energy, state: State) -> PerSample:
     where it is not positive, ten Polyak steps are tried.
     """
     slope = state.grad.square().sum(1)
-    polyak = state.energy.abs() / slope.clamp(min=torch.finfo(slope.dtype).tiny)
+    limits = torch.finfo(slope.dtype)
+    polyak = state.energy.abs().clamp(min=limits.eps) / slope.clamp(min=limits.tiny)  # never 0: no solver could grow it
     probe = -0.1 * polyak[:, None] * state.grad
     change = energy.at(state.z + probe).grad() - state.grad
     state.n_grad = state.n_grad + 1

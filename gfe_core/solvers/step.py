@@ -18,7 +18,8 @@ class State:
 
     The previous state is kept for rules that measure curvature along the last step; `fresh` says that the last attempt
     was accepted, so that a solver should propose a new step rather than shrink the old one. `own` is whatever else the
-    solver remembers, one row a sample. Rows that are not `running` wait to leave: what is computed of them is ignored.
+    solver remembers, one row a sample; `attempt` counts the attempts, which all samples make together. Rows that are
+    not `running` wait to leave: what is computed of them is ignored.
     """
 
     index: Int[Tensor, "batch"]
@@ -41,6 +42,7 @@ class State:
     n_hess: Int[Tensor, "batch"]
     status: Int[Tensor, "batch"]
     own: dict[str, Tensor]
+    attempt: int = 0
 
     @property
     def z(self) -> Codes:
@@ -54,15 +56,18 @@ class State:
 
     def rows(self, keep: Tensor | slice) -> "State":
         """The same for a selection of samples (a mask or row numbers)."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        own = {name: value[keep] for name, value in values.pop("own").items()}
-        return State(**{name: value[keep] for name, value in values.items()}, own=own)
+        values: dict[str, Any] = {name: getattr(self, name)[keep] for name in PER_SAMPLE}
+        return State(**values, own={name: value[keep] for name, value in self.own.items()}, attempt=self.attempt)
 
     def update(self, where: Tensor, **new: Tensor) -> None:
         """Give some samples new values; the old tensors stay as they are, for whoever noted them."""
         column = where[:, None]
         for name, value in new.items():
             setattr(self, name, torch.where(column if value.dim() > 1 else where, value, getattr(self, name)))
+
+
+PER_SAMPLE = tuple(field.name for field in fields(State) if field.name not in ("own", "attempt"))
+"""Fields of `State` with one row for each sample."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from gfe_core.widgets.momentum_explorer import MomentumExplorer
 from gfe_core.widgets.player import FlowPlayer
 from gfe_core.widgets.progress import Progress
 from gfe_core.widgets.race_explorer import RaceExplorer
+from gfe_core.widgets.stiffness_explorer import StiffnessExplorer
 
 __all__ = [
     "ArmijoExplorer",
@@ -21,6 +22,7 @@ __all__ = [
     "MomentumExplorer",
     "Progress",
     "RaceExplorer",
+    "StiffnessExplorer",
     "TrainingFilm",
     "check",
     "early_stopping",

@@ -19,53 +19,66 @@ from gfe_core.types import Decoder, Encoding, Loss, Trajectory
 from gfe_core.widgets.landscape_explorer import LandscapeExplorer, sample_control
 from gfe_core.widgets.still_figure import figure_picture
 
-_POINTS = 48  # along a ray
+_POINTS = 64  # along a ray
+_VIEW = 4.0  # refused trials are drawn up to so many times the accepted step; the nearest always is
+_LOOKS = {
+    "energy": {},
+    "slope (σ = 1)": {"line": {"color": "#777777", "dash": "dot", "width": 1.5}},
+    "Armijo's line": {"line": {"color": plots.PALETTE[1], "dash": "dash", "width": 2.5}},
+    "refused": {"marker": {"symbol": "triangle-up", "size": 12, "color": plots.PALETTE[4]}},
+    "accepted": {"marker": {"symbol": "diamond", "size": 14, "color": plots.PALETTE[2]}},
+}
 
 
 @dataclass(frozen=True)
 class _Rays:
-    """For every step of a path: the energy along its ray and the line that Armijo's test draws (steps, points)."""
+    """For every step of a path: the energy along its ray, the slope's promise and Armijo's line (steps, points)."""
 
     step: np.ndarray
     energy: np.ndarray
+    promise: np.ndarray
     armijo: np.ndarray
     dt: np.ndarray
-    n_rejected: np.ndarray
+    n_refused: np.ndarray
+    n_seen: np.ndarray
 
     @staticmethod
     def along(path: Trajectory, solver: AMD, decoder: Decoder, x: Tensor, loss: Loss) -> "_Rays":
-        """Look along every step that was taken, somewhat further than the longest trial."""
-        n = max(int(path.accepted[:, 0].sum()), 1)
+        """Look along every step that was taken, somewhat further than the longest trial in view."""
+        n = int(path.accepted[:, 0].sum())
         z, dt, start = path.z[:n, 0], path.dt[:n, 0], path.energy[:n, 0]
-        rejected = ((path.work[1:, 0] - path.work[:-1, 0] - 2)[:n]).round()  # an accepted step alone costs 2
-        rejected = torch.cat([rejected, rejected.new_zeros(n - len(rejected))])
-        gradient = Energy(decoder, x.expand(n, -1), loss).at(z).grad()
-        longest = dt / solver.decrease_factor ** rejected.clamp(max=6)
-        step = torch.linspace(0, 1.3, _POINTS).to(z) * longest.clamp(min=1e-12)[:, None]
+        refused = (path.work[1 : n + 1, 0] - path.work[:n, 0] - 2).round()  # an accepted step alone costs 2
+        most = max(1, int(np.log(_VIEW) / -np.log(solver.decrease_factor)))
+        seen = refused.clamp(max=most)
+        energies = Energy(decoder, x.expand(n, -1), loss)
+        gradient = energies.at(z).grad() if n else z
+        length = 1.3 * dt / solver.decrease_factor**seen
+        step = torch.linspace(0, 1, _POINTS).to(z) * length[:, None]
         codes = (z[:, None] - step[..., None] * gradient[:, None]).flatten(0, 1)
-        energy = Energy(decoder, x.expand(len(codes), -1), loss).value(codes).unflatten(0, step.shape)
-        line = start[:, None] - solver.armijo_slope * step * gradient.square().sum(1)[:, None]
-        arrays = (values.numpy().astype(np.float32) for values in (step, energy, line, dt))
-        return _Rays(*arrays, n_rejected=rejected.clamp(max=6).numpy().astype(int))
+        energy = Energy(decoder, x.expand(len(codes), -1), loss).value(codes) if n else codes[:, 0]
+        fall = step * gradient.square().sum(1)[:, None]
+        lines = (start[:, None] - share * fall for share in (1.0, solver.armijo_slope))
+        arrays = (part.numpy().astype(np.float32) for part in (step, energy.reshape(step.shape), *lines, dt))
+        return _Rays(*arrays, n_refused=refused.numpy().astype(int), n_seen=seen.numpy().astype(int))
 
 
 def _ray_figure() -> go.Figure:
-    """Four empty series: two lines, two kinds of marks."""
-    names = ("energy along the ray", "Armijo's line: get under it", "refused", "accepted")
-    figure = plots.curves(
-        {name: ([0.0], [0.0]) for name in names}, x_title="step dt", y_title="energy (nats per pixel)", title="step 0"
+    """Five empty series: three lines, two kinds of marks."""
+    figure: Any = plots.curves(
+        {name: ([0.0], [0.0]) for name in _LOOKS}, x_title="step × λ_max", y_title="energy (nats per pixel)", title="-"
     )
-    figure.update_layout(height=300)
-    for trace, size in zip(figure.data[2:], (11, 13), strict=True):
-        trace.update(mode="markers", marker={"size": size})
+    figure.update_layout(height=320)
+    for trace, look in zip(figure.data, _LOOKS.values(), strict=True):
+        trace.update(mode="markers" if "marker" in look else "lines", **look)
+        trace.line.color = look.get("marker", trace.line)["color"]  # a still takes the colour of marks from here
     return figure
 
 
 class ArmijoExplorer(LandscapeExplorer):
     """Follow AMD and look along each of its steps: the energy on the ray, Armijo's line, trials kept and refused.
 
-    A trial is accepted where the energy lies under the line E - sigma s |grad|^2. Scrubbing the player moves the lower
-    figure along.
+    A trial is accepted where the energy lies on or under the line E - sigma s |grad|^2. Scrubbing the player moves the
+    lower figure along.
 
     Args:
         decoder: trained.
@@ -81,6 +94,8 @@ class ArmijoExplorer(LandscapeExplorer):
         super().__init__(decoder, samples, name="armijo", first=first, controls=tuple(first), title=title, alt_text=alt)
         self.widget = ipywidgets.VBox([self.player, self.figure])
         self.picture = self._still
+        self.player.frame = int(np.append(self._rays.n_refused, 0).argmax())  # opens where the search was longest
+        self._show_ray(self.player.frame)
         self.player.observe(lambda change: self._show_ray(change["new"]), names="frame")
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
@@ -89,10 +104,10 @@ class ArmijoExplorer(LandscapeExplorer):
             armijo_slope=float(values["sigma"]), decrease_factor=float(values["beta"]),
             increase_factor=float(values["growth"]), trial=values["trial"],
         )  # fmt: skip
-        encoding = self.follow(self._solver, z0, max_steps=120)
+        encoding = self.follow(self._solver, z0, max_steps=200)
         assert encoding.trajectory is not None
         self._rays = _Rays.along(encoding.trajectory, self._solver, self.shown_decoder, self.x, self.loss)
-        self._show_ray(self.player.frame or int(self._rays.n_rejected.argmax()))
+        self._show_ray(self.player.frame)
         return {"AMD": encoding}
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -112,20 +127,31 @@ class ArmijoExplorer(LandscapeExplorer):
 
     def _show_ray(self, frame: int) -> None:
         """Draw the ray of the step that leaves this frame; the last state has none, so the last step stays."""
-        k = min(frame, len(self._rays.dt) - 1)
-        ray = self._rays
-        lines = (ray.energy[k], ray.armijo[k])
-        tried = ray.dt[k] / self._solver.decrease_factor ** np.arange(ray.n_rejected[k], 0, -1, dtype=np.float32)
+        rays, n = self._rays, len(self._rays.dt)
+        k = min(frame, n - 1)
         with self.figure.batch_update():
-            for trace, y in zip(self.figure.data[:2], lines, strict=True):
-                trace.x, trace.y = ray.step[k], y
-            for trace, x in zip(self.figure.data[2:], (tried, ray.dt[k : k + 1]), strict=True):
-                trace.x, trace.y = x, np.interp(x, ray.step[k], ray.energy[k]).astype(np.float32)
-            self.figure.layout.title.text = f"step {k}: {ray.n_rejected[k]} refused, then dt = {ray.dt[k]:.3g}"
+            if n == 0:
+                self.figure.layout.title.text = "no step was accepted"
+                return
+            dt, scale = rays.dt[k], np.float32(self.lambda_max)
+            ray, low, high = rays.step[k], min(rays.energy[k].min(), rays.armijo[k].min()), rays.energy[k].max()
+            tried = dt / self._solver.decrease_factor ** np.arange(rays.n_seen[k], 0, -1, dtype=np.float32)
+            for trace, y in zip(self.figure.data, (rays.energy[k], rays.promise[k], rays.armijo[k]), strict=False):
+                shown = y >= low - 0.15 * (high - low)  # the slope alone falls out of the picture
+                trace.x, trace.y = (ray * scale)[shown], y[shown]
+            for trace, x in zip(self.figure.data[3:], (tried, rays.dt[k : k + 1]), strict=True):
+                trace.x, trace.y = x * scale, np.interp(x, ray, rays.energy[k]).astype(np.float32)
+            self.figure.layout.title.text = _words(k, int(rays.n_refused[k]), len(tried), float(dt), float(scale))
 
     def _still(self) -> Image.Image:
-        upper, lower = self.player.picture().convert("RGB"), figure_picture(self.figure).convert("RGB")
+        upper, lower = self.player.picture().convert("RGB"), figure_picture(go.Figure(self.figure)).convert("RGB")
         both = Image.new("RGB", (max(upper.width, lower.width), upper.height + lower.height), "white")
         both.paste(upper, (0, 0))
         both.paste(lower, (0, upper.height))
         return both.quantize(256, dither=Image.Dither.NONE)
+
+
+def _words(k: int, n_refused: int, n_seen: int, dt: float, scale: float) -> str:
+    """Say what happened at a step."""
+    beyond = f" ({n_refused - n_seen} of them farther right)" if n_refused > n_seen else ""
+    return f"step {k}: {n_refused} refused{beyond}, then dt × λ_max = {dt * scale:.2f} (dt = {dt:.3g})"

@@ -18,9 +18,9 @@ from gfe_core.widgets.landscape_explorer import LandscapeExplorer, sample_contro
 from gfe_core.widgets.slices import film_of
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
-    "AMD, BFGS, Gauss-Newton, Euler": ("AMD", "BFGS", "Gauss-Newton", "Euler"),
+    "AMD, Gauss-Newton, BFGS, Euler": ("AMD", "Gauss-Newton", "BFGS", "Euler"),
     "followers of the flow": ("AMD", "Euler", "RK4", "Dopri5"),
-    "kinds of AMD": ("AMD", "AMD, published", "AMD, carried step", "AMD, momentum"),
+    "kinds of AMD": ("AMD", "published", "carried step", "momentum"),
 }
 _BUDGETS = [60, 120, 240, 480]
 _FRAMES = 60
@@ -40,7 +40,7 @@ class RaceExplorer(LandscapeExplorer):
     """
 
     def __init__(
-        self, decoder: Decoder, samples: DataSet, *, sample: int = 0, field: str = "AMD, BFGS, Gauss-Newton, Euler"
+        self, decoder: Decoder, samples: DataSet, *, sample: int = 0, field: str = "AMD, Gauss-Newton, BFGS, Euler"
     ) -> None:
         checks.one_of("field", field, tuple(_FIELDS))
         first = {"sample": sample, "field": field, "budget": 240}
@@ -53,9 +53,9 @@ class RaceExplorer(LandscapeExplorer):
         work = int(values["budget"])
         recipes = {
             "AMD": lambda: self.follow(AMD(), z0, max_steps=work),
-            "AMD, carried step": lambda: self.follow(AMD(trial="carry"), z0, max_steps=work),
-            "AMD, published": lambda: self.follow(AMD.published(), z0, max_steps=work // 2),
-            "AMD, momentum": lambda: self.follow(AMD(), z0, flow=NesterovFlow(), max_steps=work // 3),
+            "carried step": lambda: self.follow(AMD(trial="carry"), z0, max_steps=work),
+            "published": lambda: self.follow(AMD.published(), z0, max_steps=work // 2),
+            "momentum": lambda: self.follow(AMD(), z0, flow=NesterovFlow(), max_steps=work // 3),
             "BFGS": lambda: self.follow(BFGS(), z0, max_steps=work // 2),
             "Gauss-Newton": lambda: self.follow(GaussNewton(), z0, max_steps=work // self.decoder.latent_dim),
             "Euler": lambda: self._grid(Euler, z0, 1.9, work // 2),

@@ -39,7 +39,14 @@ class StiffnessExplorer(LandscapeExplorer):
         title = "How long may a step be?"
         alt = "Two solvers go down the landscape of a digit; one has to stay under its stability limit."
         super().__init__(
-            decoder, samples, name="stiffness", first=first, controls=tuple(first), title=title, alt_text=alt
+            decoder,
+            samples,
+            name="stiffness",
+            first=first,
+            controls=tuple(first),
+            title=title,
+            alt_text=alt,
+            playing=True,
         )
 
     def decoder_for(self, values: dict[str, Any]) -> Decoder:

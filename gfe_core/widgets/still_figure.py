@@ -29,18 +29,19 @@ def figure_picture(figure: go.Figure) -> Image.Image:
     if layout.title.text:
         paper.text((16, 10), _plain(layout.title.text), 16)
     panels: dict[tuple[str, str], list[Any]] = {}
-    for trace in figure.data:
+    every: list[Any] = list(figure.data)
+    for trace in every:
         if trace.visible in (None, True):
             panels.setdefault((getattr(trace, "xaxis", None) or "x", getattr(trace, "yaxis", None) or "y"), []).append(
                 trace
             )
     for (x_name, y_name), traces in panels.items():
-        _draw_panel(paper, layout, (_axis(layout, x_name), _axis(layout, y_name)), traces, inner, list(figure.data))
+        _draw_panel(paper, layout, (_axis(layout, x_name), _axis(layout, y_name)), traces, inner, every)
     for note in layout.annotations:
         if note.xref == note.yref == "paper" and note.text:
             x = inner[0] + (inner[2] - inner[0]) * (note.x or 0)
             paper.text((x, inner[3] - (inner[3] - inner[1]) * (note.y or 0) - 4), _plain(note.text), 13, INK, "md")
-    _draw_legend(paper, list(figure.data), (width - 20, inner[1] - 12))
+    _draw_legend(paper, every, (width - 20, inner[1] - 12))
     return paper.finished()
 
 

@@ -1,0 +1,98 @@
+"""Armijo's test drawn on the energy along a ray: what the browser changes and what the marks mean."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import gfe_core as gfe
+from gfe_core import widgets
+
+DIGITS = gfe.data.load("digits", split="test").take(40)
+
+
+@pytest.fixture
+def explorer(generator: torch.Generator) -> widgets.ArmijoExplorer:
+    decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=generator)
+    gfe.fit(decoder, gfe.data.Batches(DIGITS.x, size=20), epochs=3)
+    return widgets.ArmijoExplorer(decoder, DIGITS)
+
+
+def ask(explorer: widgets.ArmijoExplorer, number: int, *, start: list[float] | None = None, **values: Any) -> None:
+    """What the browser does when a control is released."""
+    explorer.player.request = {"id": number, "start": start, "values": values, "changed": "something"}
+
+
+def drawn(explorer: widgets.ArmijoExplorer) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Name -> (x, y) of what the lower figure shows."""
+    return {trace.name: (np.asarray(trace.x), np.asarray(trace.y)) for trace in explorer.figure.data}
+
+
+def n_refused(explorer: widgets.ArmijoExplorer, frame: int) -> int:
+    explorer.player.frame = frame
+    return int(explorer.figure.layout.title.text.split(": ")[1].split(" refused")[0])
+
+
+def test_opens_at_the_step_with_most_refusals(explorer: widgets.ArmijoExplorer):
+    opened, steps = explorer.player.frame, explorer.player.shape[1] - 1
+    counts = [n_refused(explorer, k) for k in range(steps)]
+    assert opened == int(np.argmax(counts)) and max(counts) > 0
+
+
+def test_scrubbing_moves_the_ray_and_the_last_state_keeps_the_last_step(explorer: widgets.ArmijoExplorer):
+    titles = []
+    last = explorer.player.shape[1] - 1
+    for frame in (0, last - 1, last):
+        explorer.player.frame = frame
+        titles.append(explorer.figure.layout.title.text)
+    assert titles[0] != titles[1] == titles[2] and titles[0].startswith("step 0: ")
+
+
+@pytest.mark.parametrize("choice", [{}, {"sigma": 0.9}, {"beta": 0.9}, {"trial": "barzilai_borwein"}])
+def test_refused_trials_lie_above_the_line_and_the_accepted_one_does_not(
+    explorer: widgets.ArmijoExplorer, choice: dict[str, Any]
+):
+    ask(explorer, 1, **choice)
+    for frame in range(min(explorer.player.shape[1] - 1, 20)):
+        explorer.player.frame = frame
+        lines = drawn(explorer)
+        ray, energy = lines["energy"]
+        for name, above in (("refused", True), ("accepted", False)):
+            x, y = lines[name]
+            line = np.interp(x, *lines["Armijo's line"])
+            slack = 2e-3 * np.ptp(energy) + 1e-6  # marks sit on a curve through 64 points; float32
+            assert (y > line - slack).all() if above else (y <= line + slack).all()
+            assert np.allclose(y, np.interp(x, ray, energy))
+        assert len(lines["accepted"][0]) == 1
+
+
+def test_a_larger_sigma_tilts_the_line_towards_the_slope(explorer: widgets.ArmijoExplorer):
+    gaps = []
+    for number, sigma in enumerate((0.1, 0.9)):
+        ask(explorer, number + 1, sigma=sigma)
+        explorer.player.frame = 0
+        (x, slope), (_, line) = (drawn(explorer)[name] for name in ("slope (σ = 1)", "Armijo's line"))
+        gaps.append((line[1] - slope[1]) / (slope[0] - slope[1]) if x[1] > 0 else np.nan)
+    assert gaps == pytest.approx([0.9, 0.1], abs=0.02)  # 1 - sigma, from differences of float32 energies
+
+
+def test_axis_is_in_units_of_the_curvature_and_the_raw_step_stands_beside_it(explorer: widgets.ArmijoExplorer):
+    explorer.player.frame = 0
+    x = drawn(explorer)["accepted"][0]
+    dt = float(explorer.figure.layout.title.text.split("dt = ")[1].rstrip(")"))
+    assert x[0] == pytest.approx(dt * explorer.lambda_max, rel=0.01)  # the title shows three digits
+
+
+def test_a_start_at_rest_has_no_ray_and_says_so(explorer: widgets.ArmijoExplorer, monkeypatch: pytest.MonkeyPatch):
+    rest = explorer.reference
+    monkeypatch.setattr(explorer, "follow", lambda *_, **__: gfe.encode(
+        explorer.decoder, explorer.x, z0=rest.z, solver=gfe.AMD(trial="carry"), stop=gfe.Stop(grad_norm=1e9),
+        save_at=gfe.SaveAt.steps(),
+    ))  # fmt: skip
+    ask(explorer, 1, sigma=0.2)
+    assert explorer.player.reply == 1 and explorer.figure.layout.title.text == "no step was accepted"
+
+
+def test_still_shows_player_and_ray(explorer: widgets.ArmijoExplorer):
+    assert explorer.picture().height > explorer.player.picture().height

@@ -1,0 +1,218 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from problems import EPS, Counting, digits, energy_and_gradient, fresh, quadratic, statuses, trained
+from torch import Tensor
+
+import gfe_core as gfe
+from gfe_core.solvers import State, Step
+from gfe_core.types import Encoding, Status, Trajectory
+
+STUBBORN = gfe.Stop(grad_norm=0.0, energy_slope=0.0)
+
+
+def followed(kind: str, solver: gfe.BFGS, n: int = 12, **arguments) -> tuple[Encoding, Trajectory]:
+    encoding = gfe.encode(trained(kind), digits(n), solver=solver, save_at=gfe.SaveAt.steps(), **arguments)
+    assert encoding.trajectory is not None
+    return encoding, encoding.trajectory
+
+
+class Watched(gfe.BFGS):
+    """Keeps the matrices of the samples that are still flowing, one list entry for each attempt."""
+
+    def step(self, energy: gfe.Energy, flow: gfe.GradientFlow, state: State, *, t1: float) -> Step:
+        step = super().step(energy, flow, state, t1=t1)
+        SEEN.append((state.own["inverse"].clone(), state.own["updates"].clone(), state.index.clone()))
+        return step
+
+
+SEEN: list[tuple[Tensor, Tensor, Tensor]] = []
+
+
+def seen(**arguments) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Return what a watched encode kept."""
+    SEEN.clear()
+    gfe.encode(solver=Watched(matrix_at=None), **arguments)
+    return list(SEEN)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv", "linear"])
+def test_every_accepted_step_satisfies_the_armijo_test_and_energy_never_rises(kind):
+    solver = gfe.BFGS(armijo_slope=0.1)
+    encoding, path = followed(kind, solver, max_steps=60, stop=STUBBORN)
+    x, accepted = digits(12), path.accepted[:-1]
+    values, gradients = zip(*(energy_and_gradient(trained(kind), x, z) for z in path.z), strict=True)
+    energy, gradient = torch.stack(values), torch.stack(gradients)
+    promised = -0.1 * (gradient[:-1] * path.z.diff(dim=0)).sum(2)
+    # two energies near 0.5, each a mean of 64 terms summed in another order than ours, and the solver's own 2 EPS |E|
+    assert (energy[:-1] - energy[1:] - promised)[accepted].min() >= -16 * EPS
+    assert (path.energy.diff(dim=0) <= 0).all() and torch.equal(encoding.energy, path.energy[-1])
+    assert accepted.sum() > 12 * 5
+
+
+def test_memory_may_rise_but_never_above_the_last_energies():
+    _, path = followed("mlp", gfe.BFGS(memory=8), max_steps=60, n=24)
+    worst = path.energy.unfold(0, 8, 1).amax(2)
+    assert (path.energy[8:] <= worst[:-1]).all()
+
+
+@pytest.mark.parametrize("condition", [10.0, 1e3])
+def test_quadratic_of_few_latents_is_solved_in_a_few_steps_more(condition):
+    problem = quadratic(torch.logspace(0, -math.log10(condition), 6, dtype=torch.float64).tolist())
+    stop = gfe.Stop(grad_norm=1e-8, energy_slope=0.0)
+    found = gfe.encode(problem.decoder, problem.x, loss=problem.loss, solver=gfe.BFGS(), stop=stop)
+    assert statuses(found) == [Status.CONVERGED] * 5
+    assert found.statistics.n_steps.max() <= 6 * 5  # full steps are no line minima: a few times the six of theory
+    torch.testing.assert_close(found.z, problem.minimum, rtol=0, atol=2e-8 * condition)
+
+
+def test_inverse_becomes_that_of_the_hessian():
+    problem = quadratic()
+    kept = seen(decoder=problem.decoder, x=problem.x, loss=problem.loss, stop=gfe.Stop(grad_norm=1e-9, energy_slope=0))
+    expected = problem.axes / problem.curvature @ problem.axes.T
+    errors = [(inverse - expected).norm(dim=(1, 2)).max().item() for inverse, _, index in kept if len(index) == 5]
+    assert errors[-1] < 0.1 * errors[0]
+
+
+def test_inverse_stays_symmetric_and_positive_definite():
+    kept = seen(decoder=trained("mlp"), x=digits(12), stop=STUBBORN, max_steps=60)
+    n_updates = 0
+    for inverse, updates, _ in kept:
+        largest = inverse.abs().amax((1, 2))
+        asymmetry = (inverse - inverse.transpose(1, 2)).abs().amax((1, 2))
+        assert (asymmetry <= 1e-10 * largest).all()  # entries of both triangles are summed in the same order
+        assert (torch.linalg.eigvalsh(inverse)[:, 0] > 0).all()
+        n_updates = max(n_updates, int(updates.max()))
+    assert n_updates > 20
+
+
+def test_update_maps_the_change_of_the_gradient_to_the_step():
+    problem = quadratic()
+    path = gfe.encode(
+        problem.decoder, problem.x, loss=problem.loss, solver=gfe.BFGS(), max_steps=4, save_at=gfe.SaveAt.steps()
+    ).trajectory
+    kept = seen(decoder=problem.decoder, x=problem.x, loss=problem.loss, max_steps=4)
+    assert path is not None and path.mask.all() and len(kept) == 4
+    hessian = problem.axes * problem.curvature @ problem.axes.T
+    for row in range(3):
+        dz = path.z[row + 1] - path.z[row]
+        found = torch.einsum("bij,bj->bi", kept[row + 1][0], dz @ hessian)
+        torch.testing.assert_close(found, dz, rtol=0, atol=1e-12)  # the secant equation, on steps of order one
+
+
+def test_matrix_is_taken_once_and_gives_the_damped_newton_step():
+    problem = quadratic()
+    arguments = {"loss": problem.loss, "max_steps": 4, "save_at": gfe.SaveAt.steps()}
+    found = gfe.encode(problem.decoder, problem.x, solver=gfe.BFGS(matrix_at=2), **arguments)
+    path = found.trajectory
+    assert path is not None and path.mask[:4].all()
+    hessian = problem.axes * problem.curvature @ problem.axes.T
+    damped = hessian + 1e-3 * problem.curvature.mean() * torch.eye(4, dtype=torch.float64)
+    gradient = (path.z[2] - problem.minimum) @ hessian
+    expected = path.z[2] - torch.linalg.solve(damped, gradient, left=False)
+    torch.testing.assert_close(path.z[3], expected, rtol=0, atol=1e-13)  # codes of order one
+    assert found.statistics.n_hess.tolist() == [4] * 5 and found.statistics.n_loss.tolist() == [1] * 5
+    never = gfe.encode(problem.decoder, problem.x, solver=gfe.BFGS(matrix_at=None), **arguments).statistics
+    assert never.n_hess.tolist() == never.n_loss.tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("weight", [0.3, 10.0])
+def test_matrix_that_is_not_positive_definite_is_left_alone(weight):
+    problem = quadratic()
+    arguments = {"loss": problem.loss, "penalty": lambda z: -weight * z.square().sum(1), "max_steps": 6}
+    with_matrix = gfe.encode(problem.decoder, problem.x, solver=gfe.BFGS(matrix_at=2), **arguments)
+    without = gfe.encode(problem.decoder, problem.x, solver=gfe.BFGS(matrix_at=None), **arguments)
+    assert torch.equal(with_matrix.z, without.z) and with_matrix.z.isfinite().all()
+
+
+def test_step_that_finds_no_positive_curvature_makes_the_next_one_bolder():
+    problem = quadratic()
+    kept = seen(
+        decoder=problem.decoder, x=problem.x, loss=problem.loss, max_steps=4, penalty=lambda z: -10 * z.square().sum(1)
+    )
+    for before, after in pairwise(kept):
+        assert torch.equal(after[0], 2 * before[0]) and (after[1] == 0).all()
+
+
+def test_counts_equal_those_of_a_counting_decoder():
+    rejected = 0
+    for x in digits(6).split(1):
+        decoder = Counting(fresh("mlp"))
+        counts = gfe.encode(decoder, x, solver=gfe.BFGS(dt_init=1e4), max_steps=60).statistics
+        assert counts.n_grad.item() == 1 + counts.n_accepted.item()
+        # the matrix decodes once and goes back once; its products are derivatives of that way back
+        assert decoder.calls["forward"] == counts.n_loss.item() + counts.n_grad.item()
+        assert decoder.calls["backward"] == counts.n_grad.item() + 1
+        assert counts.n_loss.item() == counts.n_rejected.item() + 1 and counts.n_hess.item() == 8  # one matrix
+        rejected += counts.n_rejected.item()
+    assert rejected > 0
+    first = gfe.encode(trained("mlp"), digits(1), solver=gfe.BFGS(), stop=gfe.Stop(grad_norm=1e9)).statistics
+    assert first.n_grad.item() == 2  # the estimate of the first matrix takes one
+
+
+def test_refused_step_is_shortened_by_interpolation_between_a_tenth_and_a_half():
+    problem = quadratic()
+    path = gfe.encode(
+        problem.decoder,
+        problem.x,
+        loss=problem.loss,
+        solver=gfe.BFGS(dt_init=1.5),
+        max_steps=2,
+        save_at=gfe.SaveAt.steps(),
+    ).trajectory
+    assert path is not None and (path.mask[-1]).all() and len(path.t) == 2
+    # the energy along a line is a parabola: its interpolation is the inverse curvature along the gradient
+    gradient = problem.minimum @ (problem.axes * problem.curvature @ problem.axes.T)
+    along = ((gradient @ (problem.axes * problem.curvature @ problem.axes.T)) * gradient).sum(1)
+    expected = gradient.square().sum(1) / along / 1.5
+    torch.testing.assert_close(path.dt[0], expected.clamp(0.1, 0.5), rtol=1e-10, atol=0)
+
+
+def test_codes_are_about_as_good_as_those_of_descent():
+    quasi = gfe.encode(trained("mlp"), digits(24), solver=gfe.BFGS())
+    plain = gfe.encode(trained("mlp"), digits(24), solver=gfe.AMD())
+    # other basins are possible for single samples; on average both explain the pictures alike
+    assert quasi.energy.mean() < plain.energy.mean() + 2e-3
+    assert set(statuses(quasi)) == {Status.CONVERGED}
+
+
+def test_start_of_zero_energy_does_not_hold_the_codes():
+    problem = quadratic()
+    x = problem.decoder.linear.bias.detach().expand(5, -1).clone()
+    found = gfe.encode(problem.decoder, x, loss=problem.loss, solver=gfe.BFGS(), penalty=lambda z: z.sum(1))
+    assert statuses(found) == [Status.CONVERGED] * 5
+    expected = -0.25 * (1 / problem.curvature * (problem.axes.sum(0) ** 2)).sum()  # of z'Az / 2 + <1, z>, doubled
+    torch.testing.assert_close(found.energy, (2 * expected).expand(5), rtol=1e-9, atol=0)
+
+
+def test_flow_with_momentum_is_refused():
+    with pytest.raises(ValueError, match=r"`BFGS` has no momentum, but `flow` is NesterovFlow.*Use `GradientFlow\(\)`"):
+        gfe.encode(trained("mlp"), digits(2), solver=gfe.BFGS(), flow=gfe.NesterovFlow())
+
+
+def test_end_time_is_refused_as_there_is_no_time():
+    with pytest.raises(ValueError, match=r"`t1` is 5.0, but BFGS.*has no flow time"):
+        gfe.encode(trained("mlp"), digits(2), solver=gfe.BFGS(), t1=5.0)
+    assert gfe.encode(trained("mlp"), digits(2), solver=gfe.BFGS(), max_steps=2).t.isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"armijo_slope": 0.0}, "`armijo_slope` must lie strictly between 0 and 1"),
+        ({"memory": 0}, "`memory` must be at least 1"),
+        ({"dt_min": 0.0}, "`dt_min` must lie strictly between 0 and 1"),
+        ({"matrix_at": 0}, "`matrix_at` must be at least 1"),
+        ({"dt_init": math.inf}, "`dt_init` must be a positive finite number"),
+    ],
+    ids=str,
+)
+def test_settings_that_make_no_sense_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        gfe.BFGS(**arguments)
+
+
+def test_repr_can_be_pasted_back():
+    assert eval(repr(gfe.BFGS(memory=3)), {"BFGS": gfe.BFGS}) == gfe.BFGS(memory=3)
