@@ -47,7 +47,7 @@ browser: $(VENV)/installed-dev ## JupyterLab in Chromium (skipped without one, u
 refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
 	$(PYTHON) tests/refresh_notebooks.py $(NB)
 
-bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries (needs MNIST; about 40 minutes)
+bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries (needs MNIST; about half an hour)
 	$(PYTHON) tests/bench.py
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)

@@ -255,7 +255,7 @@ def ceiling() -> float:
     a, seconds = torch.randn(2048, 2048), []
     for _ in range(7):
         start = time.perf_counter()
-        a @ a
+        torch.mm(a, a)
         seconds.append(time.perf_counter() - start)
     return 2 * 2048**3 / statistics.median(seconds) / 1e9
 
@@ -272,6 +272,16 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
 
 def _words(value: Any) -> str:
     return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def front_page(results: dict[str, Any]) -> list[str]:
+    """Rows of the README's table: seconds to each gap, for both decoders."""
+    methods = ("BFGS", "GaussNewton", "AMD", "torch L-BFGS, summed batch", "torch Adam, tuned")
+    names = [name for name in ("mnist_one_pass", "mnist_six_passes") if name in results]
+    times = {(name, row["method"]): row for name in names for row in results[name]["times"]}
+    cells = {m: [times[name, m][f"seconds to {gap:g}"] for name in names for gap in GAPS] for m in methods}
+    shown = {m: ["not reached" if value is None else f"{value:.1f}" for value in row] for m, row in cells.items()}
+    return [f"| {method} | {' | '.join(row)} |" for method, row in shown.items()]
 
 
 def main() -> None:
@@ -310,7 +320,9 @@ def main() -> None:
         }
         results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         path.parent.mkdir(exist_ok=True)
-        write_text(path, json.dumps(results | {name: found}, indent=1) + "\n")
+        results |= {name: found}
+        write_text(path, json.dumps(results, indent=1) + "\n")
+        print("\n".join(["", "for the README:", *front_page(results)]))
         print(f"\nceiling {found['ceiling_gflops']:.0f} GFLOP/s; written to {path.relative_to(ROOT)}")
 
 

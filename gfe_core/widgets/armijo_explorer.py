@@ -67,7 +67,7 @@ def _ray_figure() -> go.Figure:
     figure: Any = plots.curves(
         {name: ([0.0], [0.0]) for name in _LOOKS}, x_title="step × λ_max", y_title="energy (nats per pixel)", title="-"
     )
-    figure.update_layout(height=320)
+    figure.update_layout(height=340, margin={"t": 84}, title={"y": 0.97, "yanchor": "top"})  # above the legend
     for trace, look in zip(figure.data, _LOOKS.values(), strict=True):
         trace.update(mode="markers" if "marker" in look else "lines", **look)
         trace.line.color = look.get("marker", trace.line)["color"]  # a still takes the colour of marks from here

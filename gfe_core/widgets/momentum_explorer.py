@@ -68,7 +68,9 @@ class MomentumExplorer(LandscapeExplorer):
         checks.one_of("pair", pair, _PAIRS)
         first = {"sample": sample, "pair": pair, "dt": 0.5, "damping": 3.0}
         title, alt = "A ball that rolls", "A code with momentum overshoots and swings back beside one without momentum."
-        super().__init__(decoder, samples, name=name, first=first, controls=controls, title=title, alt_text=alt)
+        super().__init__(
+            decoder, samples, name=name, first=first, controls=controls, title=title, alt_text=alt, playing=True
+        )
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
         """The pair that was chosen."""

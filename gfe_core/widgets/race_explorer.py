@@ -46,7 +46,9 @@ class RaceExplorer(LandscapeExplorer):
         first = {"sample": sample, "field": field, "budget": 240}
         alt = "Solvers race down one energy landscape, each frame the same work for all of them."
         title = "Which solver finds the code first?"
-        super().__init__(decoder, samples, name="race", first=first, controls=tuple(first), title=title, alt_text=alt)
+        super().__init__(
+            decoder, samples, name="race", first=first, controls=tuple(first), title=title, alt_text=alt, playing=True
+        )
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
         """Every solver of the field, with enough steps for the budget."""

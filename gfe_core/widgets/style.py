@@ -77,7 +77,7 @@ STYLE = """
 .gfe-player .tiles{display:grid;gap:10px 14px;align-content:start;justify-content:start}
 .gfe-player .tile canvas{width:100%;image-rendering:pixelated;border-radius:3px}
 .gfe-player .tile p{display:flex;gap:6px;align-items:center;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;
- margin-bottom:3px}
+ margin-bottom:3px;font-size:12px;letter-spacing:-.02em}
 .gfe-player .key{margin-top:10px;font-size:12px;color:var(--soft);display:flex;flex-wrap:wrap;gap:2px 12px}
 .gfe-player .key i{display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:5px}
 .gfe-player svg{flex:none;overflow:visible}
