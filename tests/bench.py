@@ -118,7 +118,7 @@ def entries(decoder: Any, x: Tensor, tune: Tensor) -> Iterator[Entry]:
         yield entry("BFGS, gradients only", f"{steps} attempts", ours, gradients, max_steps=steps)
     yield entry("AMD, carried step", "75 attempts", ours, gfe.AMD(trial="carry"), max_steps=75)
     yield entry("AMD.published()", "75 attempts", ours, gfe.AMD.published(), max_steps=75)
-    for steps in (9, 11, 14, 20):
+    for steps in (9, 11, 14, 17, 20):
         yield entry("BFGS", f"{steps} attempts", ours, gfe.BFGS(), max_steps=steps)
     for steps in (5, 6, 7, 9):
         yield entry("GaussNewton", f"{steps} attempts", ours, gfe.GaussNewton(), max_steps=steps)
@@ -224,7 +224,7 @@ def ladder(decoder: gfe.MLPDecoder, x: Tensor, gap: float, repeats: int) -> list
 def stretched(decoder: gfe.MLPDecoder, x: Tensor, gap: float) -> list[dict[str, Any]]:
     """Work of the public code's rule and of ours where the latents are c times as long: the same problem."""
     rows = []
-    for c in (0.5, 1.0, 2.0, 4.0):
+    for c in (0.5, 1.0, 2.0):
         longer = gfe.stiffness.rescaled(decoder, c)
         public, own = (_rung(longer, x, solver, gap, 1)["work"] for solver in (gfe.AMD.published(), gfe.AMD()))
         rows.append({"c": c, "public work": public, "AMD() work": own, "ratio": public / own})

@@ -23,7 +23,7 @@ class BFGS:
         B <- (I - r dz dg') B (I - r dg dz') + r dz dz'
 
     The update is left out where <dz, dg> is not positive, so B stays positive definite and every step points downhill.
-    Once, at attempt `matrix_at`, B is replaced by the inverse of the Gauss-Newton matrix with a thousandth of its mean
+    Once, at attempt `matrix_at`, B is replaced by the inverse of the Gauss-Newton matrix with a tenth of its mean
     diagonal added: far enough from the origin for it to mean something, early enough for it to pay. There is no flow
     time: t is NaN, and `dt` in a trajectory is the fraction a of the full step. The whole matrix is kept: for the few
     latents of a decoder it is smaller than the history of a limited-memory method.
@@ -99,7 +99,7 @@ def _apply(matrices: Tensor, vectors: Tensor) -> Tensor:
 
 def _start_anew(state: State, matrix: Tensor) -> None:
     """Take B from a Gauss-Newton matrix; where that is not positive definite, keep what was learnt."""
-    ridge = 1e-3 * matrix.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(matrix.shape[1]).to(matrix)
+    ridge = 0.1 * matrix.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(matrix.shape[1]).to(matrix)
     factor, fault = torch.linalg.cholesky_ex(matrix + ridge)
     sound = (fault == 0)[:, None, None]
     inverse = torch.cholesky_inverse(torch.where(sound, factor, torch.eye(matrix.shape[1]).to(matrix)))
