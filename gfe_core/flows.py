@@ -61,6 +61,10 @@ class GradientFlow:
         """State at time 0."""
         return z0
 
+    def alpha(self, t: PerSample) -> PerSample:
+        """Rate at time t."""
+        return self.rate(t) if isinstance(self.rate, ExponentialDecay) else torch.full_like(t, self.rate)
+
     def force(self, t: PerSample, grad: Codes) -> Codes:
         """Downhill pull -alpha(t) grad_z E."""
         return -(self.rate(t)[:, None] if isinstance(self.rate, ExponentialDecay) else self.rate) * grad

@@ -143,7 +143,7 @@ def stability_limit(
     """
     flow = flow or GradientFlow()
     t = torch.as_tensor(t).to(largest).expand_as(largest)
-    curvature = -flow.force(t, largest[:, None])[:, 0]
+    curvature = flow.alpha(t) * largest
     if isinstance(flow, NesterovFlow) and isinstance(solver, Euler):
         limit = 1 / (flow.friction(t).reciprocal() * curvature)
     elif isinstance(flow, NesterovFlow):

@@ -5,23 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from explorers import DIGITS, ask, briefly_trained
 
 import gfe_core as gfe
 from gfe_core import widgets
 
-DIGITS = gfe.data.load("digits", split="test").take(40)
-
 
 @pytest.fixture
 def explorer(generator: torch.Generator) -> widgets.ArmijoExplorer:
-    decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=generator)
-    gfe.fit(decoder, gfe.data.Batches(DIGITS.x, size=20), epochs=3)
-    return widgets.ArmijoExplorer(decoder, DIGITS)
-
-
-def ask(explorer: widgets.ArmijoExplorer, number: int, *, start: list[float] | None = None, **values: Any) -> None:
-    """What the browser does when a control is released."""
-    explorer.player.request = {"id": number, "start": start, "values": values, "changed": "something"}
+    return widgets.ArmijoExplorer(briefly_trained(generator), DIGITS)
 
 
 def drawn(explorer: widgets.ArmijoExplorer) -> dict[str, tuple[np.ndarray, np.ndarray]]:

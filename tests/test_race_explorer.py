@@ -1,29 +1,19 @@
 """A race at equal work: what a frame means, and what the controls change."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
+from explorers import DIGITS, ask, briefly_trained
 
 import gfe_core as gfe
 from gfe_core import widgets
 
-DIGITS = gfe.data.load("digits", split="test").take(40)
 FIELDS = ["AMD, Gauss-Newton, BFGS, Euler", "followers of the flow", "kinds of AMD"]
 
 
 @pytest.fixture
 def decoder(generator: torch.Generator) -> gfe.MLPDecoder:
-    """A decoder that has seen a few digits: its landscapes have slopes."""
-    decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=generator)
-    gfe.fit(decoder, gfe.data.Batches(DIGITS.x, size=20), epochs=3)
-    return decoder
-
-
-def ask(explorer: widgets.RaceExplorer, number: int, *, start: list[float] | None = None, **values: Any) -> None:
-    """What the browser does when a control is released."""
-    explorer.player.request = {"id": number, "start": start, "values": values, "changed": "something"}
+    return briefly_trained(generator)
 
 
 def shown(explorer: widgets.RaceExplorer, what: str) -> np.ndarray:

@@ -109,7 +109,7 @@ class AMD:
         if self.dt_init is not None:
             state.dt = torch.full_like(state.t, self.dt_init)
         else:
-            state.dt = first_trial(energy, state) / self._rate(flow, state)
+            state.dt = first_trial(energy, state) / flow.alpha(state.t)
         if isinstance(flow, NesterovFlow):
             state.own = momentum_at_rest(state)
 
@@ -140,9 +140,5 @@ class AMD:
         carried = state.dt * self.increase_factor
         if self.trial == "barzilai_borwein":
             dz, dgrad = state.z - state.z_previous, state.grad - state.grad_previous
-            return short_inverse_curvature(dz, dgrad, carried) / self._rate(flow, state)
+            return short_inverse_curvature(dz, dgrad, carried) / flow.alpha(state.t)
         return carried.clamp(min=self.trial_min)
-
-    def _rate(self, flow: GradientFlow, state: State) -> Tensor:
-        """Return alpha, which turns an inverse curvature into a step in flow units."""
-        return flow.force(state.t, -torch.ones_like(state.grad))[:, 0]

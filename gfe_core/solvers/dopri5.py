@@ -73,9 +73,7 @@ class Dopri5:
         if self.dt_init is not None:
             state.dt = torch.full_like(state.t, self.dt_init)
         else:
-            state.dt = (first_trial(energy, state) / flow.force(state.t, -torch.ones_like(state.grad))[:, 0]) ** (
-                1 / flow.order
-            )
+            state.dt = (first_trial(energy, state) / flow.alpha(state.t)) ** (1 / flow.order)
 
     def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
         """One trial for every sample: five gradients, and the one at the new point."""

@@ -84,7 +84,7 @@ class GaussNewton:
         damping = torch.where(accepted, damping * self.decrease_factor, damping * self.increase_factor)
         state.own["damping"] = damping.clamp(min=self.damping_min)
         status = given_up(state, accepted, torch.where(slope > 0, slope, 1.0), damping > self.damping_max)
-        dt = 1 / (ridge * flow.force(state.t, -torch.ones_like(state.grad))[:, 0])
+        dt = 1 / (ridge * flow.alpha(state.t))
         counts = {"n_loss": new.long() + ~accepted, "n_hess": new * matrix.shape[1]}
         return Step(state.z + dz, dt, dt, accepted, status, point, **counts)
 

@@ -1,7 +1,6 @@
 """The first thing a reader touches: a digit, its energy landscape, and the flow from wherever the hand starts it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -11,7 +10,7 @@ from gfe_core.data import DataSet
 from gfe_core.solvers import AMD, RK4, Euler
 from gfe_core.types import Decoder, Encoding, Loss
 from gfe_core.widgets.film import Film
-from gfe_core.widgets.landscape_explorer import LandscapeExplorer, dt_control, sample_control
+from gfe_core.widgets.landscape_explorer import LIMITS, LandscapeExplorer, dt_control, sample_control, with_limit
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "AMD and Euler": ("AMD", "Euler"),
@@ -22,7 +21,6 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "RK4": ("RK4",),
 }
 _SLOPES = [1e-4, 1e-2, 0.1, 0.3, 0.5, 0.7, 0.9]
-_LIMITS = {"Euler": 2.0, "RK4": 2.785}
 
 
 class FlowExplorer(LandscapeExplorer):
@@ -82,8 +80,8 @@ class FlowExplorer(LandscapeExplorer):
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Add the stability limit of the fixed grid."""
         film = super().film(tracks, values)
-        fixed = next((name for name in tracks if name in _LIMITS), None)
-        return film if fixed is None else replace(film, step_limit=_LIMITS[fixed], step_limit_label=f"{fixed}'s limit")
+        fixed = next((name for name in tracks if name in LIMITS), None)
+        return film if fixed is None else with_limit(film, fixed)
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, solver, dt x lambda_max and the Armijo slope."""

@@ -4,7 +4,9 @@ A subclass says which controls there are and which tracks they ask for; this bas
 put the start, and sends film and landscape to the player in one message.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,10 +24,13 @@ from gfe_core.widgets.film import Film, Landscape
 from gfe_core.widgets.player import FlowPlayer
 from gfe_core.widgets.slices import Plane, extent_around, film_of, grey, landscape_of
 
+LIMITS = {"Euler": 2.0, "RK4": 2.785, "Dopri5": 3.307}
+"""Stability limits on the gradient flow, as dt x lambda_max; to the digits that are shown."""
+
 _LANDMARKS = 200  # samples whose codes say how far a flat latent space goes
 
 
-class LandscapeExplorer(Explorer):
+class LandscapeExplorer(Explorer, ABC):
     """Show tracks over the landscape of one sample; the base of explorers, not shown itself.
 
     The landscape is a plane through the start, the code that AMD finds from the origin, and the largest deviation of
@@ -70,13 +75,13 @@ class LandscapeExplorer(Explorer):
         self._look_at(first)
         self._redraw(first, start=None, landscape=self._landscape)
 
+    @abstractmethod
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
         """Follow what the controls ask for: name -> encoding of the sample, at most four."""
-        raise NotImplementedError
 
+    @abstractmethod
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Describe every control, as `FlowPlayer.controls`; those that are not shown are left out."""
-        raise NotImplementedError
 
     def decoder_for(self, values: dict[str, Any]) -> Decoder:
         """Return the decoder that the controls ask for."""
@@ -151,6 +156,11 @@ class LandscapeExplorer(Explorer):
             self.player.controls = [control for control in wanted if control["name"] in self.player.values]
             self.player.caption = self.caption(values)
             self.player.show(film, landscape)
+
+
+def with_limit(film: Film, name: str) -> Film:
+    """Draw a solver's stability limit into the step chart."""
+    return replace(film, step_limit=LIMITS[name], step_limit_label=f"{name}'s limit")
 
 
 def sample_control(samples: DataSet) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Stiffness under the hand: a step against its limit, and latents that are stretched."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -11,9 +10,8 @@ from gfe_core.solvers import AMD, RK4, Dopri5, Euler
 from gfe_core.stiffness import rescaled
 from gfe_core.types import Decoder, Encoding
 from gfe_core.widgets.film import Film
-from gfe_core.widgets.landscape_explorer import LandscapeExplorer, dt_control, sample_control
+from gfe_core.widgets.landscape_explorer import LIMITS, LandscapeExplorer, dt_control, sample_control, with_limit
 
-_LIMITS = {"Euler": 2.0, "RK4": 2.785, "Dopri5": 3.307}
 _TOLERANCES = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
 _STRETCH = [0.25, 0.5, 1.0, 2.0, 4.0]
 _T_CURVATURE = 40.0  # length of the flow in units of 1 / lambda_max
@@ -63,15 +61,14 @@ class StiffnessExplorer(LandscapeExplorer):
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Add the stability limit of the solver."""
-        name = values["solver"]
-        return replace(super().film(tracks, values), step_limit=_LIMITS[name], step_limit_label=f"{name}'s limit")
+        return with_limit(super().film(tracks, values), values["solver"])
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, solver, dt x lambda_max, rtol and the stretch of the latents."""
         note = f"dt = {float(values['dt']) / self.lambda_max:.3g} (Euler, RK4)"
         return [
             sample_control(self.samples),
-            {"name": "solver", "label": "solver", "kind": "choice", "options": list(_LIMITS)},
+            {"name": "solver", "label": "solver", "kind": "choice", "options": list(LIMITS)},
             dt_control("dt × λ_max", 3.0, note),
             {"name": "rtol", "label": "rtol of Dopri5", "kind": "choice", "options": _TOLERANCES},
             {"name": "c", "label": "latents times c", "kind": "choice", "options": _STRETCH},
