@@ -47,7 +47,8 @@ browser: $(VENV)/installed-dev ## JupyterLab in Chromium (skipped without one, u
 refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
 	$(PYTHON) tests/refresh_notebooks.py $(NB)
 
-bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries (needs MNIST; about half an hour)
+bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries, and what gradients cost (needs MNIST; half an hour)
+	$(PYTHON) tests/bench_adjoints.py
 	$(PYTHON) tests/bench.py
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)

@@ -1,7 +1,8 @@
 """gfe_core: Gradient Flow Encoding, an autoencoder without an encoder.
 
 Read the rooms in this order:
-types, checks, losses, decoders, dense, data, energy, flows, solvers, recording, integrate, adjoint, encoding.
+types, checks, losses, decoders, dense, data, curvature, energy, flows, solvers, recording, integrate, adjoint,
+encoding.
 """
 
 from gfe_core import data, stiffness
@@ -12,6 +13,7 @@ from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Energy
 from gfe_core.flows import ExponentialDecay, GradientFlow, NesterovFlow
 from gfe_core.losses import Bernoulli, Gaussian
+from gfe_core.sensitivity import DiscreteAdjoint, Implicit, Unrolled
 from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit
 from gfe_core.training import evaluate, fit
 from gfe_core.types import SaveAt, Status, Stop
@@ -25,6 +27,7 @@ __all__ = [
     "Bernoulli",
     "ConvDecoder",
     "Detached",
+    "DiscreteAdjoint",
     "Dopri5",
     "Energy",
     "Euler",
@@ -32,6 +35,7 @@ __all__ = [
     "GaussNewton",
     "Gaussian",
     "GradientFlow",
+    "Implicit",
     "LinearDecoder",
     "MLPDecoder",
     "NesterovFlow",
@@ -39,6 +43,7 @@ __all__ = [
     "SemiImplicit",
     "Status",
     "Stop",
+    "Unrolled",
     "data",
     "encode",
     "evaluate",

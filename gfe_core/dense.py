@@ -22,13 +22,19 @@ def _elu(a: Tensor) -> Tensor:
     return torch.maximum(a, a.clamp(max=0).exp_().sub_(1))
 
 
-_ACTIVATIONS: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    nn.ELU: (_elu, lambda h: h.clamp(max=0).add_(1)),
-    nn.Tanh: (torch.tanh, lambda h: 1 - h * h),
-    nn.Sigmoid: (torch.sigmoid, lambda h: h * (1 - h)),
-    nn.ReLU: (torch.relu, lambda h: (h > 0).to(h.dtype)),
+ROWS = 16
+"""Decoder calls are padded to a multiple of this: matrix kernels for small batches round differently, so that without
+padding a code would depend on how many other samples are still flowing. Exact where latent and layer widths are 2 or
+multiples of 4; rows of other widths start at unaligned addresses, and their codes move by rounding."""
+
+_Map = Callable[[Tensor], Tensor]
+_ACTIVATIONS: dict[type[nn.Module], tuple[_Map, _Map, _Map]] = {
+    nn.ELU: (_elu, lambda h: h.clamp(max=0).add_(1), lambda h: (h < 0).to(h.dtype)),
+    nn.Tanh: (torch.tanh, lambda h: 1 - h * h, lambda h: -2 * h),
+    nn.Sigmoid: (torch.sigmoid, lambda h: h * (1 - h), lambda h: 1 - 2 * h),
+    nn.ReLU: (torch.relu, lambda h: (h > 0).to(h.dtype), torch.zeros_like),
 }
-"""Activation and, as a function of its output h, its derivative."""
+"""Activation h and, as functions of h, its derivative h' and the derivative of h' in h."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,11 @@ class Dense:
             outputs.append(h)
         return outputs
 
+    @property
+    def parameters(self) -> list[Tensor | None]:
+        """Weight and bias of each layer in turn."""
+        return [tensor for layer in zip(self.weights, self.biases, strict=True) for tensor in layer]
+
     def pullback(self, outputs: list[Tensor], cotangent: Float[Tensor, "batch features"]) -> Codes:
         """Product of a row of derivatives in the output with the Jacobian: derivatives in the code."""
         for weight, h, kind in zip(self.weights[:0:-1], outputs[-2::-1], self.activations[::-1], strict=True):
@@ -79,6 +90,53 @@ class Dense:
             tangents = (tangents * _ACTIVATIONS[kind][1](h)[:, None]) @ weight.T
         return tangents
 
+    def linearised(self, z: Codes, outputs: list[Tensor], cotangent: Tensor, curvature: Tensor) -> "Linearised":
+        """Pull back once and keep what a second derivative takes; `curvature` is the loss's, diagonal in the output."""
+        slopes = [cotangent]
+        for weight, h, kind in zip(self.weights[:0:-1], outputs[-2::-1], self.activations[::-1], strict=True):
+            slopes.insert(0, (slopes[0] @ weight).mul_(_ACTIVATIONS[kind][1](h)))
+        return Linearised(self, [z, *outputs[:-1]], slopes, curvature)
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """A latent gradient g that can be differentiated in the code and in the weights.
+
+    Args:
+        dense: the layers.
+        inputs: of each layer, from the code on.
+        slopes: derivative of the energy in each layer's result before its activation.
+        curvature: second derivative of the loss in the output.
+    """
+
+    dense: Dense
+    inputs: list[Tensor]
+    slopes: list[Tensor]
+    curvature: Tensor
+
+    @property
+    def grad(self) -> Codes:
+        """The gradient g."""
+        return self.slopes[0] @ self.dense.weights[0]
+
+    def pull(self, v: Codes) -> tuple[Codes, list[Tensor]]:
+        """Derivatives of the sum of <v, g>: in the code, and in every weight and bias, layer by layer.
+
+        They are those of the energy, differentiated once more along z + s v: tangents ride forward, then back.
+        """
+        weights, kinds, tangents, bends = self.dense.weights, self.dense.activations, [v], [self.curvature]
+        for weight, h, slope, kind in zip(weights, self.inputs[1:], self.slopes, kinds, strict=False):
+            along, (_, first, second) = tangents[-1] @ weight.T, _ACTIVATIONS[kind]
+            bends.insert(-1, second(h).mul_(slope).mul_(along))
+            tangents.append(along.mul_(first(h)))
+        tilt, found = self.curvature * (tangents[-1] @ weights[-1].T), []
+        for i in range(len(weights))[::-1]:
+            found = [torch.addmm(tilt.T @ self.inputs[i], self.slopes[i].T, tangents[i]), tilt.sum(0), *found]
+            tilt = tilt @ weights[i]
+            if i:
+                tilt = tilt.mul_(_ACTIVATIONS[kinds[i - 1]][1](self.inputs[i])).add_(bends[i - 1])
+        return tilt, found
+
 
 def _layers(decoder: object) -> list[nn.Module]:
     """Modules of a decoder that is a plain stack; subclasses and hooks may do more, so they do not count as one."""
@@ -87,3 +145,9 @@ def _layers(decoder: object) -> list[nn.Module]:
     hooked = any(module._forward_hooks or module._forward_pre_hooks for module in decoder.modules())
     layers: list[nn.Module] = [decoder.linear] if isinstance(decoder, LinearDecoder) else list(decoder.layers)
     return [] if hooked else layers
+
+
+def padded(rows: Tensor) -> Tensor:
+    """Append zero rows up to the next multiple of `ROWS`."""
+    missing = -len(rows) % ROWS
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.adjoint import Detached
+from gfe_core.adjoint import Detached, Found, parameters_of
 from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.integrate import integrate
 from gfe_core.losses import Bernoulli
+from gfe_core.recording import Record
 from gfe_core.solvers import AMD, Solver
 from gfe_core.types import Adjoint, Codes, Data, Decoder, Encoding, Flow, Loss, Mask, Penalty, SaveAt, Status, Stop
 
@@ -51,7 +52,7 @@ def encode(
         t1: end time in flow units. Fixed grids need it; minimisers stop by themselves.
         stop: when a sample counts as converged. By default minimisers use `Stop()` and fixed grids run to t1.
         save_at: `SaveAt.steps()` or `SaveAt.times(t)` to keep the trajectory.
-        adjoint: `Detached()` by default.
+        adjoint: how gradients of a function of z reach the decoder. `Detached()` by default: they do not.
         max_steps: attempts for each sample; by default 500 for AMD and the whole grid for fixed grids.
         on_failure: "mark" failures in `status`, or "raise" if any sample failed.
 
@@ -79,15 +80,22 @@ def encode(
     loss.check_data(x if mask is None else x[mask])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
+    adjoint = adjoint or Detached()
+    adjoint.check(decoder, flow, solver)
+    learns = torch.is_grad_enabled() and any(p.requires_grad for p in parameters_of(decoder))
+    record = Record(flow) if save_at or (learns and adjoint.replays) else None
     stop, max_steps = stop or solver.default_stop, max_steps or solver.default_max_steps
     with torch.inference_mode(False), torch.no_grad():
         mask = None if mask is None else _ordinary(mask)
         energy = Energy(_snapshot(decoder), _ordinary(x), loss, mask=mask, penalty=penalty)
         start = _ordinary(checks.start_for(decoder, x, z0))
-        encoding = integrate(energy, flow, solver, start, t1=t1, stop=stop, max_steps=max_steps, save_at=save_at)
+        encoding = integrate(energy, flow, solver, start, t1=t1, stop=stop, max_steps=max_steps, record=record)
+        encoding = replace(encoding, trajectory=record.trajectory(save_at) if record and save_at else None)
     if on_failure == "raise":
         _raise_failures(encoding)
-    return replace(encoding, z=(adjoint or Detached()).attach(encoding.z))
+    if not learns:
+        return encoding
+    return replace(encoding, z=adjoint.attach(decoder, Found(energy, flow, solver, encoding, record)))
 
 
 def reconstruct(decoder: Decoder, z: Codes, loss: Loss | None = None) -> Data:

@@ -9,24 +9,14 @@ from copy import copy
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from gfe_core.dense import Dense
+from gfe_core.curvature import Curvature, penalty_grad, pieces
+from gfe_core.dense import Dense, padded
 from gfe_core.types import Codes, Data, Decoder, Loss, Mask, Penalty, PerSample
-
-_ROWS = 16
-"""Decoder calls are padded to a multiple of this: matrix kernels for small batches round differently, so that without
-padding a code would depend on how many other samples are still flowing. Exact where latent and layer widths are 2 or
-multiples of 4; rows of other widths start at unaligned addresses, and their codes move by rounding."""
 
 _CHUNK = 512
 """Rows that go through a stack of linear layers together: what they need fits a processor's cache."""
-
-_TANGENT_ROWS = 128
-"""Rows whose Jacobians are held at once."""
-
-Matrices = Float[Tensor, "batch latent latent"]
 
 
 class Point:
@@ -49,7 +39,7 @@ class Point:
         return self._grad
 
 
-class Energy:
+class Energy(Curvature):
     """E(z) = loss(decoder(z), x) + penalty(z), one number for each sample.
 
     Args:
@@ -66,8 +56,8 @@ class Energy:
         self.decoder, self.loss, self.penalty = decoder, loss, penalty
         self.n = len(x)
         self._dense = Dense.of(decoder)
-        self._x = _padded(x if mask is None else torch.where(mask, x, 0.0))
-        self._mask = None if mask is None else _padded(mask)
+        self._x = padded(x if mask is None else torch.where(mask, x, 0.0))
+        self._mask = None if mask is None else padded(mask)
 
     def at(self, z: Codes) -> Point:
         """Decode codes once; value and gradient share the work."""
@@ -84,42 +74,11 @@ class Energy:
         point = self.at(z)
         return point.value, point.grad()
 
-    def hessian_product(self, z: Codes, v: Codes) -> Codes:
-        """Product H v of each sample's latent Hessian H = d2E/dz2 with its own vector."""
-        with torch.enable_grad():
-            z, grad = self._differentiable_grad(z)
-            (product,) = torch.autograd.grad((grad * _padded(v)).sum(), z)
-        return product[: self.n]
-
-    def hessian(self, z: Codes) -> Matrices:
-        """Latent Hessian of each sample, exact and symmetric up to rounding."""
-        with torch.enable_grad():
-            z, grad = self._differentiable_grad(z)
-            rows = [torch.autograd.grad(column.sum(), z, retain_graph=True)[0] for column in grad.unbind(1)]
-        return torch.stack(rows, 1)[: self.n]
-
-    def gauss_newton(self, z: Codes) -> Matrices:
-        """Gauss-Newton Hessian J' W J of each sample, with J = dy/dz and W the loss's curvature in the output y.
-
-        It leaves out the curvature of the decoder, so it is never indefinite; a penalty adds its own Hessian.
-        """
-        with torch.no_grad():
-            padded, masks = _padded(z), self._split(self._mask, _TANGENT_ROWS)
-            rows = zip(padded.split(_TANGENT_ROWS), masks, strict=False)
-            matrices = torch.cat([self._gauss_newton(some, mask) for some, mask in rows])
-        if self.penalty is not None:
-            matrices = matrices + _penalty_hessian(self.penalty, padded)
-        return matrices[: self.n]
-
-    def gauss_newton_product(self, z: Codes, v: Codes) -> Codes:
-        """Product of each sample's Gauss-Newton Hessian with its own vector."""
-        return (self.gauss_newton(z) @ v[:, :, None])[:, :, 0]
-
     def rows(self, keep: Tensor) -> "Energy":
         """The same energy for a selection of samples (a mask or row numbers)."""
         some = copy(self)
-        some._x = _padded(self._x[: self.n][keep])
-        some._mask = None if self._mask is None else _padded(self._mask[: self.n][keep])
+        some._x = padded(self._x[: self.n][keep])
+        some._mask = None if self._mask is None else padded(self._mask[: self.n][keep])
         some.n = int(keep.sum()) if keep.dtype == torch.bool else len(keep)
         return some
 
@@ -131,11 +90,11 @@ class Energy:
     def _graph_point(self, z: Tensor) -> Point:
         """Let autograd differentiate a decoder of any kind; samples not asked for ride along with weight zero."""
         with torch.enable_grad():
-            leaf = _padded(z.detach()).requires_grad_()
+            leaf = padded(z.detach()).requires_grad_()
             energy = self._per_sample(leaf)
 
         def pull(where: Tensor | None) -> Tensor:
-            weight = torch.ones_like(energy) if where is None else _padded(where).to(energy.dtype)
+            weight = torch.ones_like(energy) if where is None else padded(where).to(energy.dtype)
             return torch.autograd.grad(energy, leaf, weight)[0][: self.n]
 
         return Point(energy.detach()[: self.n], pull)
@@ -143,9 +102,9 @@ class Energy:
     def _dense_point(self, dense: Dense, z: Tensor) -> Point:
         """Differentiate a stack of linear layers by hand, a chunk of rows at a time."""
         with torch.no_grad():
-            z = _padded(z)
+            z = padded(z)
             outputs = map(dense.forward, z.split(_CHUNK))
-            data, masks = self._x.split(_CHUNK), self._split(self._mask, _CHUNK)
+            data, masks = self._x.split(_CHUNK), pieces(self._mask, len(z), _CHUNK)
             chunks = [_Chunk(h, x, mask) for h, x, mask in zip(outputs, data, masks, strict=False)]
             value = torch.cat([self.loss.per_sample(c.outputs[-1], c.x, c.mask) for c in chunks])
             if self.penalty is not None:
@@ -153,46 +112,12 @@ class Energy:
 
         def pull(where: Tensor | None) -> Tensor:
             with torch.no_grad():
-                wanted = self._split(None if where is None else _padded(where), _CHUNK)
+                wanted = pieces(None if where is None else padded(where), len(z), _CHUNK)
                 grads = [c.gradient(dense, self.loss, rows) for c, rows in zip(chunks, wanted, strict=False)]
             grad = torch.cat(grads)
-            return (grad if self.penalty is None else grad + _penalty_grad(self.penalty, z))[: self.n]
+            return (grad if self.penalty is None else grad + penalty_grad(self.penalty, z))[: self.n]
 
         return Point(value[: self.n], pull)
-
-    def _gauss_newton(self, z: Tensor, mask: Tensor | None) -> Tensor:
-        """J' W J for a few rows."""
-        if self._dense is not None:
-            outputs = self._dense.forward(z)
-            output, tangents = outputs[-1], self._dense.jacobian(outputs)
-        else:
-            output, tangents = self._tangents(z)
-        curvature = self.loss.curvature(output, mask).flatten(1)
-        return (tangents * curvature[:, None]) @ tangents.transpose(1, 2)
-
-    def _tangents(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Output and its derivative along every latent axis, for a decoder of any kind.
-
-        The Jacobian-vector product is the derivative of the vector-Jacobian product u' J in u: twice backwards, because
-        torch's forward mode announces its future on stderr when it is first used.
-        """
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            output = self.decoder(z)
-            u = torch.zeros_like(output).requires_grad_()
-            (pulled,) = torch.autograd.grad(output, z, u, create_graph=True)
-            axes = torch.eye(z.shape[1]).to(z)
-            pushed = [torch.autograd.grad(pulled, u, axis.expand_as(z), retain_graph=True)[0] for axis in axes]
-        return output.detach(), torch.stack([tangent.flatten(1) for tangent in pushed], 1)
-
-    def _differentiable_grad(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        z = _padded(z.detach()).requires_grad_()
-        (grad,) = torch.autograd.grad(self._per_sample(z).sum(), z, create_graph=True)
-        return z, grad
-
-    def _split(self, rows: Tensor | None, size: int) -> list[Tensor | None]:
-        """Rows in chunks; a None for every chunk where there are no rows."""
-        return [None] * (len(self._x) // size + 1) if rows is None else list(rows.split(size))
 
 
 @dataclass(frozen=True)
@@ -209,30 +134,9 @@ class _Chunk:
             return dense.pullback(self.outputs, loss.gradient(self.outputs[-1], self.x, self.mask))
         rows = where.nonzero()[:, 0]
         some = _Chunk(
-            [_padded(h[rows]) for h in self.outputs],
-            _padded(self.x[rows]),
-            None if self.mask is None else _padded(self.mask[rows]),
+            [padded(h[rows]) for h in self.outputs],
+            padded(self.x[rows]),
+            None if self.mask is None else padded(self.mask[rows]),
         )
         grad = self.outputs[0].new_zeros(len(where), dense.weights[0].shape[1])
         return grad.index_copy(0, rows, some.gradient(dense, loss, None)[: len(rows)])
-
-
-def _penalty_grad(penalty: Penalty, z: Tensor) -> Tensor:
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        return torch.autograd.grad(penalty(z).sum(), z)[0]
-
-
-def _penalty_hessian(penalty: Penalty, z: Tensor) -> Tensor:
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        (grad,) = torch.autograd.grad(penalty(z).sum(), z, create_graph=True)
-        columns = grad.unbind(1) if grad.requires_grad else ()  # a linear penalty has no curvature
-        rows = [torch.autograd.grad(column.sum(), z, retain_graph=True)[0] for column in columns]
-    return torch.stack(rows, 1) if rows else z.new_zeros(*z.shape, z.shape[1])
-
-
-def _padded(rows: Tensor) -> Tensor:
-    """Append zero rows up to the next multiple of `_ROWS`."""
-    missing = -len(rows) % _ROWS
-    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows

@@ -38,6 +38,10 @@ class ExponentialDecay:
         """Rate at flow time t."""
         return torch.exp(-2 * t / self.tau)
 
+    def integral(self, t: PerSample) -> PerSample:
+        """Integral of the rate from 0 to t."""
+        return self.tau / 2 * (1 - self(t))
+
 
 @dataclass(frozen=True, kw_only=True)
 class GradientFlow:
@@ -64,6 +68,10 @@ class GradientFlow:
     def alpha(self, t: PerSample) -> PerSample:
         """Rate at time t."""
         return self.rate(t) if isinstance(self.rate, ExponentialDecay) else torch.full_like(t, self.rate)
+
+    def travelled(self, t: PerSample) -> PerSample:
+        """Integral of alpha from 0 to t: the time that a flow with rate 1 would have taken."""
+        return self.rate.integral(t) if isinstance(self.rate, ExponentialDecay) else self.rate * t
 
     def force(self, t: PerSample, grad: Codes) -> Codes:
         """Downhill pull -alpha(t) grad_z E."""

@@ -18,7 +18,7 @@ from gfe_core.energy import Energy
 from gfe_core.recording import Record, statistics
 from gfe_core.solvers import Solver, State, Step
 from gfe_core.solvers.step import PER_SAMPLE
-from gfe_core.types import Codes, Encoding, Flow, SaveAt, Status, Stop, Trajectory
+from gfe_core.types import Codes, Encoding, Flow, Status, Stop
 
 _WORTH_LEAVING = 1 / 16
 """Share of finished samples from which making the batch smaller costs less than computing them along."""
@@ -33,7 +33,7 @@ def integrate(
     t1: float,
     stop: Stop | None,
     max_steps: int,
-    save_at: SaveAt | None = None,
+    record: Record | None = None,
 ) -> Encoding:
     """Follow the flow from z0 for every sample until it stops.
 
@@ -45,14 +45,15 @@ def integrate(
         t1: end time in flow units, may be infinite.
         stop: when a sample counts as converged; None never asks.
         max_steps: attempts, accepted or not, that each sample may make.
-        save_at: which states to keep.
+        record: notes every accepted state.
 
     Returns:
         The encoding, detached from every graph.
     """
     schedule = solver.schedule(z0, t1)
     state = _start(energy, flow, solver, z0, stop)
-    record = None if save_at is None else Record(flow, state)
+    if record is not None:
+        record.start(state)
     finished = [state.rows(slice(0, 0))]
     patience = _patience(z0.device)
     for attempt in count():
@@ -72,8 +73,7 @@ def integrate(
         moved = _advance(state, step, energy)
         if record is not None:
             record.add(state, step.dt, moved)
-    trajectory = None if record is None or save_at is None else record.trajectory(save_at)
-    return _encoding(_in_order([*finished, state]), trajectory, has_time=solver.has_time)
+    return _encoding(_in_order([*finished, state]), has_time=solver.has_time)
 
 
 def _patience(device: torch.device) -> int:
@@ -172,7 +172,7 @@ def _in_order(parts: list[State]) -> State:
     return State(**joined, own={}).rows(joined["index"].argsort())
 
 
-def _encoding(state: State, trajectory: Trajectory | None, *, has_time: bool) -> Encoding:
+def _encoding(state: State, *, has_time: bool) -> Encoding:
     """Return the point at t1 where time ended the flow, the best point so far everywhere else."""
     arrived = state.status == Status.REACHED_T
     return Encoding(
@@ -182,5 +182,4 @@ def _encoding(state: State, trajectory: Trajectory | None, *, has_time: bool) ->
         t=state.t if has_time else torch.full_like(state.t, math.nan),
         status=state.status,
         statistics=statistics(state),
-        trajectory=trajectory,
     )

@@ -18,10 +18,14 @@ class Record:
 
     _FIELDS = ("n_accepted", "index", "t", "y", "energy", "grad")
 
-    def __init__(self, flow: Flow, start: State) -> None:
-        self.flow, self.batch = flow, len(start.index)
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
         self.notes: list[tuple[Tensor, ...]] = []
-        self.add(start, torch.zeros_like(start.t), torch.ones_like(start.fresh))
+
+    def start(self, state: State) -> None:
+        """Note the start."""
+        self.batch = len(state.index)
+        self.add(state, torch.zeros_like(state.t), torch.ones_like(state.fresh))
 
     def add(self, state: State, dt: Tensor, moved: Tensor) -> None:
         """Note the states of the samples that just moved, and the steps that led there."""
@@ -30,18 +34,20 @@ class Record:
 
     def trajectory(self, save_at: SaveAt) -> Trajectory:
         """Return all states as one array over time, each sample's last state repeated to the end."""
-        *noted, moved = (torch.cat(parts) for parts in zip(*self.notes, strict=True))
-        row, index, t, y, energy, grad, work, dt = (values[moved] for values in noted)
+        *noted, moves = zip(*self.notes, strict=True)
+        moved = torch.cat(moves)
+        row, index, t, y, energy, grad, work, dt = (torch.cat(parts)[moved] for parts in noted)
         latent = grad.shape[1]
-        z, velocity = y[:, :latent], self.flow.velocity(t, y, grad)[:, :latent]
-        column = {"t": t, "z": z, "energy": energy, "dt": dt, "velocity": velocity, "slope": (velocity * grad).sum(1)}
-        column["work"] = work.to(t.dtype)
+        column = {"t": t, "z": y[:, :latent], "energy": energy, "dt": dt, "work": work.to(t.dtype), "v": y[:, latent:]}
+        if save_at.at is not None:
+            velocity = self.flow.velocity(t, y, grad)[:, :latent]
+            column |= {"velocity": velocity, "slope": (velocity * grad).sum(1)}
         last = torch.zeros(self.batch, dtype=torch.long, device=row.device).scatter_reduce(0, index, row, "amax")
         rows = torch.arange(int(row.max()) + 1 if len(row) else 1, device=row.device)[:, None]
         held = torch.minimum(rows, last)
         position = torch.zeros_like(held).index_put((row, index), torch.arange(len(row), device=row.device))
         table = {name: values[position.gather(0, held)] for name, values in column.items()}
-        velocity, slope, arriving = table.pop("velocity"), table.pop("slope"), table.pop("dt")
+        arriving, velocity, slope = (table.pop(name, t) for name in ("dt", "velocity", "slope"))
         leaving = torch.where(rows < last, arriving.roll(-1, 0), 0.0)
         steps = Trajectory(**table, dt=leaving, mask=rows <= last)
         return steps if save_at.at is None else _at_times(steps, velocity, slope, save_at.at)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -131,6 +131,7 @@ class Trajectory:
         dt: step that leaves each state, 0 after the last; `Euler(steps=trajectory.dt)` replays it.
         work: forward-equivalents spent on arriving.
         mask: True where a row is a state of that sample and not a repetition.
+        v: velocities on a flow with momentum, without columns on one without; None at chosen times.
     """
 
     t: Float[Tensor, "time batch"]
@@ -139,6 +140,7 @@ class Trajectory:
     dt: Float[Tensor, "time batch"]
     work: Float[Tensor, "time batch"]
     mask: Bool[Tensor, "time batch"]
+    v: Float[Tensor, "time batch _"] | None = None
 
     @property
     def accepted(self) -> Bool[Tensor, "time batch"]:
@@ -201,9 +203,12 @@ class Flow(Protocol):
 
 @runtime_checkable
 class Adjoint(Protocol):
-    """How gradients of a function of z reach the decoder's parameters."""
+    """How gradients of a function of z reach the decoder's parameters; `replays` asks for the steps of the flow."""
 
-    def attach(self, z: Tensor) -> Tensor: ...  # noqa: D102
+    replays: ClassVar[bool]
+
+    def check(self, decoder: Any, flow: Any, solver: Any) -> None: ...  # noqa: D102
+    def attach(self, decoder: Any, found: Any) -> Tensor: ...  # noqa: D102
 
 
 Encoder = Callable[[Any, Tensor], Encoding]

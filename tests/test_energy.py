@@ -162,7 +162,7 @@ def test_cutting_a_batch_into_chunks_changes_nothing(n, monkeypatch):
 
     whole = answers()
     monkeypatch.setattr("gfe_core.energy._CHUNK", 16)
-    monkeypatch.setattr("gfe_core.energy._TANGENT_ROWS", 16)
+    monkeypatch.setattr("gfe_core.curvature._TANGENT_ROWS", 16)
     assert all(torch.equal(a, b) for a, b in zip(answers(), whole, strict=True))
 
 

@@ -21,12 +21,12 @@ import gfe_core
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 READING_PATH = (
-    *("types", "checks", "losses", "decoders", "dense", "data", "energy", "flows", "solvers"),
+    *("types", "checks", "losses", "decoders", "dense", "data", "curvature", "energy", "flows", "solvers"),
     *("recording", "integrate", "adjoint", "encoding"),
 )
 ROOMS = (
     *READING_PATH,
-    *("stiffness", "training", "checkpoints", "baselines", "gon", "narrowing", "posterior"),
+    *("sensitivity", "stiffness", "training", "checkpoints", "baselines", "gon", "narrowing", "posterior"),
     *("plots", "widgets", "experiments", "doctor", "__main__"),
 )
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.flows import GradientFlow, NesterovFlow
+from gfe_core.flows import GradientFlow, NesterovFlow, States
 from gfe_core.solvers.line_search import falls_enough, first_trial, given_up, short_inverse_curvature
 from gfe_core.solvers.nesterov import look_ahead, momentum_at_rest
-from gfe_core.solvers.step import State, Step
+from gfe_core.solvers.step import Gradient, Node, State, Step
 from gfe_core.types import Stop
 
 
@@ -134,6 +134,10 @@ class AMD:
             return Step(look_ahead(flow, state, z, dt), dt.sqrt(), dt_next, accepted, status, n_loss=1)
         rejected = {"n_grad" if self.slope_at == "trial" else "n_loss": (~accepted).long()}
         return Step(z, dt, dt_next, accepted, status, point, **rejected)
+
+    def moved(self, gradient: Gradient, flow: GradientFlow, at: Node) -> States:
+        """State after an accepted step on the gradient flow, which is Euler's."""
+        return at.y + at.dt[:, None] * flow.velocity(at.t, at.y, at.grad)
 
     def _new_trial(self, flow: GradientFlow, state: State) -> Tensor:
         """Return the first trial after an accepted step."""

@@ -1,7 +1,7 @@
 """An embedded Runge-Kutta pair with error control: the solver one would reach for first."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -9,10 +9,10 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.flows import GradientFlow
+from gfe_core.flows import GradientFlow, States
 from gfe_core.solvers.line_search import first_trial
-from gfe_core.solvers.runge_kutta import slope
-from gfe_core.solvers.step import State, Step
+from gfe_core.solvers.runge_kutta import gradient_of, slope
+from gfe_core.solvers.step import Gradient, Node, State, Step
 from gfe_core.types import Status, Stop
 
 _NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
@@ -79,9 +79,7 @@ class Dopri5:
         """One trial for every sample: five gradients, and the one at the new point."""
         dt = state.dt.minimum(t1 - state.t)
         column = dt[:, None]
-        k = [flow.velocity(state.t, state.y, state.grad)]
-        for node, weights in zip(_NODES, _STAGES, strict=True):
-            k.append(slope(energy, flow, state.t + node * dt, state.y + column * _combined(k, weights)))
+        k = _slopes(gradient_of(energy), flow, replace(state, dt=dt))
         y = state.y + column * _combined(k, _FIFTH)
         point = energy.at(y.tensor_split(flow.order, 1)[0])
         k.append(flow.velocity(state.t + dt, y, point.grad()))
@@ -93,6 +91,18 @@ class Dopri5:
         too_small = ~accepted & (kept < self.dt_min)
         status = torch.where(too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status))
         return Step(y, dt, kept, accepted, status, point, n_grad=5 + (~accepted).long())
+
+    def moved(self, gradient: Gradient, flow: GradientFlow, at: Node) -> States:
+        """State after a step."""
+        return at.y + at.dt[:, None] * _combined(_slopes(gradient, flow, at), _FIFTH)
+
+
+def _slopes(gradient: Gradient, flow: GradientFlow, at: Node) -> list[Tensor]:
+    """Slopes at the start and at the five nodes; takes five gradients."""
+    k = [flow.velocity(at.t, at.y, at.grad)]
+    for node, weights in zip(_NODES, _STAGES, strict=True):
+        k.append(slope(gradient, flow, at.t + node * at.dt, at.y + at.dt[:, None] * _combined(k, weights)))
+    return k
 
 
 def _combined(k: list[Tensor], weights: tuple[float, ...]) -> Tensor:

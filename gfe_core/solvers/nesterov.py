@@ -8,8 +8,8 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow, NesterovFlow, States
-from gfe_core.solvers.runge_kutta import FixedGrid, taken
-from gfe_core.solvers.step import State, Step
+from gfe_core.solvers.runge_kutta import FixedGrid, gradient_of, taken
+from gfe_core.solvers.step import Gradient, Node, State, Step
 from gfe_core.types import Codes, PerSample
 
 
@@ -32,10 +32,14 @@ class SemiImplicit(FixedGrid):
 
     def step(self, energy: Energy, flow: NesterovFlow, state: State, *, t1: float) -> Step:
         """One step of the grid; its only gradient is the one at the new point."""
-        dt, v = state.dt, state.y[:, state.grad.shape[1] :]
-        pushed = v + dt[:, None] * flow.force(state.t, state.grad)
-        v = pushed / (1 + dt * flow.friction(state.t + dt))[:, None]
-        return taken(state, torch.cat([state.z + dt[:, None] * v, v], 1))
+        return taken(state, self.moved(gradient_of(energy), flow, state))
+
+    def moved(self, gradient: Gradient, flow: NesterovFlow, at: Node) -> States:
+        """State after a step."""
+        dt, (z, v) = at.dt, at.y.tensor_split(2, 1)
+        pushed = v + dt[:, None] * flow.force(at.t, at.grad)
+        v = pushed / (1 + dt * flow.friction(at.t + dt))[:, None]
+        return torch.cat([z + dt[:, None] * v, v], 1)
 
 
 def momentum_at_rest(state: State) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow, States
-from gfe_core.solvers.step import State, Step
+from gfe_core.solvers.step import Gradient, Node, State, Step
 from gfe_core.types import Codes, PerSample, Status, Stop
 
 
@@ -98,10 +98,15 @@ def taken(state: State, y: States, n_grad: int = 0) -> Step:
     return Step(y, state.dt, state.dt, accepted, torch.full_like(state.status, Status.RUNNING), n_grad=n_grad)
 
 
-def slope(energy: Energy, flow: GradientFlow, t: PerSample, y: States) -> States:
+def slope(gradient: Gradient, flow: GradientFlow, t: PerSample, y: States) -> States:
     """dy/dt at any state; takes one gradient."""
     z = y.tensor_split(flow.order, 1)[0]
-    return flow.velocity(t, y, energy.at(z).grad())
+    return flow.velocity(t, y, gradient(z))
+
+
+def gradient_of(energy: Energy) -> Gradient:
+    """Gradient of an energy as a function of the code."""
+    return lambda z: energy.at(z).grad()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +120,11 @@ class Euler(FixedGrid):
 
     def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
         """One step of the grid; its only gradient is the one at the new point."""
-        return taken(state, state.y + state.dt[:, None] * flow.velocity(state.t, state.y, state.grad))
+        return taken(state, self.moved(gradient_of(energy), flow, state))
+
+    def moved(self, gradient: Gradient, flow: GradientFlow, at: Node) -> States:
+        """State after a step."""
+        return at.y + at.dt[:, None] * flow.velocity(at.t, at.y, at.grad)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,9 +137,13 @@ class RK4(FixedGrid):
 
     def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
         """One step of the grid; its first stage is the gradient already known."""
-        t, y, dt, half = state.t, state.y, state.dt[:, None], state.dt / 2
-        k1 = flow.velocity(t, y, state.grad)
-        k2 = slope(energy, flow, t + half, y + half[:, None] * k1)
-        k3 = slope(energy, flow, t + half, y + half[:, None] * k2)
-        k4 = slope(energy, flow, t + state.dt, y + dt * k3)
-        return taken(state, y + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4), n_grad=3)
+        return taken(state, self.moved(gradient_of(energy), flow, state), n_grad=3)
+
+    def moved(self, gradient: Gradient, flow: GradientFlow, at: Node) -> States:
+        """State after a step."""
+        t, y, dt, half = at.t, at.y, at.dt[:, None], at.dt / 2
+        k1 = flow.velocity(t, y, at.grad)
+        k2 = slope(gradient, flow, t + half, y + half[:, None] * k1)
+        k3 = slope(gradient, flow, t + half, y + half[:, None] * k2)
+        k4 = slope(gradient, flow, t + at.dt, y + dt * k3)
+        return y + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)

@@ -1,5 +1,6 @@
 """What a solver is given, what it proposes, and what it promises to the loop."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -11,9 +12,22 @@ from gfe_core.energy import Energy, Point
 from gfe_core.flows import States
 from gfe_core.types import Codes, PerSample, Status, Stop
 
+Gradient = Callable[[Codes], Codes]
+"""z -> grad_z E(z)."""
+
 
 @dataclass
-class State:
+class Node:
+    """Where a step starts: time, state, the gradient there and the length of the step."""
+
+    t: PerSample
+    y: States
+    grad: Codes
+    dt: PerSample
+
+
+@dataclass
+class State(Node):
     """What the loop knows of each sample that still flows; `index` is its row in the caller's batch.
 
     The previous state is kept for rules that measure curvature along the last step; `fresh` says that the last attempt
@@ -23,11 +37,7 @@ class State:
     """
 
     index: Int[Tensor, "batch"]
-    y: States
     energy: PerSample
-    grad: Codes
-    t: PerSample
-    dt: PerSample
     fresh: Bool[Tensor, "batch"]
     z_previous: Codes
     grad_previous: Codes
