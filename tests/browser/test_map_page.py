@@ -1,0 +1,178 @@
+"""The map of points in Chromium, under mouse and keyboard, without a kernel; and once with one, in JupyterLab."""
+
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import torch
+from jupyter_lab import LabServer, NotebookPage
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from playwright.sync_api import Browser, Locator, Page
+from refresh_notebooks import METADATA
+
+import gfe_core as gfe
+from gfe_core import widgets
+from gfe_core.widgets.map_explorer import PointMap
+from gfe_core.widgets.map_style import MAP_STYLE
+from gfe_core.widgets.player import _plain
+from gfe_core.widgets.style import PAGE, STORED_MODEL
+
+pytestmark = pytest.mark.browser
+N = 60
+SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
+OpenMap = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def maps() -> dict[str, PointMap]:
+    samples = gfe.data.load("digits", split="test").take(N)
+    decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=torch.Generator().manual_seed(0))
+    gfe.fit(decoder, gfe.data.Batches(samples.x, size=20), epochs=3)
+    shown = widgets.MapExplorer(decoder, samples, perplexities=(2, 8, 15), perplexity=8)
+    return {"map": shown.map, "between": widgets.BetweenExplorer(decoder, samples, pair=(3, 4)).map}
+
+
+@pytest.fixture
+def open_map(chromium: Browser, maps: dict[str, PointMap], tmp_path: Path) -> Iterator[OpenMap]:
+    """Open one of the maps in a page of its own; at the end nothing may have been complained about."""
+    complaints: list[str] = []
+    contexts = []
+
+    def opened(name: str, width: int = 1000, **context: Any) -> Page:
+        names = [key for key, trait in PointMap.class_own_traits().items() if trait.metadata.get("sync")]
+        state = json.dumps({key: _plain(getattr(maps[name], key)) for key in names})
+        script = str(PointMap._esm).split("export default", maxsplit=1)[0]
+        page = PAGE.format(title=name, state=state, style=MAP_STYLE, model=STORED_MODEL, script=script)
+        path = tmp_path / "map.html"
+        path.write_text(page.replace("model: storedModel(", "model: window.model = storedModel("), encoding="utf-8")
+        contexts.append(chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context))
+        view = contexts[-1].new_page()
+        view.on("pageerror", lambda error: complaints.append(str(error)))
+        view.goto(path.as_uri())
+        view.wait_for_selector(".gfe-map[data-drawn]")
+        return view
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def data(page: Page, name: str) -> str:
+    return page.locator(".gfe-map").get_attribute(f"data-{name}") or ""
+
+
+def spot(page: Page, stage: Locator, layouts: str, row: int) -> tuple[float, float]:
+    """Where a point lies on the screen."""
+    box = stage.bounding_box()
+    assert box is not None
+    x, y = page.evaluate(f"[...new Float32Array(model.get('{layouts}').buffer).slice({2 * row}, {2 * row + 2})]")
+    inner = box["width"] - 2  # within the border
+    return box["x"] + 1 + inner * (0.5 + 0.45 * x), box["y"] + 1 + inner * (0.5 - 0.45 * y)
+
+
+def test_the_mouse_finds_points_on_both_maps_at_once(open_map: OpenMap):
+    page = open_map("map")
+    times = []
+    for row in range(20):
+        page.mouse.move(*spot(page, page.locator(".side"), "flat", row))
+        at = [*map(float, spot(page, page.locator(".side"), "flat", int(data(page, "point"))))]
+        assert at == pytest.approx(spot(page, page.locator(".side"), "flat", row), abs=6)  # points may overlap
+        times.append(float(data(page, "latency")))
+    print(f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms")
+    assert statistics.median(times) <= SLOWEST
+    assert f"image {data(page, 'point')}, class" in page.locator(".words").inner_text()
+
+
+def test_keys_walk_over_the_points(open_map: OpenMap):
+    page = open_map("map")
+    seen = {data(page, "point")}
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp") * 3:
+        page.locator(".main").press(key)
+        seen.add(data(page, "point"))
+    assert len(seen) > 3
+
+
+def test_maps_glide_into_each_other_and_reset_goes_back(open_map: OpenMap):
+    page = open_map("map")
+    page.get_by_label("perplexity").press("ArrowLeft")
+    assert data(page, "settled") == "false"
+    page.wait_for_selector(".gfe-map[data-settled=true]")
+    assert "perplexity 2 " in page.locator(".values").inner_text()
+    page.get_by_role("button", name="noise").click()
+    page.wait_for_selector(".gfe-map[data-settled=true][data-map=noise]")
+    assert page.get_by_role("button", name="noise").get_attribute("aria-pressed") == "true"
+    assert page.evaluate("[model.get('choice'), model.get('frame')]") == [2, 0]
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_selector(".gfe-map[data-settled=true][data-map=codes]")
+    assert "perplexity 8 " in page.locator(".values").inner_text()
+
+
+def test_reduced_motion_jumps(open_map: OpenMap):
+    page = open_map("map", reduced_motion="reduce")
+    page.get_by_label("perplexity").press("ArrowLeft")
+    assert data(page, "settled") == "true"
+
+
+def test_the_slider_mixes_within_the_event(open_map: OpenMap):
+    page = open_map("between")
+    picture = (
+        "[...document.querySelectorAll('.between canvas')[1].getContext('2d').getImageData(0, 0, 8, 8).data].join()"
+    )
+    before, times = page.evaluate(picture), []
+    for k in range(10):
+        page.get_by_label("t, from A to B").press("ArrowRight")
+        assert data(page, "step") == str(11 + k)
+        times.append(float(data(page, "latency")))
+    assert page.evaluate(picture) != before
+    assert statistics.median(times) <= SLOWEST
+    assert "t = 1.00" in page.locator(".mixer").inner_text()
+
+
+def test_a_pair_is_chosen_by_dragging_and_by_keys(open_map: OpenMap):
+    page = open_map("between")
+    main = page.locator(".main")
+    page.mouse.move(*spot(page, main, "flat", 10))
+    page.mouse.down()
+    page.mouse.move(*spot(page, main, "flat", 20), steps=5)
+    assert page.evaluate("model.get('pair')") == [3, 4], "asked for before the release"
+    page.mouse.up()
+    a, b = page.evaluate("model.get('pair')")
+    assert data(page, "pair") == f"{a},{b}" != "3,4"
+    for key in ("ArrowUp", "a"):
+        main.press(key)
+    assert page.evaluate("model.get('pair')") == [int(data(page, "point")), b]
+
+
+@pytest.mark.parametrize("width", [360, 1000])
+@pytest.mark.parametrize("name", ["map", "between"])
+def test_nothing_sticks_out(open_map: OpenMap, name: str, width: int):
+    page = open_map(name, width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+LIVE = """
+import gfe_core as gfe
+from gfe_core import widgets
+samples = gfe.data.load("digits", split="test").take(60)
+widgets.BetweenExplorer(gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64), samples, pair=(3, 4))
+"""
+
+
+def test_a_new_pair_is_answered_by_the_kernel(lab: LabServer, open_notebook: Callable[[str], NotebookPage]):
+    cells = [new_markdown_cell("# Scratch"), new_code_cell(LIVE)]
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / "map.ipynb")
+    notebook = open_notebook("map.ipynb")
+    notebook.run_all()
+    shown = notebook.page.locator(".gfe-map[data-drawn]")
+    assert shown.get_attribute("data-mixed") == "3,4"
+    for key in ("ArrowRight", "ArrowRight", "a"):
+        shown.locator(".main").press(key)
+    pair = shown.get_attribute("data-pair")
+    assert pair != "3,4"
+    notebook.page.wait_for_selector(f'.gfe-map[data-mixed="{pair}"]')
+    assert notebook.troubles() == []
