@@ -3,6 +3,7 @@
 import os
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gfe_core import checks
 from gfe_core.data import Batches
 from gfe_core.training import History
 
@@ -25,18 +27,36 @@ def save_checkpoint(
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     batches: Batches | None = None,
     history: History | None = None,
+    others: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write everything needed to go on to one file; the old file survives a failed save.
 
-    The file holds tensors and plain numbers only. It is written beside the target and moved into place.
+    The file holds tensors and plain numbers only. It is written beside the target and moved into place. With all the
+    parts that a training has, it goes on to the same weights, also from the middle of an epoch:
+
+        save_checkpoint(path, decoder=decoder, optimizer=optimizer, batches=batches, history=history)
+        history = load_checkpoint(path, decoder=decoder, optimizer=optimizer, batches=batches)
+        gfe.fit(decoder, batches, optimizer=optimizer, epochs=epochs - batches.epoch, history=history)
+
+    Args:
+        path: of the file.
+        decoder: its weights.
+        optimizer: its moments.
+        schedule: its position.
+        batches: the position in the data.
+        history: what happened so far.
+        others: by name, whatever else has a state_dict: the network of an autoencoder, codes kept between epochs.
 
     Returns:
         The path written.
+
+    Raises:
+        ValueError: a name in `others` is that of another part.
     """
     target = Path(path)
+    parts = _parts(others, decoder=decoder, optimizer=optimizer, schedule=schedule, batches=batches)
     target.parent.mkdir(parents=True, exist_ok=True)
-    parts = {"decoder": decoder, "optimizer": optimizer, "schedule": schedule, "batches": batches}
-    content: dict[str, Any] = {name: part.state_dict() for name, part in parts.items() if part is not None}
+    content: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
     content |= {"format": _FORMAT, "history": None if history is None else asdict(history)}
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
@@ -58,6 +78,7 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer | None = None,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     batches: Batches | None = None,
+    others: Mapping[str, Any] | None = None,
 ) -> History | None:
     """Put a saved state back into the objects given.
 
@@ -69,6 +90,7 @@ def load_checkpoint(
         optimizer: built for this decoder, or None to leave it out; changed in place.
         schedule: built for this optimizer, or None; changed in place.
         batches: over the same data, or None; changed in place.
+        others: those that were saved, by name; changed in place.
 
     Returns:
         The history so far, if one was saved.
@@ -77,17 +99,21 @@ def load_checkpoint(
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, no checkpoint, lacks a part that was asked for, or belongs to another decoder.
     """
+    wanted = _parts(others, decoder=decoder, optimizer=optimizer, schedule=schedule, batches=batches)
     content = _read(Path(path))
-    parts = {"decoder": decoder, "optimizer": optimizer, "schedule": schedule, "batches": batches}
-    wanted = {name: part for name, part in parts.items() if part is not None}
     if missing := [name for name in wanted if name not in content]:
-        raise ValueError(
-            f"`path` {path} holds no {' or '.join(missing)}: it was saved without. "
-            f"Leave {', '.join(f'`{name}=`' for name in missing)} out."
-        )
+        remedy = f"Leave {', '.join(f'`{name}`' for name in missing)} out."
+        raise ValueError(f"`path` {path} holds no {' or '.join(missing)}: it was saved without. {remedy}")
     _same_shapes(decoder, content["decoder"], path)
     _restore(wanted, content, path)
     return None if content["history"] is None else History(**content["history"])
+
+
+def _parts(others: Mapping[str, Any] | None, **parts: Any) -> dict[str, Any]:
+    """Everything with a state, by name; a part must not take the place of another."""
+    taken = [name for name in others or {} if name in (*parts, "format", "history")]
+    checks.require(not taken, f"`others` must not be named {' or '.join(taken)}: other parts are. Choose another name.")
+    return {name: part for name, part in (parts | dict(others or {})).items() if part is not None}
 
 
 def _restore(parts: dict[str, Any], saved: dict[str, Any], path: Any) -> None:

@@ -29,6 +29,8 @@ class _Decoder(nn.Module):
         super().__init__()
         checks.at_least_one("latent_dim", latent_dim)
         checks.at_least_one("data_dim", data_dim)
+        wanted = f"`latent_dim` must not exceed `data_dim` {data_dim}, got {latent_dim}."
+        checks.require(latent_dim <= data_dim, f"{wanted} A sample is its own code by then: lower `latent_dim`.")
         side = math.isqrt(data_dim)
         square = (side, side) if side > 1 and side * side == data_dim else None
         shape = square if image_shape is None else tuple(image_shape)
@@ -64,7 +66,7 @@ class MLPDecoder(_Decoder):
         for n_in, n_out in pairwise((latent_dim, *hidden, data_dim)):
             layers += [nn.Linear(n_in, n_out), nn.ELU()]
         self.layers = nn.Sequential(*layers[:-1])
-        _initialise(self, generator)
+        initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Raw outputs of codes."""
@@ -87,7 +89,7 @@ class LinearDecoder(_Decoder):
     ) -> None:
         super().__init__(latent_dim, data_dim, image_shape)
         self.linear = nn.Linear(latent_dim, data_dim, bias=bias)
-        _initialise(self, generator)
+        initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Raw outputs of codes."""
@@ -117,7 +119,7 @@ class ConvDecoder(_Decoder):
         for n_in, n_out in pairwise((*channels, channels[-1])):
             layers += [nn.Upsample(scale_factor=2), nn.Conv2d(n_in, n_out, 3, padding=1), nn.ELU()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 3, padding=1))
-        _initialise(self, generator)
+        initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Raw outputs of codes."""
@@ -126,7 +128,7 @@ class ConvDecoder(_Decoder):
         return self.layers(z)[:, 0, :height, :width].flatten(1)
 
 
-def _initialise(decoder: nn.Module, generator: Source) -> None:
+def initialise(decoder: nn.Module, generator: Source) -> None:
     """Draw every weight from U(-1/sqrt(n_in), 1/sqrt(n_in)), torch's own default, but from an explicit source."""
     with torch.no_grad():
         for module in decoder.modules():

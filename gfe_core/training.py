@@ -6,7 +6,7 @@ what a reader sees of it (a progress bar, a line on stderr) is theirs to draw.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 
 import torch
@@ -83,12 +83,14 @@ def fit(
     epochs: int = 1,
     updates_per_encode: int = 1,
     callbacks: Sequence[Callback] = (),
+    history: History | None = None,
 ) -> History:
     """Train the decoder in place: encode a batch, update the decoder at the codes, repeat.
 
     The update follows the gradient of the batch mean of E(z, theta) in theta, as far as the encoder's adjoint lets it
-    through. An interrupt (Ctrl-C, a notebook's stop button) ends training cleanly and keeps what was learnt. Samples
-    whose status is NON_FINITE (NaN in the data) teach nothing and do not count in the mean energy.
+    through. An interrupt (Ctrl-C, a notebook's stop button) ends training cleanly and keeps what was learnt; a batch
+    whose codes were being found comes first when training goes on. Samples whose status is NON_FINITE (NaN in the data)
+    teach nothing and do not count in the mean energy.
 
     Args:
         decoder: changed in place.
@@ -98,8 +100,10 @@ def fit(
         optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default.
         schedule: stepped after each update of the optimizer.
         epochs: passes over the data, >= 1.
-        updates_per_encode: decoder updates at the same codes, >= 1.
+        updates_per_encode: decoder updates for each batch, >= 1, at the same codes; where codes carry a gradient,
+            which serves one update only, they are found anew.
         callbacks: each is called with a `Report` after every round.
+        history: what happened before, to be carried on in place; a new one by default.
 
     Returns:
         The history.
@@ -122,30 +126,35 @@ def fit(
     loss = loss or Bernoulli()
     find_codes = _encoder(encoder, loss)
     optimizer = optimizer or torch.optim.Adam(decoder.parameters(), lr=1e-3)
-    history, start = History(), time.perf_counter()
+    if batches.index == len(batches):  # saved at the last batch of an epoch, whose empty rest is no pass over the data
+        next(iter(batches), None)
+    history = history or History()
+    before, n_steps = len(history.step), epochs * len(batches) - batches.index
+    start = time.perf_counter() - (history.seconds[-1] if before else 0.0)
+    history.interrupted = waiting = False  # waiting: a batch was handed out and has taught nothing yet
 
     def report(epoch: int, x: Tensor, encoding: Encoding) -> Report:
         _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
-        step, n_steps = len(history.step), epochs * len(batches)
-        return Report(
-            step, n_steps, epoch, epochs, history.energy[-1], history.seconds[-1], decoder, x, encoding, history
-        )
+        step, energy, seconds = len(history.step) - before, history.energy[-1], history.seconds[-1]
+        return Report(step, n_steps, epoch, epochs, energy, seconds, decoder, x, encoding, history)
 
-    if batches.index == len(batches):  # saved at the last batch of an epoch, whose empty rest is no pass over the data
-        next(iter(batches), None)
     try:
         for epoch in range(1, epochs + 1):
             for x in batches:
-                encoding = find_codes(decoder, x)
-                finite = encoding.status != Status.NON_FINITE
-                for _ in range(updates_per_encode):
-                    _update(decoder, loss, optimizer, schedule, encoding.z[finite], x[finite])
+                waiting = True
+                encoding = codes = find_codes(decoder, x)
+                finite, waiting = encoding.status != Status.NON_FINITE, False
+                for i in range(updates_per_encode):
+                    if i and codes.z.requires_grad:
+                        codes = find_codes(decoder, x)
+                    update(decoder, loss, optimizer, schedule, codes.z[finite], x[finite])
                 news = report(epoch, x, encoding)
                 if any([callback(news) for callback in callbacks]):
                     history.interrupted = True
                     return history
     except KeyboardInterrupt:
         history.interrupted = True
+        batches.index -= waiting
     return history
 
 
@@ -154,7 +163,7 @@ def _encoder(encoder: Encoder | None, loss: Loss) -> Encoder:
     return encoder or partial(encode, loss=loss)
 
 
-def _update(
+def update(
     decoder: nn.Module,
     loss: Loss,
     optimizer: torch.optim.Optimizer,
@@ -198,7 +207,12 @@ class Evaluation:
 
 
 def evaluate(
-    decoder: nn.Module, x: Float[Tensor, "batch *data"], *, encoder: Encoder | None = None, loss: Loss | None = None
+    decoder: nn.Module,
+    x: Float[Tensor, "batch *data"],
+    *,
+    encoder: Encoder | None = None,
+    loss: Loss | None = None,
+    size: int = 2000,
 ) -> Evaluation:
     """Encode data that the decoder may not have seen and judge the codes, without touching the decoder.
 
@@ -207,7 +221,20 @@ def evaluate(
         x: held-out data.
         encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
         loss: gives the floor, `Bernoulli()` by default.
+        size: samples encoded at once, which bounds the memory and changes nothing else.
+
+    Raises:
+        ValueError: size is below 1.
     """
+    checks.at_least_one("size", size)
     loss = loss or Bernoulli()
-    encoding = _encoder(encoder, loss)(decoder, x)
-    return Evaluation(encoding.energy, encoding.energy - loss.floor(x), encoding.status, encoding.statistics)
+    find_codes = _encoder(encoder, loss)
+    with torch.no_grad():
+        parts = [find_codes(decoder, part) for part in x.split(size)]
+    counts = _joined([part.statistics for part in parts])
+    energy, status = torch.cat([part.energy for part in parts]), torch.cat([part.status for part in parts])
+    return Evaluation(energy, energy - loss.floor(x), status, counts)
+
+
+def _joined(parts: Sequence[Statistics]) -> Statistics:
+    return Statistics(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Statistics)})

@@ -23,7 +23,8 @@ import torchdiffeq
 from torch import Tensor
 
 import gfe_core as gfe
-from gfe_core.experiments.mnist_decoders import new_decoder, write_text
+from gfe_core.experiments.files import write_text
+from gfe_core.experiments.mnist_decoders import new_decoder
 
 ROOT = Path(__file__).parents[1]
 NEVER = gfe.Stop(grad_norm=0, energy_slope=0)

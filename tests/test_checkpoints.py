@@ -100,7 +100,7 @@ def test_parts_may_be_left_out(tmp_path):
     assert load_checkpoint(path, decoder=other.decoder) is None
     assert equal(other.decoder.state_dict(), run.decoder.state_dict())
     assert equal(other.snapshot()["optimizer"], before["optimizer"])
-    with pytest.raises(ValueError, match=r"holds no optimizer: it was saved without. Leave `optimizer=` out"):
+    with pytest.raises(ValueError, match=r"holds no optimizer: it was saved without. Leave `optimizer` out"):
         load_checkpoint(path, decoder=other.decoder, optimizer=other.optimizer)
 
 
@@ -272,6 +272,38 @@ def test_parts_that_do_not_fit_are_refused_before_anything_changes(good):
     with pytest.raises(ValueError, match="`optimizer` does not fit the checkpoint"):
         load_checkpoint(good, decoder=other.decoder, optimizer=other.optimizer)
     assert equal(other.snapshot(), before)
+
+
+def test_parts_of_other_names_come_back_too(tmp_path):
+    run, network, path = Run(), nn.Linear(3, 2), tmp_path / "run.pt"
+    save_checkpoint(path, others={"network": network}, **run.parts)
+    other, twin = Run(seed=9), nn.Linear(3, 2)
+    load_checkpoint(path, others={"network": twin}, **other.parts)
+    assert equal(twin.state_dict(), network.state_dict()) and equal(other.snapshot(), run.snapshot())
+    load_checkpoint(path, **other.parts)  # they may be left out
+    with pytest.raises(ValueError, match="holds no codes: it was saved without. Leave `codes` out"):
+        load_checkpoint(path, decoder=other.decoder, others={"network": twin, "codes": nn.Linear(1, 1)})
+
+
+def test_other_part_that_does_not_fit_is_refused_before_anything_changes(tmp_path):
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, others={"network": nn.Linear(3, 2)}, **Run().parts)
+    other, wider = Run(seed=9), nn.Linear(4, 2)
+    before, weights = other.snapshot(), copy.deepcopy(wider.state_dict())
+    with pytest.raises(ValueError, match=r"(?s)`network` does not fit the checkpoint .* Build it as it was saved"):
+        load_checkpoint(path, others={"network": wider}, **other.parts)
+    assert equal(other.snapshot(), before) and equal(wider.state_dict(), weights)
+
+
+@pytest.mark.parametrize("name", ["decoder", "optimizer", "history", "format"])
+def test_other_part_must_not_take_the_name_of_a_part(tmp_path, name):
+    decoder = Run().decoder
+    for verb in (save_checkpoint, load_checkpoint):
+        with pytest.raises(
+            ValueError, match=f"`others` must not be named {name}: other parts are. Choose another name"
+        ):
+            verb(tmp_path / "run.pt", decoder=decoder, others={name: nn.Linear(1, 1)})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["ConstantLR", "OneCycleLR", "LambdaLR", "SequentialLR"])

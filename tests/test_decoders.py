@@ -63,5 +63,10 @@ def test_sizes_that_make_no_sense_are_refused():
         gfe.MLPDecoder(latent_dim=2, hidden=(4,), data_dim=24, image_shape=(5, 5))
     with pytest.raises(ValueError, match="`latent_dim` must be at least 1"):
         gfe.MLPDecoder(latent_dim=0, hidden=(4,), data_dim=24)
+    with pytest.raises(ValueError, match="`latent_dim` must not exceed `data_dim` 24, got 25. .* lower `latent_dim`"):
+        gfe.MLPDecoder(latent_dim=25, hidden=(4,), data_dim=24)
+    with pytest.raises(ValueError, match="`latent_dim` must not exceed `data_dim` 4, got 5"):
+        gfe.ConvDecoder(latent_dim=5, image_shape=(2, 2))
+    assert gfe.LinearDecoder(latent_dim=4, data_dim=4).latent_dim == 4
     with pytest.raises(ValueError, match="`data_dim` must be at least 1"):
         gfe.LinearDecoder(latent_dim=2, data_dim=0)

@@ -1,7 +1,7 @@
 import copy
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import pytest
@@ -173,6 +173,64 @@ def test_interrupt_before_the_first_round_returns_an_empty_history():
     decoder, history = interrupted("encoder", round_number=1)
     assert history.interrupted and history.step == []
     assert same(weights(decoder), weights(decoder_of()))
+
+
+def test_training_interrupted_while_codes_were_found_goes_on_with_the_batch_that_waited():
+    whole, batches, ours, calls = decoder_of(), Batches(digits(128), size=32, seed=1), decoder_of(), []
+    expected = fit(whole, Batches(digits(128), size=32, seed=1), encoder=SHORT, optimizer=sgd(whole), epochs=2)
+
+    def encoder(decoder: gfe.MLPDecoder, x: torch.Tensor) -> Encoding:
+        calls.append(1)
+        if len(calls) in (1, 3, 7):  # before anything, in the middle of a pass, at the beginning of the next
+            raise KeyboardInterrupt
+        return SHORT(decoder, x)
+
+    history = History()
+    while batches.epoch < 2:
+        fit(ours, batches, encoder=encoder, optimizer=sgd(ours), epochs=2 - batches.epoch, history=history)
+    assert same(weights(ours), weights(whole)) and not history.interrupted
+    assert (history.energy, history.images, history.step) == (expected.energy, expected.images, expected.step)
+
+
+def sgd(decoder: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(decoder.parameters(), lr=0.5)
+
+
+def test_history_is_carried_on_and_reports_count_this_call_alone():
+    decoder, batches, reports = decoder_of(), Batches(digits(64), size=16), []
+    first = fit(decoder, batches, encoder=SHORT, callbacks=[lambda report: report.step == 3])
+    assert first.interrupted
+    seconds = list(first.seconds)
+    second = fit(decoder, batches, encoder=SHORT, epochs=2, history=first, callbacks=[reports.append])
+    assert second is first and not second.interrupted
+    assert second.step == [1, 2, 3, 4, 5, 6, 7, 8] and second.images == [16 * i for i in second.step]
+    assert second.seconds[:3] == seconds and second.seconds == sorted(second.seconds)
+    assert [(report.step, report.n_steps) for report in reports] == [(i, 5) for i in range(1, 6)]
+
+
+@pytest.mark.parametrize(("carries", "expected"), [(False, 4), (True, 12)])
+def test_codes_are_found_once_for_each_batch_or_anew_for_each_update_if_they_carry_a_gradient(carries, expected):
+    decoder, network, calls = decoder_of(), nn.Linear(64, 8).double(), []
+    before = weights(network)
+
+    def encoder(decoder: gfe.MLPDecoder, x: torch.Tensor) -> Encoding:
+        calls.append(1)
+        found = SHORT(decoder, x)
+        return replace(found, z=network(x)) if carries else found
+
+    optimizer = torch.optim.SGD([*decoder.parameters(), *network.parameters()], lr=0.1)
+    fit(decoder, Batches(digits(32), size=8), encoder=encoder, optimizer=optimizer, updates_per_encode=3)
+    assert len(calls) == expected
+    assert same(before, weights(network)) is not carries
+
+
+def test_evaluation_does_not_depend_on_the_size_of_its_parts():
+    decoder, x = decoder_of(), digits(20)
+    whole, parts = (evaluate(decoder, x, encoder=SHORT, size=size) for size in (2000, 7))
+    assert all(torch.equal(getattr(whole, name), getattr(parts, name)) for name in ("energy", "excess", "status"))
+    assert torch.equal(whole.statistics.work, parts.statistics.work) and whole.statistics.n_grad.shape == (20,)
+    with pytest.raises(ValueError, match="`size` must be at least 1, got 0"):
+        evaluate(decoder, x, size=0)
 
 
 def test_other_errors_are_not_swallowed():

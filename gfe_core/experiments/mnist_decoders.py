@@ -4,9 +4,7 @@ They are what solvers are compared on, because a landscape stiffens while its de
 """
 
 import json
-import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -17,6 +15,7 @@ import torch
 
 import gfe_core as gfe
 from gfe_core import checks
+from gfe_core.experiments.files import write_json, write_text
 from gfe_core.training import Report
 
 N_TRAIN = 50_000
@@ -87,7 +86,7 @@ def train(
         "torch": str(torch.__version__), "machine": platform.machine(), "threads": torch.get_num_threads(),
     }  # fmt: skip
     path = gfe.save_checkpoint(folder / f"{_NAMES[passes]}.pt", decoder=decoder.half())
-    write_text(path.with_suffix(".json"), json.dumps(figures, indent=2) + "\n")
+    write_json(path.with_suffix(".json"), figures)
     write_text(folder / "README.md", _CARD.format(rows="\n".join(_rows(folder))))
     return path
 
@@ -110,11 +109,3 @@ def _rows(folder: Path) -> list[str]:
                 f"| {f['torch']}, {f['machine']}, {f['threads']} threads |"
             )
     return rows
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside the target and move into place: an interrupted run leaves the old file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", text=True)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.replace(name, path)

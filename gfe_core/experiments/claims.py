@@ -1,0 +1,153 @@
+"""The claims of the method's sources, each with the verdict that our own results give: `python -m gfe_core claims`.
+
+A verdict is computed from data/results, never written by hand.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from gfe_core.experiments.config import SETS
+from gfe_core.experiments.jobs import result_path
+from gfe_core.experiments.tables import row
+
+Results = Mapping[str, Any]
+Verdict = tuple[str, str]
+"""What became of a claim ("holds", "holds for ...", "does not hold"), and the figures."""
+
+GFE = "Flouris et al. 2024, [arXiv 2412.00864](https://arxiv.org/abs/2412.00864)"
+CODE = "README of [k-flouris/gfe](https://github.com/k-flouris/gfe)"
+GON = "Bond-Taylor and Willcocks 2021, [arXiv 2007.02798](https://arxiv.org/abs/2007.02798)"
+NARROWING = "De Boom et al. 2020, [arXiv 2003.10901](https://arxiv.org/abs/2003.10901)"
+OURS = "asked by us"
+
+_FLOW, _AE, _REFINED = "flow, flow", "autoencoder, encoder", "autoencoder, encoder_then_flow"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence that a source says or implies, in our words.
+
+    Args:
+        text: the claim.
+        source: where it stands.
+        experiment: name of the result file, "" where the kit has not tried it.
+        judge: results -> verdict and figures.
+    """
+
+    text: str
+    source: str
+    experiment: str = ""
+    judge: Callable[[Results], Verdict] = lambda found: ("not tried", "")
+
+
+def _compared(rows: Mapping[str, Mapping[str, Any]], ours: str, theirs: str) -> Verdict:
+    """Whether one column lies below another in every row, in some (which), or in none."""
+    pairs = {name: (found[ours]["mean"], found[theirs]["mean"]) for name, found in rows.items()}
+    lower = [name for name, (our, their) in pairs.items() if our < their]
+    verdict = "holds" if len(lower) == len(pairs) else f"holds for {', '.join(lower)}" if lower else "does not hold"
+    return verdict, "; ".join(f"{name}: {our:.4f} against {their:.4f}" for name, (our, their) in pairs.items())
+
+
+def _one_pass(found: Results) -> Verdict:
+    once, twelve = found["curves"]["flow"][-1]["energy"], found["twelve_passes"]["encoder"]["energy"]
+    return "holds" if once < twelve else "does not hold", f"{once:.4f} against {twelve:.4f}"
+
+
+def _slower(found: Results) -> Verdict:
+    flow, rival = (found["curves"][name][-1]["cpu_seconds"] for name in ("flow", "autoencoder"))
+    return "holds" if flow > rival else "does not hold", f"a pass takes {flow / rival:.1f} times as long"
+
+
+def _converged(found: Results) -> Verdict:
+    """As published: below the autoencoder on the first two sets, above it on the third."""
+    rows = {name: found["energy"][name] for name in SETS}
+    verdict, figures = _compared(rows, "stored_codes, flow", _AE)
+    return verdict, f"{figures} (published: lower on the first two, higher on Fashion-MNIST)"
+
+
+def _tail(found: Results, name: str) -> float:
+    energies = [energy for energy in found["curves"][name]["energy"][-50:] if energy is not None]
+    return sum(energies) / len(energies)
+
+
+def _integral(found: Results) -> Verdict:
+    names = ("fixed grid", "fixed grid, full adjoint")
+    without, full = (_tail(found, name) for name in names)
+    seconds = [found["curves"][name]["cpu_seconds"][-1] for name in names]
+    figures = (
+        f"last 50 batches {without:.4f} without, {full:.4f} with it at {seconds[1] / seconds[0]:.1f} times the time"
+    )
+    return "holds" if without < 1.02 * full else "does not hold", figures
+
+
+def _unstable(found: Results) -> Verdict:
+    rises = {name: _rise(found["curves"][name]["energy"]) for name in ("AMD", "fixed grid", "fixed grid, second order")}
+    amd, *grids = rises.values()
+    lower = [rise > 2 * amd for rise in grids]
+    verdict = "holds" if all(lower) else "holds for one of the two" if any(lower) else "does not hold"
+    return verdict, "largest rise between batches: " + "; ".join(f"{name} {rise:.4f}" for name, rise in rises.items())
+
+
+def _rise(energies: list[float | None]) -> float:
+    """Largest rise after the first tenth; a batch that was lost counts as a nat."""
+    known = [1.0 if energy is None else energy for energy in energies[len(energies) // 10 :]]
+    return max(after - before for before, after in pairwise(known))
+
+
+CLAIMS = (
+    Claim(
+        "After a few hundred images, seen once, the flow explains unseen ones better than an autoencoder.",
+        GFE, "table1-few", lambda found: _compared(found["once"], _FLOW, _AE),
+    ),
+    Claim(
+        "It is not the nonlinear decoder: logistic PCA, trained by the flow, does that too.",
+        OURS, "table1-few", lambda found: _compared(found["once"], "logistic_pca, flow", _AE),
+    ),
+    Claim(
+        "It is not only the single look: with as many passes as help, the flow is still below the autoencoder.",
+        OURS, "table1-few", lambda found: _compared(found["free"], _FLOW, _AE),
+    ),
+    Claim(
+        "The decoder that the flow trained is better too, not only the code: it lies below the autoencoder's decoder "
+        "whose code the flow has improved.",
+        GFE, "two-by-two", lambda found: _compared(found["sizes"], _FLOW, _REFINED),
+    ),
+    Claim(
+        "The flow improves the codes of a decoder that was trained with an encoder.",
+        GFE, "two-by-two", lambda found: _compared(found["sizes"], _REFINED, _AE),
+    ),
+    Claim("One pass with the flow equals twelve of the autoencoder.", GFE, "fig1", _one_pass),
+    Claim("The flow takes longer for each image.", GFE, "fig1", _slower),
+    Claim("Trained to the end, the flow is below the autoencoder.", GFE, "table1-converged", _converged),
+    Claim("Dropping the adjoint's integral costs next to nothing.", GFE, "fig2", _integral),
+    Claim("Fixed grids become unstable while the decoder learns; AMD does not.", CODE, "fig2", _unstable),
+    Claim("One step from the origin, differentiated through, is enough.", GON),
+    Claim("Gates find the number of latents that a given error needs.", NARROWING),
+)  # fmt: skip
+
+_HEAD = """# Claims and verdicts
+
+What the sources of the kit say, tried with our own experiments. Verdicts and figures are computed from the result files
+in `data/results`; the page is written by `python -m gfe_core claims`, and a test keeps it so. Figures are mean test
+energies in nats per pixel unless they say otherwise, ours first; seeds and spreads are in the files. "Not tried" means
+that the kit has no experiment for it yet.
+
+"""
+
+
+def page() -> str:
+    """The text of notebooks/CLAIMS.md; a ValueError names a result that is missing."""
+    lines = [row("claim", "source", "verdict", "figures", "command"), row(*["---"] * 5)]
+    for claim in CLAIMS:
+        verdict, figures, command = "not tried", "", ""
+        if claim.experiment:
+            command = f"`python -m gfe_core reproduce {claim.experiment}`"
+            path = result_path(claim.experiment)
+            if not path.exists():
+                raise ValueError(f"`{path}` is missing. Make it: {command}.")
+            verdict, figures = claim.judge(json.loads(path.read_text()))
+        lines.append(row(claim.text, claim.source, verdict, figures, command))
+    return _HEAD + "\n".join(lines) + "\n"

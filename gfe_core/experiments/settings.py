@@ -1,0 +1,63 @@
+"""The settings of every run of the tables and figures, chosen on the last 10,000 training images.
+
+Each method was given the same search: learning rate, batch size and number of passes or updates by factors of two, one
+seed, 1,000 validation images. What all methods share is said once; what differs is listed by method.
+"""
+
+from typing import Any
+
+from gfe_core.experiments.config import Config
+
+FEW = (480, 1920, 5760)
+"""The paper's few images: 30, 120 and 360 batches of 16."""
+
+FEW_METHODS = ("flow", "autoencoder", "logistic_pca")
+
+CONVERGED_METHODS = ("autoencoder", "stored_codes", "flow")
+
+_ONCE: dict[int, dict[str, Any]] = {
+    480: {"size": 5, "rehearsals": 10},
+    1920: {"size": 10, "rehearsals": 10},
+    5760: {"size": 20, "rehearsals": 10, "rehearsal_size": 64},
+}
+_ONCE_RATES = {"flow": (2e-3, 2e-3, 2e-3), "autoencoder": (1e-3, 1e-3, 1e-3), "logistic_pca": (4e-2, 4e-2, 2e-2)}
+
+
+def once(method: str, n_images: int, seed: int) -> Config:
+    """Protocol (a): each image is encoded once; every method makes the same number of decoder updates."""
+    rate = _ONCE_RATES[method][FEW.index(n_images)]
+    shared = _ONCE[n_images]
+    return Config(method=method, n_images=n_images, seed=seed, learning_rate=rate, max_steps=40, **shared)
+
+
+_FREE: dict[tuple[str, int], dict[str, Any]] = {}
+
+
+def free(method: str, n_images: int, seed: int) -> Config:
+    """Protocol (b): all that one can learn from these images; validation says which pass was the best."""
+    own = _FREE[method, n_images]
+    return Config(method=method, n_images=n_images, seed=seed, n_validation=1000, **own)
+
+
+def fitted(n_images: int, seed: int) -> Config:
+    """An encoder fitted afterwards to a frozen decoder: the settings of the autoencoder of as many images."""
+    return free("autoencoder", n_images, seed)
+
+
+_CONVERGED: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def converged(method: str, data: str, seed: int) -> Config:
+    """All training images, within ten minutes of one processor core."""
+    return Config(method=method, data=data, seed=seed, **_CONVERGED[method, data])
+
+
+def one_pass(method: str) -> Config:
+    """One pass over the images at a constant rate, for curves."""
+    rate = {"flow": 1e-3, "autoencoder": 1e-3, "logistic_pca": 1e-2}[method]
+    return Config(method=method, size=20, learning_rate=rate, schedule="constant")
+
+
+def twelve_passes() -> Config:
+    """The autoencoder as the paper compares it: twelve passes."""
+    return Config(method="autoencoder", epochs=12, learning_rate=2e-3)

@@ -1,0 +1,58 @@
+"""`reproduce two-by-two`: decoders trained by an encoder or by the flow, crossed with ways to a code.
+
+Where does the advantage of the decoder that the flow trained end? From 480 images to all of them; the cells are those
+of the other two tables, and one size between them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from gfe_core.experiments import converged, few, settings
+from gfe_core.experiments.jobs import Experiment, Job
+from gfe_core.experiments.tables import cells_of, collect, row, summary, trained_cell
+
+BETWEEN = 17_280
+COLUMNS = {
+    "encoder's decoder: encoder": "autoencoder, encoder",
+    "flow": "autoencoder, flow",
+    "encoder, then flow": "autoencoder, encoder_then_flow",
+    "flow's decoder: encoder fitted to it": "flow, encoder",
+    "flow ": "flow, flow",
+    "fitted encoder, then flow": "flow, encoder_then_flow",
+}
+
+
+def _jobs() -> list[Job]:
+    jobs = [job for job in few.EXPERIMENT.jobs if job.name.startswith("free-") and "logistic" not in job.name]
+    for seed in converged.SEEDS:
+        for method in ("flow", "autoencoder"):
+            arguments = {"config": asdict(settings.free(method, BETWEEN, seed))}
+            if method == "flow":
+                arguments["fitted"] = asdict(settings.fitted(BETWEEN, seed))
+            jobs.append(Job(f"free-{BETWEEN}-{method}-{seed}", trained_cell, arguments))
+    return jobs + [job for job in converged.jobs("mnist") if "-flow-" not in job.name]
+
+
+def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = {str(n): f"free-{n}" for n in (*settings.FEW, BETWEEN)} | {"50000": "converged-mnist"}
+    found = {}
+    for n, prefix in sizes.items():
+        energies = {name.replace("stored_codes", "flow"): value for name, value in collect(cells, prefix).items()}
+        rival = energies["autoencoder, encoder_then_flow"]
+        found[n] = {label: summary(values, rival) for label, values in energies.items()}
+    return {"sizes": found}
+
+
+def _table(content: Mapping[str, Any]) -> str:
+    lines = [row("images", *COLUMNS), row(*["---"] * (1 + len(COLUMNS)))]
+    return "\n".join(lines + [row(n, *cells_of(found, COLUMNS)) for n, found in content["sizes"].items()])
+
+
+EXPERIMENT = Experiment(
+    name="two-by-two",
+    question="Is it the flow's code or the decoder it trained that explains unseen images better, and until when?",
+    jobs=_jobs(),
+    gather=_gather,
+    table=_table,
+)
