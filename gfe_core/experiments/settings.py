@@ -20,7 +20,7 @@ _ONCE: dict[int, dict[str, Any]] = {
     1920: {"size": 10, "rehearsals": 10},
     5760: {"size": 20, "rehearsals": 10, "rehearsal_size": 64},
 }
-_ONCE_RATES = {"flow": (2e-3, 2e-3, 2e-3), "autoencoder": (1e-3, 1e-3, 1e-3), "logistic_pca": (4e-2, 4e-2, 2e-2)}
+_ONCE_RATES = {"flow": (2e-3, 2e-3, 2e-3), "autoencoder": (1e-3, 1e-3, 2e-3), "logistic_pca": (4e-2, 4e-2, 2e-2)}
 
 
 def once(method: str, n_images: int, seed: int) -> Config:
@@ -30,7 +30,26 @@ def once(method: str, n_images: int, seed: int) -> Config:
     return Config(method=method, n_images=n_images, seed=seed, learning_rate=rate, max_steps=40, **shared)
 
 
-_FREE: dict[tuple[str, int], dict[str, Any]] = {}
+_REHEARSED = {"max_steps": 40, "rehearsals": 10}
+_FREE: dict[tuple[str, int], dict[str, Any]] = {
+    ("flow", 480): {"size": 10, "epochs": 4, "learning_rate": 1e-3, "weight_decay": 1.0, **_REHEARSED},
+    ("flow", 1920): {"size": 20, "epochs": 3, "learning_rate": 2e-3, "weight_decay": 1.0, **_REHEARSED},
+    ("flow", 5760): {
+        "size": 40,
+        "epochs": 3,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.5,
+        "max_steps": 40,
+        "rehearsals": 8,
+        "rehearsal_size": 64,
+    },
+    ("logistic_pca", 480): {"size": 20, "epochs": 40, "learning_rate": 8e-2, "weight_decay": 0.1},
+    ("logistic_pca", 1920): {"size": 20, "epochs": 12, "learning_rate": 2e-2},
+    ("logistic_pca", 5760): {"size": 40, "epochs": 6, "learning_rate": 2e-2},
+    ("autoencoder", 480): {"size": 20, "epochs": 60, "learning_rate": 2e-3},
+    ("autoencoder", 1920): {"size": 20, "epochs": 60, "learning_rate": 2e-3},
+    ("autoencoder", 5760): {"size": 50, "epochs": 40, "learning_rate": 2e-3},
+}
 
 
 def free(method: str, n_images: int, seed: int) -> Config:
