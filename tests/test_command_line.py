@@ -17,9 +17,9 @@ from small_sets import SMALL, sets  # noqa: F401  (a fixture)
 from test_jobs import experiment
 
 import gfe_core.__main__ as command_line
-from gfe_core import experiments
+from gfe_core import experiments, results
 from gfe_core.__main__ import main
-from gfe_core.experiments import jobs, mnist_decoders
+from gfe_core.experiments import mnist_decoders
 from gfe_core.experiments.config import Config
 from gfe_core.training import Report
 
@@ -123,7 +123,7 @@ def test_evaluate_judges_and_adds_to_the_run(call, config, tmp_path):
 
 
 def test_reproduce_prints_the_table_and_tells_of_every_job(call, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(results, "folder", lambda: tmp_path / "results")
     monkeypatch.setattr(experiments, "experiment", lambda name: experiment(tmp_path))
     status, out, err = call("reproduce", "fig1", "--folder", tmp_path / "runs")
     assert status == 0 and out == "| 5 |\n"

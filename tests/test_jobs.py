@@ -15,7 +15,7 @@ from small_sets import SMALL, sets  # noqa: F401  (a fixture)
 
 import gfe_core as gfe
 from gfe_core.data import Batches
-from gfe_core.experiments import jobs, tables
+from gfe_core.experiments import tables
 from gfe_core.experiments.files import write_json, write_text
 from gfe_core.experiments.jobs import Experiment, Job, do, reproduce
 
@@ -56,7 +56,7 @@ def gather(cells: Mapping[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Result files go here, not to the repository."""
-    monkeypatch.setattr(jobs, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr("gfe_core.results.folder", lambda: tmp_path / "results")
     return tmp_path / "results"
 
 

@@ -27,6 +27,7 @@ READING_PATH = (
 ROOMS = (
     *READING_PATH,
     *("sensitivity", "stiffness", "training", "checkpoints", "baselines", "gon", "narrowing", "posterior"),
+    "results",
     *("plots", "widgets", "experiments", "doctor", "__main__"),
 )
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -3,14 +3,13 @@
 A verdict is computed from data/results, never written by hand.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from gfe_core import results
 from gfe_core.experiments.config import SETS
-from gfe_core.experiments.jobs import result_path
 from gfe_core.experiments.tables import row
 
 Results = Mapping[str, Any]
@@ -139,15 +138,12 @@ that the kit has no experiment for it yet.
 
 
 def page() -> str:
-    """The text of notebooks/CLAIMS.md; a ValueError names a result that is missing."""
+    """The text of notebooks/CLAIMS.md; a FileNotFoundError names a result that is missing."""
     lines = [row("claim", "source", "verdict", "figures", "command"), row(*["---"] * 5)]
     for claim in CLAIMS:
         verdict, figures, command = "not tried", "", ""
         if claim.experiment:
             command = f"`python -m gfe_core reproduce {claim.experiment}`"
-            path = result_path(claim.experiment)
-            if not path.exists():
-                raise ValueError(f"`{path}` is missing. Make it: {command}.")
-            verdict, figures = claim.judge(json.loads(path.read_text()))
+            verdict, figures = claim.judge(results.load(claim.experiment))
         lines.append(row(claim.text, claim.source, verdict, figures, command))
     return _HEAD + "\n".join(lines) + "\n"

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from gfe_core import checks
+from gfe_core import checks, results
 from gfe_core.experiments.files import write_json
 from gfe_core.experiments.runs import machine
 
@@ -57,16 +57,6 @@ class Experiment:
     table: Callable[[dict[str, Any]], str]
 
 
-def results_folder() -> Path:
-    """Where result files lie: data/results of the repository."""
-    return Path(__file__).parents[2] / "data" / "results"
-
-
-def result_path(name: str) -> Path:
-    """The result file of an experiment."""
-    return results_folder() / f"{name.replace('-', '_')}.json"
-
-
 def reproduce(
     experiment: Experiment,
     *,
@@ -89,7 +79,7 @@ def reproduce(
         ValueError: processes is below 1.
     """
     checks.at_least_one("processes", processes)
-    folder = folder or results_folder().parent / "runs"
+    folder = folder or results.folder().parent / "runs"
     missing = [job for job in experiment.jobs if not _is_done(job, folder)]
     done = len(experiment.jobs) - len(missing)
     with closing(_all_done(missing, folder, processes)) as finished:
@@ -100,7 +90,7 @@ def reproduce(
     command = f"python -m gfe_core reproduce {experiment.name}"
     content = {"experiment": experiment.name, "question": experiment.question, "command": command}
     content |= experiment.gather(cells) | {"cells": cells}
-    write_json(result_path(experiment.name), content)
+    write_json(results.path(experiment.name), content)
     return content
 
 

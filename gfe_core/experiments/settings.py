@@ -32,7 +32,7 @@ def once(method: str, n_images: int, seed: int) -> Config:
 
 _REHEARSED = {"max_steps": 40, "rehearsals": 10}
 _FREE: dict[tuple[str, int], dict[str, Any]] = {
-    ("flow", 480): {"size": 10, "epochs": 4, "learning_rate": 1e-3, "weight_decay": 1.0, **_REHEARSED},
+    ("flow", 480): {"size": 10, "epochs": 8, "learning_rate": 2e-3, "weight_decay": 3.0, **_REHEARSED},
     ("flow", 1920): {"size": 20, "epochs": 3, "learning_rate": 2e-3, "weight_decay": 1.0, **_REHEARSED},
     ("flow", 5760): {
         "size": 40,
