@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 import gfe_core as gfe
-from gfe_core.experiments.mnist_decoders import new_decoder, write_text
+from gfe_core.experiments.files import write_text
+from gfe_core.experiments.mnist_decoders import new_decoder
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "data" / "results" / "adjoints.json"
