@@ -1,4 +1,4 @@
-"""The command line: `python -m gfe_core doctor | train | evaluate | reproduce | decoders`."""
+"""The command line: `python -m gfe_core doctor | train | evaluate | reproduce | claims | decoders`."""
 
 import argparse
 import json
@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.command is None:
         _parser().print_help()
         return 0
-    run = {"doctor": _doctor, "train": _train, "evaluate": _evaluate, "reproduce": _reproduce, "decoders": _decoders}
+    commands = (_doctor, _train, _evaluate, _reproduce, _claims, _decoders)
     try:
-        return run[chosen.command](chosen)
+        return {command.__name__[1:]: command for command in commands}[chosen.command](chosen)
     except (ValueError, RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("experiment", choices=NAMES)
     reproduce.add_argument("--processes", type=int, default=1, help="how many jobs at a time, one thread each")
     reproduce.add_argument("--folder", type=Path, help="of finished jobs; data/runs by default")
+    commands.add_parser("claims", help="judge what the sources say by the results; writes notebooks/CLAIMS.md")
     decoders = commands.add_parser("decoders", help="train the MNIST decoders of data/checkpoints")
     decoders.add_argument("--passes", type=int, choices=(1, 6), help="passes over the images; both by default")
     decoders.add_argument("--folder", type=Path, default=Path("data/checkpoints"), help="where the files go")
@@ -85,6 +86,15 @@ def _reproduce(chosen: argparse.Namespace) -> int:
     wanted = experiment(chosen.experiment)
     content = jobs.reproduce(wanted, folder=chosen.folder, processes=chosen.processes, tell=tell)
     print(wanted.table(content))
+    return 0
+
+
+def _claims(chosen: argparse.Namespace) -> int:
+    from gfe_core.experiments import claims
+    from gfe_core.experiments.files import write_text
+
+    write_text(claims.PAGE, claims.page())
+    print(claims.PAGE)
     return 0
 
 

@@ -6,6 +6,10 @@ from pathlib import Path
 import bench
 import pytest
 
+from gfe_core import experiments
+from gfe_core import results as files
+from gfe_core.experiments import claims
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -17,6 +21,30 @@ def results() -> dict:
 def test_readme_shows_the_seconds_that_were_measured(results: dict):
     page = (ROOT / "README.md").read_text()
     assert [row for row in bench.front_page(results) if row not in page] == []
+
+
+@pytest.mark.parametrize("name", [name for name in experiments.NAMES if files.path(name).exists()])
+def test_readme_shows_the_tables_of_the_result_files(name: str):
+    page = (ROOT / "README.md").read_text()
+    lines = experiments.experiment(name).table(files.load(name)).splitlines()
+    assert [line for line in lines if line not in page] == []
+
+
+def test_claims_are_judged_by_the_results_and_written_by_their_command():
+    assert claims.PAGE.read_text() == claims.page()
+
+
+def test_a_claim_is_judged_by_where_one_column_lies_below_the_other():
+    rows = {
+        "few": {"ours": {"mean": 0.1}, "theirs": {"mean": 0.2}},
+        "many": {"ours": {"mean": 0.1}, "theirs": {"mean": 0.09}},
+    }
+    assert claims._compared(rows, "ours", "theirs") == (
+        "holds for few",
+        "few: 0.1000 against 0.2000; many: 0.1000 against 0.0900",
+    )
+    assert claims._compared({"few": rows["few"]}, "ours", "theirs")[0] == "holds"
+    assert claims._compared({"many": rows["many"]}, "ours", "theirs")[0] == "does not hold"
 
 
 @pytest.mark.parametrize("name", ["mnist_one_pass", "mnist_six_passes"])

@@ -49,6 +49,8 @@ _FREE: dict[tuple[str, int], dict[str, Any]] = {
     ("autoencoder", 480): {"size": 20, "epochs": 60, "learning_rate": 2e-3},
     ("autoencoder", 1920): {"size": 20, "epochs": 60, "learning_rate": 2e-3},
     ("autoencoder", 5760): {"size": 50, "epochs": 40, "learning_rate": 2e-3},
+    ("flow", 17_280): {"epochs": 3, "learning_rate": 3e-3, "max_steps": 40, "rehearsals": 4, "rehearsal_size": 100},
+    ("autoencoder", 17_280): {"epochs": 40, "learning_rate": 2e-3},
 }
 
 
@@ -63,12 +65,16 @@ def fitted(n_images: int, seed: int) -> Config:
     return free("autoencoder", n_images, seed)
 
 
-_CONVERGED: dict[tuple[str, str], dict[str, Any]] = {}
+_CONVERGED: dict[str, dict[str, Any]] = {
+    "flow": {"epochs": 6, "learning_rate": 5e-3, "warm_up": 0.15, "max_steps": 16},
+    "stored_codes": {"epochs": 16, "learning_rate": 5e-3, "warm_up": 0.2, "max_steps": 5},
+    "autoencoder": {"epochs": 24, "learning_rate": 2e-3},
+}
 
 
 def converged(method: str, data: str, seed: int) -> Config:
-    """All training images, within ten minutes of one processor core."""
-    return Config(method=method, data=data, seed=seed, **_CONVERGED[method, data])
+    """All training images, within ten minutes of one processor core; validation says which pass was the best."""
+    return Config(method=method, data=data, seed=seed, n_validation=1000, **_CONVERGED[method])
 
 
 def one_pass(method: str) -> Config:
