@@ -1,6 +1,9 @@
 """Showing a plotly figure or a picture: live with a kernel, a still of the same arrays without one."""
 
 import io
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -19,7 +22,29 @@ def show_figure(figure: go.Figure, name: str, alt_text: str) -> Explorer:
         name: of the explorer; a figure of the same name replaces the earlier one.
         alt_text: one sentence that says what to see, without trained or timed numbers.
     """
-    return Explorer(name, go.FigureWidget(figure), lambda: figure_picture(figure), alt_text)
+    widget: Any = go.FigureWidget(figure)
+    for side in "xy":
+        axis = widget.layout[f"{side}axis"]
+        if axis.type == "log" and axis.range is None:
+            drawn = [trace[side] for trace in widget.data if trace[side] is not None]
+            label_few_decades(axis, [float(value) for values in drawn for value in values])
+    return Explorer(name, widget, lambda: figure_picture(figure), alt_text)
+
+
+def label_few_decades(axis: Any, values: Sequence[float]) -> None:
+    """Label a logarithmic axis at 1, 2 and 5 where powers of ten alone would leave it nearly bare.
+
+    Args:
+        axis: of a figure's layout; changed in place.
+        values: what is drawn along it.
+    """
+    known = [value for value in values if 0 < value < math.inf]
+    if not known or max(known) >= 100 * min(known):
+        axis.update(tickmode="linear", dtick=1, exponentformat="power")
+        return
+    powers = range(math.floor(math.log10(min(known))) - 1, math.ceil(math.log10(max(known))) + 2)
+    ticks = [lead * 10.0**power for power in powers for lead in (1, 2, 5)]
+    axis.update(tickmode="array", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
 
 
 def show_picture(grey: np.ndarray, name: str, alt_text: str, *, width: int = 720) -> Explorer:

@@ -161,7 +161,7 @@ class Progress:
 def _image(picture: Any) -> Image.Image:
     """Accept what a preview may return."""
     if isinstance(picture, Image.Image):
-        return picture.convert("L" if picture.mode == "L" else "RGB")
+        return picture if picture.mode in ("L", "P") else picture.convert("RGB")
     grey = np.asarray(picture)
     if grey.dtype != np.uint8 or grey.ndim != 2:
         raise TypeError(f"it must be a PIL image or uint8 of shape (height, width), got {grey.dtype} {grey.shape}")
@@ -172,7 +172,9 @@ def _small_png(image: Image.Image) -> bytes:
     """Halve a picture until it fits into an update."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
-    return buffer.getvalue() if buffer.tell() <= _PNG_BYTES else _small_png(image.reduce(2))
+    if buffer.tell() <= _PNG_BYTES:
+        return buffer.getvalue()
+    return _small_png((image.convert("RGB") if image.mode == "P" else image).reduce(2))
 
 
 def _time_left(report: Report) -> str:

@@ -1,0 +1,124 @@
+"""Tables of results that lie in a file: live as HTML in the reader's theme, still as a picture."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import ipywidgets
+import numpy as np
+from PIL import Image
+
+from gfe_core import results
+from gfe_core.widgets.drawing import INK, RULE, SOFT, Paper
+from gfe_core.widgets.explorer import Explorer
+
+_ROW, _MARGIN, _LETTER = 26, 16, 7.6
+_CELL = "padding: 3px 18px 3px 0; text-align: {}; border-bottom: 1px solid var(--jp-border-color2, #bbbbbb)"
+_TEXT = "font-size: 13px; line-height: 1.5; font-variant-numeric: tabular-nums"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of numbers with the lowest of each row marked.
+
+    Args:
+        columns: names, the first that of the rows' labels.
+        rows: label -> a number for each further column; None where there is none.
+        caption: above the table, a sentence.
+        compared: names of the columns among which the lowest is marked; all by default.
+        digits: after the decimal point.
+    """
+
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[float | None]]
+    caption: str = ""
+    compared: Sequence[str] | None = None
+    digits: int = 4
+
+    def __post_init__(self) -> None:
+        n = len(self.columns) - 1
+        for label, row in self.rows.items():
+            if len(row) != n:
+                raise ValueError(f"`rows` must have {n} numbers each, as `columns` says, got {len(row)} in {label!r}.")
+
+    def cells(self) -> list[list[tuple[str, bool]]]:
+        """Every row as (text, whether it is the lowest of its row), labels included."""
+        names = self.columns[1:] if self.compared is None else self.compared
+        found = []
+        for label, row in self.rows.items():
+            known = [v for name, v in zip(self.columns[1:], row, strict=True) if v is not None and name in names]
+            lowest = min(known, default=None) if len(known) > 1 else None
+            texts = [
+                ("–" if v is None else f"{v:.{self.digits}f}", v is not None and v == lowest and name in names)
+                for name, v in zip(self.columns[1:], row, strict=True)
+            ]
+            found.append([(str(label), False), *texts])
+        return found
+
+    def html(self) -> str:
+        """The table in the reader's theme."""
+        heads = "".join(_html_cell(name, "th", i) for i, name in enumerate(self.columns))
+        lines = []
+        for row in self.cells():
+            lines.append("".join(_html_cell(text, "td", i, lowest) for i, (text, lowest) in enumerate(row)))
+        body = "".join(f"<tr>{line}</tr>" for line in (heads, *lines)) if lines else ""
+        told = f"{escape(self.caption)}<table>{body}</table>"
+        return f'<div class="gfe-table" style="{_TEXT}; overflow-x: auto">{told}</div>'
+
+    def picture(self) -> Image.Image:
+        """The same numbers on white, for a reader without a kernel."""
+        rows = [[(name, False) for name in self.columns], *self.cells()] if self.rows else []
+        widths = [max((len(row[i][0]) for row in rows), default=0) * _LETTER + 22 for i in range(len(self.columns))]
+        top = _MARGIN + (_ROW if self.caption else 0)
+        width = max(sum(widths), len(self.caption) * _LETTER) + 2 * _MARGIN
+        paper = Paper(width, top + _ROW * len(rows) + _MARGIN)
+        paper.text((_MARGIN, _MARGIN), self.caption, 13, SOFT)
+        for k, row in enumerate(rows):
+            y, right = top + _ROW * (k + 0.5), float(_MARGIN)
+            for i, (text, lowest) in enumerate(row):
+                right += widths[i]
+                at, anchor = ((_MARGIN, y), "lm") if i == 0 else ((right - 22, y), "rm")
+                long = paper.text(at, text, 13, SOFT if k == 0 else INK, anchor)
+                if lowest:
+                    paper.line(_level(right - 22 - long, right - 22, y + 9), INK, 2.0)
+            paper.line(_level(_MARGIN, _MARGIN + sum(widths), y + _ROW / 2), RULE)
+        return paper.finished()
+
+
+def show_table(table: Table, name: str, alt_text: str) -> Explorer:
+    """Return an explorer around a table, to be the last line of a cell.
+
+    Args:
+        table: the numbers.
+        name: of the explorer; a table of the same name replaces the earlier one.
+        alt_text: one sentence that says what to see, without trained or timed numbers.
+    """
+    return Explorer(name, ipywidgets.HTML(table.html()), table.picture, alt_text)
+
+
+def show_result(experiment: str, show: Callable[..., Explorer], name: str, alt_text: str) -> Explorer:
+    """Show what `python -m gfe_core reproduce EXPERIMENT` wrote, or say that this command makes the missing file.
+
+    Args:
+        experiment: as in the command.
+        show: called with the content of the file and the keywords `name` and `alt_text`, for example a function that
+            ends in `show_table`.
+        name: of the explorer.
+        alt_text: one sentence that says what to see, without numbers.
+    """
+    if results.path(experiment).exists():
+        return show(results.load(experiment), name=name, alt_text=alt_text)
+    command = f"python -m gfe_core reproduce {experiment}"
+    told = f"Not computed here yet: `{command}` makes data/results/{results.path(experiment).name}."
+    return show_table(Table(("",), {}, told), name, alt_text)
+
+
+def _html_cell(text: str, tag: str, column: int, lowest: bool = False) -> str:
+    """One cell; the lowest of a row is bold and underlined."""
+    style = _CELL.format("right" if column else "left")
+    words = f"<strong><u>{escape(text)}</u></strong>" if lowest else escape(text)
+    return f'<{tag} style="{style}">{words}</{tag}>'
+
+
+def _level(left: float, right: float, y: float) -> np.ndarray:
+    return np.array([(left, y), (right, y)])
