@@ -23,11 +23,11 @@ def test_readme_shows_the_seconds_that_were_measured(results: dict):
     assert [row for row in bench.front_page(results) if row not in page] == []
 
 
-@pytest.mark.parametrize("name", [name for name in experiments.NAMES if files.path(name).exists()])
-def test_readme_shows_the_tables_of_the_result_files(name: str):
+def test_readme_shows_the_tables_of_the_result_files_that_there_are():
     page = (ROOT / "README.md").read_text()
-    lines = experiments.experiment(name).table(files.load(name)).splitlines()
-    assert [line for line in lines if line not in page] == []
+    for name in experiments.NAMES:
+        table = experiments.experiment(name).table(files.load(name)) if files.path(name).exists() else ""
+        assert [line for line in table.splitlines() if line not in page] == []
 
 
 def test_claims_are_judged_by_the_results_and_written_by_their_command():
