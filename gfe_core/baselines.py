@@ -8,7 +8,6 @@ as one forward-equivalent. The mean image is PCA without components; logistic PC
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from gfe_core import checks
 from gfe_core.data import Batches
-from gfe_core.decoders import MLPDecoder, initialise
+from gfe_core.decoders import MLPDecoder, initialise, perceptron
 from gfe_core.losses import Bernoulli
 from gfe_core.training import History, Report, fit
 from gfe_core.types import Codes, Encoder, Encoding, Loss, Statistics, Status
@@ -91,10 +90,7 @@ class Autoencoder(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        layers: list[nn.Module] = []
-        for n_in, n_out in pairwise((data_dim, *hidden, latent_dim)):
-            layers += [nn.Linear(n_in, n_out), nn.ELU()]
-        self.layers = nn.Sequential(*layers[:-1])
+        self.layers = perceptron((data_dim, *hidden, latent_dim))
         self.loss = loss or Bernoulli()
         initialise(self, generator)
 

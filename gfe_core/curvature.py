@@ -5,6 +5,7 @@ Following a flow needs none of this. Implicit solvers, spectra and the adjoints 
 Shapes: `batch` samples; `latent` the size of a code.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import reduce
 
@@ -25,7 +26,7 @@ Pull = Callable[[Tensor], list[Tensor]]
 Matrices = Float[Tensor, "batch latent latent"]
 
 
-class Curvature:
+class Curvature(ABC):
     """What `Energy` knows of its second derivatives."""
 
     decoder: Decoder
@@ -36,8 +37,9 @@ class Curvature:
     _x: Tensor
     _mask: Tensor | None
 
+    @abstractmethod
     def _per_sample(self, z: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Energy of padded codes, with a graph."""
 
     def hessian_product(self, z: Codes, v: Codes) -> Codes:
         """Product H v of each sample's latent Hessian H = d2E/dz2 with its own vector."""

@@ -62,10 +62,7 @@ class MLPDecoder(_Decoder):
         self, *, latent_dim: int, hidden: Sizes, data_dim: int, image_shape: Shape = None, generator: Source = None
     ) -> None:
         super().__init__(latent_dim, data_dim, image_shape)
-        layers: list[nn.Module] = []
-        for n_in, n_out in pairwise((latent_dim, *hidden, data_dim)):
-            layers += [nn.Linear(n_in, n_out), nn.ELU()]
-        self.layers = nn.Sequential(*layers[:-1])
+        self.layers = perceptron((latent_dim, *hidden, data_dim))
         initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
@@ -126,6 +123,14 @@ class ConvDecoder(_Decoder):
         assert self.image_shape is not None
         height, width = self.image_shape
         return self.layers(z)[:, 0, :height, :width].flatten(1)
+
+
+def perceptron(widths: Sizes) -> nn.Sequential:
+    """Linear layers from one width to the next, with ELU between them."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), nn.ELU()]
+    return nn.Sequential(*layers[:-1])
 
 
 def initialise(decoder: nn.Module, generator: Source) -> None:

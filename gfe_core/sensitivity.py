@@ -4,6 +4,7 @@ Each returns the derivatives of <a, z> in the weights, given a = dL/dz; ordinary
 part of the gradient that a loss has at fixed codes is not their business.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ Pull = Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ThroughTheCode:
+class _ThroughTheCode(ABC):
     """What the three share: a node in autograd's graph between the caller's weights and the codes.
 
     The derivatives are taken at the weights that the flow saw, also where the caller has changed his own since.
@@ -48,8 +49,9 @@ class _ThroughTheCode:
         pull = partial(self._puller(found), weights=[copy for _, copy in learning])
         return _Code.apply(found.encoding.z, pull, *(ours for ours, _ in learning))  # pyright: ignore
 
+    @abstractmethod
     def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
-        raise NotImplementedError
+        """What takes derivatives of <a, z> in the weights, given a and the weights."""
 
 
 class _Code(torch.autograd.Function):

@@ -11,7 +11,7 @@ from typing import Any
 
 from gfe_core import results
 from gfe_core.experiments.config import SETS
-from gfe_core.experiments.tables import row
+from gfe_core.experiments.tables import head, row
 
 Results = Mapping[str, Any]
 Verdict = tuple[str, str]
@@ -143,7 +143,7 @@ PAGE = Path(__file__).parents[2] / "notebooks" / "CLAIMS.md"
 
 def page() -> str:
     """The text of notebooks/CLAIMS.md."""
-    lines = [row("claim", "source", "verdict", "figures", "command"), row(*["---"] * 5)]
+    lines = head("claim", "source", "verdict", "figures", "command")
     for claim in CLAIMS:
         verdict, figures, command = "not tried", "", ""
         if claim.experiment:

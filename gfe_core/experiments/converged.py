@@ -7,7 +7,7 @@ from typing import Any
 from gfe_core.experiments import settings
 from gfe_core.experiments.config import SETS
 from gfe_core.experiments.jobs import Experiment, Job
-from gfe_core.experiments.tables import cells_of, collect, row, summary, trained_cell
+from gfe_core.experiments.tables import cells_of, collect, head, row, summaries, trained_cell
 
 SEEDS = range(3)
 PUBLISHED = {
@@ -41,9 +41,7 @@ def jobs(data: str) -> list[Job]:
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"published": PUBLISHED, "energy": {}, "cpu_minutes": {}}
     for data in SETS:
-        energies = collect(cells, f"converged-{data}")
-        rival = energies["autoencoder, encoder_then_flow"]
-        found["energy"][data] = {label: summary(values, rival) for label, values in energies.items()}
+        found["energy"][data] = summaries(collect(cells, f"converged-{data}"), "autoencoder, encoder_then_flow")
         found["cpu_minutes"][data] = {
             method: max(cells[f"converged-{data}-{method}-{seed}"]["cpu_seconds"] for seed in SEEDS) / 60
             for method in settings.CONVERGED_METHODS
@@ -52,7 +50,7 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(content: Mapping[str, Any]) -> str:
-    lines = [row("set", "published autoencoder", "published flow", *COLUMNS), row(*["---"] * (3 + len(COLUMNS)))]
+    lines = head("set", "published autoencoder", "published flow", *COLUMNS)
     for data in SETS:
         published = (f"{PUBLISHED[data][name]:.4f}" for name in ("autoencoder", "flow"))
         lines.append(row(data, *published, *cells_of(content["energy"][data], COLUMNS)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from gfe_core.experiments import settings
 from gfe_core.experiments.jobs import Experiment, Job
-from gfe_core.experiments.tables import cells_of, collect, pca_cell, row, summary, trained_cell
+from gfe_core.experiments.tables import cells_of, collect, head, pca_cell, row, summaries, trained_cell
 
 SEEDS = range(5)
 PUBLISHED = {
@@ -57,15 +57,13 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
     for protocol in ("once", "free"):
         found[protocol] = {}
         for n in settings.FEW:
-            energies = collect(cells, f"{protocol}-{n}")
-            flow = energies["flow, flow"]
-            found[protocol][str(n)] = {label: summary(values, flow) for label, values in energies.items()}
+            found[protocol][str(n)] = summaries(collect(cells, f"{protocol}-{n}"), "flow, flow")
     return found
 
 
 def _table(content: Mapping[str, Any]) -> str:
     lines = ["Each image encoded once, as in the paper; equal decoder updates for every method.", ""]
-    lines += [row("images", "published autoencoder", "published flow", *ONCE_COLUMNS), row(*["---"] * 10)]
+    lines += head("images", "published autoencoder", "published flow", *ONCE_COLUMNS)
     for n in settings.FEW:
         published = (f"{PUBLISHED[n][name]:.4f}" for name in ("autoencoder", "flow"))
         lines.append(row(n, *published, *cells_of(content["once"][str(n)], ONCE_COLUMNS)))
@@ -74,7 +72,7 @@ def _table(content: Mapping[str, Any]) -> str:
         "All that can be learnt from the same images: as many passes as help, the best kept by validation.",
         "",
     ]
-    lines += [row("images", *FREE_COLUMNS), row(*["---"] * 5)]
+    lines += head("images", *FREE_COLUMNS)
     lines += [row(n, *cells_of(content["free"][str(n)], FREE_COLUMNS)) for n in settings.FEW]
     return "\n".join(lines)
 

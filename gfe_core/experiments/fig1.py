@@ -9,7 +9,7 @@ from gfe_core.experiments import settings
 from gfe_core.experiments.config import Config
 from gfe_core.experiments.jobs import Experiment, Job
 from gfe_core.experiments.runs import Run, describe, finish
-from gfe_core.experiments.tables import row, trained_cell
+from gfe_core.experiments.tables import head, row, trained_cell
 from gfe_core.training import Report
 
 LOOKS = (480, 960, 1920, 5760, 12_000, 24_000, 50_000)
@@ -44,8 +44,7 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(content: Mapping[str, Any]) -> str:
-    lines = [row("images", *(f"{method}, {unit}" for method in METHODS for unit in ("energy", "s")))]
-    lines.append(row(*["---"] * (1 + 2 * len(METHODS))))
+    lines = head("images", *(f"{method}, {unit}" for method in METHODS for unit in ("energy", "s")))
     for i, images in enumerate(LOOKS):
         points = [content["curves"][method][i] for method in METHODS]
         entries = [entry for p in points for entry in (f"{p['energy']:.4f}", f"{p['cpu_seconds']:.0f}")]

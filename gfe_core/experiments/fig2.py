@@ -13,7 +13,7 @@ import torch
 import gfe_core as gfe
 from gfe_core.experiments.config import images
 from gfe_core.experiments.jobs import Experiment, Job
-from gfe_core.experiments.tables import row
+from gfe_core.experiments.tables import head, row
 
 SIZE, N_BATCHES, T1 = 20, 200, 1e4
 _GRID = partial(gfe.encode, solver=gfe.RK4(n_steps=100, grid="log"), t1=T1)
@@ -55,7 +55,7 @@ def _cell(name: str) -> str:
 
 def _table(content: Mapping[str, Any]) -> str:
     """Means over the last 50 batches, the worst of them, and the time it took."""
-    lines = [row("encoder", "mean energy of the last 50 batches", "worst of them", "seconds"), row(*["---"] * 4)]
+    lines = head("encoder", "mean energy of the last 50 batches", "worst of them", "seconds")
     for name, found in content["curves"].items():
         last = [energy for energy in found["energy"][-50:] if energy is not None]
         lines.append(row(name, f"{sum(last) / len(last):.4f}", f"{max(last):.4f}", f"{found['cpu_seconds'][-1]:.0f}"))

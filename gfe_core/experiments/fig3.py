@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 
 import gfe_core as gfe
@@ -13,7 +12,7 @@ from gfe_core.experiments import settings
 from gfe_core.experiments.config import Config
 from gfe_core.experiments.jobs import Experiment, Job
 from gfe_core.experiments.runs import describe, train
-from gfe_core.experiments.tables import row
+from gfe_core.experiments.tables import head, row
 
 N_DIGITS = 10
 
@@ -31,11 +30,6 @@ def pictures(config: dict[str, Any]) -> dict[str, Any]:
 def _packed(x: torch.Tensor) -> str:
     """Grey values as bytes, for JSON."""
     return base64.b64encode((x.detach() * 255).round().byte().numpy().tobytes()).decode()
-
-
-def unpacked(text: str) -> np.ndarray:
-    """The (10, 784) grey values in [0, 255] that a result file holds."""
-    return np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(N_DIGITS, -1)
 
 
 CONFIGS = {
@@ -57,7 +51,7 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(content: Mapping[str, Any]) -> str:
-    lines = [row("decoder", "mean energy of the ten digits drawn"), row("---", "---")]
+    lines = head("decoder", "mean energy of the ten digits drawn")
     for name, found in content["rows"].items():
         lines.append(row(name, f"{sum(found['energy']) / N_DIGITS:.4f}"))
     return "\n".join(lines)

@@ -51,13 +51,14 @@ def pca_cell(data: str, n_images: int, latent_dim: int, seed: int) -> dict[str, 
     """PCA, or the mean image without components, of the images that the trained decoders of this seed saw."""
     x, validation = chosen_images(Config(data=data, n_images=n_images, seed=seed, n_validation=1000))
 
+    decoder = baselines.PCA(x, latent_dim=latent_dim)
+
     def energy(clip: float) -> float:
-        decoder = baselines.PCA(x, latent_dim=latent_dim, clip=clip)
+        decoder.clip = clip
         return gfe.evaluate(decoder, validation, encoder=baselines.project).energy.mean().item()
 
-    clip = min((0.0025, 0.005, 0.01, 0.02, 0.04), key=energy)
-    decoder = baselines.PCA(x, latent_dim=latent_dim, clip=clip)
-    return {"clip": clip, "seed": seed, "test": judged(decoder, {"encoder": baselines.project}, data)}
+    decoder.clip = min((0.0025, 0.005, 0.01, 0.02, 0.04), key=energy)
+    return {"clip": decoder.clip, "seed": seed, "test": judged(decoder, {"encoder": baselines.project}, data)}
 
 
 def summary(values: Mapping[int, float], rival: Mapping[int, float] | None = None) -> dict[str, Any]:
@@ -78,6 +79,11 @@ def summary(values: Mapping[int, float], rival: Mapping[int, float] | None = Non
     return found
 
 
+def summaries(energies: Mapping[str, Mapping[int, float]], rival: str) -> dict[str, dict[str, Any]]:
+    """Summary of every column, each compared with the one named."""
+    return {label: summary(values, energies[rival]) for label, values in energies.items()}
+
+
 def collect(cells: Mapping[str, Any], prefix: str, measure: str = "energy") -> dict[str, dict[int, float]]:
     """Map "method, way" to seed to mean test energy, of the cells named PREFIX-METHOD-SEED."""
     found: dict[str, dict[int, float]] = {}
@@ -88,6 +94,11 @@ def collect(cells: Mapping[str, Any], prefix: str, measure: str = "energy") -> d
             for way, value in cell["test"].items():
                 found.setdefault(f"{method}, {way}", {})[int(seed)] = value[measure]
     return found
+
+
+def head(*names: object) -> list[str]:
+    """The first two rows of a Markdown table."""
+    return [row(*names), row(*["---"] * len(names))]
 
 
 def row(*entries: object) -> str:

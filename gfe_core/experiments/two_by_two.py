@@ -10,7 +10,7 @@ from typing import Any
 
 from gfe_core.experiments import converged, few, settings
 from gfe_core.experiments.jobs import Experiment, Job
-from gfe_core.experiments.tables import cells_of, collect, row, summary, trained_cell
+from gfe_core.experiments.tables import cells_of, collect, head, row, summaries, trained_cell
 
 BETWEEN = 17_280
 COLUMNS = {
@@ -39,14 +39,14 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for n, prefix in sizes.items():
         energies = {name.replace("stored_codes", "flow"): value for name, value in collect(cells, prefix).items()}
-        rival = energies["autoencoder, encoder_then_flow"]
-        found[n] = {label: summary(values, rival) for label, values in energies.items()}
+        found[n] = summaries(energies, "autoencoder, encoder_then_flow")
     return {"sizes": found}
 
 
 def _table(content: Mapping[str, Any]) -> str:
-    lines = [row("images", *COLUMNS), row(*["---"] * (1 + len(COLUMNS)))]
-    return "\n".join(lines + [row(n, *cells_of(found, COLUMNS)) for n, found in content["sizes"].items()])
+    return "\n".join(
+        head("images", *COLUMNS) + [row(n, *cells_of(found, COLUMNS)) for n, found in content["sizes"].items()]
+    )
 
 
 EXPERIMENT = Experiment(

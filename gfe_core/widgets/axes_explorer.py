@@ -13,8 +13,8 @@ from gfe_core.widgets.drawing import tidy
 from gfe_core.widgets.explorer import Explorer
 from gfe_core.widgets.figures import label_few_decades
 from gfe_core.widgets.picture import figure_picture
+from gfe_core.widgets.style import NUMBERS
 
-_TEXT = "font-size: 13px; line-height: 1.5; font-variant-numeric: tabular-nums"
 _HEAD = "padding-right: 14px; text-align: left; white-space: nowrap"
 _CELL = "padding: 1px 14px 1px 0; text-align: right; white-space: nowrap"
 
@@ -90,4 +90,4 @@ class AxesExplorer(Explorer):
             rows.append(f'<tr><th style="{_HEAD}">{escape(run)}</th>{cells}</tr>')
         table = f'<div style="overflow-x: auto"><table>{"".join(rows)}</table></div>'
         numbers_of = f"<details><summary>table of the numbers ({escape(axis)}: {escape(self.y)})</summary>"
-        return f'<div style="{_TEXT}">{escape(self.y)} against {escape(axis)}{numbers_of}{table}</details></div>'
+        return f'<div style="{NUMBERS}">{escape(self.y)} against {escape(axis)}{numbers_of}{table}</details></div>'

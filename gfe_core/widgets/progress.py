@@ -20,6 +20,7 @@ from PIL import Image
 
 from gfe_core.training import Report
 from gfe_core.widgets.explorer import live_view, show_only
+from gfe_core.widgets.style import NUMBERS
 
 Preview = Callable[[Report], Any]
 
@@ -27,7 +28,6 @@ _POINTS = 100  # of the curve
 _PNG_BYTES = 12_000
 _PICTURE_PIXELS = 320
 _ACCENT = "var(--jp-brand-color1, #1976d2)"
-_TEXT = "font-size: 13px; line-height: 1.5; font-variant-numeric: tabular-nums"
 _BAR = "height: 8px; margin: 4px 0; border-radius: 4px; overflow: hidden; background: var(--jp-layout-color3, #bdbdbd)"
 _CURVE = "display: block; width: 100%; height: 48px; margin-top: 4px"
 _PIXELATED = "display: block; max-width: 100%; margin-top: 4px; image-rendering: pixelated"
@@ -138,7 +138,7 @@ class Progress:
         percent, title = round(100 * min(fraction, 1)), escape(self.title)
         phrases = " · ".join(f'<span style="white-space: nowrap">{escape(word)}</span>' for word in words)
         return (
-            f'<div class="gfe-progress" data-percent="{percent}" style="{_TEXT}"><strong>{title}</strong>'
+            f'<div class="gfe-progress" data-percent="{percent}" style="{NUMBERS}"><strong>{title}</strong>'
             f'<div role="progressbar" aria-label="{title}" aria-valuenow="{percent}" style="{_BAR}">'
             f'<div style="width: {percent}%; height: 100%; background: {_ACCENT}"></div></div>{phrases}{below}</div>'
         )

@@ -7,6 +7,7 @@ import json
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # Okabe-Ito, one per track, as in plots
 DASHES = ((), (7, 4), (2, 3), (10, 3, 2, 3))
+NUMBERS = "font-size: 13px; line-height: 1.5; font-variant-numeric: tabular-nums"  # of lines that hold figures
 TOO_LITTLE, TOO_MUCH = (86, 180, 233), (233, 110, 48)  # missing ink and ink that should not be there
 
 

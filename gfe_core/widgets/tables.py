@@ -11,10 +11,10 @@ from PIL import Image
 from gfe_core import results
 from gfe_core.widgets.drawing import INK, RULE, SOFT, Paper
 from gfe_core.widgets.explorer import Explorer
+from gfe_core.widgets.style import NUMBERS
 
 _ROW, _MARGIN, _LETTER = 26, 16, 7.6
 _CELL = "padding: 3px 18px 3px 0; text-align: {}; border-bottom: 1px solid var(--jp-border-color2, #bbbbbb)"
-_TEXT = "font-size: 13px; line-height: 1.5; font-variant-numeric: tabular-nums"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Table:
             lines.append("".join(_html_cell(text, "td", i, lowest) for i, (text, lowest) in enumerate(row)))
         body = "".join(f"<tr>{line}</tr>" for line in (heads, *lines)) if lines else ""
         told = f"{escape(self.caption)}<table>{body}</table>"
-        return f'<div class="gfe-table" style="{_TEXT}; overflow-x: auto">{told}</div>'
+        return f'<div class="gfe-table" style="{NUMBERS}; overflow-x: auto">{told}</div>'
 
     def picture(self) -> Image.Image:
         """The same numbers on white, for a reader without a kernel."""
