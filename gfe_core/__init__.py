@@ -5,11 +5,11 @@ types, checks, losses, decoders, dense, data, curvature, energy, flows, solvers,
 encoding.
 """
 
-from gfe_core import data, stiffness
+from gfe_core import data, posterior, stiffness
 from gfe_core.adjoint import Detached
 from gfe_core.checkpoints import load_checkpoint, save_checkpoint
 from gfe_core.decoders import ConvDecoder, LinearDecoder, MLPDecoder
-from gfe_core.encoding import encode, reconstruct
+from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Energy
 from gfe_core.flows import ExponentialDecay, GradientFlow, NesterovFlow
 from gfe_core.losses import Bernoulli, Gaussian
@@ -46,9 +46,11 @@ __all__ = [
     "Unrolled",
     "data",
     "encode",
+    "encode_observed",
     "evaluate",
     "fit",
     "load_checkpoint",
+    "posterior",
     "reconstruct",
     "save_checkpoint",
     "stiffness",

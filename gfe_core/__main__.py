@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("experiment", choices=NAMES)
     reproduce.add_argument("--processes", type=int, default=1, help="how many jobs at a time, one thread each")
     reproduce.add_argument("--folder", type=Path, help="of finished jobs; data/runs by default")
-    commands.add_parser("claims", help="judge what the sources say by the results; writes notebooks/CLAIMS.md")
+    commands.add_parser("claims", help="judge what the sources say by the results; writes CLAIMS.md and their tables")
     decoders = commands.add_parser("decoders", help="train the MNIST decoders of data/checkpoints")
     decoders.add_argument("--passes", type=int, choices=(1, 6), help="passes over the images; both by default")
     decoders.add_argument("--folder", type=Path, default=Path("data/checkpoints"), help="where the files go")
@@ -90,11 +90,12 @@ def _reproduce(chosen: argparse.Namespace) -> int:
 
 
 def _claims(chosen: argparse.Namespace) -> int:
-    from gfe_core.experiments import claims
     from gfe_core.experiments.files import write_text
+    from gfe_core.experiments.pages import pages
 
-    write_text(claims.PAGE, claims.page())
-    print(claims.PAGE)
+    for path, text in pages().items():
+        write_text(path, text)
+        print(path)
     return 0
 
 

@@ -53,8 +53,7 @@ class PCA(nn.Module):
         directions = torch.linalg.svd(x.double() - mean, full_matrices=False).Vh if latent_dim else x[:0].double()
         self.register_buffer("mean", mean.to(x.dtype))
         self.register_buffer("components", directions[:latent_dim].to(x.dtype))
-        self.latent_dim, self.clip = latent_dim, clip
-        self.data_shape = (x.shape[1],)
+        self.latent_dim, self.clip, self.data_shape = latent_dim, clip, (x.shape[1],)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Logits of codes."""
@@ -124,8 +123,26 @@ class ThenFlow:
         with torch.no_grad():
             start = self.first(decoder, x)
         encoding = self.flow(decoder, x, z0=start.z.detach())
-        both = {f.name: getattr(start.statistics, f.name) + getattr(encoding.statistics, f.name) for f in _COUNTS}
+        both = {name: n + getattr(start.statistics, name) for name, n in vars(encoding.statistics).items()}
         return replace(encoding, statistics=Statistics(**both))
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """Show an encoder incomplete samples with `fill` (a number, or a tensor like one sample) in place of NaN.
+
+    Energies count observed features only, by `loss`: the encoder's own by default, or `Bernoulli()` where it has none.
+    """
+
+    encoder: Encoder
+    fill: float | Tensor = 0.0
+    loss: Loss | None = None
+
+    def __call__(self, decoder: Any, x: Tensor) -> Encoding:
+        """Fill, encode, judge."""
+        seen, loss = ~x.isnan(), self.loss or getattr(self.encoder, "loss", Bernoulli())
+        encoding = self.encoder(decoder, torch.where(seen, x, torch.as_tensor(self.fill).to(x)))
+        return replace(encoding, energy=loss.per_sample(decoder(encoding.z).detach(), x, seen))
 
 
 class SemiAmortised(nn.Module):
@@ -152,7 +169,7 @@ class SemiAmortised(nn.Module):
 
     def learn(self, report: Report) -> None:
         """One step of the encoder, and nothing else."""
-        finite = report.encoding.status != Status.NON_FINITE
+        finite = (report.encoding.status != Status.NON_FINITE) & report.x.isfinite().all(1)
         if finite.any():
             x = report.x[finite]
             self.optimizer.zero_grad(set_to_none=True)
@@ -195,8 +212,7 @@ class StoredCodes(nn.Module):
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take the codes of a checkpoint."""
-        names = [bytes(row) for row in state["names"].tolist()]
-        self.codes = dict(zip(names, state["codes"].clone(), strict=True))
+        self.codes = dict(zip(map(bytes, state["names"].tolist()), state["codes"].clone(), strict=True))
 
 
 def fit_encoder(encoder: Autoencoder, decoder: MLPDecoder, batches: Batches, **arguments: Any) -> History:
@@ -216,9 +232,6 @@ def fit_encoder(encoder: Autoencoder, decoder: MLPDecoder, batches: Batches, **a
         learning.requires_grad_(True)
 
 
-_COUNTS = fields(Statistics)
-
-
 def _fits(decoder: Any, x: Tensor, loss: Loss) -> None:
     """Refuse what `encode` refuses."""
     checks.decoder_ready(decoder)
@@ -232,6 +245,6 @@ def _one_look(decoder: Any, x: Tensor, z: Tensor, loss: Loss) -> Encoding:
         energy = loss.per_sample(decoder(z.detach()), x)
     finite = energy.isfinite() & z.detach().isfinite().all(1)
     status = torch.where(finite, int(Status.REACHED_T), int(Status.NON_FINITE))
-    counts = {f.name: torch.full_like(status, int(f.name == "n_loss")) for f in _COUNTS}
+    counts = {f.name: torch.full_like(status, int(f.name == "n_loss")) for f in fields(Statistics)}
     unknown = torch.full_like(energy, torch.nan)
     return Encoding(z, energy, unknown, unknown, status, Statistics(**counts))

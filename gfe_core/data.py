@@ -1,4 +1,4 @@
-"""Data: images and curves as rows of a matrix, and the order in which training sees them.
+"""Data by name or path, and the order in which training sees them.
 
 `load` answers with a `DataSet`; its `x` goes to `encode` and, through `Batches`, to `fit`.
 
@@ -11,7 +11,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,43 +19,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gfe_core import checks
+from gfe_core import checks, readers, spectra
+from gfe_core.dataset import DataError, DataSet
 
 _SPLITS = ("train", "test")
-
-
-class DataError(RuntimeError):
-    """A data set is damaged, or neither on disk nor to be had; the text says what to do."""
-
-
-@dataclass(frozen=True, eq=False)
-class DataSet:
-    """Samples and what is known of each; `len(data)` counts them.
-
-    Args:
-        x: one sample a row; grey values in [0, 1] for images, any real numbers for curves.
-        y: the class of each image (long), or the parameter a of each point on its curve (float).
-        image_shape: (height, width) of an image, None for curves.
-        name: as given to `load`.
-        split: "train" or "test".
-    """
-
-    x: Float[Tensor, "n features"]
-    y: Int[Tensor, "n"] | Float[Tensor, "n"]
-    image_shape: tuple[int, int] | None
-    name: str
-    split: str
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __repr__(self) -> str:
-        return f"DataSet({self.name!r}, split={self.split!r}): {len(self)} samples of {self.x.shape[1]} features"
-
-    def take(self, n: int) -> "DataSet":
-        """Return the first n samples (n >= 0), or all where there are fewer; the tensors are views of this one's."""
-        checks.require(n >= 0, f"`n` must be at least 0, got {n}. The last samples are `data.x[{n}:]`.")
-        return replace(self, x=self.x[:n], y=self.y[:n])
 
 
 def data_folder() -> Path:
@@ -66,13 +33,14 @@ def data_folder() -> Path:
     return (repository if (repository / "pyproject.toml").is_file() else Path.cwd()) / "data"
 
 
-def load(name: str, split: str = "train") -> DataSet:
-    """Load a data set by its name.
+def load(name: str | Path, split: str = "train", *, label: str | None = None) -> DataSet:
+    """Load a data set by its name, or your own from a CSV file, an .npy array or a folder of images.
 
     | name | samples, train + test | needs |
     |---|---|---|
     | "digits" | 1,437 + 360 handwritten digits, 8x8 | nothing: they come with scikit-learn |
     | "circle", "sine", "line" | 100 + 100 points: (sin a, cos a), (a, sin 2a), (a, a / 2) | nothing |
+    | "spectra" | 5,000 + 1,000 emission doublets with noise and gaps, 128 wavelengths | nothing: `spectra` makes them |
     | "mnist" | 60,000 + 10,000 handwritten digits, 28x28 | files on disk or a network |
     | "fashion-mnist" | 60,000 + 10,000 pieces of clothing, 28x28 | files on disk or a network |
     | "seg-mnist" | 30,596 digits 0-4 of the train set + 4,861 digits 5-9 of the test set of MNIST | as MNIST |
@@ -81,15 +49,17 @@ def load(name: str, split: str = "train") -> DataSet:
     digits of classes that were never seen. Image files lie in `data_folder()` in torchvision's layout.
 
     Args:
-        name: one of the names above.
+        name: one of the names above, or a path: a text with a separator or a suffix, or a `pathlib.Path`. What files
+            must look like and how they are split is told in `readers.read`.
         split: "train" or "test".
+        label: the column of a CSV file that holds the classes.
 
     Returns:
         The samples, always the same in the same order.
 
     Raises:
-        ValueError: name or split is unknown.
-        DataError: a file is damaged, or the files are missing and cannot be downloaded.
+        ValueError: name or split is unknown, or label is given and the data have no such column.
+        DataError: a file is damaged or unfit, or files are missing and cannot be downloaded.
 
     Example:
         >>> digits = load("digits", split="test")
@@ -102,11 +72,21 @@ def load(name: str, split: str = "train") -> DataSet:
     MNIST: LeCun, Bottou, Bengio and Haffner 1998; Fashion-MNIST: Xiao, Rasul and Vollgraf 2017 (arXiv 1708.07747);
     SegMNIST and the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
     """
-    if name not in tuple(_SETS):
-        nearest = difflib.get_close_matches(str(name).lower(), _SETS, n=1, cutoff=0)[0]
-        raise ValueError(f"`name` must be one of {', '.join(_SETS)}; got {name!r}. Did you mean {nearest!r}?")
     checks.one_of("split", split, _SPLITS)
-    return _SETS[name](name, split)
+    if name not in tuple(_SETS):
+        if _is_path(name):
+            return readers.read(Path(name), split, label=label)
+        nearest = difflib.get_close_matches(str(name).lower(), _SETS, n=1, cutoff=0)[0]
+        known = f"{', '.join(_SETS)}, or a path such as 'mine.csv'"
+        raise ValueError(f"`name` must be one of {known}; got {name!r}. Did you mean {nearest!r}?")
+    checks.require(label is None, f"`label` is the column of a CSV file, got {label!r} for {name!r}. Leave it out.")
+    return _SETS[str(name)](str(name), split)
+
+
+def _is_path(name: str | Path) -> bool:
+    if not isinstance(name, str):
+        return isinstance(name, Path)
+    return Path(name).suffix != "" or "/" in name or "\\" in name
 
 
 def _digits(name: str, split: str) -> DataSet:
@@ -124,6 +104,11 @@ def _curve(name: str, split: str) -> DataSet:
     a = math.sqrt(math.pi) / 2 * torch.randn(100, generator=generator, dtype=torch.float32)
     points = {"circle": (a.sin(), a.cos()), "sine": (a, (2 * a).sin()), "line": (a, a / 2)}[name]
     return DataSet(torch.stack(points, dim=1) + noise, a, None, name, split)
+
+
+def _spectra(name: str, split: str) -> DataSet:
+    made = spectra.make(5000 if split == "train" else 1000, seed=_SPLITS.index(split))
+    return replace(made, name=name, split=split)
 
 
 def _images(name: str, split: str) -> DataSet:
@@ -182,6 +167,7 @@ def _download(name: str, raw: Path) -> None:
 _SETS: dict[str, Callable[[str, str], DataSet]] = {
     "digits": _digits,
     **dict.fromkeys(("circle", "sine", "line"), _curve),
+    "spectra": _spectra,
     **dict.fromkeys(("mnist", "fashion-mnist", "seg-mnist"), _images),
 }
 

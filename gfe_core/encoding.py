@@ -1,4 +1,4 @@
-"""The two verbs: `encode` finds codes by following a flow, `reconstruct` decodes them."""
+"""The verbs: `encode` and `encode_observed` find codes by following a flow, `reconstruct` decodes them."""
 
 import math
 from dataclasses import replace
@@ -47,7 +47,7 @@ def encode(
         flow: `GradientFlow()` by default.
         solver: `AMD()` by default.
         z0: start codes; the origin by default.
-        mask: True where x is observed; all of it by default. x may be NaN elsewhere.
+        mask: True where x is observed; all of it by default. x may be NaN elsewhere: `encode_observed` takes it so.
         penalty: z -> (batch,), added to the energy: minus the log of a prior on codes.
         t1: end time in flow units. Fixed grids need it; minimisers stop by themselves.
         stop: when a sample counts as converged. By default minimisers use `Stop()` and fixed grids run to t1.
@@ -96,6 +96,31 @@ def encode(
     if not learns:
         return encoding
     return replace(encoding, z=adjoint.attach(decoder, Found(energy, flow, solver, encoding, record)))
+
+
+def encode_observed(decoder: Decoder, x: Data, **arguments: Any) -> Encoding:
+    """Encode incomplete samples: features that are NaN count as unobserved, and have no influence at all.
+
+    `functools.partial(gfe.encode_observed, solver=...)` is an encoder, so that `fit` trains on incomplete sets. Without
+    any observed feature a sample stays at its start, or goes where the penalty is least.
+
+    Args:
+        decoder: as for `encode`.
+        x: data, NaN where unobserved. Infinite features are not: they mark their sample NON_FINITE.
+        arguments: of `encode`, all but `mask`.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: as `encode` does.
+
+    Example:
+        >>> import torch
+        >>> import gfe_core as gfe
+        >>> decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=3)
+        >>> gfe.encode_observed(decoder, torch.tensor([[0.2, float("nan"), 0.9]])).energy.isfinite()
+        tensor([True])
+    """
+    mask = ~x.isnan() if isinstance(x, Tensor) else None  # anything but a tensor is for `encode` to refuse
+    return encode(decoder, x, mask=mask, **arguments)
 
 
 def reconstruct(decoder: Decoder, z: Codes, loss: Loss | None = None) -> Data:

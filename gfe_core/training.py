@@ -89,8 +89,9 @@ def fit(
 
     The update follows the gradient of the batch mean of E(z, theta) in theta, as far as the encoder's adjoint lets it
     through. An interrupt (Ctrl-C, a notebook's stop button) ends training cleanly and keeps what was learnt; a batch
-    whose codes were being found comes first when training goes on. Samples whose status is NON_FINITE (NaN in the data)
-    teach nothing and do not count in the mean energy.
+    whose codes were being found comes first when training goes on. Samples whose status is NON_FINITE teach nothing and
+    do not count in the mean energy: those with NaN in the data, unless the encoder takes NaN for unobserved features
+    (`encode_observed`, `baselines.Filled`). Of these the features observed teach, and no others.
 
     Args:
         decoder: changed in place.
@@ -174,11 +175,19 @@ def update(
     """One optimizer step at fixed codes; none where there are no codes, whose mean would be NaN."""
     if not len(x):
         return
+    mask = _observed(x)
+    x = x if mask is None else torch.where(mask, x, 0.0)  # a gradient of 0 times NaN would spoil every weight
     optimizer.zero_grad(set_to_none=True)
-    loss.per_sample(decoder(z), x).mean().backward()
+    loss.per_sample(decoder(z), x, mask).mean().backward()
     optimizer.step()
     if schedule is not None:
         schedule.step()
+
+
+def _observed(x: Tensor) -> Tensor | None:
+    """Where x is no NaN; None where nothing is missing, which a loss computes faster and to the last bit as ever."""
+    missing = x.isnan()
+    return ~missing if missing.any() else None
 
 
 def _note(history: History, encoding: Encoding, n_images: int, n_updates: int, seconds: float) -> None:
@@ -195,7 +204,7 @@ class Evaluation:
 
     Args:
         energy: at the codes found.
-        excess: energy minus the floor that no decoder can pass under.
+        excess: energy minus the floor, of observed features, that no decoder can pass under.
         status: `Status` codes.
         statistics: counts.
     """
@@ -218,7 +227,7 @@ def evaluate(
 
     Args:
         decoder: the trained decoder.
-        x: held-out data.
+        x: held-out data, NaN where unobserved if the encoder takes it so.
         encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
         loss: gives the floor, `Bernoulli()` by default.
         size: samples encoded at once, which bounds the memory and changes nothing else.
@@ -233,7 +242,7 @@ def evaluate(
         parts = [find_codes(decoder, part) for part in x.split(size)]
     counts = _joined([part.statistics for part in parts])
     energy, status = torch.cat([part.energy for part in parts]), torch.cat([part.status for part in parts])
-    return Evaluation(energy, energy - loss.floor(x), status, counts)
+    return Evaluation(energy, energy - loss.floor(x, _observed(x)), status, counts)
 
 
 def _joined(parts: Sequence[Statistics]) -> Statistics:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from gfe_core import data, dataset
 from gfe_core.data import DataError, DataSet, data_folder, load
 
 
@@ -79,6 +80,10 @@ def test_circle_lies_within_noise_of_its_formula():
     assert abs(circle.y.std().item() - 0.886) < 0.25  # sqrt(pi) / 2; 100 draws: standard error 0.063
 
 
+def test_data_set_and_its_error_are_found_where_they_are_used():
+    assert data.DataSet is dataset.DataSet and data.DataError is dataset.DataError
+
+
 def test_take_gives_the_first_samples_with_their_labels_and_at_most_all():
     digits = load("digits", "test")
     few = digits.take(3)
@@ -135,10 +140,14 @@ def test_files_on_disk_need_no_torchvision(folder: Path, monkeypatch: pytest.Mon
 # errors
 
 
-@pytest.mark.parametrize(("asked", "nearest"), [("minst", "mnist"), ("MNIST", "mnist"), ("fashion", "fashion-mnist")])
+@pytest.mark.parametrize(
+    ("asked", "nearest"),
+    [("minst", "mnist"), ("MNIST", "mnist"), ("fashion", "fashion-mnist"), ("spectrum", "spectra")],
+)
 def test_unknown_name_is_answered_with_the_known_ones_and_the_nearest(asked: str, nearest: str):
-    with pytest.raises(ValueError, match=f"`name` must be one of digits, circle.*Did you mean '{nearest}'"):
+    with pytest.raises(ValueError, match=f"`name` must be one of digits, circle.*Did you mean '{nearest}'") as caught:
         load(asked)
+    assert "spectra, mnist, fashion-mnist, seg-mnist, or a path such as 'mine.csv'; got" in str(caught.value)
 
 
 def test_name_that_is_no_text_and_unknown_split_are_refused(unchecked: None):

@@ -22,7 +22,6 @@ COLUMNS = {
     "autoencoder, then flow": "autoencoder, encoder_then_flow",
     "its decoder, flow from the origin": "autoencoder, flow",
     "flow": "flow, flow",
-    "flow, codes kept between passes": "stored_codes, flow",
 }
 
 
@@ -32,8 +31,8 @@ def jobs(data: str) -> list[Job]:
     for seed in SEEDS:
         for method in settings.CONVERGED_METHODS:
             arguments = {"config": asdict(settings.converged(method, data, seed))}
-            if data == "mnist" and method == "stored_codes":
-                arguments["fitted"] = asdict(settings.converged("autoencoder", data, seed))
+            if data == "mnist" and method == "flow":
+                arguments["fitted"] = asdict(settings.fitted_to_converged(seed))
             found.append(Job(f"converged-{data}-{method}-{seed}", trained_cell, arguments))
     return found
 

@@ -13,7 +13,7 @@ FEW = (480, 1920, 5760)
 
 FEW_METHODS = ("flow", "autoencoder", "logistic_pca")
 
-CONVERGED_METHODS = ("autoencoder", "stored_codes", "flow")
+CONVERGED_METHODS = ("autoencoder", "flow")
 
 _ONCE: dict[int, dict[str, Any]] = {
     480: {"size": 5, "rehearsals": 10},
@@ -65,16 +65,24 @@ def fitted(n_images: int, seed: int) -> Config:
     return free("autoencoder", n_images, seed)
 
 
-_CONVERGED: dict[str, dict[str, Any]] = {
-    "flow": {"epochs": 6, "learning_rate": 5e-3, "warm_up": 0.15, "max_steps": 16},
-    "stored_codes": {"epochs": 16, "learning_rate": 5e-3, "warm_up": 0.2, "max_steps": 5},
-    "autoencoder": {"epochs": 24, "learning_rate": 2e-3},
+_CONVERGED: dict[tuple[str, str], dict[str, Any]] = {
+    ("flow", "mnist"): {"epochs": 7, "learning_rate": 6e-3, "warm_up": 0.2},
+    ("flow", "seg-mnist"): {"epochs": 7, "learning_rate": 6e-3, "warm_up": 0.2},
+    ("flow", "fashion-mnist"): {"epochs": 4, "learning_rate": 2e-3, "warm_up": 0.2, "size": 50},
+    ("autoencoder", "mnist"): {"epochs": 32, "learning_rate": 2e-3},
+    ("autoencoder", "seg-mnist"): {"epochs": 32, "learning_rate": 2e-3},
+    ("autoencoder", "fashion-mnist"): {"epochs": 24, "learning_rate": 2e-3},
 }
 
 
 def converged(method: str, data: str, seed: int) -> Config:
     """All training images, within ten minutes of one processor core; validation says which pass was the best."""
-    return Config(method=method, data=data, seed=seed, n_validation=1000, **_CONVERGED[method])
+    return Config(method=method, data=data, seed=seed, n_validation=1000, **_CONVERGED[method, data])
+
+
+def fitted_to_converged(seed: int) -> Config:
+    """An encoder fitted afterwards to a frozen decoder of all MNIST images."""
+    return Config(method="autoencoder", seed=seed, n_validation=1000, epochs=12, learning_rate=2e-3)
 
 
 def one_pass(method: str) -> Config:
@@ -86,3 +94,35 @@ def one_pass(method: str) -> Config:
 def twelve_passes() -> Config:
     """The autoencoder as the paper compares it: twelve passes."""
     return Config(method="autoencoder", epochs=12, learning_rate=2e-3)
+
+
+_MISSING: dict[str, dict[str, Any]] = {
+    "flow": {"size": 32, "epochs": 3, "learning_rate": 3e-3, "warm_up": 0.2},
+    "logistic_pca": {"size": 40, "epochs": 4, "learning_rate": 2e-2},
+    "autoencoder": {"size": 50, "epochs": 25, "learning_rate": 2e-3},
+}
+
+
+def missing(method: str, seed: int) -> Config:
+    """Ten thousand images, to be learnt from whole or with gaps."""
+    return Config(method=method, n_images=10_000, n_validation=500, seed=seed, **_MISSING[method])
+
+
+SPECTRA: dict[str, dict[int, dict[str, Any]]] = {
+    "flow": {
+        50: {"n_updates": 2000, "learning_rate": 2e-3, "weight_decay": 1.0, "updates_per_encode": 4},
+        500: {"n_updates": 3000, "learning_rate": 2e-3, "weight_decay": 0.1, "updates_per_encode": 4},
+        5000: {"n_updates": 6000, "learning_rate": 2e-3, "weight_decay": 0.0, "updates_per_encode": 4},
+    },
+    "autoencoder": {
+        50: {"n_updates": 1000, "learning_rate": 2e-3, "weight_decay": 1.0},
+        500: {"n_updates": 6000, "learning_rate": 2e-3, "weight_decay": 0.1},
+        5000: {"n_updates": 20000, "learning_rate": 2e-3, "weight_decay": 0.0},
+    },
+    "linear decoder, flow": {
+        50: {"n_updates": 1000, "learning_rate": 1e-2, "weight_decay": 0.1, "updates_per_encode": 4},
+        500: {"n_updates": 2000, "learning_rate": 1e-2, "weight_decay": 0.0, "updates_per_encode": 4},
+        5000: {"n_updates": 3000, "learning_rate": 1e-2, "weight_decay": 0.0, "updates_per_encode": 4},
+    },
+}
+"""Spectra to learn from; settings chosen on spectra of seed 2."""

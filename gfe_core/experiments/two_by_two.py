@@ -31,16 +31,13 @@ def _jobs() -> list[Job]:
             if method == "flow":
                 arguments["fitted"] = asdict(settings.fitted(BETWEEN, seed))
             jobs.append(Job(f"free-{BETWEEN}-{method}-{seed}", trained_cell, arguments))
-    return jobs + [job for job in converged.jobs("mnist") if "-flow-" not in job.name]
+    return jobs + converged.jobs("mnist")
 
 
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
     sizes = {str(n): f"free-{n}" for n in (*settings.FEW, BETWEEN)} | {"50000": "converged-mnist"}
-    found = {}
-    for n, prefix in sizes.items():
-        energies = {name.replace("stored_codes", "flow"): value for name, value in collect(cells, prefix).items()}
-        found[n] = summaries(energies, "autoencoder, encoder_then_flow")
-    return {"sizes": found}
+    rival = "autoencoder, encoder_then_flow"
+    return {"sizes": {n: summaries(collect(cells, prefix), rival) for n, prefix in sizes.items()}}
 
 
 def _table(content: Mapping[str, Any]) -> str:

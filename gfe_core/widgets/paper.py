@@ -25,7 +25,6 @@ _COLUMNS = {
     "AE's decoder, flow": "autoencoder, flow",
     "AE, then flow": "autoencoder, encoder_then_flow",
     "flow": "flow, flow",
-    "flow, codes kept": "stored_codes, flow",
 }
 _PUBLISHED = {"autoencoder (AE)": "autoencoder", "AE's decoder, flow": "mixed", "flow": "flow"}
 _PAIRS = {

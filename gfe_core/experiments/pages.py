@@ -1,0 +1,28 @@
+"""Pages written from the result files: CLAIMS.md among the notebooks, README.md among the results."""
+
+from pathlib import Path
+
+from gfe_core import results
+from gfe_core.experiments import NAMES, claims, experiment
+
+_HEAD = """# Results
+
+The tables of all result files in this folder, as their commands print them; written by `python -m gfe_core claims`, and
+a test keeps the page so. Energies are means over test images in nats per pixel, ± the standard deviation over seeds.
+Each file also holds every run with its settings, seed, versions, machine and seconds.
+"""
+
+
+def tables() -> str:
+    """Question, command and table of every experiment that has a result file."""
+    parts = [_HEAD]
+    for name in NAMES:
+        if results.path(name).exists():
+            one, content = experiment(name), results.load(name)
+            parts.append(f"## {name}\n\n{one.question} `{content['command']}`\n\n{one.table(content)}\n")
+    return "\n".join(parts)
+
+
+def pages() -> dict[Path, str]:
+    """Where each page lies, and its text."""
+    return {claims.PAGE: claims.page(), results.folder() / "README.md": tables()}
