@@ -1,18 +1,16 @@
 """`reproduce two-by-two`: decoders trained by an encoder or by the flow, crossed with ways to a code.
 
 Where does the advantage of the decoder that the flow trained end? From 480 images to all of them; the cells are those
-of the other two tables, and one size between them.
+of the other two tables.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from gfe_core.experiments import converged, few, settings
 from gfe_core.experiments.jobs import Experiment, Job
-from gfe_core.experiments.tables import cells_of, collect, head, row, summaries, trained_cell
+from gfe_core.experiments.tables import cells_of, collect, head, row, summaries
 
-BETWEEN = 17_280
 COLUMNS = {
     "encoder's decoder: encoder": "autoencoder, encoder",
     "flow": "autoencoder, flow",
@@ -25,17 +23,11 @@ COLUMNS = {
 
 def _jobs() -> list[Job]:
     jobs = [job for job in few.EXPERIMENT.jobs if job.name.startswith("free-") and "logistic" not in job.name]
-    for seed in converged.SEEDS:
-        for method in ("flow", "autoencoder"):
-            arguments = {"config": asdict(settings.free(method, BETWEEN, seed))}
-            if method == "flow":
-                arguments["fitted"] = asdict(settings.fitted(BETWEEN, seed))
-            jobs.append(Job(f"free-{BETWEEN}-{method}-{seed}", trained_cell, arguments))
     return jobs + converged.jobs("mnist")
 
 
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
-    sizes = {str(n): f"free-{n}" for n in (*settings.FEW, BETWEEN)} | {"50000": "converged-mnist"}
+    sizes = {str(n): f"free-{n}" for n in settings.FEW} | {"50000": "converged-mnist"}
     rival = "autoencoder, encoder_then_flow"
     return {"sizes": {n: summaries(collect(cells, prefix), rival) for n, prefix in sizes.items()}}
 

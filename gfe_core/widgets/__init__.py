@@ -1,6 +1,6 @@
 """Things to touch: players, explorers, progress and questions. Nothing in the core imports them."""
 
-from gfe_core.widgets import paper
+from gfe_core.widgets import paper, paper_missing, paper_spectra
 from gfe_core.widgets.adjoint_explorer import AdjointExplorer
 from gfe_core.widgets.armijo_explorer import ArmijoExplorer
 from gfe_core.widgets.axes_explorer import AxesExplorer
@@ -12,11 +12,14 @@ from gfe_core.widgets.flow_explorer import FlowExplorer
 from gfe_core.widgets.gallery import gallery, preview_of
 from gfe_core.widgets.lessons import check, predict
 from gfe_core.widgets.map_explorer import MapExplorer
+from gfe_core.widgets.mask_explorer import MaskExplorer
+from gfe_core.widgets.mask_painter import MaskPainter
 from gfe_core.widgets.momentum_explorer import MomentumExplorer
 from gfe_core.widgets.player import FlowPlayer
 from gfe_core.widgets.progress import Progress
 from gfe_core.widgets.race_explorer import RaceExplorer
 from gfe_core.widgets.side_by_side import SideBySide
+from gfe_core.widgets.spectrum_explorer import SpectrumExplorer
 from gfe_core.widgets.stiffness_explorer import StiffnessExplorer
 from gfe_core.widgets.tables import Table, show_result, show_table
 
@@ -30,10 +33,13 @@ __all__ = [
     "FlowExplorer",
     "FlowPlayer",
     "MapExplorer",
+    "MaskExplorer",
+    "MaskPainter",
     "MomentumExplorer",
     "Progress",
     "RaceExplorer",
     "SideBySide",
+    "SpectrumExplorer",
     "StiffnessExplorer",
     "Table",
     "TrainingFilm",
@@ -41,6 +47,8 @@ __all__ = [
     "early_stopping",
     "gallery",
     "paper",
+    "paper_missing",
+    "paper_spectra",
     "predict",
     "preview_of",
     "show_figure",

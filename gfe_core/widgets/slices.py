@@ -148,7 +148,7 @@ def film_of(
     pictures = reconstruct(decoder, paths.flatten(0, 1), loss).unflatten(0, paths.shape[:2])
     return Film(
         names=tuple(tracks),
-        notes=tuple(_note(encoding) for encoding in tracks.values()),
+        notes=tuple(note_of(encoding) for encoding in tracks.values()),
         path=_float32(plane.coordinates(paths)),
         off_plane=_float32(plane.distance(paths)),
         energy=_float32(energy),
@@ -173,7 +173,8 @@ def _held(rows: Tensor, n: int) -> Tensor:
     return torch.cat([rows, rows[-1:].expand(n - len(rows), *rows.shape[1:])])
 
 
-def _note(encoding: Encoding) -> str:
+def note_of(encoding: Encoding) -> str:
+    """Steps, work and ending of a batch of one, in words."""
     steps, work = encoding.statistics.n_accepted.item(), encoding.statistics.work.item()
     return f"{steps} steps, {work} forward-equivalents, {_ENDINGS[Status(int(encoding.status.item()))]}"
 

@@ -169,7 +169,7 @@ _ICONS = {
     "one step on": ("next", "M5 3l7 5-7 5z"),
     "last step": ("last", "M12 3v10M3 3l7 5-7 5z"),
 }
-_BUTTONS = "".join(
+BUTTONS = "".join(
     f'<button type="button" class="{name}" aria-label="{label}" title="{label}">{_icon(*drawings)}</button>'
     for label, (name, *drawings) in _ICONS.items()
 )
@@ -191,7 +191,7 @@ MARKUP = f"""
 <span class="scale">energy <span></span><i></i><span></span></span></div></figure><div><div class="tiles"></div>
 <p class="key"><span><i style="background:rgb{TOO_LITTLE}"></i>too little ink</span>
 <span><i style="background:rgb{TOO_MUCH}"></i>too much ink</span><span>shown ×2</span></p></div></div>
-<div class="transport"><div class="buttons">{_BUTTONS}</div>
+<div class="transport"><div class="buttons">{BUTTONS}</div>
 <input type="range" class="frame" min="0" step="1" aria-label="frame"><span class="count"></span>
 <select aria-label="speed" title="speed"><option value="0.25">0.25×</option><option value="0.5">0.5×</option>
 <option value="1">1×</option><option value="2">2×</option><option value="4">4×</option></select></div>

@@ -1,0 +1,126 @@
+"""A spectrum under the flow in Chromium, under mouse and keyboard, without a kernel."""
+
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page
+
+import gfe_core as gfe
+from gfe_core import spectra, widgets
+from gfe_core.widgets.player import _plain
+from gfe_core.widgets.spectrum_explorer import SpectrumView
+from gfe_core.widgets.spectrum_style import SPECTRUM_STYLE
+from gfe_core.widgets.style import PAGE, STORED_MODEL
+
+pytestmark = pytest.mark.browser
+SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
+OpenView = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def view() -> SpectrumView:
+    samples, loss = spectra.make(20, seed=1), gfe.Gaussian(variance=0.02**2)
+    decoder = gfe.MLPDecoder(latent_dim=3, hidden=(16,), data_dim=128, generator=torch.Generator().manual_seed(0))
+    gfe.fit(decoder, gfe.data.Batches(samples.x, size=10), encoder=partial(gfe.encode_observed, loss=loss), loss=loss)
+    return widgets.SpectrumExplorer(
+        decoder, samples, loss=loss, at=spectra.wavelengths(), truth=spectra.clean(samples.y), level=0.5,
+        probe=lambda z: z.repeat(1, 2)[:, :5], parameters=spectra.PARAMETERS, x_title="wavelength in Å", y_title="flux",
+    ).view  # fmt: skip
+
+
+@pytest.fixture
+def open_view(chromium: Browser, view: SpectrumView, tmp_path: Path) -> Iterator[OpenView]:
+    """Open the view in a page of its own, where a script stands for the kernel; nothing may be complained about."""
+    complaints: list[str] = []
+    contexts = []
+
+    def opened(width: int = 1000, *, live: bool = True, **context: Any) -> Page:
+        names = [key for key, trait in SpectrumView.class_own_traits().items() if trait.metadata.get("sync")]
+        state = json.dumps({key: _plain(getattr(view, key)) for key in names})
+        script = str(SpectrumView._esm).split("export default", maxsplit=1)[0]
+        page = PAGE.format(title="spectrum", state=state, style=SPECTRUM_STYLE, model=STORED_MODEL, script=script)
+        page = page.replace("model: storedModel(", "model: window.model = storedModel(")
+        path = tmp_path / "spectrum.html"
+        path.write_text(page.replace("live: false", f"live: {str(live).lower()}"), encoding="utf-8")
+        contexts.append(chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context))
+        sheet = contexts[-1].new_page()
+        sheet.on("pageerror", lambda error: complaints.append(str(error)))
+        sheet.goto(path.as_uri())
+        sheet.wait_for_selector(".gfe-spectrum[data-drawn]")
+        return sheet
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def data(page: Page, name: str) -> str:
+    return page.locator(".gfe-spectrum").get_attribute(f"data-{name}") or ""
+
+
+def last(view: SpectrumView) -> int:
+    return len(view.energies) // 4 - 1
+
+
+def test_scrubbing_draws_at_once(open_view: OpenView, view: SpectrumView):
+    page, times = open_view(), []
+    assert data(page, "frame") == str(last(view))
+    slider = page.locator(".frame")
+    for _ in range(min(20, last(view))):
+        slider.press("ArrowLeft")
+        times.append(float(data(page, "latency")))
+    print(f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms")
+    assert data(page, "frame") == str(last(view) - len(times))
+    assert statistics.median(times) <= SLOWEST
+
+
+def test_the_keyboard_steps_and_plays_to_the_end(open_view: OpenView, view: SpectrumView):
+    page = open_view()
+    root = page.locator(".gfe-spectrum")
+    for key, frame in (("Home", 0), ("ArrowRight", 1), ("End", last(view)), ("ArrowLeft", last(view) - 1)):
+        root.press(key)
+        assert data(page, "frame") == str(frame)
+    root.press("Home")
+    root.press(" ")
+    assert page.locator(".play").get_attribute("aria-label") == "pause"
+    page.wait_for_selector(f".gfe-spectrum[data-frame='{last(view)}']:not(.playing)", timeout=30_000)
+
+
+def test_the_truth_is_shown_on_request_and_said_in_the_state(open_view: OpenView):
+    page = open_view()
+    assert "truth hidden" in page.locator(".values").inner_text()
+    before = page.locator(".plot canvas").nth(1).screenshot()
+    page.locator(".truth input").check()
+    assert "truth shown" in page.locator(".values").inner_text()
+    assert "off the truth by" in page.locator(".words").inner_text()
+    assert page.locator(".plot canvas").nth(1).screenshot() != before
+
+
+def test_of_many_requests_one_is_under_way_and_the_newest_waits(open_view: OpenView):
+    page = open_view()
+    page.locator(".sample").press("ArrowRight")
+    page.locator(".sample").press("ArrowRight")
+    page.locator(".solver").select_option("AMD")
+    assert page.evaluate("model.get('request')") == {"id": 1, "values": {"sample": 1, "solver": "BFGS"}}
+    page.evaluate("model.set('reply', 1)")
+    page.wait_for_function("model.get('request').id === 2")
+    assert page.evaluate("model.get('request').values") == {"sample": 2, "solver": "AMD"}
+    page.evaluate("model.set('reply', 2)")
+    page.locator(".reset").click()
+    assert page.evaluate("model.get('request').values") == {"sample": 0, "solver": "BFGS"}
+
+
+def test_narrow_and_dark_pages_fit_and_a_page_without_a_kernel_says_so(open_view: OpenView):
+    for width, scheme in ((420, "light"), (1000, "dark")):
+        page = open_view(width, live=False, color_scheme=scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator(".sample").is_disabled()
+        page.locator("summary").click()
+        page.wait_for_selector(".numbers tr:nth-child(3)")  # the event of opening comes a little later
