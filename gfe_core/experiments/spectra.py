@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.decomposition import PCA
 from sklearn.kernel_ridge import KernelRidge
@@ -52,8 +53,8 @@ def probe(z: Tensor, y: Tensor, z_test: Tensor, y_test: Tensor) -> dict[str, flo
     scale = y.std(0)
     search.fit(z.double().numpy(), ((y - y.mean(0)) / scale).numpy())
     told = torch.from_numpy(search.predict(z_test.double().numpy())) * scale + y.mean(0)
-    scores = r2_score(y_test.numpy(), told.numpy(), multioutput="raw_values")
-    return dict(zip(spectra.PARAMETERS, map(float, scores), strict=True))
+    scores = np.atleast_1d(r2_score(y_test.numpy(), told.numpy(), multioutput="raw_values"))
+    return dict(zip(spectra.PARAMETERS, scores.tolist(), strict=True))
 
 
 def _filled(x: Tensor, mean: Tensor) -> Tensor:
