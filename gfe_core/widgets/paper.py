@@ -29,7 +29,7 @@ _COLUMNS = {
 _PUBLISHED = {"autoencoder (AE)": "autoencoder", "AE's decoder, flow": "mixed", "flow": "flow"}
 _PAIRS = {
     "AE's decoder, guess": "autoencoder, encoder",
-    "AE's decoder, flow": "autoencoder, flow",
+    "AE's decoder, guess, then flow": "autoencoder, encoder_then_flow",
     "flow's decoder, guess": "flow, encoder",
     "flow's decoder, flow": "flow, flow",
 }
