@@ -1,35 +1,16 @@
 """The mask painter below the browser: what a stroke asks for, what goes back, and what the script may not do."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from wire import Wire
 
 from gfe_core import widgets
 from gfe_core.widgets import mask_painter as module
 
 IMAGE = np.arange(48, dtype=np.uint8).reshape(6, 8)
-
-
-class Wire:
-    """Stands in for the comm: keeps what was sent."""
-
-    comm_id = "wire"
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[dict[str, Any], int]] = []
-
-    def send(self, data: dict[str, Any], buffers: list[Any] | None = None, **_: Any) -> None:
-        self.sent.append((data, len(json.dumps(data)) + sum(memoryview(b).nbytes for b in buffers or [])))
-
-    def on_msg(self, _: Any) -> None: ...
-
-    def close(self, **_: Any) -> None: ...
-
-    def answers(self) -> list[dict[str, Any]]:
-        return [data["state"] for data, _ in self.sent if data.get("method") == "update" and "reply" in data["state"]]
 
 
 def wired(painter: module.MaskPainter) -> Wire:

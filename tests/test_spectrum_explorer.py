@@ -1,11 +1,11 @@
 """Spectra under the flow: what a request changes, what a gap cannot change, and how the results are shown."""
 
-import json
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from wire import Wire
 
 import gfe_core as gfe
 from gfe_core import spectra
@@ -83,22 +83,6 @@ def test_a_request_that_fails_is_acknowledged_and_said(explorer: SpectrumExplore
     assert explorer.view.curves == before
     ask(explorer.view, 4, sample=0, solver="AMD")
     assert explorer.view.note.startswith("spectra")
-
-
-class Wire:
-    """Stands in for the comm: keeps what was sent."""
-
-    comm_id = "wire"
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[dict[str, Any], int]] = []
-
-    def send(self, data: dict[str, Any], buffers: list[Any] | None = None, **_: Any) -> None:
-        self.sent.append((data, len(json.dumps(data)) + sum(memoryview(b).nbytes for b in buffers or [])))
-
-    def on_msg(self, _: Any) -> None: ...
-
-    def close(self, **_: Any) -> None: ...
 
 
 def test_a_request_is_answered_in_one_message_of_moderate_size(explorer: SpectrumExplorer):

@@ -141,8 +141,8 @@ def _judged(run: Run, gaps: Gaps) -> dict[str, float]:
     if run.autoencoder is not None:
         z = run.autoencoder(run.decoder, torch.where(seen, x, 0.0)).z.detach()
         return {"zeros": _hidden_energy(_logits(run.decoder, z), x, seen)}
-    met = run.batches.x[:2000]
-    prior = posterior.GaussianPrior.fit(PRECISE(run.decoder, torch.where(met.isnan(), 0.0, met), mask=~met.isnan()).z)
+    met = gfe.encode_observed(run.decoder, run.batches.x[:2000], solver=gfe.BFGS())
+    prior = posterior.GaussianPrior.fit(met.z)
     found = {"flow": PRECISE(run.decoder, x, mask=seen).z}
     believed = posterior.laplace(run.decoder, x, prior=prior, mask=seen, solver=gfe.BFGS())
     found["with prior"] = believed.best
