@@ -1,5 +1,6 @@
 import math
 from itertools import pairwise
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from problems import EPS, Counting, digits, energy_and_gradient, fresh, quadrati
 from torch import Tensor
 
 import gfe_core as gfe
-from gfe_core.solvers import State, Step
+from gfe_core.solvers import State, Step, bfgs
 from gfe_core.types import Encoding, Status, Trajectory
 
 STUBBORN = gfe.Stop(grad_norm=0.0, energy_slope=0.0)
@@ -86,6 +87,19 @@ def test_inverse_stays_symmetric_and_positive_definite():
         assert (torch.linalg.eigvalsh(inverse)[:, 0] > 0).all()
         n_updates = max(n_updates, int(updates.max()))
     assert n_updates > 20
+
+
+def test_curvature_that_rounding_made_is_not_learnt_from(generator):
+    dz = torch.randn(200, 6, generator=generator)
+    across = torch.randn(200, 6, generator=generator)
+    across = across - (across * dz).sum(1, keepdim=True) / dz.square().sum(1, keepdim=True) * dz
+    dg = across + 1e-6 * dz  # its angle to dz is right to no digit in float32
+    own = {"inverse": torch.eye(6).expand(200, 6, 6).clone(), "updates": torch.ones(200, dtype=torch.long)}
+    zero, moved = torch.zeros_like(dz), torch.ones(200, dtype=torch.bool)
+    state = Mock(spec=State, z=dz, z_previous=zero, grad=dg, grad_previous=zero, fresh=moved, own=own)
+    bfgs._update(state)
+    eigenvalues = torch.linalg.eigvalsh(own["inverse"].double())
+    assert eigenvalues.min() > 0 and eigenvalues.max() <= 2
 
 
 def test_update_maps_the_change_of_the_gradient_to_the_step():

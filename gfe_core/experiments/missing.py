@@ -87,7 +87,7 @@ class WithGaps:
 def whole(config: dict[str, Any]) -> dict[str, Any]:
     """Train on whole images and judge with every kind of gap."""
     run = finish(Run(Config(**config)))
-    return describe(run) | {"hidden": {name: _judged(run, gaps) for name, gaps in MASKS.items()}}
+    return describe(run) | {"hidden": _judged(run, *MASKS)}
 
 
 def trained_with_gaps(config: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def trained_with_gaps(config: dict[str, Any], kind: str) -> dict[str, Any]:
     run.encoder = WithGaps(run.autoencoder, MASKS[kind], torch.Generator().manual_seed(run.config.seed))
     run.watch.encoder = run.encoder
     finish(run)
-    return describe(run) | {"hidden": {kind: _judged(run, MASKS[kind])}}
+    return describe(run) | {"hidden": _judged(run, kind)}
 
 
 def incomplete(config: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def incomplete(config: dict[str, Any], kind: str) -> dict[str, Any]:
         run.encoder = partial(gfe.encode_observed, max_steps=run.config.max_steps)
         run.watch.encoder = partial(gfe.encode_observed, solver=gfe.BFGS())
     finish(run)
-    return describe(run) | {"hidden": {kind: _judged(run, gaps)}}
+    return describe(run) | {"hidden": _judged(run, kind)}
 
 
 def mean_image(n_images: int, seed: int) -> dict[str, Any]:
@@ -135,20 +135,35 @@ def _hidden_energy(logits: Tensor, x: Tensor, seen: Tensor) -> float:
     return gfe.Bernoulli().per_sample(logits, x, ~seen).double().mean().item()
 
 
-def _judged(run: Run, gaps: Gaps) -> dict[str, float]:
-    """Energy of hidden pixels by every way to a code from the seen ones."""
-    x, seen = _test_images(gaps)
-    if run.autoencoder is not None:
-        z = run.autoencoder(run.decoder, torch.where(seen, x, 0.0)).z.detach()
-        return {"zeros": _hidden_energy(_logits(run.decoder, z), x, seen)}
-    met = gfe.encode_observed(run.decoder, run.batches.x[:2000], solver=gfe.BFGS())
-    prior = posterior.GaussianPrior.fit(met.z)
-    found = {"flow": PRECISE(run.decoder, x, mask=seen).z}
+def _judged(run: Run, *kinds: str) -> dict[str, dict[str, float]]:
+    """Energies of hidden pixels, by kind of gap and way to a code from the seen ones."""
+    prior = None
+    if run.autoencoder is None:
+        met = gfe.encode_observed(run.decoder, run.batches.x[:2000], solver=gfe.BFGS())
+        prior = posterior.GaussianPrior.fit(met.z)
+    found = {}
+    for kind in kinds:
+        x, seen = _test_images(MASKS[kind])
+        drawn = _guessed(run, x, seen) if prior is None else _inferred(run, prior, x, seen)
+        found[kind] = {way: _hidden_energy(logits, x, seen) for way, logits in drawn.items()}
+    return found
+
+
+def _guessed(run: Run, x: Tensor, seen: Tensor) -> dict[str, Tensor]:
+    """Logits of what an encoder makes of zeros in the gaps."""
+    assert run.autoencoder is not None
+    return {"zeros": _logits(run.decoder, run.autoencoder(run.decoder, torch.where(seen, x, 0.0)).z.detach())}
+
+
+def _inferred(run: Run, prior: posterior.GaussianPrior, x: Tensor, seen: Tensor) -> dict[str, Tensor]:
+    """Logits by the energy of what is seen: alone, with the prior, averaged over the posterior."""
     believed = posterior.laplace(run.decoder, x, prior=prior, mask=seen, solver=gfe.BFGS())
-    found["with prior"] = believed.best
-    energies = {way: _hidden_energy(_logits(run.decoder, z), x, seen) for way, z in found.items()}
     mean, _ = posterior.spread(run.decoder, believed, n=50, generator=torch.Generator().manual_seed(0))
-    return energies | {"posterior mean": _hidden_energy(mean.clamp(1e-6, 1 - 1e-6).logit(), x, seen)}
+    return {
+        "flow": _logits(run.decoder, PRECISE(run.decoder, x, mask=seen).z),
+        "with prior": _logits(run.decoder, believed.best),
+        "posterior mean": mean.clamp(1e-6, 1 - 1e-6).logit(),
+    }
 
 
 def _logits(decoder: nn.Module, z: Tensor) -> Tensor:
@@ -156,8 +171,8 @@ def _logits(decoder: nn.Module, z: Tensor) -> Tensor:
         return decoder(z)
 
 
-def _config(method: str, seed: int) -> dict[str, Any]:
-    return asdict(settings.missing(method, seed))
+def _config(method: str, seed: int, task: str = "whole") -> dict[str, Any]:
+    return {"config": asdict(settings.missing(method, seed, task))}
 
 
 def _jobs() -> list[Job]:
@@ -166,11 +181,11 @@ def _jobs() -> list[Job]:
         n_images = settings.missing("flow", seed).n_images
         jobs.append(Job(f"missing-mean-{seed}", mean_image, {"n_images": n_images, "seed": seed}))
         for method in ("flow", "logistic_pca", "autoencoder"):
-            config = {"config": _config(method, seed)}
-            jobs.append(Job(f"missing-{method}-{seed}", whole, config))
-            jobs.append(Job(f"missing-incomplete_{method}-{seed}", incomplete, config | {"kind": LOST}))
+            jobs.append(Job(f"missing-{method}-{seed}", whole, _config(method, seed)))
+            config = _config(method, seed, "incomplete") | {"kind": LOST}
+            jobs.append(Job(f"missing-incomplete_{method}-{seed}", incomplete, config))
         for i, kind in enumerate(MASKS):
-            config = {"config": _config("autoencoder", seed), "kind": kind}
+            config = _config("autoencoder", seed, "with gaps") | {"kind": kind}
             jobs.append(Job(f"missing-trained_with_gaps_{i}-{seed}", trained_with_gaps, config))
     return jobs
 

@@ -111,7 +111,8 @@ def _update(state: State) -> None:
     inverse, n_updates = state.own["inverse"], state.own["updates"]
     dz, dg = state.z - state.z_previous, state.grad - state.grad_previous
     curvature = (dz * dg).sum(1)
-    learns = state.fresh & (curvature > 1e-8 * dz.norm(dim=1) * dg.norm(dim=1))
+    least = torch.finfo(dz.dtype).eps ** 0.5  # of a smaller cosine rounding leaves no digit, and the matrix explodes
+    learns = state.fresh & (curvature > least * dz.norm(dim=1) * dg.norm(dim=1))
     r = 1 / torch.where(learns, curvature, 1.0)
     scale = torch.where(learns & (n_updates == 0), curvature / dg.square().sum(1), 0.0)[:, None, None]
     inverse = torch.where(scale > 0, scale * torch.eye(dz.shape[1]).to(dz), inverse)
