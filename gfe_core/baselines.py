@@ -94,10 +94,10 @@ class Autoencoder(nn.Module):
         initialise(self, generator)
 
     @classmethod
-    def mirror(cls, decoder: MLPDecoder, **arguments: Any) -> "Autoencoder":
-        """Build the encoder whose layers are those of this decoder, backwards."""
+    def mirror(cls, decoder: Any, **arguments: Any) -> "Autoencoder":
+        """Build the encoder whose layers are those of this `MLPDecoder`, backwards; `arguments` may say otherwise."""
         hidden = [layer.out_features for layer in decoder.layers if isinstance(layer, nn.Linear)][-2::-1]
-        return cls(latent_dim=decoder.latent_dim, hidden=hidden, data_dim=decoder.data_shape[0], **arguments)
+        return cls(hidden=hidden, data_dim=decoder.data_shape[0], **{"latent_dim": decoder.latent_dim} | arguments)
 
     def forward(self, decoder: Any, x: Float[Tensor, "batch features"]) -> Encoding:
         """Encode in one pass; z carries the graph that trains this encoder."""

@@ -22,7 +22,7 @@ Source = torch.Generator | None
 """Where initial weights are drawn from; None is torch's global generator."""
 
 
-class _Decoder(nn.Module):
+class FlatDecoder(nn.Module):
     """What every decoder knows of itself: latent_dim, data_shape and image_shape."""
 
     def __init__(self, latent_dim: int, data_dim: int, image_shape: Shape) -> None:
@@ -41,7 +41,7 @@ class _Decoder(nn.Module):
         self.image_shape: tuple[int, ...] | None = shape
 
 
-class MLPDecoder(_Decoder):
+class MLPDecoder(FlatDecoder):
     """A multilayer perceptron latent -> hidden ... -> features with ELU between the layers.
 
     Args:
@@ -70,7 +70,7 @@ class MLPDecoder(_Decoder):
         return self.layers(z)
 
 
-class LinearDecoder(_Decoder):
+class LinearDecoder(FlatDecoder):
     """An affine map y = W z + b; with the Bernoulli loss this is logistic PCA, with the Gaussian loss PCA.
 
     Args:
@@ -93,7 +93,7 @@ class LinearDecoder(_Decoder):
         return self.linear(z)
 
 
-class ConvDecoder(_Decoder):
+class ConvDecoder(FlatDecoder):
     """A convolutional decoder: a linear map to a small picture, then doublings of its size.
 
     Each stage doubles height and width (nearest neighbour), convolves 3x3 and applies ELU; a last convolution gives the
@@ -137,7 +137,7 @@ def initialise(decoder: nn.Module, generator: Source) -> None:
     """Draw every weight from U(-1/sqrt(n_in), 1/sqrt(n_in)), torch's own default, but from an explicit source."""
     with torch.no_grad():
         for module in decoder.modules():
-            if isinstance(module, (nn.Linear, nn.Conv2d)):
+            if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
                 bound = 1 / math.sqrt(module.weight[0].numel())
                 for parameter in module.parameters():
                     parameter.uniform_(-bound, bound, generator=generator)

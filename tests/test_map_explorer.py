@@ -9,9 +9,10 @@ from explorers import DIGITS, briefly_trained
 from sklearn.neighbors import NearestNeighbors
 
 import gfe_core as gfe
-from gfe_core import widgets
-from gfe_core.widgets.between_explorer import between
+from gfe_core import gon, widgets
+from gfe_core.widgets.between_explorer import between, walked
 from gfe_core.widgets.layouts import layouts_of, nearest, turned
+from gfe_core.widgets.map_explorer import Mapped
 
 LEVELS = (2, 8)
 
@@ -81,7 +82,7 @@ def test_maps_say_what_they_cannot_show(decoder: gfe.MLPDecoder):
 def test_between_ends_at_the_reconstructions_and_mixes_pixels_straight(decoder: gfe.MLPDecoder):
     x, loss = DIGITS.x[:2], gfe.Bernoulli()
     found = gfe.encode(decoder, x)
-    pictures, curves = between(decoder, x, found.z, loss, 5)
+    pictures, curves = between(Mapped(decoder, DIGITS, loss), x, walked(torch.lerp, found.z, 5))
     ends = gfe.reconstruct(decoder, found.z)
     assert torch.allclose(pictures[0][[0, -1]], ends, atol=1e-6)  # float32
     assert torch.allclose(pictures[1][2], x.mean(0), atol=1e-6)
@@ -97,6 +98,19 @@ def test_a_new_pair_from_the_browser_is_answered(decoder: gfe.MLPDecoder):
     assert shown.mixed == [3, 4] and len(before) == 2 * 5 * 64
     shown.set_state({"pair": [7, 4]})
     assert shown.mixed == [7, 4] and shown.mixes != before
+
+
+def test_an_arc_is_walked_in_latent_space_and_lies_bent_on_the_map(decoder: gfe.MLPDecoder):
+    how = {"loss": gon.SQUARES, "encoder": gon.Origin(), "pair": (3, 4), "n_mix": 5}
+    straight, arc = (widgets.BetweenExplorer(decoder, DIGITS, **how, walk=w) for w in (torch.lerp, gon.slerp))
+    assert torch.equal(arc.codes, gon.Origin()(decoder, DIGITS.x).z.detach()) and straight.map.way == b""
+    flat = np.frombuffer(arc.map.flat, np.float32).reshape(-1, 2)
+    way = np.frombuffer(arc.map.way, np.float32).reshape(5, 2)
+    assert np.allclose(way[[0, -1]], flat[[3, 4]], atol=1e-4)  # a least squares fit of float32 points
+    middle = gfe.reconstruct(decoder, gon.slerp(arc.codes[3:4], arc.codes[4:5], 0.5), gon.SQUARES)
+    shown = np.frombuffer(arc.map.mixes, np.uint8).reshape(2, 5, 64)[0, 2]
+    assert np.abs(shown / 255 - middle.clamp(0, 1).numpy()[0]).max() < 0.01 and arc.map.mixes != straight.map.mixes
+    assert arc.picture().width == 1000
 
 
 def test_stills_are_drawn_and_the_text_is_constant(decoder: gfe.MLPDecoder):

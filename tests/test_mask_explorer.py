@@ -126,7 +126,7 @@ def test_what_is_no_image_is_refused(generator: torch.Generator):
         MaskExplorer(briefly_trained(generator), TRAIN, DIGITS, n_draws=4)
 
 
-def test_the_table_of_the_large_run_has_a_row_for_each_kind_of_gap():
+def test_the_table_of_the_large_run_has_a_column_for_each_kind_of_gap():
     energy = {"left half": {"mean image": {"mean": 0.4, "sd": 0.0}, "flow": {"mean": 0.3, "sd": 0.01}}}
     energy["75 % at random"] = {"mean image": {"mean": 0.5, "sd": 0.0}}
     shown = hidden_pixels({"energy": energy}, name="hidden", alt_text="A table.")

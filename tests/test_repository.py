@@ -26,7 +26,8 @@ READING_PATH = (
 )
 ROOMS = (
     *READING_PATH,
-    *("sensitivity", "stiffness", "training", "checkpoints", "baselines", "gon", "narrowing", "posterior"),
+    *("sensitivity", "stiffness", "training", "checkpoints", "baselines", "convolutional", "variational", "siren"),
+    *("gon", "narrowing", "posterior"),
     *("results", "plots", "widgets", "experiments", "doctor", "__main__"),
 )
 CORE = ROOMS[: ROOMS.index("results")]

@@ -30,6 +30,20 @@ def test_readme_shows_the_tables_of_the_paper_that_there_are_results_for():
         assert [line for line in table.splitlines() if line not in page] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "left_out", "digits"),
+    [
+        ("missing", ("flow", "logistic PCA", "logistic PCA, posterior mean"), 4),
+        ("spectra", ("linear decoder, flow",), 1),
+    ],
+)
+def test_readme_shows_hidden_pixels_and_spectra_as_they_were_found(name: str, left_out: tuple[str, ...], digits: int):
+    page = (ROOT / "README.md").read_text()
+    for row, found in files.load(name)["energy"].items():
+        told = [f"{f['mean']:.{digits}f} ± {f['sd']:.{digits}f}" for m, f in found.items() if m not in left_out]
+        assert f"| {row} | {' | '.join(told)} |" in page
+
+
 def test_claims_and_tables_are_those_of_the_results_as_their_command_writes_them():
     assert {path: path.read_text() for path in pages.pages()} == pages.pages()
 

@@ -54,6 +54,7 @@ MASKS: dict[str, Gaps] = {
 COLUMNS = {
     "mean image": "mean, image",
     "logistic PCA": "logistic_pca, flow",
+    "logistic PCA, with prior": "logistic_pca, with prior",
     "logistic PCA, posterior mean": "logistic_pca, posterior mean",
     "autoencoder given zeros": "autoencoder, zeros",
     "autoencoder trained with gaps": "trained_with_gaps, zeros",
@@ -62,9 +63,10 @@ COLUMNS = {
     "flow, posterior mean": "flow, posterior mean",
 }
 INCOMPLETE = {
-    "logistic PCA, posterior mean": "logistic_pca, posterior mean",
+    "logistic PCA, with prior": "logistic_pca, with prior",
     "autoencoder given zeros": "autoencoder, zeros",
     "flow": "flow, flow",
+    "flow, with prior": "flow, with prior",
     "flow, posterior mean": "flow, posterior mean",
 }
 LOST = "50 % at random"

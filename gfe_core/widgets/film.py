@@ -32,11 +32,12 @@ class Film:
         notes: one per track, a short sentence on the cost and the outcome.
         path: float32 (tracks, frames, 2), position in the plane of the landscape.
         off_plane: float32 (tracks, frames), distance from that plane; 0 for a true 2-D latent.
-        energy: float32 (tracks, frames), true energy in nats per pixel.
+        energy: float32 (tracks, frames), true energy.
         step: float32 (tracks, frames), step size leaving each frame, in flow units; 0 where there is none.
         n_frames: real frames per track; later frames hold the last state.
         images: uint8 (tracks, frames, height, width), reconstructions.
         target: uint8 (height, width).
+        energy_label: what the energy chart shows.
         step_label: what the step chart shows.
         step_limit: drawn as a dashed line in the step chart, with `step_limit_label`.
         step_limit_label: a few words.
@@ -51,6 +52,7 @@ class Film:
     n_frames: tuple[int, ...]
     images: np.ndarray
     target: np.ndarray
+    energy_label: str = "energy, nats per pixel"
     step_label: str = "step size dt"
     step_limit: float | None = None
     step_limit_label: str = ""

@@ -46,7 +46,7 @@ function render({ model, el }) {
   const all = (selector) => [...root.querySelectorAll(selector)];
   const pictures = all(".tiles canvas"), near = all(".near canvas"), row = all(".between .row canvas");
 
-  let n = 0, labels = [], excess, images, drawn, nearest, layouts, flat, mixes, curves, mixed = [], size = 0;
+  let n = 0, labels = [], excess, images, drawn, nearest, layouts, flat, mixes, curves, way = [], mixed = [], size = 0;
   let map, frame, point, pair, step, hands = null, raf = 0;
   let now, from, to, since = 0; // positions on the screen, where they came from, where they go, when they left
 
@@ -68,6 +68,7 @@ function render({ model, el }) {
       node.textContent = name;
       return node;
     }));
+    $(".between .heading").textContent = "energy above the floor, " + get("unit");
     main.ariaLabel = get("alt_text") + " Arrow keys go to the next point" + (n_mix ? ", a and b set the ends." : ".");
     $(".title").textContent = get("title");
     readMixes();
@@ -81,6 +82,7 @@ function render({ model, el }) {
     mixed = get("mixed");
     mixes = bytesOf(get("mixes"));
     curves = floatsOf(get("curves"));
+    way = floatsOf(get("way"));
   }
 
   function reset() {
@@ -104,7 +106,7 @@ function render({ model, el }) {
     mixer.value = step;
     mixer.ariaValueText = $(".mixer output").textContent = "t = " + t.toFixed(2);
     all(".choices button").forEach((button, k) => { button.ariaPressed = k === map; });
-    main.previousSibling.textContent = level ? `${name}, t-SNE with perplexity ${level}` : `${name} by PCA: straight lines stay straight`;
+    main.previousSibling.textContent = level ? `${name}, t-SNE with perplexity ${level}` : `${name} by PCA` + (way.length ? "" : ": straight lines stay straight");
     $(".values").textContent = [`points ${name}`, level && `perplexity ${level}`, level && `seed ${get("seed")}`,
       `image ${point}`, n_mix && `A ${pair[0]}, B ${pair[1]}, t ${t.toFixed(2)}`].filter(Boolean).join(" · ");
     words.textContent = `image ${point}, class ${get("class_names")[labels[point]]}: energy ${excess[point].toFixed(4)} above its floor`;
@@ -170,10 +172,11 @@ function render({ model, el }) {
     if (n_mix) {
       const a = at(array, pair[0], width), b = hands?.moved && hands.over < 0 ? hands.xy : at(array, pair[1], width);
       const t = step / (n_mix - 1);
-      trace(pen, new Path2D(`M${a}L${b}`), 2);
+      const bent = way.length && String(mixed) === String(pair), here = bent ? at(way, step, width) : [0, 1].map((axis) => a[axis] + t * (b[axis] - a[axis]));
+      trace(pen, new Path2D("M" + (bent ? Array.from({ length: n_mix }, (_, k) => at(way, k, width)) : [a, b]).join("L")), 2);
       ring(pen, ...a, radius + 3, "A");
       ring(pen, ...b, radius + 3, "B");
-      pen.fill(new Path2D(`M${[0, 1].map((axis) => a[axis] + t * (b[axis] - a[axis]) - (axis ? 7 : 0))}l7 7l-7 7l-7 -7z`));
+      pen.fill(new Path2D(`M${[here[0], here[1] - 7]}l7 7l-7 7l-7 -7z`));
     }
     if (!n_mix) for (const k of neighbours()) trace(pen, new Path2D(`M${at(array, point, width)}L${at(array, k, width)}`), 1.4);
     if (!n_mix || document.activeElement === main) ring(pen, ...at(array, point, width), radius + 3);

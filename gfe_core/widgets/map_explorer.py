@@ -5,11 +5,13 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
+import torch
 import traitlets as t
 from torch import Tensor
 
@@ -17,7 +19,7 @@ from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.losses import Bernoulli
-from gfe_core.types import Decoder, Loss
+from gfe_core.types import Decoder, Encoder, Loss
 from gfe_core.widgets.explorer import Explorer
 from gfe_core.widgets.layouts import Layouts, layouts_of, nearest
 from gfe_core.widgets.map_picture import map_picture
@@ -65,6 +67,8 @@ class PointMap(anywidget.AnyWidget):
     mixed = t.List(t.Int()).tag(sync=True)  # the pair that mixes and curves belong to
     mixes = t.Bytes().tag(sync=True)  # (codes and pixels, n_mix, height, width)
     curves = t.Bytes().tag(sync=True)  # (3, n_mix)
+    way = t.Bytes().tag(sync=True)  # float32 (n_mix, 2), mixed codes on the map; nothing where they lie on a line
+    unit = t.Unicode("nats per pixel").tag(sync=True)  # of energies
     title = t.Unicode().tag(sync=True)
     alt_text = t.Unicode().tag(sync=True)
 
@@ -73,15 +77,19 @@ class PointMap(anywidget.AnyWidget):
         super().__init__(**traits)
         self.observe(self._answer, names="pair")
 
-    def show_between(self, pair: Sequence[int], pictures: np.ndarray, curves: np.ndarray) -> None:
+    def show_between(
+        self, pair: Sequence[int], pictures: np.ndarray, curves: np.ndarray, way: np.ndarray | None = None
+    ) -> None:
         """Send what lies between a pair, in one message.
 
         Args:
             pair: rows of A and B.
             pictures: uint8 (2, n_mix, height, width), by mixed codes and by mixed pixels.
             curves: float32 (3, n_mix), energies along the way.
+            way: float32 (n_mix, 2), where the mixed codes lie on the map; on a straight line by default.
         """
         with self._lock, self.hold_sync():
+            self.way = b"" if way is None else way.tobytes()
             self.mixes, self.curves, self.mixed = pictures.tobytes(), curves.tobytes(), list(pair)
 
     def _answer(self, change: dict[str, Any]) -> None:
@@ -97,15 +105,18 @@ class Mapped:
         decoder: trained.
         samples: what is mapped; needs an image shape and classes.
         loss: `Bernoulli()` by default.
+        encoder: finds the codes, `encode` with this loss by default.
     """
 
-    def __init__(self, decoder: Decoder, samples: DataSet, loss: Loss | None) -> None:
+    def __init__(self, decoder: Decoder, samples: DataSet, loss: Loss | None, encoder: Encoder | None = None) -> None:
         checks.require(
             samples.image_shape is not None and not samples.y.is_floating_point(),
             f"`samples` must be images with classes, got {samples!r}. Curves can be drawn with `gfe_core.plots`.",
         )
         self.decoder, self.samples, self.loss = decoder, samples, loss or Bernoulli()
-        found = encode(decoder, samples.x, loss=self.loss)
+        self.encoder = encoder or partial(encode, loss=self.loss)
+        with torch.no_grad():
+            found = self.encoder(decoder, samples.x)
         self.codes = found.z
         self.excess = _float32(found.energy - self.loss.floor(samples.x))
         self.labels = samples.y.tolist()

@@ -139,11 +139,15 @@ def _lines(words: str, length: int) -> list[str]:
 def _draw_way(paper: Paper, axes: Axes, layout: np.ndarray, shown: Any) -> None:
     """Draw the line from A to B and how far along it the slider stands."""
     a, b = (_spot(axes, layout, k) for k in shown.pair)
+    way = np.linspace(a, b, shown.n_mix)
+    if shown.way:
+        x, y = np.frombuffer(shown.way, np.float32).reshape(-1, 2).T
+        way = axes.at(x, y)
     for colour, width in ((PAPER, 5), (INK, 2.2)):
-        paper.line(np.stack([a, b]), colour, width)
+        paper.line(way, colour, width)
     _ring(paper, a, "A")
     _ring(paper, b, "B")
-    paper.marker(tuple(a + (b - a) * shown.first["step"] / (shown.n_mix - 1)), 3, 7, INK)
+    paper.marker(tuple(way[shown.first["step"]]), 3, 7, INK)
 
 
 def _draw_between(paper: Paper, left: float, top: float, shown: Any) -> None:
@@ -155,7 +159,7 @@ def _draw_between(paper: Paper, left: float, top: float, shown: Any) -> None:
     for k, (words, pixels) in enumerate((tiles | {"B": images[shown.pair[1]]}).items()):
         _draw_tile(paper, (left + k * (side + 12), top), side, words, pixels)
     curves = np.frombuffer(shown.curves, np.float32).reshape(len(CURVES), -1)
-    paper.text((left, top + side + 44), "energy above the floor, nats per pixel", 12, SOFT)
+    paper.text((left, top + side + 44), f"energy above the floor, {shown.unit}", 12, SOFT)
     box = (left + 44, top + side + 72, _WIDTH - _MARGIN - 8, top + side + 290)
     steps = np.linspace(0, 1, shown.n_mix)
     axes = Axes(box=box, x=Scale(low=0, high=1), y=Scale(low=0, high=1.08 * float(curves.max())))

@@ -62,7 +62,7 @@ MARKUP = f"""
 {_TILE.format("B", "image B")}</div>
 <div class="mixer"><span>A</span><input type="range" class="mix" min="0" step="1" aria-label="t, from A to B">
 <span>B</span><output></output></div>
-<p class="heading soft">energy above the floor, nats per pixel</p>
+<p class="heading soft"></p>
 <div class="chart layers"><canvas role="img" aria-label="energies between A and B"></canvas></div>
 <p class="key">{_KEY}</p></div><p class="words" aria-live="polite"></p><p class="caption"></p></div></div>
 """

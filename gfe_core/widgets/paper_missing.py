@@ -17,5 +17,6 @@ def hidden_pixels(result: Mapping[str, Any], *, name: str, alt_text: str) -> Exp
     """
     energy: Mapping[str, Mapping[str, Any]] = result["energy"]
     methods = list(dict.fromkeys(method for found in energy.values() for method in found))
-    rows = {mask: [found[m]["mean"] if m in found else None for m in methods] for mask, found in energy.items()}
-    return show_table(Table(("hidden", *methods), rows, "Mean energy of hidden pixels, nats", digits=3), name, alt_text)
+    rows = {m: [found[m]["mean"] if m in found else None for found in energy.values()] for m in methods}
+    table = Table(("hidden", *energy), rows, "Mean energy of hidden pixels, nats", digits=3, down=True)
+    return show_table(table, name, alt_text)

@@ -28,7 +28,7 @@ def player_picture(
         landscape: the ground; `None` leaves it plain.
         palette: of the ground and of the markers' filling, the true energy.
         title: above everything.
-        limits: energies of the first and the last colour, nats per pixel.
+        limits: energies of the first and the last colour.
     """
     tracks, top = len(film.names), _MARGIN + (36 if title else 0)
     rows_top = top + _PLANE[1] + 40
@@ -144,7 +144,7 @@ def _draw_charts(paper: Paper, film: Film, top: float) -> None:
     size = Axes(
         box=(right + _GAP + 48, top + 24, _WIDTH - _MARGIN - 8, top + 132), x=steps, y=Scale.around(sizes, zero=True)
     )
-    for axes, title in ((energy, "energy, nats per pixel"), (size, film.step_label)):
+    for axes, title in ((energy, film.energy_label), (size, film.step_label)):
         paper.text((axes.box[0] - 48, top), title)
         axes.draw(paper)
     for track in reversed(range(len(film.names))):

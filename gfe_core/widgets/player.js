@@ -125,7 +125,7 @@ function layer(canvas, width, height) {
   return pen;
 }
 
-const FILM = ("shape trajectory off_plane energies steps n_frames image_shape target frames names notes step_label step_limit "
+const FILM = ("shape trajectory off_plane energies steps n_frames image_shape target frames names notes energy_label step_label step_limit "
   + "step_limit_label").split(" ");
 const GROUND = "landscape n_maps extent energy_range palette".split(" ");
 const WORDS = "title caption map_label alt_text controls values defaults draggable start reply".split(" ");
@@ -183,7 +183,7 @@ function render({ model, el, live = true }) {
     const steps = [...film.step].filter((v) => v > 0);
     Object.assign(charts[0], { values: film.energy, scale: scaleOf([...film.energy]) });
     Object.assign(charts[1], { values: film.step, limit, dots: true, scale: scaleOf(limit > 0 ? [...steps, limit, limit * 1.25] : steps, true) });
-    charts[0].heading.textContent = "energy, nats per pixel";
+    charts[0].heading.textContent = get("energy_label");
     charts[1].heading.textContent = get("step_label");
     buildTiles();
     buildReadout();
@@ -231,7 +231,7 @@ function render({ model, el, live = true }) {
         : make("input", { ...shared, type: c.kind, min: c.min, max: c.max, step: c.step ?? "any" });
       input.oninput = input.onchange = (event) => {
         turning = event.type === "input";
-        values[c.name] = c.kind === "choice" ? c.options[input.value] : Number(input.value);
+        values[c.name] = c.options ? c.options[input.value] : Number(input.value);
         showValues();
         if (!turning) ask(c.name, event);
       };
@@ -243,9 +243,9 @@ function render({ model, el, live = true }) {
     const list = get("controls");
     [...$(".controls").children].forEach((label, k) => {
       const c = list[k], [input, output, note] = label.children, value = values[c.name];
-      const text = String(c.kind === "choice" ? c.options.indexOf(value) : value);
+      const text = String(c.options ? c.options.indexOf(value) : value);
       if (value !== undefined && input.value !== text) input.value = text;
-      output.textContent = c.kind === "range" ? say(c, value) : "";
+      output.textContent = input.ariaValueText = c.kind === "range" ? say(c, value) : "";
       note.textContent = c.note ?? "";
     });
     const words = Object.entries(values).map(([name, value]) => {

@@ -50,6 +50,7 @@ class FlowPlayer(anywidget.AnyWidget):
     image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)
     target = t.Bytes().tag(sync=True)
     frames = t.Bytes().tag(sync=True)
+    energy_label = t.Unicode(Film.energy_label).tag(sync=True)
     step_label = t.Unicode("step size dt").tag(sync=True)
     step_limit = t.Float(None, allow_none=True).tag(sync=True)
     step_limit_label = t.Unicode().tag(sync=True)
@@ -132,7 +133,7 @@ class FlowPlayer(anywidget.AnyWidget):
         self.trajectory, self.off_plane = film.path.tobytes(), film.off_plane.tobytes()
         self.energies, self.steps = film.energy.tobytes(), film.step.tobytes()
         self.target, self.frames = film.target.tobytes(), film.images.tobytes()
-        self.step_label, self.step_limit = film.step_label, film.step_limit
+        self.energy_label, self.step_label, self.step_limit = film.energy_label, film.step_label, film.step_limit
         self.step_limit_label = film.step_limit_label
         self.frame = min(self.frame, max(film.energy.shape[1] - 1, 0))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.encoding import reconstruct
 from gfe_core.training import Report, evaluate
-from gfe_core.types import Encoder
+from gfe_core.types import Encoder, Loss
 from gfe_core.widgets.drawing import INK, RULE, SOFT, Axes, Paper, Scale
 from gfe_core.widgets.explorer import Explorer
 from gfe_core.widgets.slices import grey
@@ -34,18 +34,19 @@ class SideBySide:
         every: rounds from one look to the next.
         at: updates at which to look instead, increasing.
         n_drawn: how many of the images are drawn.
+        loss: gives the floor and says how to draw, `Bernoulli()` by default.
 
     Attributes:
         updates: of the decoder that `fit` trains, at every look.
         images: encoded in its training until then, repeats counted.
         seconds: of the processor, spent on training until then; looking does not count.
-        excess: name -> mean excess over the floor at every look, nats per pixel.
+        excess: name -> mean excess over the floor at every look, nats per pixel by default.
     """
 
     def __init__(
         self, x: Float[Tensor, "n features"], image_shape: tuple[int, ...],
         competitors: Mapping[str, tuple[Any, Encoder]], *, every: int = 5,
-        at: Sequence[int] | None = None, n_drawn: int = 10,
+        at: Sequence[int] | None = None, n_drawn: int = 10, loss: Loss | None = None,
     ) -> None:  # fmt: skip
         checks.require(
             1 <= len(competitors) <= len(COLOURS),
@@ -53,7 +54,7 @@ class SideBySide:
         )
         checks.at_least_one("every", every)
         self.x, self.image_shape, self.competitors = x, image_shape, dict(competitors)
-        self.every, self.at, self.n_drawn = every, at, n_drawn
+        self.every, self.at, self.n_drawn, self.loss = every, at, n_drawn, loss
         self.updates: list[int] = []
         self.images: list[int] = []
         self.seconds: list[float] = []
@@ -69,7 +70,8 @@ class SideBySide:
             self.images.append(report.history.images[-1])
             self.seconds.append(self._spent)
             for name, (decoder, encoder) in self.competitors.items():
-                self.excess[name].append(evaluate(decoder, self.x, encoder=encoder).excess.mean().item())
+                judged = evaluate(decoder, self.x, encoder=encoder, loss=self.loss)
+                self.excess[name].append(judged.excess.mean().item())
         self._since = time.process_time()
 
     def runs(self, n_distinct: int) -> dict[str, dict[str, list[float]]]:
@@ -112,7 +114,7 @@ class SideBySide:
         rows = {"unseen images": x}
         with torch.no_grad():
             for name, (decoder, encoder) in self.competitors.items():
-                rows[name] = reconstruct(decoder, encoder(decoder, x).z)
+                rows[name] = reconstruct(decoder, encoder(decoder, x).z, self.loss)
         scale = max(1, round(_TILE / self.image_shape[-1]))
         height, width = (scale * side for side in self.image_shape)
         paper = Paper(_WIDTH, _CHART + (height + 4) * len(rows) + 8)

@@ -19,14 +19,15 @@ _CELL = "padding: 3px 18px 3px 0; text-align: {}; border-bottom: 1px solid var(-
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of numbers with the lowest of each row marked.
+    """Rows of numbers with the lowest of each row marked, or of each column.
 
     Args:
         columns: names, the first that of the rows' labels.
         rows: label -> a number for each further column; None where there is none.
         caption: above the table, a sentence.
         compared: names of the columns among which the lowest is marked; all by default.
-        digits: after the decimal point.
+        digits: after the decimal point; whole numbers have none.
+        down: whether to mark the lowest of each of these columns instead.
     """
 
     columns: Sequence[str]
@@ -34,6 +35,7 @@ class Table:
     caption: str = ""
     compared: Sequence[str] | None = None
     digits: int = 4
+    down: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.columns) - 1
@@ -42,18 +44,23 @@ class Table:
                 raise ValueError(f"`rows` must have {n} numbers each, as `columns` says, got {len(row)} in {label!r}.")
 
     def cells(self) -> list[list[tuple[str, bool]]]:
-        """Every row as (text, whether it is the lowest of its row), labels included."""
-        names = self.columns[1:] if self.compared is None else self.compared
+        """Every row as (text, whether it is marked), labels included."""
+        names, table = self.columns[1:], [*self.rows.values()]
+        counts = [self.compared is None or name in self.compared for name in names]
+        columns = [_lowest([row[i] for row in table]) for i in range(len(names))]
         found = []
         for label, row in self.rows.items():
-            known = [v for name, v in zip(self.columns[1:], row, strict=True) if v is not None and name in names]
-            lowest = min(known, default=None) if len(known) > 1 else None
-            texts = [
-                ("–" if v is None else f"{v:.{self.digits}f}", v is not None and v == lowest and name in names)
-                for name, v in zip(self.columns[1:], row, strict=True)
-            ]
-            found.append([(str(label), False), *texts])
+            of_row = _lowest([v for v, counted in zip(row, counts, strict=True) if counted])
+            lowest = columns if self.down else [of_row] * len(names)
+            marked = [c and v is not None and v == low for v, low, c in zip(row, lowest, counts, strict=True)]
+            texts = [self._text(v) for v in row]
+            found.append([(str(label), False), *zip(texts, marked, strict=True)])
         return found
+
+    def _text(self, value: float | None) -> str:
+        if value is None:
+            return "–"
+        return f"{value:,}" if isinstance(value, int) else f"{value:.{self.digits}f}"
 
     def html(self) -> str:
         """The table in the reader's theme."""
@@ -83,6 +90,12 @@ class Table:
                     paper.line(_level(right - 22 - long, right - 22, y + 9), INK, 2.0)
             paper.line(_level(_MARGIN, _MARGIN + sum(widths), y + _ROW / 2), RULE)
         return paper.finished()
+
+
+def _lowest(values: Sequence[float | None]) -> float | None:
+    """The lowest of two or more numbers; alone, none is."""
+    known = [v for v in values if v is not None]
+    return min(known) if len(known) > 1 else None
 
 
 def show_table(table: Table, name: str, alt_text: str) -> Explorer:

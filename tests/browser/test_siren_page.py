@@ -1,0 +1,138 @@
+"""The explorer of implicit decoders in Chromium, under mouse and keyboard, without a kernel."""
+
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page
+
+import gfe_core as gfe
+from gfe_core import gon, widgets
+from gfe_core.widgets.player import _plain
+from gfe_core.widgets.siren_explorer import SirenView
+from gfe_core.widgets.siren_style import SIREN_STYLE
+from gfe_core.widgets.style import PAGE, STORED_MODEL
+
+pytestmark = pytest.mark.browser
+SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
+OpenView = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def view() -> SirenView:
+    digits = gfe.data.load("digits").take(64)
+    siren = gfe.SirenDecoder(
+        latent_dim=4, hidden=(16, 16), image_shape=(8, 8), w0=6, generator=torch.Generator().manual_seed(0)
+    )
+    adam, batches = torch.optim.Adam(siren.parameters(), 3e-3), gfe.data.Batches(digits.x, size=32)
+    gfe.fit(siren, batches, encoder=gon.Origin(), loss=gon.SQUARES, optimizer=adam, epochs=20)
+    return widgets.SirenExplorer({"first": siren, "second": siren}, digits, resolution=64).view
+
+
+@pytest.fixture
+def open_view(chromium: Browser, view: SirenView, tmp_path: Path) -> Iterator[OpenView]:
+    """Open the view in a page of its own, where a script stands for the kernel; nothing may be complained about."""
+    complaints: list[str] = []
+    contexts = []
+
+    def opened(width: int = 1000, *, live: bool = True, **context: Any) -> Page:
+        names = [key for key, trait in SirenView.class_own_traits().items() if trait.metadata.get("sync")]
+        state = json.dumps({key: _plain(getattr(view, key)) for key in names})
+        script = str(SirenView._esm).split("export default", maxsplit=1)[0]
+        page = PAGE.format(title="siren", state=state, style=SIREN_STYLE, model=STORED_MODEL, script=script)
+        page = page.replace("model: storedModel(", "model: window.model = storedModel(")
+        path = tmp_path / "siren.html"
+        path.write_text(page.replace("live: false", f"live: {str(live).lower()}"), encoding="utf-8")
+        contexts.append(chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context))
+        sheet = contexts[-1].new_page()
+        sheet.on("pageerror", lambda error: complaints.append(str(error)))
+        sheet.goto(path.as_uri())
+        sheet.wait_for_selector(".gfe-siren[data-drawn]")
+        return sheet
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def data(page: Page, name: str) -> str:
+    return page.locator(".gfe-siren").get_attribute(f"data-{name}") or ""
+
+
+def asked(page: Page) -> Any:
+    """What the page asked for last."""
+    return page.evaluate("model.get('request').values")
+
+
+def answer(page: Page) -> None:
+    """Answer the request under way, with the values that it asked for."""
+    page.evaluate("model.set('values', model.get('request').values); model.set('reply', model.get('request').id)")
+    page.evaluate("new Promise((done) => setTimeout(done))")
+
+
+def test_every_control_asks_and_reset_asks_for_the_first_state(open_view: OpenView, view: SirenView):
+    page = open_view()
+    choices = {"decoder": "second", "resolution": 128, "half": 0.25, "by": "flow", "share": 0.5}
+    for name, value in choices.items():
+        page.locator(f"select.{name}").select_option(str(value))
+        assert asked(page)[name] == value
+        answer(page)
+    page.locator(".sample").press("ArrowRight")
+    assert asked(page)["sample"] == 1
+    answer(page)
+    page.locator(".other").click()
+    assert asked(page)["seed"] == 1
+    answer(page)
+    page.locator(".reset").click()
+    assert asked(page) == view.defaults
+    assert page.locator(".other").is_disabled()  # with all pixels seen there are no others
+
+
+def test_a_window_follows_the_hand_and_stays_in_the_image(open_view: OpenView):
+    page, times = open_view(), []
+    page.locator("select.half").select_option("0.25")
+    box = page.locator(".paper").bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    for k in range(1, 21):
+        page.mouse.move(middle[0] + 6 * k, middle[1] - 12 * k)
+        times.append(float(data(page, "latency")))
+    page.mouse.up()
+    print(f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms")
+    assert statistics.median(times) <= SLOWEST
+    assert "rows −1 to −0.5" in page.locator(".values").inner_text()  # the edge, though the hand went on
+    answer(page)
+    assert asked(page)["down"] == -0.75 and 0 < asked(page)["across"] <= 0.75
+
+
+def test_the_keyboard_moves_the_window(open_view: OpenView):
+    page = open_view()
+    page.locator("select.half").select_option("0.5")
+    answer(page)
+    page.locator(".paper").press("ArrowLeft")
+    answer(page)
+    page.locator(".paper").press("ArrowDown")
+    assert (asked(page)["across"], asked(page)["down"]) == (-0.125, 0.125)
+
+
+def test_of_many_requests_one_is_under_way_and_the_newest_waits(open_view: OpenView):
+    page = open_view()
+    for _ in range(3):
+        page.locator(".sample").press("ArrowRight")
+    assert page.evaluate("model.get('request').id") == 1 and asked(page)["sample"] == 1
+    answer(page)
+    assert page.evaluate("model.get('request').id") == 2 and asked(page)["sample"] == 3
+
+
+def test_narrow_and_dark_pages_fit_and_a_page_without_a_kernel_says_so(open_view: OpenView):
+    for width, scheme in ((420, "light"), (1000, "dark")):
+        page = open_view(width, live=False, color_scheme=scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator(".sample").is_disabled() and page.locator("select.by").is_disabled()
