@@ -30,6 +30,7 @@ class SirenDecoder(FlatDecoder):
     """An image as a function y(c) of the place c: a multilayer perceptron with sines, which also sees the code.
 
     h_1 = sin(w0 (W_c c + W_z z + b)), h_i = sin(w0 (W h + b)), y = W h + b, one output for each place.
+    A large w0 makes energies steep in z: the larger it is, the shorter a step must be (`Origin(dt=)`).
 
     Args:
         latent_dim: size of a code.
