@@ -45,7 +45,7 @@ def width(explorer: MaskExplorer) -> float:
 def test_it_opens_with_the_left_half_hidden_and_all_panels(explorer: MaskExplorer):
     view = explorer.view
     assert view.seen[:, 4:].all() and not view.seen[:, :4].any()
-    assert view.names == ["mean of the draws", "their spread", "given zeros", "truth"]
+    assert view.names == ["mean of draws", "their spread", "given zeros", "truth"]
     assert np.array_equal(tiles(explorer)["truth"], (255 * DIGITS.x[0]).round().reshape(8, 8).numpy())
     assert len(view.draws) == 8 * 64 and len(view.cloud) == 40 * 2 * 4 and len(view.marks) == 2 * 4
     assert "energy per hidden pixel" in view.facts and "mean image" in view.facts
@@ -73,7 +73,7 @@ def test_hidden_pixels_have_no_influence_on_what_is_drawn(generator: torch.Gener
 
 def test_the_energy_is_that_of_hidden_pixels_alone(explorer: MaskExplorer):
     hidden = ~torch.tensor(explorer.view.seen).reshape(1, 64)
-    p = torch.tensor(tiles(explorer)["mean of the draws"] / 255.0).reshape(1, 64).clamp(1e-3, 1 - 1e-3)
+    p = torch.tensor(tiles(explorer)["mean of draws"] / 255.0).reshape(1, 64).clamp(1e-3, 1 - 1e-3)
     x = DIGITS.x[:1].double()
     energy = -(x * p.log() + (1 - x) * (1 - p).log())[hidden].mean().item()
     told = float(explorer.view.facts.split("pixel ")[1].split(",")[0])

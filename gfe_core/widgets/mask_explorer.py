@@ -110,7 +110,7 @@ class MaskExplorer(Explorer):
         low, high = torch.quantile(spots, torch.tensor([0.01, 0.99]).to(spots), dim=0)
         margin = 0.2 * (high - low)
         edges = torch.stack([low - margin, high + margin], 1).flatten().tolist()
-        names = ["mean of the draws", "their spread", *self.others, "truth"]
+        names = ["mean of draws", "their spread", *self.others, "truth"]
         palettes = ["cividis" if name == "their spread" else "" for name in names]
         return {"names": names, "palettes": palettes, "extent": edges, "ground": _packed(spots[:_GROUND])}
 
