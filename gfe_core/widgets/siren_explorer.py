@@ -1,12 +1,10 @@
 """An image as a function of place: one code drawn at any resolution, in any window, from few or all of its pixels."""
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,6 +21,7 @@ from gfe_core.losses import Gaussian
 from gfe_core.siren import Coordinates, SirenDecoder
 from gfe_core.solvers import BFGS
 from gfe_core.types import Codes
+from gfe_core.widgets.answering import Answering
 from gfe_core.widgets.explorer import Explorer
 from gfe_core.widgets.siren_picture import siren_picture
 from gfe_core.widgets.siren_style import LOOK, SIREN_STYLE
@@ -36,16 +35,11 @@ _CUT = 161  # places along the cut
 _MOST_STEPS = 60
 
 
-class SirenView(anywidget.AnyWidget):
-    """An image with a window on it, and what a code and its pixels make of that window; made by `SirenExplorer`.
-
-    Set `on_request` to a function of `values` that answers by setting the traits; it is called with one request under
-    way and the newest state after it.
-    """
+class SirenView(Answering):
+    """An image with a window on it, and what a code and its pixels make of that window; made by `SirenExplorer`."""
 
     _esm = LOOK + (Path(__file__).parent / "siren.js").read_text(encoding="utf-8")
     _css = SIREN_STYLE
-    on_request: Callable[[dict[str, Any]], None] | None = None
 
     image = t.Bytes().tag(sync=True)  # uint8 (height, width)
     image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)
@@ -55,31 +49,10 @@ class SirenView(anywidget.AnyWidget):
     row = t.Int(0).tag(sync=True)  # of pixels, where the cut is
     n_samples = t.Int(1).tag(sync=True)
     options = t.Dict().tag(sync=True)
-    values = t.Dict().tag(sync=True)
     defaults = t.Dict().tag(sync=True)
     facts = t.Unicode().tag(sync=True)
-    note = t.Unicode().tag(sync=True)
     title = t.Unicode().tag(sync=True)
     alt_text = t.Unicode().tag(sync=True)
-    request = t.Dict().tag(sync=True)
-    reply = t.Int(0).tag(sync=True)
-
-    def __init__(self, **traits: Any) -> None:
-        self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs
-        super().__init__(**traits)
-        self.observe(self._answer, names="request")
-
-    def _answer(self, change: dict[str, Any]) -> None:
-        """Run the reader's request; whatever happens, acknowledge it, or the browser would wait for ever."""
-        request = change["new"]
-        with self._lock, self.hold_sync():
-            try:
-                if self.on_request is not None:
-                    self.on_request({**self.values, **request["values"]})
-                self.note = ""
-            except Exception as error:
-                self.note = f"This did not work ({type(error).__name__}): {error}"
-            self.reply = request["id"]
 
 
 class SirenExplorer(Explorer):

@@ -4,12 +4,10 @@
 solver is a request to the kernel, one at a time. Any rows of numbers that have an order serve in place of spectra.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import torch
 import traitlets as t
@@ -22,6 +20,7 @@ from gfe_core.encoding import encode_observed, reconstruct
 from gfe_core.energy import Energy
 from gfe_core.solvers import AMD, BFGS, Euler, GaussNewton
 from gfe_core.types import Decoder, Encoding, Loss, SaveAt
+from gfe_core.widgets.answering import Answering
 from gfe_core.widgets.explorer import Explorer
 from gfe_core.widgets.slices import note_of
 from gfe_core.widgets.spectrum_picture import spectrum_picture
@@ -35,16 +34,14 @@ Probe = Callable[[Tensor], Any]
 """Codes (batch, latent) -> parameters (batch, parameters)."""
 
 
-class SpectrumView(anywidget.AnyWidget):
+class SpectrumView(Answering):
     """One sample with gaps, and a curve through it for every step of a flow; the reader scrubs and plays.
 
-    Set `on_request` to a function of {"sample", "solver"} that answers by setting the traits; it is called when the
-    reader chose another of either. `readings` are rows of name, true value and value read from the code.
+    `values` are {"sample", "solver"}; `readings` are rows of name, true value and value read from the code.
     """
 
     _esm = LOOK + (Path(__file__).parent / "spectrum.js").read_text(encoding="utf-8")
     _css = SPECTRUM_STYLE
-    on_request: Callable[[dict[str, Any]], None] | None = None
 
     at = t.Bytes().tag(sync=True)  # (features,), where they lie
     flux = t.Bytes().tag(sync=True)  # (features,), NaN where lost
@@ -56,33 +53,13 @@ class SpectrumView(anywidget.AnyWidget):
     readings = t.List().tag(sync=True)
     n_samples = t.Int(1).tag(sync=True)
     solvers = t.List(t.Unicode()).tag(sync=True)
-    values = t.Dict().tag(sync=True)
     defaults = t.Dict().tag(sync=True)
-    request = t.Dict().tag(sync=True)
-    reply = t.Int(0).tag(sync=True)
     frame = t.Int(0).tag(sync=True)
     playing = t.Bool(False).tag(sync=True)
     title = t.Unicode().tag(sync=True)
-    note = t.Unicode().tag(sync=True)
     alt_text = t.Unicode().tag(sync=True)
     x_title = t.Unicode().tag(sync=True)
     y_title = t.Unicode().tag(sync=True)
-
-    def __init__(self, **traits: Any) -> None:
-        self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs
-        super().__init__(**traits)
-        self.observe(self._answer, names="request")
-
-    def _answer(self, change: dict[str, Any]) -> None:
-        """Run the reader's request; whatever happens, acknowledge it, or the browser would wait for ever."""
-        request = change["new"]
-        with self._lock, self.hold_sync():
-            try:
-                if self.on_request is not None:
-                    self.on_request({**self.values, **request["values"]})
-            except Exception as error:
-                self.note = f"This did not work ({type(error).__name__}): {error}"
-            self.reply = request["id"]
 
 
 class SpectrumExplorer(Explorer):

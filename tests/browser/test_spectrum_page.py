@@ -1,26 +1,22 @@
 """A spectrum under the flow in Chromium, under mouse and keyboard, without a kernel."""
 
-import json
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from playwright.sync_api import Browser, Page
+from view_page import OpenView, pages_of
 
 import gfe_core as gfe
 from gfe_core import spectra, widgets
-from gfe_core.widgets.player import _plain
 from gfe_core.widgets.spectrum_explorer import SpectrumView
 from gfe_core.widgets.spectrum_style import SPECTRUM_STYLE
-from gfe_core.widgets.style import PAGE, STORED_MODEL
 
 pytestmark = pytest.mark.browser
 SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
-OpenView = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +33,8 @@ def view() -> SpectrumView:
 @pytest.fixture
 def open_view(chromium: Browser, view: SpectrumView, tmp_path: Path) -> Iterator[OpenView]:
     """Open the view in a page of its own, where a script stands for the kernel; nothing may be complained about."""
-    complaints: list[str] = []
-    contexts = []
-
-    def opened(width: int = 1000, *, live: bool = True, **context: Any) -> Page:
-        names = [key for key, trait in SpectrumView.class_own_traits().items() if trait.metadata.get("sync")]
-        state = json.dumps({key: _plain(getattr(view, key)) for key in names})
-        script = str(SpectrumView._esm).split("export default", maxsplit=1)[0]
-        page = PAGE.format(title="spectrum", state=state, style=SPECTRUM_STYLE, model=STORED_MODEL, script=script)
-        page = page.replace("model: storedModel(", "model: window.model = storedModel(")
-        path = tmp_path / "spectrum.html"
-        path.write_text(page.replace("live: false", f"live: {str(live).lower()}"), encoding="utf-8")
-        contexts.append(chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context))
-        sheet = contexts[-1].new_page()
-        sheet.on("pageerror", lambda error: complaints.append(str(error)))
-        sheet.goto(path.as_uri())
-        sheet.wait_for_selector(".gfe-spectrum[data-drawn]")
-        return sheet
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    with pages_of(chromium, view, SPECTRUM_STYLE, "spectrum", tmp_path) as opened:
+        yield opened
 
 
 def data(page: Page, name: str) -> str:

@@ -1,0 +1,40 @@
+"""What views have in common that ask the kernel: a request with a number, and a reply that acknowledges it."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import anywidget
+import traitlets as t
+
+
+class Answering(anywidget.AnyWidget):
+    """A view whose choices are answered by the kernel.
+
+    Set `on_request` to a function of `values` that answers by setting the traits; it is called with one request under
+    way and the newest state after it. A failure is told in `note`.
+    """
+
+    on_request: Callable[[dict[str, Any]], None] | None = None
+
+    values = t.Dict().tag(sync=True)
+    note = t.Unicode().tag(sync=True)
+    request = t.Dict().tag(sync=True)
+    reply = t.Int(0).tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs
+        super().__init__(**traits)
+        self.observe(self._answer, names="request")
+
+    def _answer(self, change: dict[str, Any]) -> None:
+        """Run the reader's request; whatever happens, acknowledge it, or the browser would wait for ever."""
+        request = change["new"]
+        with self._lock, self.hold_sync():
+            self.note = ""
+            try:
+                if self.on_request is not None:
+                    self.on_request({**self.values, **request["values"]})
+            except Exception as error:
+                self.note = f"This did not work ({type(error).__name__}): {error}"
+            self.reply = request["id"]
