@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gfe_core import checks, readers, spectra
+from gfe_core import checks, readers, shapes, spectra
 from gfe_core.dataset import DataError, DataSet
 
 _SPLITS = ("train", "test")
@@ -41,6 +41,7 @@ def load(name: str | Path, split: str = "train", *, label: str | None = None) ->
     | "digits" | 1,437 + 360 handwritten digits, 8x8 | nothing: they come with scikit-learn |
     | "circle", "sine", "line" | 100 + 100 points: (sin a, cos a), (a, sin 2a), (a, a / 2) | nothing |
     | "spectra" | 5,000 + 1,000 emission doublets with noise and gaps, 128 wavelengths | nothing: `spectra` makes them |
+    | "shapes" | 5,000 + 1,000 squares, ellipses and hearts, five factors known, 32x32 | nothing: `shapes` makes them |
     | "mnist" | 60,000 + 10,000 handwritten digits, 28x28 | files on disk or a network |
     | "fashion-mnist" | 60,000 + 10,000 pieces of clothing, 28x28 | files on disk or a network |
     | "seg-mnist" | 30,596 digits 0-4 of the train set + 4,861 digits 5-9 of the test set of MNIST | as MNIST |
@@ -70,6 +71,7 @@ def load(name: str | Path, split: str = "train", *, label: str | None = None) ->
 
     Source: digits: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI, by way of scikit-learn;
     MNIST: LeCun, Bottou, Bengio and Haffner 1998; Fashion-MNIST: Xiao, Rasul and Vollgraf 2017 (arXiv 1708.07747);
+    shapes, in the manner of dSprites: Matthey, Higgins, Hassabis and Lerchner 2017;
     SegMNIST and the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
     """
     checks.one_of("split", split, _SPLITS)
@@ -106,9 +108,9 @@ def _curve(name: str, split: str) -> DataSet:
     return DataSet(torch.stack(points, dim=1) + noise, a, None, name, split)
 
 
-def _spectra(name: str, split: str) -> DataSet:
-    made = spectra.make(5000 if split == "train" else 1000, seed=_SPLITS.index(split))
-    return replace(made, name=name, split=split)
+def _made(name: str, split: str) -> DataSet:
+    make = {"spectra": spectra.make, "shapes": shapes.make}[name]
+    return replace(make(5000 if split == "train" else 1000, seed=_SPLITS.index(split)), name=name, split=split)
 
 
 def _images(name: str, split: str) -> DataSet:
@@ -167,7 +169,7 @@ def _download(name: str, raw: Path) -> None:
 _SETS: dict[str, Callable[[str, str], DataSet]] = {
     "digits": _digits,
     **dict.fromkeys(("circle", "sine", "line"), _curve),
-    "spectra": _spectra,
+    **dict.fromkeys(("shapes", "spectra"), _made),
     **dict.fromkeys(("mnist", "fashion-mnist", "seg-mnist"), _images),
 }
 
