@@ -64,7 +64,7 @@ def project(decoder: PCA, x: Float[Tensor, "batch features"], *, loss: Loss | No
     """Encode by the orthogonal projection z = (x - mean) W', the least-squares code of PCA."""
     loss = loss or Bernoulli()
     _fits(decoder, x, loss)
-    return _one_look(decoder, x, (x - decoder.mean) @ decoder.components.T, loss)
+    return one_look(decoder, x, (x - decoder.mean) @ decoder.components.T, loss)
 
 
 class Autoencoder(nn.Module):
@@ -103,7 +103,7 @@ class Autoencoder(nn.Module):
         """Encode in one pass; z carries the graph that trains this encoder."""
         _fits(decoder, x, self.loss)
         known = x.isfinite().all(1, keepdim=True)  # a gradient of 0 times NaN would spoil every weight
-        return _one_look(decoder, x, self.layers(torch.where(known, x, 0.0)), self.loss)
+        return one_look(decoder, x, self.layers(torch.where(known, x, 0.0)), self.loss)
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def _fits(decoder: Any, x: Tensor, loss: Loss) -> None:
     loss.check_data(x)
 
 
-def _one_look(decoder: Any, x: Tensor, z: Tensor, loss: Loss) -> Encoding:
+def one_look(decoder: Any, x: Tensor, z: Tensor, loss: Loss) -> Encoding:
     """The result of an encoder without steps: judged once, never improved."""
     with torch.no_grad():
         energy = loss.per_sample(decoder(z.detach()), x)

@@ -23,6 +23,11 @@ Outputs = Float[Tensor, "batch outputs"]
 """Raw outputs for the features, then the divergence: one more than a sample has features."""
 
 
+def divergence(mean: Codes, log_variance: Codes) -> Codes:
+    """KL(N(mean, variance) | N(0, 1)) of each latent, in nats."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
 class VariationalDecoder(nn.Module):
     """A decoder whose code stands for N(mean, diag(variance)); its last output is KL(N(mean, variance) | N(0, I)).
 
@@ -66,9 +71,8 @@ class VariationalDecoder(nn.Module):
     def forward(self, z: Codes) -> Outputs:
         """Raw outputs, then the divergence in nats."""
         mean, log_variance = self.moments(z)
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1, keepdim=True)
         latent = mean + (0.5 * log_variance).exp() * self._noise(mean) if self.draws else mean
-        return torch.cat([self.decoder(latent), divergence], 1)
+        return torch.cat([self.decoder(latent), divergence(mean, log_variance).sum(1, keepdim=True)], 1)
 
     def _noise(self, like: Tensor) -> Tensor:
         device = self.generator.device if self.generator else like.device
