@@ -59,7 +59,8 @@ class Ascent:
         root = math.sqrt(multiplier)
         slope = -2 * root * math.expm1(-root)  # 2 softplus(r) sigma(r), and sigma(r) = 1 - exp(-softplus(r))
         r = root + math.log(-math.expm1(-root)) + self.rate * violation * slope
-        return (max(r, 0.0) + math.log1p(math.exp(-abs(r)))) ** 2
+        root = max(r, 0.0) + math.log1p(math.exp(-abs(r)))
+        return root * root  # infinite where it must be: a power would raise OverflowError
 
 
 class Constraint:
@@ -112,6 +113,7 @@ class Constraint:
 
     def observe(self, error: float) -> None:
         """Take the mean error of a batch into the average, and move the multiplier; NaN and infinity are left out."""
+        checks.finite_positive("threshold", self.threshold)  # it may have been set since
         if not math.isfinite(error):
             return
         before = error if math.isnan(self.average) else self.average

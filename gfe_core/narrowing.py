@@ -127,7 +127,7 @@ class Narrowed(nn.Module):
 
     def __init__(self, decoder: Any, is_open: Bool[Tensor, "gates"]) -> None:
         super().__init__()
-        checks.require(bool(is_open.any()), "`is_open` has no open gate, so that nothing is left to encode.")
+        checks.require(bool(is_open.any()), "`is_open` has no open gate: nothing is left to encode. Lower `price`, or the threshold.")
         self.decoder, self.latent_dim, self.data_shape = decoder, int(is_open.sum()), tuple(decoder.data_shape)
         self.image_shape = getattr(decoder, "image_shape", None)
         self.register_buffer("rows", torch.eye(len(is_open))[is_open.cpu()])
@@ -165,7 +165,8 @@ class Inference:
 
     def __call__(self, decoder: Gated, x: Data, nu: Gates) -> Encoding:
         """Encode; the code carries the graph that trains the network."""
-        mean, log_variance = self.network.layers(x).chunk(2, 1)
+        known = x.isfinite().all(1, keepdim=True)  # a gradient of 0 times NaN would spoil every weight
+        mean, log_variance = self.network.layers(torch.where(known, x, 0.0)).chunk(2, 1)
         noise = torch.randn(mean.shape, dtype=x.dtype, generator=self.generator).to(x.device)
         z = mean + (0.5 * log_variance).exp() * noise
         return one_look(decoder, x, torch.cat([z, divergence(mean, log_variance), nu], 1), self.loss)
@@ -182,7 +183,8 @@ class Narrowing:
         constraint: on the error.
         optimizer: of `Gated.gamma` alone.
         price: of an open gate, > 0, in nats. The constraint leaves some error to spend; with a price of many nats it
-            goes into closed gates before it goes into smaller divergences.
+            goes into closed gates before it goes into smaller divergences. Where price / lambda exceeds what
+            every latent saves, all gates close at once.
         error: of a sample, a sum over its features. A mean would shrink it against everything else.
         anew: whether the antithesis has codes of its own. Those of a network do not depend on gates. Those of a flow
             do: to keep z saves half of the encoding, but closed latents look worse than they are, since no other can
@@ -223,7 +225,7 @@ class Narrowing:
         u, (energy, error), (twin, _) = self._seen
         sound = (energy + twin).isfinite()
         self.constraint.observe(error[sound].mean().item())
-        if not self.constraint.was_met:
+        if not self.constraint.was_met or not sound.any():
             return
         gamma = cast(Gated, report.decoder).gamma
         p, cost = torch.sigmoid(gamma.detach()), self.price * self.constraint.weight * self.constraint.met

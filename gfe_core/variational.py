@@ -89,14 +89,14 @@ class Evidence:
 
     Args:
         likelihood: a loss with reduction="sum"; `Bernoulli(reduction="sum")` by default.
-        weight: of the divergence, >= 0; 1 for the bound.
+        weight: of the divergence, >= 0; 1 for the bound. A tensor may change in place: that of a `Constraint` does.
     """
 
     likelihood: Loss = field(default_factory=lambda: Bernoulli(reduction="sum"))
-    weight: float = 1.0
+    weight: float | Float[Tensor, ""] = 1.0
 
     def __post_init__(self) -> None:
-        checks.require(self.weight >= 0, f"`weight` must be at least 0, got {self.weight}.")
+        checks.require(bool(self.weight >= 0), f"`weight` must be at least 0, got {self.weight}.")
 
     def per_sample(self, output: Outputs, x: Data, mask: Mask | None = None) -> PerSample:
         """Minus the bound, by the one draw that was decoded."""
@@ -104,7 +104,7 @@ class Evidence:
 
     def gradient(self, output: Outputs, x: Data, mask: Mask | None = None) -> Outputs:
         """Derivative in every output: weight in the divergence."""
-        of_divergence = torch.full_like(output[:, -1:], self.weight)
+        of_divergence = torch.full_like(output[:, -1:], float(self.weight))
         return torch.cat([self.likelihood.gradient(output[:, :-1], x, mask), of_divergence], 1)
 
     def curvature(self, output: Outputs, mask: Mask | None = None) -> Outputs:

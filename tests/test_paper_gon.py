@@ -16,6 +16,15 @@ RESULT: dict[str, Any] = {
     "error": {"mnist": {"GON": one(3.0), "GON, detached": one(9.0)}, "fashion-mnist": {"GON": one(7.0)}},
     "parameters": {"GON": 74097, "GON, detached": 74097},
     "seconds": {"mnist": {"GON": {"60": one(4.0), "3": one(8.0)}, "GON, detached": {"3": one(6.0)}}},
+    "samples": [
+        [{"updates": 25, "precision": 0.2, "recall": 0.5, "normality": 0.1}],
+        [{"updates": 25, "precision": 0.4, "recall": 0.7, "normality": 0.3}],
+    ],
+    "places": {
+        "updates": [50, 100],
+        "time_ratio": one(0.296),
+        "curves": {"every place": [40.0, 30.0], "a quarter of the places": [44.0, 35.0]},
+    },
     "bound": {"mnist": {"variational GON": one(112.0), "VAE": one(101.25)}},
 }
 
@@ -46,3 +55,16 @@ def test_lowest_of_a_column_ignores_rows_and_columns_that_do_not_count():
     table = widgets.Table(("", "n", "p", "q"), rows, compared=["p", "q"], digits=1, down=True)
     marked = [[text for text, low in line if low] for line in table.cells()]
     assert marked == [[], ["2.0"]] and table.cells()[0][1] == ("1", False)
+
+
+def test_samples_are_means_over_seeds():
+    figure = paper_gon.samples(RESULT, name="samples", alt_text="Samples.").widget
+    drawn = {trace.name: list(trace.y) for trace in figure.data}  # pyright: ignore
+    assert drawn["precision"] == pytest.approx([0.3]) and drawn["recall"] == pytest.approx([0.6])
+    assert drawn["distance of codes from normal"] == pytest.approx([0.2])
+
+
+def test_places_say_what_an_update_takes():
+    figure = paper_gon.places(RESULT, name="places", alt_text="Places.").widget
+    assert "0.30 of the time" in figure.layout.title.text  # pyright: ignore
+    assert [list(trace.y) for trace in figure.data] == [[40.0, 30.0], [44.0, 35.0]]  # pyright: ignore

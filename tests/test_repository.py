@@ -21,13 +21,13 @@ import gfe_core
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 READING_PATH = (
-    *("types", "checks", "losses", "decoders", "dense", "dataset", "readers", "spectra", "data"),
+    *("types", "checks", "losses", "decoders", "dense", "dataset", "readers", "spectra", "shapes", "data"),
     *("curvature", "energy", "flows", "solvers", "recording", "integrate", "adjoint", "encoding"),
 )
 ROOMS = (
     *READING_PATH,
     *("sensitivity", "stiffness", "training", "checkpoints", "baselines", "convolutional", "variational", "siren"),
-    *("gon", "narrowing", "posterior"),
+    *("gon", "constraint", "narrowing", "posterior"),
     *("results", "plots", "widgets", "experiments", "doctor", "__main__"),
 )
 CORE = ROOMS[: ROOMS.index("results")]
@@ -112,13 +112,13 @@ def test_core_is_under_2500_lines_of_code():
     assert count_code(CORE) < 2500
 
 
-def test_what_computes_is_under_3000_lines_of_code():
-    assert count_code(CORE) < 3000
+def test_what_computes_is_under_3100_lines_of_code():
+    assert count_code(CORE) < 3100
 
 
-@pytest.mark.parametrize("room", ["gon", "narrowing", "posterior"])
-def test_room_that_composes_encode_is_at_most_150_lines_of_code(room: str):
-    assert count_code((room,)) <= 150
+@pytest.mark.parametrize("rooms", [("gon",), ("constraint", "narrowing"), ("posterior",)], ids="-".join)
+def test_method_that_composes_encode_is_at_most_150_lines_of_code(rooms: tuple[str, ...]):
+    assert count_code(rooms) <= 150
 
 
 @every_source

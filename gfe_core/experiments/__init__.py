@@ -5,6 +5,7 @@ from typing import Any
 _ROOMS = {
     "table1-few": "few", "table1-converged": "converged", "fig1": "fig1", "fig2": "fig2", "fig3": "fig3",
     "two-by-two": "two_by_two", "missing": "missing", "spectra": "spectra", "gon": "gon",
+    "narrowing": "narrowing",
 }  # fmt: skip
 
 NAMES = tuple(_ROOMS)

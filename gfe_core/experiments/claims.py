@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from gfe_core import results
@@ -97,6 +98,33 @@ def _rise(energies: list[float | None]) -> float:
     return max(after - before for before, after in pairwise(known))
 
 
+def _planted(found: Results) -> Verdict:
+    """Whether the number is found in eight of ten data sets, for each number planted."""
+    often = {n: one["within_one_and_met"] / one["of"] >= 0.8 for n, one in found.items()}
+    rows = [n for n, enough in often.items() if enough]
+    verdict = "holds" if all(often.values()) else f"holds for {', '.join(rows)}" if rows else "does not hold"
+    return verdict, "; ".join(f"{n}: {one['within_one_and_met']} of {one['of']} runs" for n, one in found.items())
+
+
+def _kept(found: Results) -> Verdict:
+    anew, kept = (found["planted"][name] for name in ("flow", "flow, codes kept"))
+    means = {n: (fmean(kept[n]["open"]), fmean(anew[n]["open"])) for n in anew}
+    verdict = "holds" if all(k <= a + 0.5 for k, a in means.values()) else "does not hold"
+    return verdict, "; ".join(f"{n} planted: {k:.1f} open against {a:.1f}" for n, (k, a) in means.items())
+
+
+def _doubled(found: Results) -> Verdict:
+    told, fits = [], []
+    for data, kinds in found["doubled"].items():
+        for kind, rows in kinds.items():
+            for n, one in rows.items():
+                mean = fmean(one["open"])
+                fits.append(abs(mean - int(n)) <= 1)
+                told.append(f"{data}, {kind}, {n}: {mean:.1f}")
+    verdict = "holds" if all(fits) else f"holds within one in {sum(fits)} of {len(fits)}"
+    return (verdict if any(fits) else "does not hold"), "; ".join(told)
+
+
 CLAIMS = (
     Claim(
         "After a few hundred images, seen once, the flow explains unseen ones better than an autoencoder.",
@@ -149,7 +177,22 @@ CLAIMS = (
         "The flow to rest needs no gradient through it: trained detached for as many updates it is below the one step.",
         OURS, "gon", lambda found: _compared(found["error"], "flow-trained, flow", "GON"),
     ),
-    Claim("Gates find the number of latents that a given error needs.", NARROWING),
+    Claim(
+        "Gates find the number of latents that a given error needs: planted ones within one, under the threshold.",
+        NARROWING, "narrowing", lambda found: _planted(found["planted"]["VAE"]),
+    ),
+    Claim(
+        "Without an encoder they find it too.",
+        OURS, "narrowing", lambda found: _planted(found["planted"]["flow"]),
+    ),
+    Claim(
+        "Codes of a flow need not be found anew at other gates: the same codes lead to as few open ones.",
+        OURS, "narrowing", _kept,
+    ),
+    Claim(
+        "With twice the latents and the error of a reference as threshold, as many stay open as the reference has.",
+        NARROWING, "narrowing", _doubled,
+    ),
 )  # fmt: skip
 
 _HEAD = """# Claims and verdicts

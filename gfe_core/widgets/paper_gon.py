@@ -1,9 +1,11 @@
-"""Tables of `gon`, for `show_result`: one step from the origin beside flows and autoencoders."""
+"""Tables and curves of `gon`, for `show_result`: one step from the origin beside flows and autoencoders."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gfe_core import plots
 from gfe_core.widgets.explorer import Explorer
+from gfe_core.widgets.figures import show_figure
 from gfe_core.widgets.tables import Table, show_table
 
 
@@ -45,6 +47,40 @@ def bounds(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
     rows = {m: [_mean(of_set, m) for of_set in found.values()] for m in methods}
     caption = "Minus the evidence bound of a test image, nats; lower is better"
     return show_table(Table(("method", *found), rows, caption, digits=1, down=True), name, alt_text)
+
+
+def samples(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+    """Against training: distance of codes from normal, and precision and recall of samples, means over seeds.
+
+    Args:
+        result: content of the file; result["samples"] has for each seed a list of looks, each with "updates" and these.
+        name: of the explorer.
+        alt_text: one sentence that says what to see, without numbers.
+    """
+    looks = [*zip(*result["samples"], strict=True)]
+    updates = [at_once[0]["updates"] for at_once in looks]
+    told = {"precision": "precision", "recall": "recall", "normality": "distance of codes from normal"}
+    series: dict[str, plots.Series] = {
+        words: (updates, [sum(look[key] for look in at_once) / len(at_once) for at_once in looks])
+        for key, words in told.items()
+    }
+    return show_figure(plots.curves(series, x_title="updates", y_title="share"), name, alt_text)
+
+
+def places(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+    """Errors of the small SIREN at equal updates, trained by every place and by a quarter, and what an update takes.
+
+    Args:
+        result: content of the file; result["places"] has "updates", "curves" by name, and "time_ratio".
+        name: of the explorer.
+        alt_text: one sentence that says what to see, without numbers.
+    """
+    found = result["places"]
+    series: dict[str, plots.Series] = {told: (found["updates"], errors) for told, errors in found["curves"].items()}
+    title = f"An update by a quarter takes {found['time_ratio']['mean']:.2f} of the time"
+    return show_figure(
+        plots.curves(series, x_title="updates", y_title="squared error, MNIST", title=title), name, alt_text
+    )
 
 
 def _mean(found: Mapping[str, Any], key: str) -> float | None:
