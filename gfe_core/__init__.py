@@ -3,10 +3,10 @@
 Read the rooms in this order:
 types, checks, losses, decoders, dense, data, curvature, energy, flows, solvers, recording, integrate, adjoint,
 encoding. The others in any order: sensitivity, stiffness, training, checkpoints, baselines, convolutional, variational,
-siren, gon, posterior.
+siren, gon, constraint, narrowing, posterior.
 """
 
-from gfe_core import data, gon, posterior, siren, stiffness, variational
+from gfe_core import data, gon, narrowing, posterior, siren, stiffness, variational
 from gfe_core.adjoint import Detached
 from gfe_core.checkpoints import load_checkpoint, save_checkpoint
 from gfe_core.convolutional import TransposedConvDecoder
@@ -56,6 +56,7 @@ __all__ = [
     "fit",
     "gon",
     "load_checkpoint",
+    "narrowing",
     "posterior",
     "reconstruct",
     "save_checkpoint",

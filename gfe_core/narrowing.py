@@ -127,7 +127,7 @@ class Narrowed(nn.Module):
 
     def __init__(self, decoder: Any, is_open: Bool[Tensor, "gates"]) -> None:
         super().__init__()
-        checks.require(bool(is_open.any()), "`is_open` has no open gate: nothing is left to encode. Lower `price`, or the threshold.")
+        checks.require(bool(is_open.any()), "`is_open` has no open gate. Train with a lower `price` or threshold.")
         self.decoder, self.latent_dim, self.data_shape = decoder, int(is_open.sum()), tuple(decoder.data_shape)
         self.image_shape = getattr(decoder, "image_shape", None)
         self.register_buffer("rows", torch.eye(len(is_open))[is_open.cpu()])

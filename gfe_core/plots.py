@@ -52,6 +52,38 @@ def curves(
     return figure
 
 
+def estimates(
+    exact: Tensor | np.ndarray | Sequence[float],
+    series: Mapping[str, Series],
+    *,
+    x_title: str,
+    y_title: str,
+    title: str = "",
+) -> go.Figure:
+    """Draw estimates over exact values, each with a bar of two standard errors to both sides, and where they are equal.
+
+    Args:
+        exact: values.
+        series: name -> (estimates, their standard errors), one for each exact value.
+        x_title: with units.
+        y_title: with units.
+        title: one message.
+    """
+    figure, x = go.Figure(layout=_layout(title, x_title, y_title, "linear")), _line(exact)
+    ends = np.array([x.min(), x.max()])
+    line = {"color": "#777777", "dash": "dot", "width": 1.5}
+    figure.add_trace(go.Scatter(x=ends, y=ends, name="equal", mode="lines", line=line))
+    for i, (name, (means, errors)) in enumerate(series.items()):
+        colour, y, bars = PALETTE[i % len(PALETTE)], _line(means), 2 * _line(errors)
+        gaps = np.full_like(x, np.nan)
+        up, across = np.stack([y - bars, y + bars, gaps], 1), np.stack([x, x, gaps], 1)
+        line = {"color": colour, "width": 2}
+        figure.add_trace(go.Scatter(x=across.ravel(), y=up.ravel(), mode="lines", line=line, showlegend=False))
+        marker = {"symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 8, "color": colour}
+        figure.add_trace(go.Scatter(x=x, y=y, name=name, mode="markers", marker=marker))
+    return figure
+
+
 def learning_curves(
     histories: Mapping[str, History],
     *,

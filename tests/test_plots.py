@@ -30,3 +30,12 @@ def test_learning_curves_show_the_floor_over_the_whole_width():
     assert [line.name for line in figure.data] == ["run", "floor"]
     assert list(figure.data[1].x) == [64, 128] and set(figure.data[1].y) == {np.float32(0.2)}
     assert "images" in figure.layout.xaxis.title.text
+
+
+def test_estimates_have_bars_of_two_errors_around_each_mean_and_a_diagonal():
+    picture = drawn(plots.estimates([1.0, 3.0], {"a": ([1.5, 2.0], [0.5, 0.1])}, x_title="x", y_title="y"))
+    equal, bars, means = picture.data
+    assert list(equal.x) == list(equal.y) == [1.0, 3.0]
+    assert np.allclose(bars.y, [0.5, 2.5, np.nan, 1.8, 2.2, np.nan], equal_nan=True)
+    assert np.allclose(bars.x, [1, 1, np.nan, 3, 3, np.nan], equal_nan=True)
+    assert list(means.x) == [1.0, 3.0] and list(means.y) == [1.5, 2.0] and means.y.dtype == np.float32

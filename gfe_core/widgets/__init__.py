@@ -1,6 +1,6 @@
 """Things to touch: players, explorers, progress and questions. Nothing in the core imports them."""
 
-from gfe_core.widgets import paper, paper_gon, paper_missing, paper_spectra
+from gfe_core.widgets import paper, paper_gon, paper_missing, paper_narrowing, paper_spectra
 from gfe_core.widgets.adjoint_explorer import AdjointExplorer
 from gfe_core.widgets.armijo_explorer import ArmijoExplorer
 from gfe_core.widgets.axes_explorer import AxesExplorer
@@ -23,8 +23,11 @@ from gfe_core.widgets.race_explorer import RaceExplorer
 from gfe_core.widgets.side_by_side import SideBySide
 from gfe_core.widgets.siren_explorer import SirenExplorer
 from gfe_core.widgets.spectrum_explorer import SpectrumExplorer
+from gfe_core.widgets.staircase_explorer import StaircaseExplorer
 from gfe_core.widgets.stiffness_explorer import StiffnessExplorer
 from gfe_core.widgets.tables import Table, show_result, show_table
+from gfe_core.widgets.traversal import explained
+from gfe_core.widgets.traversal_explorer import TraversalExplorer
 
 __all__ = [
     "AdjointExplorer",
@@ -46,15 +49,19 @@ __all__ = [
     "SideBySide",
     "SirenExplorer",
     "SpectrumExplorer",
+    "StaircaseExplorer",
     "StiffnessExplorer",
     "Table",
     "TrainingFilm",
+    "TraversalExplorer",
     "check",
     "early_stopping",
+    "explained",
     "gallery",
     "paper",
     "paper_gon",
     "paper_missing",
+    "paper_narrowing",
     "paper_spectra",
     "predict",
     "preview_of",
