@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from gfe_core.plots import curves
 from gfe_core.widgets.explorer import Explorer
+from gfe_core.widgets.figures import show_figure
 from gfe_core.widgets.lessons import Prediction, check, predict
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -107,6 +109,15 @@ def test_explorer_and_question_of_one_name_live_side_by_side():
     asked = ask(name="both")
     explorer = Explorer("both", ipywidgets.IntSlider(), lambda: Image.new("L", (2, 2)), "A slider.")
     assert asked.widget.comm is not None and explorer.widget.comm is not None
+
+
+def test_figure_is_revealed_as_one_made_anew_with_the_same_data():
+    shown: Any = show_figure(curves({"a": ([0, 1], [2, 3])}, x_title="x", y_title="y"), "hidden", "A line.")
+    asked = ask(reveal=shown)
+    asked.commit("up")
+    revealed: Any = asked.widget.children[-1]
+    assert revealed is not shown.widget
+    assert list(revealed.data[0].y) == [2, 3] and revealed.layout.xaxis.title.text == "x"
 
 
 def test_explorer_is_revealed_by_its_widget():

@@ -46,7 +46,7 @@ def trained(method: str, data: str, seed: int) -> dict[str, Any]:
     """Train by one method and judge it by all its ways to a code."""
     training = origins.build(method, images(data)[0], seed)
     start = time.process_time()
-    history = training.fit(RATES[method], n_updates=UPDATES)
+    history = training.fit(origins.rate(method, data), n_updates=UPDATES)
     seconds = time.process_time() - start
     test = training.errors(_test(data))
     return _told(training) | {"test": test, "cpu_seconds": seconds, "updates": history.step[-1], "seed": seed}
@@ -65,7 +65,7 @@ def by_the_clock(method: str, data: str, seed: int) -> dict[str, Any]:
         since = time.process_time()
         return len(found) == len(MARKS)
 
-    history = training.fit(RATES[method] / 2, callbacks=[look])
+    history = training.fit(origins.rate(method, data) / 2, callbacks=[look])
     return _told(training) | {"after": found, "updates": history.step[-1], "seed": seed}
 
 

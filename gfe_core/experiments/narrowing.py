@@ -3,7 +3,8 @@
 Planted data have a known number of latents: models start with twice as many. Digits and shapes have none: there, as in
 the article, models with 2n gates are held to the error of a reference with n latents. On shapes, a tight and a loose
 threshold say which factors are given up first. A reference has the same training and no gates; thresholds are multiples
-of its error on validation data. Errors are those of test data at hard gates, squared and summed over features.
+of its error: on unseen samples of planted data, on training images of the others, of which digits has few. Errors are
+squared, summed over features, at hard gates; those in the tables are of test data.
 """
 
 from collections.abc import Mapping
@@ -46,39 +47,39 @@ def planted_cell(kind: str, n: int, seed: int) -> dict[str, Any]:
     reference = train(kind, x, n, UNREACHABLE, how, seed)
     threshold, found = SLACK * reference.error(validation), {"reference": reference.error(test), "seed": seed}
     for told in KINDS[kind]:
-        found[told] = _judged(train(told, x, 2 * n, threshold, how, seed), threshold, test)
+        model = train(told, x, 2 * n, threshold, how, seed)
+        found[told] = _judged(model, test) | {"threshold": threshold, "met": model.error(test) <= threshold}
     return found
 
 
-def splits(data: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training, validation and test data, and what is known of the last."""
+def splits(data: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Training and test data, and what is known of the last."""
     if data == "shapes":
-        x, validation, test = (shapes.make(n, seed=seed) for seed, n in enumerate((20_000, 1000, 3000)))
-        return x.x, validation.x, test.x, test.y
-    loaded, test = gfe.data.load(data), gfe.data.load(data, split="test")
-    return loaded.x[:-300], loaded.x[-300:], test.x, test.y
+        x, test = shapes.make(20_000, seed=0), shapes.make(3000, seed=1)
+    else:
+        x, test = gfe.data.load(data), gfe.data.load(data, split="test")
+    return x.x, test.x, test.y
 
 
 def cell(data: str, kind: str, n: int, seed: int) -> dict[str, Any]:
     """Hold 2n gates to the error of n latents; on shapes with most latents, n gates to the other thresholds too."""
-    (x, validation, test, y), how = splits(data), SETTINGS[data][kind]
+    (x, test, y), how = splits(data), SETTINGS[data][kind]
     reference = train(kind, x, n, UNREACHABLE, how, seed)
-    error, found = reference.error(validation), {"reference": {"error": reference.error(test)}, "seed": seed}
+    error, found = reference.error(x[:2000]), {"reference": {"error": reference.error(test)}, "seed": seed}
     models = {"doubled": (2 * n, error)}
     if data == "shapes" and n == max(LATENTS):
         models |= {told: (n, times * error) for told, times in THRESHOLDS.items()}
         found["reference"]["factors"] = factors(reference.codes(test), y)
     for told, (gates, threshold) in models.items():
         model = train(kind, x, gates, threshold, how, seed)
-        found[told] = _judged(model, threshold, test)
+        found[told] = _judged(model, test) | {"threshold": threshold, "met": model.error(x[:2000]) <= threshold}
         if told in THRESHOLDS:
             found[told]["factors"] = factors(model.codes(test), y)
     return found
 
 
-def _judged(model: Trained, threshold: float, test: Tensor) -> dict[str, Any]:
-    error, told = model.error(test), {"open": model.n_open, "staircase": model.staircase}
-    return told | {"error": error, "threshold": threshold, "met": error <= threshold}
+def _judged(model: Trained, test: Tensor) -> dict[str, Any]:
+    return {"open": model.n_open, "error": model.error(test), "staircase": model.staircase}
 
 
 def _jobs() -> list[Job]:

@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
+from ipywidgets import DOMWidget
 from PIL import Image
 
 from gfe_core.widgets.explorer import Explorer
@@ -29,6 +30,16 @@ def show_figure(figure: go.Figure, name: str, alt_text: str) -> Explorer:
             drawn = [trace[side] for trace in widget.data if trace[side] is not None]
             label_few_decades(axis, [float(value) for values in drawn for value in values])
     return Explorer(name, widget, lambda: figure_picture(figure), alt_text)
+
+
+def unseen(widget: DOMWidget) -> DOMWidget:
+    """Make a figure anew: JupyterLab would draw one that was made before it is revealed empty. Others stay as they are.
+
+    Args:
+        widget: any.
+    """
+    again: Any = go.FigureWidget(widget) if isinstance(widget, go.FigureWidget) else widget
+    return again  # the first stays open: where it is closed, JupyterLab draws this one empty, too
 
 
 def label_few_decades(axis: Any, values: Sequence[float]) -> None:

@@ -16,6 +16,7 @@ from ipywidgets import Button, DOMWidget, HTMLMath, Layout, RadioButtons, VBox
 from torch import Tensor
 
 from gfe_core.widgets.explorer import Explorer, live_view, show_only
+from gfe_core.widgets.figures import unseen
 
 Revealed = Explorer | DOMWidget | None
 
@@ -108,6 +109,7 @@ class Prediction:
         told = f'<strong style="color: {colour}">{opening}</strong> <strong>{escape(self.answer)}</strong>. '
         self.verdict.value = _status(told + escape(self.because))
         if self._reveal is not None:
+            self._reveal = unseen(self._reveal)
             self.widget.children = (*self.widget.children, self._reveal)
 
     def _still(self) -> str:
@@ -120,14 +122,9 @@ class Prediction:
 
 
 def predict(
-    question: str,
-    options: Sequence[str],
-    *,
-    answer: str,
-    because: str,
-    reveal: Revealed = None,
+    question: str, options: Sequence[str], *, answer: str, because: str, reveal: Revealed = None,
     name: str | None = None,
-) -> Prediction:
+) -> Prediction:  # fmt: skip
     """Ask for a guess, and show the answer only after it.
 
     Run All leaves the answer hidden. The environment variable GFE_PREDICT=commit commits the first option at once.

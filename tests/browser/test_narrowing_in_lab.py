@@ -1,0 +1,149 @@
+"""The staircase and the traversals in JupyterLab: the threshold moves while the kernel trains, pictures follow."""
+
+import statistics
+from collections.abc import Callable
+
+import nbformat
+import pytest
+from jupyter_lab import LabServer, NotebookPage
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from playwright.sync_api import Locator
+from refresh_notebooks import METADATA
+
+pytestmark = pytest.mark.browser
+
+SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
+SLOW_ANSWER = 3 * 150.0  # ms from a moved threshold to the kernel's word, while it trains
+
+SET_UP = """
+from functools import partial
+import torch
+import gfe_core as gfe
+from gfe_core import baselines, constraint, gon, narrowing, shapes, variational, widgets
+torch.set_num_threads(1)
+x, chance = gfe.data.load("digits").x[:1280], torch.Generator().manual_seed(0)
+inside = gfe.MLPDecoder(latent_dim=8, hidden=(64,), data_dim=64, generator=chance)
+network = baselines.Autoencoder.mirror(inside, latent_dim=16, generator=chance)
+gated, bound = narrowing.Gated(inside, costs=True), constraint.Constraint(2.0, smoothing=0.9)
+loss = variational.Evidence(likelihood=gon.SQUARES, weight=bound.weight)
+find = narrowing.Inference(network=network, loss=loss, generator=chance)
+rule = narrowing.Narrowing(find, bound, torch.optim.Adam([gated.gamma], 0.05), price=100, generator=chance)
+adam = torch.optim.Adam([*inside.parameters(), *network.parameters()], 2e-3)
+learn = partial(gfe.fit, gated, gfe.data.Batches(x, size=64), encoder=rule, loss=loss, optimizer=adam)
+"""
+STAIRCASE = """
+explorer = widgets.StaircaseExplorer(rule, learn, n_gates=8)
+explorer.train(epochs=10)
+explorer
+"""
+TRAVERSAL = """
+some, fresh = shapes.make(300, side=16), gfe.MLPDecoder(latent_dim=3, hidden=(32,), data_dim=256)
+widgets.TraversalExplorer({"first": (fresh, some.y[:, 1:4]), "second": (fresh, some.y[:, :3])}, some, shapes.PARAMETERS)
+"""
+
+
+@pytest.fixture
+def page(lab: LabServer, open_notebook: Callable[[str], NotebookPage]) -> NotebookPage:
+    cells = [new_markdown_cell("# Scratch"), *map(new_code_cell, (SET_UP, STAIRCASE, TRAVERSAL))]
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / "narrowing.ipynb")
+    opened = open_notebook("narrowing.ipynb")
+    opened.run_all()
+    for name in ("staircase", "traversal"):
+        opened.page.locator(f".gfe-{name}[data-drawn]").wait_for()
+    return opened
+
+
+def data(view: Locator, name: str) -> float:
+    return float(view.get_attribute(f"data-{name}") or "nan")
+
+
+def wait_for(page: NotebookPage, condition: str) -> None:
+    page.page.wait_for_function(
+        f"() => {{ const d = document.querySelector('.gfe-staircase').dataset; return {condition}; }}"
+    )
+
+
+def test_threshold_moves_while_the_kernel_trains_and_the_run_follows(page: NotebookPage):
+    view, button = page.page.locator(".gfe-staircase"), page.page.locator(".gfe-staircase .train")
+    trained, slider = data(view, "updates"), view.locator("input.threshold")
+    assert trained == 200 and button.inner_text() == "Train on"
+    button.click()
+    wait_for(page, f"d.running === 'true' && Number(d.updates) > {trained + 20}")
+    assert button.inner_text() == "Pause"
+    draws, answers, before = [], [], data(view, "threshold")
+    for _ in range(12):
+        reply = data(view, "reply")
+        slider.press("ArrowRight")
+        draws.append(data(view, "latency"))
+        wait_for(page, f"Number(d.reply) > {reply}")
+        answers.append(data(view, "roundtrip"))
+    print(
+        f"\nmove to drawing {statistics.median(draws):.1f} ms, to the kernel's word {statistics.median(answers):.0f} ms"
+    )
+    assert statistics.median(draws) <= SLOWEST and statistics.median(answers) <= SLOW_ANSWER
+    assert data(view, "threshold") > before
+    slider.press("End")  # five times as loose: gates close at once
+    open_before = data(view, "open")
+    wait_for(page, f"Number(d.open) < {open_before}")
+    button.click()
+    wait_for(page, "d.running === 'false'")
+    page.page.wait_for_timeout(500)
+    stopped = data(view, "updates")
+    page.page.wait_for_timeout(500)
+    assert data(view, "updates") == stopped > trained
+    view.locator(".reset").click()
+    wait_for(page, f"Number(d.updates) === {trained} && Number(d.threshold) === {before}")
+    assert page.troubles() == []
+
+
+def test_the_threshold_is_dragged_on_the_chart_and_a_fresh_run_starts(page: NotebookPage):
+    view = page.page.locator(".gfe-staircase")
+    chart = view.locator("figure.error canvas")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    before = data(view, "threshold")
+    page.page.mouse.move(box["x"] + 300, box["y"] + 60)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 300, box["y"] + 130, steps=5)
+    page.page.mouse.up()
+    low = data(view, "threshold")
+    assert low != before
+    view.locator(".anew").click()
+    wait_for(page, "d.running === 'true' && Number(d.updates) > 0 && Number(d.updates) < 200")
+    view.locator(".train").click()
+    wait_for(page, "d.running === 'false'")
+    assert data(view, "threshold") == low, "a fresh run keeps the threshold"
+    assert page.troubles() == []
+
+
+def test_a_picture_follows_the_latent_under_mouse_and_keyboard(page: NotebookPage):
+    view = page.page.locator(".gfe-traversal")
+    view.scroll_into_view_if_needed()
+    large, strip = view.locator(".large canvas"), view.locator(".strip").nth(1)
+    pixels = "canvas => canvas.toDataURL()"
+    seen = {large.evaluate(pixels)}
+    box = strip.bounding_box()
+    assert box is not None
+    times: list[float] = []
+    page.page.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
+    page.page.mouse.down()
+    for k in range(1, 21):
+        page.page.mouse.move(box["x"] + 2 + k * (box["width"] - 6) / 20, box["y"] + box["height"] / 2)
+        times.append(data(view, "latency"))
+        seen.add(large.evaluate(pixels))
+    page.page.mouse.up()
+    print(f"\nmove to drawing: median {statistics.median(times):.1f} ms, most {max(times):.1f} ms")
+    assert statistics.median(times) <= SLOWEST
+    assert (data(view, "latent"), data(view, "frame")) == (1, 24) and len(seen) > 10
+    strip.press("Home")
+    assert data(view, "frame") == 0
+    view.locator("input.frame").press("ArrowRight")
+    assert data(view, "frame") == 1
+    view.locator("select.model").select_option("1")
+    view.locator("select.base").select_option("2")
+    view.locator("select.latent").select_option("2")
+    assert "second · image 2 · latent 2 =" in view.locator(".values").inner_text()
+    view.locator(".reset").click()
+    assert "first · image 0 · latent 0 =" in view.locator(".values").inner_text()
+    assert page.troubles() == []
