@@ -83,3 +83,29 @@ def test_flow_trained_decoder_is_judged_by_a_step_whose_length_is_its_own(short:
     step = training.ways["one step"](training.decoder, x)
     origin = gfe.Energy(training.decoder, x, gon.SQUARES).value(torch.zeros(len(x), 2))
     assert bool((step.energy <= origin).all()) and int(step.statistics.n_accepted.max()) <= 1
+
+
+def test_a_run_that_broke_down_begins_again_at_half_the_rate(short: None, monkeypatch: pytest.MonkeyPatch):
+    rates, run = [], experiment._run
+
+    def noted(method: str, x: torch.Tensor, seed: int, rate: float):
+        rates.append(rate)
+        return run(method, x, seed, rate)
+
+    monkeypatch.setattr(experiment, "_run", noted)
+    monkeypatch.setattr(experiment, "_broke_down", lambda training, x: len(rates) < 2)
+    found = experiment.trained("autoencoder", "mnist", 0)
+    assert rates == [origins.RATES["autoencoder"], origins.RATES["autoencoder"] / 2]
+    assert found["restarts"] == 1 and found["updates"] == experiment.UPDATES
+
+
+@pytest.mark.parametrize(("share", "broken"), [(0.4, False), (0.6, True), (float("nan"), True)])
+def test_drawing_hardly_better_than_the_mean_image_is_a_breakdown(share: float, broken: bool, unchecked: None):
+    x = torch.rand(50, 9, generator=torch.Generator().manual_seed(0))
+    mean_image = (x - x.mean(0)).square().sum(1).mean().item()
+
+    class Stub:
+        def errors(self, x: torch.Tensor) -> dict[str, float]:
+            return {"own steps": share * mean_image}
+
+    assert experiment._broke_down(Stub(), x) == broken  # pyright: ignore[reportArgumentType]

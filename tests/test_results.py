@@ -8,7 +8,7 @@ import pytest
 
 from gfe_core import experiments
 from gfe_core import results as files
-from gfe_core.experiments import claims, pages
+from gfe_core.experiments import claims, gon, pages
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,6 +42,13 @@ def test_readme_shows_hidden_pixels_and_spectra_as_they_were_found(name: str, le
     for row, found in files.load(name)["energy"].items():
         told = [f"{f['mean']:.{digits}f} ± {f['sd']:.{digits}f}" for m, f in found.items() if m not in left_out]
         assert f"| {row} | {' | '.join(told)} |" in page
+
+
+def test_readme_shows_one_step_as_it_was_found():
+    page, table = (ROOT / "README.md").read_text(), experiments.experiment("gon").table(files.load("gon")).splitlines()
+    rows = [line for line in table if line.startswith(tuple(f"| {method} |" for method in gon.COLUMNS))]
+    assert len(rows) == len(gon.COLUMNS) + len(gon.TIMED), "the errors, and those after seconds"
+    assert [line for line in rows[: len(gon.COLUMNS)] if line not in page] == []
 
 
 def test_claims_and_tables_are_those_of_the_results_as_their_command_writes_them():

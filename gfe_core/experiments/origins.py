@@ -37,14 +37,6 @@ RATES = {
 }  # fmt: skip
 """Method -> peak learning rate, the best of two to four on 300 validation images of MNIST after 700 updates."""
 
-_OWN_RATES = {("autoencoder", "fashion-mnist"): 5e-3}
-"""Where training at the rate of MNIST broke down in one of two runs: an error of 59 on validation images, here of 13."""
-
-
-def rate(method: str, data: str) -> float:
-    """Peak learning rate of a method on a set."""
-    return _OWN_RATES.get((method, data), RATES[method])
-
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
