@@ -187,8 +187,8 @@ class Narrowing:
             every latent saves, all gates close at once.
         error: of a sample, a sum over its features. A mean would shrink it against everything else.
         anew: whether the antithesis has codes of its own. Those of a network do not depend on gates. Those of a flow
-            do: to keep z saves half of the encoding, but closed latents look worse than they are, since no other can
-            take over their part.
+            do: to keep z saves half of the encoding, but then a latent that closes leaves its part undone, which others
+            would take over, and one that opens is 0 and looks useless.
         generator: source of the draws.
 
     Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901) for the autoencoder, with a price of 1.
