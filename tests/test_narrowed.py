@@ -78,6 +78,6 @@ def test_training_makes_the_error_smaller_and_notes_the_staircase(kind: str, mon
     x = gates.planted(2, 500, 0, 0, data_dim=16)
     setting = gates.Setting(hidden=(16,), updates=60, size=32, rate=5e-3, max_steps=4)
     model = gates.train(kind, x, 4, 1.0, setting, 0)
-    assert [update for update, _, _ in model.staircase] == [10, 20, 30, 40, 50, 60]
+    assert [update for update, _, _ in model.staircase] == [10, 20, 30, 40], "gates are settled after 48 updates"
     assert model.error(x) < 0.7 * x.square().sum(1).mean().item()
     assert model.codes(x).shape == (500, model.n_open)

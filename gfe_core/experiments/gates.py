@@ -1,7 +1,7 @@
 """What `reproduce narrowing` trains and judges: gated decoders, with codes by an encoder or by the flow."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,14 +18,17 @@ from gfe_core import narrowing
 from gfe_core.baselines import Autoencoder
 from gfe_core.constraint import Constraint
 from gfe_core.gon import SQUARES
-from gfe_core.training import Report
-from gfe_core.types import Encoding, Loss
+from gfe_core.training import Callback, Report
+from gfe_core.types import Encoder, Loss
 from gfe_core.variational import Evidence
 
 UNREACHABLE = 1e-9
 """Threshold of a reference: its gates stay open, and lambda rises to its bound, where little but the error counts."""
 
 PRICE, SMOOTHING, GATE_RATE, EVERY = 100.0, 0.95, 0.05, 20
+SETTLED = 0.8
+"""Share of the updates after which gates are left as they are. Until then the error hovers about the threshold, for
+what is under it is spent at once; the rest goes into the error alone, at the open gates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +56,12 @@ class Trained:
 
     Args:
         gated: the decoder.
-        encode: (decoder, x) -> Encoding, at hard gates.
+        encode: at hard gates.
         staircase: (update, open gates, moving average of the error) on the way.
     """
 
     gated: narrowing.Gated
-    encode: Callable[[Any, Tensor], Encoding]
+    encode: Encoder
     staircase: list[tuple[int, int, float]]
 
     @property
@@ -106,29 +109,38 @@ def train(kind: str, x: Tensor, n_gates: int, threshold: float, setting: Setting
     )  # fmt: skip
     staircase: list[tuple[int, int, float]] = []
 
-    def note(report: Report) -> bool:
+    def note(report: Report) -> None:
         if report.step % EVERY == 0:
             staircase.append((report.step, int(gated.open.sum()), constraint.average))
-        return report.step == setting.updates
 
-    _fit(gated, narrow, [*decoder.parameters(), *network.parameters()], loss, x, setting, seed, note)
+    learn = _training(gated, [*decoder.parameters(), *network.parameters()], loss, x, setting, seed)
+    first = round(SETTLED * setting.updates)
+    learn(first, narrow, [narrow.learn, note])
+    constraint.weight.fill_(1 / constraint.bounds[1])
+    learn(setting.updates - first, narrow.hard, [])
     return Trained(gated, narrow.hard, staircase)
 
 
-def _fit(
-    gated: narrowing.Gated, narrow: narrowing.Narrowing, weights: list[nn.Parameter], loss: Loss, x: Tensor,
-    setting: Setting, seed: int, note: Callable[[Report], bool],
-) -> None:  # fmt: skip
+def _training(
+    gated: narrowing.Gated, weights: list[nn.Parameter], loss: Loss, x: Tensor, setting: Setting, seed: int
+) -> Callable[[int, Encoder, Sequence[Callback]], None]:
+    """What makes so many updates, again and again, on one schedule."""
     optimizer = torch.optim.Adam(weights, lr=setting.rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, setting.rate, total_steps=setting.updates + 1, pct_start=0.1
     )
     batches = gfe.data.Batches(x, size=setting.size, seed=seed)
-    epochs = math.ceil(setting.updates / len(batches))
-    gfe.fit(
-        gated, batches, encoder=narrow, loss=loss, optimizer=optimizer, schedule=schedule, epochs=epochs,
-        callbacks=[narrow.learn, note],
-    )  # fmt: skip
+
+    def learn(updates: int, encoder: Encoder, callbacks: Sequence[Callback]) -> None:
+        def enough(report: Report) -> bool:
+            return report.step == updates
+
+        gfe.fit(
+            gated, batches, encoder=encoder, loss=loss, optimizer=optimizer, schedule=schedule,
+            epochs=math.ceil(updates / len(batches)) + 1, callbacks=[*callbacks, enough],
+        )  # fmt: skip
+
+    return learn
 
 
 def planted(n_latents: int, n: int, seed: int, split: int, *, data_dim: int = 64, noise: float = 0.1) -> Tensor:

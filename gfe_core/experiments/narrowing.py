@@ -7,7 +7,7 @@ of its error: on unseen samples of planted data, on training images of the other
 squared, summed over features, at hard gates; those in the tables are of test data.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -27,8 +27,8 @@ THRESHOLDS = {"tight": 1.2, "loose": 2.4}
 """Of shapes, in errors of the reference with most latents."""
 
 _SMALL = {
-    "VAE": Setting(hidden=(128, 128), updates=3000, size=64, rate=2e-3),
-    "flow": Setting(hidden=(128, 128), updates=800, size=32, rate=2e-3),
+    "VAE": Setting(hidden=(128, 128), updates=5000, size=64, rate=2e-3),
+    "flow": Setting(hidden=(128, 128), updates=1600, size=32, rate=2e-3),
 }
 SETTINGS = {
     "planted": _SMALL,
@@ -108,7 +108,7 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _counted(models: list[Mapping[str, Any]], n: int) -> dict[str, Any]:
+def _counted(models: Sequence[Mapping[str, Any]], n: int) -> dict[str, Any]:
     """How often the number was found within one, and the threshold kept."""
     opened = [model["open"] for model in models]
     kept = [model["met"] for model in models]
