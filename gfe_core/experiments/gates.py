@@ -25,7 +25,7 @@ from gfe_core.variational import Evidence
 UNREACHABLE = 1e-9
 """Threshold of a reference: its gates stay open, and lambda rises to its bound, where little but the error counts."""
 
-PRICE, SMOOTHING, GATE_RATE, EVERY = 100.0, 0.95, 0.05, 20
+PRICE, SMOOTHING, GATE_RATE, EVERY = 100.0, 0.95, 0.1, 20
 SETTLED = 0.8
 """Share of the updates after which gates are left as they are. Until then the error hovers about the threshold, for
 what is under it is spent at once; the rest goes into the error alone, at the open gates."""
