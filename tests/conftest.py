@@ -1,5 +1,6 @@
 """Every test runs with the annotations of gfe_core, shapes included, checked at run time."""
 
+import signal
 from collections.abc import Iterator
 
 import jaxtyping
@@ -10,6 +11,10 @@ jaxtyping.install_import_hook("gfe_core", _BEARTYPE)
 
 import torch  # noqa: E402  (gfe_core and what it imports come after the hook)
 
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # a shell's background job ignores Ctrl-C, and so would its children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # small problems: a second thread costs more than it brings
 
 
