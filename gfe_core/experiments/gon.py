@@ -16,7 +16,7 @@ from gfe_core.experiments.config import images
 from gfe_core.experiments.jobs import Experiment, Job
 from gfe_core.experiments.origins import N_TEST, RATES, SIZE, UPDATES, Training
 from gfe_core.experiments.sampling import quality
-from gfe_core.experiments.tables import head, row, summary
+from gfe_core.experiments.tables import head, row, spread, summary
 from gfe_core.training import Report
 
 SEEDS, SETS = range(3), ("mnist", "fashion-mnist")
@@ -190,19 +190,19 @@ def _table(content: Mapping[str, Any]) -> str:
     lines = [f"Squared error of a test image after {content['updates']} updates with {content['batch']} images.", ""]
     lines += head("", *SETS, "weights trained")
     for told in COLUMNS:
-        cells = [_cell(content["error"][data][told]) for data in SETS]
+        cells = [spread(content["error"][data][told]) for data in SETS]
         lines.append(row(told, *cells, f"{content['parameters'][told]:,}"))
     begun = (f"{told}: {n} of {len(SEEDS)} runs" for told, n in content["restarts"].items())
     lines += ["", f"Broke down and begun again at half the rate: {'; '.join(begun) or 'none'}."]
     lines += ["", "Minus the evidence bound of a test image, nats.", "", *head("", *SETS)]
-    lines += [row(told, *(_cell(content["bound"][data][told]) for data in SETS)) for told in BOUNDS]
+    lines += [row(told, *(spread(content["bound"][data][told]) for data in SETS)) for told in BOUNDS]
     lines += [
         "",
         "MNIST, squared error after seconds of one processor core.",
         "",
         *head("", *(f"{m} s" for m in MARKS)),
     ]
-    lines += [row(told, *(_cell(found[str(m)]) for m in MARKS)) for told, found in content["seconds"]["mnist"].items()]
+    lines += [row(told, *(spread(found[str(m)]) for m in MARKS)) for told, found in content["seconds"]["mnist"].items()]
     found = content["places"]
     lines += ["", f"A step by a quarter of the places takes {found['time_ratio']['mean']:.2f} of the time.", ""]
     lines += head("updates", *PLACES)
@@ -214,10 +214,6 @@ def _table(content: Mapping[str, Any]) -> str:
         means = [sum(look[name] for look in looks) / len(looks) for name in names]
         lines.append(row(looks[0]["updates"], *(f"{mean:.2f}" for mean in means)))
     return "\n".join(lines)
-
-
-def _cell(found: Mapping[str, Any]) -> str:
-    return f"{found['mean']:.2f} ± {found['sd']:.2f}"
 
 
 EXPERIMENT = Experiment(

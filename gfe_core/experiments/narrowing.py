@@ -16,7 +16,7 @@ import gfe_core as gfe
 from gfe_core import shapes
 from gfe_core.experiments.gates import UNREACHABLE, Setting, Trained, factors, planted, train
 from gfe_core.experiments.jobs import Experiment, Job
-from gfe_core.experiments.tables import head, row, summary
+from gfe_core.experiments.tables import head, row, spread, summary
 
 KINDS = {"VAE": ("VAE",), "flow": ("flow", "flow, codes kept")}
 """Kind of a reference -> what is narrowed in its measure."""
@@ -49,7 +49,8 @@ def planted_cell(kind: str, n: int, seed: int) -> dict[str, Any]:
     threshold, found = SLACK * reference.error(validation), {"reference": reference.error(test), "seed": seed}
     for told in KINDS[kind]:
         model = train(told, x, 2 * n, threshold, how, seed)
-        found[told] = _judged(model, test) | {"threshold": threshold, "met": model.error(test) <= threshold}
+        judged = _judged(model, test)
+        found[told] = judged | {"threshold": threshold, "met": judged["error"] <= threshold}
     return found
 
 
@@ -148,23 +149,19 @@ def _table(content: Mapping[str, Any]) -> str:
     for data, kinds in content["doubled"].items():
         for kind, rows in kinds.items():
             for n, one in rows.items():
-                lines.append(row(data, kind, n, _listed(one["open"]), _cell(one["error"]), _cell(one["reference"])))
+                lines.append(row(data, kind, n, _listed(one["open"]), spread(one["error"]), spread(one["reference"])))
     names = list(content["factors"]["VAE"]["tight"]["r2"])
     lines += ["", "Shapes: R² of each factor, told from the codes of open latents.", ""]
     lines += head("model", "threshold", "open", "error", *names)
     for kind, rows in content["factors"].items():
         for told, one in rows.items():
             cells = (f"{one['r2'][name]['mean']:.2f}" for name in names)
-            lines.append(row(kind, told, _listed(one["open"]), _cell(one["error"]), *cells))
+            lines.append(row(kind, told, _listed(one["open"]), spread(one["error"]), *cells))
     return "\n".join(lines)
 
 
 def _listed(counts: list[int]) -> str:
     return " ".join(map(str, counts))
-
-
-def _cell(found: Mapping[str, Any]) -> str:
-    return f"{found['mean']:.2f} ± {found['sd']:.2f}"
 
 
 EXPERIMENT = Experiment(

@@ -110,3 +110,8 @@ def cells_of(summaries: Mapping[str, Any], columns: Mapping[str, str]) -> list[s
     """Mean of each column and, where there are several seeds, its spread."""
     found = [summaries[key] for key in columns.values()]
     return [f"{s['mean']:.4f}" + ("" if s["sd"] is None else f" ± {s['sd']:.4f}") for s in found]
+
+
+def spread(found: Mapping[str, Any]) -> str:
+    """Mean and spread of a summary over several seeds, of errors that are no fractions of one."""
+    return f"{found['mean']:.2f} ± {found['sd']:.2f}"
