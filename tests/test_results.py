@@ -68,6 +68,20 @@ def test_a_claim_is_judged_by_where_one_column_lies_below_the_other():
     assert claims._compared({"many": rows["many"]}, "ours", "theirs")[0] == "does not hold"
 
 
+def test_a_factor_is_given_up_if_codes_tell_less_than_half_of_what_the_reference_tells():
+    def row(opened: int, *told: float) -> dict:
+        names = ("x", "y", "scale", "shape (share right)", "rotation of ellipses", "rotation of hearts")
+        return {"open": [opened], "r2": {name: {"mean": value} for name, value in zip(names, told, strict=True)}}
+
+    rows = {"reference": row(10, 1.0, 1.0, 0.9, 0.8, 0.9, -0.1), "tight": row(8, 1.0, 1.0, 0.9, 0.7, 0.8, -0.2)}
+    loose = row(3, 1.0, 1.0, 0.8, 0.4, 0.0, -0.1)
+    verdict, told = claims._given_up({"factors": {"VAE": rows | {"loose": loose}}})
+    assert verdict == "holds" and "VAE, loose: 3.0 open, x 1.00, y 1.00, scale 0.89, shape 0.14" in told
+    assert "hearts" not in told, "the reference does not tell them"
+    turned = {"VAE": rows | {"loose": row(4, 1.0, 1.0, 0.8, 0.4, 0.5, -0.1)}, "flow": rows | {"loose": loose}}
+    assert claims._given_up({"factors": turned})[0] == "holds for flow"
+
+
 @pytest.mark.parametrize("name", ["mnist_one_pass", "mnist_six_passes"])
 def test_every_method_was_timed_on_the_same_images_and_judged(results: dict, name: str):
     found = results[name]

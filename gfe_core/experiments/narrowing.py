@@ -20,25 +20,28 @@ from gfe_core.experiments.tables import head, row, spread, summary
 
 KINDS = {"VAE": ("VAE",), "flow": ("flow", "flow, codes kept")}
 """Kind of a reference -> what is narrowed in its measure."""
-PLANTED, PLANTED_SEEDS, SLACK = (3, 5, 10), range(10), 1.5
+PLANTED, PLANTED_SEEDS, SLACK = (3, 5, 10), range(10), 1.75
 """Latents, data sets, and the threshold in errors of the reference: with a latent too few no model comes under it."""
 SETS, LATENTS, SEEDS = ("digits", "shapes"), (5, 10), range(3)
-THRESHOLDS = {"tight": 1.2, "loose": 2.4}
+THRESHOLDS = {"tight": 1.2, "loose": 2.2}
 """Of shapes, in errors of the reference with most latents."""
 
 _SMALL = {
-    "VAE": Setting(hidden=(128, 128), updates=5000, size=128, rate=1e-3),
-    "flow": Setting(hidden=(128, 128), updates=1600, size=64, rate=1e-3),
+    "VAE": Setting(hidden=(128, 128), updates=5000, size=128, rate=1e-3, price=300.0),
+    "flow": Setting(hidden=(128, 128), updates=1600, size=64, rate=1e-3, price=30.0),
 }
 SETTINGS = {
     "planted": _SMALL,
     "digits": _SMALL,
     "shapes": {
-        "VAE": Setting(hidden=(256, 256), updates=5000, size=64, rate=2e-3),
-        "flow": Setting(hidden=(256, 256), updates=1000, size=32, rate=2e-3),
+        "VAE": Setting(hidden=(256, 256), updates=5000, size=64, rate=2e-3, price=300.0),
+        "flow": Setting(hidden=(256, 256), updates=2000, size=32, rate=2e-3, price=30.0),
     },
 }
-"""Data -> kind of reference -> training: for planted data the best of a few, for shapes a first guess."""
+"""Data -> kind of reference -> training.
+
+Chosen with ten planted latents on data sets 10 to 16 and the first five of those judged, and for shapes on seed 0.
+"""
 
 
 def planted_cell(kind: str, n: int, seed: int) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def planted_cell(kind: str, n: int, seed: int) -> dict[str, Any]:
 def splits(data: str) -> tuple[Tensor, Tensor, Tensor]:
     """Training and test data, and what is known of the last."""
     if data == "shapes":
-        x, test = shapes.make(20_000, seed=0), shapes.make(3000, seed=1)
+        x, test = shapes.make(20_000, seed=0), shapes.make(6000, seed=1)
     else:
         x, test = gfe.data.load(data), gfe.data.load(data, split="test")
     return x.x, test.x, test.y
@@ -96,7 +99,7 @@ def _jobs() -> list[Job]:
 
 
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"planted": {}, "doubled": {}, "factors": {}, "staircases": {}}
+    found: dict[str, Any] = {"planted": {}, "doubled": {}, "factors": {}}
     for kind, narrowed in KINDS.items():
         for told in narrowed:
             of = {n: [cells[f"narrowing-planted-{kind}-{n}-{s}"][told] for s in PLANTED_SEEDS] for n in PLANTED}
@@ -106,7 +109,6 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
             found["doubled"].setdefault(data, {})[kind] = {str(n): _doubled(seeds) for n, seeds in of.items()}
         last = {s: cells[f"narrowing-shapes-{kind}-{max(LATENTS)}-{s}"] for s in SEEDS}
         found["factors"][kind] = {told: _factors(last, told) for told in ("reference", *THRESHOLDS)}
-        found["staircases"][kind] = {told: last[SEEDS[0]][told]["staircase"] for told in THRESHOLDS}
     return found
 
 
@@ -138,6 +140,9 @@ def _factors(seeds: Mapping[int, Mapping[str, Any]], told: str) -> dict[str, Any
     }
 
 
+_FACTORS = "Shapes: R² of each factor told from the codes of open latents, and how often the shape is named rightly."
+
+
 def _table(content: Mapping[str, Any]) -> str:
     lines = ["Planted data: gates that stay open, one number for each data set.", ""]
     lines += head("model", "planted", "open", "within one and under the threshold")
@@ -151,7 +156,7 @@ def _table(content: Mapping[str, Any]) -> str:
             for n, one in rows.items():
                 lines.append(row(data, kind, n, _listed(one["open"]), spread(one["error"]), spread(one["reference"])))
     names = list(content["factors"]["VAE"]["tight"]["r2"])
-    lines += ["", "Shapes: R² of each factor, told from the codes of open latents.", ""]
+    lines += ["", _FACTORS, ""]
     lines += head("model", "threshold", "open", "error", *names)
     for kind, rows in content["factors"].items():
         for told, one in rows.items():

@@ -27,7 +27,9 @@ def planted(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
 
 
 def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """One row for each model and threshold on shapes: error, open gates, and R² of each factor told from the codes.
+    """One row for each model and threshold on shapes: error, open gates, and what the codes tell of each factor.
+
+    That is R², and for the shape the share that is named rightly.
 
     Args:
         result: content of the file; result["factors"][model][threshold] has "error", "open" and "r2" by factor.
@@ -42,6 +44,6 @@ def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
         ]
         for model, of_model in found.items() for threshold, one in of_model.items()
     }  # fmt: skip
-    caption = "Shapes: error, open gates, and R² of each factor told from the open latents"
+    caption = "Shapes: error, open gates, R² of each factor told from the open latents; shape: share named rightly"
     columns = ("model, threshold", "error", "open", *(told.replace("rotation of", "turn of") for told in names))
     return show_table(Table(columns, rows, caption, compared=(), digits=2), name, alt_text)
