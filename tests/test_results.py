@@ -51,6 +51,13 @@ def test_readme_shows_one_step_as_it_was_found():
     assert [line for line in rows[: len(gon.COLUMNS)] if line not in page] == []
 
 
+def test_readme_shows_gates_as_they_were_found():
+    page, table = (ROOT / "README.md").read_text(), experiments.experiment("narrowing").table(files.load("narrowing"))
+    rows = [line for line in table.splitlines() if line.startswith(("| VAE", "| flow"))]
+    assert len(rows) == 9 + 6, "planted, and factors of shapes"
+    assert [line for line in rows if line not in page] == []
+
+
 def test_claims_and_tables_are_those_of_the_results_as_their_command_writes_them():
     assert {path: path.read_text() for path in pages.pages()} == pages.pages()
 
