@@ -126,28 +126,25 @@ def _doubled(found: Results) -> Verdict:
 
 
 def _given_up(found: Results) -> Verdict:
-    """Whether codes tell, against those of the reference, more than half of a factor; 0 is what chance tells.
-
-    Of what the reference itself does not tell, nothing can be given up.
-    """
-    told, fits = [], []
+    """Whether codes tell more than half of what those of the reference tell of each factor."""
+    figures, fits = [], {}
     for kind, rows in found["factors"].items():
-        share: dict[str, dict[str, float]] = {}
-        for name, whole in rows["reference"]["r2"].items():
-            chance = 1 / 3 if name.startswith("shape") else 0.0
-            if whole["mean"] - chance > 0.3:
-                parts = {told: (rows[told]["r2"][name]["mean"] - chance) for told in ("tight", "loose")}
-                share[name] = {told: part / (whole["mean"] - chance) for told, part in parts.items()}
-        kept = {told: [name for name in share if share[name][told] > 0.5] for told in ("tight", "loose")}
-        fits.append(kept == {"tight": list(share), "loose": ["x", "y", "scale"]})
-        told += [
-            f"{kind}, {which}: {fmean(rows[which]['open']):.1f} open, "
-            + ", ".join(f"{name.removesuffix(' (share right)')} {share[name][which]:.2f}" for name in share)
-            for which in kept
-        ]
-    kinds = [kind for kind, fit in zip(found["factors"], fits, strict=True) if fit]
-    verdict = "holds" if all(fits) else f"holds for {', '.join(kinds)}" if kinds else "does not hold"
-    return verdict, "; ".join(told)
+        told = {which: _told(rows[which]["r2"], rows["reference"]["r2"]) for which in ("tight", "loose")}
+        kept = {which: [name for name, share in shares.items() if share > 0.5] for which, shares in told.items()}
+        fits[kind] = kept == {"tight": list(told["tight"]), "loose": ["x", "y", "scale"]}
+        for which, shares in told.items():
+            listed = ", ".join(f"{name.removesuffix(' (share right)')} {share:.2f}" for name, share in shares.items())
+            figures.append(f"{kind}, {which}: {fmean(rows[which]['open']):.1f} open, {listed}")
+    kinds = [kind for kind, fit in fits.items() if fit]
+    verdict = "holds" if len(kinds) == len(fits) else f"holds for {', '.join(kinds)}" if kinds else "does not hold"
+    return verdict, "; ".join(figures)
+
+
+def _told(r2: Results, reference: Results) -> dict[str, float]:
+    """What is told of each factor as a share of what the reference tells above chance, where that is anything."""
+    chance = {name: 1 / 3 if name.startswith("shape") else 0.0 for name in reference}
+    whole = {name: one["mean"] - chance[name] for name, one in reference.items()}
+    return {name: (r2[name]["mean"] - chance[name]) / all_ for name, all_ in whole.items() if all_ > 0.3}
 
 
 CLAIMS = (

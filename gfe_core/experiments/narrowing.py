@@ -40,7 +40,7 @@ SETTINGS = {
 }
 """Data -> kind of reference -> training.
 
-Chosen with ten planted latents on data sets 10 to 16 and the first five of those judged, and for shapes on seed 0.
+Chosen with ten planted latents on data sets 10 to 16 and a few of those judged, and for shapes on seed 0.
 """
 
 
