@@ -47,9 +47,14 @@ class Claim:
 def _compared(rows: Mapping[str, Mapping[str, Any]], ours: str, theirs: str) -> Verdict:
     """Whether one column lies below another in every row, in some (which), or in none."""
     pairs = {name: (found[ours]["mean"], found[theirs]["mean"]) for name, found in rows.items()}
-    lower = [name for name, (our, their) in pairs.items() if our < their]
-    verdict = "holds" if len(lower) == len(pairs) else f"holds for {', '.join(lower)}" if lower else "does not hold"
-    return verdict, "; ".join(f"{name}: {our:.4f} against {their:.4f}" for name, (our, their) in pairs.items())
+    figures = "; ".join(f"{name}: {our:.4f} against {their:.4f}" for name, (our, their) in pairs.items())
+    return _where({name: our < their for name, (our, their) in pairs.items()}), figures
+
+
+def _where(fits: Mapping[str, bool]) -> str:
+    """Whether a claim holds in all cases, in some (which), or in none."""
+    some = ", ".join(name for name, fit in fits.items() if fit)
+    return "holds" if all(fits.values()) else f"holds for {some}" if some else "does not hold"
 
 
 def _one_pass(found: Results) -> Verdict:
@@ -101,9 +106,7 @@ def _rise(energies: list[float | None]) -> float:
 def _planted(found: Results) -> Verdict:
     """Whether the number is found in eight of ten data sets, for each number planted."""
     often = {n: one["within_one_and_met"] / one["of"] >= 0.8 for n, one in found.items()}
-    rows = [n for n, enough in often.items() if enough]
-    verdict = "holds" if all(often.values()) else f"holds for {', '.join(rows)}" if rows else "does not hold"
-    return verdict, "; ".join(f"{n}: {one['within_one_and_met']} of {one['of']} runs" for n, one in found.items())
+    return _where(often), "; ".join(f"{n}: {one['within_one_and_met']} of {one['of']} runs" for n, one in found.items())
 
 
 def _kept(found: Results) -> Verdict:
@@ -135,9 +138,7 @@ def _given_up(found: Results) -> Verdict:
         for which, shares in told.items():
             listed = ", ".join(f"{name.removesuffix(' (share right)')} {share:.2f}" for name, share in shares.items())
             figures.append(f"{kind}, {which}: {fmean(rows[which]['open']):.1f} open, {listed}")
-    kinds = [kind for kind, fit in fits.items() if fit]
-    verdict = "holds" if len(kinds) == len(fits) else f"holds for {', '.join(kinds)}" if kinds else "does not hold"
-    return verdict, "; ".join(figures)
+    return _where(fits), "; ".join(figures)
 
 
 def _told(r2: Results, reference: Results) -> dict[str, float]:

@@ -114,9 +114,10 @@ def train(kind: str, x: Tensor, n_gates: int, threshold: float, setting: Setting
     staircase: list[tuple[int, int, float]] = []
 
     def note(report: Report) -> None:
-        n_open = int(gated.open.sum())
-        if report.step % EVERY == 0 and (not staircase or n_open != staircase[-1][1]):
-            staircase.append((report.step, n_open, constraint.average))
+        if report.step % EVERY == 0:
+            n_open = int(gated.open.sum())
+            if not staircase or n_open != staircase[-1][1]:
+                staircase.append((report.step, n_open, constraint.average))
 
     learn = _training(gated, [*decoder.parameters(), *network.parameters()], loss, x, setting, seed)
     first = round(SETTLED * setting.updates)
