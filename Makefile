@@ -2,8 +2,8 @@
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
 PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
-NBVAL    := GFE_PREDICT=commit $(PYTHON) -m pytest -q -p tests.nbval_timeouts --nbval --nbval-current-env \
-            --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 120
+NBVAL    := GFE_PREDICT=commit PYTHONPATH=tests/notebooks $(PYTHON) -m pytest -q -p nbval_timeouts --nbval --nbval-current-env \
+            --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120
 NB       ?= notebooks/
 LAB_ARGS ?=
 
@@ -45,11 +45,11 @@ browser: $(VENV)/installed-dev ## JupyterLab in Chromium (skipped without one, u
 	$(PYTHON) -m pytest -q -s -m browser tests/browser
 
 refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
-	$(PYTHON) tests/refresh_notebooks.py $(NB)
+	$(PYTHON) tests/notebooks/refresh_notebooks.py $(NB)
 
 bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries, and what gradients cost (needs MNIST; half an hour)
-	$(PYTHON) tests/bench_adjoints.py
-	$(PYTHON) tests/bench.py
+	$(PYTHON) tests/benchmarks/bench_adjoints.py
+	$(PYTHON) tests/benchmarks/bench.py
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Installing gfe_core and its libraries into $(VENV) ..."

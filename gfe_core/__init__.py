@@ -1,24 +1,30 @@
 """gfe_core: Gradient Flow Encoding, an autoencoder without an encoder.
 
-Read the rooms in this order:
-types, checks, losses, decoders, dense, data, curvature, energy, flows, solvers, recording, integrate, adjoint,
-encoding. The others in any order: sensitivity, stiffness, training, checkpoints, baselines, convolutional, variational,
-siren, gon, constraint, narrowing, posterior.
+A reader of the method follows one encode: `types`, `checks`, `data`, `decoders`, `energy`, `flows`, `solvers`,
+`adjoints`, `encoding`. Everything after that builds on it: `training`, `encoders`, `analysis`, `methods`, and what
+shows and runs them: `widgets`, `experiments`, `cli`.
 """
 
-from gfe_core import data, gon, narrowing, posterior, siren, stiffness, variational
-from gfe_core.adjoint import Detached
-from gfe_core.checkpoints import load_checkpoint, save_checkpoint
-from gfe_core.convolutional import TransposedConvDecoder
-from gfe_core.decoders import ConvDecoder, LinearDecoder, MLPDecoder
+from importlib import import_module
+from types import ModuleType
+
+from gfe_core import data
+from gfe_core.adjoints import Detached, DiscreteAdjoint, Implicit, Unrolled
+from gfe_core.analysis import stiffness
+from gfe_core.decoders import (
+    ConvDecoder,
+    LinearDecoder,
+    MLPDecoder,
+    SirenDecoder,
+    TransposedConvDecoder,
+    siren,
+)
 from gfe_core.encoding import encode, encode_observed, reconstruct
-from gfe_core.energy import Energy
+from gfe_core.energy import Bernoulli, Energy, Gaussian
 from gfe_core.flows import ExponentialDecay, GradientFlow, NesterovFlow
-from gfe_core.losses import Bernoulli, Gaussian
-from gfe_core.sensitivity import DiscreteAdjoint, Implicit, Unrolled
-from gfe_core.siren import SirenDecoder
+from gfe_core.methods import gon, narrowing, posterior, variational
 from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit
-from gfe_core.training import evaluate, fit
+from gfe_core.training import evaluate, fit, load_checkpoint, save_checkpoint
 from gfe_core.types import SaveAt, Status, Stop
 
 __version__ = "0.1.0"
@@ -64,3 +70,27 @@ __all__ = [
     "stiffness",
     "variational",
 ]
+
+_MOVED = {
+    "adjoint": "adjoints",
+    "baselines": "encoders",
+    "checkpoints": "training.checkpoints",
+    "constraint": "methods.constraint",
+    "convolutional": "decoders.conv",
+    "curvature": "energy.curvature",
+    "doctor": "cli.doctor",
+    "losses": "energy.losses",
+    "plots": "widgets.charts.plots",
+    "readers": "data.readers",
+    "results": "data.results",
+    "sensitivity": "adjoints",
+    "shapes": "data.shapes",
+    "spectra": "data.emission_lines",
+}
+"""Modules of the first release under their names of then: `from gfe_core import baselines` goes on working."""
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MOVED:
+        return import_module(f"gfe_core.{_MOVED[name]}")
+    raise AttributeError(f"module 'gfe_core' has no attribute {name!r}")

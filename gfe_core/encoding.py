@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.adjoint import Detached, Found, parameters_of
-from gfe_core.energy import Energy
+from gfe_core.adjoints.detached import Detached, Found, parameters_of
+from gfe_core.energy.energy import Energy
+from gfe_core.energy.losses import Bernoulli
 from gfe_core.flows import GradientFlow
-from gfe_core.integrate import integrate
-from gfe_core.losses import Bernoulli
-from gfe_core.recording import Record
 from gfe_core.solvers import AMD, Solver
+from gfe_core.solvers.integrate import integrate
+from gfe_core.solvers.recording import Record
 from gfe_core.types import Adjoint, Codes, Data, Decoder, Encoding, Flow, Loss, Mask, Penalty, SaveAt, Status, Stop
 
 

@@ -11,9 +11,9 @@ from problems import EARLY, EPS, SOLVERS, differing, digits, fresh, generator, p
 from torch import Tensor, nn
 
 import gfe_core as gfe
-from gfe_core.baselines import Autoencoder, Filled, SemiAmortised, StoredCodes, ThenFlow
-from gfe_core.data import Batches
-from gfe_core.training import update
+from gfe_core.data.sets import Batches
+from gfe_core.encoders.autoencoder import Autoencoder, Filled, SemiAmortised, StoredCodes, ThenFlow
+from gfe_core.training.fitting import update
 from gfe_core.types import Decoder, Status
 
 SUM = gfe.Bernoulli(reduction="sum")

@@ -1,23 +1,5 @@
-"""The paper's tables and figures, and other long runs whose results the project ships."""
+"""Experiments: long training runs, the tables and figures made from them, and the claims judged by these."""
 
-from typing import Any
+from gfe_core.experiments.tables import NAMES, experiment
 
-_ROOMS = {
-    "table1-few": "few", "table1-converged": "converged", "fig1": "fig1", "fig2": "fig2", "fig3": "fig3",
-    "two-by-two": "two_by_two", "missing": "missing", "spectra": "spectra", "gon": "gon",
-    "narrowing": "narrowing",
-}  # fmt: skip
-
-NAMES = tuple(_ROOMS)
-"""What `python -m gfe_core reproduce` knows."""
-
-
-def experiment(name: str) -> Any:
-    """Find an experiment by its name; only its own module is imported.
-
-    Args:
-        name: one of `NAMES`.
-    """
-    from importlib import import_module
-
-    return import_module(f"gfe_core.experiments.{_ROOMS[name]}").EXPERIMENT
+__all__ = ["NAMES", "experiment"]

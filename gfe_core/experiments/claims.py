@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from gfe_core import results
-from gfe_core.experiments.config import SETS
-from gfe_core.experiments.tables import head, row
+from gfe_core.data import results
+from gfe_core.experiments.runner.config import SETS
+from gfe_core.experiments.tables.cells import head, row
 
 Results = Mapping[str, Any]
 Verdict = tuple[str, str]

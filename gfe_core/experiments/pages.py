@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from gfe_core import results
-from gfe_core.experiments import NAMES, claims, experiment
+from gfe_core.data import results
+from gfe_core.experiments import claims
+from gfe_core.experiments.tables import NAMES, experiment
 
 _HEAD = """# Results
 

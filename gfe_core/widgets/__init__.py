@@ -1,33 +1,37 @@
 """Things to touch: players, explorers, progress and questions. Nothing in the core imports them."""
 
-from gfe_core.widgets import paper, paper_gon, paper_missing, paper_narrowing, paper_spectra
-from gfe_core.widgets.adjoint_explorer import AdjointExplorer
-from gfe_core.widgets.armijo_explorer import ArmijoExplorer
-from gfe_core.widgets.axes_explorer import AxesExplorer
-from gfe_core.widgets.between_explorer import BetweenExplorer
-from gfe_core.widgets.explorer import Explorer
-from gfe_core.widgets.figures import show_figure, show_picture
-from gfe_core.widgets.film_explorer import FilmExplorer, TrainingFilm, early_stopping
-from gfe_core.widgets.flow_explorer import FlowExplorer
-from gfe_core.widgets.gallery import gallery, preview_of
-from gfe_core.widgets.gradient_histogram import GradientHistogram
+from gfe_core.widgets.charts.adjoint_explorer import AdjointExplorer
+from gfe_core.widgets.charts.axes_explorer import AxesExplorer
+from gfe_core.widgets.charts.figures import show_figure, show_picture
+from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.lessons import check, predict
-from gfe_core.widgets.map_explorer import MapExplorer
-from gfe_core.widgets.mask_explorer import MaskExplorer
-from gfe_core.widgets.mask_painter import MaskPainter
-from gfe_core.widgets.momentum_explorer import MomentumExplorer
-from gfe_core.widgets.origin_explorer import OriginExplorer
-from gfe_core.widgets.player import FlowPlayer
-from gfe_core.widgets.progress import Progress
-from gfe_core.widgets.race_explorer import RaceExplorer
-from gfe_core.widgets.side_by_side import SideBySide
-from gfe_core.widgets.siren_explorer import SirenExplorer
-from gfe_core.widgets.spectrum_explorer import SpectrumExplorer
-from gfe_core.widgets.staircase_explorer import StaircaseExplorer
-from gfe_core.widgets.stiffness_explorer import StiffnessExplorer
+from gfe_core.widgets.map.between_explorer import BetweenExplorer
+from gfe_core.widgets.map.explorer import MapExplorer
+from gfe_core.widgets.mask.explorer import MaskExplorer
+from gfe_core.widgets.mask.painter import MaskPainter
+from gfe_core.widgets.player.armijo_explorer import ArmijoExplorer
+from gfe_core.widgets.player.film_explorer import FilmExplorer, TrainingFilm, early_stopping
+from gfe_core.widgets.player.flow_explorer import FlowExplorer
+from gfe_core.widgets.player.momentum_explorer import MomentumExplorer
+from gfe_core.widgets.player.origin_explorer import OriginExplorer
+from gfe_core.widgets.player.player import FlowPlayer
+from gfe_core.widgets.player.race_explorer import RaceExplorer
+from gfe_core.widgets.player.stiffness_explorer import StiffnessExplorer
+from gfe_core.widgets.results import emission_lines as paper_spectra
+from gfe_core.widgets.results import gon as paper_gon
+from gfe_core.widgets.results import missing as paper_missing
+from gfe_core.widgets.results import narrowing as paper_narrowing
+from gfe_core.widgets.results import paper
+from gfe_core.widgets.siren.explorer import SirenExplorer
+from gfe_core.widgets.spectrum.explorer import SpectrumExplorer
+from gfe_core.widgets.staircase.explorer import StaircaseExplorer
 from gfe_core.widgets.tables import Table, show_result, show_table
-from gfe_core.widgets.traversal import explained
-from gfe_core.widgets.traversal_explorer import TraversalExplorer
+from gfe_core.widgets.training.gallery import gallery, preview_of
+from gfe_core.widgets.training.gradient_histogram import GradientHistogram
+from gfe_core.widgets.training.progress import Progress
+from gfe_core.widgets.training.side_by_side import SideBySide
+from gfe_core.widgets.traversal.explorer import TraversalExplorer
+from gfe_core.widgets.traversal.traversal import explained
 
 __all__ = [
     "AdjointExplorer",

@@ -15,8 +15,8 @@ import numpy as np
 from ipywidgets import Button, DOMWidget, HTMLMath, Layout, RadioButtons, VBox
 from torch import Tensor
 
-from gfe_core.widgets.explorer import Explorer, live_view, show_only
-from gfe_core.widgets.figures import unseen
+from gfe_core.widgets.charts.figures import unseen
+from gfe_core.widgets.kit.explorer import Explorer, live_view, show_only
 
 Revealed = Explorer | DOMWidget | None
 

@@ -8,10 +8,10 @@ import ipywidgets
 import numpy as np
 from PIL import Image
 
-from gfe_core import results
-from gfe_core.widgets.drawing import INK, RULE, SOFT, Paper
-from gfe_core.widgets.explorer import Explorer
-from gfe_core.widgets.style import NUMBERS
+from gfe_core.data import results
+from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Paper
+from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.style import NUMBERS
 
 _ROW, _MARGIN, _LETTER = 26, 16, 7.6
 _GREYS = np.linspace(0, 255, 16, dtype=np.uint8)[:, None].repeat(3, 1)  # letters on white, in half the bytes

@@ -12,7 +12,7 @@ import pytest
 from jupyter_lab import LabServer, NotebookPage
 from playwright.sync_api import Browser, sync_playwright
 
-from gfe_core.doctor import find_browser
+from gfe_core.cli.doctor import find_browser
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 FLAGS = [

@@ -16,10 +16,10 @@ from refresh_notebooks import METADATA
 
 import gfe_core as gfe
 from gfe_core import widgets
-from gfe_core.widgets.map_explorer import PointMap
-from gfe_core.widgets.map_style import MAP_STYLE
-from gfe_core.widgets.player import _plain
-from gfe_core.widgets.style import PAGE, STORED_MODEL
+from gfe_core.widgets.kit.style import PAGE, STORED_MODEL
+from gfe_core.widgets.map.explorer import PointMap
+from gfe_core.widgets.map.style import MAP_STYLE
+from gfe_core.widgets.player.player import _plain
 
 pytestmark = pytest.mark.browser
 N = 60

@@ -12,10 +12,10 @@ import torch
 from playwright.sync_api import Browser, Page
 
 import gfe_core as gfe
-from gfe_core.widgets.mask_explorer import MaskExplorer, MaskView
-from gfe_core.widgets.mask_style import MASK_STYLE
-from gfe_core.widgets.player import _plain
-from gfe_core.widgets.style import PAGE, STORED_MODEL
+from gfe_core.widgets.kit.style import PAGE, STORED_MODEL
+from gfe_core.widgets.mask.explorer import MaskExplorer, MaskView
+from gfe_core.widgets.mask.style import MASK_STYLE
+from gfe_core.widgets.player.player import _plain
 
 pytestmark = pytest.mark.browser
 SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from gfe_core.widgets.player import Film, FlowPlayer, Landscape
+from gfe_core.widgets.player.player import Film, FlowPlayer, Landscape
 
 pytestmark = pytest.mark.browser
 

@@ -11,9 +11,10 @@ from playwright.sync_api import Browser, Page
 from view_page import OpenView, pages_of
 
 import gfe_core as gfe
-from gfe_core import gon, widgets
-from gfe_core.widgets.siren_explorer import SirenView
-from gfe_core.widgets.siren_style import SIREN_STYLE
+from gfe_core import widgets
+from gfe_core.methods import gon
+from gfe_core.widgets.siren.explorer import SirenView
+from gfe_core.widgets.siren.style import SIREN_STYLE
 
 pytestmark = pytest.mark.browser
 SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU

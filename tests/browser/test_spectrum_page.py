@@ -11,9 +11,10 @@ from playwright.sync_api import Browser, Page
 from view_page import OpenView, pages_of
 
 import gfe_core as gfe
-from gfe_core import spectra, widgets
-from gfe_core.widgets.spectrum_explorer import SpectrumView
-from gfe_core.widgets.spectrum_style import SPECTRUM_STYLE
+from gfe_core import widgets
+from gfe_core.data import emission_lines as spectra
+from gfe_core.widgets.spectrum.explorer import SpectrumView
+from gfe_core.widgets.spectrum.style import SPECTRUM_STYLE
 
 pytestmark = pytest.mark.browser
 SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU

@@ -9,8 +9,8 @@ from typing import Any
 import anywidget
 from playwright.sync_api import Browser, Page
 
-from gfe_core.widgets.player import _plain
-from gfe_core.widgets.style import PAGE, STORED_MODEL
+from gfe_core.widgets.kit.style import PAGE, STORED_MODEL
+from gfe_core.widgets.player.player import _plain
 
 OpenView = Callable[..., Page]
 

@@ -1,0 +1,58 @@
+"""How a gradient reaches the decoder's parameters through the code it helped to find.
+
+`Detached` lets none through, and is what a default `encode` reads. The exact alternatives are in `sensitivity`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from gfe_core.energy.energy import Energy
+from gfe_core.solvers.recording import Record
+from gfe_core.types import Codes, Encoding
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an adjoint knows of an encoding: how it was found, by a copy of the decoder that is nobody else's.
+
+    Args:
+        energy: with the weights that the flow saw.
+        flow, solver: as passed to `encode`.
+        encoding: codes without a graph, statuses and times.
+        record: every accepted state, where the adjoint replays.
+    """
+
+    energy: Energy
+    flow: Any
+    solver: Any
+    encoding: Encoding
+    record: Record | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detached:
+    """Treat the code as a constant: d/dtheta E(z, theta) = partial E / partial theta at the code found.
+
+    Exact where the flow has arrived and the loss outside is the loss inside: there grad_z E = 0, so that how z moves
+    with the weights does not matter (envelope theorem). Elsewhere wrong by a term proportional to |grad_z E|.
+
+    Source: Flouris et al. 2024 (arXiv 2412.00864), equation 12.
+    """
+
+    replays: ClassVar[bool] = False
+
+    def check(self, decoder: object, flow: object, solver: object) -> None:
+        """Every combination will do."""
+
+    def attach(self, decoder: object, found: Found) -> Codes:
+        """Return the code without a graph."""
+        return found.encoding.z
+
+
+def parameters_of(decoder: Any) -> list[Tensor]:
+    """Parameters of a module under every name that they have, so that a copy lists its own in the same order."""
+    if not isinstance(decoder, nn.Module):
+        return []
+    return [parameter for _, parameter in decoder.named_parameters(remove_duplicate=False)]

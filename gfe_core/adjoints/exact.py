@@ -1,0 +1,205 @@
+"""How a code changes with the weights: three exact alternatives to `Detached`.
+
+Each returns the derivatives of <a, z> in the weights, given a = dL/dz; ordinary autograd on `enc.z` asks for them. The
+part of the gradient that a loss has at fixed codes is not their business.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from gfe_core import checks
+from gfe_core.adjoints.detached import Found, parameters_of
+from gfe_core.adjoints.replay import Path, pulled_back, unrolled
+from gfe_core.energy.curvature import Matrices
+from gfe_core.flows import GradientFlow
+from gfe_core.solvers import AMD, Dopri5, Solver
+from gfe_core.types import Codes, PerSample, SaveAt
+
+Pull = Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
+"""(a, weights) -> derivatives of <a, z> in the weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ThroughTheCode(ABC):
+    """What the three share: a node in autograd's graph between the caller's weights and the codes.
+
+    The derivatives are taken at the weights that the flow saw, also where the caller has changed his own since.
+    """
+
+    replays: ClassVar[bool] = True
+
+    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+        """Refuse what cannot be differentiated."""
+        name, kind = type(self).__name__, type(decoder).__name__
+        wanted = f"`{name}` gives gradients to the parameters of a `torch.nn.Module`, but `decoder` is a {kind}."
+        remedy = "Make it a module, or use `adjoint=Detached()`."
+        checks.require(isinstance(decoder, nn.Module), f"{wanted} {remedy}", TypeError)
+
+    def attach(self, decoder: nn.Module, found: Found) -> Codes:
+        """Return the code with a graph to the parameters that require a gradient."""
+        pairs = list(zip(parameters_of(decoder), parameters_of(found.energy.decoder), strict=True))
+        learning = [(ours, copy.requires_grad_()) for ours, copy in pairs if ours.requires_grad]
+        pull = partial(self._puller(found), weights=[copy for _, copy in learning])
+        return _Code.apply(found.encoding.z, pull, *(ours for ours, _ in learning))  # pyright: ignore
+
+    @abstractmethod
+    def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
+        """What takes derivatives of <a, z> in the weights, given a and the weights."""
+
+
+class _Code(torch.autograd.Function):
+    """The code as a function of the weights."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, pull: Callable[[Tensor], Sequence[Tensor]], *weights: Tensor) -> Tensor:
+        ctx.pull = pull
+        return z.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *a: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return None, None, *ctx.pull(a[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Replayed(_ThroughTheCode):
+    """What the two that take the steps again share."""
+
+    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+        """Refuse solvers whose steps depend on more than the state."""
+        super().check(decoder, flow, solver)
+        name, rule = type(self).__name__, type(solver).__name__
+        remedy = "Use `adjoint=Implicit()`, or encode with `AMD`, `Euler` or `RK4`."
+        whole = hasattr(solver, "moved")
+        checks.require(whole, f"`{name}` cannot differentiate the steps of `{rule}`, which has a memory. {remedy}")
+        remedy = "Use `SemiImplicit` or `RK4` on this flow, or `adjoint=Implicit()`."
+        restarts = isinstance(solver, AMD) and flow.order > 1
+        checks.require(not restarts, f"`{name}` cannot differentiate `AMD` on a flow with momentum. {remedy}")
+
+
+def _path(found: Found) -> Path:
+    """Steps to the codes returned; the record itself may go."""
+    assert found.record is not None
+    return Path.of(found.record.trajectory(SaveAt.steps()), found.encoding.status)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unrolled(_Replayed):
+    """Differentiate the recorded steps as autograd would: all of them are taken again in the backward pass.
+
+    Exact for what was computed, with step sizes and accept decisions held constant. Memory grows with every step by
+    all that the decoder computes in it: the reference for `DiscreteAdjoint`, which gives the same for less.
+    """
+
+    def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
+        path = _path(found)
+
+        def pull(a: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor]:
+            z = unrolled(found.solver, found.flow, found.energy, path)
+            return torch.autograd.grad(z, weights, a, materialize_grads=True)
+
+        return pull
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscreteAdjoint(_Replayed):
+    """Walk the recorded states back, each step by its transpose: the exact gradient of what was computed.
+
+        a_n = a_n+1 - dt alpha H(z_n) a_n+1,    dL/dtheta = - sum over n of dt alpha M(z_n)' a_n+1
+
+    for Euler, with H = d2E/dz2 and M = d2E/dz dtheta; other rules likewise. Step sizes and accept decisions are
+    constants. Memory grows by the stored codes only; a step costs about three latent gradients.
+
+    Source: the discrete counterpart of Flouris et al. 2024 (arXiv 2412.00864), equations 8 to 11.
+    """
+
+    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+        """Refuse solvers whose steps have no transpose here."""
+        super().check(decoder, flow, solver)
+        remedy = "Use `adjoint=Unrolled()`, or encode with `RK4`."
+        checks.require(not isinstance(solver, Dopri5), f"`DiscreteAdjoint` has no transpose of `Dopri5`. {remedy}")
+
+    def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
+        return partial(pulled_back, found.solver, found.flow, found.energy, _path(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Implicit(_ThroughTheCode):
+    """Differentiate the condition grad_z E(z, theta) = 0 and not the way there: dz/dtheta = -H^-1 M, for each sample.
+
+    Right where the flow has arrived, for any loss outside. With frozen=True the flow is taken for unfinished: as if the
+    energy were a parabola with the Hessian H of the last point, z has followed the minimum in a mode of curvature l
+    only by the fraction 1 - exp(-s l), with s the time (times the rate) that the flow has run.
+
+    A sample whose Hessian is not positive definite has no minimum to follow: the Gauss-Newton matrix takes its place,
+    and where that is singular too the code counts as constant. With frozen=True every mode has its factor, and one of
+    negative curvature counts as grown by a factor of e at most.
+
+    Args:
+        hessian: "true", or "gauss_newton", which leaves out the curvature of the decoder.
+        frozen: whether to correct for the time that was too short; needs a solver with time on the gradient flow. For
+            `AMD` that time is the sum of its steps.
+
+    Raises:
+        ValueError: `hessian` is another word.
+
+    Source: the implicit function theorem; the frozen factor is the solution of dS/dt = -H S - M with constant H, M.
+    """
+
+    hessian: Literal["true", "gauss_newton"] = "true"
+    frozen: bool = False
+
+    replays: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        checks.one_of("hessian", self.hessian, ("true", "gauss_newton"))
+
+    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+        """Refuse a frozen Hessian where there is no time to speak of."""
+        super().check(decoder, flow, solver)
+        fits = not self.frozen or (solver.has_time and flow.order == 1)
+        wanted = "`Implicit(frozen=True)` needs the time of a gradient flow"
+        remedy = "Use `Implicit()`, or `AMD(trial='carry')`, `Euler` or `RK4` on `GradientFlow()`."
+        checks.require(fits, f"{wanted}, which {type(solver).__name__} on {flow} has not. {remedy}")
+
+    def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
+        def pull(a: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor]:
+            finite = torch.isfinite(found.encoding.energy)
+            energy, z = found.energy.rows(finite), found.encoding.z[finite]
+            matrix = energy.hessian(z) if self.hessian == "true" else energy.gauss_newton(z)
+            if self.frozen:
+                v = _followed(matrix, a[finite], found.flow.travelled(found.encoding.t[finite]))
+            else:
+                v, sound = _solved(matrix, a[finite])
+                if self.hessian == "true" and not sound.all():
+                    v = torch.where(sound, v, _solved(energy.gauss_newton(z), a[finite])[0])
+            return energy.linearised(z, weights)[1](-v)[1:]
+
+        return pull
+
+
+def _solved(matrix: Matrices, a: Codes) -> tuple[Codes, Tensor]:
+    """Solve H v = a where H is positive definite beyond rounding, (batch, 1); v is 0 elsewhere."""
+    values, axes = torch.linalg.eigh(matrix)
+    floor = values[:, -1:].abs() * matrix.shape[1] * torch.finfo(values.dtype).eps
+    sound = values[:, :1] > floor
+    return _in_modes(axes, torch.where(sound, 1 / torch.where(sound, values, 1.0), 0.0), a), sound
+
+
+def _followed(matrix: Matrices, a: Codes, time: PerSample) -> Codes:
+    """Product of (1 - exp(-time H)) H^-1 with a, which no small or negative curvature makes infinite."""
+    values, axes = torch.linalg.eigh(matrix)
+    x = (-time[:, None] * values).clamp(max=1)
+    ratio = torch.where(x == 0, 1.0, torch.expm1(x) / torch.where(x == 0, 1.0, x))
+    return _in_modes(axes, time[:, None] * ratio, a)
+
+
+def _in_modes(axes: Matrices, factor: Tensor, a: Codes) -> Codes:
+    return (axes @ (factor[:, :, None] * (axes.transpose(1, 2) @ a[:, :, None])))[:, :, 0]

@@ -1,0 +1,6 @@
+"""Data: sets by name or path, samples as rows of a matrix, and the order in which training sees them."""
+
+from gfe_core.data.dataset import DataError, DataSet
+from gfe_core.data.sets import Batches, data_folder, load
+
+__all__ = ["Batches", "DataError", "DataSet", "data_folder", "load"]

@@ -1,0 +1,239 @@
+"""Data by name or path, and the order in which training sees them.
+
+`load` answers with a `DataSet`; its `x` goes to `encode` and, through `Batches`, to `fit`.
+
+Shapes: `n` samples; `features` numbers each: the pixels of an image, row after row, or the two coordinates of a point.
+"""
+
+import difflib
+import math
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.data import emission_lines as spectra
+from gfe_core.data import readers, shapes
+from gfe_core.data.dataset import DataError, DataSet
+
+_SPLITS = ("train", "test")
+
+
+def data_folder() -> Path:
+    """Return where image sets lie: `GFE_DATA_DIR` if set, else data/ of the repository, else of the current folder."""
+    if chosen := os.environ.get("GFE_DATA_DIR"):
+        return Path(chosen).expanduser()
+    repository = Path(__file__).parents[2]
+    return (repository if (repository / "pyproject.toml").is_file() else Path.cwd()) / "data"
+
+
+def load(name: str | Path, split: str = "train", *, label: str | None = None) -> DataSet:
+    """Load a data set by its name, or your own from a CSV file, an .npy array or a folder of images.
+
+    | name | samples, train + test | needs |
+    |---|---|---|
+    | "digits" | 1,437 + 360 handwritten digits, 8x8 | nothing: they come with scikit-learn |
+    | "circle", "sine", "line" | 100 + 100 points: (sin a, cos a), (a, sin 2a), (a, a / 2) | nothing |
+    | "spectra" | 5,000 + 1,000 emission doublets with noise and gaps, 128 wavelengths | nothing: `spectra` makes them |
+    | "shapes" | 5,000 + 1,000 squares, ellipses and hearts, five factors known, 32x32 | nothing: `shapes` makes them |
+    | "mnist" | 60,000 + 10,000 handwritten digits, 28x28 | files on disk or a network |
+    | "fashion-mnist" | 60,000 + 10,000 pieces of clothing, 28x28 | files on disk or a network |
+    | "seg-mnist" | 30,596 digits 0-4 of the train set + 4,861 digits 5-9 of the test set of MNIST | as MNIST |
+
+    Curves: a ~ N(0, pi / 4), noise N(0, 0.05^2) on both coordinates, a fixed seed for each split. SegMNIST asks for
+    digits of classes that were never seen. Image files lie in `data_folder()` in torchvision's layout.
+
+    Args:
+        name: one of the names above, or a path: a text with a separator or a suffix, or a `pathlib.Path`. What files
+            must look like and how they are split is told in `readers.read`.
+        split: "train" or "test".
+        label: the column of a CSV file that holds the classes.
+
+    Returns:
+        The samples, always the same in the same order.
+
+    Raises:
+        ValueError: name or split is unknown, or label is given and the data have no such column.
+        DataError: a file is damaged or unfit, or files are missing and cannot be downloaded.
+
+    Example:
+        >>> digits = load("digits", split="test")
+        >>> digits
+        DataSet('digits', split='test'): 360 samples of 64 features
+        >>> digits.image_shape
+        (8, 8)
+
+    Source: digits: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI, by way of scikit-learn;
+    MNIST: LeCun, Bottou, Bengio and Haffner 1998; Fashion-MNIST: Xiao, Rasul and Vollgraf 2017 (arXiv 1708.07747);
+    shapes, in the manner of dSprites: Matthey, Higgins, Hassabis and Lerchner 2017;
+    SegMNIST and the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
+    """
+    checks.one_of("split", split, _SPLITS)
+    if name not in tuple(_SETS):
+        if _is_path(name):
+            return readers.read(Path(name), split, label=label)
+        nearest = difflib.get_close_matches(str(name).lower(), _SETS, n=1, cutoff=0)[0]
+        known = f"{', '.join(_SETS)}, or a path such as 'mine.csv'"
+        raise ValueError(f"`name` must be one of {known}; got {name!r}. Did you mean {nearest!r}?")
+    checks.require(label is None, f"`label` is the column of a CSV file, got {label!r} for {name!r}. Leave it out.")
+    return _SETS[str(name)](str(name), split)
+
+
+def _is_path(name: str | Path) -> bool:
+    if not isinstance(name, str):
+        return isinstance(name, Path)
+    return Path(name).suffix != "" or "/" in name or "\\" in name
+
+
+def _digits(name: str, split: str) -> DataSet:
+    from sklearn.datasets import load_digits  # here, because it takes a second that only this set should cost
+
+    images, labels = load_digits(return_X_y=True)
+    rows = slice(None, -360) if split == "train" else slice(-360, None)  # other writers come last
+    x, y = torch.tensor(images[rows] / 16, dtype=torch.float32), torch.tensor(labels[rows], dtype=torch.long)
+    return DataSet(x, y, (8, 8), name, split)
+
+
+def _curve(name: str, split: str) -> DataSet:
+    generator = torch.Generator().manual_seed(_SPLITS.index(split))
+    noise = 0.05 * torch.randn(100, 2, generator=generator, dtype=torch.float32)
+    a = math.sqrt(math.pi) / 2 * torch.randn(100, generator=generator, dtype=torch.float32)
+    points = {"circle": (a.sin(), a.cos()), "sine": (a, (2 * a).sin()), "line": (a, a / 2)}[name]
+    return DataSet(torch.stack(points, dim=1) + noise, a, None, name, split)
+
+
+def _made(name: str, split: str) -> DataSet:
+    make = {"spectra": spectra.make, "shapes": shapes.make}[name]
+    return replace(make(5000 if split == "train" else 1000, seed=_SPLITS.index(split)), name=name, split=split)
+
+
+def _images(name: str, split: str) -> DataSet:
+    raw = data_folder() / ("FashionMNIST" if name == "fashion-mnist" else "MNIST") / "raw"
+    prefix = "train" if split == "train" else "t10k"
+    files = raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte"
+    if not all(file.exists() for file in files):
+        _download(name, raw)
+    images, labels = _read_idx(files[0], 3), _read_idx(files[1], 1).long()
+    if len(images) != len(labels):
+        raise _damaged(files[0], f"it holds {len(images)} images, {files[1].name} holds {len(labels)} labels")
+    if name == "seg-mnist":
+        seen = labels < 5 if split == "train" else labels >= 5
+        images, labels = images[seen], labels[seen]
+    shape = (images.shape[1], images.shape[2])
+    return DataSet(images.flatten(1).to(torch.float32).div_(255), labels, shape, name, split)
+
+
+def _read_idx(file: Path, axes: int) -> Tensor:
+    """Read an IDX file and trust nothing: magic number, one big-endian length for each axis, then one byte a value."""
+    content, start = bytearray(file.read_bytes()), 4 + 4 * axes
+    if len(content) <= start or content[:4] != bytes((0, 0, 8, axes)):
+        raise _damaged(file, f"its {len(content)} bytes do not begin as an IDX file of {axes} axes")
+    shape = struct.unpack(f">{axes}I", content[4:start])
+    if len(content) != start + math.prod(shape):
+        raise _damaged(file, f"it should have {start + math.prod(shape)} bytes and has {len(content)}")
+    return torch.frombuffer(content, dtype=torch.uint8, offset=start).reshape(shape)
+
+
+def _damaged(file: Path, reason: str) -> DataError:
+    return DataError(f"{file} is damaged or was only half downloaded: {reason}. Delete it and load again.")
+
+
+def _download(name: str, raw: Path) -> None:
+    """Let torchvision download beside the target, move only what is complete: an interrupt leaves nothing to trust."""
+    folder, kind = raw.parents[1], raw.parent.name
+    try:
+        from torchvision import datasets  # here, because nothing else in the kit needs torchvision
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, suffix=".part") as part:
+            getattr(datasets, kind)(part, download=True)
+            raw.mkdir(parents=True, exist_ok=True)
+            for file in Path(part, kind, "raw").glob("*-ubyte"):
+                file.replace(raw / file.name)
+    except Exception as error:  # servers, proxies, disks and binaries fail in too many ways to list
+        place = "set by GFE_DATA_DIR" if os.environ.get("GFE_DATA_DIR") else "data/, as GFE_DATA_DIR is not set"
+        raise DataError(
+            f"{name!r} is not in {raw} ({place}), and downloading it with torchvision failed: "
+            f"{' '.join(str(error).split())}. Load it again with a network, or set GFE_DATA_DIR to a folder that holds "
+            f"{kind}/raw; if torchvision itself is broken, `python -m gfe_core doctor` says how to mend it. "
+            "`load('digits')` needs no network."
+        ) from error
+
+
+_SETS: dict[str, Callable[[str, str], DataSet]] = {
+    "digits": _digits,
+    **dict.fromkeys(("circle", "sine", "line"), _curve),
+    **dict.fromkeys(("shapes", "spectra"), _made),
+    **dict.fromkeys(("mnist", "fashion-mnist", "seg-mnist"), _images),
+}
+
+
+class Batches:
+    """The samples in batches; one iteration is one pass over all of them, each exactly once.
+
+    The order is a function of (seed, epoch) alone. The position (`epoch`, `index` of the next batch) moves on as a
+    batch is handed out: a saved position goes on with the next batch, and so does an iteration that was left early.
+
+    Args:
+        x: at least one sample, along the first axis.
+        size: samples in a batch, >= 1; the last batch of an epoch may be smaller.
+        seed: of the order, >= 0.
+        shuffle: False keeps the order of x.
+
+    Raises:
+        TypeError: x is not a tensor.
+        ValueError: x is empty, size is below 1 or seed below 0.
+
+    Example:
+        >>> batches = Batches(torch.arange(5.0), size=2, seed=0)
+        >>> [len(batch) for batch in batches], batches.epoch
+        ([2, 2, 1], 1)
+    """
+
+    def __init__(self, x: Float[Tensor, "n *data"], *, size: int, seed: int = 0, shuffle: bool = True) -> None:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"`x` must be a torch.Tensor, got {type(x).__name__}. Pass the samples: `data.x`.")
+        if x.dim() == 0 or len(x) == 0:
+            raise ValueError(f"`x` must hold at least one sample along its first axis, got shape {tuple(x.shape)}.")
+        wanted = "`size` must be at least 1 and `seed` at least 0"
+        checks.require(size >= 1 and seed >= 0, f"{wanted}, got size={size} and seed={seed}.")
+        self.x, self.size, self.seed, self.shuffle = x, size, seed, shuffle
+        self.epoch = self.index = 0
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.x) / self.size)
+
+    def __iter__(self) -> Iterator[Float[Tensor, "batch *data"]]:
+        order = self._order().to(self.x.device)
+        while self.index < len(self):
+            start = self.index * self.size
+            self.index += 1
+            yield self.x[order[start : start + self.size]]
+        self.epoch, self.index = self.epoch + 1, 0
+
+    def _order(self) -> Int[Tensor, "n"]:
+        if not self.shuffle:
+            return torch.arange(len(self.x))
+        # torch keeps only 32 bits of a seed: numpy mixes (seed, epoch) into them
+        mixed = int(np.random.SeedSequence((self.seed, self.epoch)).generate_state(1)[0])
+        return torch.randperm(len(self.x), generator=torch.Generator().manual_seed(mixed))
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position, and what it must be used with, as plain integers."""
+        order = {"n": len(self.x), "size": self.size, "seed": self.seed, "shuffle": int(self.shuffle)}
+        return order | {"epoch": self.epoch, "index": self.index}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go to a saved position; a ValueError refuses that of batches with other n, size, seed or shuffle."""
+        mine = self.state_dict()
+        fits = state.keys() == mine.keys() and all(state[key] == mine[key] for key in ("n", "size", "seed", "shuffle"))
+        checks.require(fits, f"`state` {state} belongs to other batches than {mine}: build them as they were.")
+        self.epoch, self.index = state["epoch"], state["index"]

@@ -1,0 +1,18 @@
+"""Decoders: maps from latents (batch, latent) to raw outputs (batch, features)."""
+
+from gfe_core.decoders.conv import ConvDecoder, TransposedConvDecoder
+from gfe_core.decoders.mlp import FlatDecoder, LinearDecoder, MLPDecoder, initialise, perceptron
+from gfe_core.decoders.siren import Coordinates, SirenDecoder, grid
+
+__all__ = [
+    "ConvDecoder",
+    "Coordinates",
+    "FlatDecoder",
+    "LinearDecoder",
+    "MLPDecoder",
+    "SirenDecoder",
+    "TransposedConvDecoder",
+    "grid",
+    "initialise",
+    "perceptron",
+]

@@ -1,0 +1,98 @@
+"""Convolutional decoders."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gfe_core import checks
+from gfe_core.decoders.mlp import FlatDecoder, Sizes, Source, initialise
+from gfe_core.types import Codes
+
+_FIRST = 4
+"""Height and width of the picture that the first layer makes of a code."""
+
+
+def margins(image_shape: Sequence[int], channels: Sequence[int]) -> tuple[int, int, int, int]:
+    """Pixels left, right, above and below an image in the middle of the largest picture of these layers."""
+    side = _FIRST * 2 ** len(channels)
+    wanted = f"`image_shape` must be at most {side}x{side} for {len(channels)} channels, got {tuple(image_shape)}."
+    checks.require(max(image_shape) <= side, f"{wanted} Name more `channels`: each doubles the size.")
+    (above, below), (left, right) = (((side - n) // 2, (side - n + 1) // 2) for n in image_shape)
+    return left, right, above, below
+
+
+class ConvDecoder(FlatDecoder):
+    """A convolutional decoder: a linear map to a small picture, then doublings of its size.
+
+    Each stage doubles height and width (nearest neighbour), convolves 3x3 and applies ELU; a last convolution gives the
+    logits. Sizes that are no multiple of 2 ** stages are cut. No normalisation: samples never see each other.
+
+    Args:
+        latent_dim: size of a code.
+        image_shape: (height, width) of a sample.
+        channels: channels before each doubling, from the latent side on.
+        generator: source of the initial weights.
+    """
+
+    def __init__(
+        self, *, latent_dim: int, image_shape: tuple[int, int], channels: Sizes = (32, 16), generator: Source = None
+    ) -> None:
+        super().__init__(latent_dim, math.prod(image_shape), image_shape)
+        height, width = (math.ceil(side / 2 ** len(channels)) for side in image_shape)
+        layers: list[nn.Module] = [nn.Linear(latent_dim, channels[0] * height * width), nn.ELU()]
+        layers += [nn.Unflatten(1, (channels[0], height, width))]
+        for n_in, n_out in pairwise((*channels, channels[-1])):
+            layers += [nn.Upsample(scale_factor=2), nn.Conv2d(n_in, n_out, 3, padding=1), nn.ELU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 3, padding=1))
+        initialise(self, generator)
+
+    def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
+        """Raw outputs of codes."""
+        assert self.image_shape is not None
+        height, width = self.image_shape
+        return self.layers(z)[:, 0, :height, :width].flatten(1)
+
+
+class TransposedConvDecoder(FlatDecoder):
+    """Transposed convolutions of width 4: a code becomes a 4x4 picture, whose size each further layer doubles.
+
+    ELU follows every layer but the last. The middle of the last picture is the sample. No layer normalises over a
+    batch: samples never see each other.
+
+    Args:
+        latent_dim: size of a code.
+        image_shape: (height, width) of a sample, at most 4 * 2 ** len(channels) each.
+        channels: of the pictures before each doubling, from the latent side on.
+        generator: source of the initial weights; the global one by default.
+
+    Raises:
+        ValueError: the image is larger than so many doublings make it.
+
+    Example:
+        >>> decoder = TransposedConvDecoder(latent_dim=32, image_shape=(28, 28))
+        >>> sum(p.numel() for p in decoder.parameters())
+        74097
+
+    Source: with the widths of the example, the network of Bond-Taylor and Willcocks 2021 (arXiv 2007.02798) without its
+    normalisations.
+    """
+
+    def __init__(
+        self, *, latent_dim: int, image_shape: tuple[int, int], channels: Sequence[int] = (64, 32, 16),
+        generator: Source = None,
+    ) -> None:  # fmt: skip
+        super().__init__(latent_dim, math.prod(image_shape), image_shape)
+        self.channels, crop = tuple(channels), [-n for n in margins(image_shape, channels)]
+        layers: list[nn.Module] = [nn.Unflatten(1, (latent_dim, 1, 1)), nn.ConvTranspose2d(latent_dim, channels[0], 4)]
+        for n_in, n_out in pairwise((*channels, 1)):
+            layers += [nn.ELU(), nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)]
+        self.layers = nn.Sequential(*layers, nn.ZeroPad2d(cast(Any, tuple(crop))), nn.Flatten())
+        initialise(self, generator)
+
+    def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
+        """Raw outputs of codes."""
+        return self.layers(z)

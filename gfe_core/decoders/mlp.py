@@ -1,0 +1,111 @@
+"""Decoders: maps from codes (batch, latent) to raw outputs (batch, features), logits for the Bernoulli loss.
+
+All of them return one flat row a sample, so that any decoder fits any data set of its size; `image_shape` says how to
+show a row. Activations are smooth: curvature in the latent space is what several solvers live on.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gfe_core import checks
+from gfe_core.types import Codes
+
+Sizes = Sequence[int]
+Shape = Sizes | None
+"""(height, width) of a sample; None where it is not told."""
+Source = torch.Generator | None
+"""Where initial weights are drawn from; None is torch's global generator."""
+
+
+class FlatDecoder(nn.Module):
+    """What every decoder knows of itself: latent_dim, data_shape and image_shape."""
+
+    def __init__(self, latent_dim: int, data_dim: int, image_shape: Shape) -> None:
+        super().__init__()
+        checks.at_least_one("latent_dim", latent_dim)
+        checks.at_least_one("data_dim", data_dim)
+        wanted = f"`latent_dim` must not exceed `data_dim` {data_dim}, got {latent_dim}."
+        checks.require(latent_dim <= data_dim, f"{wanted} A sample is its own code by then: lower `latent_dim`.")
+        side = math.isqrt(data_dim)
+        square = (side, side) if side > 1 and side * side == data_dim else None
+        shape = square if image_shape is None else tuple(image_shape)
+        n = data_dim if shape is None else math.prod(shape)
+        checks.require(n == data_dim, f"`image_shape` {shape} has {n} pixels, but `data_dim` is {data_dim}.")
+        self.latent_dim = latent_dim
+        self.data_shape: tuple[int, ...] = (data_dim,)
+        self.image_shape: tuple[int, ...] | None = shape
+
+
+class MLPDecoder(FlatDecoder):
+    """A multilayer perceptron latent -> hidden ... -> features with ELU between the layers.
+
+    Args:
+        latent_dim: size of a code.
+        hidden: widths of the hidden layers, from the latent side on.
+        data_dim: features of a sample.
+        image_shape: how to show a sample, (height, width); by default a square if data_dim is one.
+        generator: source of the initial weights; the global one by default.
+
+    Example:
+        >>> MLPDecoder(latent_dim=20, hidden=(150, 300, 600), data_dim=784).image_shape
+        (28, 28)
+
+    Source: with the widths of the example, the MNIST decoder of Flouris et al. 2024 (arXiv 2412.00864).
+    """
+
+    def __init__(
+        self, *, latent_dim: int, hidden: Sizes, data_dim: int, image_shape: Shape = None, generator: Source = None
+    ) -> None:
+        super().__init__(latent_dim, data_dim, image_shape)
+        self.layers = perceptron((latent_dim, *hidden, data_dim))
+        initialise(self, generator)
+
+    def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
+        """Raw outputs of codes."""
+        return self.layers(z)
+
+
+class LinearDecoder(FlatDecoder):
+    """An affine map y = W z + b; with the Bernoulli loss this is logistic PCA, with the Gaussian loss PCA.
+
+    Args:
+        latent_dim: size of a code.
+        data_dim: features of a sample.
+        bias: whether b is there.
+        image_shape: how to show a sample.
+        generator: source of the initial weights.
+    """
+
+    def __init__(
+        self, *, latent_dim: int, data_dim: int, bias: bool = True, image_shape: Shape = None, generator: Source = None
+    ) -> None:
+        super().__init__(latent_dim, data_dim, image_shape)
+        self.linear = nn.Linear(latent_dim, data_dim, bias=bias)
+        initialise(self, generator)
+
+    def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
+        """Raw outputs of codes."""
+        return self.linear(z)
+
+
+def perceptron(widths: Sizes) -> nn.Sequential:
+    """Linear layers from one width to the next, with ELU between them."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), nn.ELU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def initialise(decoder: nn.Module, generator: Source) -> None:
+    """Draw every weight from U(-1/sqrt(n_in), 1/sqrt(n_in)), torch's own default, but from an explicit source."""
+    with torch.no_grad():
+        for module in decoder.modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                for parameter in module.parameters():
+                    parameter.uniform_(-bound, bound, generator=generator)

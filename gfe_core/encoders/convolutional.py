@@ -1,0 +1,47 @@
+"""The encoder of an autoencoder that mirrors a decoder of transposed convolutions."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from torch import nn
+
+from gfe_core.decoders.conv import margins
+from gfe_core.decoders.mlp import Source, initialise
+from gfe_core.encoders.autoencoder import Autoencoder
+from gfe_core.energy.losses import Bernoulli
+from gfe_core.types import Loss
+
+
+class ConvAutoencoder(Autoencoder):
+    """The encoder whose layers are those of a `TransposedConvDecoder`, backwards; used as `Autoencoder` is.
+
+    Args:
+        image_shape: (height, width) of a sample.
+        channels: of its pictures, from the data side on.
+        latent_dim: size of a code.
+        loss: of the energies it reports, `Bernoulli()` by default.
+        generator: source of the initial weights; the global one by default.
+
+    Raises:
+        ValueError: the image is larger than the decoder could make it.
+    """
+
+    def __init__(
+        self, *, image_shape: tuple[int, int], channels: Sequence[int], latent_dim: int, loss: Loss | None = None,
+        generator: Source = None,
+    ) -> None:  # fmt: skip
+        nn.Module.__init__(self)
+        padding = margins(image_shape, channels)
+        layers: list[nn.Module] = [nn.Unflatten(1, (1, *image_shape)), nn.ZeroPad2d(padding)]
+        for n_in, n_out in pairwise((1, *channels)):
+            layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), nn.ELU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], latent_dim, 4), nn.Flatten())
+        self.loss = loss or Bernoulli()
+        initialise(self, generator)
+
+    @classmethod
+    def mirror(cls, decoder: Any, **arguments: Any) -> "ConvAutoencoder":
+        """Build the encoder of this `TransposedConvDecoder`; `latent_dim` may be another than the decoder's."""
+        own = {"image_shape": decoder.image_shape, "channels": decoder.channels[::-1], "latent_dim": decoder.latent_dim}
+        return cls(**own | arguments)

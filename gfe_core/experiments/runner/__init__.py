@@ -1,0 +1,1 @@
+"""What every experiment shares: configs, runs, jobs, and the files they keep."""

@@ -1,0 +1,31 @@
+"""How a trained decoder is judged: on all test images, by every way to a code that it has."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+import gfe_core as gfe
+from gfe_core.encoders import autoencoder as baselines
+from gfe_core.types import Encoder
+
+PRECISE = partial(gfe.encode, solver=gfe.BFGS())
+"""How codes are found when a decoder is judged: from the origin to rest."""
+
+
+def ways(network: baselines.Autoencoder | None) -> dict[str, Encoder]:
+    """All ways to a code: the flow from the origin and, with a network, its guess and the flow from there."""
+    if network is None:
+        return {"flow": PRECISE}
+    return {"flow": PRECISE, "encoder": network, "encoder_then_flow": baselines.ThenFlow(network, PRECISE)}
+
+
+def judged(decoder: nn.Module, ways: Mapping[str, Encoder], data: str) -> dict[str, Any]:
+    """Mean energy and excess over the floor of all test images, by way to a code."""
+    x = gfe.data.load(data, split="test").x
+    found = {}
+    for way, encoder in ways.items():
+        result = gfe.evaluate(decoder, x, encoder=encoder)
+        found[way] = {name: getattr(result, name).double().mean().item() for name in ("energy", "excess")}
+    return found

@@ -1,0 +1,118 @@
+"""The tables: few images, converged decoders, and decoders crossed with ways to a code.
+
+A cell is one training run judged on all test images by every way to a code that it has: "flow" (from the origin),
+"encoder" (its own network, or one fitted afterwards to its frozen decoder) and "encoder_then_flow".
+"""
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+import gfe_core as gfe
+from gfe_core import checks
+from gfe_core.encoders import autoencoder as baselines
+from gfe_core.experiments.runner.callbacks import Watch
+from gfe_core.experiments.runner.config import Config, chosen_images, schedule_of
+from gfe_core.experiments.runner.judging import judged, ways
+from gfe_core.experiments.runner.runs import Run, describe, train
+
+
+def trained_cell(config: dict[str, Any], *, fitted: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Train one decoder and judge it on the test images by every way to a code.
+
+    Args:
+        config: of the run.
+        fitted: of an encoder to be fitted to the decoder afterwards; None fits none.
+    """
+    run = train(Config(**config))
+    network = run.autoencoder if fitted is None else fit_afterwards(run, Config(**fitted))
+    return describe(run) | {"test": judged(run.decoder, ways(network), run.config.data)}
+
+
+def fit_afterwards(run: Run, config: Config) -> baselines.Autoencoder:
+    """Fit an encoder to the frozen decoder on the run's own images; validation picks the pass."""
+    assert isinstance(run.decoder, gfe.MLPDecoder)
+    network = baselines.Autoencoder.mirror(run.decoder, generator=torch.Generator().manual_seed(config.seed))
+    batches = gfe.data.Batches(run.x, size=config.size, seed=config.seed)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    schedule = schedule_of(config, optimizer, config.epochs * len(batches) * config.updates_per_encode)
+    validation = chosen_images(config)[1]
+    watch = Watch(torch.nn.ModuleList([network]), network, validation, len(batches))
+    baselines.fit_encoder(
+        network, run.decoder, batches, optimizer=optimizer, schedule=schedule, epochs=config.epochs,
+        updates_per_encode=config.updates_per_encode, callbacks=[watch],
+    )  # fmt: skip
+    watch.restore()
+    return network
+
+
+def pca_cell(data: str, n_images: int, latent_dim: int, seed: int) -> dict[str, Any]:
+    """PCA, or the mean image without components, of the images that the trained decoders of this seed saw."""
+    x, validation = chosen_images(Config(data=data, n_images=n_images, seed=seed, n_validation=1000))
+
+    decoder = baselines.PCA(x, latent_dim=latent_dim)
+
+    def energy(clip: float) -> float:
+        decoder.clip = clip
+        return gfe.evaluate(decoder, validation, encoder=baselines.project).energy.mean().item()
+
+    decoder.clip = min((0.0025, 0.005, 0.01, 0.02, 0.04), key=energy)
+    return {"clip": decoder.clip, "seed": seed, "test": judged(decoder, {"encoder": baselines.project}, data)}
+
+
+def summary(values: Mapping[int, float], rival: Mapping[int, float] | None = None) -> dict[str, Any]:
+    """Mean and spread over seeds, and the paired difference to a rival.
+
+    Args:
+        values: seed -> energy.
+        rival: the same seeds; the difference is values - rival, so that below zero these are better.
+    """
+    found: dict[str, Any] = {"mean": statistics.fmean(values.values()), "n_seeds": len(values)}
+    found["sd"] = statistics.stdev(values.values()) if len(values) > 1 else None
+    if rival is not None:
+        differences = [values[seed] - rival[seed] for seed in values if seed in rival]
+        checks.require(bool(differences), "`rival` has none of the seeds of `values`. Run both with the same seeds.")
+        found["difference"] = statistics.fmean(differences)
+        found["difference_sd"] = statistics.stdev(differences) if len(differences) > 1 else None
+        found["lower_in"] = sum(difference < 0 for difference in differences)
+    return found
+
+
+def summaries(energies: Mapping[str, Mapping[int, float]], rival: str) -> dict[str, dict[str, Any]]:
+    """Summary of every column, each compared with the one named."""
+    return {label: summary(values, energies[rival]) for label, values in energies.items()}
+
+
+def collect(cells: Mapping[str, Any], prefix: str, measure: str = "energy") -> dict[str, dict[int, float]]:
+    """Map "method, way" to seed to mean test energy, of the cells named PREFIX-METHOD-SEED."""
+    found: dict[str, dict[int, float]] = {}
+    for name, cell in cells.items():
+        head, _, rest = name.partition(f"{prefix}-")
+        method, _, seed = rest.rpartition("-")
+        if not head and "-" not in method and seed.isdecimal():
+            for way, value in cell["test"].items():
+                found.setdefault(f"{method}, {way}", {})[int(seed)] = value[measure]
+    return found
+
+
+def head(*names: object) -> list[str]:
+    """The first two rows of a Markdown table."""
+    return [row(*names), row(*["---"] * len(names))]
+
+
+def row(*entries: object) -> str:
+    """One row of a Markdown table."""
+    return f"| {' | '.join(map(str, entries))} |"
+
+
+def cells_of(summaries: Mapping[str, Any], columns: Mapping[str, str]) -> list[str]:
+    """Mean of each column and, where there are several seeds, its spread."""
+    found = [summaries[key] for key in columns.values()]
+    return [f"{s['mean']:.4f}" + ("" if s["sd"] is None else f" ± {s['sd']:.4f}") for s in found]
+
+
+def spread(found: Mapping[str, Any]) -> str:
+    """Mean and spread of a summary over several seeds, of errors that are no fractions of one."""
+    return f"{found['mean']:.2f} ± {found['sd']:.2f}"

@@ -1,0 +1,65 @@
+"""`reproduce table1-converged`: what is learnt from all training images of three sets within ten minutes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from gfe_core.experiments.runner.config import SETS
+from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.tables import settings
+from gfe_core.experiments.tables.cells import cells_of, collect, head, row, summaries, trained_cell
+
+SEEDS = range(3)
+PUBLISHED = {
+    "mnist": {"autoencoder": 0.0843, "flow": 0.0830},
+    "seg-mnist": {"autoencoder": 0.1205, "flow": 0.1135},
+    "fashion-mnist": {"autoencoder": 0.2752, "flow": 0.2764},
+}
+"""Test cross entropy, nats per pixel: Flouris et al. 2024 (arXiv 2412.00864)."""
+
+COLUMNS = {
+    "autoencoder": "autoencoder, encoder",
+    "autoencoder, then flow": "autoencoder, encoder_then_flow",
+    "its decoder, flow from the origin": "autoencoder, flow",
+    "flow": "flow, flow",
+}
+
+
+def jobs(data: str) -> list[Job]:
+    """All runs on one data set."""
+    found = []
+    for seed in SEEDS:
+        for method in settings.CONVERGED_METHODS:
+            arguments = {"config": asdict(settings.converged(method, data, seed))}
+            if data == "mnist" and method == "flow":
+                arguments["fitted"] = asdict(settings.fitted_to_converged(seed))
+            found.append(Job(f"converged-{data}-{method}-{seed}", trained_cell, arguments))
+    return found
+
+
+def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"published": PUBLISHED, "energy": {}, "cpu_minutes": {}}
+    for data in SETS:
+        found["energy"][data] = summaries(collect(cells, f"converged-{data}"), "autoencoder, encoder_then_flow")
+        found["cpu_minutes"][data] = {
+            method: max(cells[f"converged-{data}-{method}-{seed}"]["cpu_seconds"] for seed in SEEDS) / 60
+            for method in settings.CONVERGED_METHODS
+        }
+    return found
+
+
+def _table(content: Mapping[str, Any]) -> str:
+    lines = head("set", "published autoencoder", "published flow", *COLUMNS)
+    for data in SETS:
+        published = (f"{PUBLISHED[data][name]:.4f}" for name in ("autoencoder", "flow"))
+        lines.append(row(data, *published, *cells_of(content["energy"][data], COLUMNS)))
+    return "\n".join(lines)
+
+
+EXPERIMENT = Experiment(
+    name="table1-converged",
+    question="How well are unseen images explained after all that ten minutes can teach?",
+    jobs=[job for data in SETS for job in jobs(data)],
+    gather=_gather,
+    table=_table,
+)

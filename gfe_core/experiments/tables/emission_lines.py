@@ -1,0 +1,150 @@
+"""`reproduce spectra`: how well codes of noisy spectra with gaps tell the numbers that made them.
+
+Each method learns codes from n spectra; a probe learns the physical parameters from the codes of the same n, and is
+judged on a thousand others. PCA and the autoencoder see the mean where light is lost; the flow leaves it out.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+import gfe_core as gfe
+from gfe_core.data import emission_lines as spectra
+from gfe_core.data.dataset import DataSet
+from gfe_core.encoders import autoencoder as baselines
+from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.runner.runs import machine
+from gfe_core.experiments.tables.cells import cells_of, head, row, summary
+from gfe_core.experiments.tables.settings import SPECTRA
+from gfe_core.types import Encoder
+
+SEEDS, SIZES, N_TEST = range(3), (50, 500, 5000), 1000
+LATENT, HIDDEN, NOISE = 8, (64, 128, 128), 0.02
+METHODS = ("PCA", "autoencoder", "linear decoder, flow", "flow")
+RAW = "the spectrum itself"
+LOSS = gfe.Gaussian(variance=NOISE**2)
+
+
+def cell(method: str, n: int, seed: int, *, judged_on: int = 1) -> dict[str, Any]:
+    """Learn from n spectra; judge reconstruction and probe on spectra of another seed."""
+    train, test = spectra.make(n, seed=100 + seed, noise=NOISE), spectra.make(N_TEST, seed=judged_on, noise=NOISE)
+    mean = train.x.nanmean(0)
+    codes = {"PCA": _pca, RAW: _raw}.get(method, partial(_learnt, method, seed))
+    z_train, z_test, drawn = codes(train, test, mean)
+    found: dict[str, Any] = {"r2": probe(z_train, train.y, z_test, test.y), "seed": seed}
+    if drawn is not None:
+        found["energy"] = LOSS.per_sample(drawn, spectra.clean(test.y)).double().mean().item()
+    return found | machine()
+
+
+def probe(z: Tensor, y: Tensor, z_test: Tensor, y_test: Tensor) -> dict[str, float]:
+    """R^2 on test spectra of kernel ridge regression from codes to each parameter; cross-validated on the others."""
+    grid = {"kernelridge__alpha": [1e-3, 1e-2, 1e-1], "kernelridge__gamma": [0.01, 0.03, 0.1, 0.3]}
+    search = GridSearchCV(make_pipeline(StandardScaler(), KernelRidge(kernel="rbf")), grid, cv=3)
+    scale = y.std(0)
+    search.fit(z.double().numpy(), ((y - y.mean(0)) / scale).numpy())
+    told = torch.from_numpy(search.predict(z_test.double().numpy())) * scale + y.mean(0)
+    scores = np.atleast_1d(r2_score(y_test.numpy(), told.numpy(), multioutput="raw_values"))
+    return dict(zip(spectra.PARAMETERS, scores.tolist(), strict=True))
+
+
+def _filled(x: Tensor, mean: Tensor) -> Tensor:
+    return torch.where(x.isnan(), mean, x)
+
+
+def _raw(train: DataSet, test: DataSet, mean: Tensor) -> tuple[Tensor, Tensor, None]:
+    """No codes: the probe sees spectra with the mean in their gaps."""
+    return _filled(train.x, mean), _filled(test.x, mean), None
+
+
+def _pca(train: DataSet, test: DataSet, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    pca = PCA(LATENT).fit(_filled(train.x, mean).numpy())
+    z_train, z_test = (torch.from_numpy(pca.transform(_filled(data.x, mean).numpy())) for data in (train, test))
+    return z_train, z_test, torch.from_numpy(pca.inverse_transform(z_test.numpy())).float()
+
+
+def _learnt(method: str, seed: int, train: DataSet, test: DataSet, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes and pictures by a decoder trained with its encoder."""
+    decoder, encoder = train_decoder(method, train.x, seed, **SPECTRA[method][len(train)], fill=mean)
+    with torch.no_grad():
+        z_train, z_test = encoder(decoder, train.x).z, encoder(decoder, test.x).z
+        return z_train, z_test, decoder(z_test)
+
+
+def train_decoder(
+    method: str, x: Tensor, seed: int, *, fill: Tensor, n_updates: int, learning_rate: float, weight_decay: float,
+    updates_per_encode: int = 1,
+) -> tuple[Any, Encoder]:  # fmt: skip
+    """Train a decoder on incomplete spectra; what finds codes for new ones is returned beside it."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes: dict[str, Any] = {"latent_dim": LATENT, "data_dim": x.shape[1], "generator": generator}
+    linear = method.startswith("linear")
+    decoder = gfe.LinearDecoder(**sizes) if linear else gfe.MLPDecoder(hidden=HIDDEN, **sizes)
+    trained, encoder = [*decoder.parameters()], partial(gfe.encode_observed, loss=LOSS, max_steps=30)
+    judge: Encoder = partial(gfe.encode_observed, loss=LOSS, solver=gfe.BFGS())
+    if method == "autoencoder":
+        assert isinstance(decoder, gfe.MLPDecoder)
+        network = baselines.Autoencoder.mirror(decoder, loss=LOSS, generator=generator)
+        trained += network.parameters()
+        judge = encoder = baselines.Filled(network, fill)
+    batches = gfe.data.Batches(x, size=min(len(x), 50), seed=seed)
+    epochs = max(1, round(n_updates / updates_per_encode / len(batches)))
+    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)
+    n_steps = epochs * len(batches) * updates_per_encode + 1
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=n_steps)
+    gfe.fit(
+        decoder, batches, encoder=encoder, loss=LOSS, optimizer=optimizer, schedule=schedule, epochs=epochs,
+        updates_per_encode=updates_per_encode,
+    )  # fmt: skip
+    return decoder, judge
+
+
+def _name(method: str, n: int, seed: int) -> str:
+    return f"spectra-{n}-{method.replace(', ', '_').replace(' ', '_')}-{seed}"
+
+
+def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"r2": {}, "energy": {}, "parameters": list(spectra.PARAMETERS)}
+    for n in SIZES:
+        of = {method: {seed: cells[_name(method, n, seed)] for seed in SEEDS} for method in (*METHODS, RAW)}
+        found["r2"][str(n)] = {
+            method: {name: summary({seed: c["r2"][name] for seed, c in seeds.items()}) for name in spectra.PARAMETERS}
+            for method, seeds in of.items()
+        }
+        found["energy"][str(n)] = {
+            method: summary({seed: c["energy"] for seed, c in of[method].items()}) for method in METHODS
+        }
+    return found
+
+
+def _table(content: Mapping[str, Any]) -> str:
+    names = {method: method for method in METHODS}
+    lines = ["Energy against the clean flux, nats per wavelength.", "", *head("spectra", *METHODS)]
+    lines += [row(n, *cells_of(found, names)) for n, found in content["energy"].items()]
+    lines += ["", "R² of the parameters, probed from the codes.", "", *head("spectra", "codes", *spectra.PARAMETERS)]
+    for n, methods in content["r2"].items():
+        for method, found in methods.items():
+            lines.append(row(n, method, *(f"{found[name]['mean']:.2f}" for name in spectra.PARAMETERS)))
+    return "\n".join(lines)
+
+
+EXPERIMENT = Experiment(
+    name="spectra",
+    question="Do codes of incomplete spectra tell the physics that made them, and from how few?",
+    jobs=[
+        Job(_name(method, n, seed), cell, {"method": method, "n": n, "seed": seed})
+        for seed in SEEDS for n in SIZES for method in (*METHODS, RAW)
+    ],
+    gather=_gather,
+    table=_table,
+)  # fmt: skip

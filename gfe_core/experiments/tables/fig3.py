@@ -1,0 +1,66 @@
+"""`reproduce fig3`: test digits as they are drawn by decoders of few and of many images."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+import gfe_core as gfe
+from gfe_core.experiments.runner.config import Config
+from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.runner.runs import describe, train
+from gfe_core.experiments.tables import settings
+from gfe_core.experiments.tables.cells import head, row
+
+N_DIGITS = 10
+
+
+def pictures(config: dict[str, Any]) -> dict[str, Any]:
+    """Train, then draw the first test image of each digit."""
+    run = train(Config(**config))
+    test = gfe.data.load(run.config.data, split="test")
+    x = torch.stack([test.x[test.y == digit][0] for digit in range(N_DIGITS)])
+    encoding = run.judge(run.decoder, x)
+    drawn = gfe.reconstruct(run.decoder, encoding.z)
+    return describe(run) | {"x": _packed(x), "drawn": _packed(drawn), "energy": encoding.energy.tolist()}
+
+
+def _packed(x: torch.Tensor) -> str:
+    """Grey values as bytes, for JSON."""
+    return base64.b64encode((x.detach() * 255).round().byte().numpy().tobytes()).decode()
+
+
+CONFIGS = {
+    "autoencoder, 480 images": settings.once("autoencoder", 480, 0),
+    "flow, 480 images": settings.once("flow", 480, 0),
+    "autoencoder, 5760 images": settings.once("autoencoder", 5760, 0),
+    "flow, 5760 images": settings.once("flow", 5760, 0),
+    "autoencoder, one pass": settings.one_pass("autoencoder"),
+    "flow, one pass": settings.one_pass("flow"),
+}
+
+
+def _cell(name: str) -> str:
+    return f"fig3-{name.replace(', ', '_').replace(' ', '_')}-0"
+
+
+def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+    return {"x": cells[_cell("flow, one pass")]["x"], "rows": {name: cells[_cell(name)] for name in CONFIGS}}
+
+
+def _table(content: Mapping[str, Any]) -> str:
+    lines = head("decoder", "mean energy of the ten digits drawn")
+    for name, found in content["rows"].items():
+        lines.append(row(name, f"{sum(found['energy']) / N_DIGITS:.4f}"))
+    return "\n".join(lines)
+
+
+EXPERIMENT = Experiment(
+    name="fig3",
+    question="What do decoders of few images draw, beside those of many?",
+    jobs=[Job(_cell(name), pictures, {"config": asdict(config)}) for name, config in CONFIGS.items()],
+    gather=_gather,
+    table=_table,
+)

@@ -1,0 +1,47 @@
+"""`reproduce two-by-two`: decoders trained by an encoder or by the flow, crossed with ways to a code.
+
+Where does the advantage of the decoder that the flow trained end? From 480 images to all of them; the cells are those
+of the other two tables.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.tables import converged, few, settings
+from gfe_core.experiments.tables.cells import cells_of, collect, head, row, summaries
+
+COLUMNS = {
+    "encoder's decoder: encoder": "autoencoder, encoder",
+    "flow": "autoencoder, flow",
+    "encoder, then flow": "autoencoder, encoder_then_flow",
+    "flow's decoder: encoder fitted to it": "flow, encoder",
+    "flow ": "flow, flow",
+    "fitted encoder, then flow": "flow, encoder_then_flow",
+}
+
+
+def _jobs() -> list[Job]:
+    jobs = [job for job in few.EXPERIMENT.jobs if job.name.startswith("free-") and "logistic" not in job.name]
+    return jobs + converged.jobs("mnist")
+
+
+def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = {str(n): f"free-{n}" for n in settings.FEW} | {"50000": "converged-mnist"}
+    rival = "autoencoder, encoder_then_flow"
+    return {"sizes": {n: summaries(collect(cells, prefix), rival) for n, prefix in sizes.items()}}
+
+
+def _table(content: Mapping[str, Any]) -> str:
+    return "\n".join(
+        head("images", *COLUMNS) + [row(n, *cells_of(found, COLUMNS)) for n, found in content["sizes"].items()]
+    )
+
+
+EXPERIMENT = Experiment(
+    name="two-by-two",
+    question="Is it the flow's code or the decoder it trained that explains unseen images better, and until when?",
+    jobs=_jobs(),
+    gather=_gather,
+    table=_table,
+)

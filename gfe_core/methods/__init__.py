@@ -1,0 +1,1 @@
+"""Methods built on `encode`: gradient origin networks, evidence bounds, shrinking bottlenecks, posteriors."""

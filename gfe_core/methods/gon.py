@@ -1,0 +1,250 @@
+"""Gradient origin networks: the flow cut down to a step or a few from the origin, and differentiated through.
+
+z = -dt grad_z E(0; x), and the weights learn by d E(z; x) / d theta with z a function of theta. Nothing here is a new
+kind of encoding: `Origin` calls `encode` with Euler steps and `Unrolled`, and `fit` trains.
+
+Three pitfalls are kept away. An inner loss averaged over the batch makes codes shrink as 1 / batch: losses here are per
+sample. Normalisation over a batch lets samples see each other: `encode` refuses it. Under ReLU a decoder is linear in z
+between its kinks, so that what the step would teach through second derivatives of activations is lost (the mixed
+derivatives of its layers stay), and with biases 0 the step is 0: decoders here have ELU or sines.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gfe_core import checks
+from gfe_core.adjoints.exact import Unrolled
+from gfe_core.decoders.mlp import initialise
+from gfe_core.encoding import encode
+from gfe_core.energy.losses import Gaussian
+from gfe_core.methods.scattered import Scattered as Scattered
+from gfe_core.solvers import Euler
+from gfe_core.training.fitting import Report
+from gfe_core.types import Adjoint, Codes, Data, Encoding, Loss, Mask, PerSample, Status
+
+SQUARES = Gaussian(variance=0.5, reduction="sum")
+"""Plain squared error, summed over pixels and never averaged over a batch, which would make steps shrink with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The encoder of a gradient origin network: n Euler steps of length dt from the origin.
+
+    With more steps and a smaller dt it becomes the flow; with `Detached()` the decoder is not taught to be found.
+
+    Args:
+        n_steps: 1 for a gradient origin network, >= 1.
+        dt: length of a step in flow units, > 0.
+        loss: inside; the loss outside is `fit`'s own.
+        adjoint: `Unrolled()` differentiates through the steps.
+        seen: (features,), True where the steps look; everywhere by default. The rest must be drawn from what they see.
+        by: the decoder -> the decoder of the first features of x that finds the code, sharing its weights: such as
+            `VariationalDecoder.at_mean`. By default the decoder itself.
+
+    Raises:
+        ValueError: n_steps, dt or seen make no sense.
+
+    Example:
+        >>> import gfe_core as gfe
+        >>> from gfe_core import gon
+        >>> digits = gfe.data.load("digits").take(64)
+        >>> decoder = gfe.MLPDecoder(latent_dim=8, hidden=(32,), data_dim=64)
+        >>> history = gfe.fit(decoder, gfe.data.Batches(digits.x, size=32), encoder=gon.Origin(), loss=gon.SQUARES)
+        >>> gon.Origin()(decoder, digits.x).status.unique().tolist() == [int(gfe.Status.REACHED_T)]
+        True
+
+    Source: Bond-Taylor and Willcocks 2021 (arXiv 2007.02798), equation 1.
+    """
+
+    n_steps: int = 1
+    dt: float = 1.0
+    loss: Loss = SQUARES
+    adjoint: Adjoint = field(default_factory=Unrolled)
+    seen: Tensor | None = None
+    by: Callable[[Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        checks.at_least_one("n_steps", self.n_steps)
+        checks.finite_positive("dt", self.dt)
+
+    def __call__(self, decoder: Any, x: Tensor) -> Encoding:
+        """Encode; the code carries the graph that teaches the decoder to be found."""
+        inner = self.by(decoder) if self.by else decoder
+        if self.by and x.shape[1:] == decoder.data_shape:
+            x = x[:, : math.prod(inner.data_shape)]
+        return encode(
+            inner, x, loss=self.loss, solver=Euler(n_steps=self.n_steps), t1=self.n_steps * self.dt,
+            mask=self._mask(x), adjoint=self.adjoint,
+        )  # fmt: skip
+
+    def _mask(self, x: Tensor) -> Tensor | None:
+        if self.seen is None:
+            return None
+        fits = self.seen.dtype == torch.bool and self.seen.shape == x.shape[1:]
+        got = f"{tuple(self.seen.shape)}, {self.seen.dtype}. Name each feature once, for all samples."
+        checks.require(fits, f"`seen` must be a bool tensor of shape {tuple(x.shape[1:])}, got {got}")
+        return self.seen.to(x.device).expand(x.shape)
+
+
+class Recent:
+    """A callback of `fit` that keeps the codes found in the last batches; a Gaussian fitted to them says where to draw.
+
+    `posterior.GaussianPrior.fit(recent.z)` has mean and full covariance.
+
+    Args:
+        n_batches: how many are kept, >= 1.
+    """
+
+    def __init__(self, n_batches: int = 100) -> None:
+        checks.at_least_one("n_batches", n_batches)
+        self.kept: deque[Tensor] = deque(maxlen=n_batches)
+
+    def __call__(self, report: Report) -> None:
+        """After every batch."""
+        found = report.encoding.status != Status.NON_FINITE
+        self.kept.append(report.encoding.z.detach()[found])
+
+    @property
+    def z(self) -> Codes:
+        """Codes, oldest first; a ValueError says that there are none yet."""
+        checks.require(len(self.kept) > 0, "No codes yet: pass this to `fit` in `callbacks` first.")
+        return torch.cat([*self.kept])
+
+
+def normality(z: Codes) -> float:
+    """How far codes are from a normal distribution: 0 if they follow it, at most 1.
+
+    The largest difference between the distribution of squared Mahalanobis distances and chi-squared with as many
+    degrees of freedom as latents (Kolmogorov and Smirnov). Chance alone makes about 0.87 / sqrt(n) of n codes.
+
+    Args:
+        z: more codes than latents, with variance in every direction.
+
+    Raises:
+        ValueError: codes are not finite or do not vary in every direction.
+    """
+    n, latent = z.shape
+    checks.require(bool(z.isfinite().all()), "`z` has NaN or infinity. Leave out: `z[z.isfinite().all(1)]`.")
+    away = z.double() - z.double().mean(0)
+    rank = int(torch.linalg.matrix_rank(away)) if n else 0
+    wanted = f"`z` must vary in all its {latent} directions, got {n} codes that vary in {rank}."
+    checks.require(rank == latent, f"{wanted} Pass more codes.")
+    d2 = (away * torch.linalg.solve(away.T @ away / n, away.T).T).sum(1)
+    expected = torch.special.gammainc(torch.full_like(d2, latent / 2), d2 / 2).sort().values
+    steps = torch.arange(n + 1, dtype=torch.float64, device=z.device) / n
+    return max((expected - steps[:-1]).max().item(), (steps[1:] - expected).max().item())
+
+
+def slerp(a: Codes, b: Codes, t: float) -> Codes:
+    """Walk from a (t = 0) to b (t = 1) at even angles, each row on its own: sin((1 - t) w) a + sin(t w) b over sin w.
+
+    w is the angle between a and b. Where there is none to divide by (parallel, opposite, or a code at the origin), the
+    walk is a straight line.
+
+    Source: Shoemake 1985, SIGGRAPH 19 (3).
+    """
+    cosine = F.cosine_similarity(a, b, dim=1)[:, None]
+    angle = cosine.clamp(-1, 1).acos()
+    straight = (cosine.abs() > 1 - 1e-6) | (a.norm(dim=1) * b.norm(dim=1) == 0)[:, None]
+    sine = torch.where(straight, 1.0, angle.sin())
+    first = torch.where(straight, 1 - t, ((1 - t) * angle).sin() / sine)
+    return first * a + torch.where(straight, t, (t * angle).sin() / sine) * b
+
+
+class WithLabels(nn.Module):
+    """A decoder that also says the class: its outputs are those of the decoder, then one logit for each class.
+
+    Data for it are rows of pixels and then of the class (`labelled`). `Origin(by=WithLabels.pixels)` finds the code by
+    the pixels alone: a label is only ever an aim.
+
+    Args:
+        decoder: of the pixels.
+        n_classes: how many.
+        generator: source of the initial weights of the one linear layer from code to logits.
+
+    Source: Bond-Taylor and Willcocks 2021 (arXiv 2007.02798), equation 2.
+    """
+
+    def __init__(self, decoder: Any, n_classes: int, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        checks.at_least_one("n_classes", n_classes)
+        self.decoder, self.head = decoder, nn.Linear(decoder.latent_dim, n_classes)
+        initialise(self.head, generator)
+        self.latent_dim, self.data_shape = decoder.latent_dim, (math.prod(decoder.data_shape) + n_classes,)
+
+    def pixels(self) -> Any:
+        """The decoder without the classes."""
+        return self.decoder
+
+    def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
+        """Outputs for pixels, then logits of classes."""
+        return torch.cat([self.decoder(z), self.head(z)], 1)
+
+
+def labelled(x: Float[Tensor, "n pixels"], y: Int[Tensor, "n"], n_classes: int) -> Float[Tensor, "n features"]:
+    """Rows of pixels and then of the class, 1 at its place; a ValueError refuses labels outside 0 ... n_classes - 1."""
+    checks.require(len(x) == len(y), f"`y` must hold one label for each of the {len(x)} samples of `x`, got {len(y)}.")
+    outside = y[(y < 0) | (y >= n_classes)].unique().tolist()
+    wanted = f"`y` must lie between 0 and {n_classes - 1}, got {outside}."
+    checks.require(not outside, f"{wanted} Raise `n_classes`, or number the classes from 0.")
+    return torch.cat([x, F.one_hot(y.long(), n_classes).to(x)], 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelsAndLabels:
+    """The aim of `WithLabels`: E = weight * loss of the pixels + cross-entropy of the class, nats.
+
+    Args:
+        n_classes: as of `WithLabels`.
+        pixels: loss of the pixels.
+        weight: of the pixels, >= 0; 0 classifies alone.
+    """
+
+    n_classes: int
+    pixels: Loss = SQUARES
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks.at_least_one("n_classes", self.n_classes)
+        checks.require(0 <= self.weight < math.inf, f"`weight` must be at least 0 and finite, got {self.weight}.")
+
+    def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
+        """Of each sample; only complete samples have an aim."""
+        (drawn, said), (pixels, label) = self._parts(output, mask), self._parts(x)
+        return self.weight * self.pixels.per_sample(drawn, pixels) + F.cross_entropy(said, label, reduction="none")
+
+    def gradient(self, output: Data, x: Data, mask: Mask | None = None) -> Data:
+        """Derivative in every output."""
+        (drawn, said), (pixels, label) = self._parts(output, mask), self._parts(x)
+        return torch.cat([self.weight * self.pixels.gradient(drawn, pixels), said.softmax(1) - label], 1)
+
+    def curvature(self, output: Data, mask: Mask | None = None) -> Data:
+        """Diagonal of the second derivative in every output."""
+        drawn, p = self._parts(output, mask)[0], self._parts(output)[1].softmax(1)
+        return torch.cat([self.weight * self.pixels.curvature(drawn), p * (1 - p)], 1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        """Mean of the pixels, then the probability of each class."""
+        drawn, said = self._parts(output)
+        return torch.cat([self.pixels.mean(drawn), said.softmax(1)], 1)
+
+    def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
+        """That of the pixels: a class can be certain."""
+        return self.weight * self.pixels.floor(self._parts(x, mask)[0])
+
+    def check_data(self, x: Tensor) -> None:
+        """As the loss of the pixels does."""
+        self.pixels.check_data(self._parts(x)[0])
+
+    def _parts(self, rows: Tensor, mask: Mask | None = None) -> tuple[Tensor, Tensor]:
+        """Split what is for pixels from what is for classes."""
+        checks.require(mask is None, "`mask` must be None: name the pixels to see by `Origin(seen=...)` instead.")
+        return rows[:, : -self.n_classes], rows[:, -self.n_classes :]

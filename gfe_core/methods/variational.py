@@ -1,0 +1,141 @@
+"""Codes that describe a normal distribution, and the evidence bound that trains them.
+
+The divergence from the prior is one more output of the decoder, so that the bound is a loss like any other: it is
+followed by a flow, minimised by `fit` and reported by `evaluate`.
+"""
+
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gfe_core import checks
+from gfe_core.decoders.conv import TransposedConvDecoder
+from gfe_core.decoders.mlp import initialise
+from gfe_core.encoders.autoencoder import Autoencoder
+from gfe_core.encoders.convolutional import ConvAutoencoder
+from gfe_core.energy.losses import Bernoulli
+from gfe_core.types import Codes, Data, Loss, Mask, PerSample
+
+Outputs = Float[Tensor, "batch outputs"]
+"""Raw outputs for the features, then the divergence: one more than a sample has features."""
+
+
+def divergence(mean: Codes, log_variance: Codes) -> Codes:
+    """KL(N(mean, variance) | N(0, 1)) of each latent, in nats."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
+class VariationalDecoder(nn.Module):
+    """A decoder whose code stands for N(mean, diag(variance)); its last output is KL(N(mean, variance) | N(0, I)).
+
+    Called, it draws one latent for each code and decodes it. `at_mean` decodes the mean instead: a decoder without
+    chance, for a flow to follow. A flow on draws would follow other noise at each step, and codes would depend on their
+    batch.
+
+    Args:
+        decoder: of the latents.
+        latent_dim: size of a code, from which two linear maps make mean and log variance. By default a code holds these
+            themselves, twice as many numbers as the latents: what the encoder of a VAE says.
+        generator: source of the weights of these maps and of the draws; the global one by default.
+
+    Source: Kingma and Welling 2014 (arXiv 1312.6114); heads: Bond-Taylor and Willcocks 2021 (arXiv 2007.02798).
+    """
+
+    def __init__(
+        self, decoder: Any, *, latent_dim: int | None = None, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        n = decoder.latent_dim
+        if latent_dim is not None:
+            checks.at_least_one("latent_dim", latent_dim)
+        self.decoder, self.generator, self.draws = decoder, generator, True
+        self.latent_dim, self.data_shape = latent_dim or 2 * n, tuple(decoder.data_shape)
+        self.image_shape = getattr(decoder, "image_shape", None)
+        self.heads = nn.Linear(latent_dim, 2 * n) if latent_dim else nn.Identity()
+        initialise(self.heads, generator)
+
+    def at_mean(self) -> "VariationalDecoder":
+        """The same weights without a draw."""
+        still = copy(self)
+        still.draws = False
+        return still
+
+    def moments(self, z: Codes) -> tuple[Tensor, Tensor]:
+        """Mean and log variance that codes stand for."""
+        mean, log_variance = self.heads(z).chunk(2, 1)
+        return mean, log_variance
+
+    def forward(self, z: Codes) -> Outputs:
+        """Raw outputs, then the divergence in nats."""
+        mean, log_variance = self.moments(z)
+        latent = mean + (0.5 * log_variance).exp() * self._noise(mean) if self.draws else mean
+        return torch.cat([self.decoder(latent), divergence(mean, log_variance).sum(1, keepdim=True)], 1)
+
+    def _noise(self, like: Tensor) -> Tensor:
+        device = self.generator.device if self.generator else like.device
+        return torch.randn(like.shape, dtype=like.dtype, device=device, generator=self.generator).to(like.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Minus a lower bound of log p(x), nats per sample: E = -log p(x | latent) + weight * KL, of a VariationalDecoder.
+
+    A bound in its mean over draws, if the likelihood is summed over features and leaves out no constant (`Gaussian`
+    leaves out log(2 pi variance) / 2 for each feature; grey values make `Bernoulli` a cross-entropy). A flow on
+    `at_mean` reports E at the mean, not the bound: that is `Evidence().per_sample(variational(z), x)`, by one draw.
+
+    Args:
+        likelihood: a loss with reduction="sum"; `Bernoulli(reduction="sum")` by default.
+        weight: of the divergence, >= 0; 1 for the bound. A tensor may change in place: that of a `Constraint` does.
+    """
+
+    likelihood: Loss = field(default_factory=lambda: Bernoulli(reduction="sum"))
+    weight: float | Float[Tensor, ""] = 1.0
+
+    def __post_init__(self) -> None:
+        checks.require(bool(self.weight >= 0), f"`weight` must be at least 0, got {self.weight}.")
+
+    def per_sample(self, output: Outputs, x: Data, mask: Mask | None = None) -> PerSample:
+        """Minus the bound, by the one draw that was decoded."""
+        return self.likelihood.per_sample(output[:, :-1], x, mask) + self.weight * output[:, -1]
+
+    def gradient(self, output: Outputs, x: Data, mask: Mask | None = None) -> Outputs:
+        """Derivative in every output: weight in the divergence."""
+        of_divergence = torch.full_like(output[:, -1:], float(self.weight))
+        return torch.cat([self.likelihood.gradient(output[:, :-1], x, mask), of_divergence], 1)
+
+    def curvature(self, output: Outputs, mask: Mask | None = None) -> Outputs:
+        """Second derivative in every output; none in the divergence."""
+        return torch.cat([self.likelihood.curvature(output[:, :-1], mask), torch.zeros_like(output[:, -1:])], 1)
+
+    def mean(self, output: Outputs) -> Tensor:
+        """Mean in data space."""
+        return self.likelihood.mean(output[:, :-1])
+
+    def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
+        """What the likelihood cannot pass under; the divergence is at least 0."""
+        return self.likelihood.floor(x, mask)
+
+    def check_data(self, x: Tensor) -> None:
+        """As the likelihood does."""
+        self.likelihood.check_data(x)
+
+
+def vae(decoder: Any, *, generator: torch.Generator | None = None) -> tuple[VariationalDecoder, Autoencoder]:
+    """A variational autoencoder: this decoder behind a draw, and the mirrored encoder that says mean and log variance.
+
+    Train both with `fit(variational, batches, encoder=encoder, loss=Evidence(), optimizer=...)`.
+
+    Args:
+        decoder: an `MLPDecoder` or a `TransposedConvDecoder`.
+        generator: source of the encoder's weights and of the draws.
+
+    Source: Kingma and Welling 2014 (arXiv 1312.6114).
+    """
+    variational = VariationalDecoder(decoder, generator=generator)
+    kind = ConvAutoencoder if isinstance(decoder, TransposedConvDecoder) else Autoencoder
+    return variational, kind.mirror(decoder, latent_dim=variational.latent_dim, loss=Evidence(), generator=generator)

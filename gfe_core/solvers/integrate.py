@@ -1,0 +1,184 @@
+"""The one loop: it follows every sample of a batch until that sample stops.
+
+    judge -> let the finished leave -> propose (solver) -> move the accepted, take the gradient there -> record
+
+A finished sample leaves the batch, so easy samples cost nothing while hard ones go on, and no sample waits for another.
+Asking who is finished makes the host wait for a GPU: there it is asked every few attempts, and until they leave,
+finished samples ride along unchanged.
+"""
+
+import math
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gfe_core.energy.energy import Energy
+from gfe_core.solvers.recording import Record, statistics
+from gfe_core.solvers.step import PER_SAMPLE, Solver, State, Step
+from gfe_core.types import Codes, Encoding, Flow, Status, Stop
+
+_WORTH_LEAVING = 1 / 16
+"""Share of finished samples from which making the batch smaller costs less than computing them along."""
+
+
+def integrate(
+    energy: Energy,
+    flow: Flow,
+    solver: Solver,
+    z0: Codes,
+    *,
+    t1: float,
+    stop: Stop | None,
+    max_steps: int,
+    record: Record | None = None,
+) -> Encoding:
+    """Follow the flow from z0 for every sample until it stops.
+
+    Args:
+        energy: binds decoder, data and loss for this batch.
+        flow: gives dy/dt from the gradient.
+        solver: proposes steps.
+        z0: start codes.
+        t1: end time in flow units, may be infinite.
+        stop: when a sample counts as converged; None never asks.
+        max_steps: attempts, accepted or not, that each sample may make.
+        record: notes every accepted state.
+
+    Returns:
+        The encoding, detached from every graph.
+    """
+    schedule = solver.schedule(z0, t1)
+    state = _start(energy, flow, solver, z0, stop)
+    if record is not None:
+        record.start(state)
+    finished = [state.rows(slice(0, 0))]
+    patience = _patience(z0.device)
+    for attempt in count():
+        state.attempt = attempt
+        state.status = _judge(state, schedule, stop, t1, max_steps)
+        if attempt % patience == 0:
+            running = state.running
+            n_running, n = int(running.sum()), len(running)
+            if n_running == 0:
+                break
+            if n - n_running >= n * _WORTH_LEAVING:
+                finished.append(state.rows(~running))
+                state, energy = state.rows(running), energy.rows(running)
+        if schedule is not None:
+            state.dt = schedule[state.n_accepted.clamp(max=len(schedule) - 1), state.index]
+        step = solver.step(energy, flow, state, t1=t1)
+        moved = _advance(state, step, energy)
+        if record is not None:
+            record.add(state, step.dt, moved)
+    return _encoding(_in_order([*finished, state]), has_time=solver.has_time)
+
+
+def _patience(device: torch.device) -> int:
+    """Attempts between two questions to the device."""
+    return 1 if device.type == "cpu" else 8
+
+
+def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, stop: Stop | None) -> State:
+    """Evaluate the start and let the solver prepare."""
+    value, grad = energy.value_and_grad(z0)
+    zero, index = torch.zeros_like(value), torch.arange(len(z0), device=z0.device)
+    window = max(stop.window + 1 if stop else 1, solver.memory)
+    point = {"y": flow.start(z0), "energy": value, "grad": grad, "t": zero, "dt": zero}
+    previous = {"z_previous": z0, "grad_previous": grad}
+    best = {"best_z": z0, "best_energy": value, "best_grad_norm": grad.norm(dim=1)}
+    counts = dict.fromkeys(("n_accepted", "n_rejected", "n_loss", "n_hess"), torch.zeros_like(index))
+    tensors: dict[str, Any] = point | previous | best | counts
+    state = State(
+        **tensors,
+        index=index,
+        fresh=torch.zeros_like(index, dtype=torch.bool),
+        recent=value[:, None].repeat(1, window),
+        n_grad=torch.ones_like(index),
+        status=torch.where(_finite(value, grad), int(Status.RUNNING), int(Status.NON_FINITE)),
+        own={},
+    )
+    solver.begin(energy, flow, state)
+    return state
+
+
+def _finite(value: Tensor, grad: Tensor) -> Tensor:
+    return torch.isfinite(value) & torch.isfinite(grad).all(1)
+
+
+def _advance(state: State, step: Step, energy: Energy) -> Tensor:
+    """Move the accepted samples in place and return which moved; a non-finite arrival leaves a sample where it was."""
+    running = state.running
+    accepted = step.accepted & running
+    value, grad = _arrival(state, step, energy, accepted)
+    moved = accepted & _finite(value, grad)
+    recent = torch.cat([state.recent[:, 1:], value[:, None]], 1)
+    state.update(moved, z_previous=state.z, grad_previous=state.grad, recent=recent)
+    state.update(moved, y=step.y, energy=value, grad=grad, t=state.t + step.dt)
+    spent = {"n_loss": step.n_loss, "n_grad": step.n_grad + accepted, "n_hess": step.n_hess}
+    for name, evaluations in spent.items():
+        setattr(state, name, getattr(state, name) + running * evaluations)
+    state.n_accepted = state.n_accepted + moved
+    state.n_rejected = state.n_rejected + (running & ~moved)
+    failed = torch.where(accepted & ~moved, int(Status.NON_FINITE), step.status)
+    state.update(running, dt=step.dt_next, fresh=step.accepted, status=failed)
+    better, norm = moved & (state.energy <= state.best_energy), state.grad.norm(dim=1)
+    state.update(better, best_z=state.z, best_energy=state.energy, best_grad_norm=norm)
+    return moved
+
+
+def _arrival(state: State, step: Step, energy: Energy, accepted: Tensor) -> tuple[Tensor, Tensor]:
+    """Energy and gradient at the new points; a point that the solver has decoded is not decoded again."""
+    waits = accepted.is_cuda  # to ask whether all or none were accepted would make the host wait
+    if not waits and not accepted.any():
+        return state.energy, state.grad
+    if step.point is not None:
+        return step.point.value, step.point.grad(accepted)
+    z = step.y[:, : state.grad.shape[1]]
+    if waits or accepted.all():
+        return energy.value_and_grad(z)
+    value, grad = state.energy.clone(), state.grad.clone()
+    value[accepted], grad[accepted] = energy.rows(accepted).value_and_grad(z[accepted])
+    return value, grad
+
+
+def _judge(state: State, schedule: Tensor | None, stop: Stop | None, t1: float, max_steps: int) -> Tensor:
+    """Return the status of every sample; among the running, a later line overrules an earlier one."""
+    status = torch.where(state.n_accepted + state.n_rejected >= max_steps, int(Status.MAX_STEPS), int(Status.RUNNING))
+    if stop is not None:
+        fall = (state.recent[:, -stop.window - 1] - state.energy).abs() / stop.window
+        full = state.fresh & (state.n_accepted >= stop.window)
+        status = torch.where(full & (fall <= stop.energy_slope * state.energy.abs()), int(Status.CONVERGED), status)
+        status = torch.where(full & (fall == 0), int(Status.STALLED), status)
+        status = torch.where(state.grad.norm(dim=1) <= stop.grad_norm, int(Status.CONVERGED), status)
+    if schedule is not None:
+        status = torch.where(_grid_is_over(state, schedule), int(Status.REACHED_T), status)
+    elif math.isfinite(t1):
+        status = torch.where(state.t >= t1 * (1 - 1e-6), int(Status.REACHED_T), status)
+    return torch.where(state.status == Status.RUNNING, status, state.status)
+
+
+def _grid_is_over(state: State, schedule: Tensor) -> Tensor:
+    """Whether a sample is at the end of its grid, or at a step of zero that pads a shorter one."""
+    row = state.n_accepted.clamp(max=len(schedule) - 1)
+    return (state.n_accepted >= len(schedule)) | (schedule[row, state.index] == 0)
+
+
+def _in_order(parts: list[State]) -> State:
+    """Put the samples that left, at whatever time, back into the caller's order."""
+    joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in PER_SAMPLE}
+    return State(**joined, own={}).rows(joined["index"].argsort())
+
+
+def _encoding(state: State, *, has_time: bool) -> Encoding:
+    """Return the point at t1 where time ended the flow, the best point so far everywhere else."""
+    arrived = state.status == Status.REACHED_T
+    return Encoding(
+        z=torch.where(arrived[:, None], state.z, state.best_z),
+        energy=torch.where(arrived, state.energy, state.best_energy),
+        grad_norm=torch.where(arrived, state.grad.norm(dim=1), state.best_grad_norm),
+        t=state.t if has_time else torch.full_like(state.t, math.nan),
+        status=state.status,
+        statistics=statistics(state),
+    )

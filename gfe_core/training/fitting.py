@@ -1,0 +1,249 @@
+"""Training a decoder at the codes that a flow finds.
+
+One round: encode a batch with the decoder as it is, then update the decoder at those codes. `fit` only calls callbacks;
+what a reader sees of it (a progress bar, a line on stderr) is theirs to draw.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gfe_core import checks
+from gfe_core.data.sets import Batches
+from gfe_core.encoding import encode
+from gfe_core.energy.losses import Bernoulli
+from gfe_core.types import Encoder, Encoding, Loss, Statistics, Status
+
+
+@dataclass
+class History:
+    """What happened during `fit`, one entry for each encoded batch; `asdict(history)` is JSON.
+
+    Args:
+        step: decoder updates made so far.
+        images: samples encoded so far, repeats counted.
+        energy: mean energy of the batch at its codes, before the decoder is updated.
+        work: mean forward-equivalents that the encoding took for each sample.
+        seconds: since `fit` began.
+        interrupted: whether training ended before its time, by an interrupt or a callback.
+    """
+
+    step: list[int] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
+    energy: list[float] = field(default_factory=list)
+    work: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `fit` tells its callbacks after each encoded batch.
+
+    Args:
+        step: rounds (encode, then update) made in this call, of `n_steps`.
+        epoch: passes over the data that were begun, from 1, of `n_epochs`.
+        energy: mean energy of this batch before the update.
+        seconds: since `fit` began.
+        decoder: the decoder itself, after the update.
+        x: the batch.
+        encoding: its codes.
+        history: everything so far.
+    """
+
+    step: int
+    n_steps: int
+    epoch: int
+    n_epochs: int
+    energy: float
+    seconds: float
+    decoder: nn.Module
+    x: Tensor
+    encoding: Encoding
+    history: History
+
+
+Callback = Callable[[Report], bool | None]
+"""Called after every round; returning True asks `fit` to stop cleanly."""
+
+
+def fit(
+    decoder: nn.Module,
+    batches: Batches,
+    *,
+    encoder: Encoder | None = None,
+    loss: Loss | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    epochs: int = 1,
+    updates_per_encode: int = 1,
+    callbacks: Sequence[Callback] = (),
+    history: History | None = None,
+) -> History:
+    """Train the decoder in place: encode a batch, update the decoder at the codes, repeat.
+
+    The update follows the gradient of the batch mean of E(z, theta) in theta, as far as the encoder's adjoint lets it
+    through. An interrupt (Ctrl-C, a notebook's stop button) ends training cleanly and keeps what was learnt; a batch
+    whose codes were being found comes first when training goes on. Samples whose status is NON_FINITE teach nothing and
+    do not count in the mean energy: those with NaN in the data, unless the encoder takes NaN for unobserved features
+    (`encode_observed`, `baselines.Filled`). Of these the features observed teach, and no others.
+
+    Args:
+        decoder: changed in place.
+        batches: the training data in their order.
+        encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
+        loss: for the update, `Bernoulli()` by default.
+        optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default.
+        schedule: stepped after each update of the optimizer.
+        epochs: passes over the data, >= 1.
+        updates_per_encode: decoder updates for each batch, >= 1, at the same codes; where codes carry a gradient,
+            which serves one update only, they are found anew.
+        callbacks: each is called with a `Report` after every round.
+        history: what happened before, to be carried on in place; a new one by default.
+
+    Returns:
+        The history.
+
+    Raises:
+        ValueError: epochs or updates_per_encode is below 1.
+
+    Example:
+        >>> import gfe_core as gfe
+        >>> digits = gfe.data.load("digits").take(64)
+        >>> decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=64)
+        >>> history = gfe.fit(decoder, gfe.data.Batches(digits.x, size=32), epochs=2)
+        >>> history.images
+        [32, 64, 96, 128]
+
+    Source: Flouris et al. 2024 (arXiv 2412.00864), equations 3 and 12.
+    """
+    checks.at_least_one("epochs", epochs)
+    checks.at_least_one("updates_per_encode", updates_per_encode)
+    loss = loss or Bernoulli()
+    find_codes = _encoder(encoder, loss)
+    optimizer = optimizer or torch.optim.Adam(decoder.parameters(), lr=1e-3)
+    if batches.index == len(batches):  # saved at the last batch of an epoch, whose empty rest is no pass over the data
+        next(iter(batches), None)
+    history = history or History()
+    before, n_steps = len(history.step), epochs * len(batches) - batches.index
+    start = time.perf_counter() - (history.seconds[-1] if before else 0.0)
+    history.interrupted = waiting = False  # waiting: a batch was handed out and has taught nothing yet
+
+    def report(epoch: int, x: Tensor, encoding: Encoding) -> Report:
+        _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
+        step, energy, seconds = len(history.step) - before, history.energy[-1], history.seconds[-1]
+        return Report(step, n_steps, epoch, epochs, energy, seconds, decoder, x, encoding, history)
+
+    try:
+        for epoch in range(1, epochs + 1):
+            for x in batches:
+                waiting = True
+                encoding = codes = find_codes(decoder, x)
+                finite, waiting = encoding.status != Status.NON_FINITE, False
+                for i in range(updates_per_encode):
+                    if i and codes.z.requires_grad:
+                        codes = find_codes(decoder, x)
+                    update(decoder, loss, optimizer, schedule, codes.z[finite], x[finite])
+                news = report(epoch, x, encoding)
+                if any([callback(news) for callback in callbacks]):
+                    history.interrupted = True
+                    return history
+    except KeyboardInterrupt:
+        history.interrupted = True
+        batches.index -= waiting
+    return history
+
+
+def _encoder(encoder: Encoder | None, loss: Loss) -> Encoder:
+    """Return the encoder given, or the flow with its defaults and this loss."""
+    return encoder or partial(encode, loss=loss)
+
+
+def update(
+    decoder: nn.Module,
+    loss: Loss,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+    z: Tensor,
+    x: Tensor,
+) -> None:
+    """One optimizer step at fixed codes; none where there are no codes, whose mean would be NaN."""
+    if not len(x):
+        return
+    mask = _observed(x)
+    x = x if mask is None else torch.where(mask, x, 0.0)  # a gradient of 0 times NaN would spoil every weight
+    optimizer.zero_grad(set_to_none=True)
+    loss.per_sample(decoder(z), x, mask).mean().backward()
+    optimizer.step()
+    if schedule is not None:
+        schedule.step()
+
+
+def _observed(x: Tensor) -> Tensor | None:
+    """Where x is no NaN; None where nothing is missing, which a loss computes faster and to the last bit as ever."""
+    missing = x.isnan()
+    return ~missing if missing.any() else None
+
+
+def _note(history: History, encoding: Encoding, n_images: int, n_updates: int, seconds: float) -> None:
+    history.step.append((history.step[-1] if history.step else 0) + n_updates)
+    history.images.append((history.images[-1] if history.images else 0) + n_images)
+    history.energy.append(encoding.energy[encoding.status != Status.NON_FINITE].mean().item())
+    history.work.append(encoding.statistics.work.double().mean().item())
+    history.seconds.append(seconds)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a decoder with an encoder explains data; every field has one entry for each sample.
+
+    Args:
+        energy: at the codes found.
+        excess: energy minus the floor, of observed features, that no decoder can pass under.
+        status: `Status` codes.
+        statistics: counts.
+    """
+
+    energy: Float[Tensor, "batch"]
+    excess: Float[Tensor, "batch"]
+    status: Int[Tensor, "batch"]
+    statistics: Statistics
+
+
+def evaluate(
+    decoder: nn.Module,
+    x: Float[Tensor, "batch *data"],
+    *,
+    encoder: Encoder | None = None,
+    loss: Loss | None = None,
+    size: int = 2000,
+) -> Evaluation:
+    """Encode data that the decoder may not have seen and judge the codes, without touching the decoder.
+
+    Args:
+        decoder: the trained decoder.
+        x: held-out data, NaN where unobserved if the encoder takes it so.
+        encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
+        loss: gives the floor, `Bernoulli()` by default.
+        size: samples encoded at once, which bounds the memory and changes nothing else.
+
+    Raises:
+        ValueError: size is below 1.
+    """
+    checks.at_least_one("size", size)
+    loss = loss or Bernoulli()
+    find_codes = _encoder(encoder, loss)
+    with torch.no_grad():
+        parts = [find_codes(decoder, part) for part in x.split(size)]
+    counts = _joined([part.statistics for part in parts])
+    energy, status = torch.cat([part.energy for part in parts]), torch.cat([part.status for part in parts])
+    return Evaluation(energy, energy - loss.floor(x, _observed(x)), status, counts)
+
+
+def _joined(parts: Sequence[Statistics]) -> Statistics:
+    return Statistics(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Statistics)})

@@ -1,0 +1,1 @@
+"""Plotly figures, and the explorers that draw with them."""

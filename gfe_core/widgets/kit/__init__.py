@@ -1,0 +1,1 @@
+"""What every view shares: the base class, style, and the pen for stills."""

@@ -1,0 +1,116 @@
+"""What lies between two codes: a line or an arc in latent space, beside the mixing of pixels."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gfe_core.data.sets import DataSet
+from gfe_core.encoding import reconstruct
+from gfe_core.energy.energy import Energy
+from gfe_core.types import Codes, Decoder, Encoder, Loss
+from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.map.explorer import Mapped, PointMap
+from gfe_core.widgets.map.layouts import layouts_of
+from gfe_core.widgets.map.picture import map_picture
+
+Walk = Callable[[Codes, Codes, float], Codes]
+"""(A, B, t) -> what lies between them, A at t = 0."""
+
+
+class BetweenExplorer(Explorer):
+    """Drag from one code to another and slide between them; the map is PCA, on which a straight line stays straight.
+
+    Args:
+        decoder: trained.
+        samples: what can be chosen, a few hundred.
+        name: of the explorer.
+        pair: rows of A and B shown first.
+        n_mix: positions of the slider, an odd number.
+        loss: `Bernoulli()` by default.
+        encoder: finds the codes, `encode` with this loss by default.
+        walk: (A, B, t) -> codes between them, such as `gon.slerp`; a straight line by default.
+        unit: of the energies.
+        title: above the map.
+
+    Attributes:
+        codes: of the samples.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        samples: DataSet,
+        *,
+        name: str = "between",
+        pair: tuple[int, int] = (0, 1),
+        n_mix: int = 21,
+        loss: Loss | None = None,
+        encoder: Encoder | None = None,
+        walk: Walk = torch.lerp,
+        unit: str = "nats per pixel",
+        title: str = "From one code to another",
+    ) -> None:
+        self._mapped = Mapped(decoder, samples, loss, encoder)
+        self.codes, self.n_mix, self.walk = self._mapped.codes, n_mix, walk
+        self._flat = layouts_of(self.codes.numpy(), []).pca
+        alt = "Codes on a map with a line from A to B, the images there, and what mixed codes and mixed pixels draw."
+        self.map = PointMap(
+            **self._mapped.traits(),
+            names=["codes"],
+            notes=[""],
+            flat=self._flat.tobytes(),
+            unit=unit,
+            n_mix=n_mix,
+            pair=list(pair),
+            first={"map": 0, "frame": 0, "point": pair[0], "pair": list(pair), "step": n_mix // 2},
+            title=title,
+            alt_text=alt,
+        )
+        self.map.on_pair = self.mix
+        self.mix(*pair)
+        super().__init__(name, self.map, lambda: map_picture(self.map), alt)
+
+    def mix(self, a: int, b: int) -> None:
+        """Show what lies between two rows."""
+        rows, mapped = [a, b], self._mapped
+        way = walked(self.walk, self.codes[rows], self.n_mix)
+        images, curves = between(mapped, mapped.samples.x[rows], way)
+        spots = None if self.walk is torch.lerp else self._spots(way)
+        self.map.show_between((a, b), mapped.pictures(images), curves.numpy().astype(np.float32), spots)
+
+    def _spots(self, way: Codes) -> np.ndarray:
+        """Where codes lie on the map, which is an affine image of latent space."""
+        known, asked = (np.hstack([z.numpy(), np.ones((len(z), 1))]) for z in (self.codes, way))
+        return (asked @ np.linalg.lstsq(known, self._flat, rcond=None)[0]).astype(np.float32)
+
+
+def walked(walk: Walk, ends: Float[Tensor, "2 latent"], n_mix: int) -> Float[Tensor, "n_mix latent"]:
+    """Codes at even t from one end to the other, both included."""
+    return torch.cat([walk(ends[:1], ends[1:], t) for t in torch.linspace(0, 1, n_mix).tolist()])
+
+
+def between(
+    mapped: Mapped, x: Float[Tensor, "2 features"], way: Float[Tensor, "n_mix latent"]
+) -> tuple[Float[Tensor, "2 n_mix features"], Float[Tensor, "3 n_mix"]]:
+    """Go from one sample to another by their codes and by their pixels, (1 - t) A + t B for t from 0 to 1.
+
+    Args:
+        mapped: its decoder draws the mixed codes, its encoder finds codes of the mixed pixels.
+        x: both samples.
+        way: codes from that of A to that of B.
+
+    Returns:
+        Images by mixed codes and by mixed pixels; and energies above the floor: the mixed code for A, the mixed code
+        for B, and the mixed pixels at the code that is found for them.
+    """
+    decoder, loss, n_mix = mapped.decoder, mapped.loss, len(way)
+    with torch.no_grad():
+        pixels = torch.lerp(x[:1], x[1:], torch.linspace(0, 1, n_mix).to(x)[:, None])
+        to_ends = [
+            Energy(decoder, one.expand(n_mix, -1), loss).value(way) - loss.floor(one[None]) for one in x.unbind()
+        ]
+        own = mapped.encoder(decoder, pixels).energy - loss.floor(pixels)
+        return torch.stack([reconstruct(decoder, way, loss), pixels]), torch.stack([*to_ends, own])

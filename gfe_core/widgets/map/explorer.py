@@ -1,0 +1,209 @@
+"""A map of images by their codes, and what such a map shows of points that mean nothing.
+
+`PointMap` sends every layout to the browser at once; map.js turns one into the next there, without the kernel.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import torch
+import traitlets as t
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.data.sets import DataSet
+from gfe_core.encoding import encode, reconstruct
+from gfe_core.energy.losses import Bernoulli
+from gfe_core.types import Decoder, Encoder, Loss
+from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.map.layouts import Layouts, layouts_of, nearest
+from gfe_core.widgets.map.picture import map_picture
+from gfe_core.widgets.map.style import LOOK, MAP_STYLE
+from gfe_core.widgets.player.slices import grey
+
+NOTES = {
+    "codes": "Where the codes lie, found without any label. Distances between groups mean nothing in t-SNE.",
+    "pixels": "The images themselves, without any code: the control that shows how much the codes add.",
+    "noise": "Random points of as many dimensions; each lends an image its place, so classes are mixed at random. "
+    "Whatever groups you see here, the map has made.",
+}
+
+
+class PointMap(anywidget.AnyWidget):
+    """Maps of n images; the reader chooses the map, the perplexity, a point, and a pair A, B with a t between them.
+
+    Set `on_pair` to a function of two rows that answers with `show_between`. `choice` and `frame` are where the map
+    opens, and then follow the reader; `first` holds what Reset returns to: map, frame, point, pair, step. Images are
+    uint8, other arrays float32.
+    """
+
+    _esm = LOOK + (Path(__file__).parent / "map.js").read_text(encoding="utf-8")
+    _css = MAP_STYLE
+    on_pair: Callable[[int, int], None] | None = None
+
+    names = t.List(t.Unicode()).tag(sync=True)
+    notes = t.List(t.Unicode()).tag(sync=True)
+    perplexities = t.List(t.Float()).tag(sync=True)
+    seed = t.Int(0).tag(sync=True)
+    layouts = t.Bytes().tag(sync=True)  # (maps, perplexities, n, 2)
+    flat = t.Bytes().tag(sync=True)  # (maps, n, 2), by PCA
+    nearest = t.Bytes().tag(sync=True)  # uint16 (maps, n, 5), rows of the nearest points in all dimensions
+    labels = t.List(t.Int()).tag(sync=True)
+    class_names = t.List(t.Unicode()).tag(sync=True)
+    excess = t.Bytes().tag(sync=True)
+    image_shape = t.List(t.Int()).tag(sync=True)
+    images = t.Bytes().tag(sync=True)
+    drawn = t.Bytes().tag(sync=True)
+    choice = t.Int(0).tag(sync=True)
+    frame = t.Int(0).tag(sync=True)
+    first = t.Dict().tag(sync=True)
+    pair = t.List(t.Int(), default_value=[0, 1]).tag(sync=True)
+    n_mix = t.Int(0).tag(sync=True)
+    mixed = t.List(t.Int()).tag(sync=True)  # the pair that mixes and curves belong to
+    mixes = t.Bytes().tag(sync=True)  # (codes and pixels, n_mix, height, width)
+    curves = t.Bytes().tag(sync=True)  # (3, n_mix)
+    way = t.Bytes().tag(sync=True)  # float32 (n_mix, 2), mixed codes on the map; nothing where they lie on a line
+    unit = t.Unicode("nats per pixel").tag(sync=True)  # of energies
+    title = t.Unicode().tag(sync=True)
+    alt_text = t.Unicode().tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs
+        super().__init__(**traits)
+        self.observe(self._answer, names="pair")
+
+    def show_between(
+        self, pair: Sequence[int], pictures: np.ndarray, curves: np.ndarray, way: np.ndarray | None = None
+    ) -> None:
+        """Send what lies between a pair, in one message.
+
+        Args:
+            pair: rows of A and B.
+            pictures: uint8 (2, n_mix, height, width), by mixed codes and by mixed pixels.
+            curves: float32 (3, n_mix), energies along the way.
+            way: float32 (n_mix, 2), where the mixed codes lie on the map; on a straight line by default.
+        """
+        with self._lock, self.hold_sync():
+            self.way = b"" if way is None else way.tobytes()
+            self.mixes, self.curves, self.mixed = pictures.tobytes(), curves.tobytes(), list(pair)
+
+    def _answer(self, change: dict[str, Any]) -> None:
+        with self._lock:
+            if self.on_pair is not None:
+                self.on_pair(*change["new"])
+
+
+class Mapped:
+    """Images with their codes, ready for a `PointMap`.
+
+    Args:
+        decoder: trained.
+        samples: what is mapped; needs an image shape and classes.
+        loss: `Bernoulli()` by default.
+        encoder: finds the codes, `encode` with this loss by default.
+    """
+
+    def __init__(self, decoder: Decoder, samples: DataSet, loss: Loss | None, encoder: Encoder | None = None) -> None:
+        checks.require(
+            samples.image_shape is not None and not samples.y.is_floating_point(),
+            f"`samples` must be images with classes, got {samples!r}. Curves can be drawn with `gfe_core.plots`.",
+        )
+        self.decoder, self.samples, self.loss = decoder, samples, loss or Bernoulli()
+        self.encoder = encoder or partial(encode, loss=self.loss)
+        with torch.no_grad():
+            found = self.encoder(decoder, samples.x)
+        self.codes = found.z
+        self.excess = _float32(found.energy - self.loss.floor(samples.x))
+        self.labels = samples.y.tolist()
+
+    def pictures(self, pixels: Tensor) -> np.ndarray:
+        """Grey pictures, uint8 (..., height, width)."""
+        return grey(pixels, self.samples.image_shape or (1, 1))
+
+    def traits(self) -> dict[str, Any]:
+        """Return what every map shows of its points."""
+        drawn = reconstruct(self.decoder, self.codes, self.loss)
+        return {
+            "labels": self.labels,
+            "class_names": [str(k) for k in range(max(self.labels) + 1)],
+            "excess": self.excess.tobytes(),
+            "image_shape": list(self.samples.image_shape or ()),
+            "images": self.pictures(self.samples.x).tobytes(),
+            "drawn": self.pictures(drawn).tobytes(),
+        }
+
+
+class MapExplorer(Explorer):
+    """Look at images by their codes: t-SNE with the perplexity under the hand, PCA beside, noise as a control.
+
+    Args:
+        decoder: trained.
+        samples: what is mapped, a few hundred; t-SNE takes about half a second for each map and perplexity.
+        name: of the explorer.
+        perplexities: increasing, at least one; each less than the number of samples.
+        perplexity: one of them, shown first.
+        sample: row whose picture is shown first.
+        seed: of t-SNE and of the noise.
+        loss: `Bernoulli()` by default.
+        title: above the maps.
+
+    Attributes:
+        codes: of the samples.
+        layouts: the maps of "codes", "pixels" and "noise".
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        samples: DataSet,
+        *,
+        name: str = "map",
+        perplexities: Sequence[float] = (2, 5, 15, 30, 100),
+        perplexity: float = 30,
+        sample: int = 0,
+        seed: int = 0,
+        loss: Loss | None = None,
+        title: str = "What lies near what",
+    ) -> None:
+        checks.require(
+            perplexity in perplexities, f"`perplexity` must be one of {list(perplexities)}, got {perplexity}."
+        )
+        mapped = Mapped(decoder, samples, loss)
+        self.codes = mapped.codes
+        noise = np.random.default_rng(seed).normal(size=self.codes.shape)
+        points = {"codes": self.codes.numpy(), "pixels": samples.x.flatten(1).numpy(), "noise": noise}
+        self.layouts = {told: layouts_of(these, perplexities, seed=seed) for told, these in points.items()}
+        frame = list(perplexities).index(perplexity)
+        alt = "Images of digits as points on a map, one mark for each, and the same points by PCA."
+        widget = PointMap(
+            **mapped.traits(),
+            **_packed(self.layouts),
+            nearest=np.stack([nearest(these, 5) for these in points.values()]).astype(np.uint16).tobytes(),
+            perplexities=[float(one) for one in perplexities],
+            seed=seed,
+            frame=frame,
+            first={"map": 0, "frame": frame, "point": sample, "pair": [0, 1], "step": 0},
+            title=title,
+            alt_text=alt,
+        )
+        self.map = widget
+        super().__init__(name, widget, lambda: map_picture(widget), alt)
+
+
+def _packed(layouts: dict[str, Layouts]) -> dict[str, Any]:
+    """Return the maps as traits: their names, their notes and all their positions."""
+    return {
+        "names": list(layouts),
+        "notes": [NOTES[name] for name in layouts],
+        "layouts": np.stack([one.tsne for one in layouts.values()]).tobytes(),
+        "flat": np.stack([one.pca for one in layouts.values()]).tobytes(),
+    }
+
+
+def _float32(values: Tensor) -> np.ndarray:
+    return values.numpy().astype(np.float32)

@@ -1,0 +1,175 @@
+"""What a flow makes of an image of which parts are missing, and how sure it may be: the mask is painted by hand."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets as t
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.data.sets import DataSet
+from gfe_core.encoding import encode, reconstruct
+from gfe_core.energy.losses import Bernoulli
+from gfe_core.methods.posterior import GaussianPrior, laplace
+from gfe_core.solvers import GaussNewton
+from gfe_core.types import Decoder, Encoder
+from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.mask.painter import FOLDER, PAINTER_SCRIPT, MaskPainter
+from gfe_core.widgets.mask.picture import mask_picture
+from gfe_core.widgets.mask.style import N_DRAWS, PANELS, look
+from gfe_core.widgets.player.slices import Plane, grey
+
+_FLAT = 1e-3  # factor on the prior's precision that stands for "off": about thirty times as wide
+_GROUND = 600  # training codes that are drawn
+_DARKEST = 1e-3  # grey values of a picture that is judged: 0 would cost infinitely many nats
+_WIDEST = 0.5  # largest standard deviation of values in [0, 1]
+
+
+class MaskView(MaskPainter):
+    """A mask painter with panels beside it; made by `MaskExplorer`."""
+
+    _esm = look(PANELS) + (FOLDER / "mask_panels.js").read_text(encoding="utf-8") + PAINTER_SCRIPT
+
+    names = t.List(t.Unicode()).tag(sync=True)
+    notes = t.List(t.Unicode()).tag(sync=True)
+    palettes = t.List(t.Unicode()).tag(sync=True)
+    tiles = t.Bytes().tag(sync=True)  # uint8 (names, height, width)
+    draws = t.Bytes().tag(sync=True)  # uint8 (8, height, width)
+    extent = t.List(t.Float(), default_value=[-1.0, 1.0, -1.0, 1.0]).tag(sync=True)
+    ground = t.Bytes().tag(sync=True)  # float32 (codes, 2), as the next two
+    cloud = t.Bytes().tag(sync=True)
+    marks = t.Bytes().tag(sync=True)
+
+
+class MaskExplorer(Explorer):
+    """Paint what is missing; the flow finds codes for the rest, and draws from their posterior say what may be there.
+
+    Beside the painter stand the mean of the draws and their standard deviation for each pixel, what others make of the
+    same image, the truth (covered until asked for), eight draws, and the draws as codes on the plane of the two widest
+    directions of the training codes. Energies are those of hidden pixels, which nothing that is judged has seen.
+
+    Args:
+        decoder: trained, for grey values in [0, 1].
+        train: gives the prior, by its codes, and the mean image.
+        samples: what can be chosen; needs an image shape.
+        name: of the explorer.
+        others: name -> (decoder, encoder) that stand beside; the encoder is shown NaN where a pixel is hidden, for
+            example `baselines.Filled(autoencoder)`.
+        sample: row of `samples` shown first, its left half hidden.
+        seed: of starts, draws and of the random mask.
+        n_starts: flows for each picture, the first from the origin.
+        n_draws: from the posterior, at least eight.
+        title: above it all.
+
+    Attributes:
+        codes: of the training images.
+        prior: the normal distribution fitted to them.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        train: DataSet,
+        samples: DataSet,
+        *,
+        name: str = "missing",
+        others: Mapping[str, tuple[Decoder, Encoder]] | None = None,
+        sample: int = 0,
+        seed: int = 0,
+        n_starts: int = 4,
+        n_draws: int = 200,
+        title: str = "What may be there?",
+    ) -> None:
+        shape = samples.image_shape
+        checks.require(shape is not None, f"`samples` must be images, got {samples!r}. Use load('digits').")
+        checks.require(n_draws >= N_DRAWS, f"`n_draws` must be at least {N_DRAWS}, got {n_draws}.")
+        self.decoder, self.samples, self.others = decoder, samples, dict(others or {})
+        self.n_starts, self.n_draws = n_starts, n_draws
+        self.codes = encode(decoder, train.x).z
+        self.prior = GaussianPrior.fit(self.codes, ridge=1e-3)
+        self._flat = GaussianPrior(mean=self.prior.mean, precision=_FLAT * self.prior.precision)
+        self._mean_image = train.x.mean(0)
+        self._plane = widest_plane(self.codes)
+        self._whole: tuple[int, Tensor] | None = None
+        alt = "A digit with hatched hidden pixels; beside it what the decoder draws there, and how sure it may be."
+        pixels = grey(samples.x[sample], shape or (1, 1))
+        self.view = MaskView(
+            pixels, seen=_right_half(pixels.shape), title=title, alt_text=alt, n_samples=len(samples),
+            brush=max(1, round(pixels.shape[0] / 6)), values={"seed": seed, "sample": sample, "prior": True},
+            **self._traits(),
+        )  # fmt: skip
+        self.view.on_request = self._answer
+        self._answer()
+        super().__init__(name, self.view, lambda: mask_picture(self.view), alt)
+
+    def _traits(self) -> dict[str, Any]:
+        """What stays as it is: names, palettes, and the training codes on their plane."""
+        spots = self._plane.coordinates(self.codes)
+        low, high = torch.quantile(spots, torch.tensor([0.01, 0.99]).to(spots), dim=0)
+        margin = 0.2 * (high - low)
+        edges = torch.stack([low - margin, high + margin], 1).flatten().tolist()
+        names = ["mean of draws", "their spread", *self.others, "truth"]
+        palettes = ["cividis" if name == "their spread" else "" for name in names]
+        return {"names": names, "palettes": palettes, "extent": edges, "ground": _packed(spots[:_GROUND])}
+
+    def _answer(self) -> None:
+        """Find the posterior of what the reader left to see, and show what it draws."""
+        values, view = self.view.values, self.view
+        k, generator = int(values["sample"]), torch.Generator().manual_seed(int(values["seed"]))
+        x = self.samples.x[k : k + 1]
+        mask = torch.tensor(view.seen).reshape(x.shape)
+        prior, loss = self.prior if values["prior"] else self._flat, Bernoulli(reduction="sum")
+        found = laplace(self.decoder, x, prior=prior, loss=loss, mask=mask, n_starts=self.n_starts, generator=generator)
+        z = found.sample(self.n_draws, generator)[:, 0]
+        drawn = reconstruct(self.decoder, z).nan_to_num()
+        tiles = [drawn.mean(0, keepdim=True), drawn.std(0, keepdim=True) / _WIDEST, *self._by_others(x, mask), x]
+        energies = [_hidden_energy(tile, x, mask) for tile in (*tiles, self._mean_image[None])]
+        notes = [f"{energy:.2f} nats" for energy in energies[:-1]]
+        notes[1], notes[-1] = f"0 to {_WIDEST} (light)", f"{_floor(x, mask):.2f}, the floor"
+        with view.hold_sync():
+            view.image = self._grey(x).tobytes()
+            view.tiles, view.draws = self._grey(torch.cat(tiles)).tobytes(), self._grey(drawn[:N_DRAWS]).tobytes()
+            view.cloud, view.marks = (_packed(self._plane.coordinates(codes)) for codes in (z, self._code_of(k)))
+            told = f"energy per hidden pixel {energies[0]:.3f}, mean image {energies[-1]:.3f} nats"
+            view.notes, view.facts = ([""] * len(notes), "nothing is hidden") if mask.all() else (notes, told)
+
+    def _by_others(self, x: Tensor, mask: Tensor) -> list[Tensor]:
+        holed = torch.where(mask, x, torch.nan)
+        with torch.no_grad():
+            return [reconstruct(decoder, encoder(decoder, holed).z) for decoder, encoder in self.others.values()]
+
+    def _code_of(self, k: int) -> Tensor:
+        """The code of a whole sample, found when it is first asked for."""
+        if self._whole is None or self._whole[0] != k:
+            loss, x = Bernoulli(reduction="sum"), self.samples.x[k : k + 1]
+            self._whole = k, encode(self.decoder, x, loss=loss, penalty=self.prior, solver=GaussNewton()).z
+        return self._whole[1]
+
+    def _grey(self, pictures: Tensor) -> np.ndarray:
+        return grey(pictures, self.samples.image_shape or (1, 1))
+
+
+def widest_plane(codes: Tensor) -> Plane:
+    """Return the plane through the mean of codes along their two widest directions."""
+    directions = torch.linalg.eigh(codes.T.cov()).eigenvectors.T.flip(0)
+    return Plane(codes.mean(0), directions[:2])
+
+
+def _right_half(shape: tuple[int, ...]) -> np.ndarray:
+    return np.broadcast_to(np.arange(shape[1]) >= shape[1] / 2, shape)
+
+
+def _hidden_energy(picture: Tensor, x: Tensor, mask: Tensor) -> float:
+    """Cross-entropy of a picture's grey values with the hidden pixels, nats per pixel."""
+    output = picture.clamp(_DARKEST, 1 - _DARKEST).logit()
+    return Bernoulli().per_sample(output, x, ~mask).item()
+
+
+def _floor(x: Tensor, mask: Tensor) -> float:
+    return Bernoulli().floor(x, ~mask).item()
+
+
+def _packed(spots: Tensor) -> bytes:
+    return np.nan_to_num(spots.numpy().astype(np.float32)).tobytes()

@@ -1,0 +1,94 @@
+"""The first thing a reader touches: a digit, its energy landscape, and the flow from wherever the hand starts it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.data.sets import DataSet
+from gfe_core.solvers import AMD, RK4, Euler
+from gfe_core.types import Decoder, Encoding, Loss
+from gfe_core.widgets.player.film import Film
+from gfe_core.widgets.player.landscape_explorer import LIMITS, LandscapeExplorer, dt_control, sample_control, with_limit
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "AMD and Euler": ("AMD", "Euler"),
+    "AMD and RK4": ("AMD", "RK4"),
+    "AMD": ("AMD",),
+    "AMD, carried step": ("AMD", "AMD, carried step"),
+    "Euler": ("Euler",),
+    "RK4": ("RK4",),
+}
+_SLOPES = [1e-4, 1e-2, 0.1, 0.3, 0.5, 0.7, 0.9]
+
+
+class FlowExplorer(LandscapeExplorer):
+    """Follow the flow of one sample at a time, with the landscape under it.
+
+    Fixed grids are steered by dt x lambda_max, where lambda_max is the largest curvature at the code.
+
+    Args:
+        decoder: trained, in eval mode if it has normalisation.
+        samples: what can be encoded; needs an image shape.
+        name: of the explorer.
+        sample: row shown first.
+        solver: one of the choices of the control, shown first.
+        dt_times_curvature: first value of the control for fixed grids.
+        n_steps: length of fixed grids.
+        loss: `Bernoulli()` by default.
+        title: above the player.
+        controls: names of the controls shown, of "sample", "solver", "dt", "armijo_slope".
+        playing: whether the film starts by itself when it is first seen.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        samples: DataSet,
+        *,
+        name: str = "flow",
+        sample: int = 0,
+        solver: str = "AMD and Euler",
+        dt_times_curvature: float = 0.5,
+        n_steps: int = 80,
+        loss: Loss | None = None,
+        title: str = "An image finds its own code",
+        controls: Sequence[str] = ("sample", "solver", "dt", "armijo_slope"),
+        playing: bool = False,
+    ) -> None:
+        checks.one_of("solver", solver, tuple(_CHOICES))
+        self.n_steps = n_steps
+        first = {"sample": sample, "solver": solver, "dt": dt_times_curvature, "armijo_slope": AMD().armijo_slope}
+        alt = "A point flows down the energy landscape of a digit while its reconstruction sharpens beside it."
+        super().__init__(
+            decoder, samples, name=name, first=first, controls=controls, title=title, alt_text=alt, loss=loss,
+            playing=playing,
+        )  # fmt: skip
+
+    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
+        """One or two solvers from the same start."""
+        slope, t1 = float(values["armijo_slope"]), float(values["dt"]) / self.lambda_max * self.n_steps
+        recipes = {
+            "AMD": lambda: self.follow(AMD(armijo_slope=slope), z0),
+            "AMD, carried step": lambda: self.follow(AMD(armijo_slope=slope, trial="carry"), z0),
+            "Euler": lambda: self.follow(Euler(n_steps=self.n_steps), z0, t1=t1),
+            "RK4": lambda: self.follow(RK4(n_steps=self.n_steps), z0, t1=t1),
+        }
+        return {name: recipes[name]() for name in _CHOICES[values["solver"]]}
+
+    def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
+        """Add the stability limit of the fixed grid."""
+        film = super().film(tracks, values)
+        fixed = next((name for name in tracks if name in LIMITS), None)
+        return film if fixed is None else with_limit(film, fixed)
+
+    def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """Sample, solver, dt x lambda_max and the Armijo slope."""
+        note = f"dt = {float(values['dt']) / self.lambda_max:.3g}, λ_max = {self.lambda_max:.3g}"
+        return [
+            sample_control(self.samples),
+            {"name": "solver", "label": "solver", "kind": "choice", "options": list(_CHOICES)},
+            dt_control("dt × λ_max", 3.0, note),
+            {"name": "armijo_slope", "label": "Armijo slope σ", "kind": "choice", "options": _SLOPES},
+        ]

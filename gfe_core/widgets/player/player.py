@@ -1,0 +1,177 @@
+"""The player: a latent code flows down its energy landscape while its picture sharpens.
+
+`FlowPlayer` sends a `Film` and a `Landscape` to the browser in one message; player.js draws them there, so that
+scrubbing never waits for the kernel. What the reader drags or turns comes back as one request at a time.
+"""
+
+import base64
+import json
+import os
+import threading
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets as t
+from PIL import Image
+
+from gfe_core.widgets.kit.style import LOOK, PAGE, STORED_MODEL, STYLE
+from gfe_core.widgets.player.film import Film, Landscape, energy_range, grey_sprite
+from gfe_core.widgets.player.picture import player_picture
+
+__all__ = ["Film", "FlowPlayer", "Landscape"]
+
+_SCRIPT = LOOK + (Path(__file__).parent / "player.js").read_text(encoding="utf-8")
+
+
+class FlowPlayer(anywidget.AnyWidget):
+    """Play films of codes that flow down a landscape; the reader scrubs, drags the start and turns the controls.
+
+    Set `on_request` to a function of one dictionary `{"id", "start", "values", "changed"}`; it is called when the
+    reader released the start point or changed a control, and answers with `show`. `controls` lists the inputs:
+    `{"name", "label", "kind": "range" | "choice" | "number", "min", "max", "step" | "options", "format": decimals,
+    "note": text beside the value}`. `values` holds their state and `defaults` what Reset returns to (with `start`).
+    """
+
+    _esm = _SCRIPT
+    _css = STYLE
+    on_request: Callable[[dict[str, Any]], None] | None = None
+
+    names = t.List(t.Unicode()).tag(sync=True)
+    notes = t.List(t.Unicode()).tag(sync=True)
+    shape = t.List(t.Int(), default_value=[0, 0]).tag(sync=True)
+    trajectory = t.Bytes().tag(sync=True)
+    off_plane = t.Bytes().tag(sync=True)
+    energies = t.Bytes().tag(sync=True)
+    steps = t.Bytes().tag(sync=True)
+    n_frames = t.List(t.Int()).tag(sync=True)
+    image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)
+    target = t.Bytes().tag(sync=True)
+    frames = t.Bytes().tag(sync=True)
+    energy_label = t.Unicode(Film.energy_label).tag(sync=True)
+    step_label = t.Unicode("step size dt").tag(sync=True)
+    step_limit = t.Float(None, allow_none=True).tag(sync=True)
+    step_limit_label = t.Unicode().tag(sync=True)
+    landscape = t.Bytes().tag(sync=True)
+    n_maps = t.Int(1).tag(sync=True)
+    map_label = t.Unicode(Landscape.label).tag(sync=True)
+    extent = t.List(t.Float(), default_value=[-1.0, 1.0, -0.625, 0.625]).tag(sync=True)
+    energy_range = t.List(t.Float(), default_value=[0.0, 1.0]).tag(sync=True)
+    frame = t.Int(0).tag(sync=True)
+    playing = t.Bool(False).tag(sync=True)
+    speed = t.Float(1.0).tag(sync=True)
+    palette = t.Enum(["cividis", "viridis", "grey"], default_value="cividis").tag(sync=True)
+    alt_text = t.Unicode("A point moves over an energy landscape while a picture sharpens.").tag(sync=True)
+    title = t.Unicode().tag(sync=True)
+    caption = t.Unicode().tag(sync=True)
+    controls = t.List(t.Dict()).tag(sync=True)
+    values = t.Dict().tag(sync=True)
+    defaults = t.Dict().tag(sync=True)
+    request = t.Dict().tag(sync=True)
+    reply = t.Int(0).tag(sync=True)
+    draggable = t.Bool(True).tag(sync=True)
+    start = t.List(t.Float(), default_value=[0.0, 0.0]).tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs
+        self._film: Film | None = None
+        self._landscape: Landscape | None = None
+        self._usual_caption: str | None = None
+        super().__init__(**traits)
+        self.observe(self._answer, names="request")
+
+    def show(self, film: Film, landscape: Landscape | None = None) -> None:
+        """Replace what is shown, in one state message.
+
+        Args:
+            film: the tracks.
+            landscape: the ground under them; `None` keeps the present one.
+        """
+        with self._lock, self.hold_sync():
+            self._set_film(film)
+            if landscape is not None:
+                self._set_landscape(film, landscape)
+            self.reply = self.request.get("id", self.reply)
+
+    def picture(self) -> Image.Image:
+        """Return a still of the first screen at the last frame, about 1000 pixels wide."""
+        if self._film is None:
+            raise ValueError("The player has no film yet. Call `show(film, landscape)` first.")
+        return player_picture(
+            self._film,
+            self._landscape,
+            palette=self.palette,
+            title=self.title,
+            limits=(self.energy_range[0], self.energy_range[1]),
+        )
+
+    def save_html(self, path: str | Path) -> Path:
+        """Write one file that plays from disk without a network or a kernel, and return its path."""
+        path = Path(path)
+        state = {name: _plain(getattr(self, name)) for name in _STORED}
+        page = PAGE.format(
+            title=escape(self.title or "Gradient flow"),
+            state=json.dumps(state, allow_nan=False).replace("<", "\\u003c"),
+            style=STYLE,
+            model=STORED_MODEL,
+            script=_SCRIPT[: _SCRIPT.rindex("export default")],
+        )
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            temporary.write_text(page, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    def _set_film(self, film: Film) -> None:
+        self._film = film
+        self.names, self.notes, self.n_frames = list(film.names), list(film.notes), list(film.n_frames)
+        self.shape, self.image_shape = list(film.energy.shape), list(film.target.shape)
+        self.trajectory, self.off_plane = film.path.tobytes(), film.off_plane.tobytes()
+        self.energies, self.steps = film.energy.tobytes(), film.step.tobytes()
+        self.target, self.frames = film.target.tobytes(), film.images.tobytes()
+        self.energy_label, self.step_label, self.step_limit = film.energy_label, film.step_label, film.step_limit
+        self.step_limit_label = film.step_limit_label
+        self.frame = min(self.frame, max(film.energy.shape[1] - 1, 0))
+
+    def _set_landscape(self, film: Film, landscape: Landscape) -> None:
+        self._landscape = landscape
+        limits = energy_range(film, landscape)
+        self.landscape, self.n_maps = grey_sprite(landscape, limits), len(landscape.energy)
+        self.map_label = landscape.label
+        self.extent, self.energy_range = [float(edge) for edge in landscape.extent], list(limits)
+
+    def _answer(self, change: dict[str, Any]) -> None:
+        """Run the reader's request; whatever happens, acknowledge it, or the browser would wait for ever."""
+        request = change["new"]
+        if "id" not in request:
+            return
+        with self._lock, self.hold_sync():
+            self.values = {**self.values, **request.get("values", {})}
+            self.start = request.get("start") or self.start
+            try:
+                if self.on_request is not None:
+                    self.on_request(request)
+                self._say(None)
+            except Exception as error:
+                self._say(f"This did not work ({type(error).__name__}): {error}")
+            self.reply = request["id"]
+
+    def _say(self, trouble: str | None) -> None:
+        """Show trouble in place of the caption, and give the caption back when the next request succeeds."""
+        if trouble is not None:
+            self._usual_caption = self.caption if self._usual_caption is None else self._usual_caption
+            self.caption = trouble
+        elif self._usual_caption is not None:
+            self.caption, self._usual_caption = self._usual_caption, None
+
+
+_STORED = [name for name, trait in FlowPlayer.class_own_traits().items() if trait.metadata.get("sync")]
+
+
+def _plain(value: Any) -> Any:
+    """Return a trait's value as JSON; bytes become {"base64": text}."""
+    return {"base64": base64.b64encode(value).decode("ascii")} if isinstance(value, bytes) else value

@@ -1,0 +1,106 @@
+"""A race: several solvers over one landscape, each frame the same amount of work for all of them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.data.sets import DataSet
+from gfe_core.flows import NesterovFlow
+from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton
+from gfe_core.types import Decoder, Encoding
+from gfe_core.widgets.player.film import Film
+from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
+from gfe_core.widgets.player.slices import film_of
+
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "AMD, Gauss-Newton, BFGS, Euler": ("AMD", "Gauss-Newton", "BFGS", "Euler"),
+    "followers of the flow": ("AMD", "Euler", "RK4", "Dopri5"),
+    "kinds of AMD": ("AMD", "published", "carried step", "momentum"),
+}
+_BUDGETS = [60, 120, 240, 480]
+_FRAMES = 60
+
+
+class RaceExplorer(LandscapeExplorer):
+    """Let solvers run side by side at equal work; a frame is a fixed number of forward-equivalents.
+
+    Euler and RK4 are given lambda_max at the code for nothing and step at 0.95 of their limit: more than they could
+    know. The lower chart is the energy above the lowest that any of them reached.
+
+    Args:
+        decoder: trained.
+        samples: what can be encoded; needs an image shape.
+        sample: row shown first.
+        field: which solvers run, shown first.
+    """
+
+    def __init__(
+        self, decoder: Decoder, samples: DataSet, *, sample: int = 0, field: str = "AMD, Gauss-Newton, BFGS, Euler"
+    ) -> None:
+        checks.one_of("field", field, tuple(_FIELDS))
+        first = {"sample": sample, "field": field, "budget": 240}
+        alt = "Solvers race down one energy landscape, each frame the same work for all of them."
+        title = "Which solver finds the code first?"
+        super().__init__(
+            decoder, samples, name="race", first=first, controls=tuple(first), title=title, alt_text=alt, playing=True
+        )
+
+    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
+        """Every solver of the field, with enough steps for the budget."""
+        work = int(values["budget"])
+        recipes = {
+            "AMD": lambda: self.follow(AMD(), z0, max_steps=work),
+            "carried step": lambda: self.follow(AMD(trial="carry"), z0, max_steps=work),
+            "published": lambda: self.follow(AMD.published(), z0, max_steps=work // 2),
+            "momentum": lambda: self.follow(AMD(), z0, flow=NesterovFlow(), max_steps=work // 3),
+            "BFGS": lambda: self.follow(BFGS(), z0, max_steps=work // 2),
+            "Gauss-Newton": lambda: self.follow(GaussNewton(), z0, max_steps=work // self.decoder.latent_dim),
+            "Euler": lambda: self._grid(Euler, z0, 1.9, work // 2),
+            "RK4": lambda: self._grid(RK4, z0, 2.646, work // 8),
+            "Dopri5": lambda: self.follow(Dopri5(), z0, t1=1e3 / self.lambda_max, max_steps=work // 12),
+        }
+        return {name: recipes[name]() for name in _FIELDS[values["field"]]}
+
+    def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
+        """Show each track at equal work instead of at equal steps."""
+        film = film_of(tracks, self.shown_decoder, self.loss, self.plane, self._target)
+        work = np.linspace(0, int(values["budget"]), _FRAMES + 1)
+        rows = np.stack([_reached(encoding, work) for encoding in tracks.values()])
+        track = np.arange(len(tracks))[:, None]
+        energy = film.energy[track, rows]
+        lowest = min(one.energy.item() for one in (*tracks.values(), self.reference))
+        return replace(
+            film, path=film.path[track, rows], off_plane=film.off_plane[track, rows], energy=energy,
+            step=np.maximum(energy - lowest, 0).astype(np.float32), images=film.images[track, rows],
+            n_frames=(_FRAMES + 1,) * len(tracks), step_label="energy above the lowest reached",
+        )  # fmt: skip
+
+    def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """Sample, solvers and budget."""
+        return [
+            sample_control(self.samples),
+            {"name": "field", "label": "solvers", "kind": "choice", "options": list(_FIELDS)},
+            {"name": "budget", "label": "work", "kind": "choice", "options": _BUDGETS},
+        ]
+
+    def caption(self, values: dict[str, Any]) -> str:
+        """Say what a frame is."""
+        each = int(values["budget"]) / _FRAMES
+        return f"{super().caption(values)} · a frame is {each:g} forward-equivalents for every solver"
+
+    def _grid(self, rule: type[Euler] | type[RK4], z0: Tensor | None, limit: float, n: int) -> Encoding:
+        return self.follow(rule(n_steps=n), z0, t1=n * limit / self.lambda_max)
+
+
+def _reached(encoding: Encoding, work: np.ndarray) -> np.ndarray:
+    """Row of the trajectory that has been reached when so much work is spent; the start costs nothing here."""
+    assert encoding.trajectory is not None
+    spent, mask = encoding.trajectory.work[:, 0], encoding.trajectory.mask[:, 0]
+    arrived = torch.where(mask, spent, torch.inf).numpy()
+    arrived[0] = 0.0
+    return np.searchsorted(arrived, work, side="right") - 1

@@ -1,0 +1,183 @@
+"""Slices: a flat plane through latent space, the energy on it and the flows seen from it.
+
+A plane is drawn truly, but a path through more than two dimensions leaves it; what is lost is kept as a distance.
+Shape vocabulary: time, latent; coordinates on a plane are (x, y) in latent units.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gfe_core.encoding import reconstruct
+from gfe_core.energy.energy import Energy
+from gfe_core.types import Decoder, Encoding, Loss, Status
+from gfe_core.widgets.player.film import Film, Landscape
+
+_ASPECT = 1.6  # width over height of the player's map
+_COLUMNS, _ROWS = 72, 45
+_ENDINGS = {
+    Status.CONVERGED: "converged",
+    Status.REACHED_T: "reached t",
+    Status.MAX_STEPS: "out of steps",
+    Status.STALLED: "converged to rounding",
+    Status.STEP_TOO_SMALL: "no step small enough",
+    Status.NON_FINITE: "not finite",
+}
+
+
+@dataclass(frozen=True)
+class Plane:
+    """All codes origin + x axes[0] + y axes[1]; the axes are orthonormal."""
+
+    origin: Float[Tensor, "latent"]
+    axes: Float[Tensor, "two latent"]
+
+    @staticmethod
+    def through(path: Float[Tensor, "time latent"]) -> "Plane":
+        """Return the plane of a path: its start, its end and its largest deviation from the line between them.
+
+        With two latents this is all of latent space, with its own axes.
+        """
+        origin, latent = path[0], path.shape[1]
+        if latent == 2:
+            return Plane(torch.zeros_like(origin), torch.eye(2).to(path))
+        along = _unit(path[-1] - origin, avoid=None)
+        aside = (path - origin) - ((path - origin) @ along)[:, None] * along
+        across = aside[aside.norm(dim=1).argmax()]
+        return Plane(origin, torch.stack([along, _unit(across - (across @ along) * along, avoid=along)]))
+
+    def coordinates(self, z: Float[Tensor, "*time latent"]) -> Float[Tensor, "*time two"]:
+        """Position of codes on the plane, by orthogonal projection."""
+        return (z - self.origin) @ self.axes.T
+
+    def codes(self, xy: Float[Tensor, "*time two"]) -> Float[Tensor, "*time latent"]:
+        """Codes of positions on the plane."""
+        return self.origin + xy @ self.axes
+
+    def distance(self, z: Float[Tensor, "*time latent"]) -> Float[Tensor, "*time"]:
+        """How far codes lie from the plane, in latent units."""
+        return (z - self.codes(self.coordinates(z))).norm(dim=-1)
+
+
+def _unit(direction: Tensor, *, avoid: Tensor | None) -> Tensor:
+    """Normalise; where nothing is left, take the coordinate axis that is most perpendicular to `avoid`."""
+    if direction.norm() > 1e-6:
+        return direction / direction.norm()
+    basis = torch.eye(len(direction)).to(direction)
+    if avoid is None:
+        return basis[0]
+    axis = basis[avoid.abs().argmin()]
+    axis = axis - (axis @ avoid) * avoid
+    return axis / axis.norm()
+
+
+def extent_around(points: Float[Tensor, "time two"], *, margin: float = 0.45) -> tuple[float, float, float, float]:
+    """Return a frame (x_min, x_max, y_min, y_max) of the map's proportions with some space around the points."""
+    low, high = points.min(0).values, points.max(0).values
+    centre = (low + high) / 2
+    half = (high - low) * (0.5 + margin)
+    width = max(half[0].item(), half[1].item() * _ASPECT, 1e-3)
+    x, y = centre.tolist()
+    return x - width, x + width, y - width / _ASPECT, y + width / _ASPECT
+
+
+def energy_map(
+    decoder: Decoder, x: Float[Tensor, "features"], loss: Loss, plane: Plane, extent: tuple[float, float, float, float]
+) -> Float[Tensor, "rows columns"]:
+    """Energy of one sample on a grid over the plane, first row at the top."""
+    x_min, x_max, y_min, y_max = extent
+    across, down = torch.linspace(x_min, x_max, _COLUMNS), torch.linspace(y_max, y_min, _ROWS)
+    y_grid, x_grid = torch.meshgrid(down, across, indexing="ij")
+    z = plane.codes(torch.stack([x_grid, y_grid], -1).reshape(-1, 2).to(plane.origin))
+    return Energy(decoder, x.expand(len(z), -1), loss).value(z).reshape(_ROWS, _COLUMNS)
+
+
+def landscape_of(
+    decoder: Decoder, x: Float[Tensor, "features"], loss: Loss, plane: Plane, extent: tuple[float, float, float, float]
+) -> Landscape:
+    """One map, ready for the player."""
+    energy = energy_map(decoder, x, loss, plane, extent)
+    return Landscape(energy=energy.numpy().astype(np.float32)[None], extent=extent, label=map_label(decoder))
+
+
+def map_label(decoder: Decoder) -> str:
+    """Say whether a map shows all of latent space or a part of it."""
+    return "latent space" if decoder.latent_dim == 2 else "a slice through latent space"
+
+
+def grey(pixels: Tensor, image_shape: tuple[int, ...]) -> np.ndarray:
+    """Grey values in [0, 1] as uint8 pictures (..., height, width)."""
+    scaled = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
+    return scaled.reshape(*pixels.shape[:-1], *image_shape[-2:]).numpy()
+
+
+def film_of(
+    tracks: Mapping[str, Encoding],
+    decoder: Decoder,
+    loss: Loss,
+    plane: Plane,
+    target: np.ndarray,
+    *,
+    step_scale: float = 1.0,
+    step_label: str = "step size dt",
+    step_limit: float | None = None,
+    step_limit_label: str = "",
+) -> Film:
+    """Turn encodings of one sample, saved with `SaveAt.steps()`, into a film; shorter tracks hold their last state.
+
+    Args:
+        tracks: name -> encoding of a batch of one.
+        decoder: draws the reconstructions.
+        loss: as for the encodings.
+        plane: where the paths are seen from.
+        target: uint8 (height, width), the picture that is encoded.
+        step_scale: what step sizes are multiplied by before they are shown, as `step_label` says.
+        step_label: what the step chart shows.
+        step_limit: a reference line in that chart.
+        step_limit_label: a few words for it.
+    """
+    frames = max(len(_path(encoding)) for encoding in tracks.values())
+    paths = torch.stack([_held(_path(encoding), frames) for encoding in tracks.values()])
+    saved = [encoding.trajectory for encoding in tracks.values() if encoding.trajectory is not None]
+    energy = torch.stack([_held(one.energy[:, 0], frames) for one in saved])
+    step = torch.stack([_held(one.dt[:, 0], frames) for one in saved]) * step_scale
+    pictures = reconstruct(decoder, paths.flatten(0, 1), loss).unflatten(0, paths.shape[:2])
+    return Film(
+        names=tuple(tracks),
+        notes=tuple(note_of(encoding) for encoding in tracks.values()),
+        path=_float32(plane.coordinates(paths)),
+        off_plane=_float32(plane.distance(paths)),
+        energy=_float32(energy),
+        step=_float32(step),
+        n_frames=tuple(len(_path(encoding)) for encoding in tracks.values()),
+        images=grey(torch.nan_to_num(pictures), target.shape),
+        target=target,
+        step_label=step_label,
+        step_limit=step_limit,
+        step_limit_label=step_limit_label,
+    )
+
+
+def _path(encoding: Encoding) -> Tensor:
+    if encoding.trajectory is None:
+        raise ValueError("`tracks` must hold encodings with a trajectory. Encode with `save_at=gfe.SaveAt.steps()`.")
+    return encoding.trajectory.z[:, 0]
+
+
+def _held(rows: Tensor, n: int) -> Tensor:
+    """Repeat the last row up to n rows."""
+    return torch.cat([rows, rows[-1:].expand(n - len(rows), *rows.shape[1:])])
+
+
+def note_of(encoding: Encoding) -> str:
+    """Steps, work and ending of a batch of one, in words."""
+    steps, work = encoding.statistics.n_accepted.item(), encoding.statistics.work.item()
+    return f"{steps} steps, {work} forward-equivalents, {_ENDINGS[Status(int(encoding.status.item()))]}"
+
+
+def _float32(values: Tensor) -> np.ndarray:
+    return np.nan_to_num(values.numpy().astype(np.float32), posinf=3e38, neginf=-3e38)

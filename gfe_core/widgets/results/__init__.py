@@ -1,0 +1,1 @@
+"""The committed results as tables and figures, one module for each kind of experiment."""

@@ -1,0 +1,49 @@
+"""Tables of `narrowing`, for `show_result`: how many gates stayed open, and what the open latents tell."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.tables import Table, show_table
+
+
+def planted(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+    """One row for each model and planted number: the mean and range of open gates, and how many runs found it.
+
+    Args:
+        result: content of the file; result["planted"][model][n] has "open", a list, and "within_one_and_met" "of" runs.
+        name: of the explorer.
+        alt_text: one sentence that says what to see, without numbers.
+    """
+    rows: dict[str, list[float | None]] = {}
+    for model, numbers in result["planted"].items():
+        for n, one in numbers.items():
+            counts = one["open"]
+            found = [min(counts), max(counts), one["within_one_and_met"], one["of"]]
+            rows[f"{model}, {n} planted"] = [sum(counts) / len(counts), *found]
+    columns = ("model", "mean open", "fewest", "most", "found it", "of")
+    caption = "Gates open at the end; found it: within one, and under the threshold"
+    return show_table(Table(columns, rows, caption, compared=(), digits=1), name, alt_text)
+
+
+def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+    """One row for each model and threshold on shapes: error, open gates, and what the codes tell of each factor.
+
+    That is R², and for the shape the share that is named rightly.
+
+    Args:
+        result: content of the file; result["factors"][model][threshold] has "error", "open" and "r2" by factor.
+        name: of the explorer.
+        alt_text: one sentence that says what to see, without numbers.
+    """
+    found: Mapping[str, Mapping[str, Any]] = result["factors"]
+    names = dict.fromkeys(told for rows in found.values() for one in rows.values() for told in one["r2"])
+    rows: dict[str, list[float | None]] = {
+        f"{model}, {threshold}": [
+            one["error"]["mean"], sum(one["open"]) / len(one["open"]), *(one["r2"][told]["mean"] for told in names)
+        ]
+        for model, of_model in found.items() for threshold, one in of_model.items()
+    }  # fmt: skip
+    caption = "Shapes: error, open gates, R² of each factor told from the open latents; shape: share named rightly"
+    columns = ("model, threshold", "error", "open", *(told.replace("rotation of", "turn of") for told in names))
+    return show_table(Table(columns, rows, caption, compared=(), digits=2), name, alt_text)

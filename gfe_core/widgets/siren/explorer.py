@@ -1,0 +1,176 @@
+"""An image as a function of place: one code drawn at any resolution, in any window, from few or all of its pixels."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import traitlets as t
+from jaxtyping import Float
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.adjoints.detached import Detached
+from gfe_core.data.dataset import DataSet
+from gfe_core.decoders.siren import Coordinates, SirenDecoder
+from gfe_core.encoding import encode, reconstruct
+from gfe_core.energy.losses import Gaussian
+from gfe_core.methods.gon import SQUARES, Origin
+from gfe_core.solvers import BFGS
+from gfe_core.types import Codes
+from gfe_core.widgets.kit.answering import Answering
+from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.player.slices import grey
+from gfe_core.widgets.siren.picture import siren_picture
+from gfe_core.widgets.siren.style import LOOK, SIREN_STYLE
+
+FOUND_BY = ("one step", "flow")
+RESOLUTIONS = (8, 16, 28, 64, 128)
+SHARES = (1.0, 0.5, 0.25, 0.1)
+WINDOWS = {"whole image": 1.0, "half": 0.5, "a quarter": 0.25, "an eighth": 0.125, "beyond the frame": 1.5}
+_CUT = 161  # places along the cut
+_MOST_STEPS = 60
+
+
+class SirenView(Answering):
+    """An image with a window on it, and what a code and its pixels make of that window; made by `SirenExplorer`."""
+
+    _esm = LOOK + (Path(__file__).parent / "siren.js").read_text(encoding="utf-8")
+    _css = SIREN_STYLE
+
+    image = t.Bytes().tag(sync=True)  # uint8 (height, width)
+    image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)
+    seen = t.Bytes().tag(sync=True)  # uint8 (height, width), 1 where the code was found
+    tiles = t.Bytes().tag(sync=True)  # uint8 (3, n, n): the code, bilinear, nearest
+    curves = t.Bytes().tag(sync=True)  # float32 (2, places): the code and bilinear along the cut
+    row = t.Int(0).tag(sync=True)  # of pixels, where the cut is
+    n_samples = t.Int(1).tag(sync=True)
+    options = t.Dict().tag(sync=True)
+    defaults = t.Dict().tag(sync=True)
+    facts = t.Unicode().tag(sync=True)
+    title = t.Unicode().tag(sync=True)
+    alt_text = t.Unicode().tag(sync=True)
+
+
+class SirenExplorer(Explorer):
+    """Draw one code at any resolution beside plain enlargement of the pixels, in a window that the hand drags.
+
+    The code is found by one step from the origin or by the flow, from all pixels or from a share of them drawn at
+    random. A cut through one row of pixels shows code and interpolation as curves.
+
+    Args:
+        sirens: a trained decoder, or several under their names, such as one for each w0.
+        samples: what can be chosen; images of the decoders' shape.
+        name: of the explorer.
+        origin: the one step; that which the decoders were trained with.
+        decoder: name of the decoder shown first; the first by default.
+        sample: row shown first.
+        resolution: of the drawing shown first, one of `RESOLUTIONS`.
+        seed: of the places that are seen.
+        title: above it all.
+
+    Raises:
+        ValueError: samples are no images of the decoders' shape, or a choice is unknown.
+    """
+
+    def __init__(
+        self, sirens: SirenDecoder | Mapping[str, SirenDecoder], samples: DataSet, *, name: str = "siren",
+        origin: Origin | None = None, decoder: str | None = None, sample: int = 0, resolution: int = 64, seed: int = 0,
+        title: str = "One code, any resolution",
+    ) -> None:  # fmt: skip
+        self.sirens = {"SIREN": sirens} if isinstance(sirens, SirenDecoder) else dict(sirens)
+        decoder = decoder or next(iter(self.sirens))
+        checks.one_of("decoder", decoder, tuple(self.sirens))
+        checks.require(resolution in RESOLUTIONS, f"`resolution` must be one of {RESOLUTIONS}, got {resolution}.")
+        shapes = {samples.image_shape, *(siren.image_shape for siren in self.sirens.values())}
+        wanted = f"`samples` must be images of the decoders' shape, got {samples!r} for {list(self.sirens.values())}."
+        checks.require(samples.image_shape is not None and len(shapes) == 1, f"{wanted} Draw the decoders `at` others.")
+        self.samples, self.shape = samples, samples.image_shape or (1, 1)
+        self.origin = replace(origin or Origin(), adjoint=Detached())
+        self._known: dict[tuple[Any, ...], tuple[Codes, Tensor]] = {}
+        first = {
+            "decoder": decoder, "sample": sample, "by": FOUND_BY[0], "share": 1.0, "seed": seed,
+            "resolution": resolution, "half": 1.0, "down": 0.0, "across": 0.0,
+        }  # fmt: skip
+        options = {"decoder": list(self.sirens), "by": FOUND_BY, "share": SHARES, "resolution": RESOLUTIONS}
+        alt = "An image in coarse pixels; beside it what its code draws, finer than any pixel, and plain enlargements."
+        self.view = SirenView(
+            image_shape=list(self.shape), n_samples=len(samples), defaults=first, title=title, alt_text=alt,
+            options={**options, "half": list(WINDOWS.items())},
+        )  # fmt: skip
+        self.show(first)
+        self.view.on_request = self.show
+        super().__init__(name, self.view, lambda: siren_picture(self.view), alt)
+
+    def show(self, values: dict[str, Any]) -> None:
+        """Find the code of a sample and draw it in a window.
+
+        Args:
+            values: "decoder", "sample", "by", "share", "seed", "resolution", and the window: "half", its half width,
+                "down" and "across", its middle, in coordinates.
+        """
+        siren, n = self.sirens[values["decoder"]], int(values["resolution"])
+        x = self.samples.x[int(values["sample"])][None]
+        z, some = self._found(values)
+        here = _window(values, n, n)
+        row = round((min(max(values["down"], -1.0), 1.0) + 1) / 2 * (self.shape[0] - 1))
+        cut = _window(values | {"half": 0.0, "down": 2 * row / max(self.shape[0] - 1, 1) - 1}, 1, _CUT)
+        cut[:, 1] = values["across"] + values["half"] * torch.linspace(-1, 1, _CUT)
+        tiles = [_drawn(siren, z, here), self.enlarged(x, here, "bilinear"), self.enlarged(x, here, "nearest")]
+        curves = [_drawn(siren, z, cut), self.enlarged(x, cut, "bilinear")]
+        seen = torch.zeros(len(siren.coordinates), dtype=torch.uint8)
+        seen[some] = 1
+        with self.view.hold_sync():
+            self.view.image, self.view.seen = grey(x[0], self.shape).tobytes(), seen.numpy().tobytes()
+            self.view.tiles = grey(torch.stack(tiles), (n, n)).tobytes()
+            self.view.curves, self.view.row = torch.stack(curves).numpy().astype(np.float32).tobytes(), row
+            self.view.facts, self.view.values = self._facts(siren, z, x, some), dict(values)
+
+    def enlarged(self, x: Float[Tensor, "1 pixels"], places: Coordinates, mode: str) -> Float[Tensor, "features"]:
+        """Enlarge an image plainly; beyond its frame the nearest pixel goes on."""
+        at = places.flip(1)[None, None]  # grid_sample wants (horizontal, vertical)
+        image = x.reshape(1, 1, *self.shape)
+        return F.grid_sample(image, at, mode=mode, padding_mode="border", align_corners=True).flatten()
+
+    def _found(self, values: dict[str, Any]) -> tuple[Codes, Tensor]:
+        """The code and the places that it was found from; kept, so that a moving window waits for no flow."""
+        key = tuple(values[name] for name in ("decoder", "sample", "by", "share", "seed"))
+        if key not in self._known:
+            siren, x = self.sirens[values["decoder"]], self.samples.x[int(values["sample"])][None]
+            n = len(siren.coordinates)
+            chance = torch.Generator().manual_seed(int(values["seed"]))
+            some = torch.randperm(n, generator=chance)[: max(round(values["share"] * n), 1)].sort().values
+            self._known = {key: (self._find(siren.at(siren.coordinates[some]), x[:, some], n, values["by"]), some)}
+        return self._known[key]
+
+    def _find(self, there: SirenDecoder, x: Tensor, n_places: int, by: str) -> Codes:
+        """One step or the flow, on squares that weigh as much as those of all places would."""
+        checks.one_of("by", by, FOUND_BY)
+        loss = Gaussian(variance=0.5 * x.shape[1] / n_places, reduction="sum")
+        if by == "flow":
+            return encode(there, x, loss=loss, solver=BFGS(), max_steps=_MOST_STEPS).z
+        return replace(self.origin, loss=loss)(there, x).z
+
+    def _facts(self, siren: SirenDecoder, z: Codes, x: Tensor, some: Tensor) -> str:
+        """The energies in words."""
+        squares = (reconstruct(siren, z, SQUARES) - x)[0] ** 2
+        told = f"energy {squares.mean():.4f} per pixel"
+        if len(some) == len(squares):
+            return told
+        hidden = torch.ones(len(squares), dtype=torch.bool)
+        hidden[some] = False
+        return f"{told}, {squares[some].mean():.4f} of the {len(some)} seen, {squares[hidden].mean():.4f} of the others"
+
+
+def _window(values: Mapping[str, Any], height: int, width: int) -> Coordinates:
+    """Places of a grid over the window."""
+    rows = values["down"] + values["half"] * torch.linspace(-1, 1, height)
+    columns = values["across"] + values["half"] * torch.linspace(-1, 1, width)
+    return torch.cartesian_prod(rows, columns)
+
+
+def _drawn(siren: SirenDecoder, z: Codes, places: Coordinates) -> Float[Tensor, "features"]:
+    return reconstruct(siren.at(places.to(siren.coordinates)), z, SQUARES)[0]

@@ -1,0 +1,1 @@
+"""A spectrum with gaps under the flow."""

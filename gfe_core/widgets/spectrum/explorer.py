@@ -1,0 +1,172 @@
+"""A spectrum with gaps under the flow: what the code draws at every step, through the gaps too.
+
+`SpectrumView` sends every step of one sample to the browser at once; spectrum.js draws them there. Another sample or
+solver is a request to the kernel, one at a time. Any rows of numbers that have an order serve in place of spectra.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import traitlets as t
+from jaxtyping import Float
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.data.dataset import DataSet
+from gfe_core.encoding import encode_observed, reconstruct
+from gfe_core.energy.energy import Energy
+from gfe_core.solvers import AMD, BFGS, Euler, GaussNewton
+from gfe_core.types import Decoder, Encoding, Loss, SaveAt
+from gfe_core.widgets.kit.answering import Answering
+from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.player.slices import note_of
+from gfe_core.widgets.spectrum.picture import spectrum_picture
+from gfe_core.widgets.spectrum.style import LOOK, SPECTRUM_STYLE
+
+SOLVERS = ("BFGS", "AMD", "GaussNewton", "Euler")
+_MOST_STEPS = 300
+_EULER = 1.0  # its step x lambda_max, half of its limit
+
+Probe = Callable[[Tensor], Any]
+"""Codes (batch, latent) -> parameters (batch, parameters)."""
+
+
+class SpectrumView(Answering):
+    """One sample with gaps, and a curve through it for every step of a flow; the reader scrubs and plays.
+
+    `values` are {"sample", "solver"}; `readings` are rows of name, true value and value read from the code.
+    """
+
+    _esm = LOOK + (Path(__file__).parent / "spectrum.js").read_text(encoding="utf-8")
+    _css = SPECTRUM_STYLE
+
+    at = t.Bytes().tag(sync=True)  # (features,), where they lie
+    flux = t.Bytes().tag(sync=True)  # (features,), NaN where lost
+    truth = t.Bytes().tag(sync=True)  # (features,), or nothing
+    curves = t.Bytes().tag(sync=True)  # (frames, features)
+    energies = t.Bytes().tag(sync=True)  # (frames,)
+    limits = t.List(t.Float(), default_value=[0.0, 1.0]).tag(sync=True)
+    level = t.Float(None, allow_none=True).tag(sync=True)
+    readings = t.List().tag(sync=True)
+    n_samples = t.Int(1).tag(sync=True)
+    solvers = t.List(t.Unicode()).tag(sync=True)
+    defaults = t.Dict().tag(sync=True)
+    frame = t.Int(0).tag(sync=True)
+    playing = t.Bool(False).tag(sync=True)
+    title = t.Unicode().tag(sync=True)
+    alt_text = t.Unicode().tag(sync=True)
+    x_title = t.Unicode().tag(sync=True)
+    y_title = t.Unicode().tag(sync=True)
+
+
+class SpectrumExplorer(Explorer):
+    """Watch the flow fit what was measured of a sample, and see what it draws where nothing was.
+
+    Args:
+        decoder: trained.
+        samples: what can be encoded, NaN where a number was lost.
+        loss: of the energy.
+        name: of the explorer.
+        at: where the features lie, increasing, for example wavelengths; their number by default.
+        truth: the samples without noise and gaps, as a curve that can be shown; none by default.
+        probe: codes -> the parameters in `samples.y`; with it their true values stand beside those it reads.
+        parameters: their names.
+        level: energy of the noise alone, drawn as a line; 0.5 for a Gaussian loss with the variance of the noise.
+        sample: row shown first.
+        solver: one of `SOLVERS`, shown first.
+        title: above the curve.
+        x_title: with units.
+        y_title: with units.
+
+    Raises:
+        ValueError: truth, probe and parameters do not fit the samples, or the solver is unknown.
+    """
+
+    def __init__(
+        self, decoder: Decoder, samples: DataSet, *, loss: Loss, name: str = "spectrum",
+        at: Float[Tensor, "features"] | None = None, truth: Float[Tensor, "n features"] | None = None,
+        probe: Probe | None = None, parameters: Sequence[str] = (), level: float | None = None, sample: int = 0,
+        solver: str = "BFGS", title: str = "A code found through the gaps", x_title: str = "feature",
+        y_title: str = "value",
+    ) -> None:  # fmt: skip
+        checks.one_of("solver", solver, SOLVERS)
+        _fits(samples, truth, probe, parameters)
+        self.decoder, self.samples, self.loss, self.truth = decoder, samples, loss, truth
+        self.probe, self.parameters = probe, tuple(parameters)
+        at = torch.arange(samples.x.shape[1]) if at is None else at
+        alt = "A curve goes through measured points and through the gaps between them; its energy falls by steps."
+        first = {"sample": sample, "solver": solver}
+        self.view = SpectrumView(
+            at=_bytes(at), n_samples=len(samples), solvers=list(SOLVERS), defaults=first, level=level,
+            title=title, alt_text=alt, x_title=x_title, y_title=y_title,
+        )  # fmt: skip
+        self.show(first)
+        self.view.on_request = self.show
+        super().__init__(name, self.view, lambda: spectrum_picture(self.view), alt)
+
+    def show(self, values: dict[str, Any]) -> None:
+        """Encode a sample with a solver and draw every step.
+
+        Args:
+            values: "sample" and "solver".
+        """
+        row = slice(int(values["sample"]), int(values["sample"]) + 1)
+        found = self.follow(self.samples.x[row], values["solver"])
+        assert found.trajectory is not None
+        curves = reconstruct(self.decoder, found.trajectory.z[:, 0], self.loss)
+        truth = None if self.truth is None else self.truth[row]
+        with self.view.hold_sync():
+            self.view.flux, self.view.truth = _bytes(self.samples.x[row]), b"" if truth is None else _bytes(truth)
+            self.view.curves, self.view.energies = _bytes(curves), _bytes(found.trajectory.energy[:, 0])
+            self.view.limits = _limits([self.samples.x[row], curves[-1:], truth])
+            self.view.frame, self.view.values = len(curves) - 1, {name: values[name] for name in ("sample", "solver")}
+            self.view.readings = self._readings(row, found)
+            self.view.note = f"{self.samples.name} ({self.samples.split}) · {values['solver']}: {note_of(found)}"
+
+    def follow(self, x: Float[Tensor, "1 features"], solver: str) -> Encoding:
+        """Encode one sample and keep every state."""
+        if solver != "Euler":
+            minimiser = {"BFGS": BFGS(), "AMD": AMD(), "GaussNewton": GaussNewton()}[solver]
+            return encode_observed(
+                self.decoder, x, loss=self.loss, solver=minimiser, save_at=SaveAt.steps(), max_steps=_MOST_STEPS
+            )
+        end = encode_observed(self.decoder, x, loss=self.loss, solver=BFGS()).z
+        energy = Energy(self.decoder, x, self.loss, mask=~x.isnan())
+        dt = _EULER / max(torch.linalg.eigvalsh(energy.hessian(end)).max().item(), 1e-12)
+        return encode_observed(
+            self.decoder, x, loss=self.loss, solver=Euler(dt=dt), t1=_MOST_STEPS * dt, save_at=SaveAt.steps()
+        )
+
+    def _readings(self, row: slice, found: Encoding) -> list[list[Any]]:
+        """Name, true value and value read from the code, for each parameter."""
+        if self.probe is None:
+            return []
+        read = np.asarray(self.probe(found.z), dtype=float)[0]
+        return [list(one) for one in zip(self.parameters, self.samples.y[row][0].tolist(), read.tolist(), strict=True)]
+
+
+def _fits(samples: DataSet, truth: Tensor | None, probe: Probe | None, parameters: Sequence[str]) -> None:
+    shape = tuple(samples.x.shape)
+    same = truth is None or tuple(truth.shape) == shape
+    checks.require(same, f"`truth` must have the shape of the samples, {shape}. Pass one clean row for each sample.")
+    wanted = f"`parameters` must name the columns of `samples.y`, shape {tuple(samples.y.shape)}"
+    named = probe is None or tuple(samples.y.shape) == (shape[0], len(parameters))
+    checks.require(named, f"{wanted}, got {list(parameters)}. Leave `probe` out where none are known.")
+
+
+def _limits(parts: Sequence[Tensor | None]) -> list[float]:
+    """What is drawn upwards, with some space around it."""
+    values = torch.cat([part for part in parts if part is not None])
+    known = values[values.isfinite()]
+    if not len(known):
+        return [0.0, 1.0]
+    low, high = known.min().item(), known.max().item()
+    space = 0.06 * (high - low or 1.0)
+    return [low - space, high + space]
+
+
+def _bytes(values: Tensor) -> bytes:
+    return values.detach().numpy().astype(np.float32).tobytes()

@@ -1,0 +1,1 @@
+"""Gates that close while a model trains."""

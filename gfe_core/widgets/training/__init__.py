@@ -1,0 +1,1 @@
+"""Views of a training run: progress, decoders side by side, galleries."""

@@ -1,0 +1,220 @@
+"""Experiments do what is missing, in one process or in several, and write whole files or none."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_sets import SMALL, sets  # noqa: F401  (a fixture)
+
+import gfe_core as gfe
+from gfe_core.data.sets import Batches
+from gfe_core.experiments.runner.files import write_json, write_text
+from gfe_core.experiments.runner.jobs import Experiment, Job, do, reproduce
+from gfe_core.experiments.tables import cells as tables
+
+
+def square(number: int, diary: str) -> dict[str, Any]:
+    """Work of the fake experiment; a file in the diary tells of every time that it was done."""
+    Path(diary, f"{number}-{time.monotonic_ns()}").touch()
+    return {"square": number**2, "seed": number, "threads_used": torch.get_num_threads()}
+
+
+def slow(number: int, diary: str) -> dict[str, Any]:
+    """The first job takes no time and the others a minute."""
+    if number:
+        time.sleep(60)
+    return square(number, diary)
+
+
+def broken(number: int, diary: str) -> dict[str, Any]:
+    """The first job fails at once."""
+    if number == 0:
+        raise ValueError("`number` must not be 0.")
+    time.sleep(0.5)
+    return square(number, diary)
+
+
+def interrupted_fit(number: int, diary: str) -> dict[str, Any]:
+    """Training that ends cleanly at an interrupt and has half of a result."""
+    decoder = gfe.LinearDecoder(latent_dim=1, data_dim=4)
+    stop = [lambda report: signal.raise_signal(signal.SIGINT)]
+    gfe.fit(decoder, Batches(torch.rand(4, 4), size=2), callbacks=stop)
+    return square(number, diary)
+
+
+def gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+    return {"sum": sum(cell["square"] for cell in cells.values())}
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Result files go here, not to the repository."""
+    monkeypatch.setattr("gfe_core.data.results.folder", lambda: tmp_path / "results")
+    return tmp_path / "results"
+
+
+def experiment(tmp_path: Path, n: int = 3, work: Any = square) -> Experiment:
+    diary = tmp_path / "diary"
+    diary.mkdir(exist_ok=True)
+    todo = [Job(f"tiny-{i}", work, {"number": i, "diary": str(diary)}) for i in range(n)]
+    return Experiment("tiny-sum", "What is the sum?", todo, gather, lambda content: f"| {content['sum']} |")
+
+
+def done(tmp_path: Path) -> list[int]:
+    """Numbers of the jobs that were done, once for each time."""
+    return sorted(int(path.name.split("-")[0]) for path in (tmp_path / "diary").iterdir())
+
+
+def values(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A result without its times."""
+    cells = {name: {k: v for k, v in cell.items() if k != "seconds"} for name, cell in content["cells"].items()}
+    return {**content, "cells": cells}
+
+
+# experiments
+
+
+def test_result_file_holds_question_command_figures_and_what_every_job_told(tmp_path, results):
+    content = reproduce(experiment(tmp_path), folder=tmp_path / "runs")
+    assert json.loads((results / "tiny_sum.json").read_text()) == content
+    assert content["command"] == "python -m gfe_core reproduce tiny-sum" and content["sum"] == 5
+    cell = content["cells"]["tiny-2"]
+    assert cell["square"] == 4 and cell["arguments"]["number"] == 2 and cell["seed"] == 2
+    assert cell["versions"].keys() == {"gfe_core", "torch", "python"} and cell["machine"] and cell["seconds"] >= 0
+
+
+def test_only_missing_jobs_are_done(tmp_path, results):
+    folder, told = tmp_path / "runs", []
+    first = reproduce(experiment(tmp_path), folder=folder)
+    assert done(tmp_path) == [0, 1, 2]
+    (folder / "tiny-1.json").unlink()
+    again = reproduce(experiment(tmp_path), folder=folder, tell=told.append)
+    assert done(tmp_path) == [0, 1, 1, 2] and values(again) == values(first)
+    assert [line.rsplit(" (", 1)[0] for line in told] == ["tiny-sum: 3/3 tiny-1"]
+
+
+def test_job_whose_file_is_damaged_or_of_other_arguments_is_done_again(tmp_path, results):
+    folder, tiny = tmp_path / "runs", experiment(tmp_path)
+    reproduce(tiny, folder=folder)
+    (folder / "tiny-1.json").write_text('{"square": 1, ')
+    other = Job("tiny-2", square, {**tiny.jobs[2].arguments, "number": 3})
+    content = reproduce(Experiment("tiny-sum", "", [*tiny.jobs[:2], other], gather, str), folder=folder)
+    assert done(tmp_path) == [0, 1, 1, 2, 3] and content["sum"] == 0 + 1 + 9
+
+
+def test_two_processes_give_what_one_gives_and_each_uses_one_thread(tmp_path, results):
+    torch.set_num_threads(2)
+    try:
+        one = reproduce(experiment(tmp_path), folder=tmp_path / "one")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    two = reproduce(experiment(tmp_path), folder=tmp_path / "two", processes=2)
+    assert values(one) == values(two) and done(tmp_path) == [0, 0, 1, 1, 2, 2]
+    assert {cell["threads_used"] for cell in one["cells"].values()} == {1}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_interrupt_leaves_finished_jobs_and_does_not_wait_for_others(processes, tmp_path, results):
+    folder, start = tmp_path / "runs", time.monotonic()
+
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(experiment(tmp_path, work=slow), folder=folder, processes=processes, tell=interrupt)
+    while multiprocessing.active_children():
+        time.sleep(0.1)
+    assert time.monotonic() - start < 50  # the others take a minute each
+    assert [path.name for path in folder.iterdir()] == ["tiny-0.json"]
+    assert not results.exists()
+    assert reproduce(experiment(tmp_path), folder=folder)["sum"] == 5 and done(tmp_path) == [0, 1, 2]
+
+
+def test_job_that_fails_keeps_the_work_of_those_that_run_and_says_why(tmp_path, results):
+    with pytest.raises(ValueError, match="`number` must not be 0"):
+        reproduce(experiment(tmp_path, n=2, work=broken), folder=tmp_path / "runs", processes=2)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["tiny-1.json"]
+
+
+def test_interrupt_that_training_swallowed_leaves_no_result(tmp_path):
+    job = experiment(tmp_path, n=1, work=interrupted_fit).jobs[0]
+    with pytest.raises(KeyboardInterrupt):
+        do(job, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_fewer_than_one_process_is_refused(tmp_path, results):
+    with pytest.raises(ValueError, match="`processes` must be at least 1, got 0"):
+        reproduce(experiment(tmp_path), folder=tmp_path, processes=0)
+
+
+# files
+
+
+def test_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "result.json"
+    write_text(path, "Schrödinger\n")
+    with pytest.raises(ValueError, match="`content` of .*result.json has NaN or infinity. Write None in its place"):
+        write_json(path, {"energy": float("nan")})
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError("not here")))
+    with pytest.raises(PermissionError):
+        write_json(path, {"energy": 1})
+    assert path.read_text(encoding="utf-8") == "Schrödinger\n" and len(list(path.parent.iterdir())) == 1
+
+
+# tables
+
+
+def test_summary_has_mean_spread_and_paired_difference():
+    found = tables.summary({0: 1.0, 1: 2.0, 2: 6.0}, {2: 4.0, 1: 3.0, 0: 2.0})
+    assert (found["mean"], found["n_seeds"], found["difference"], found["lower_in"]) == (3.0, 3, 0.0, 2)
+    assert found["sd"] == pytest.approx(7**0.5) and found["difference_sd"] == pytest.approx(3**0.5)
+    alone = tables.summary({4: 1.5}, {4: 1.0})
+    assert (alone["mean"], alone["sd"], alone["difference"], alone["difference_sd"]) == (1.5, None, 0.5, None)
+    with pytest.raises(ValueError, match="`rival` has none of the seeds of `values`"):
+        tables.summary({0: 1.0}, {1: 1.0})
+
+
+def test_cells_are_collected_by_method_way_and_seed_and_no_other_prefix():
+    def cell(energy: float) -> dict[str, Any]:
+        return {"test": {"flow": {"energy": energy, "excess": energy - 1}}}
+
+    cells = {"free-480-stored_codes-0": cell(2.0), "free-480-stored_codes-1": cell(3.0), "free-4800-flow-0": cell(4.0)}
+    cells |= {"free-480-flow-12": cell(5.0), "free": cell(6.0), "a-free-480-flow-0": cell(7.0)}
+    assert tables.collect(cells, "free-480") == {"stored_codes, flow": {0: 2.0, 1: 3.0}, "flow, flow": {12: 5.0}}
+    assert tables.collect(cells, "free-4800", "excess") == {"flow, flow": {0: 3.0}}
+    data = {"converged-seg-mnist-flow-0": cell(1.0), "converged-mnist-flow-0": cell(2.0)}
+    assert tables.collect(data, "converged-seg-mnist") == {"flow, flow": {0: 1.0}}
+    assert tables.collect(data, "converged-mnist") == {"flow, flow": {0: 2.0}}
+
+
+def test_row_shows_the_spread_only_where_there_is_one():
+    summaries = {"a": tables.summary({0: 1.0, 1: 2.0}), "b": tables.summary({0: 1.0})}
+    assert tables.cells_of(summaries, {"first": "a", "second": "b"}) == ["1.5000 ± 0.7071", "1.0000"]
+    assert tables.row("x", 1) == "| x | 1 |"
+
+
+def test_trained_cell_judges_a_decoder_by_an_encoder_fitted_to_it_afterwards(sets: Path):  # noqa: F811
+    config = SMALL | {"n_validation": 5}
+    fitted = config | {"method": "autoencoder", "epochs": 4, "updates_per_encode": 2}
+    cell = tables.trained_cell(config, fitted=fitted)
+    alone = tables.trained_cell(config)
+    assert cell["test"].keys() == {"flow", "encoder", "encoder_then_flow"} and alone["test"].keys() == {"flow"}
+    assert cell["test"]["flow"] == alone["test"]["flow"]  # the decoder stayed as it was
+    assert cell["test"]["encoder_then_flow"]["energy"] < cell["test"]["encoder"]["energy"]
+    assert cell["config"]["seed"] == 0 and cell["cpu_seconds"] >= 0 and cell["updates"] == 12
+
+
+def test_pca_cell_sees_the_images_of_its_seed_and_beats_the_mean_image(sets: Path):  # noqa: F811
+    mean, pca = (tables.pca_cell("mnist", 60, latent_dim, 0) for latent_dim in (0, 3))
+    assert pca["test"]["encoder"]["energy"] < mean["test"]["encoder"]["energy"]
+    assert mean["seed"] == 0 and 0.0025 <= pca["clip"] <= 0.04

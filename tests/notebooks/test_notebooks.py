@@ -1,0 +1,189 @@
+"""What every published notebook keeps to: its skeleton, its size, its outputs, its exercise."""
+
+import ast
+import re
+import statistics
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from refresh_notebooks import METADATA, WIDGET_VIEW, execute
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+# Each of these makes an output that is different on every run.
+BANNED = {"interact", "interactive_output", "Output", "clear_output", "update_display"}
+FENCED = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^(#+) +(.+)$", flags=re.MULTILINE)
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+
+every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def markdown(cells: list[NotebookNode]) -> str:
+    """The text of the markdown cells, without the code quoted in it."""
+    return FENCED.sub("", "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown"))
+
+
+def lines_of(cell: NotebookNode) -> int:
+    return len([line for line in cell.source.splitlines() if line.strip()])
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def outputs(notebook: NotebookNode) -> Iterator[NotebookNode]:
+    yield from (output for cell in code_cells(notebook) for output in cell.outputs)
+
+
+def opening(notebook: NotebookNode) -> str:
+    """The text before the set-up cell."""
+    first_code = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    return markdown(notebook.cells[:first_code])
+
+
+def section(notebook: NotebookNode, title: str) -> str:
+    """The text from the heading that contains a word to the end."""
+    text = markdown(notebook.cells)
+    starts = [match.start() for match in HEADING.finditer(text) if title in match[2].lower()]
+    assert starts, f"no heading says {title!r}"
+    return text[starts[-1] :]
+
+
+def test_the_first_notebook_is_there():
+    assert "00_start_here" in [path.stem for path in PATHS]
+
+
+@every_notebook
+def test_notebook_is_saved_as_executed_from_top_to_bottom(path: Path):
+    notebook = read(path)
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1)), "run `make refresh`"
+    assert [output.ename for output in outputs(notebook) if output.output_type == "error"] == []
+    assert [output.text for output in outputs(notebook) if output.get("name") == "stderr"] == []
+
+
+@every_notebook
+def test_notebook_carries_no_widget_state_and_is_small(path: Path):
+    notebook = read(path)
+    assert notebook.metadata == METADATA, "run `make refresh`"
+    assert not any(WIDGET_VIEW in output.get("data", {}) for output in outputs(notebook)), "run `make refresh`"
+    assert path.stat().st_size <= 300_000
+
+
+@every_notebook
+def test_every_picture_has_alternative_text(path: Path):
+    notebook = read(path)
+    pictures = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+    assert all(picture.metadata.get("image/png", {}).get("alt", "").strip() for picture in pictures)
+    assert all(alt.strip() for image, alt, _ in LINK.findall(markdown(notebook.cells)) if image)
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return names | {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+@every_notebook
+def test_no_cell_does_what_cannot_be_compared(path: Path):
+    notebook = read(path)
+    for cell in code_cells(notebook):
+        assert not names_in(ast.parse(cell.source)) & BANNED, cell.source
+        assert not cell.source.rstrip().endswith(";"), cell.source
+    shown = [str(output.get("data", {}).get("text/plain", "")) for output in outputs(notebook)]
+    assert not [text for text in shown if text.startswith("FigureWidget(")], "show it through Explorer"
+
+
+@every_notebook
+def test_opening_has_title_summary_goals_and_minutes(path: Path):
+    title, summary, *rest = opening(read(path)).strip().split("\n\n")
+    assert re.fullmatch(r"# .+", title)
+    assert len(summary.splitlines()) <= 2 and len(summary) <= 280, "a summary of two lines follows the title"
+    assert len(re.findall(r"^ *(?:[-*]|\d\.) ", "\n\n".join(rest), flags=re.MULTILINE)) == 3, "three goals, as a list"
+    assert re.search(r"\b\d+ minutes\b", "\n\n".join(rest))
+
+
+@every_notebook
+def test_set_up_cell_comes_first_and_is_short(path: Path):
+    first = code_cells(read(path))[0]
+    assert "setup" in tags(first)
+    assert lines_of(first) <= 8
+
+
+@every_notebook
+def test_recap_says_what_was_learnt_what_fails_and_where_it_comes_from(path: Path):
+    recap = section(read(path), "recap").lower()
+    assert re.search(r"learnt|learned", recap) and "fail" in recap and "source" in recap
+
+
+@every_notebook
+def test_last_cell_leads_on_and_no_link_is_dead(path: Path):
+    notebook = read(path)
+    links = [target for _, _, target in LINK.findall(markdown(notebook.cells))]
+    local = [target.split("#")[0] for target in links if not re.match(r"https?:|mailto:|#", target)]
+    assert [target for target in local if not (FOLDER / target).exists()] == []
+    following = PATHS[PATHS.index(path) + 1].name if path != PATHS[-1] else "../README.md"
+    assert f"({following}" in notebook.cells[-1].source
+
+
+@every_notebook
+def test_headings_are_in_order_under_one_title(path: Path):
+    levels = [len(match[1]) for match in HEADING.finditer(markdown(read(path).cells))]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+@every_notebook
+def test_notebook_is_short(path: Path):
+    notebook = read(path)
+    lengths = [lines_of(cell) for cell in code_cells(notebook)]
+    assert len(lengths) <= 15
+    assert statistics.median(lengths) <= 8
+    assert max(lengths) <= 25
+    assert len(LINK.sub(r"\2", markdown(notebook.cells)).split()) <= 900
+
+
+def tagged(notebook: NotebookNode, tag: str) -> int:
+    """The position of the one cell with this tag."""
+    found = [i for i, cell in enumerate(notebook.cells) if tag in tags(cell)]
+    assert len(found) == 1, f"one cell is tagged {tag!r}, found {len(found)}"
+    return found[0]
+
+
+@every_notebook
+def test_exercise_is_a_stub_followed_by_its_check_and_solution(path: Path):
+    notebook = read(path)
+    section(notebook, "exercise")
+    stub, check, solution = (tagged(notebook, tag) for tag in ("stub", "check", "solution"))
+    assert stub < check and stub < solution
+
+
+def printed(cell: Any) -> str:
+    return "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+
+
+@pytest.mark.slow
+@every_notebook
+def test_solution_passes_the_check_and_the_stub_alone_is_caught(path: Path):
+    notebook = read(path)
+    stub, check, solution = (notebook.cells[tagged(notebook, tag)] for tag in ("stub", "check", "solution"))
+    before = notebook.cells[: tagged(notebook, "stub")]
+    again = nbformat.from_dict(check | {"id": "check-again"})
+    notebook.cells = [*before, stub, check, solution, again]
+    execute(notebook, FOLDER)
+    assert not printed(check).startswith("True"), "the check accepts the empty stub"
+    assert printed(again).startswith("True"), printed(again)

@@ -1,0 +1,287 @@
+import copy
+import json
+import math
+from dataclasses import asdict, replace
+from functools import partial
+
+import pytest
+import torch
+from problems import digits, fresh, trained
+from torch import nn
+
+import gfe_core as gfe
+from gfe_core.data.sets import Batches
+from gfe_core.training.fitting import History, Report, evaluate, fit
+from gfe_core.types import Encoding
+
+SHORT = partial(gfe.encode, max_steps=8)
+
+
+def decoder_of(seed: int = 0) -> gfe.MLPDecoder:
+    decoder = fresh("mlp", seed=seed)
+    assert isinstance(decoder, gfe.MLPDecoder)
+    return decoder
+
+
+def weights(decoder: nn.Module) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in decoder.parameters()]
+
+
+def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_training_is_a_function_of_the_seed():
+    def run(seed: int) -> tuple[list[torch.Tensor], list[float]]:
+        decoder = decoder_of()
+        history = fit(decoder, Batches(digits(96), size=32, seed=seed), encoder=SHORT, epochs=2)
+        return weights(decoder), history.energy
+
+    first, second, other = run(1), run(1), run(2)
+    assert same(first[0], second[0]) and first[1] == second[1]
+    assert not same(first[0], other[0])
+
+
+def test_training_lowers_the_energy_of_digits_it_has_not_seen():
+    decoder, unseen = decoder_of(), digits(64, start=500)
+    before = evaluate(decoder, unseen, encoder=SHORT)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-2)
+    history = fit(decoder, Batches(digits(256), size=32), encoder=SHORT, optimizer=optimizer, epochs=3)
+    after = evaluate(decoder, unseen, encoder=SHORT)
+    assert after.excess.mean() < 0.5 * before.excess.mean()
+    assert sum(history.energy[-8:]) < 0.8 * sum(history.energy[:8])
+    assert (after.excess > 0).all()
+    assert torch.equal(after.excess, after.energy - gfe.Bernoulli().floor(unseen))
+
+
+def test_evaluation_leaves_the_decoder_alone():
+    decoder = decoder_of()
+    before = weights(decoder)
+    evaluation = evaluate(decoder, digits(10), encoder=SHORT)
+    assert same(before, weights(decoder)) and all(parameter.grad is None for parameter in decoder.parameters())
+    assert torch.equal(evaluation.energy, SHORT(decoder, digits(10)).energy)
+    assert not evaluation.energy.requires_grad
+
+
+def test_one_update_is_one_optimizer_step_at_the_codes_of_the_decoder_as_it_was():
+    ours, theirs, x = decoder_of(), decoder_of(), digits(32)
+    fit(
+        ours,
+        Batches(x, size=32, shuffle=False),
+        encoder=SHORT,
+        optimizer=torch.optim.SGD(ours.parameters(), lr=0.5),
+        updates_per_encode=3,
+    )
+    z, descent = SHORT(theirs, x).z, torch.optim.SGD(theirs.parameters(), lr=0.5)
+    for _ in range(3):
+        descent.zero_grad()
+        gfe.Bernoulli().per_sample(theirs(z), x).mean().backward()
+        descent.step()
+    assert same(weights(ours), weights(theirs))
+
+
+def test_history_counts_what_was_done():
+    decoder = decoder_of()
+    optimizer = torch.optim.SGD(decoder.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+    x = digits(70)
+    reports: list[Report] = []
+    history = fit(
+        decoder,
+        Batches(x, size=32),
+        encoder=SHORT,
+        optimizer=optimizer,
+        schedule=schedule,
+        epochs=2,
+        updates_per_encode=3,
+        callbacks=[reports.append],
+    )
+    assert history.step == [3, 6, 9, 12, 15, 18]
+    assert history.images == [32, 64, 70, 102, 134, 140]
+    assert len(history.energy) == len(history.work) == len(history.seconds) == 6
+    assert history.seconds == sorted(history.seconds) and history.seconds[0] > 0
+    assert not history.interrupted
+    assert schedule.last_epoch == 18 and optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**18)
+    assert [(r.step, r.n_steps, r.epoch, r.n_epochs) for r in reports] == [(i + 1, 6, 1 + i // 3, 2) for i in range(6)]
+    assert [r.energy for r in reports] == history.energy
+    assert [r.encoding.energy.mean().item() for r in reports] == history.energy
+    assert [r.encoding.statistics.work.double().mean().item() for r in reports] == history.work
+    assert all(r.decoder is decoder and r.history is history for r in reports)
+    assert json.loads(json.dumps(asdict(history))) == asdict(history)
+
+
+def test_energy_reported_is_that_before_the_update():
+    decoder, x = decoder_of(), digits(32)
+    expected = SHORT(decoder_of(), x).energy.mean().item()
+    history = fit(decoder, Batches(x, size=32, shuffle=False), encoder=SHORT)
+    assert history.energy == [expected]
+
+
+def test_callback_that_returns_true_stops_training_after_all_callbacks_ran():
+    decoder, seen = decoder_of(), []
+    history = fit(
+        decoder,
+        Batches(digits(96), size=32),
+        encoder=SHORT,
+        epochs=5,
+        callbacks=[lambda report: report.step == 2, lambda report: seen.append(report.step)],
+    )
+    assert history.interrupted and len(history.step) == 2 and seen == [1, 2]
+
+
+def test_callback_that_returns_nothing_or_false_lets_training_go_on():
+    history = fit(
+        decoder_of(), Batches(digits(64), size=32), encoder=SHORT, callbacks=[lambda _: False, lambda _: None]
+    )
+    assert not history.interrupted and len(history.step) == 2
+
+
+def interrupted(place: str, round_number: int = 3) -> tuple[nn.Module, History]:
+    decoder, calls = decoder_of(), []
+
+    def now() -> None:
+        calls.append(1)
+        if len(calls) == round_number:
+            raise KeyboardInterrupt
+
+    def encoder(decoder: gfe.MLPDecoder, x: torch.Tensor) -> Encoding:
+        if place == "encoder":
+            now()
+        return SHORT(decoder, x)
+
+    callbacks = [lambda _: now()] if place == "callback" else []
+    return decoder, fit(decoder, Batches(digits(128), size=32), encoder=encoder, epochs=2, callbacks=callbacks)
+
+
+def after(rounds: int) -> nn.Module:
+    """Return a decoder after so many rounds of the training that `interrupted` begins."""
+    decoder = decoder_of()
+    fit(decoder, Batches(digits(128), size=32), encoder=SHORT, callbacks=[lambda report: report.step == rounds])
+    return decoder
+
+
+@pytest.mark.parametrize(("place", "rounds"), [("callback", 3), ("encoder", 2)])
+def test_interrupt_keeps_what_was_learnt(place, rounds):
+    decoder, history = interrupted(place)
+    assert history.interrupted
+    assert len(history.step) == len(history.energy) == rounds
+    assert same(weights(decoder), weights(after(rounds)))
+    assert not same(weights(decoder), weights(decoder_of()))
+
+
+def test_interrupt_before_the_first_round_returns_an_empty_history():
+    decoder, history = interrupted("encoder", round_number=1)
+    assert history.interrupted and history.step == []
+    assert same(weights(decoder), weights(decoder_of()))
+
+
+def test_training_interrupted_while_codes_were_found_goes_on_with_the_batch_that_waited():
+    whole, batches, ours, calls = decoder_of(), Batches(digits(128), size=32, seed=1), decoder_of(), []
+    expected = fit(whole, Batches(digits(128), size=32, seed=1), encoder=SHORT, optimizer=sgd(whole), epochs=2)
+
+    def encoder(decoder: gfe.MLPDecoder, x: torch.Tensor) -> Encoding:
+        calls.append(1)
+        if len(calls) in (1, 3, 7):  # before anything, in the middle of a pass, at the beginning of the next
+            raise KeyboardInterrupt
+        return SHORT(decoder, x)
+
+    history = History()
+    while batches.epoch < 2:
+        fit(ours, batches, encoder=encoder, optimizer=sgd(ours), epochs=2 - batches.epoch, history=history)
+    assert same(weights(ours), weights(whole)) and not history.interrupted
+    assert (history.energy, history.images, history.step) == (expected.energy, expected.images, expected.step)
+
+
+def sgd(decoder: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(decoder.parameters(), lr=0.5)
+
+
+def test_history_is_carried_on_and_reports_count_this_call_alone():
+    decoder, batches, reports = decoder_of(), Batches(digits(64), size=16), []
+    first = fit(decoder, batches, encoder=SHORT, callbacks=[lambda report: report.step == 3])
+    assert first.interrupted
+    seconds = list(first.seconds)
+    second = fit(decoder, batches, encoder=SHORT, epochs=2, history=first, callbacks=[reports.append])
+    assert second is first and not second.interrupted
+    assert second.step == [1, 2, 3, 4, 5, 6, 7, 8] and second.images == [16 * i for i in second.step]
+    assert second.seconds[:3] == seconds and second.seconds == sorted(second.seconds)
+    assert [(report.step, report.n_steps) for report in reports] == [(i, 5) for i in range(1, 6)]
+
+
+@pytest.mark.parametrize(("carries", "expected"), [(False, 4), (True, 12)])
+def test_codes_are_found_once_for_each_batch_or_anew_for_each_update_if_they_carry_a_gradient(carries, expected):
+    decoder, network, calls = decoder_of(), nn.Linear(64, 8).double(), []
+    before = weights(network)
+
+    def encoder(decoder: gfe.MLPDecoder, x: torch.Tensor) -> Encoding:
+        calls.append(1)
+        found = SHORT(decoder, x)
+        return replace(found, z=network(x)) if carries else found
+
+    optimizer = torch.optim.SGD([*decoder.parameters(), *network.parameters()], lr=0.1)
+    fit(decoder, Batches(digits(32), size=8), encoder=encoder, optimizer=optimizer, updates_per_encode=3)
+    assert len(calls) == expected
+    assert same(before, weights(network)) is not carries
+
+
+def test_evaluation_does_not_depend_on_the_size_of_its_parts():
+    decoder, x = decoder_of(), digits(20)
+    whole, parts = (evaluate(decoder, x, encoder=SHORT, size=size) for size in (2000, 7))
+    assert all(torch.equal(getattr(whole, name), getattr(parts, name)) for name in ("energy", "excess", "status"))
+    assert torch.equal(whole.statistics.work, parts.statistics.work) and whole.statistics.n_grad.shape == (20,)
+    with pytest.raises(ValueError, match="`size` must be at least 1, got 0"):
+        evaluate(decoder, x, size=0)
+
+
+def test_other_errors_are_not_swallowed():
+    def broken(decoder: nn.Module, x: torch.Tensor) -> Encoding:
+        raise RuntimeError("no codes today")
+
+    with pytest.raises(RuntimeError, match="no codes today"):
+        fit(decoder_of(), Batches(digits(32), size=32), encoder=broken)
+
+
+def test_sample_with_nan_teaches_nothing_and_harms_nothing():
+    x = digits(32)
+    x[5, 3] = math.nan
+    keep = torch.arange(32) != 5
+    ours, theirs = decoder_of(), decoder_of()
+    history = fit(ours, Batches(x, size=32, shuffle=False), encoder=SHORT, epochs=2)
+    without = fit(theirs, Batches(x[keep], size=31, shuffle=False), encoder=SHORT, epochs=2)
+    assert same(weights(ours), weights(theirs))
+    assert history.energy == without.energy
+
+
+def test_batch_of_nan_alone_changes_nothing():
+    decoder = decoder_of()
+    x = torch.full((4, 64), math.nan, dtype=torch.float64)
+    fit(decoder, Batches(x, size=4), encoder=SHORT)
+    assert same(weights(decoder), weights(decoder_of()))
+
+
+def test_loss_of_the_update_is_that_of_the_codes_unless_told():
+    decoder, loss = decoder_of(), gfe.Gaussian(reduction="sum")
+    history = fit(decoder, Batches(digits(32), size=32, shuffle=False), loss=loss)
+    expected = gfe.encode(decoder_of(), digits(32), loss=loss).energy.mean().item()
+    assert history.energy == [expected]
+
+
+def test_numbers_below_one_are_refused():
+    batches = Batches(digits(4), size=4)
+    with pytest.raises(ValueError, match="`epochs` must be at least 1, got 0"):
+        fit(decoder_of(), batches, epochs=0)
+    with pytest.raises(ValueError, match="`updates_per_encode` must be at least 1, got 0"):
+        fit(decoder_of(), batches, updates_per_encode=0)
+
+
+def test_encoding_with_batch_norm_in_training_mode_is_refused_before_anything_changes():
+    decoder = decoder_of()
+    decoder.layers.insert(1, nn.BatchNorm1d(32).double())
+    before = copy.deepcopy(decoder.state_dict())
+    with pytest.raises(ValueError, match="BatchNorm1d"):
+        fit(decoder, Batches(digits(8), size=4))
+    assert all(torch.equal(value, before[name]) for name, value in decoder.state_dict().items())
+
+
+def test_cached_decoder_of_the_tests_is_not_trained_by_them():
+    assert all(parameter.grad is None for parameter in copy.deepcopy(trained("mlp")).parameters())  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,50 @@
+"""Gradients of a flow that is stopped early: what the curves are, and what the controls change."""
+
+from typing import Any
+
+import pytest
+import torch
+from explorers import DIGITS, briefly_trained
+
+import gfe_core as gfe
+from gfe_core import widgets
+
+
+@pytest.fixture
+def explorer(generator: torch.Generator, unchecked: None, monkeypatch) -> widgets.AdjointExplorer:
+    monkeypatch.setattr("gfe_core.widgets.charts.adjoint_explorer._TIMES", (0.5, 2.0, 4.0, 16.0))
+    return widgets.AdjointExplorer(briefly_trained(generator), DIGITS, n_samples=4)
+
+
+def trace(explorer: widgets.AdjointExplorer, number: int) -> Any:
+    return explorer.figure.data[number]
+
+
+def test_curves_are_distances_to_the_gradient_of_the_steps_taken(explorer: widgets.AdjointExplorer):
+    decoder, t1 = explorer.decoder, 2 / explorer.modes[-1].item()
+    x, loss, weights = DIGITS.x[:4], gfe.Bernoulli(), list(explorer.decoder.parameters())
+    gradients = []
+    for adjoint in (gfe.Detached(), gfe.Unrolled()):
+        z = gfe.encode(decoder, x, solver=gfe.Euler(n_steps=4), t1=t1, adjoint=adjoint).z
+        found = torch.autograd.grad(loss.per_sample(decoder(z), x).mean(), weights)
+        gradients.append(torch.cat([part.flatten() for part in found]))
+    expected = (gradients[0] - gradients[1]).norm() / gradients[1].norm()
+    shown = explorer.errors("the loss inside")["dropped (Detached)"]
+    assert shown[1] == pytest.approx(expected.item(), rel=1e-3)  # float32
+
+
+def test_slider_moves_the_mark_and_says_the_state_in_words(explorer: widgets.AdjointExplorer):
+    explorer.time.value = 16.0
+    assert list(trace(explorer, -1).x) == [16.0, 16.0]
+    assert "t1 × λ_max = 16, loss outside: the loss inside" in explorer.state.value
+    dropped = explorer.errors("the loss inside")["dropped (Detached)"]
+    assert f"dropped (Detached) {dropped[3]:.2g}" in explorer.state.value
+
+
+def test_another_loss_outside_redraws_the_curves_and_reset_returns(explorer: widgets.AdjointExplorer):
+    before, state = list(trace(explorer, 0).y), explorer.state.value
+    explorer.outside.value, explorer.time.value = "squared error", 0.5
+    assert list(trace(explorer, 0).y) == pytest.approx(explorer.errors("squared error")["dropped (Detached)"])
+    assert list(trace(explorer, 0).y) != before and "squared error" in explorer.state.value
+    explorer.reset()
+    assert list(trace(explorer, 0).y) == pytest.approx(before) and explorer.state.value == state

@@ -1,0 +1,160 @@
+"""Comparisons that are shown: side by side while training, against several axes, and from files of results."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from explorers import DIGITS
+
+import gfe_core as gfe
+from gfe_core import widgets
+from gfe_core.data import results
+from gfe_core.encoders import autoencoder as baselines
+from gfe_core.widgets.charts import plots
+
+SHOWN = {"name": "toy", "alt_text": "A toy."}
+RUNS = {
+    "a": {"images": [10, 20, 20], "seconds": [1, 2, 3], "excess": [0.3, 0.2, 0.1]},
+    "b": {"images": [5, 10], "seconds": [2, 4], "excess": [0.4, 0.3]},
+}
+
+
+def trained(generator: torch.Generator, **options: Any) -> widgets.SideBySide:
+    """Three rounds of a linear decoder, judged beside an untrained autoencoder."""
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=64, generator=generator)
+    twin = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=64, generator=generator)
+    guess = baselines.Autoencoder.mirror(twin, generator=generator)
+    pairs = {"flow": (decoder, gfe.encode), "autoencoder": (twin, guess)}
+    side = widgets.SideBySide(DIGITS.x[:10], (8, 8), pairs, n_drawn=3, **options)
+    gfe.fit(decoder, gfe.data.Batches(DIGITS.x[:30], size=10), epochs=2, callbacks=[side])
+    return side
+
+
+def test_all_competitors_are_judged_at_the_same_updates_by_their_own_means(generator: torch.Generator):
+    side = trained(generator, every=3)
+    assert side.updates == [1, 4, 6] and side.images == [10, 40, 60]
+    decoder, encoder = side.competitors["autoencoder"]
+    own = gfe.evaluate(decoder, side.x, encoder=encoder).excess.mean().item()
+    assert side.excess["autoencoder"] == pytest.approx([own] * 3)
+    assert side.excess["flow"][-1] < side.excess["flow"][0]
+
+
+def test_picture_is_as_large_before_the_first_look_as_after(generator: torch.Generator):
+    before, after = trained(generator, at=()), trained(generator)
+    assert before.updates == [] and after.updates
+    assert before.picture().size == after.picture().size
+
+
+def test_looks_at_chosen_updates_become_runs_whose_images_are_counted_once(generator: torch.Generator):
+    runs = trained(generator, at=(2, 5)).runs(n_distinct=30)
+    assert runs["flow"]["decoder updates"] == [2, 5] and runs["flow"]["distinct images"] == [20, 30]
+    seconds = runs["flow"]["seconds"]
+    assert 0 < seconds[0] < seconds[1]
+    widgets.AxesExplorer(runs, ("distinct images", "seconds"), "excess", **SHOWN)
+
+
+def test_another_axis_moves_points_sideways_only_and_reset_returns():
+    explorer = widgets.AxesExplorer(RUNS, ("images", "seconds"), "excess", **SHOWN)
+    explorer.axis.value = "seconds"
+    assert list(explorer.figure.data[0].x) == [1, 2, 3] and list(explorer.figure.data[1].x) == [2, 4]
+    assert list(explorer.figure.data[1].y) == [np.float32(0.4), np.float32(0.3)]
+    assert explorer.figure.layout.xaxis.title.text == "seconds" and "excess against seconds" in explorer.state.value
+    explorer.reset()
+    assert list(explorer.figure.data[0].x) == [10, 20, 20]
+
+
+def test_axis_of_few_decades_is_labelled_between_its_powers_of_ten():
+    few, many = (plots.curves({"": ([30, n], [0.05, 0.2])}, log=True, x_title="", y_title="") for n in (1000, 30000))
+    x_axis: Any = widgets.show_figure(few, **SHOWN).widget
+    assert {50, 100, 200, 500, 1000} <= set(x_axis.layout.xaxis.tickvals)
+    x_axis = widgets.show_figure(many, **SHOWN).widget
+    assert x_axis.layout.xaxis.tickvals is None and x_axis.layout.xaxis.dtick == 1
+
+
+def test_a_run_that_lacks_an_axis_is_refused():
+    with pytest.raises(ValueError, match="`runs` lacks 'updates' of 'a'"):
+        widgets.AxesExplorer(RUNS, ("images", "updates"), "excess", **SHOWN)
+
+
+def test_table_marks_the_lowest_of_each_row_and_leaves_gaps_open():
+    table = widgets.Table(("", "a", "b"), {"first": [0.2, 0.1], "second": [0.3, None]})
+    assert table.cells()[0] == [("first", False), ("0.2000", False), ("0.1000", True)]
+    assert table.cells()[1] == [("second", False), ("0.3000", False), ("–", False)]
+    assert table.html().count("<u>") == 1
+
+
+def test_table_refuses_a_row_of_another_length():
+    with pytest.raises(ValueError, match="2 numbers each"):
+        widgets.Table(("", "a", "b"), {"first": [0.2]})
+
+
+WAYS = ("mean, encoder", "autoencoder, encoder", "autoencoder, flow", "flow, encoder", "flow, flow")
+
+
+def measured() -> dict[str, Any]:
+    return {key: {"mean": 0.1 + 0.01 * k, "sd": None, "n_seeds": 1} for k, key in enumerate(WAYS)}
+
+
+def content(experiment: str) -> dict[str, Any]:
+    """What `reproduce` would write, with made-up numbers."""
+    picture = base64.b64encode(bytes(range(196)) * 4 * 10).decode()
+    points = [{"images": n, "updates": n // 20, "cpu_seconds": n / 100, "energy": 9 / n} for n in (480, 960)]
+    parts: dict[str, dict[str, Any]] = {
+        "table1-few": {"published": {"480": {"autoencoder": 0.266, "flow": 0.21, "mixed": 0.263}}}
+        | {protocol: {"480": measured()} for protocol in ("once", "free")},
+        "table1-converged": {"published": {"mnist": {"autoencoder": 0.08}}, "energy": {"mnist": measured()}},
+        "two-by-two": {"sizes": {"480": measured(), "50000": measured()}},
+        "fig1": {"curves": dict.fromkeys(("flow", "autoencoder", "logistic_pca"), points)},
+        "fig3": {"x": picture, "rows": {"flow, 480 images": {"drawn": picture}}},
+    }
+    longer = {"images": 960, "updates": 500, "cpu_seconds": 2, "test": {"encoder": {"energy": 0.1, "excess": 0.04}}}
+    cells = {
+        "a": {"curve": []},
+        "fig1-autoencoder_twelve_passes-0": longer,
+        "b": {"test": {"flow": {"energy": 0.1, "excess": 0.04}}},
+    }
+    return parts[experiment] | {"cells": cells}
+
+
+SHOWS = {
+    "table1-few": widgets.paper.few_images,
+    "table1-converged": widgets.paper.all_images,
+    "two-by-two": widgets.paper.two_by_two,
+    "fig1": widgets.paper.one_pass,
+    "fig3": widgets.paper.drawings,
+}
+
+
+@pytest.mark.parametrize("experiment", SHOWS)
+def test_result_is_shown_and_a_missing_one_names_its_command_in_the_same_words(
+    experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(results, "folder", lambda: tmp_path)
+    missing = widgets.show_result(experiment, SHOWS[experiment], **SHOWN)
+    assert f"python -m gfe_core reproduce {experiment}" in missing.widget.value  # pyright: ignore[reportAttributeAccessIssue]
+    results.path(experiment).write_text(json.dumps(content(experiment)))
+    shown = widgets.show_result(experiment, SHOWS[experiment], **SHOWN)
+    assert repr(shown) == repr(missing) == "Explorer('toy'): A toy."
+    assert shown.picture().size != missing.picture().size
+
+
+def test_published_numbers_stand_above_ours():
+    table = widgets.paper.few_images(content("table1-few"), **SHOWN).widget.value  # pyright: ignore[reportAttributeAccessIssue]
+    assert table.index("480, published") < table.index("480, each met once") < table.index("480, many passes")
+    assert "PCA" not in table, "a column that nobody filled is left out"
+
+
+def test_two_by_two_draws_the_excess():
+    figure: Any = widgets.paper.two_by_two(content("two-by-two"), **SHOWN).widget
+    assert figure.data[0].y[0] == pytest.approx(0.11 - 0.06)
+
+
+def test_one_pass_has_a_point_for_the_autoencoder_that_went_on():
+    explorer = widgets.paper.one_pass(content("fig1"), **SHOWN)
+    assert isinstance(explorer, widgets.AxesExplorer)
+    explorer.axis.value = "decoder updates"
+    assert [len(run.x) for run in explorer.figure.data] == [2, 2, 2, 1] and list(explorer.figure.data[3].x) == [500]

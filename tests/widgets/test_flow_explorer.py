@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+from explorers import DIGITS, ask, briefly_trained
+
+import gfe_core as gfe
+from gfe_core import widgets
+from gfe_core.widgets.kit.explorer import Explorer
+
+
+@pytest.fixture
+def decoder(generator: torch.Generator) -> gfe.MLPDecoder:
+    return briefly_trained(generator)
+
+
+def test_dragging_the_start_keeps_the_landscape_and_moves_the_path(decoder: gfe.MLPDecoder):
+    explorer = widgets.FlowExplorer(decoder, DIGITS)
+    player = explorer.player
+    ground, before = player.landscape, np.frombuffer(player.trajectory, np.float32).reshape(*player.shape, 2)
+    assert np.allclose(before[:, 0], 0, atol=1e-6)  # the origin, in float32
+    ask(explorer, 1, start=[0.5, -0.25])
+    after = np.frombuffer(player.trajectory, np.float32).reshape(*player.shape, 2)
+    assert player.landscape == ground and player.reply == 1 and player.start == [0.5, -0.25]
+    assert np.allclose(after[:, 0], [0.5, -0.25], atol=1e-5)  # float32
+
+
+def test_another_sample_has_another_landscape_and_starts_at_the_origin(decoder: gfe.MLPDecoder):
+    explorer = widgets.FlowExplorer(decoder, DIGITS)
+    ground, target = explorer.player.landscape, explorer.player.target
+    ask(explorer, 1, start=[0.5, 0.5], sample=3)
+    assert explorer.player.landscape != ground and explorer.player.target != target
+    assert explorer.player.start == [0.0, 0.0]
+    assert "sample 3" in explorer.player.caption
+
+
+def test_fixed_grids_are_steered_by_the_curvature_at_the_code(decoder: gfe.MLPDecoder):
+    explorer = widgets.FlowExplorer(decoder, DIGITS, solver="Euler", n_steps=7)
+    ask(explorer, 1, dt=1.5)
+    steps = np.frombuffer(explorer.player.steps, np.float32)
+    assert explorer.player.shape == [1, 8]
+    assert np.allclose(steps[:7], 1.5, rtol=1e-4)  # dt x lambda_max, in float32
+    assert explorer.player.step_limit == 2.0
+    note = next(control["note"] for control in explorer.player.controls if control["name"] == "dt")
+    assert note.startswith("dt = ")
+
+
+def test_euler_diverges_past_its_limit_and_the_player_survives(decoder: gfe.MLPDecoder):
+    explorer = widgets.FlowExplorer(decoder, DIGITS, solver="Euler", n_steps=200)
+    ask(explorer, 1, dt=3.0)
+    energies = np.frombuffer(explorer.player.energies, np.float32)
+    assert np.isfinite(energies).all() and explorer.player.reply == 1
+    assert energies[-1] > energies.min() + 1e-3  # it bounces instead of arriving
+
+
+def test_only_the_controls_asked_for_are_shown(decoder: gfe.MLPDecoder):
+    explorer = widgets.FlowExplorer(decoder, DIGITS, controls=["sample"])
+    assert [control["name"] for control in explorer.player.controls] == ["sample"]
+    assert explorer.player.values == {"sample": 0}
+
+
+def test_wrong_choices_are_refused_with_the_right_ones(decoder: gfe.MLPDecoder):
+    with pytest.raises(ValueError, match="AMD and Euler"):
+        widgets.FlowExplorer(decoder, DIGITS, solver="Newton")
+    with pytest.raises(ValueError, match="digits"):
+        widgets.FlowExplorer(decoder, gfe.data.load("circle"))
+
+
+def test_training_film_keeps_evenly_spread_copies_and_shows_a_map_for_each(generator: torch.Generator):
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=64, generator=generator)
+    film = widgets.TrainingFilm(DIGITS.x[0], (8, 8), n_frames=5)
+    gfe.fit(decoder, gfe.data.Batches(DIGITS.x, size=5), epochs=2, callbacks=[film])
+    assert film.steps == [1, 5, 9, 13, 16]  # of 16 rounds, first and last among them
+    first, last = (next(copy.parameters()) for copy in (film.decoders[0], film.decoders[-1]))
+    assert not torch.equal(first, last)
+    player = film.explorer().player
+    assert player.shape == [1, 5] and player.n_maps == 5 and player.map_label == "latent space"
+
+
+def test_an_empty_training_film_says_what_to_do():
+    with pytest.raises(ValueError, match="callbacks"):
+        widgets.TrainingFilm(DIGITS.x[0], (8, 8)).explorer()
+
+
+def test_early_stopping_follows_the_noisy_image_and_measures_the_clean_one(decoder: gfe.MLPDecoder):
+    clean = DIGITS.x[0]
+    noisy = (clean + 0.3).clamp(0, 1)
+    player = widgets.early_stopping(decoder, clean, noisy, (8, 8), t1=20.0, n_steps=50, n_frames=10).player
+    energies = np.frombuffer(player.energies, np.float32).reshape(player.shape)[0]
+    distances = np.frombuffer(player.steps, np.float32).reshape(player.shape)[0]
+    at_origin = gfe.reconstruct(decoder, torch.zeros(1, 4))[0]
+    assert (np.diff(energies) <= 1e-6).all()  # float32
+    assert distances[0] == pytest.approx((at_origin - clean).square().mean().sqrt().item(), abs=1 / 255)
+
+
+def test_gallery_puts_each_tensor_in_a_row_and_each_sample_in_a_column():
+    picture = widgets.gallery([torch.zeros(3, 4), torch.ones(3, 4)], (2, 2), gap=1)
+    assert picture.shape == (8, 12)
+    assert picture[1, 1] == 0 and picture[5, 1] == 255 and picture[0, 0] == 255
+
+
+def test_shown_figures_and_pictures_have_a_still_and_a_sentence():
+    from gfe_core.widgets.charts import plots
+
+    figure = plots.curves({"a": ([1, 2, 3], [1, 4, 9])}, x_title="x", y_title="y")
+    for shown in (
+        widgets.show_figure(figure, "curve", "A rising curve."),
+        widgets.show_picture(np.zeros((4, 6), np.uint8), "black", "A black picture."),
+    ):
+        assert isinstance(shown, Explorer)
+        data, metadata = shown._repr_mimebundle_()
+        assert data["image/png"] and metadata["image/png"]["alt"] == shown.alt_text

@@ -1,0 +1,230 @@
+"""A prediction keeps its answer until a guess is committed; a check says one line about anything."""
+
+import json
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gfe_core.widgets.charts.figures import show_figure
+from gfe_core.widgets.charts.plots import curves
+from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.lessons import Prediction, check, predict
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(autouse=True)
+def reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GFE_PREDICT", raising=False)
+
+
+def ask(**changed: Any) -> Prediction:
+    arguments: dict[str, Any] = {"answer": "down", "because": "It follows -grad E.", "name": "direction"} | changed
+    return predict("Where does the code flow?", ["up", "down"], **arguments)
+
+
+def sent(prediction: Prediction) -> str:
+    """Everything that the browser is given, the options apart."""
+    widgets = [child for child in prediction.widget.children if child is not prediction.choice]
+    return json.dumps([widget.get_state() for widget in widgets], default=str)
+
+
+# predict
+
+
+def test_answer_stays_in_the_kernel_until_a_guess_is_committed():
+    asked = ask(reveal=ipywidgets.HTML("the revealed picture"))
+    assert asked.guess is None and asked.correct is None
+    assert "grad E" not in sent(asked) and "down" not in sent(asked) and "revealed" not in sent(asked)
+    asked.commit("down")
+    assert "grad E" in sent(asked) and "down" in sent(asked) and "revealed" in sent(asked)
+
+
+def test_verdict_says_right_or_not_and_always_why():
+    right, wrong = ask(name="one"), ask(name="two")
+    right.commit("down")
+    wrong.commit("up")
+    assert right.correct is True and "Right:" in right.verdict.value and "-grad E" in right.verdict.value
+    assert wrong.correct is False and "Not this time" in wrong.verdict.value and "-grad E" in wrong.verdict.value
+    assert "Right" not in wrong.verdict.value
+
+
+def test_button_waits_for_a_choice_and_commits_it():
+    asked = ask()
+    assert asked.choice.value is None and asked.button.disabled
+    asked.button.click()
+    assert asked.guess is None
+    asked.choice.value = "up"
+    assert not asked.button.disabled and asked.guess is None
+    asked.button.click()
+    assert asked.guess == "up" and asked.choice.disabled
+
+
+def test_first_committed_guess_counts():
+    asked = ask()
+    asked.commit("up")
+    asked.commit("down")
+    assert asked.guess == "up" and asked.correct is False
+
+
+def test_unattended_run_commits_the_first_option(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GFE_PREDICT", "commit")
+    assert ask().guess == "up"
+    monkeypatch.setenv("GFE_PREDICT", "ask")
+    assert ask().guess is None
+
+
+def test_saved_output_is_the_same_committed_or_not_and_hides_the_answer_in_details():
+    before = ask()._repr_mimebundle_()
+    asked = ask()
+    asked.commit("up")
+    after = asked._repr_mimebundle_()
+    assert before.keys() == after.keys() == {"text/plain", "text/html", VIEW}
+    assert before["text/plain"] == after["text/plain"] == "Prediction('direction')"
+    assert before["text/html"] == after["text/html"]
+    shown, hidden = before["text/html"].split("<details>")
+    assert "grad E" not in shown and "<summary>" in hidden and "grad E" in hidden
+    assert before[VIEW]["model_id"] not in before["text/html"]
+
+
+def test_text_is_shown_as_text():
+    asked = predict("Is a < b?", ["a<b", "b<a"], answer="a<b", because="1 < 2", name="order")
+    asked.commit("a<b")
+    assert "a &lt; b" in asked._repr_mimebundle_()["text/html"] and "1 &lt; 2" in asked.verdict.value
+
+
+def test_asking_again_closes_the_earlier_question_of_the_same_name_only():
+    first, other = ask(), ask(name="another")
+    ask()
+    assert first.widget.comm is None and first.button.comm is None
+    assert other.widget.comm is not None
+    assert VIEW not in first._repr_mimebundle_()
+
+
+def test_explorer_and_question_of_one_name_live_side_by_side():
+    asked = ask(name="both")
+    explorer = Explorer("both", ipywidgets.IntSlider(), lambda: Image.new("L", (2, 2)), "A slider.")
+    assert asked.widget.comm is not None and explorer.widget.comm is not None
+
+
+def test_figure_is_revealed_as_one_made_anew_with_the_same_data():
+    shown: Any = show_figure(curves({"a": ([0, 1], [2, 3])}, x_title="x", y_title="y"), "hidden", "A line.")
+    asked = ask(reveal=shown)
+    asked.commit("up")
+    revealed: Any = asked.widget.children[-1]
+    assert revealed is not shown.widget
+    assert list(revealed.data[0].y) == [2, 3] and revealed.layout.xaxis.title.text == "x"
+
+
+def test_explorer_is_revealed_by_its_widget():
+    explorer = Explorer("slider", ipywidgets.IntSlider(), lambda: Image.new("L", (2, 2)), "A slider.")
+    asked = ask(reveal=explorer)
+    assert explorer.widget not in asked.widget.children
+    asked.commit("up")
+    assert asked.widget.children[-1] is explorer.widget
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "told"),
+    [
+        (["yes"], "yes", "`options` must be at least two different answers"),
+        (["yes", "yes"], "yes", "`options` must be at least two different answers"),
+        (["yes", "no"], "Yes", r"`answer` must be one of the options \['yes', 'no'\], got 'Yes'"),
+    ],
+)
+def test_question_that_cannot_be_answered_is_refused(options: list[str], answer: str, told: str):
+    with pytest.raises(ValueError, match=told):
+        predict("Well?", options, answer=answer, because="So it is.")
+
+
+def test_guess_that_is_no_option_is_refused():
+    with pytest.raises(ValueError, match="`guess` must be one of"):
+        ask().commit("sideways")
+
+
+# check
+
+
+def told(capsys: pytest.CaptureFixture[str], value: Any, expected: Any, **more: Any) -> str:
+    check("the claim", value, expected=expected, hint="A hint.", **more)
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1 and line.endswith("\n")
+    return line.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.5, 0.5),
+        (0.5 + 9e-7, 0.5),  # within the default tolerance of 1e-6
+        (torch.tensor(0.5, requires_grad=True), 0.5),
+        (np.float32(0.5), 0.5),
+        (2, 2.0),
+        (True, True),
+        (torch.tensor(True), True),
+        (torch.Size([64, 8]), (64, 8)),
+        ([64, 8], (64, 8)),
+        (torch.ones(3, 2, dtype=torch.bfloat16), np.ones((3, 2))),
+        (float("nan"), float("nan")),
+        (float("inf"), float("inf")),
+        ("down", "down"),
+    ],
+)
+def test_right_values_are_true_whatever_their_type(capsys: pytest.CaptureFixture[str], value: Any, expected: Any):
+    assert told(capsys, value, expected) == "True: the claim"
+
+
+@pytest.mark.parametrize(("value", "shown"), [(..., "..."), (None, "None")])
+def test_missing_value_is_not_called_false(capsys: pytest.CaptureFixture[str], value: Any, shown: str):
+    assert told(capsys, value, 2) == f"Not yet: the claim. The value is still `{shown}`."
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "line"),
+    [
+        (3, 2, "expected 2, got 3"),
+        (0.123456, 0.5, "expected 0.5, got 0.1235"),
+        (0.50001, 0.5, "expected 0.5, got 0.50001"),
+        (0.5, True, "expected True, got 0.5"),
+        (1, True, "expected True, got 1"),
+        (True, 1, "expected 1, got True"),
+        ((64,), (64, 8), "expected (64, 8), got (64,)"),
+        (torch.zeros(3, 1), torch.zeros(3), "expected (0, 0, 0), got (0, 0, 0) in shape (3, 1)"),
+        (torch.zeros(9, 9), 1.0, "expected 1, got shape (9, 9) with mean 0"),
+        ([], 1.0, "expected 1, got nothing"),
+        ("2", 2, "expected 2, got the text '2'"),
+        (2, "two", "expected the text 'two', got 2"),
+        (float("nan"), 2, "expected 2, got nan"),
+        (1j, 2, "expected 2, got something of type complex"),
+        ([[1], [2, 3]], 2, "expected 2, got something of type list"),
+        (print, 2, "expected 2, got something of type builtin_function_or_method"),
+        (torch.zeros(2, device="meta"), 2, "expected 2, got something of type Tensor"),
+    ],
+)
+def test_wrong_values_are_explained_and_never_raise(
+    capsys: pytest.CaptureFixture[str], value: Any, expected: Any, line: str
+):
+    assert told(capsys, value, expected) == f"False: {line}. A hint."
+
+
+def test_tolerance_is_absolute(capsys: pytest.CaptureFixture[str]):
+    assert told(capsys, 1000.5, 1000.0, atol=1).startswith("True")
+    assert told(capsys, 1000.5, 1000.0, atol=0.4).startswith("False")
+
+
+def test_known_mistakes_are_named_instead_of_the_hint(capsys: pytest.CaptureFixture[str]):
+    known = {64: "That is the sum.", (lambda value: value < 0): "A step has a sign.", 1 / 3: "Thirds."}
+    assert told(capsys, 64.0, 1.0, misconceptions=known) == "False: expected 1, got 64. That is the sum."
+    assert told(capsys, -2, 1.0, misconceptions=known).endswith("A step has a sign.")
+    assert told(capsys, 1 / 3, 1.0, misconceptions=known).endswith("Thirds.")
+    assert told(capsys, 7, 1.0, misconceptions=known).endswith("A hint.")
+    assert told(capsys, "seven", 1.0, misconceptions=known).endswith("A hint.")  # the predicate raises on text
+
+
+def test_check_that_expects_nothing_comparable_is_refused():
+    with pytest.raises(ValueError, match="`expected` must be numbers, bools or text"):
+        check("the claim", 1, expected=None, hint="A hint.")

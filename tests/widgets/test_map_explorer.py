@@ -1,0 +1,122 @@
+"""Maps of points, the explorer that shows them, and what lies between two codes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from explorers import DIGITS, briefly_trained
+from sklearn.neighbors import NearestNeighbors
+
+import gfe_core as gfe
+from gfe_core import widgets
+from gfe_core.methods import gon
+from gfe_core.widgets.map.between_explorer import between, walked
+from gfe_core.widgets.map.explorer import Mapped
+from gfe_core.widgets.map.layouts import layouts_of, nearest, turned
+
+LEVELS = (2, 8)
+
+
+@pytest.fixture
+def decoder(generator: torch.Generator) -> gfe.MLPDecoder:
+    return briefly_trained(generator)
+
+
+def two_heaps(n: int = 60) -> np.ndarray:
+    points = np.random.default_rng(0).normal(size=(2 * n, 5))
+    return points + np.repeat([0.0, 20.0], n)[:, None]
+
+
+def test_every_layout_keeps_two_heaps_apart_and_fits_the_view():
+    layouts = layouts_of(two_heaps(), LEVELS)
+    for layout in (layouts.pca, *layouts.tsne):
+        assert np.abs(layout).max() == pytest.approx(1.0, abs=1e-5)  # float32
+        assert (nearest(layout, 1)[:60] < 60).all() and (nearest(layout, 1)[60:] >= 60).all()
+
+
+def test_layouts_are_the_same_every_time():
+    assert np.array_equal(layouts_of(two_heaps(), LEVELS).tsne, layouts_of(two_heaps(), LEVELS).tsne)
+
+
+def test_perplexities_out_of_order_or_range_are_refused():
+    for wrong in ((8, 2), (2, 2), (0, 2), (2, 120)):
+        with pytest.raises(ValueError, match="must increase within"):
+            layouts_of(two_heaps(), wrong)
+
+
+def test_a_layout_is_turned_and_mirrored_back_but_not_stretched():
+    points = np.random.default_rng(0).normal(size=(30, 2))
+    mirror = np.array([[0.6, 0.8], [0.8, -0.6]])
+    back = turned(2 * points @ mirror, toward=points)
+    assert np.allclose(back, 2 * (points - points.mean(0)), atol=1e-5)  # float32
+
+
+def test_nearest_are_those_of_scikit_learn():
+    points = np.random.default_rng(0).normal(size=(50, 3))
+    known = NearestNeighbors(n_neighbors=5).fit(points).kneighbors(return_distance=False)
+    assert np.array_equal(nearest(points, 5), known)
+
+
+def test_the_map_sends_codes_pixels_and_noise_at_once(decoder: gfe.MLPDecoder):
+    explorer = widgets.MapExplorer(decoder, DIGITS, perplexities=LEVELS, perplexity=8, sample=3)
+    shown, n = explorer.map, len(DIGITS)
+    assert shown.names == ["codes", "pixels", "noise"] == list(explorer.layouts)
+    layouts = np.frombuffer(shown.layouts, np.float32).reshape(3, 2, n, 2)
+    assert np.array_equal(layouts[2], explorer.layouts["noise"].tsne)
+    assert np.frombuffer(shown.nearest, np.uint16).reshape(3, n, 5).max() < n
+    assert shown.labels == DIGITS.y.tolist()
+    assert len(shown.images) == len(shown.drawn) == DIGITS.x.numel()
+    assert (np.frombuffer(shown.excess, np.float32) > 0).all()
+    assert shown.first == {"map": 0, "frame": 1, "point": 3, "pair": [0, 1], "step": 0}
+
+
+def test_maps_say_what_they_cannot_show(decoder: gfe.MLPDecoder):
+    with pytest.raises(ValueError, match="must be one of"):
+        widgets.MapExplorer(decoder, DIGITS, perplexities=LEVELS, perplexity=3)
+    with pytest.raises(ValueError, match="images with classes"):
+        widgets.MapExplorer(decoder, gfe.data.load("circle"), perplexities=LEVELS, perplexity=2)
+    with pytest.raises(ValueError, match="images with classes"):
+        widgets.BetweenExplorer(decoder, replace(DIGITS, image_shape=None))
+
+
+def test_between_ends_at_the_reconstructions_and_mixes_pixels_straight(decoder: gfe.MLPDecoder):
+    x, loss = DIGITS.x[:2], gfe.Bernoulli()
+    found = gfe.encode(decoder, x)
+    pictures, curves = between(Mapped(decoder, DIGITS, loss), x, walked(torch.lerp, found.z, 5))
+    ends = gfe.reconstruct(decoder, found.z)
+    assert torch.allclose(pictures[0][[0, -1]], ends, atol=1e-6)  # float32
+    assert torch.allclose(pictures[1][2], x.mean(0), atol=1e-6)
+    excess = found.energy - loss.floor(x)
+    for curve, place, sample in ((curves[0], 0, 0), (curves[1], -1, 1), (curves[2], 0, 0), (curves[2], -1, 1)):
+        assert curve[place] == pytest.approx(excess[sample].item(), abs=1e-5)  # float32, batches of another size
+
+
+def test_a_new_pair_from_the_browser_is_answered(decoder: gfe.MLPDecoder):
+    explorer = widgets.BetweenExplorer(decoder, DIGITS, pair=(3, 4), n_mix=5)
+    shown = explorer.map
+    before = shown.mixes
+    assert shown.mixed == [3, 4] and len(before) == 2 * 5 * 64
+    shown.set_state({"pair": [7, 4]})
+    assert shown.mixed == [7, 4] and shown.mixes != before
+
+
+def test_an_arc_is_walked_in_latent_space_and_lies_bent_on_the_map(decoder: gfe.MLPDecoder):
+    how = {"loss": gon.SQUARES, "encoder": gon.Origin(), "pair": (3, 4), "n_mix": 5}
+    straight, arc = (widgets.BetweenExplorer(decoder, DIGITS, **how, walk=w) for w in (torch.lerp, gon.slerp))
+    assert torch.equal(arc.codes, gon.Origin()(decoder, DIGITS.x).z.detach()) and straight.map.way == b""
+    flat = np.frombuffer(arc.map.flat, np.float32).reshape(-1, 2)
+    way = np.frombuffer(arc.map.way, np.float32).reshape(5, 2)
+    assert np.allclose(way[[0, -1]], flat[[3, 4]], atol=1e-4)  # a least squares fit of float32 points
+    middle = gfe.reconstruct(decoder, gon.slerp(arc.codes[3:4], arc.codes[4:5], 0.5), gon.SQUARES)
+    shown = np.frombuffer(arc.map.mixes, np.uint8).reshape(2, 5, 64)[0, 2]
+    assert np.abs(shown / 255 - middle.clamp(0, 1).numpy()[0]).max() < 0.01 and arc.map.mixes != straight.map.mixes
+    assert arc.picture().width == 1000
+
+
+def test_stills_are_drawn_and_the_text_is_constant(decoder: gfe.MLPDecoder):
+    maps = widgets.MapExplorer(decoder, DIGITS, perplexities=LEVELS, perplexity=2)
+    way = widgets.BetweenExplorer(decoder, DIGITS)
+    for explorer in (maps, way):
+        assert explorer.picture().width == 1000
+        assert repr(explorer) == f"Explorer({explorer.name!r}): {explorer.alt_text}"

@@ -1,0 +1,70 @@
+"""Tables of the results of gradient origin networks."""
+
+from typing import Any
+
+import pytest
+
+from gfe_core import widgets
+from gfe_core.widgets.results import gon as paper_gon
+
+
+def one(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "sd": 0.0, "seeds": 1}
+
+
+RESULT: dict[str, Any] = {
+    "error": {"mnist": {"GON": one(3.0), "GON, detached": one(9.0)}, "fashion-mnist": {"GON": one(7.0)}},
+    "parameters": {"GON": 74097, "GON, detached": 74097},
+    "seconds": {"mnist": {"GON": {"60": one(4.0), "3": one(8.0)}, "GON, detached": {"3": one(6.0)}}},
+    "samples": [
+        [{"updates": 25, "precision": 0.2, "recall": 0.5, "normality": 0.1}],
+        [{"updates": 25, "precision": 0.4, "recall": 0.7, "normality": 0.3}],
+    ],
+    "places": {
+        "updates": [50, 100],
+        "time_ratio": one(0.296),
+        "curves": {"every place": [40.0, 30.0], "a quarter of the places": [44.0, 35.0]},
+    },
+    "bound": {"mnist": {"variational GON": one(112.0), "VAE": one(101.25)}},
+}
+
+
+def test_errors_mark_the_lowest_of_each_set_and_count_parameters():
+    shown = paper_gon.errors(RESULT, name="errors", alt_text="Errors.")
+    html = shown.widget.value  # pyright: ignore
+    heads = ["method", "parameters", "mnist", "fashion-mnist", "mnist, 3 s", "mnist, 60 s"]
+    assert [html.index(f">{head}<") for head in heads] == sorted(html.index(f">{head}<") for head in heads)
+    assert html.count("74,097") == 2 and html.count("–") == 2
+    assert "<u>3.00</u>" in html and "<u>6.00</u>" in html
+    assert html.count("<u>") == 2, "a number alone, and a count of parameters, is not the lowest"
+    assert shown.picture().width > 600
+
+
+def test_bounds_are_read_by_columns():
+    html = paper_gon.bounds(RESULT, name="bounds", alt_text="Bounds.").widget.value  # pyright: ignore
+    assert "<u>101.2</u>" in html and "112.0" in html and html.count("<u>") == 1
+
+
+@pytest.mark.parametrize("show", [paper_gon.errors, paper_gon.bounds])
+def test_file_with_errors_alone_is_shown(show: Any):
+    assert show({"error": RESULT["error"]}, name="part", alt_text="A part.").picture().height > 0
+
+
+def test_lowest_of_a_column_ignores_rows_and_columns_that_do_not_count():
+    rows = {"a": [1, 0.5, 3.0], "b": [2, None, 2.0]}
+    table = widgets.Table(("", "n", "p", "q"), rows, compared=["p", "q"], digits=1, down=True)
+    marked = [[text for text, low in line if low] for line in table.cells()]
+    assert marked == [[], ["2.0"]] and table.cells()[0][1] == ("1", False)
+
+
+def test_samples_are_means_over_seeds():
+    figure = paper_gon.samples(RESULT, name="samples", alt_text="Samples.").widget
+    drawn = {trace.name: list(trace.y) for trace in figure.data}  # pyright: ignore
+    assert drawn["precision"] == pytest.approx([0.3]) and drawn["recall"] == pytest.approx([0.6])
+    assert drawn["distance of codes from normal"] == pytest.approx([0.2])
+
+
+def test_places_say_what_an_update_takes():
+    figure = paper_gon.places(RESULT, name="places", alt_text="Places.").widget
+    assert "0.30 of the time" in figure.layout.title.text  # pyright: ignore
+    assert [list(trace.y) for trace in figure.data] == [[40.0, 30.0], [44.0, 35.0]]  # pyright: ignore
