@@ -22,7 +22,9 @@ Explorer("toy", slider, lambda: Image.new("L", (8, 8)), "A slider.")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_notebook_runs_in_jupyterlab_without_a_blemish(name: str, open_notebook: Callable[[str], NotebookPage]):
+def test_notebook_runs_in_jupyterlab_without_a_blemish(
+    name: str, open_notebook: Callable[[str], NotebookPage]
+):
     notebook = open_notebook(name)
     notebook.run_all()
     for theme in ("light", "dark"):
@@ -31,7 +33,9 @@ def test_notebook_runs_in_jupyterlab_without_a_blemish(name: str, open_notebook:
     assert notebook.troubles() == []
 
 
-def open_cells(lab: LabServer, open_notebook: Callable[[str], NotebookPage], *sources: str) -> NotebookPage:
+def open_cells(
+    lab: LabServer, open_notebook: Callable[[str], NotebookPage], *sources: str
+) -> NotebookPage:
     cells = [new_markdown_cell("# Scratch"), *map(new_code_cell, sources)]
     nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / "scratch.ipynb")
     return open_notebook("scratch.ipynb")
@@ -41,7 +45,9 @@ def test_widget_answers_the_keyboard(lab: LabServer, open_notebook: Callable[[st
     notebook = open_cells(lab, open_notebook, SLIDER)
     notebook.run_all()
     assert notebook.troubles() == []
-    slider = notebook.page.locator(".widget-slider [role=slider], .widget-slider .noUi-handle").first
+    slider = notebook.page.locator(
+        ".widget-slider [role=slider], .widget-slider .noUi-handle"
+    ).first
     slider.press("ArrowRight")
     assert slider.get_attribute("aria-valuenow") == "1.0"
 

@@ -34,7 +34,9 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 def markdown(cells: list[NotebookNode]) -> str:
     """The text of the markdown cells, without the code quoted in it."""
-    return FENCED.sub("", "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown"))
+    return FENCED.sub(
+        "", "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    )
 
 
 def lines_of(cell: NotebookNode) -> int:
@@ -80,7 +82,9 @@ def test_notebook_is_saved_as_executed_from_top_to_bottom(path: Path):
 def test_notebook_carries_no_widget_state_and_is_small(path: Path):
     notebook = read(path)
     assert notebook.metadata == METADATA, "run `make refresh`"
-    assert not any(WIDGET_VIEW in output.get("data", {}) for output in outputs(notebook)), "run `make refresh`"
+    assert not any(WIDGET_VIEW in output.get("data", {}) for output in outputs(notebook)), (
+        "run `make refresh`"
+    )
     assert path.stat().st_size <= 300_000
 
 
@@ -95,7 +99,12 @@ def test_every_picture_has_alternative_text(path: Path):
 def names_in(tree: ast.AST) -> set[str]:
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return names | {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return names | {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 @every_notebook
@@ -105,15 +114,21 @@ def test_no_cell_does_what_cannot_be_compared(path: Path):
         assert not names_in(ast.parse(cell.source)) & BANNED, cell.source
         assert not cell.source.rstrip().endswith(";"), cell.source
     shown = [str(output.get("data", {}).get("text/plain", "")) for output in outputs(notebook)]
-    assert not [text for text in shown if text.startswith("FigureWidget(")], "show it through Explorer"
+    assert not [text for text in shown if text.startswith("FigureWidget(")], (
+        "show it through Explorer"
+    )
 
 
 @every_notebook
 def test_opening_has_title_summary_goals_and_minutes(path: Path):
     title, summary, *rest = opening(read(path)).strip().split("\n\n")
     assert re.fullmatch(r"# .+", title)
-    assert len(summary.splitlines()) <= 2 and len(summary) <= 280, "a summary of two lines follows the title"
-    assert len(re.findall(r"^ *(?:[-*]|\d\.) ", "\n\n".join(rest), flags=re.MULTILINE)) == 3, "three goals, as a list"
+    assert len(summary.splitlines()) <= 2 and len(summary) <= 280, (
+        "a summary of two lines follows the title"
+    )
+    assert len(re.findall(r"^ *(?:[-*]|\d\.) ", "\n\n".join(rest), flags=re.MULTILINE)) == 3, (
+        "three goals, as a list"
+    )
     assert re.search(r"\b\d+ minutes\b", "\n\n".join(rest))
 
 
@@ -180,7 +195,9 @@ def printed(cell: Any) -> str:
 @every_notebook
 def test_solution_passes_the_check_and_the_stub_alone_is_caught(path: Path):
     notebook = read(path)
-    stub, check, solution = (notebook.cells[tagged(notebook, tag)] for tag in ("stub", "check", "solution"))
+    stub, check, solution = (
+        notebook.cells[tagged(notebook, tag)] for tag in ("stub", "check", "solution")
+    )
     before = notebook.cells[: tagged(notebook, "stub")]
     again = nbformat.from_dict(check | {"id": "check-again"})
     notebook.cells = [*before, stub, check, solution, again]

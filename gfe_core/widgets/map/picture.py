@@ -9,12 +9,17 @@ from gfe_core.widgets.kit.drawing import INK, PAPER, RULE, SOFT, Axes, Box, Pape
 from gfe_core.widgets.kit.style import COLOURS, DASHES
 from gfe_core.widgets.map.style import CURVES, INKS, ON
 
-_WIDTH, _MARGIN, _MAIN, _GAP = 1000, 16, 500, 32
+_WIDTH = 1000
+_MARGIN = 16
+_MAIN = 500
+_GAP = 32
 _THEME = {"fg": INK, "bg": PAPER}
 
 
 def map_picture(shown: Any) -> Image.Image:
-    """Draw the first screen of a `PointMap`, 1000 pixels wide: its map, the map beside it or the way from A to B.
+    """Draw the first screen of a `PointMap`, 1000 pixels wide.
+
+    Its map, the map beside it or the way from A to B.
 
     Args:
         shown: the widget; its traits are read.
@@ -23,7 +28,9 @@ def map_picture(shown: Any) -> Image.Image:
     paper = Paper(_WIDTH, top + 20 + _MAIN + _MARGIN)
     paper.text((_MARGIN, _MARGIN), shown.title, 20)
     flat = np.frombuffer(shown.flat, np.float32).reshape(len(shown.names), -1, 2)[shown.choice]
-    name, layout, how = shown.names[shown.choice], flat, "by PCA"
+    name = shown.names[shown.choice]
+    layout = flat
+    how = "by PCA"
     if shown.perplexities:
         shape = (len(shown.names), len(shown.perplexities), -1, 2)
         layout = np.frombuffer(shown.layouts, np.float32).reshape(shape)[shown.choice, shown.frame]
@@ -45,8 +52,14 @@ def map_picture(shown: Any) -> Image.Image:
 def _few_colours() -> np.ndarray:
     """Return the inks on their way to black and white, and greys, uint8 (colours, 3)."""
     inks = [ImageColor.getrgb(ink) for ink in (*INKS, *COLOURS) if ink.startswith("#")]
-    ramps = [coloured(np.arange(6), (0, 5), [end, ink]) for ink in inks for end in ((0, 0, 0), (255, 255, 255))]
-    return np.concatenate([*ramps, coloured(np.arange(32), (0, 31), [(0, 0, 0), (255, 255, 255)])])[:256]
+    ramps = [
+        coloured(np.arange(6), (0, 5), [end, ink])
+        for ink in inks
+        for end in ((0, 0, 0), (255, 255, 255))
+    ]
+    return np.concatenate([*ramps, coloured(np.arange(32), (0, 31), [(0, 0, 0), (255, 255, 255)])])[
+        :256
+    ]
 
 
 def _spot(axes: Axes, layout: np.ndarray, row: int) -> np.ndarray:
@@ -83,10 +96,17 @@ def _draw_map(paper: Paper, box: Box, layout: np.ndarray, shown: Any, radius: fl
     paper.line(np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]), RULE)
     axes = _square(box)
     for spot, label in zip(axes.at(layout[:, 0], layout[:, 1]), shown.labels, strict=True):
-        ink, words = INKS[label % len(INKS)], ON[label % len(INKS)]
+        ink = INKS[label % len(INKS)]
+        words = ON[label % len(INKS)]
         fill = _THEME.get(ink) or ink
         paper.marker(tuple(spot), 0, radius, fill, [(1, INK if ink == "bg" else PAPER)])
-        paper.text(tuple(spot), shown.class_names[label][:1], round(1.4 * radius), _THEME.get(words) or words, "mm")
+        paper.text(
+            tuple(spot),
+            shown.class_names[label][:1],
+            round(1.4 * radius),
+            _THEME.get(words) or words,
+            "mm",
+        )
     return axes
 
 
@@ -105,7 +125,9 @@ def _pictures(data: bytes, shown: Any) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(-1, *shown.image_shape)
 
 
-def _draw_tile(paper: Paper, at: tuple[float, float], side: float, words: str, pixels: np.ndarray) -> None:
+def _draw_tile(
+    paper: Paper, at: tuple[float, float], side: float, words: str, pixels: np.ndarray
+) -> None:
     x, y = at
     paper.text((x, y), words, 12)
     paper.paste(pixels, (x, y + 20, x + side, y + 20 + side))
@@ -117,8 +139,12 @@ def _draw_beside(paper: Paper, left: float, top: float, flat: np.ndarray, shown:
     paper.text((left, top), "the same points by PCA", 12, SOFT)
     _draw_map(paper, _beside_box(left, top), flat, shown, 5.5)
     _draw_tile(paper, (left + 310, top), 130, "image", _pictures(shown.images, shown)[point])
-    _draw_tile(paper, (left + 310, top + 164), 130, "from its code", _pictures(shown.drawn, shown)[point])
-    paper.text((left, top + 326), "its five nearest in all dimensions; lines lead to them", 12, SOFT)
+    _draw_tile(
+        paper, (left + 310, top + 164), 130, "from its code", _pictures(shown.drawn, shown)[point]
+    )
+    paper.text(
+        (left, top + 326), "its five nearest in all dimensions; lines lead to them", 12, SOFT
+    )
     for k, row in enumerate(_near(shown)):
         x = left + 89 * k
         paper.paste(_pictures(shown.images, shown)[row], (x, top + 346, x + 77, top + 423))
@@ -152,10 +178,15 @@ def _draw_way(paper: Paper, axes: Axes, layout: np.ndarray, shown: Any) -> None:
 
 def _draw_between(paper: Paper, left: float, top: float, shown: Any) -> None:
     """Draw A, both mixtures, B, and the energies along the way."""
-    step, images = shown.first["step"], _pictures(shown.images, shown)
+    step = shown.first["step"]
+    images = _pictures(shown.images, shown)
     mixes = _pictures(shown.mixes, shown).reshape(2, shown.n_mix, *shown.image_shape)
     side = (_WIDTH - _MARGIN - left - 3 * 12) / 4
-    tiles = {"A": images[shown.pair[0]], "codes mixed": mixes[0, step], "pixels mixed": mixes[1, step]}
+    tiles = {
+        "A": images[shown.pair[0]],
+        "codes mixed": mixes[0, step],
+        "pixels mixed": mixes[1, step],
+    }
     for k, (words, pixels) in enumerate((tiles | {"B": images[shown.pair[1]]}).items()):
         _draw_tile(paper, (left + k * (side + 12), top), side, words, pixels)
     curves = np.frombuffer(shown.curves, np.float32).reshape(len(CURVES), -1)
@@ -166,6 +197,7 @@ def _draw_between(paper: Paper, left: float, top: float, shown: Any) -> None:
     axes.draw(paper, x_title="t, from A to B")
     for k, (name, curve) in enumerate(zip(CURVES, curves, strict=True)):
         paper.line(axes.at(steps, curve), COLOURS[k], 2, DASHES[k])
-        x, y = left + (0, 172, 262)[k], box[3] + 58
+        x = left + (0, 172, 262)[k]
+        y = box[3] + 58
         paper.line(np.array([(x, y), (x + 28, y)]), COLOURS[k], 2, DASHES[k])
         paper.text((x + 36, y), name, 12, INK, "lm")

@@ -1,4 +1,7 @@
-"""Markup and look of the mask painter; mask_painter.js fills the markup. The rest of the look is the player's."""
+"""Markup and look of the mask painter; mask_painter.js fills the markup.
+
+The rest of the look is the player's.
+"""
 
 import json
 
@@ -82,5 +85,10 @@ def look(panels: str = "") -> str:
     Args:
         panels: markup of what stands beside the painter.
     """
-    constants = {"MARKUP": MARKUP % panels, "HATCH": HATCH, "COLOURS": COLOURS, "PALETTES": PALETTES}
+    constants = {
+        "MARKUP": MARKUP % panels,
+        "HATCH": HATCH,
+        "COLOURS": COLOURS,
+        "PALETTES": PALETTES,
+    }
     return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in constants.items())

@@ -1,4 +1,4 @@
-"""The still of a spectrum under the flow, drawn from the arrays of the live view at its last step."""
+"""The still of a spectrum under the flow, drawn from the arrays of the live view."""
 
 from typing import Any
 
@@ -8,7 +8,11 @@ from PIL import Image
 from gfe_core.widgets.kit.drawing import INK, PAPER, RULE, SOFT, Axes, Paper, Scale, tidy
 from gfe_core.widgets.kit.style import COLOURS, DASHES
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 1000, 66.0, 984.0, 84.0, 350.0
+_WIDTH = 1000
+_LEFT = 66.0
+_RIGHT = 984.0
+_TOP = 84.0
+_BOTTOM = 350.0
 
 
 def spectrum_picture(view: Any) -> Image.Image:
@@ -17,15 +21,19 @@ def spectrum_picture(view: Any) -> Image.Image:
     Args:
         view: a `SpectrumView`.
     """
-    at, flux, truth, energies = (_floats(getattr(view, name)) for name in ("at", "flux", "truth", "energies"))
-    curves, readings = _floats(view.curves).reshape(len(energies), len(flux)), view.readings
+    at, flux, truth, energies = (
+        _floats(getattr(view, name)) for name in ("at", "flux", "truth", "energies")
+    )
+    curves = _floats(view.curves).reshape(len(energies), len(flux))
+    readings = view.readings
     paper = Paper(_WIDTH, 590)
     paper.text((16, 14), view.title, 20)
     paper.text((16, 44), f"sample {view.values['sample']} · {view.note}", 13, SOFT)
     axes = Axes(
-        box=(_LEFT, _TOP, _RIGHT, _BOTTOM), x=Scale(low=float(at[0]), high=float(at[-1])),
+        box=(_LEFT, _TOP, _RIGHT, _BOTTOM),
+        x=Scale(low=float(at[0]), high=float(at[-1])),
         y=Scale(low=view.limits[0], high=view.limits[1]),
-    )  # fmt: skip
+    )
     _gaps(paper, axes, at, ~np.isfinite(flux))
     axes.draw(paper, x_title=view.x_title, y_title=view.y_title)
     for spot in axes.at(at, flux):
@@ -46,7 +54,8 @@ def _gaps(paper: Paper, axes: Axes, at: np.ndarray, lost: np.ndarray) -> None:
     left, top, right, bottom = axes.box
     half = (right - left) / max(len(at) - 1, 1) / 2
     for x in axes.at(at[lost], 0.0)[:, 0].tolist():
-        x0, x1 = max(x - half, left), min(x + half, right)
+        x0 = max(x - half, left)
+        x1 = min(x + half, right)
         paper.paste(np.full((1, 1, 3), 240, np.uint8), (x0, top, x1, bottom))
         for y in np.arange(top + x0 % 8, bottom - (x1 - x0), 8):
             paper.line(np.array([(x0, y), (x1, y + x1 - x0)]), SOFT, 0.5)
@@ -64,7 +73,12 @@ def _key(paper: Paper, names: list[tuple[str, str, Any]]) -> None:
 
 
 def _energy(paper: Paper, energies: np.ndarray, level: float | None, right: float) -> None:
-    paper.text((16, 400), "energy against step" + ("" if level is None else "; dashed: noise alone"), 12, SOFT)
+    paper.text(
+        (16, 400),
+        "energy against step" + ("" if level is None else "; dashed: noise alone"),
+        12,
+        SOFT,
+    )
     values = energies if level is None else np.append(energies, level)
     ends = Scale(low=0.0, high=max(len(energies) - 1, 1))
     axes = Axes(box=(_LEFT, 422.0, right, 550.0), x=ends, y=Scale.around(values))

@@ -10,7 +10,9 @@ from gfe_core.widgets.kit.drawing import INK, PAPER, RULE, SOFT, Axes, Paper, Sc
 from gfe_core.widgets.kit.style import COLOURS, DASHES
 from gfe_core.widgets.staircase.style import CHARTS, ERROR_HEADING
 
-_WIDTH, _LEFT, _RIGHT = 1000, 70, 984
+_WIDTH = 1000
+_LEFT = 70
+_RIGHT = 984
 _BLUE = [tuple(bytes.fromhex(COLOURS[0][1:]))]
 _INKS = [*_BLUE, tuple(bytes.fromhex(COLOURS[1][1:]))]
 
@@ -22,7 +24,11 @@ def staircase_picture(view: Any) -> Image.Image:
         view: a `StaircaseView`.
     """
     lines = np.frombuffer(view.lines, np.float32).reshape(5, -1).astype(float)
-    gates = np.frombuffer(view.gates, np.uint8).reshape(-1, lines.shape[1]) if lines.size else np.zeros((0, 0))
+    gates = (
+        np.frombuffer(view.gates, np.uint8).reshape(-1, lines.shape[1])
+        if lines.size
+        else np.zeros((0, 0))
+    )
     paper = Paper(_WIDTH, 650)
     paper.text((16, 14), view.title, 20)
     paper.text((16, 44), state_text(view, lines), 13, SOFT)
@@ -33,7 +39,9 @@ def staircase_picture(view: Any) -> Image.Image:
         x = Scale(low=0.0, high=float(lines[0, -1]))
         _draw_gates(paper, x, lines, gates, view.n_gates)
         _draw_error(paper, x, lines, view.values["threshold"])
-        axes = Axes(box=(_LEFT, 552, _RIGHT, 624), x=x, y=Scale.around(np.append(lines[4], 1.0), log=True))
+        axes = Axes(
+            box=(_LEFT, 552, _RIGHT, 624), x=x, y=Scale.around(np.append(lines[4], 1.0), log=True)
+        )
         axes.draw(paper)
         paper.line(axes.at(lines[0], lines[4]), INK, 1.6)
     return paper.finished(_few_colours())
@@ -41,7 +49,9 @@ def staircase_picture(view: Any) -> Image.Image:
 
 def state_text(view: Any, lines: np.ndarray) -> str:
     """The state in one line, as the live view says it."""
-    update, n_open, average, _, multiplier = lines[:, -1] if lines.size else (0, view.n_gates, math.nan, 0, math.nan)
+    update, n_open, average, _, multiplier = (
+        lines[:, -1] if lines.size else (0, view.n_gates, math.nan, 0, math.nan)
+    )
     counts = f"{n_open:.0f} of {view.n_gates} gates open · update {update:,.0f}"
     told = f"error {tidy(average)} · λ {tidy(multiplier)}" if lines.size else "not trained yet"
     return f"threshold {tidy(view.values['threshold'])} · {counts} · {told} · seed {view.seed}"
@@ -67,7 +77,9 @@ def _draw_gates(paper: Paper, x: Scale, lines: np.ndarray, gates: np.ndarray, n_
 
 def _draw_error(paper: Paper, x: Scale, lines: np.ndarray, threshold: float) -> None:
     axes = Axes(
-        box=(_LEFT, 362, _RIGHT, 498), x=x, y=Scale.around(np.concatenate([*lines[2:4], [threshold]]), log=True)
+        box=(_LEFT, 362, _RIGHT, 498),
+        x=x,
+        y=Scale.around(np.concatenate([*lines[2:4], [threshold]]), log=True),
     )
     axes.draw(paper)
     paper.line(_stairs(axes.at(lines[0], lines[3])), COLOURS[1], 2.0, DASHES[1])

@@ -1,4 +1,7 @@
-"""A training with gates that goes on under the reader's hand: what it did, its copies, and the thread that runs it."""
+"""A training with gates that goes on under the reader's hand.
+
+What it did, its copies, and the thread that runs it.
+"""
 
 import copy
 import threading
@@ -34,29 +37,40 @@ class Record:
 
     def __call__(self, report: Report) -> None:
         """Note how it stands."""
-        gated, bound = cast(Gated, report.decoder), self.rule.constraint
+        gated = cast(Gated, report.decoder)
+        bound = self.rule.constraint
         # gates first: who draws from another thread counts the rows
         self.gates.append((255 * torch.sigmoid(gated.gamma.detach())).round().byte().cpu().numpy())
         n_open = int(gated.open.sum())
-        self.rows.append((len(self.rows) + 1, n_open, bound.average, bound.threshold, bound.multiplier))
+        self.rows.append(
+            (len(self.rows) + 1, n_open, bound.average, bound.threshold, bound.multiplier)
+        )
 
     def drawn(self) -> tuple[np.ndarray, np.ndarray]:
-        """Some updates, evenly spaced, the last among them: float32 (5, points) and uint8 (gates, points)."""
+        """Some updates, evenly spaced, the last among them.
+
+        Float32 (5, points) and uint8 (gates, points).
+        """
         n = len(self.rows)
         if not n:
             return np.zeros((5, 0), np.float32), np.zeros((0, 0), np.uint8)
         some = np.linspace(0, n - 1, min(n, _MOST_POINTS)).round().astype(int)
         rows = np.array([self.rows[k] for k in some], dtype=np.float32)
-        return np.ascontiguousarray(rows.T), np.ascontiguousarray(np.stack([self.gates[k] for k in some]).T)
+        return np.ascontiguousarray(rows.T), np.ascontiguousarray(
+            np.stack([self.gates[k] for k in some]).T
+        )
 
 
 @dataclass
 class Run:
-    """All that one training consists of. A deep copy, generators included, is a second one that goes the same way.
+    """All that one training consists of.
+
+    A deep copy, generators included, is a second one that goes the same way.
 
     Args:
         rule: the encoder of the training.
-        train: `functools.partial(gfe.fit, gated, batches, encoder=rule, ...)`; called with epochs and callbacks.
+        train: `functools.partial(gfe.fit, gated, batches, encoder=rule, ...)`; called with epochs
+            and callbacks.
     """
 
     rule: Narrowing
@@ -79,11 +93,13 @@ class Worker:
     """Train a run in a thread of its own until it is paused.
 
     Args:
-        tell: called from that thread, at most five times a second and once at the end, with an error or None.
+        tell: called from that thread, at most five times a second and once at the end, with an
+            error or None.
     """
 
     def __init__(self, tell: Callable[[Exception | None], None]) -> None:
-        self._tell, self._one_at_a_time = tell, threading.Lock()
+        self._tell = tell
+        self._one_at_a_time = threading.Lock()
         self._stop: threading.Event | None = None
         self.thread: threading.Thread | None = None
 
@@ -112,7 +128,8 @@ class Worker:
             self.thread.join()
 
     def _work(self, run: Run, stop: threading.Event) -> None:
-        told_at, first = time.monotonic(), len(run.record.rows)
+        told_at = time.monotonic()
+        first = len(run.record.rows)
 
         def between(_: Report) -> bool:
             nonlocal told_at
@@ -123,7 +140,9 @@ class Worker:
 
         error = None
         try:
-            with self._one_at_a_time:  # a run that was paused a moment ago may be in its last update
+            with (
+                self._one_at_a_time
+            ):  # a run that was paused a moment ago may be in its last update
                 if not stop.is_set():
                     run.go_on(_MOST_UPDATES, [between])
         except Exception as caught:

@@ -9,7 +9,10 @@ from gfe_core.widgets.kit.drawing import INK, SOFT, Paper, coloured
 from gfe_core.widgets.kit.style import COLOURS
 from gfe_core.widgets.traversal.style import HEADING, N_TILES
 
-_WIDTH, _LEFT, _TILE, _CELL = 1000, 90, 44, 84
+_WIDTH = 1000
+_LEFT = 90
+_TILE = 44
+_CELL = 84
 _BLUE = tuple(bytes.fromhex(COLOURS[0][1:]))
 
 
@@ -23,11 +26,16 @@ def traversal_picture(view: Any) -> Image.Image:
     paper = Paper(_WIDTH, 62 + sum(58 + n * (_TILE + 4) for n in counts))
     paper.text((16, 14), view.title, 20)
     paper.text((16, 44), f"right: {HEADING} · image {view.values['base']} · {view.note}", 13, SOFT)
-    top, start = 74.0, 0
-    for told, n, numbers, names in zip(view.models, counts, view.numbers, view.latents, strict=True):
+    top = 74.0
+    start = 0
+    for told, n, numbers, names in zip(
+        view.models, counts, view.numbers, view.latents, strict=True
+    ):
         shape = (view.n_bases, n, view.n_frames, *view.image_shape)
         size = int(np.prod(shape))
-        images = np.frombuffer(view.images, np.uint8)[start : start + size].reshape(shape)[view.values["base"]]
+        images = np.frombuffer(view.images, np.uint8)[start : start + size].reshape(shape)[
+            view.values["base"]
+        ]
         start += size
         paper.text((16, top + 4), f"{told}: {n} open", 14, INK)
         for i, factor in enumerate(view.factors):
@@ -52,7 +60,13 @@ def _draw_row(paper: Paper, top: float, told: str, images: np.ndarray, shares: l
     for i, share in enumerate(shares):
         ink = coloured(np.array([[share]]), (0.0, 1.0), [(255, 255, 255), _BLUE])
         paper.paste(ink, (_cell(i), top + 6, _cell(i) + _CELL, top + _TILE - 6))
-        paper.text((_cell(i) + _CELL / 2, top + _TILE / 2), f"{share:.2f}", 12, "#ffffff" if share > 0.5 else INK, "mm")
+        paper.text(
+            (_cell(i) + _CELL / 2, top + _TILE / 2),
+            f"{share:.2f}",
+            12,
+            "#ffffff" if share > 0.5 else INK,
+            "mm",
+        )
 
 
 def _few_colours() -> np.ndarray:
