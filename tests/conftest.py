@@ -12,9 +12,8 @@ jaxtyping.install_import_hook("gfe_core", _BEARTYPE)
 
 import torch  # noqa: E402  (gfe_core and what it imports come after the hook)
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # a shell's background job ignores Ctrl-C, and so would its children
+# A shell's background job ignores Ctrl-C, and so would its children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # small problems: a second thread costs more than it brings
 

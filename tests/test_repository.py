@@ -108,7 +108,7 @@ ORDER = {
     "gfe_core/widgets/training": ("gallery", "progress", "side_by_side", "gradient_histogram"),
     "gfe_core/widgets/map": ("style", "picture", "layouts", "explorer", "between_explorer"),
     "gfe_core/widgets/mask": ("style", "picture", "painter", "explorer"),
-    "gfe_core/widgets/spectrum": ("style", "picture", "explorer"),
+    "gfe_core/widgets/emission_lines": ("style", "picture", "explorer"),
     "gfe_core/widgets/siren": ("style", "picture", "explorer"),
     "gfe_core/widgets/staircase": ("style", "picture", "worker", "explorer"),
     "gfe_core/widgets/traversal": ("style", "picture", "traversal", "explorer"),

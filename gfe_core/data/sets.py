@@ -21,8 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data import emission_lines as spectra
-from gfe_core.data import readers, shapes
+from gfe_core.data import emission_lines, readers, shapes
 from gfe_core.data.dataset import DataError, DataSet
 
 _SPLITS = ("train", "test")
@@ -126,7 +125,7 @@ def _curve(name: str, split: str) -> DataSet:
 
 
 def _made(name: str, split: str) -> DataSet:
-    make = {"spectra": spectra.make, "shapes": shapes.make}[name]
+    make = {"spectra": emission_lines.make, "shapes": shapes.make}[name]
     return replace(
         make(5000 if split == "train" else 1000, seed=_SPLITS.index(split)), name=name, split=split
     )

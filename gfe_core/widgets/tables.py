@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from gfe_core.data import results
-from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Paper
+from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Sheet
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.style import NUMBERS
 
@@ -98,19 +98,19 @@ class Table:
         ]
         top = _MARGIN + (_ROW if self.caption else 0)
         width = max(sum(widths), len(self.caption) * _LETTER) + 2 * _MARGIN
-        paper = Paper(width, top + _ROW * len(rows) + _MARGIN)
-        paper.text((_MARGIN, _MARGIN), self.caption, 13, SOFT)
+        sheet = Sheet(width, top + _ROW * len(rows) + _MARGIN)
+        sheet.text((_MARGIN, _MARGIN), self.caption, 13, SOFT)
         for k, row in enumerate(rows):
             y = top + _ROW * (k + 0.5)
             right = float(_MARGIN)
             for i, (text, lowest) in enumerate(row):
                 right += widths[i]
                 at, anchor = ((_MARGIN, y), "lm") if i == 0 else ((right - 22, y), "rm")
-                long = paper.text(at, text, 13, SOFT if k == 0 else INK, anchor)
+                long = sheet.text(at, text, 13, SOFT if k == 0 else INK, anchor)
                 if lowest:
-                    paper.line(_level(right - 22 - long, right - 22, y + 9), INK, 2.0)
-            paper.line(_level(_MARGIN, _MARGIN + sum(widths), y + _ROW / 2), RULE)
-        return paper.finished(_GREYS)
+                    sheet.line(_level(right - 22 - long, right - 22, y + 9), INK, 2.0)
+            sheet.line(_level(_MARGIN, _MARGIN + sum(widths), y + _ROW / 2), RULE)
+        return sheet.finished(_GREYS)
 
 
 def _lowest(values: Sequence[float | None]) -> float | None:

@@ -12,9 +12,9 @@ from view_page import OpenView, pages_of
 
 import gfe_core as gfe
 from gfe_core import widgets
-from gfe_core.data import emission_lines as spectra
-from gfe_core.widgets.spectrum.explorer import SpectrumView
-from gfe_core.widgets.spectrum.style import SPECTRUM_STYLE
+from gfe_core.data import emission_lines
+from gfe_core.widgets.emission_lines.explorer import SpectrumView
+from gfe_core.widgets.emission_lines.style import SPECTRUM_STYLE
 
 pytestmark = pytest.mark.browser
 SLOWEST = (
@@ -24,7 +24,7 @@ SLOWEST = (
 
 @pytest.fixture(scope="module")
 def view() -> SpectrumView:
-    samples = spectra.make(20, seed=1)
+    samples = emission_lines.make(20, seed=1)
     loss = gfe.Gaussian(variance=0.02**2)
     decoder = gfe.MLPDecoder(
         latent_dim=3, hidden=(16,), data_dim=128, generator=torch.Generator().manual_seed(0)
@@ -39,11 +39,11 @@ def view() -> SpectrumView:
         decoder,
         samples,
         loss=loss,
-        at=spectra.wavelengths(),
-        truth=spectra.clean(samples.y),
+        at=emission_lines.wavelengths(),
+        truth=emission_lines.clean(samples.y),
         level=0.5,
         probe=lambda z: z.repeat(1, 2)[:, :5],
-        parameters=spectra.PARAMETERS,
+        parameters=emission_lines.PARAMETERS,
         x_title="wavelength in Å",
         y_title="flux",
     ).view

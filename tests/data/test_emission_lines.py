@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import gfe_core as gfe
-from gfe_core.data import emission_lines as spectra
+from gfe_core.data import emission_lines
 from gfe_core.data.emission_lines import LINES, PARAMETERS, RESOLUTION, clean, make, wavelengths
 
 C = 299_792.458
@@ -232,4 +232,4 @@ def test_clean_refuses_rows_that_are_no_parameters(unchecked: None):
     ):
         clean(torch.zeros(3, 4))
     with pytest.raises(ValueError, match=r"got \(5,\)"):
-        spectra.clean(torch.zeros(5))
+        emission_lines.clean(torch.zeros(5))

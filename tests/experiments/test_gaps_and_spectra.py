@@ -10,7 +10,7 @@ import torch
 from small_sets import N_TEST, SMALL, sets  # noqa: F401  (a fixture)
 
 import gfe_core as gfe
-from gfe_core.data import emission_lines as spectra
+from gfe_core.data import emission_lines
 from gfe_core.experiments.runner.config import Config
 from gfe_core.experiments.tables import emission_lines as codes_of_spectra
 from gfe_core.experiments.tables import missing, settings
@@ -95,7 +95,7 @@ def test_energy_of_hidden_pixels_leaves_out_the_seen_ones(generator: torch.Gener
 def test_probe_reads_what_codes_hold_and_nothing_where_they_hold_nothing(
     generator: torch.Generator,
 ):
-    y = spectra.make(300, seed=0).y
+    y = emission_lines.make(300, seed=0).y
     noise = torch.randn(300, 5, generator=generator.manual_seed(7))  # not the seed that drew y
     knows = codes_of_spectra.probe(y[:200], y[:200], y[200:], y[200:])
     guesses = codes_of_spectra.probe(noise[:200], y[:200], noise[200:], y[200:])
@@ -106,7 +106,9 @@ def test_probe_reads_what_codes_hold_and_nothing_where_they_hold_nothing(
 def test_every_method_has_codes_for_spectra_with_gaps(method: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(codes_of_spectra, "N_TEST", 30)
     short = {"n_updates": 8, "learning_rate": 1e-3, "weight_decay": 0.0}
-    monkeypatch.setattr(codes_of_spectra, "SPECTRA", {key: {50: short} for key in settings.SPECTRA})
+    monkeypatch.setattr(
+        codes_of_spectra, "EMISSION_LINES", {key: {50: short} for key in settings.EMISSION_LINES}
+    )
     found = codes_of_spectra.cell(method, 50, 0)
-    assert set(found["r2"]) == set(spectra.PARAMETERS)
+    assert set(found["r2"]) == set(emission_lines.PARAMETERS)
     assert ("energy" in found) == (method != codes_of_spectra.RAW)

@@ -11,12 +11,12 @@ import torch
 from wire import Wire
 
 import gfe_core as gfe
-from gfe_core.data import emission_lines as spectra
+from gfe_core.data import emission_lines
 from gfe_core.widgets import SpectrumExplorer
+from gfe_core.widgets.emission_lines.explorer import SOLVERS, SpectrumView
 from gfe_core.widgets.results import emission_lines as paper_spectra
-from gfe_core.widgets.spectrum.explorer import SOLVERS, SpectrumView
 
-SAMPLES = spectra.make(20, seed=1)
+SAMPLES = emission_lines.make(20, seed=1)
 LOSS = gfe.Gaussian(variance=0.02**2)
 
 
@@ -43,7 +43,9 @@ def decoder() -> gfe.MLPDecoder:
 
 @pytest.fixture
 def explorer(decoder: gfe.MLPDecoder) -> SpectrumExplorer:
-    return SpectrumExplorer(decoder, SAMPLES, loss=LOSS, truth=spectra.clean(SAMPLES.y), level=0.5)
+    return SpectrumExplorer(
+        decoder, SAMPLES, loss=LOSS, truth=emission_lines.clean(SAMPLES.y), level=0.5
+    )
 
 
 def ask(view: SpectrumView, number: int, **values: Any) -> None:
@@ -79,7 +81,7 @@ def test_a_request_changes_sample_and_solver_and_the_energy_falls(
     ask(view, 7, sample=4, solver=solver)
     assert view.reply == 7 and view.values == {"sample": 4, "solver": solver}
     assert np.array_equal(floats(view.flux), SAMPLES.x[4].numpy(), equal_nan=True)
-    assert np.array_equal(floats(view.truth), spectra.clean(SAMPLES.y)[4].numpy())
+    assert np.array_equal(floats(view.truth), emission_lines.clean(SAMPLES.y)[4].numpy())
     energies = floats(view.energies)
     assert len(energies) == len(curves_of(view)) == view.frame + 1
     assert (np.diff(energies) <= 1e-5 * energies[:-1]).all()  # rounding of float32
@@ -119,11 +121,11 @@ def test_a_probe_stands_beside_the_true_parameters(decoder: gfe.MLPDecoder):
         SAMPLES,
         loss=LOSS,
         probe=lambda z: z.repeat(1, 2)[:, :5],
-        parameters=spectra.PARAMETERS,
+        parameters=emission_lines.PARAMETERS,
         sample=6,
     )
     names, true, told = zip(*explorer.view.readings, strict=True)
-    assert names == spectra.PARAMETERS and list(true) == SAMPLES.y[6].tolist()
+    assert names == emission_lines.PARAMETERS and list(true) == SAMPLES.y[6].tolist()
     assert told[:2] == told[3:]
     assert explorer.view.truth == b"" and explorer.picture().width == 1000
 
@@ -154,11 +156,11 @@ def result() -> dict[str, Any]:
     """Content of a small result file."""
     methods = {"PCA": 0.6, "flow": 0.9}
     r2 = {
-        m: {p: {"mean": score, "sd": 0.0} for p in spectra.PARAMETERS}
+        m: {p: {"mean": score, "sd": 0.0} for p in emission_lines.PARAMETERS}
         for m, score in methods.items()
     }
     energy = {m: {"mean": 10 * score, "sd": 0.0} for m, score in methods.items()}
-    raw = {"the spectrum itself": {p: {"mean": 0.8, "sd": 0.0} for p in spectra.PARAMETERS}}
+    raw = {"the spectrum itself": {p: {"mean": 0.8, "sd": 0.0} for p in emission_lines.PARAMETERS}}
     return {
         "r2": {n: r2 | raw for n in ("50", "500")},
         "energy": dict.fromkeys(("50", "500"), energy),
@@ -172,5 +174,5 @@ def test_results_are_drawn_for_every_method_that_the_file_has():
         [6, 6]
     )
     table: Any = paper_spectra.not_told(result(), name="toy", alt_text="A table.").widget
-    assert table.value.count("<tr>") == 1 + 2 * len(spectra.PARAMETERS)
+    assert table.value.count("<tr>") == 1 + 2 * len(emission_lines.PARAMETERS)
     assert "shift (km/s), from 500" in table.value and table.value.count("<u>0.10</u>") == 10

@@ -71,15 +71,15 @@ def finish(explorer: StaircaseExplorer) -> None:
 
 
 def rows(explorer: StaircaseExplorer) -> list[tuple[float, ...]]:
-    return explorer.run.record.rows
+    return explorer.training.notes.rows
 
 
 def test_record_says_what_gates_and_constraint_were_after_each_update(explorer: StaircaseExplorer):
     lines = np.frombuffer(explorer.view.lines, np.float32).reshape(5, -1)
     assert lines[0].tolist() == list(range(1, 13))  # 40 digits in tens, three times
-    bound = explorer.run.rule.constraint
+    bound = explorer.training.rule.constraint
     assert lines[2:, -1] == pytest.approx([bound.average, bound.threshold, bound.multiplier])
-    gated = explorer.run.train.args[0]  # pyright: ignore[reportFunctionMemberAccess]
+    gated = explorer.training.train.args[0]  # pyright: ignore[reportFunctionMemberAccess]
     gates = np.frombuffer(explorer.view.gates, np.uint8).reshape(N, -1)
     assert gates[:, -1] == pytest.approx(
         (255 * gated.gamma.detach().sigmoid()).numpy(), abs=0.51
@@ -134,7 +134,7 @@ def test_reset_returns_to_the_run_of_the_cell_and_anew_to_its_beginning(
     ask(explorer, running=True, threshold=3.0)
     wait(lambda: len(rows(explorer)) > 20)
     ask(explorer, threshold=6.0, running=False, fresh=False, start=1)
-    assert rows(explorer) == kept and explorer.run.rule.constraint.threshold == 6.0
+    assert rows(explorer) == kept and explorer.training.rule.constraint.threshold == 6.0
     finish(explorer)
     ask(explorer, running=True, fresh=True, start=2)
     wait(lambda: len(rows(explorer)) >= 12)
@@ -173,7 +173,7 @@ def test_an_error_in_the_thread_is_told_and_the_button_is_back(
     def broken(_: Any) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(explorer.run.rule, "learn", broken)
+    monkeypatch.setattr(explorer.training.rule, "learn", broken)
     explorer.view.set_state(
         {"request": {"id": 2, "values": {**explorer.view.values, "running": True}}}
     )
@@ -207,7 +207,7 @@ def test_a_training_that_everybody_forgot_ends_by_itself(
 
 def test_a_threshold_stays_within_reach_and_long_runs_are_thinned(explorer: StaircaseExplorer):
     ask(explorer, threshold=1e9)
-    assert explorer.run.rule.constraint.threshold == explorer.view.limits[1] == 30.0
+    assert explorer.training.rule.constraint.threshold == explorer.view.limits[1] == 30.0
     explorer.train(epochs=70)
     lines = np.frombuffer(explorer.view.lines, np.float32).reshape(5, -1)
     assert lines.shape[1] == 240 and lines[0, [0, -1]].tolist() == [1, 12 + 280]

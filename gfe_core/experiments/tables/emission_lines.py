@@ -20,13 +20,13 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 import gfe_core as gfe
-from gfe_core.data import emission_lines as spectra
+from gfe_core.data import emission_lines
 from gfe_core.data.dataset import DataSet
 from gfe_core.encoders import autoencoder as baselines
 from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.runner.runs import machine
 from gfe_core.experiments.tables.cells import cells_of, head, row, summary
-from gfe_core.experiments.tables.settings import SPECTRA
+from gfe_core.experiments.tables.settings import EMISSION_LINES
 from gfe_core.types import Encoder
 
 SEEDS = range(3)
@@ -42,14 +42,16 @@ LOSS = gfe.Gaussian(variance=NOISE**2)
 
 def cell(method: str, n: int, seed: int, *, judged_on: int = 1) -> dict[str, Any]:
     """Learn from n spectra; judge reconstruction and probe on spectra of another seed."""
-    train = spectra.make(n, seed=100 + seed, noise=NOISE)
-    test = spectra.make(N_TEST, seed=judged_on, noise=NOISE)
+    train = emission_lines.make(n, seed=100 + seed, noise=NOISE)
+    test = emission_lines.make(N_TEST, seed=judged_on, noise=NOISE)
     mean = train.x.nanmean(0)
     codes = {"PCA": _pca, RAW: _raw}.get(method, partial(_learnt, method, seed))
     z_train, z_test, drawn = codes(train, test, mean)
     found: dict[str, Any] = {"r2": probe(z_train, train.y, z_test, test.y), "seed": seed}
     if drawn is not None:
-        found["energy"] = LOSS.per_sample(drawn, spectra.clean(test.y)).double().mean().item()
+        found["energy"] = (
+            LOSS.per_sample(drawn, emission_lines.clean(test.y)).double().mean().item()
+        )
     return found | machine()
 
 
@@ -64,7 +66,7 @@ def probe(z: Tensor, y: Tensor, z_test: Tensor, y_test: Tensor) -> dict[str, flo
     search.fit(z.double().numpy(), ((y - y.mean(0)) / scale).numpy())
     told = torch.from_numpy(search.predict(z_test.double().numpy())) * scale + y.mean(0)
     scores = np.atleast_1d(r2_score(y_test.numpy(), told.numpy(), multioutput="raw_values"))
-    return dict(zip(spectra.PARAMETERS, scores.tolist(), strict=True))
+    return dict(zip(emission_lines.PARAMETERS, scores.tolist(), strict=True))
 
 
 def _filled(x: Tensor, mean: Tensor) -> Tensor:
@@ -89,7 +91,7 @@ def _learnt(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Codes and pictures by a decoder trained with its encoder."""
     decoder, encoder = train_decoder(
-        method, train.x, seed, **SPECTRA[method][len(train)], fill=mean
+        method, train.x, seed, **EMISSION_LINES[method][len(train)], fill=mean
     )
     with torch.no_grad():
         z_train = encoder(decoder, train.x).z
@@ -147,7 +149,7 @@ def _name(method: str, n: int, seed: int) -> str:
 
 
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"r2": {}, "energy": {}, "parameters": list(spectra.PARAMETERS)}
+    found: dict[str, Any] = {"r2": {}, "energy": {}, "parameters": list(emission_lines.PARAMETERS)}
     for n in SIZES:
         of = {
             method: {seed: cells[_name(method, n, seed)] for seed in SEEDS}
@@ -156,7 +158,7 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
         found["r2"][str(n)] = {
             method: {
                 name: summary({seed: c["r2"][name] for seed, c in seeds.items()})
-                for name in spectra.PARAMETERS
+                for name in emission_lines.PARAMETERS
             }
             for method, seeds in of.items()
         }
@@ -175,12 +177,14 @@ def _table(content: Mapping[str, Any]) -> str:
         "",
         "R² of the parameters, probed from the codes.",
         "",
-        *head("spectra", "codes", *spectra.PARAMETERS),
+        *head("spectra", "codes", *emission_lines.PARAMETERS),
     ]
     for n, methods in content["r2"].items():
         for method, found in methods.items():
             lines.append(
-                row(n, method, *(f"{found[name]['mean']:.2f}" for name in spectra.PARAMETERS))
+                row(
+                    n, method, *(f"{found[name]['mean']:.2f}" for name in emission_lines.PARAMETERS)
+                )
             )
     return "\n".join(lines)
 

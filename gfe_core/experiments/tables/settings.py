@@ -169,7 +169,7 @@ def missing(method: str, seed: int, task: str = "whole") -> Config:
     return Config(method=method, n_images=10_000, n_validation=500, seed=seed, **own)
 
 
-SPECTRA: dict[str, dict[int, dict[str, Any]]] = {
+EMISSION_LINES: dict[str, dict[int, dict[str, Any]]] = {
     "flow": {
         50: {
             "n_updates": 2000,

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image, ImageColor
 
-from gfe_core.widgets.kit.drawing import INK, Axes, Box, Paper, Scale, coloured
+from gfe_core.widgets.kit.drawing import INK, Axes, Box, Scale, Sheet, coloured
 from gfe_core.widgets.kit.style import PALETTES
 
 _DASHES = {
@@ -32,10 +32,10 @@ def figure_picture(figure: go.Figure) -> Image.Image:
     margin = (76, 52 if layout.title.text else 40, 20, 56)
     width = int(layout.width or 800)
     height = int(layout.height or 400)
-    paper = Paper(width, height)
+    sheet = Sheet(width, height)
     inner = (margin[0], margin[1], width - margin[2], height - margin[3])
     if layout.title.text:
-        paper.text((16, 10), _plain(layout.title.text), 16)
+        sheet.text((16, 10), _plain(layout.title.text), 16)
     panels: dict[tuple[str, str], list[Any]] = {}
     every: list[Any] = list(figure.data)
     for trace in every:
@@ -45,20 +45,20 @@ def figure_picture(figure: go.Figure) -> Image.Image:
             ).append(trace)
     for (x_name, y_name), traces in panels.items():
         _draw_panel(
-            paper, layout, (_axis(layout, x_name), _axis(layout, y_name)), traces, inner, every
+            sheet, layout, (_axis(layout, x_name), _axis(layout, y_name)), traces, inner, every
         )
     for note in layout.annotations:
-        if note.xref == note.yref == "paper" and note.text:
+        if note.xref == note.yref == "sheet" and note.text:
             x = inner[0] + (inner[2] - inner[0]) * (note.x or 0)
-            paper.text(
+            sheet.text(
                 (x, inner[3] - (inner[3] - inner[1]) * (note.y or 0) - 4),
                 _plain(note.text),
                 13,
                 INK,
                 "md",
             )
-    _draw_legend(paper, every, (width - 20, inner[1] - 12))
-    return paper.finished()
+    _draw_legend(sheet, every, (width - 20, inner[1] - 12))
+    return sheet.finished()
 
 
 def _plain(text: str) -> str:
@@ -88,7 +88,7 @@ def _colour(trace: Any, position: int) -> str:
 
 
 def _draw_panel(
-    paper: Paper,
+    sheet: Sheet,
     layout: Any,
     axes: tuple[Any, Any],
     traces: list[Any],
@@ -107,15 +107,15 @@ def _draw_panel(
     plain = Axes(box=box, x=_scale(axes[0], traces, 0), y=_scale(axes[1], traces, 1))
     for trace in traces:
         if trace not in scatters:
-            paper.paste(_pixels(trace, plain.y.low > plain.y.high), box)
+            sheet.paste(_pixels(trace, plain.y.low > plain.y.high), box)
     if scatters:
         plain.draw(
-            paper,
+            sheet,
             x_title=_plain(axes[0].title.text or ""),
             y_title=_plain(axes[1].title.text or ""),
         )
     for trace in scatters:
-        _draw_scatter(paper, plain, trace, _colour(trace, everything.index(trace)))
+        _draw_scatter(sheet, plain, trace, _colour(trace, everything.index(trace)))
 
 
 def _scale(axis: Any, traces: list[Any], side: int) -> Scale:
@@ -163,24 +163,24 @@ def _pixels(trace: Any, turned: bool) -> np.ndarray:
     return coloured(z if turned else z[::-1], (float(low), float(high)), stops)
 
 
-def _draw_scatter(paper: Paper, axes: Axes, trace: Any, colour: str) -> None:
+def _draw_scatter(sheet: Sheet, axes: Axes, trace: Any, colour: str) -> None:
     spots = axes.at(
         np.asarray(_data(trace, 0), dtype=float), np.asarray(_data(trace, 1), dtype=float)
     )
     mode = trace.mode or "lines"
     if "lines" in mode:
-        paper.line(
+        sheet.line(
             spots, colour, trace.line.width or 2, _DASHES.get(trace.line.dash or "solid", ())
         )
     if "markers" in mode:
         size = trace.marker.size if isinstance(trace.marker.size, (int, float)) else 6
         for spot in spots:
-            paper.marker(
+            sheet.marker(
                 tuple(spot), _SYMBOLS.get(trace.marker.symbol or "circle", 0), size / 2, colour
             )
 
 
-def _draw_legend(paper: Paper, traces: list[Any], corner: tuple[float, float]) -> None:
+def _draw_legend(sheet: Sheet, traces: list[Any], corner: tuple[float, float]) -> None:
     """Write the names of the traces in one row that ends at the corner; a name is written once."""
     x, y = corner
     named = {
@@ -191,12 +191,12 @@ def _draw_legend(paper: Paper, traces: list[Any], corner: tuple[float, float]) -
     for name, k in sorted(named.items(), key=lambda item: -item[1]) if len(traces) > 1 else ():
         if not hasattr(traces[k], "mode"):
             continue
-        x -= paper.text((x, y), name, 12, INK, "rm") + 40
+        x -= sheet.text((x, y), name, 12, INK, "rm") + 40
         line = np.array([(x, y), (x + 32, y)])
         trace = traces[k]
         colour = _colour(traces[k], k)
         if "lines" in (trace.mode or "lines"):
-            paper.line(line, colour, 2, _DASHES.get(trace.line.dash or "solid", ()))
+            sheet.line(line, colour, 2, _DASHES.get(trace.line.dash or "solid", ()))
         if "markers" in (trace.mode or ""):
-            paper.marker((x + 16, y), _SYMBOLS.get(trace.marker.symbol or "circle", 0), 4, colour)
+            sheet.marker((x + 16, y), _SYMBOLS.get(trace.marker.symbol or "circle", 0), 4, colour)
         x -= 18

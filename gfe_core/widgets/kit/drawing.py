@@ -1,4 +1,4 @@
-"""A sheet of paper for still pictures: lines, dashes, markers, pictures and axes drawn with Pillow.
+"""A sheet for still pictures: lines, dashes, markers, pictures and axes drawn with Pillow.
 
 Everything is drawn twice as large and reduced at the end, which makes lines and letters smooth.
 Coordinates are pixels of the finished picture, x to the right and y downwards.
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 INK = "#1d1e22"
 SOFT = "#62656d"
 RULE = "#dcdde1"
-PAPER = "#ffffff"
+BACKGROUND = "#ffffff"
 _FINE = 2
 _FONTS = ("DejaVuSans.ttf", "Arial.ttf", "LiberationSans-Regular.ttf")
 _PLAIN = {
@@ -97,10 +97,10 @@ def _dashes(points: np.ndarray, dash: Sequence[float]) -> Iterable[np.ndarray]:
         yield np.array(piece)
 
 
-class Paper:
+class Sheet:
     """A sheet of `width` x `height` pixels."""
 
-    def __init__(self, width: float, height: float, background: str = PAPER) -> None:
+    def __init__(self, width: float, height: float, background: str = BACKGROUND) -> None:
         self.image = Image.new("RGB", (round(width * _FINE), round(height * _FINE)), background)
         self._pen = ImageDraw.Draw(self.image)
 
@@ -287,7 +287,7 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """A rectangle of the paper with a scale along each side."""
+    """A rectangle of the sheet with a scale along each side."""
 
     box: Box
     x: Scale
@@ -303,17 +303,17 @@ class Axes:
             -1,
         )
 
-    def draw(self, paper: Paper, *, x_title: str = "", y_title: str = "") -> None:
+    def draw(self, sheet: Sheet, *, x_title: str = "", y_title: str = "") -> None:
         """Draw thin rules at the ticks of y, the numbers of both axes and their titles."""
         left, top, right, bottom = self.box
         for tick in self.y.ticks():
             y = float(self.at(0.0, tick)[1])
-            paper.line(np.array([(left, y), (right, y)]), RULE)
-            paper.text((left - 8, y), tidy(tick), 12, SOFT, "rm")
+            sheet.line(np.array([(left, y), (right, y)]), RULE)
+            sheet.text((left - 8, y), tidy(tick), 12, SOFT, "rm")
         for tick in self.x.ticks(max(3, int((right - left) / 90))):
             x = left + (right - left) * float(self.x(tick))
-            paper.text((x, bottom + 7), tidy(tick), 12, SOFT, "ma")
+            sheet.text((x, bottom + 7), tidy(tick), 12, SOFT, "ma")
         if x_title:
-            paper.text(((left + right) / 2, bottom + 24), x_title, 12, SOFT, "ma")
+            sheet.text(((left + right) / 2, bottom + 24), x_title, 12, SOFT, "ma")
         if y_title:
-            paper.vertical((left - 50, (top + bottom) / 2), y_title)
+            sheet.vertical((left - 50, (top + bottom) / 2), y_title)

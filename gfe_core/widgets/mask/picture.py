@@ -5,7 +5,17 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor
 
-from gfe_core.widgets.kit.drawing import INK, PAPER, RULE, SOFT, Axes, Box, Paper, Scale, coloured
+from gfe_core.widgets.kit.drawing import (
+    BACKGROUND,
+    INK,
+    RULE,
+    SOFT,
+    Axes,
+    Box,
+    Scale,
+    Sheet,
+    coloured,
+)
 from gfe_core.widgets.kit.style import COLOURS, PALETTES
 from gfe_core.widgets.mask.style import HATCH, N_DRAWS
 
@@ -28,11 +38,11 @@ def mask_picture(shown: Any) -> Image.Image:
     n = len(shown.names)
     tile = min((_WIDTH - _MARGIN - left - 14 * (n - 1)) / n, 190.0)
     low = top + 20 + tile + 58
-    paper = Paper(_WIDTH, low + 250)
-    paper.text((_MARGIN, _MARGIN), shown.title, 20)
-    paper.text((_MARGIN, top), "hatched: what is missing", 12, SOFT)
+    sheet = Sheet(_WIDTH, low + 250)
+    sheet.text((_MARGIN, _MARGIN), shown.title, 20)
+    sheet.text((_MARGIN, top), "hatched: what is missing", 12, SOFT)
     pixels = _pictures(shown.image, shown)[0]
-    paper.paste(
+    sheet.paste(
         _hatched(pixels, shown.seen),
         (_MARGIN, top + 20, _MARGIN + side, top + 20 + side * rows / columns),
     )
@@ -40,23 +50,23 @@ def mask_picture(shown: Any) -> Image.Image:
         x = left + k * (tile + 14)
         picture = _pictures(shown.tiles, shown)[k]
         palette = shown.palettes[k]
-        paper.text((x, top), _cut(name, tile), 12)
-        paper.paste(
+        sheet.text((x, top), _cut(name, tile), 12)
+        sheet.paste(
             coloured(picture.astype(float), (0, 255), PALETTES[palette]) if palette else picture,
             (x, top + 20, x + tile, top + 20 + tile),
         )
-        paper.text((x, top + 26 + tile), note, 12, SOFT)
-    _draw_strip(paper, (left, low), shown)
-    _draw_cloud(paper, (left + 344, low + 20, _WIDTH - _MARGIN, low + 226), shown)
-    paper.text(
+        sheet.text((x, top + 26 + tile), note, 12, SOFT)
+    _draw_strip(sheet, (left, low), shown)
+    _draw_cloud(sheet, (left + 344, low + 20, _WIDTH - _MARGIN, low + 226), shown)
+    sheet.text(
         (_MARGIN, low + 150),
         f"sample {shown.values['sample']}, seed {shown.values['seed']}",
         13,
         SOFT,
     )
     for k, words in enumerate(shown.facts.split(", ")):
-        paper.text((_MARGIN, low + 172 + 20 * k), words, 13, SOFT)
-    return paper.finished(_few_colours())
+        sheet.text((_MARGIN, low + 172 + 20 * k), words, 13, SOFT)
+    return sheet.finished(_few_colours())
 
 
 def _few_colours() -> np.ndarray:
@@ -80,35 +90,35 @@ def _hatched(pixels: np.ndarray, seen: np.ndarray) -> np.ndarray:
     down, across = np.indices(large.shape)
     stripe = np.asarray((down + across) % (_FINE // 2) < 2)
     inks = [np.array(ImageColor.getrgb(ink)) for ink in HATCH["light"]]
-    paper = np.where(stripe[..., None], inks[1], inks[0])
-    return np.where(hole[..., None] > 0, paper, large[..., None]).astype(np.uint8)
+    sheet = np.where(stripe[..., None], inks[1], inks[0])
+    return np.where(hole[..., None] > 0, sheet, large[..., None]).astype(np.uint8)
 
 
-def _draw_strip(paper: Paper, at: tuple[float, float], shown: Any) -> None:
+def _draw_strip(sheet: Sheet, at: tuple[float, float], shown: Any) -> None:
     left, top = at
-    paper.text((left, top), f"{N_DRAWS} draws that agree with what is seen", 12, SOFT)
+    sheet.text((left, top), f"{N_DRAWS} draws that agree with what is seen", 12, SOFT)
     for k, picture in enumerate(_pictures(shown.draws, shown)):
         x = left + 80 * (k % 4)
         y = top + 20 + 80 * (k // 4)
-        paper.paste(picture, (x, y, x + 72, y + 72))
+        sheet.paste(picture, (x, y, x + 72, y + 72))
 
 
-def _draw_cloud(paper: Paper, box: Box, shown: Any) -> None:
+def _draw_cloud(sheet: Sheet, box: Box, shown: Any) -> None:
     x0, x1, y0, y1 = shown.extent
     axes = Axes(box=box, x=Scale(low=x0, high=x1), y=Scale(low=y0, high=y1))
     left, top, right, bottom = box
-    paper.text((left, top - 20), "codes: drawn (blue), training (grey), whole (ring)", 12, SOFT)
-    paper.line(
+    sheet.text((left, top - 20), "codes: drawn (blue), training (grey), whole (ring)", 12, SOFT)
+    sheet.line(
         np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]), RULE
     )
     for data, radius, ink in ((shown.ground, 1.8, RULE), (shown.cloud, 2.6, COLOURS[0])):
         for x, y in _inside(axes, data):
-            paper.marker((x, y), 0, radius, ink)
+            sheet.marker((x, y), 0, radius, ink)
     for spot in _inside(axes, shown.marks):
         angle = np.linspace(0, 2 * np.pi, 40)
         circle = spot + 7 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        for colour, width in ((PAPER, 5), (INK, 2.2)):
-            paper.line(circle, colour, width)
+        for colour, width in ((BACKGROUND, 5), (INK, 2.2)):
+            sheet.line(circle, colour, width)
 
 
 def _inside(axes: Axes, data: bytes) -> np.ndarray:

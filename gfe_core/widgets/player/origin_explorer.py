@@ -20,7 +20,7 @@ from gfe_core.data.sets import DataSet
 from gfe_core.methods.gon import SQUARES
 from gfe_core.solvers import AMD, Euler
 from gfe_core.types import Decoder, Encoding, Loss
-from gfe_core.widgets.kit.drawing import SOFT, Paper, tidy
+from gfe_core.widgets.kit.drawing import SOFT, Sheet, tidy
 from gfe_core.widgets.kit.style import NUMBERS
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control, with_limit
@@ -263,12 +263,12 @@ def _png(pixels: np.ndarray) -> str:
 
 
 def _strip_picture(tiles: list[Tile]) -> Image.Image:
-    paper = Paper(_WIDTH, _SIDE + 60)
+    sheet = Sheet(_WIDTH, _SIDE + 60)
     gap = min(_SIDE + 24, (_WIDTH - 2 * _MARGIN) / len(tiles))
     side = min(_SIDE, gap - 4)
     for k, (above, below, pixels) in enumerate(tiles):
         x = _MARGIN + k * gap
-        paper.text((x, 0), above, 11, SOFT)
-        paper.paste(pixels, (x, 18, x + side, 18 + side))
-        paper.text((x, 24 + side), below, 11, SOFT)
-    return paper.finished().convert("RGB")
+        sheet.text((x, 0), above, 11, SOFT)
+        sheet.paste(pixels, (x, 18, x + side, 18 + side))
+        sheet.text((x, 24 + side), below, 11, SOFT)
+    return sheet.finished().convert("RGB")

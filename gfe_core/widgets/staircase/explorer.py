@@ -13,7 +13,7 @@ from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.staircase.picture import staircase_picture
 from gfe_core.widgets.staircase.style import LOOK, STAIRCASE_STYLE
-from gfe_core.widgets.staircase.worker import Run, Worker
+from gfe_core.widgets.staircase.worker import Training, Worker
 
 
 class StaircaseView(Answering):
@@ -72,9 +72,9 @@ class StaircaseExplorer(Explorer):
     ) -> None:
         checks.above_one("reach", reach)
         checks.at_least_one("n_gates", n_gates)
-        self.run = Run(rule, train)
+        self.training = Training(rule, train)
         self.worker = Worker(self._tell)
-        self._fresh = self.run.copy()
+        self._fresh = self.training.copy()
         self._kept = None
         self._start = 0
         first = rule.constraint.threshold
@@ -99,7 +99,7 @@ class StaircaseExplorer(Explorer):
             callbacks: of `fit`, beside the explorer's own, such as a `Progress`.
         """
         self.worker.finish()
-        self.run.go_on(epochs, callbacks)
+        self.training.go_on(epochs, callbacks)
         self._kept = None
         self._tell(None)
 
@@ -112,14 +112,14 @@ class StaircaseExplorer(Explorer):
         """Threshold, whether to train, and which run: a start that is new replaces the run."""
         threshold = min(max(float(values["threshold"]), self.view.limits[0]), self.view.limits[1])
         if self._kept is None:
-            self._kept = self.run.copy()  # nothing has trained on yet
+            self._kept = self.training.copy()  # nothing has trained on yet
         if values["start"] != self._start:
             self.worker.pause()
-            self.run = (self._fresh if values["fresh"] else self._kept).copy()
+            self.training = (self._fresh if values["fresh"] else self._kept).copy()
             self._start = values["start"]
-        self.run.rule.constraint.threshold = threshold
+        self.training.rule.constraint.threshold = threshold
         if values["running"]:
-            self.worker.start(self.run)
+            self.worker.start(self.training)
         else:
             self.worker.pause()
         self.view.values = {**values, "threshold": threshold}
@@ -133,7 +133,7 @@ class StaircaseExplorer(Explorer):
             self._draw()
 
     def _draw(self) -> None:
-        lines, gates = self.run.record.drawn()
+        lines, gates = self.training.notes.drawn()
         self.view.lines = lines.tobytes()
         self.view.gates = gates.tobytes()
         self.view.running = self.worker.running

@@ -22,7 +22,7 @@ _MOST_UPDATES = 20_000  # after one press: a training that everybody forgot ends
 
 
 @dataclass
-class Record:
+class Notes:
     """A callback of `fit`: what gates and constraint were after each update.
 
     Args:
@@ -62,7 +62,7 @@ class Record:
 
 
 @dataclass
-class Run:
+class Training:
     """All that one training consists of.
 
     A deep copy, generators included, is a second one that goes the same way.
@@ -77,20 +77,20 @@ class Run:
     train: Callable[..., Any]
 
     def __post_init__(self) -> None:
-        self.record = Record(self.rule)
+        self.notes = Notes(self.rule)
 
-    def copy(self) -> "Run":
+    def copy(self) -> "Training":
         """A second one that does not touch this one."""
         return copy.deepcopy(self)
 
     def go_on(self, epochs: int, callbacks: Sequence[Callable[[Report], bool | None]] = ()) -> None:
         """Train, and take note."""
         with torch.enable_grad():
-            self.train(epochs=epochs, callbacks=[self.rule.learn, self.record, *callbacks])
+            self.train(epochs=epochs, callbacks=[self.rule.learn, self.notes, *callbacks])
 
 
 class Worker:
-    """Train a run in a thread of its own until it is paused.
+    """Train in a thread of its own until it is paused.
 
     Args:
         tell: called from that thread, at most five times a second and once at the end, with an
@@ -108,11 +108,13 @@ class Worker:
         """Whether a training is under way that nobody has paused."""
         return self._stop is not None
 
-    def start(self, run: Run) -> None:
-        """Go on with a run, unless one is under way."""
+    def start(self, training: Training) -> None:
+        """Go on with a training, unless one is under way."""
         if self._stop is None:
             self._stop = threading.Event()
-            self.thread = threading.Thread(target=self._work, args=(run, self._stop), daemon=True)
+            self.thread = threading.Thread(
+                target=self._work, args=(training, self._stop), daemon=True
+            )
             self.thread.start()
 
     def pause(self) -> None:
@@ -127,24 +129,23 @@ class Worker:
         if self.thread is not None:
             self.thread.join()
 
-    def _work(self, run: Run, stop: threading.Event) -> None:
+    def _work(self, training: Training, stop: threading.Event) -> None:
         told_at = time.monotonic()
-        first = len(run.record.rows)
+        first = len(training.notes.rows)
 
         def between(_: Report) -> bool:
             nonlocal told_at
             if not stop.is_set() and time.monotonic() - told_at >= _REST:
                 self._tell(None)
                 told_at = time.monotonic()
-            return stop.is_set() or len(run.record.rows) - first >= _MOST_UPDATES
+            return stop.is_set() or len(training.notes.rows) - first >= _MOST_UPDATES
 
         error = None
         try:
-            with (
-                self._one_at_a_time
-            ):  # a run that was paused a moment ago may be in its last update
+            # A training that was paused a moment ago may be in its last update.
+            with self._one_at_a_time:
                 if not stop.is_set():
-                    run.go_on(_MOST_UPDATES, [between])
+                    training.go_on(_MOST_UPDATES, [between])
         except Exception as caught:
             error = caught
         if self._stop is stop:  # it ended by itself

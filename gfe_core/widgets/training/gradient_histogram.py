@@ -17,7 +17,7 @@ from gfe_core.energy.energy import Energy
 from gfe_core.methods.gon import SQUARES, normality
 from gfe_core.training.fitting import Report
 from gfe_core.types import Codes, Loss
-from gfe_core.widgets.kit.drawing import SOFT, Axes, Paper, Scale
+from gfe_core.widgets.kit.drawing import SOFT, Axes, Scale, Sheet
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.style import COLOURS, DASHES, NUMBERS
 
@@ -78,11 +78,11 @@ class GradientHistogram:
 
     def picture(self, look: int = -1) -> Image.Image:
         """Draw a histogram with the normal curve, and its distance against training."""
-        paper = Paper(_WIDTH, _HEIGHT)
+        sheet = Sheet(_WIDTH, _HEIGHT)
         if self.codes:
-            self._histogram(paper, self.codes[look].flatten().numpy().astype(float))
-            self._distances(paper, look)
-        return paper.finished()
+            self._histogram(sheet, self.codes[look].flatten().numpy().astype(float))
+            self._distances(sheet, look)
+        return sheet.finished()
 
     def explorer(self, name: str, alt_text: str) -> Explorer:
         """Let the reader go back through the training.
@@ -124,7 +124,7 @@ class GradientHistogram:
     def _chance(self) -> float:
         return _CHANCE / math.sqrt(len(self.x))
 
-    def _histogram(self, paper: Paper, values: np.ndarray) -> None:
+    def _histogram(self, sheet: Sheet, values: np.ndarray) -> None:
         values = values[np.isfinite(values)]
         mean, sd = (values.mean(), values.std() or 1.0) if values.size else (0.0, 1.0)
         edges = mean + sd * np.linspace(-_REACH, _REACH, _BINS + 1)
@@ -135,17 +135,17 @@ class GradientHistogram:
         axes = Axes(
             box=(60.0, 34.0, 430.0, _HEIGHT - 48.0), x=Scale(low=edges[0], high=edges[-1]), y=high
         )
-        axes.draw(paper, x_title="minus the gradient at the origin, all latents")
+        axes.draw(sheet, x_title="minus the gradient at the origin, all latents")
         floor = axes.at(0.0, 0.0)[1]
         pale = np.full((1, 1, 3), (176, 208, 230), np.uint8)
         for left, right, height in zip(edges[:-1], edges[1:], density, strict=True):
             (x0, top), (x1, _) = axes.at(left, height), axes.at(right, height)
             if height:
-                paper.paste(pale, (x0, top, x1 - 1, floor))
-        paper.line(axes.at(grid, normal), COLOURS[1], 2.2, DASHES[1])
-        paper.text((60, 10), "histogram; dashed: the normal curve", 12, SOFT)
+                sheet.paste(pale, (x0, top, x1 - 1, floor))
+        sheet.line(axes.at(grid, normal), COLOURS[1], 2.2, DASHES[1])
+        sheet.text((60, 10), "histogram; dashed: the normal curve", 12, SOFT)
 
-    def _distances(self, paper: Paper, look: int) -> None:
+    def _distances(self, sheet: Sheet, look: int) -> None:
         values = np.array(self.distance)
         x = np.array(self.steps, dtype=float)
         y = Scale.around(np.append(values, [0.0, self._chance()]), log=False)
@@ -154,11 +154,11 @@ class GradientHistogram:
             x=Scale.around(np.append(x, 0), log=False),
             y=y,
         )
-        axes.draw(paper, x_title="decoder updates")
+        axes.draw(sheet, x_title="decoder updates")
         chance = axes.at(np.array([0.0, x[-1]]), self._chance())
-        paper.line(chance, SOFT, 1.2, (5, 4))
-        paper.text((float(chance[1, 0]), float(chance[1, 1]) - 3), "by chance", 11, SOFT, "rd")
+        sheet.line(chance, SOFT, 1.2, (5, 4))
+        sheet.text((float(chance[1, 0]), float(chance[1, 1]) - 3), "by chance", 11, SOFT, "rd")
         spots = axes.at(x, values)
-        paper.line(spots, COLOURS[0], 2)
-        paper.marker(tuple(spots[look]), 0, 4.5, COLOURS[0], [(2, "#ffffff")])
-        paper.text((510, 10), "distance of the codes from normal", 12, SOFT)
+        sheet.line(spots, COLOURS[0], 2)
+        sheet.marker(tuple(spots[look]), 0, 4.5, COLOURS[0], [(2, "#ffffff")])
+        sheet.text((510, 10), "distance of the codes from normal", 12, SOFT)

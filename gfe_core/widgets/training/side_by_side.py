@@ -19,7 +19,7 @@ from gfe_core import checks
 from gfe_core.encoding import reconstruct
 from gfe_core.training.fitting import Report, evaluate
 from gfe_core.types import Encoder, Loss
-from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Axes, Paper, Scale
+from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Axes, Scale, Sheet
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.style import COLOURS, DASHES
 from gfe_core.widgets.player.slices import grey
@@ -149,14 +149,14 @@ class SideBySide:
                 rows[name] = reconstruct(decoder, encoder(decoder, x).z, self.loss)
         scale = max(1, round(_TILE / self.image_shape[-1]))
         height, width = (scale * side for side in self.image_shape)
-        paper = Paper(_WIDTH, _CHART + (height + 4) * len(rows) + 8)
+        sheet = Sheet(_WIDTH, _CHART + (height + 4) * len(rows) + 8)
         if self.updates:
-            self._curves(paper)
+            self._curves(sheet)
         for i, name in enumerate(rows):
-            paper.text(
+            sheet.text(
                 (_LABELS - 8, _CHART + 4 + i * (height + 4) + height / 2), name, 12, INK, "rm"
             )
-        picture = paper.finished(_few_colours())
+        picture = sheet.finished(_few_colours())
         for i, row in enumerate(rows.values()):
             for k, tile in enumerate(
                 grey(row, self.image_shape) // 16
@@ -166,23 +166,23 @@ class SideBySide:
                 picture.paste(image, (_LABELS + k * (width + 4), _CHART + 4 + i * (height + 4)))
         return picture
 
-    def _curves(self, paper: Paper) -> None:
+    def _curves(self, sheet: Sheet) -> None:
         values = np.concatenate([np.asarray(one) for one in self.excess.values()])
         box = (74.0, 30.0, _WIDTH - 24.0, _CHART - 48.0)
         ends = np.array([0, max(self.updates)])
         axes = Axes(
             box=box, x=Scale.around(ends, log=False, margin=0), y=Scale.around(values, log=False)
         )
-        axes.draw(paper, x_title="decoder updates", y_title="excess, unseen")
+        axes.draw(sheet, x_title="decoder updates", y_title="excess, unseen")
         right = _WIDTH - 12.0
         for (name, curve), colour, dash in reversed(
             list(zip(self.excess.items(), COLOURS, DASHES, strict=False))
         ):
-            paper.line(axes.at(np.asarray(self.updates), np.asarray(curve)), colour, 2.5, dash)
-            right -= paper.text((right, 14), name, 12, INK, "rm") + 40
-            paper.line(np.array([(right, 14), (right + 32, 14)]), colour, 2.5, dash)
+            sheet.line(axes.at(np.asarray(self.updates), np.asarray(curve)), colour, 2.5, dash)
+            right -= sheet.text((right, 14), name, 12, INK, "rm") + 40
+            sheet.line(np.array([(right, 14), (right + 32, 14)]), colour, 2.5, dash)
             right -= 18
-        paper.text((16, 14), "nats per pixel above the floor", 12, SOFT, "lm")
+        sheet.text((16, 14), "nats per pixel above the floor", 12, SOFT, "lm")
 
 
 def _few_colours() -> np.ndarray:

@@ -1,6 +1,6 @@
 """A spectrum with gaps under the flow: what the code draws at every step, through the gaps too.
 
-`SpectrumView` sends every step of one sample to the browser at once; spectrum.js draws them there.
+`SpectrumView` sends every step of one sample to the browser at once; emission_lines.js draws them.
 Another sample or solver is a request to the kernel, one at a time. Any rows of numbers that have an
 order serve in place of spectra.
 """
@@ -21,11 +21,11 @@ from gfe_core.encoding import encode_observed, reconstruct
 from gfe_core.energy.energy import Energy
 from gfe_core.solvers import AMD, BFGS, Euler, GaussNewton
 from gfe_core.types import Decoder, Encoding, Loss, SaveAt
+from gfe_core.widgets.emission_lines.picture import spectrum_picture
+from gfe_core.widgets.emission_lines.style import LOOK, SPECTRUM_STYLE
 from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.player.slices import note_of
-from gfe_core.widgets.spectrum.picture import spectrum_picture
-from gfe_core.widgets.spectrum.style import LOOK, SPECTRUM_STYLE
 
 SOLVERS = ("BFGS", "AMD", "GaussNewton", "Euler")
 _MOST_STEPS = 300
@@ -44,7 +44,7 @@ class SpectrumView(Answering):
     the code.
     """
 
-    _esm = LOOK + (Path(__file__).parent / "spectrum.js").read_text(encoding="utf-8")
+    _esm = LOOK + (Path(__file__).parent / "emission_lines.js").read_text(encoding="utf-8")
     _css = SPECTRUM_STYLE
 
     at = t.Bytes().tag(sync=True)  # (features,), where they lie

@@ -1,4 +1,4 @@
-"""Markup and look of a spectrum under the flow; spectrum.js fills the markup.
+"""Markup and look of a spectrum under the flow; emission_lines.js fills the markup.
 
 The rest of the look is the player's.
 """
