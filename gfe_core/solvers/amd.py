@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow, NesterovFlow, States
 from gfe_core.solvers.line_search import (
     falls_enough,
