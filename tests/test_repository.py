@@ -267,3 +267,12 @@ def test_no_file_names_a_folder_of_one_machine():
         by_name(path): match[0] for path, text in texts.items() if (match := WORKPLACE.search(text))
     }
     assert found == {}
+
+
+def test_readme_names_the_files_of_the_reading_path():
+    # In a process of its own: here the run-time checks of annotations would be entered too.
+    lines = run_python("tests/reading_path.py").splitlines()
+    files = [line.split()[1] for line in lines if line.endswith(".py")]
+    page = (ROOT / "README.md").read_text()
+    table = page[page.index("| file | what it holds |") :].split("\n\n")[0]
+    assert re.findall(r"^\| `([^`]+)`", table, flags=re.MULTILINE) == files
