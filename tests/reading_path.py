@@ -31,8 +31,8 @@ def code_lines(path: Path) -> int:
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     lines = {n for t in tokens if t.type not in IDLE for n in range(t.start[0], t.end[0] + 1)}
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):
                 lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return len(lines)
 
@@ -89,7 +89,8 @@ def main() -> None:
     path = entered()
     for file in path:
         print(f"{code_lines(file):6d}  {file.relative_to(ROOT)}")
-    print(f"{sum(map(code_lines, path)):6d}  lines of code in {len(path)} files that one encode enters")
+    count = sum(map(code_lines, path))
+    print(f"{count:6d}  lines of code in {len(path)} files that one encode enters")
     others = imported(path) - set(path)
     total = sum(map(code_lines, others))
     print(f"{total:6d}  in {len(others)} further files that those import and it does not enter")

@@ -79,8 +79,8 @@ def load(name: str | Path, split: str = "train", *, label: str | None = None) ->
         of scikit-learn;
     MNIST: LeCun, Bottou, Bengio and Haffner 1998; Fashion-MNIST: Xiao, Rasul and Vollgraf 2017
         (arXiv 1708.07747);
-    shapes, in the manner of dSprites: Matthey, Higgins, Hassabis and Lerchner 2017;
-    SegMNIST and the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
+    shapes, in the manner of dSprites: Matthey, Higgins, Hassabis and Lerchner 2017; SegMNIST and
+    the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
     """
     checks.one_of("split", split, _SPLITS)
     if name not in tuple(_SETS):
