@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.energy.energy import Energy
 from gfe_core.energy.losses import Bernoulli
 from gfe_core.flows import GradientFlow, NesterovFlow
@@ -100,7 +100,8 @@ def spectrum(
     loss.check_data(x if mask is None else x[mask])
     energy = Energy(decoder, x, loss, mask=mask, penalty=penalty)
     rows = torch.arange(len(x), device=x.device).split(_CHUNK)
-    return Spectrum(torch.cat([_eigenvalues(energy.rows(some).hessian(z[some])) for some in rows]))
+    with threads.suited(decoder):
+        return Spectrum(torch.cat([_eigenvalues(energy.rows(some).hessian(z[some])) for some in rows]))
 
 
 def _eigenvalues(hessian: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy.energy import Energy
 from gfe_core.energy.losses import Bernoulli
@@ -186,7 +186,7 @@ def laplace(
     checks.require(n_starts == 1 or generator is not None, lack)
     draws = [prior.sample(len(x), generator) for _ in range(n_starts - 1)] if generator else []
     find = partial(encode, decoder, x, mask=mask, solver=solver or GaussNewton(), penalty=prior, loss=loss, **arguments)
-    with torch.inference_mode(False), torch.no_grad():
+    with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
         found = [find(), *(find(z0=z0) for z0 in draws)]
         z, energy, status = (torch.stack([getattr(each, name) for each in found]) for name in ("z", "energy", "status"))
         misfit = Energy(decoder, x, loss, mask=mask)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gfe_core import threads
 from gfe_core.data.sets import DataSet
 from gfe_core.energy.energy import Energy
 from gfe_core.solvers import AMD
@@ -55,7 +56,8 @@ class _Rays:
         length = 1.3 * dt / solver.decrease_factor**seen
         step = torch.linspace(0, 1, _POINTS).to(z) * length[:, None]
         codes = (z[:, None] - step[..., None] * gradient[:, None]).flatten(0, 1)
-        energy = Energy(decoder, x.expand(len(codes), -1), loss).value(codes) if n else codes[:, 0]
+        with threads.suited(decoder):
+            energy = Energy(decoder, x.expand(len(codes), -1), loss).value(codes) if n else codes[:, 0]
         fall = step * gradient.square().sum(1)[:, None]
         lines = (start[:, None] - share * fall for share in (1.0, solver.armijo_slope))
         arrays = (part.numpy().astype(np.float32) for part in (step, energy.reshape(step.shape), *lines, dt))
