@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.adjoints import Detached, Found
 from gfe_core.adjoints.detached import parameters_of
 from gfe_core.energy import Bernoulli, Energy
@@ -52,7 +52,8 @@ def encode(
 
     E(z) = loss(decoder(z), x) + penalty(z) for each sample on its own: how a batch is split or
     ordered changes nothing. The decoder is only read. Works under `torch.no_grad` and in inference
-    mode, from any thread.
+    mode, from any thread. Unless you set `torch.set_num_threads`, torch computes with as many
+    threads as gain something (`gfe_core.threads`).
 
     Args:
         decoder: maps codes (batch, latent) to data (batch, *data); has `latent_dim` and
@@ -108,7 +109,7 @@ def encode(
     record = Record(flow) if save_at or (learns and adjoint.replays) else None
     stop = stop or solver.default_stop
     max_steps = max_steps or solver.default_max_steps
-    with torch.inference_mode(False), torch.no_grad():
+    with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
         mask = None if mask is None else _ordinary(mask)
         energy = Energy(_snapshot(decoder), _ordinary(x), loss, mask=mask, penalty=penalty)
         start = _ordinary(checks.start_for(decoder, x, z0))
@@ -172,7 +173,7 @@ def reconstruct(decoder: Decoder, z: Codes, loss: Loss | None = None) -> Data:
         >>> gfe.reconstruct(gfe.LinearDecoder(latent_dim=2, data_dim=3), torch.zeros(1, 2)).shape
         torch.Size([1, 3])
     """
-    with torch.no_grad():
+    with threads.suited(decoder), torch.no_grad():
         return (loss or Bernoulli()).mean(decoder(z))
 
 

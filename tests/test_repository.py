@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
-        "types checks data decoders energy flows solvers adjoints encoding training encoders "
+        "types checks threads data decoders energy flows solvers adjoints encoding training encoders "
         "analysis methods widgets experiments cli __main__"
     ),
     "gfe_core/data": "dataset batches emission_lines shapes readers sets results",

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow, NesterovFlow
 from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
@@ -126,7 +126,10 @@ def spectrum(
     loss.check_data(x if mask is None else x[mask])
     energy = Energy(decoder, x, loss, mask=mask, penalty=penalty)
     rows = torch.arange(len(x), device=x.device).split(_CHUNK)
-    return Spectrum(torch.cat([_eigenvalues(energy.rows(some).hessian(z[some])) for some in rows]))
+    with threads.suited(decoder):
+        return Spectrum(
+            torch.cat([_eigenvalues(energy.rows(some).hessian(z[some])) for some in rows])
+        )
 
 
 def _eigenvalues(hessian: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.solvers import GaussNewton, Solver
@@ -246,7 +246,7 @@ def laplace(
         loss=loss,
         **arguments,
     )
-    with torch.inference_mode(False), torch.no_grad():
+    with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
         found = [find(), *(find(z0=z0) for z0 in draws)]
         z, energy, status = (
             torch.stack([getattr(each, name) for each in found])

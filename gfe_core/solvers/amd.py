@@ -62,9 +62,9 @@ class AMD:
         ValueError: a factor or a bound is out of range.
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 6 and 7; Armijo 1966; Barzilai and
-    Borwein 1988; the non-monotone test is that of Grippo, Lampariello & Lucidi 1986; the restart that of
-    O'Donoghue & Candes 2015; the half for momentum that of Beck & Teboulle 2009, whose backtracking
-    demands it.
+    Borwein 1988; the non-monotone test is that of Grippo, Lampariello & Lucidi 1986; the restart
+    that of O'Donoghue & Candes 2015; the half for momentum that of Beck & Teboulle 2009, whose
+    backtracking demands it.
     """
 
     armijo_slope: float = 1e-4

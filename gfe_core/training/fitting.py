@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.data import Batches
 from gfe_core.encoding import encode
 from gfe_core.energy import Bernoulli
@@ -151,13 +151,14 @@ def fit(
         for epoch in range(1, epochs + 1):
             for x in batches:
                 waiting = True
-                encoding = codes = find_codes(decoder, x)
-                finite = encoding.status != Status.NON_FINITE
-                waiting = False
-                for i in range(updates_per_encode):
-                    if i and codes.z.requires_grad:
-                        codes = find_codes(decoder, x)
-                    update(decoder, loss, optimizer, schedule, codes.z[finite], x[finite])
+                with threads.suited(decoder, encoder):
+                    encoding = codes = find_codes(decoder, x)
+                    finite = encoding.status != Status.NON_FINITE
+                    waiting = False
+                    for i in range(updates_per_encode):
+                        if i and codes.z.requires_grad:
+                            codes = find_codes(decoder, x)
+                        update(decoder, loss, optimizer, schedule, codes.z[finite], x[finite])
                 news = report(epoch, x, encoding)
                 if any([callback(news) for callback in callbacks]):
                     history.interrupted = True
@@ -254,7 +255,7 @@ def evaluate(
     checks.at_least_one("size", size)
     loss = loss or Bernoulli()
     find_codes = _encoder(encoder, loss)
-    with torch.no_grad():
+    with threads.suited(decoder, encoder), torch.no_grad():
         parts = [find_codes(decoder, part) for part in x.split(size)]
     counts = _joined([part.statistics for part in parts])
     energy = torch.cat([part.energy for part in parts])

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gfe_core import threads
 from gfe_core.data import DataSet
 from gfe_core.encoding import reconstruct
 from gfe_core.energy import Energy
@@ -121,7 +122,7 @@ def between(
     decoder = mapped.decoder
     loss = mapped.loss
     n_mix = len(way)
-    with torch.no_grad():
+    with threads.suited(decoder, mapped.encoder), torch.no_grad():
         pixels = torch.lerp(x[:1], x[1:], torch.linspace(0, 1, n_mix).to(x)[:, None])
         to_ends = [
             Energy(decoder, one.expand(n_mix, -1), loss).value(way) - loss.floor(one[None])

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gfe_core import threads
 from gfe_core.data import DataSet
 from gfe_core.energy import Energy
 from gfe_core.solvers import AMD
@@ -65,7 +66,10 @@ class _Rays:
         length = 1.3 * dt / solver.decrease_factor**seen
         step = torch.linspace(0, 1, _POINTS).to(z) * length[:, None]
         codes = (z[:, None] - step[..., None] * gradient[:, None]).flatten(0, 1)
-        energy = Energy(decoder, x.expand(len(codes), -1), loss).value(codes) if n else codes[:, 0]
+        with threads.suited(decoder):
+            energy = (
+                Energy(decoder, x.expand(len(codes), -1), loss).value(codes) if n else codes[:, 0]
+            )
         fall = step * gradient.square().sum(1)[:, None]
         lines = (start[:, None] - share * fall for share in (1.0, solver.armijo_slope))
         arrays = (

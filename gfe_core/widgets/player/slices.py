@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gfe_core import threads
 from gfe_core.encoding import reconstruct
 from gfe_core.energy import Energy
 from gfe_core.types import Decoder, Encoding, Loss, Status
@@ -107,7 +108,8 @@ def energy_map(
     down = torch.linspace(y_max, y_min, _ROWS)
     y_grid, x_grid = torch.meshgrid(down, across, indexing="ij")
     z = plane.codes(torch.stack([x_grid, y_grid], -1).reshape(-1, 2).to(plane.origin))
-    return Energy(decoder, x.expand(len(z), -1), loss).value(z).reshape(_ROWS, _COLUMNS)
+    with threads.suited(decoder):
+        return Energy(decoder, x.expand(len(z), -1), loss).value(z).reshape(_ROWS, _COLUMNS)
 
 
 def landscape_of(
