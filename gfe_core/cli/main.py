@@ -1,4 +1,4 @@
-"""The command line: `python -m gfe_core doctor | train | evaluate | reproduce | claims | decoders`."""
+"""The command line: `python -m gfe_core doctor | lab | train | evaluate | reproduce | claims | decoders`."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gfe_core.cli import doctor
+from gfe_core.cli import doctor, lab
 from gfe_core.training.fitting import Report
 
 
@@ -19,11 +19,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 when all is well, 1 for something to fix, 130 after an interrupt.
     """
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen, chosen.rest = parser.parse_known_args(arguments)
+    if chosen.rest and chosen.command != "lab":
+        parser.error(f"unrecognized arguments: {' '.join(chosen.rest)}")
     if chosen.command is None:
-        _parser().print_help()
+        parser.print_help()
         return 0
-    commands = (_doctor, _train, _evaluate, _reproduce, _claims, _decoders)
+    commands = (_doctor, _lab, _train, _evaluate, _reproduce, _claims, _decoders)
     try:
         return {command.__name__[1:]: command for command in commands}[chosen.command](chosen)
     except (ValueError, RuntimeError, OSError) as error:
@@ -42,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m gfe_core", description="Gradient Flow Encoding, to learn from.")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     commands.add_parser("doctor", help="check that this machine is ready, with a remedy for what is not")
+    notebook = "[NOTEBOOK] [OPTIONS OF JUPYTERLAB]"
+    commands.add_parser("lab", usage=f"%(prog)s {notebook}", help="open a notebook in JupyterLab, as root too")
     train = commands.add_parser("train", help="train a decoder; the same command goes on after an interrupt")
     train.add_argument("--folder", type=Path, required=True, help="gets run.json and checkpoint.pt")
     train.add_argument("--config", type=Path, help="a JSON file with fields of Config, such as the run.json of a run")
@@ -57,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     decoders.add_argument("--passes", type=int, choices=(1, 6), help="passes over the images; both by default")
     decoders.add_argument("--folder", type=Path, default=Path("data/checkpoints"), help="where the files go")
     return parser
+
+
+def _lab(chosen: argparse.Namespace) -> int:
+    return lab.start(chosen.rest)
 
 
 def _train(chosen: argparse.Namespace) -> int:
