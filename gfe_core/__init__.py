@@ -1,8 +1,8 @@
 """gfe_core: Gradient Flow Encoding, an autoencoder without an encoder.
 
-A reader of the method follows one encode: `types`, `checks`, `data`, `decoders`, `energy`, `flows`, `solvers`,
-`adjoints`, `encoding`. Everything after that builds on it: `training`, `encoders`, `analysis`, `methods`, and what
-shows and runs them: `widgets`, `experiments`, `cli`.
+A reader of the method follows one encode: `types`, `checks`, `data`, `decoders`, `energy`, `flows`,
+`solvers`, `adjoints`, `encoding`. Everything after that builds on it: `training`, `encoders`,
+`analysis`, `methods`, and what shows and runs them: `widgets`, `experiments`, `cli`.
 """
 
 from importlib import import_module
@@ -87,7 +87,10 @@ _MOVED = {
     "shapes": "data.shapes",
     "spectra": "data.emission_lines",
 }
-"""Modules of the first release under their names of then: `from gfe_core import baselines` goes on working."""
+"""Modules of the first release under their names of then.
+
+`from gfe_core import baselines` goes on working.
+"""
 
 
 def __getattr__(name: str) -> ModuleType:

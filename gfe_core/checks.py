@@ -1,7 +1,7 @@
 """Validation at the public boundary: every error text of the entry verbs lives here.
 
-Each message says what was expected, what came and what to do. Numerical failure is not checked here: it is a
-`Status` of the sample.
+Each message says what was expected, what came and what to do. Numerical failure is not checked
+here: it is a `Status` of the sample.
 """
 
 import math
@@ -22,7 +22,10 @@ def require(fits: bool, message: str, error: type[Exception] = ValueError) -> No
 
 def finite_positive(name: str, value: float) -> None:
     """Refuse zero, negative, infinite and NaN values of a step or rate."""
-    require(math.isfinite(value) and value > 0, f"`{name}` must be a positive finite number, got {value}.")
+    require(
+        math.isfinite(value) and value > 0,
+        f"`{name}` must be a positive finite number, got {value}.",
+    )
 
 
 def fraction(name: str, value: float) -> None:
@@ -47,36 +50,60 @@ def one_of(name: str, value: str, choices: Sequence[str]) -> None:
 
 def decoder_ready(decoder: Any) -> None:
     """Refuse decoders without a known shape and decoders whose samples would see each other."""
-    meanings = {"latent_dim": "an int, the size of a code", "data_shape": "a tuple, the shape of one sample"}
+    meanings = {
+        "latent_dim": "an int, the size of a code",
+        "data_shape": "a tuple, the shape of one sample",
+    }
     for name, meaning in meanings.items():
         lack = f"`decoder` must have `{name}` ({meaning}); {type(decoder).__name__} has none."
         require(hasattr(decoder, name), f"{lack} Set it as an attribute.", TypeError)
     for name, module in decoder.named_modules() if isinstance(decoder, nn.Module) else ():
         without_statistics = isinstance(module, _BatchNorm) and module.running_mean is None
-        if without_statistics or (module.training and isinstance(module, (_BatchNorm, _DropoutNd, nn.RReLU))):
+        if without_statistics or (
+            module.training and isinstance(module, (_BatchNorm, _DropoutNd, nn.RReLU))
+        ):
             mode = "without running statistics" if without_statistics else "in training mode"
             raise ValueError(
-                f"`decoder` has {type(module).__name__} (`{name}`) {mode}: a sample's energy would depend on "
-                "the rest of the batch or on chance. Call `decoder.eval()` before encoding, or use GroupNorm."
+                f"`decoder` has {type(module).__name__} (`{name}`) {mode}: a sample's energy "
+                "would depend on "
+                "the rest of the batch or on chance. Call `decoder.eval()` before encoding, or "
+                "use GroupNorm."
             )
 
 
 def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     """Refuse data that this decoder cannot be compared with."""
     remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
-    require(isinstance(x, Tensor), f"`{name}` must be a torch.Tensor, got {type(x).__name__}. {remedy}", TypeError)
+    require(
+        isinstance(x, Tensor),
+        f"`{name}` must be a torch.Tensor, got {type(x).__name__}. {remedy}",
+        TypeError,
+    )
     remedy = f"Convert it: `{name}.float()` (and divide grey values by 255)."
-    require(x.is_floating_point(), f"`{name}` must have a float dtype, got {x.dtype}. {remedy}", TypeError)
+    require(
+        x.is_floating_point(),
+        f"`{name}` must have a float dtype, got {x.dtype}. {remedy}",
+        TypeError,
+    )
     expected = tuple(decoder.data_shape)
-    wanted = f"`{name}` must have shape (batch, {_listed(expected)}) for this decoder, got {tuple(x.shape)}."
+    wanted = (
+        f"`{name}` must have shape (batch, {_listed(expected)}) for this decoder, got "
+        f"{tuple(x.shape)}."
+    )
     fits = x.dim() > 0 and tuple(x.shape[1:]) == expected
     require(fits, f"{wanted} {_shape_remedy(x, expected, name)}")
     parameter = next(iter(decoder.parameters()), None) if isinstance(decoder, nn.Module) else None
-    dtype, device = (x.dtype, x.device) if parameter is None else (parameter.dtype, parameter.device)
+    dtype, device = (
+        (x.dtype, x.device) if parameter is None else (parameter.dtype, parameter.device)
+    )
     remedy = f"Convert one: `{name}.to({dtype})` or `decoder.to({x.dtype})`."
-    require(x.dtype == dtype, f"`{name}` is {x.dtype} but the decoder is {dtype}. {remedy}", TypeError)
+    require(
+        x.dtype == dtype, f"`{name}` is {x.dtype} but the decoder is {dtype}. {remedy}", TypeError
+    )
     remedy = f"Move one: `{name}.to('{device}')`."
-    require(x.device == device, f"`{name}` is on {x.device} but the decoder is on {device}. {remedy}")
+    require(
+        x.device == device, f"`{name}` is on {x.device} but the decoder is on {device}. {remedy}"
+    )
 
 
 def _shape_remedy(x: Tensor, expected: tuple[int, ...], name: str) -> str:
@@ -103,13 +130,19 @@ def start_for(decoder: Any, x: Tensor, z0: Tensor | None, name: str = "z0") -> T
 def observed(x: Tensor, mask: Tensor | None) -> None:
     """Refuse a mask that is not a boolean tensor of the shape of x."""
     if mask is not None:
-        wanted = f"`mask` must be a bool tensor of shape {tuple(x.shape)}, True where `x` is observed"
+        wanted = (
+            f"`mask` must be a bool tensor of shape {tuple(x.shape)}, True where `x` is observed"
+        )
         _tensor_of(tuple(x.shape), torch.bool, mask, wanted)
 
 
 def _tensor_of(shape: tuple[int, ...], dtype: torch.dtype, value: Any, wanted: str) -> None:
     """Refuse anything but a tensor of this shape and type."""
-    got = f"{tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+    got = (
+        f"{tuple(value.shape)}, {value.dtype}"
+        if isinstance(value, Tensor)
+        else type(value).__name__
+    )
     require(got == f"{shape}, {dtype}", f"{wanted}, got {got}.")
 
 

@@ -1,4 +1,4 @@
-"""The verbs: `encode` and `encode_observed` find codes by following a flow, `reconstruct` decodes them."""
+"""The verbs: `encode` and `encode_observed` follow a flow to codes, `reconstruct` decodes."""
 
 import math
 from dataclasses import replace
@@ -15,7 +15,20 @@ from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
 from gfe_core.solvers.integrate import integrate
 from gfe_core.solvers.recording import Record
-from gfe_core.types import Adjoint, Codes, Data, Decoder, Encoding, Flow, Loss, Mask, Penalty, SaveAt, Status, Stop
+from gfe_core.types import (
+    Adjoint,
+    Codes,
+    Data,
+    Decoder,
+    Encoding,
+    Flow,
+    Loss,
+    Mask,
+    Penalty,
+    SaveAt,
+    Status,
+    Stop,
+)
 
 
 def encode(
@@ -37,23 +50,30 @@ def encode(
 ) -> Encoding:
     """Find the code of each sample by following dz/dt = -alpha grad_z E(z) from z0.
 
-    E(z) = loss(decoder(z), x) + penalty(z) for each sample on its own: how a batch is split or ordered changes nothing.
-    The decoder is only read. Works under `torch.no_grad` and in inference mode, from any thread.
+    E(z) = loss(decoder(z), x) + penalty(z) for each sample on its own: how a batch is split or
+    ordered changes nothing. The decoder is only read. Works under `torch.no_grad` and in inference
+    mode, from any thread.
 
     Args:
-        decoder: maps codes (batch, latent) to data (batch, *data); has `latent_dim` and `data_shape`.
-        x: data, of the decoder's float dtype and device. Samples with NaN or infinite features are marked NON_FINITE.
+        decoder: maps codes (batch, latent) to data (batch, *data); has `latent_dim` and
+            `data_shape`.
+        x: data, of the decoder's float dtype and device. Samples with NaN or infinite features are
+            marked NON_FINITE.
         loss: `Bernoulli()` by default, for grey values in [0, 1].
         flow: `GradientFlow()` by default.
         solver: `AMD()` by default.
         z0: start codes; the origin by default.
-        mask: True where x is observed; all of it by default. x may be NaN elsewhere: `encode_observed` takes it so.
+        mask: True where x is observed; all of it by default. x may be NaN elsewhere:
+            `encode_observed` takes it so.
         penalty: z -> (batch,), added to the energy: minus the log of a prior on codes.
         t1: end time in flow units. Fixed grids need it; minimisers stop by themselves.
-        stop: when a sample counts as converged. By default minimisers use `Stop()` and fixed grids run to t1.
+        stop: when a sample counts as converged. By default minimisers use `Stop()` and fixed grids
+            run to t1.
         save_at: `SaveAt.steps()` or `SaveAt.times(t)` to keep the trajectory.
-        adjoint: how gradients of a function of z reach the decoder. `Detached()` by default: they do not.
-        max_steps: attempts for each sample; by default 500 for AMD and the whole grid for fixed grids.
+        adjoint: how gradients of a function of z reach the decoder. `Detached()` by default: they
+            do not.
+        max_steps: attempts for each sample; by default 500 for AMD and the whole grid for fixed
+            grids.
         on_failure: "mark" failures in `status`, or "raise" if any sample failed.
 
     Returns:
@@ -73,7 +93,9 @@ def encode(
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2.
     """
-    loss, flow, solver = loss or Bernoulli(), flow or GradientFlow(), solver or AMD()
+    loss = loss or Bernoulli()
+    flow = flow or GradientFlow()
+    solver = solver or AMD()
     checks.decoder_ready(decoder)
     checks.data_for(decoder, x)
     checks.observed(x, mask)
@@ -84,25 +106,35 @@ def encode(
     adjoint.check(decoder, flow, solver)
     learns = torch.is_grad_enabled() and any(p.requires_grad for p in parameters_of(decoder))
     record = Record(flow) if save_at or (learns and adjoint.replays) else None
-    stop, max_steps = stop or solver.default_stop, max_steps or solver.default_max_steps
+    stop = stop or solver.default_stop
+    max_steps = max_steps or solver.default_max_steps
     with torch.inference_mode(False), torch.no_grad():
         mask = None if mask is None else _ordinary(mask)
         energy = Energy(_snapshot(decoder), _ordinary(x), loss, mask=mask, penalty=penalty)
         start = _ordinary(checks.start_for(decoder, x, z0))
-        encoding = integrate(energy, flow, solver, start, t1=t1, stop=stop, max_steps=max_steps, record=record)
-        encoding = replace(encoding, trajectory=record.trajectory(save_at) if record and save_at else None)
+        encoding = integrate(
+            energy, flow, solver, start, t1=t1, stop=stop, max_steps=max_steps, record=record
+        )
+        encoding = replace(
+            encoding, trajectory=record.trajectory(save_at) if record and save_at else None
+        )
     if on_failure == "raise":
         _raise_failures(encoding)
     if not learns:
         return encoding
-    return replace(encoding, z=adjoint.attach(decoder, Found(energy, flow, solver, encoding, record)))
+    return replace(
+        encoding, z=adjoint.attach(decoder, Found(energy, flow, solver, encoding, record))
+    )
 
 
 def encode_observed(decoder: Decoder, x: Data, **arguments: Any) -> Encoding:
-    """Encode incomplete samples: features that are NaN count as unobserved, and have no influence at all.
+    """Encode incomplete samples.
 
-    `functools.partial(gfe.encode_observed, solver=...)` is an encoder, so that `fit` trains on incomplete sets. Without
-    any observed feature a sample stays at its start, or goes where the penalty is least.
+    Features that are NaN count as unobserved, and have no influence at all.
+
+    `functools.partial(gfe.encode_observed, solver=...)` is an encoder, so that `fit` trains on
+    incomplete sets. Without any observed feature a sample stays at its start, or goes where the
+    penalty is least.
 
     Args:
         decoder: as for `encode`.
@@ -119,7 +151,9 @@ def encode_observed(decoder: Decoder, x: Data, **arguments: Any) -> Encoding:
         >>> gfe.encode_observed(decoder, torch.tensor([[0.2, float("nan"), 0.9]])).energy.isfinite()
         tensor([True])
     """
-    mask = ~x.isnan() if isinstance(x, Tensor) else None  # anything but a tensor is for `encode` to refuse
+    mask = (
+        ~x.isnan() if isinstance(x, Tensor) else None
+    )  # anything but a tensor is for `encode` to refuse
     return encode(decoder, x, mask=mask, **arguments)
 
 
@@ -129,7 +163,8 @@ def reconstruct(decoder: Decoder, z: Codes, loss: Loss | None = None) -> Data:
     Args:
         decoder: maps codes to raw outputs.
         z: codes.
-        loss: decides what an output means, `Bernoulli()` by default (the mean is the sigmoid of the output).
+        loss: decides what an output means, `Bernoulli()` by default (the mean is the sigmoid of the
+            output).
 
     Example:
         >>> import torch
@@ -147,13 +182,21 @@ def _ordinary(tensor: Tensor) -> Tensor:
 
 
 def _snapshot(decoder: Any) -> Any:
-    """Copy the weights but nothing else: one encode sees one decoder, even while another thread trains it in place."""
+    """Copy the weights but nothing else.
+
+    One encode sees one decoder, even while another thread trains it in place.
+    """
     if not isinstance(decoder, nn.Module):
         return decoder
     twin = object.__new__(type(decoder))
     twin.__dict__ = decoder.__dict__ | {
-        "_parameters": {name: None if p is None else p.detach().clone() for name, p in decoder._parameters.items()},
-        "_buffers": {name: None if b is None else b.detach().clone() for name, b in decoder._buffers.items()},
+        "_parameters": {
+            name: None if p is None else p.detach().clone()
+            for name, p in decoder._parameters.items()
+        },
+        "_buffers": {
+            name: None if b is None else b.detach().clone() for name, b in decoder._buffers.items()
+        },
         "_modules": {name: _snapshot(module) for name, module in decoder._modules.items()},
     }
     return twin
@@ -161,11 +204,14 @@ def _snapshot(decoder: Any) -> Any:
 
 def _raise_failures(encoding: Encoding) -> None:
     """Name the samples that failed and what to try."""
-    failed = [(i, Status(code)) for i, code in enumerate(encoding.status.tolist()) if Status(code).failed]
+    failed = [
+        (i, Status(code)) for i, code in enumerate(encoding.status.tolist()) if Status(code).failed
+    ]
     if failed:
         names = ", ".join(f"{i} {status.name}" for i, status in failed[:5])
         raise RuntimeError(
-            f"{len(failed)} of {len(encoding.status)} samples failed ({names}{', ...' if len(failed) > 5 else ''}). "
+            f"{len(failed)} of {len(encoding.status)} samples failed "
+            f"({names}{', ...' if len(failed) > 5 else ''}). "
             "Check these rows of `x` for NaN, lower `dt` (fixed grids), "
             "or keep the best points found with `on_failure='mark'`."
         )

@@ -1,7 +1,7 @@
 """The differential equations that carry a code downhill.
 
-A flow moves a state y: the code itself (first order), or the code beside its velocity (second order). It is told the
-gradient of the energy and answers with dy/dt; it never sees a decoder.
+A flow moves a state y: the code itself (first order), or the code beside its velocity (second
+order). It is told the gradient of the energy and answers with dy/dt; it never sees a decoder.
 
 Shapes: `state` is `latent` for first-order flows and 2 `latent` for second-order ones.
 """
@@ -26,7 +26,8 @@ class ExponentialDecay:
     Args:
         tau: in flow units, > 0; the rate falls by a factor of e^2 over it.
 
-    Source: the scaling used with log-spaced Runge-Kutta grids, Flouris et al. 2024 (arXiv 2412.00864).
+    Source: the scaling used with log-spaced Runge-Kutta grids, Flouris et al. 2024 (arXiv
+        2412.00864).
     """
 
     tau: float
@@ -67,7 +68,11 @@ class GradientFlow:
 
     def alpha(self, t: PerSample) -> PerSample:
         """Rate at time t."""
-        return self.rate(t) if isinstance(self.rate, ExponentialDecay) else torch.full_like(t, self.rate)
+        return (
+            self.rate(t)
+            if isinstance(self.rate, ExponentialDecay)
+            else torch.full_like(t, self.rate)
+        )
 
     def travelled(self, t: PerSample) -> PerSample:
         """Integral of alpha from 0 to t: the time that a flow with rate 1 would have taken."""
@@ -75,7 +80,10 @@ class GradientFlow:
 
     def force(self, t: PerSample, grad: Codes) -> Codes:
         """Downhill pull -alpha(t) grad_z E."""
-        return -(self.rate(t)[:, None] if isinstance(self.rate, ExponentialDecay) else self.rate) * grad
+        return (
+            -(self.rate(t)[:, None] if isinstance(self.rate, ExponentialDecay) else self.rate)
+            * grad
+        )
 
     def velocity(self, t: PerSample, y: States, grad: Codes) -> States:
         """dy/dt at time t, given the gradient at the code of y."""
@@ -84,19 +92,22 @@ class GradientFlow:
 
 @dataclass(frozen=True, kw_only=True)
 class NesterovFlow(GradientFlow):
-    """Steepest descent with momentum: z'' + damping / (t + eps) z' + alpha(t) grad_z E(z) = 0, from rest.
+    """Steepest descent with momentum.
 
-    As a first-order system, dz/dt = v and dv/dt = -damping / (t + eps) v - alpha(t) grad_z E(z). At t = 0 the friction
-    is 0 / eps on paper; here the acceleration has its limit -alpha grad / (1 + damping), which the exact solution
-    v = -t alpha grad / (1 + damping) + ... has for eps -> 0. Without it an explicit first step would be four times too
-    long (for damping 3).
+    Z'' + damping / (t + eps) z' + alpha(t) grad_z E(z) = 0, from rest.
+
+    As a first-order system, dz/dt = v and dv/dt = -damping / (t + eps) v - alpha(t) grad_z E(z). At
+    t = 0 the friction is 0 / eps on paper; here the acceleration has its limit -alpha grad / (1 +
+    damping), which the exact solution v = -t alpha grad / (1 + damping) + ... has for eps -> 0.
+    Without it an explicit first step would be four times too long (for damping 3).
 
     Args:
         damping: 3 for Nesterov's method; >= 3 keeps its O(1/t^2) bound for convex energies.
         eps: keeps the friction finite, in flow units, >= 0.
         rate: alpha, as for `GradientFlow`.
 
-    Source: Su, Boyd & Candes 2016 (JMLR 17:153); Flouris et al. 2024 (arXiv 2412.00864), equations 4 and 5.
+    Source: Su, Boyd & Candes 2016 (JMLR 17:153); Flouris et al. 2024 (arXiv 2412.00864), equations
+        4 and 5.
     """
 
     damping: float = 3.0
@@ -107,7 +118,9 @@ class NesterovFlow(GradientFlow):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.finite_positive("damping", self.damping)
-        checks.require(0 <= self.eps < float("inf"), f"`eps` must be at least 0 and finite, got {self.eps}.")
+        checks.require(
+            0 <= self.eps < float("inf"), f"`eps` must be at least 0 and finite, got {self.eps}."
+        )
 
     def start(self, z0: Codes) -> States:
         """State at time 0: at rest."""
@@ -119,7 +132,10 @@ class NesterovFlow(GradientFlow):
 
     def velocity(self, t: PerSample, y: States, grad: Codes) -> States:
         """(v, dv/dt) at time t, given the gradient at the code of y."""
-        v, force = y[:, grad.shape[1] :], self.force(t, grad)
+        v = y[:, grad.shape[1] :]
+        force = self.force(t, grad)
         moving = (t > 0)[:, None]
         friction = self.friction(torch.where(t > 0, t, 1.0))[:, None]
-        return torch.cat([v, torch.where(moving, force - friction * v, force / (1 + self.damping))], 1)
+        return torch.cat(
+            [v, torch.where(moving, force - friction * v, force / (1 + self.damping))], 1
+        )

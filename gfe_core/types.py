@@ -1,10 +1,13 @@
-"""The vocabulary of the kit: what the parts are called, what they promise each other and what they return.
+"""The vocabulary of the kit.
+
+What the parts are called, what they promise each other and what they return.
 
 Every other module speaks in these terms. Data flows one way:
 
     decoder, x, loss  ->  Energy  ->  flow  ->  solver  ->  integrate  ->  Encoding
 
-Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one sample; `time` saved states.
+Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one sample; `time`
+    saved states.
 """
 
 import math
@@ -52,8 +55,9 @@ class Status(IntEnum):
 class Stop:
     """When a sample that has no end time counts as converged.
 
-    Converged if |grad_z E| <= grad_norm, or if the energy fell by at most energy_slope * |E| a step on average
-    over the last `window` accepted steps. A fall of exactly nothing over the window is STALLED.
+    Converged if |grad_z E| <= grad_norm, or if the energy fell by at most energy_slope * |E| a step
+    on average over the last `window` accepted steps. A fall of exactly nothing over the window is
+    STALLED.
 
     Args:
         grad_norm: energy per latent unit, >= 0; 0 asks for an exactly stationary point.
@@ -66,9 +70,12 @@ class Stop:
     window: int = 5
 
     def __post_init__(self) -> None:
-        norm, slope = self.grad_norm, self.energy_slope
+        norm = self.grad_norm
+        slope = self.energy_slope
         if not (norm >= 0 and slope >= 0):
-            raise ValueError(f"`grad_norm` and `energy_slope` must be at least 0, got {norm} and {slope}.")
+            raise ValueError(
+                f"`grad_norm` and `energy_slope` must be at least 0, got {norm} and {slope}."
+            )
         if self.window < 1:
             raise ValueError(f"`window` must be at least 1 accepted step, got {self.window}.")
 
@@ -86,14 +93,22 @@ class SaveAt:
 
     @staticmethod
     def times(t: Any) -> "SaveAt":
-        """Keep the states at the given flow times, by cubic Hermite interpolation between accepted states.
+        """Keep the states at given flow times, by cubic Hermite interpolation.
 
         Args:
-            t: increasing times in flow units, the first at least 0: a sequence or a one-dimensional tensor.
+            t: increasing times in flow units, the first at least 0: a sequence or a one-dimensional
+                tensor.
         """
         at = tuple(float(value) for value in t)
-        if not at or not all(math.isfinite(time) for time in at) or at[0] < 0 or any(b <= a for a, b in pairwise(at)):
-            raise ValueError(f"`t` must hold increasing finite times that start at 0 or later, got {at}.")
+        if (
+            not at
+            or not all(math.isfinite(time) for time in at)
+            or at[0] < 0
+            or any(b <= a for a, b in pairwise(at))
+        ):
+            raise ValueError(
+                f"`t` must hold increasing finite times that start at 0 or later, got {at}."
+            )
         return SaveAt(at=at)
 
 
@@ -101,10 +116,11 @@ class SaveAt:
 class Statistics:
     """What the encoding of each sample cost; all fields are counts of shape (batch,).
 
-    A gradient includes its loss, so that an accepted trial counts as one gradient and a rejected one as one loss.
-    `n_hess` counts Jacobian-vector products: a Gauss-Newton matrix takes one for each latent dimension. The work in
-    forward-equivalents (one decoder pass for one sample) is n_loss + 2 n_grad + n_hess: a latent gradient is one
-    forward and one input-only backward pass, a Jacobian-vector product goes through the same layers as a forward pass.
+    A gradient includes its loss, so that an accepted trial counts as one gradient and a rejected
+    one as one loss. `n_hess` counts Jacobian-vector products: a Gauss-Newton matrix takes one for
+    each latent dimension. The work in forward-equivalents (one decoder pass for one sample) is
+    n_loss + 2 n_grad + n_hess: a latent gradient is one forward and one input-only backward pass, a
+    Jacobian-vector product goes through the same layers as a forward pass.
     """
 
     n_steps: Int[Tensor, "batch"]
@@ -122,7 +138,9 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The accepted states of each sample, first row the start; rows after a sample's last state repeat it.
+    """The accepted states of each sample, first row the start.
+
+    Rows after a sample's last state repeat it.
 
     Args:
         t: flow time (sum of steps), in flow units.
@@ -203,7 +221,10 @@ class Flow(Protocol):
 
 @runtime_checkable
 class Adjoint(Protocol):
-    """How gradients of a function of z reach the decoder's parameters; `replays` asks for the steps of the flow."""
+    """How gradients of a function of z reach the decoder's parameters.
+
+    `replays` asks for the steps of the flow.
+    """
 
     replays: ClassVar[bool]
 

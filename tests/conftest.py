@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import jaxtyping
 import pytest
 
-_BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float, as for pyright
+# An int is a float, as for pyright.
+_BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 jaxtyping.install_import_hook("gfe_core", _BEARTYPE)
 
 import torch  # noqa: E402  (gfe_core and what it imports come after the hook)
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # a shell's background job ignores Ctrl-C, and so would its children
+# A shell's background job ignores Ctrl-C, and so would its children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # small problems: a second thread costs more than it brings
 
@@ -26,7 +26,10 @@ def generator() -> torch.Generator:
 
 @pytest.fixture
 def unchecked() -> Iterator[None]:
-    """Run as a user does, without run-time annotations: a bad argument meets the error text of gfe_core itself."""
+    """Run as a user does, without run-time annotations.
+
+    A bad argument meets the error text of gfe_core itself.
+    """
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

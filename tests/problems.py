@@ -1,4 +1,6 @@
-"""Encoding problems that several test files share: real digits, briefly trained decoders, and one with a closed form.
+"""Encoding problems that several test files share.
+
+Real digits, briefly trained decoders, and one with a closed form.
 
 Everything is float64 and seeded. What is cached here is shared between tests: nobody may change it.
 """
@@ -17,7 +19,9 @@ import gfe_core as gfe
 from gfe_core.types import Decoder, Encoding, Statistics, Status
 
 EPS = torch.finfo(torch.float64).eps
-EARLY = gfe.Stop(energy_slope=3e-3)  # samples finish at different times, within the few steps that a test can afford
+EARLY = gfe.Stop(
+    energy_slope=3e-3
+)  # samples finish at different times, within the few steps that a test can afford
 
 SOLVERS = {
     "barzilai_borwein": (gfe.AMD(), {"max_steps": 40, "stop": EARLY}),
@@ -28,8 +32,14 @@ SOLVERS = {
     "Dopri5": (gfe.Dopri5(), {"t1": 80.0}),
     "GaussNewton": (gfe.GaussNewton(), {"max_steps": 12, "stop": EARLY}),
     "BFGS": (gfe.BFGS(), {"max_steps": 40, "stop": EARLY}),
-    "barzilai_borwein, momentum": (gfe.AMD(), {"max_steps": 40, "stop": EARLY, "flow": gfe.NesterovFlow()}),
-    "carry, momentum": (gfe.AMD(trial="carry"), {"max_steps": 40, "stop": EARLY, "flow": gfe.NesterovFlow()}),
+    "barzilai_borwein, momentum": (
+        gfe.AMD(),
+        {"max_steps": 40, "stop": EARLY, "flow": gfe.NesterovFlow()},
+    ),
+    "carry, momentum": (
+        gfe.AMD(trial="carry"),
+        {"max_steps": 40, "stop": EARLY, "flow": gfe.NesterovFlow()},
+    ),
     "SemiImplicit": (gfe.SemiImplicit(n_steps=25), {"t1": 50.0, "flow": gfe.NesterovFlow()}),
     "RK4, momentum": (gfe.RK4(n_steps=8), {"t1": 20.0, "flow": gfe.NesterovFlow()}),
     "Dopri5, momentum": (gfe.Dopri5(), {"t1": 20.0, "flow": gfe.NesterovFlow()}),
@@ -59,13 +69,18 @@ def fresh(kind: str, seed: int = 0) -> Decoder:
     if kind == "mlp":
         return gfe.MLPDecoder(latent_dim=8, hidden=(32, 64), data_dim=64, generator=random).double()
     if kind == "conv":
-        return gfe.ConvDecoder(latent_dim=8, image_shape=(8, 8), channels=(8, 4), generator=random).double()
+        return gfe.ConvDecoder(
+            latent_dim=8, image_shape=(8, 8), channels=(8, 4), generator=random
+        ).double()
     return gfe.LinearDecoder(latent_dim=8, data_dim=64, generator=random).double()
 
 
 @cache
 def trained(kind: str) -> Decoder:
-    """Return a decoder after fifteen updates on digits that the tests do not encode: no trivial landscape."""
+    """Return a decoder after fifteen updates on digits that the tests do not encode.
+
+    No trivial landscape.
+    """
     decoder = fresh(kind)
     assert isinstance(decoder, nn.Module)
     optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-2)
@@ -84,7 +99,9 @@ class Counting(nn.Module):
 
     def __init__(self, inner: Decoder) -> None:
         super().__init__()
-        self.inner, self.latent_dim, self.data_shape = inner, inner.latent_dim, inner.data_shape
+        self.inner = inner
+        self.latent_dim = inner.latent_dim
+        self.data_shape = inner.data_shape
         self.calls: Counter[str] = Counter()
 
     def forward(self, z: Tensor) -> Tensor:
@@ -97,7 +114,10 @@ class Counting(nn.Module):
 
 @dataclass(frozen=True)
 class Quadratic:
-    """Linear decoder with plain squared error: E = |x - W z - b|^2, so dz/dt = A (z_min - z) with A = 2 W'W."""
+    """Linear decoder with plain squared error.
+
+    E = |x - W z - b|^2, so dz/dt = A (z_min - z) with A = 2 W'W.
+    """
 
     decoder: gfe.LinearDecoder
     x: Tensor
@@ -113,7 +133,7 @@ class Quadratic:
         return (self.x - linear.bias.detach()) @ torch.linalg.pinv(linear.weight.detach()).T
 
     def flow(self, t: float | Tensor, z0: Tensor | None = None) -> Tensor:
-        """Return z(t) = z_min + exp(-A t) (z0 - z_min), at one time or, for times (time, 1, 1), at all of them."""
+        """Return z(t) = z_min + exp(-A t) (z0 - z_min), at one time or at times (time, 1, 1)."""
         start = torch.zeros_like(self.minimum) if z0 is None else z0
         decay = torch.exp(-self.curvature * t)
         return self.minimum + ((start - self.minimum) @ self.axes * decay) @ self.axes.T
@@ -126,7 +146,8 @@ class Quadratic:
 
 def quadratic(curvature: Sequence[float] = (4.0, 2.0, 1.0, 0.5), batch: int = 5) -> Quadratic:
     """Return a linear problem whose Hessian A has these eigenvalues."""
-    random, k = generator(3), len(curvature)
+    random = generator(3)
+    k = len(curvature)
     axes = torch.linalg.qr(torch.randn(k, k, dtype=torch.float64, generator=random))[0]
     frame = torch.linalg.qr(torch.randn(16, k, dtype=torch.float64, generator=random))[0]
     values = torch.tensor(curvature, dtype=torch.float64)
@@ -141,15 +162,20 @@ def log_slope(dt: Sequence[float], error: Sequence[float]) -> float:
     """Return the least-squares slope of log error on log dt: the observed order of convergence."""
     a = torch.tensor([math.log(value) for value in dt], dtype=torch.float64)
     b = torch.tensor([math.log(value) for value in error], dtype=torch.float64)
-    a, b = a - a.mean(), b - b.mean()
+    a = a - a.mean()
+    b = b - b.mean()
     return float((a * b).sum() / a.square().sum())
 
 
 def per_sample(encoding: Encoding) -> dict[str, Tensor]:
-    """Return everything an encoding says of each sample, with the absence of time as -1 so that it compares equal."""
+    """Return every field of an encoding, with a missing time as -1 so that it compares equal."""
     counts = {name: getattr(encoding.statistics, name) for name in Statistics.__dataclass_fields__}
     names = ("z", "energy", "grad_norm", "status")
-    return {name: getattr(encoding, name) for name in names} | {"t": encoding.t.nan_to_num(-1.0)} | counts
+    return (
+        {name: getattr(encoding, name) for name in names}
+        | {"t": encoding.t.nan_to_num(-1.0)}
+        | counts
+    )
 
 
 def joined(encodings: Sequence[Encoding]) -> dict[str, Tensor]:
@@ -172,6 +198,8 @@ def energy_and_gradient(decoder: Decoder, x: Tensor, z: Tensor) -> tuple[Tensor,
     """Return the mean cross-entropy of each sample and its gradient, by torch's own functions."""
     z = z.detach().requires_grad_()
     with torch.enable_grad():
-        energy = nn.functional.binary_cross_entropy_with_logits(decoder(z), x, reduction="none").mean(1)
+        energy = nn.functional.binary_cross_entropy_with_logits(
+            decoder(z), x, reduction="none"
+        ).mean(1)
         (gradient,) = torch.autograd.grad(energy.sum(), z)
     return energy.detach(), gradient

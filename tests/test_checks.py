@@ -15,7 +15,8 @@ class Small(nn.Module):
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
-        self.latent_dim, self.data_shape = 8, (64,)
+        self.latent_dim = 8
+        self.data_shape: tuple[int, ...] = (64,)
         self.layers = nn.Sequential(nn.Linear(8, 16), layer, nn.Linear(16, 64)).double()
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
@@ -33,30 +34,51 @@ BAD_X = [
     (
         X[0],
         ValueError,
-        r"`x` must have shape \(batch, 64\) for this decoder, got \(64,\). Add a batch axis: `x\[None\]`.",
+        (
+            r"`x` must have shape \(batch, 64\) for this decoder, got \(64,\). Add a batch axis: "
+            r"`x\[None\]`."
+        ),
     ),
     (
         X.reshape(4, 8, 8),
         ValueError,
-        r"`x` must have shape \(batch, 64\).*got \(4, 8, 8\). Reshape it: `x.reshape\(len\(x\), 64\)`",
+        (
+            r"`x` must have shape \(batch, 64\).*got \(4, 8, 8\). Reshape it: "
+            r"`x.reshape\(len\(x\), 64\)`"
+        ),
     ),
-    (X[:0].reshape(0, 8, 8), ValueError, r"got \(0, 8, 8\). Reshape it: `x.reshape\(len\(x\), 64\)`"),
+    (
+        X[:0].reshape(0, 8, 8),
+        ValueError,
+        r"got \(0, 8, 8\). Reshape it: `x.reshape\(len\(x\), 64\)`",
+    ),
     (X[:, :60], ValueError, r"`x` must have shape \(batch, 64\) for this decoder, got \(4, 60\)."),
     (X[:0, :60], ValueError, r"`x` must have shape \(batch, 64\) for this decoder, got \(0, 60\)."),
     (X[0, 0], ValueError, r"`x` must have shape \(batch, 64\) for this decoder, got \(\)"),
     (X.numpy(), TypeError, "`x` must be a torch.Tensor, got ndarray. Convert it: `torch.as_tensor"),
     (X.tolist(), TypeError, "`x` must be a torch.Tensor, got list"),
     (None, TypeError, "`x` must be a torch.Tensor, got NoneType"),
-    ((16 * X).long(), TypeError, "`x` must have a float dtype, got torch.int64. Convert it: `x.float"),
+    (
+        (16 * X).long(),
+        TypeError,
+        "`x` must have a float dtype, got torch.int64. Convert it: `x.float",
+    ),
     ((16 * X).to(torch.uint8), TypeError, "`x` must have a float dtype, got torch.uint8"),
     (X > 0.5, TypeError, "`x` must have a float dtype, got torch.bool"),
     (X.to(torch.complex128), TypeError, "`x` must have a float dtype, got torch.complex128"),
     (
         X.float(),
         TypeError,
-        r"`x` is torch.float32 but the decoder is torch.float64. Convert one: `x.to\(torch.float64\)`",
+        (
+            r"`x` is torch.float32 but the decoder is torch.float64. Convert one: "
+            r"`x.to\(torch.float64\)`"
+        ),
     ),
-    (16 * X, ValueError, r"`x` must lie in \[0, 1\] for the Bernoulli loss, got values from 0 to 16. Rescale it"),
+    (
+        16 * X,
+        ValueError,
+        r"`x` must lie in \[0, 1\] for the Bernoulli loss, got values from 0 to 16. Rescale it",
+    ),
     (X - 0.01, ValueError, r"`x` must lie in \[0, 1\].*from -0.01 to .*Gaussian"),
 ]
 
@@ -87,9 +109,17 @@ BAD_ARGUMENTS = [
         "`t1` is 1.0, but AMD.*has no flow time.*Leave `t1` out",
     ),
     ({"on_failure": "ignore"}, ValueError, "`on_failure` must be 'mark' or 'raise', got 'ignore'"),
-    ({"z0": X}, ValueError, r"`z0` must be a tensor of shape \(4, 8\) and type torch.float64, got \(4, 64\)"),
+    (
+        {"z0": X},
+        ValueError,
+        r"`z0` must be a tensor of shape \(4, 8\) and type torch.float64, got \(4, 64\)",
+    ),
     ({"z0": torch.zeros(8)}, ValueError, r"`z0` must be .*got \(8,\), torch.float32"),
-    ({"z0": torch.zeros(4, 8)}, ValueError, r"`z0` must be .*type torch.float64, got \(4, 8\), torch.float32"),
+    (
+        {"z0": torch.zeros(4, 8)},
+        ValueError,
+        r"`z0` must be .*type torch.float64, got \(4, 8\), torch.float32",
+    ),
     ({"z0": [0.0] * 8}, ValueError, "`z0` must be a tensor.*got list"),
     (
         {"mask": torch.ones(4, 8, dtype=torch.bool)},
@@ -101,7 +131,9 @@ BAD_ARGUMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "kind", "message"), BAD_ARGUMENTS, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(
+    ("change", "kind", "message"), BAD_ARGUMENTS, ids=lambda value: str(value)[:50]
+)
 def test_argument_that_makes_no_sense_is_refused_with_the_remedy(change, kind, message):
     with pytest.raises(kind, match=message):
         bad(change)
@@ -114,7 +146,9 @@ def test_argument_that_makes_no_sense_is_refused_with_the_remedy(change, kind, m
 )
 def test_layer_that_couples_samples_or_draws_at_random_is_refused_in_training_mode(layer):
     decoder = Small(layer)
-    with pytest.raises(ValueError, match=rf"`decoder` has {type(layer).__name__} \(`layers.1`\).*decoder.eval\(\)"):
+    with pytest.raises(
+        ValueError, match=rf"`decoder` has {type(layer).__name__} \(`layers.1`\).*decoder.eval\(\)"
+    ):
         bad({"decoder": decoder})
     assert gfe.encode(decoder.eval(), digits(4), max_steps=3).energy.isfinite().all()
     assert not decoder.training  # encoding did not switch it back
@@ -137,13 +171,17 @@ def test_layers_that_keep_samples_apart_are_accepted_in_training_mode():
 def test_decoder_without_its_sizes_is_refused(attribute):
     decoder = Small(nn.Identity())
     delattr(decoder, attribute)
-    with pytest.raises(TypeError, match=f"`decoder` must have `{attribute}`.*Small has none. Set it as an attribute"):
+    with pytest.raises(
+        TypeError,
+        match=f"`decoder` must have `{attribute}`.*Small has none. Set it as an attribute",
+    ):
         bad({"decoder": decoder})
 
 
 def test_any_callable_with_its_sizes_is_a_decoder():
     class Lifted:
-        latent_dim, data_shape = 2, (64,)
+        latent_dim = 2
+        data_shape: tuple[int, ...] = (64,)
 
         def __call__(self, z: torch.Tensor) -> torch.Tensor:
             return z.repeat(1, 32)
@@ -154,7 +192,9 @@ def test_any_callable_with_its_sizes_is_a_decoder():
 
 def test_only_finite_observed_pixels_are_range_checked():
     x = digits(3)
-    x[0, 0], x[1, 1], x[2, 2] = math.nan, math.inf, -math.inf
+    x[0, 0] = math.nan
+    x[1, 1] = math.inf
+    x[2, 2] = -math.inf
     assert gfe.encode(fresh("mlp"), x, max_steps=2).z.shape == (3, 8)
     x = digits(3)
     x[0, 0] = 300.0
@@ -177,14 +217,21 @@ def test_refusals_change_nothing_of_the_caller():
         with pytest.raises(kind):
             bad({"decoder": decoder} | change)
     assert all(torch.equal(value, before[name]) for name, value in decoder.state_dict().items())
-    assert all(torch.equal(x, copy) and not x.requires_grad for x, copy in zip(tensors, copies, strict=True))
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in decoder.parameters())
+    assert all(
+        torch.equal(x, copy) and not x.requires_grad
+        for x, copy in zip(tensors, copies, strict=True)
+    )
+    assert all(
+        parameter.grad is None and parameter.requires_grad for parameter in decoder.parameters()
+    )
     assert decoder.training
 
 
 def test_failure_is_raised_on_request_with_the_samples_named():
     x = digits(8)
     x[2, 0] = x[5, 0] = math.nan
-    with pytest.raises(RuntimeError, match=r"2 of 8 samples failed \(2 NON_FINITE, 5 NON_FINITE\).*`x` for NaN"):
+    with pytest.raises(
+        RuntimeError, match=r"2 of 8 samples failed \(2 NON_FINITE, 5 NON_FINITE\).*`x` for NaN"
+    ):
         gfe.encode(fresh("mlp"), x, max_steps=3, on_failure="raise")
     assert gfe.encode(fresh("mlp"), x[:2], max_steps=3, on_failure="raise").z.shape == (2, 8)

@@ -30,7 +30,10 @@ KINDS = ["mlp", "conv", "linear"]
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
 def step_limit(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Set the number of threads and say how many steps are affordable: two threads on one busy core are slow."""
+    """Set the number of threads and say how many steps are affordable.
+
+    Two threads on one busy core are slow.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield 1000 if request.param == 1 else 5
@@ -47,7 +50,8 @@ def hard_ones(n: int) -> Tensor:
 def test_codes_do_not_depend_on_the_rest_of_the_batch(kind, name, step_limit):
     solver, arguments = SOLVERS[name]
     arguments = arguments | {"max_steps": min(step_limit, arguments.get("max_steps", step_limit))}
-    x, decoder = digits(64), trained(kind)
+    x = digits(64)
+    decoder = trained(kind)
 
     def encoded(*parts: Tensor) -> dict[str, Tensor]:
         return joined([gfe.encode(decoder, part, solver=solver, **arguments) for part in parts])
@@ -55,7 +59,9 @@ def test_codes_do_not_depend_on_the_rest_of_the_batch(kind, name, step_limit):
     together = encoded(x)
     assert differing(together, encoded(*x.split([1, 5, 17, 41]))) == []
     order = torch.randperm(64, generator=generator(1))
-    assert differing({name: value[order] for name, value in together.items()}, encoded(x[order])) == []
+    assert (
+        differing({name: value[order] for name, value in together.items()}, encoded(x[order])) == []
+    )
     hard = hard_ones(37)
     embedded = encoded(torch.cat([hard[:20], x, hard[20:]]))
     assert differing(together, {name: value[20:84] for name, value in embedded.items()}) == []
@@ -69,11 +75,17 @@ def test_batch_invariance_was_tested_on_samples_that_finish_at_different_times()
 
 
 def test_widths_that_break_the_alignment_of_rows_change_codes_by_rounding_only():
-    # Rows of 37 numbers start at odd addresses, where matrix kernels sum in another order: exact only for even widths.
-    decoder = gfe.MLPDecoder(latent_dim=3, hidden=(37,), data_dim=64, generator=generator()).double()
-    x, euler = digits(64), gfe.Euler(n_steps=25)
+    # Rows of 37 numbers start at odd addresses, where matrix kernels sum in another order: exact
+    # only for even widths.
+    decoder = gfe.MLPDecoder(
+        latent_dim=3, hidden=(37,), data_dim=64, generator=generator()
+    ).double()
+    x = digits(64)
+    euler = gfe.Euler(n_steps=25)
     together = gfe.encode(decoder, x, solver=euler, t1=50.0)
-    apart = joined([gfe.encode(decoder, part, solver=euler, t1=50.0) for part in x.split([1, 5, 17, 41])])
+    apart = joined(
+        [gfe.encode(decoder, part, solver=euler, t1=50.0) for part in x.split([1, 5, 17, 41])]
+    )
     # 25 steps of length 2, each with a rounding of some EPS in a gradient of order 0.1
     assert (together.z - apart["z"]).abs().max() < 1e-14
     assert torch.equal(together.statistics.n_grad, apart["n_grad"])
@@ -83,7 +95,8 @@ def test_widths_that_break_the_alignment_of_rows_change_codes_by_rounding_only()
 @pytest.mark.parametrize("name", SOLVERS)
 def test_bad_pixels_mark_their_samples_and_leave_the_others_bit_identical(name, value):
     solver, arguments = SOLVERS[name]
-    x, bad = digits(21), torch.tensor([0, 7, 20])
+    x = digits(21)
+    bad = torch.tensor([0, 7, 20])
     rest = torch.ones(21, dtype=torch.bool).index_fill(0, bad, False)
     x[bad, 3] = value
     encoding = gfe.encode(trained("conv"), x, solver=solver, **arguments)
@@ -91,7 +104,9 @@ def test_bad_pixels_mark_their_samples_and_leave_the_others_bit_identical(name, 
     assert (encoding.z[bad] == 0).all()  # the start is the last point known to be finite
     assert (encoding.statistics.n_steps[bad] == 0).all()
     alone = per_sample(gfe.encode(trained("conv"), x[rest], solver=solver, **arguments))
-    assert differing({name: value[rest] for name, value in per_sample(encoding).items()}, alone) == []
+    assert (
+        differing({name: value[rest] for name, value in per_sample(encoding).items()}, alone) == []
+    )
 
 
 def test_bad_sample_with_the_shared_step_of_the_published_rule_leaves_the_others_alone():
@@ -111,15 +126,26 @@ def test_sample_that_overflows_returns_its_best_finite_point(kind):
     x[1:] = problem.decoder.linear.bias.detach()  # these start at their minimum and stay there
     encoding = gfe.encode(problem.decoder, x, loss=problem.loss, solver=kind(dt=1e3), t1=1e6)
     assert statuses(encoding) == [Status.NON_FINITE] + [Status.REACHED_T] * 4
-    assert encoding.z.isfinite().all() and encoding.energy.isfinite().all() and encoding.grad_norm.isfinite().all()
+    assert (
+        encoding.z.isfinite().all()
+        and encoding.energy.isfinite().all()
+        and encoding.grad_norm.isfinite().all()
+    )
     assert (encoding.z[0] == 0).all()  # every step went uphill: the start was the best
-    assert 3 < encoding.statistics.n_steps[0] < 200  # energies pass 1e308 after 308 / 7 steps of Euler
+    assert (
+        3 < encoding.statistics.n_steps[0] < 200
+    )  # energies pass 1e308 after 308 / 7 steps of Euler
 
 
 def test_saved_rows_of_an_overflowing_sample_are_all_finite():
     problem = quadratic(batch=1)
     encoding = gfe.encode(
-        problem.decoder, problem.x, loss=problem.loss, solver=gfe.Euler(dt=1e3), t1=1e6, save_at=gfe.SaveAt.steps()
+        problem.decoder,
+        problem.x,
+        loss=problem.loss,
+        solver=gfe.Euler(dt=1e3),
+        t1=1e6,
+        save_at=gfe.SaveAt.steps(),
     )
     assert encoding.trajectory is not None
     assert encoding.trajectory.z.isfinite().all() and encoding.trajectory.energy.isfinite().all()
@@ -128,37 +154,50 @@ def test_saved_rows_of_an_overflowing_sample_are_all_finite():
 @pytest.mark.parametrize("name", SOLVERS)
 def test_unobserved_pixels_have_no_influence(name):
     solver, arguments = SOLVERS[name]
-    x, seen = digits(12), torch.rand(12, 64, generator=generator(3)) < 0.6
+    x = digits(12)
+    seen = torch.rand(12, 64, generator=generator(3)) < 0.6
     references = []
     for value in (0.0, 0.7, 1e30, math.nan, math.inf):
         other = torch.where(seen, x, value)
-        references.append(per_sample(gfe.encode(trained("mlp"), other, mask=seen, solver=solver, **arguments)))
+        references.append(
+            per_sample(gfe.encode(trained("mlp"), other, mask=seen, solver=solver, **arguments))
+        )
         assert differing(references[0], references[-1]) == []
     assert references[0]["energy"].isfinite().all()
-    assert "energy" in differing(references[0], per_sample(gfe.encode(trained("mlp"), x, solver=solver, **arguments)))
+    assert "energy" in differing(
+        references[0], per_sample(gfe.encode(trained("mlp"), x, solver=solver, **arguments))
+    )
 
 
 def test_all_observed_is_the_same_as_no_mask():
     x = digits(12)
-    with_mask = gfe.encode(trained("mlp"), x, mask=torch.ones_like(x, dtype=torch.bool), max_steps=20)
+    with_mask = gfe.encode(
+        trained("mlp"), x, mask=torch.ones_like(x, dtype=torch.bool), max_steps=20
+    )
     without = gfe.encode(trained("mlp"), x, max_steps=20)
-    # the mean is a sum divided by a count in one case, a mean in the other: an ulp apart, twenty steps later more
+    # the mean is a sum divided by a count in one case, a mean in the other: an ulp apart, twenty
+    # steps later more
     torch.testing.assert_close(with_mask.z, without.z, rtol=0, atol=1e-9)
     torch.testing.assert_close(with_mask.energy, without.energy, rtol=0, atol=16 * EPS)
 
 
 def test_sample_without_any_observed_pixel_stays_at_its_start():
-    x, seen = digits(3), torch.ones(3, 64, dtype=torch.bool)
+    x = digits(3)
+    seen = torch.ones(3, 64, dtype=torch.bool)
     seen[1] = False
     encoding = gfe.encode(trained("mlp"), x, mask=seen)
     assert encoding.status[1] == Status.CONVERGED and (encoding.z[1] == 0).all()
 
 
 def test_quadratic_penalty_on_the_linear_problem_gives_ridge_regression():
-    problem, weight = quadratic(), 0.3
+    problem = quadratic()
+    weight = 0.3
     linear = problem.decoder.linear
-    W, b = linear.weight.detach(), linear.bias.detach()
-    expected = torch.linalg.solve(W.T @ W + weight * torch.eye(4, dtype=torch.float64), (problem.x - b) @ W, left=False)
+    W = linear.weight.detach()
+    b = linear.bias.detach()
+    expected = torch.linalg.solve(
+        W.T @ W + weight * torch.eye(4, dtype=torch.float64), (problem.x - b) @ W, left=False
+    )
     for solver, t1 in ((gfe.AMD(), math.inf), (gfe.RK4(dt=0.25), 60.0)):
         encoding = gfe.encode(
             problem.decoder,
@@ -177,7 +216,9 @@ def test_quadratic_penalty_on_the_linear_problem_gives_ridge_regression():
 
 def test_each_status_can_be_provoked():
     def status(x: Tensor | None = None, **arguments) -> Status:
-        (only,) = set(statuses(gfe.encode(trained("linear"), digits(3) if x is None else x, **arguments)))
+        (only,) = set(
+            statuses(gfe.encode(trained("linear"), digits(3) if x is None else x, **arguments))
+        )
         return only
 
     assert status() is Status.CONVERGED
@@ -191,15 +232,20 @@ def test_each_status_can_be_provoked():
 
 def test_one_step_is_the_least_that_can_be_asked_for():
     for solver, arguments in SOLVERS.values():
-        encoding = gfe.encode(trained("mlp"), digits(4), solver=solver, **arguments | {"max_steps": 1})
+        encoding = gfe.encode(
+            trained("mlp"), digits(4), solver=solver, **arguments | {"max_steps": 1}
+        )
         assert encoding.statistics.n_steps.tolist() == [1] * 4
         assert encoding.z.isfinite().all()
 
 
 def test_given_start_is_where_the_flow_starts():
-    decoder, x = trained("mlp"), digits(5)
+    decoder = trained("mlp")
+    x = digits(5)
     z0 = torch.randn(5, 8, dtype=torch.float64, generator=generator(5)).requires_grad_()
-    encoding = gfe.encode(decoder, x, z0=z0, solver=gfe.Euler(dt=1.0), t1=2.0, save_at=gfe.SaveAt.steps())
+    encoding = gfe.encode(
+        decoder, x, z0=z0, solver=gfe.Euler(dt=1.0), t1=2.0, save_at=gfe.SaveAt.steps()
+    )
     assert encoding.trajectory is not None
     assert torch.equal(encoding.trajectory.z[0], z0.detach())
     halfway = gfe.encode(decoder, x, z0=encoding.trajectory.z[1], solver=gfe.Euler(dt=1.0), t1=1.0)
@@ -208,7 +254,8 @@ def test_given_start_is_where_the_flow_starts():
 
 
 def test_answer_does_not_share_memory_with_the_start():
-    x, z0 = digits(3), torch.zeros(3, 8, dtype=torch.float64)
+    x = digits(3)
+    z0 = torch.zeros(3, 8, dtype=torch.float64)
     encoding = gfe.encode(trained("mlp"), x, z0=z0, stop=gfe.Stop(grad_norm=1e9))
     encoding.z.add_(1.0)
     assert (z0 == 0).all()
@@ -226,7 +273,13 @@ def test_energy_and_gradient_norm_belong_to_the_code_returned():
 def test_encoding_is_detached():
     encoding = gfe.encode(trained("mlp"), digits(3), save_at=gfe.SaveAt.steps(), max_steps=5)
     assert encoding.trajectory is not None
-    for tensor in (encoding.z, encoding.energy, encoding.grad_norm, encoding.trajectory.z, encoding.trajectory.energy):
+    for tensor in (
+        encoding.z,
+        encoding.energy,
+        encoding.grad_norm,
+        encoding.trajectory.z,
+        encoding.trajectory.energy,
+    ):
         assert not tensor.requires_grad and tensor.grad_fn is None
 
 
@@ -234,9 +287,13 @@ def test_encoding_is_detached():
 @pytest.mark.parametrize("n", [3, 16, 32])
 def test_grad_mode_of_the_caller_does_not_matter(grad_mode, n):
     def encoded() -> Encoding:
-        # made here, inside the caller's mode; 16 rows need no padding and reach autograd as they are
-        z0, seen = torch.zeros(n, 8, dtype=torch.float64), torch.rand(n, 64, generator=generator(1)) < 0.9
-        return gfe.encode(trained("mlp"), digits(n), z0=z0, mask=seen, max_steps=10, save_at=gfe.SaveAt.steps())
+        # made here, inside the caller's mode; 16 rows need no padding and reach autograd as they
+        # are
+        z0 = torch.zeros(n, 8, dtype=torch.float64)
+        seen = torch.rand(n, 64, generator=generator(1)) < 0.9
+        return gfe.encode(
+            trained("mlp"), digits(n), z0=z0, mask=seen, max_steps=10, save_at=gfe.SaveAt.steps()
+        )
 
     expected = encoded()
     with grad_mode():
@@ -287,7 +344,9 @@ def test_gradients_already_on_the_decoder_are_kept():
     decoder = copy.deepcopy(trained("mlp"))
     assert isinstance(decoder, nn.Module)
     decoder(torch.zeros(2, 8, dtype=torch.float64)).sum().backward()
-    before = [parameter.grad.clone() for parameter in decoder.parameters() if parameter.grad is not None]
+    before = [
+        parameter.grad.clone() for parameter in decoder.parameters() if parameter.grad is not None
+    ]
     gfe.encode(decoder, digits(3), max_steps=5)
     after = [parameter.grad for parameter in decoder.parameters()]
     assert all(b is not None and torch.equal(a, b) for a, b in zip(before, after, strict=True))
@@ -299,10 +358,26 @@ def test_float_type_is_kept(dtype, name):
     solver, arguments = SOLVERS[name]
     decoder = copy.deepcopy(trained("mlp"))
     assert isinstance(decoder, nn.Module)
-    found = gfe.encode(decoder.to(dtype), digits(5).to(dtype), solver=solver, save_at=gfe.SaveAt.steps(), **arguments)
+    found = gfe.encode(
+        decoder.to(dtype),
+        digits(5).to(dtype),
+        solver=solver,
+        save_at=gfe.SaveAt.steps(),
+        **arguments,
+    )
     path = found.trajectory
     assert path is not None
-    floats = (found.z, found.energy, found.grad_norm, found.t, path.t, path.z, path.energy, path.dt, path.work)
+    floats = (
+        found.z,
+        found.energy,
+        found.grad_norm,
+        found.t,
+        path.t,
+        path.z,
+        path.energy,
+        path.dt,
+        path.work,
+    )
     assert {tensor.dtype for tensor in floats} == {dtype}
     assert found.status.dtype == found.statistics.work.dtype == torch.int64
     assert path.mask.dtype == path.accepted.dtype == torch.bool
@@ -314,18 +389,24 @@ def test_float32_finds_about_the_same_energies():
     assert isinstance(decoder, nn.Module)
     double = gfe.encode(decoder, digits(20)).energy
     single = gfe.encode(decoder.float(), digits(20).float()).energy
-    torch.testing.assert_close(single.double(), double, rtol=5e-3, atol=0)  # the stop rule itself leaves 3e-5 a step
+    torch.testing.assert_close(
+        single.double(), double, rtol=5e-3, atol=0
+    )  # the stop rule itself leaves 3e-5 a step
 
 
 @pytest.mark.parametrize("name", SOLVERS)
 @pytest.mark.parametrize(
-    "save_at", [None, gfe.SaveAt.steps(), gfe.SaveAt.times([0.0, 1.0])], ids=["none", "steps", "times"]
+    "save_at",
+    [None, gfe.SaveAt.steps(), gfe.SaveAt.times([0.0, 1.0])],
+    ids=["none", "steps", "times"],
 )
 def test_empty_batch_gives_an_empty_encoding(name, save_at):
     solver, arguments = SOLVERS[name]
     found = gfe.encode(trained("conv"), digits(0), solver=solver, save_at=save_at, **arguments)
     assert found.z.shape == (0, 8)
-    assert found.energy.shape == found.grad_norm.shape == found.t.shape == found.status.shape == (0,)
+    assert (
+        found.energy.shape == found.grad_norm.shape == found.t.shape == found.status.shape == (0,)
+    )
     assert found.statistics.work.shape == (0,) and found.status.dtype == torch.int64
     if save_at is not None:
         path = found.trajectory
@@ -380,9 +461,12 @@ def in_thread(work) -> tuple[threading.Thread, list[BaseException]]:
 
 @pytest.mark.parametrize("grad_mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
 def test_another_thread_finds_the_same_codes(grad_mode):
-    expected, found = gfe.encode(trained("mlp"), digits(9), max_steps=20), []
+    expected = gfe.encode(trained("mlp"), digits(9), max_steps=20)
+    found = []
     with grad_mode():
-        thread, errors = in_thread(lambda: found.append(gfe.encode(trained("mlp"), digits(9), max_steps=20)))
+        thread, errors = in_thread(
+            lambda: found.append(gfe.encode(trained("mlp"), digits(9), max_steps=20))
+        )
         thread.join(60)
     assert errors == []
     assert torch.equal(found[0].z, expected.z)
@@ -391,8 +475,11 @@ def test_another_thread_finds_the_same_codes(grad_mode):
 def test_threads_may_encode_while_another_trains_the_same_decoder():
     decoder = copy.deepcopy(trained("mlp"))
     assert isinstance(decoder, nn.Module)
-    parameters, x, done = list(decoder.parameters()), digits(32), threading.Event()
-    rounds, toggled = [0, 0], []
+    parameters = list(decoder.parameters())
+    x = digits(32)
+    done = threading.Event()
+    rounds = [0, 0]
+    toggled = []
 
     def encode_on(worker: int) -> None:
         while not done.is_set():
@@ -405,8 +492,11 @@ def test_threads_may_encode_while_another_trains_the_same_decoder():
             toggled.extend(p for p in parameters if not p.requires_grad)
             time.sleep(1e-3)  # a loop without rest would keep the interpreter to itself
 
-    started = [in_thread(lambda worker=worker: encode_on(worker)) for worker in (0, 1)] + [in_thread(watch)]
-    optimizer, z = torch.optim.Adam(parameters, lr=1e-3), torch.zeros(32, 8, dtype=torch.float64)
+    started = [in_thread(lambda worker=worker: encode_on(worker)) for worker in (0, 1)] + [
+        in_thread(watch)
+    ]
+    optimizer = torch.optim.Adam(parameters, lr=1e-3)
+    z = torch.zeros(32, 8, dtype=torch.float64)
     updates = 0
     while min(rounds) < 10 and all(not errors for _, errors in started):
         optimizer.zero_grad()
@@ -421,11 +511,16 @@ def test_threads_may_encode_while_another_trains_the_same_decoder():
 
 
 def test_one_encode_sees_one_decoder():
-    # An update in the middle of an encode, as another thread would make it: by a hook, so that it surely happens.
-    decoder, x = copy.deepcopy(trained("mlp")), digits(5)
+    # An update in the middle of an encode, as another thread would make it: by a hook, so that it
+    # surely happens.
+    decoder = copy.deepcopy(trained("mlp"))
+    x = digits(5)
     assert isinstance(decoder, nn.Module)
-    handle = decoder.register_forward_hook(lambda *_: None)  # a hooked decoder is differentiated by autograd
-    expected, calls = gfe.encode(decoder, x, max_steps=20), []
+    handle = decoder.register_forward_hook(
+        lambda *_: None
+    )  # a hooked decoder is differentiated by autograd
+    expected = gfe.encode(decoder, x, max_steps=20)
+    calls = []
     handle.remove()
 
     def disturb(*_: object) -> None:
@@ -445,19 +540,22 @@ def test_one_encode_sees_one_decoder():
 
 def test_tied_and_absent_weights_survive_the_copy():
     class Tied(nn.Module):
-        latent_dim, data_shape = 64, (64,)
+        latent_dim = 64
+        data_shape: tuple[int, ...] = (64,)
 
         def __init__(self) -> None:
             super().__init__()
             self.one = nn.Linear(64, 64, bias=False).double()
-            self.two, self.none = self.one, None
+            self.two = self.one
+            self.none = None
             self.register_buffer("shift", torch.full((64,), 0.1, dtype=torch.float64))
             self.register_parameter("absent", None)
 
         def forward(self, z: Tensor) -> Tensor:
             return self.two(torch.tanh(self.one(z))) + self.shift
 
-    decoder, x = Tied(), digits(3)
+    decoder = Tied()
+    x = digits(3)
     z = torch.zeros(3, 64, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(gfe.Bernoulli().per_sample(decoder(z), x).sum(), z)
     found = gfe.encode(decoder, x, solver=gfe.Euler(steps=torch.ones(1)))
@@ -465,7 +563,8 @@ def test_tied_and_absent_weights_survive_the_copy():
 
 
 def test_reconstruction_is_the_mean_of_the_loss():
-    decoder, z = trained("mlp"), torch.randn(5, 8, dtype=torch.float64, generator=generator(6))
+    decoder = trained("mlp")
+    z = torch.randn(5, 8, dtype=torch.float64, generator=generator(6))
     assert torch.equal(gfe.reconstruct(decoder, z), torch.sigmoid(decoder(z)).detach())
     assert torch.equal(gfe.reconstruct(decoder, z, gfe.Gaussian()), decoder(z).detach())
     assert not gfe.reconstruct(decoder, z).requires_grad
@@ -474,4 +573,7 @@ def test_reconstruction_is_the_mean_of_the_loss():
 def test_codes_of_trained_decoders_explain_digits_better_than_the_mean_picture():
     x = digits(64)
     mean = torch.logit(all_digits().mean(0).clamp(1e-4, 1 - 1e-4)).expand_as(x)
-    assert gfe.encode(trained("mlp"), x).energy.mean() < 0.9 * gfe.Bernoulli().per_sample(mean, x).mean()
+    assert (
+        gfe.encode(trained("mlp"), x).energy.mean()
+        < 0.9 * gfe.Bernoulli().per_sample(mean, x).mean()
+    )

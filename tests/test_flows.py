@@ -42,7 +42,8 @@ def test_velocity_with_momentum_is_the_velocity_and_what_friction_leaves_of_the_
 
 @pytest.mark.parametrize("damping", [3.0, 7.0])
 def test_acceleration_at_rest_is_the_limit_of_that_shortly_after(damping):
-    flow, grad = gfe.NesterovFlow(damping=damping, eps=0.0), torch.ones(1, 1, dtype=torch.float64)
+    flow = gfe.NesterovFlow(damping=damping, eps=0.0)
+    grad = torch.ones(1, 1, dtype=torch.float64)
     zero = torch.zeros(1, dtype=torch.float64)
     at_rest = flow.velocity(zero, flow.start(grad), grad)
     assert at_rest[0, 0] == 0 and at_rest[0, 1] == -1 / (1 + damping)
@@ -52,7 +53,9 @@ def test_acceleration_at_rest_is_the_limit_of_that_shortly_after(damping):
         torch.testing.assert_close(later[:, 1], at_rest[:, 1], rtol=8 * EPS, atol=0)
 
 
-@pytest.mark.parametrize("flow", [gfe.GradientFlow(), gfe.GradientFlow(rate=gfe.ExponentialDecay(tau=2.0))], ids=repr)
+@pytest.mark.parametrize(
+    "flow", [gfe.GradientFlow(), gfe.GradientFlow(rate=gfe.ExponentialDecay(tau=2.0))], ids=repr
+)
 def test_repr_of_a_flow_can_be_pasted_back(flow):
     names = {"GradientFlow": gfe.GradientFlow, "ExponentialDecay": gfe.ExponentialDecay}
     assert eval(repr(flow), names) == flow

@@ -21,14 +21,42 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
-        *("types", "checks", "data", "decoders", "energy", "flows", "solvers", "adjoints", "encoding"),
-        *("training", "encoders", "analysis", "methods", "widgets", "experiments", "cli", "__main__"),
+        *(
+            "types",
+            "checks",
+            "data",
+            "decoders",
+            "energy",
+            "flows",
+            "solvers",
+            "adjoints",
+            "encoding",
+        ),
+        *(
+            "training",
+            "encoders",
+            "analysis",
+            "methods",
+            "widgets",
+            "experiments",
+            "cli",
+            "__main__",
+        ),
     ),
     "gfe_core/data": ("dataset", "emission_lines", "shapes", "readers", "sets", "results"),
     "gfe_core/decoders": ("mlp", "conv", "siren"),
     "gfe_core/energy": ("losses", "dense", "curvature", "energy"),
     "gfe_core/solvers": (
-        *("step", "line_search", "runge_kutta", "nesterov", "amd", "bfgs", "gauss_newton", "dopri5"),
+        *(
+            "step",
+            "line_search",
+            "runge_kutta",
+            "nesterov",
+            "amd",
+            "bfgs",
+            "gauss_newton",
+            "dopri5",
+        ),
         *("recording", "integrate"),
     ),
     "gfe_core/adjoints": ("detached", "replay", "exact"),
@@ -37,19 +65,50 @@ ORDER = {
     "gfe_core/analysis": ("stiffness", "sample_quality"),
     "gfe_core/methods": ("constraint", "scattered", "gon", "variational", "narrowing", "posterior"),
     "gfe_core/widgets": (
-        *("kit", "charts", "tables", "lessons", "player", "training", "map", "mask", "spectrum", "siren"),
+        *(
+            "kit",
+            "charts",
+            "tables",
+            "lessons",
+            "player",
+            "training",
+            "map",
+            "mask",
+            "spectrum",
+            "siren",
+        ),
         *("staircase", "traversal", "results"),
     ),
     "gfe_core/widgets/kit": ("style", "drawing", "answering", "explorer"),
-    "gfe_core/widgets/charts": ("plots", "still_figure", "figures", "axes_explorer", "adjoint_explorer"),
+    "gfe_core/widgets/charts": (
+        "plots",
+        "still_figure",
+        "figures",
+        "axes_explorer",
+        "adjoint_explorer",
+    ),
     "gfe_core/widgets/player": (
-        *("film", "picture", "player", "slices", "landscape_explorer", "film_explorer", "flow_explorer"),
-        *("stiffness_explorer", "race_explorer", "momentum_explorer", "armijo_explorer", "origin_explorer"),
+        *(
+            "film",
+            "picture",
+            "player",
+            "slices",
+            "landscape_explorer",
+            "film_explorer",
+            "flow_explorer",
+        ),
+        *(
+            "stiffness_explorer",
+            "race_explorer",
+            "momentum_explorer",
+            "armijo_explorer",
+            "origin_explorer",
+        ),
     ),
     "gfe_core/widgets/training": ("gallery", "progress", "side_by_side", "gradient_histogram"),
     "gfe_core/widgets/map": ("style", "picture", "layouts", "explorer", "between_explorer"),
     "gfe_core/widgets/mask": ("style", "picture", "painter", "explorer"),
-    "gfe_core/widgets/spectrum": ("style", "picture", "explorer"),
+    "gfe_core/widgets/emission_lines": ("style", "picture", "explorer"),
     "gfe_core/widgets/siren": ("style", "picture", "explorer"),
     "gfe_core/widgets/staircase": ("style", "picture", "worker", "explorer"),
     "gfe_core/widgets/traversal": ("style", "picture", "traversal", "explorer"),
@@ -62,7 +121,10 @@ ORDER = {
     ),
     "gfe_core/cli": ("doctor", "lab", "main"),
 }
-"""Direction of travel: in each folder, a file or subpackage imports only from those named before it."""
+"""Direction of travel.
+
+In each folder, a file or subpackage imports only from those named before it.
+"""
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WORKPLACE = re.compile(r"(?<![\w.])/(?:work|farm|root|home|Users|tmp/bash_jobs)[./]\w")
@@ -85,7 +147,10 @@ MODULES = {module_of(path) for path in SOURCES}
 
 
 def imported_modules(tree: ast.AST) -> Iterator[tuple[str, ...]]:
-    """Yield the modules of the package that a file imports: `from gfe_core import data` counts as gfe_core.data."""
+    """Yield the modules of the package that a file imports.
+
+    `from gfe_core import data` counts as gfe_core.data.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (tuple(alias.name.split(".")) for alias in node.names)
@@ -98,7 +163,9 @@ def imported_modules(tree: ast.AST) -> Iterator[tuple[str, ...]]:
 
 def test_every_module_has_a_place_in_the_order():
     packages = {path.parent for path in SOURCES}
-    found = {by_name(folder): {p.stem for p in folder.glob("*.py")} - {"__init__"} for folder in packages}
+    found = {
+        by_name(folder): {p.stem for p in folder.glob("*.py")} - {"__init__"} for folder in packages
+    }
     for folder in packages - {PACKAGE}:
         found[by_name(folder.parent)].add(folder.name)
     assert found == {name: set(rooms) for name, rooms in ORDER.items()}
@@ -113,9 +180,13 @@ def test_module_imports_only_from_what_is_above_it(path: Path):
         shared = next(i for i, (a, b) in enumerate(zip_longest(own, other)) if a != b)
         order = ORDER["/".join(own[:shared])]
         if len(own) == shared:
-            assert path.name == "__init__.py", f"{by_name(path)} imports from a package of its own name"
+            assert path.name == "__init__.py", (
+                f"{by_name(path)} imports from a package of its own name"
+            )
         elif len(other) == shared:
-            raise AssertionError(f"{by_name(path)} imports its own door, {'.'.join(other)}: name the module")
+            raise AssertionError(
+                f"{by_name(path)} imports its own door, {'.'.join(other)}: name the module"
+            )
         else:
             message = f"{by_name(path)} imports {'.'.join(other)}, which stands below it"
             assert order.index(other[shared]) < order.index(own[shared]), message
@@ -128,24 +199,41 @@ def test_at_most_nine_modules_stand_at_the_root():
 @every_source
 def test_nothing_prints_but_the_command_line(path: Path):
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    prints = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
+    prints = [
+        node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
     assert path.parent.name == "cli" or prints == []
 
 
 @every_source
 def test_module_name_says_what_it_holds(path: Path):
-    assert not {*path.relative_to(PACKAGE).with_suffix("").parts} & {"utils", "util", "misc", "common", "helpers"}
+    assert not {*path.relative_to(PACKAGE).with_suffix("").parts} & {
+        "utils",
+        "util",
+        "misc",
+        "common",
+        "helpers",
+    }
 
 
 def test_import_of_the_core_is_light():
-    heavy = ["gfe_core.widgets.charts.plots", "gfe_core.widgets", "plotly", "ipywidgets", "torchvision", "IPython"]
+    heavy = [
+        "gfe_core.widgets.charts.plots",
+        "gfe_core.widgets",
+        "plotly",
+        "ipywidgets",
+        "torchvision",
+        "IPython",
+    ]
     code = f"import gfe_core, sys; print([name for name in {heavy} if name in sys.modules])"
     assert run_python("-c", code) == "[]\n"
 
 
 def run_python(*arguments: str) -> str:
     command = [sys.executable, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -154,13 +242,17 @@ def run_python(*arguments: str) -> str:
 def test_public_name_is_used_by_a_notebook(name: str):
     assert hasattr(gfe_core, name)
     books = [json.loads(path.read_text())["cells"] for path in (ROOT / "notebooks").glob("*.ipynb")]
-    code = "\n".join("".join(cell["source"]) for cells in books for cell in cells if cell["cell_type"] == "code")
+    code = "\n".join(
+        "".join(cell["source"]) for cells in books for cell in cells if cell["cell_type"] == "code"
+    )
     assert re.search(rf"\b{name}\b", code)
 
 
 def readme_blocks() -> list[tuple[str, str]]:
     """Return the fenced blocks of the README: language, text."""
-    return re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(
+        r"^```(\w*)\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL
+    )
 
 
 def test_readme_opens_with_the_two_commands():
@@ -189,16 +281,23 @@ def test_environment_takes_everything_but_python_and_pip_from_this_project():
 
 
 def test_environment_offers_a_python_that_the_project_accepts():
-    offered, accepted = SpecifierSet(environment()[0]["python"]), SpecifierSet(PROJECT["requires-python"])
+    offered = SpecifierSet(environment()[0]["python"])
+    accepted = SpecifierSet(PROJECT["requires-python"])
     versions = [f"3.{minor}.{patch}" for minor in range(8, 20) for patch in (0, 9)]
     chosen = [version for version in versions if version in offered]
     assert chosen and all(version in accepted for version in chosen)
 
 
 def test_constraints_pin_every_declared_dependency_within_its_bounds():
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     pins = {name.lower(): version for name, version in (line.split("==") for line in lines)}
-    declared = map(Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]])
+    declared = map(
+        Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    )
     assert [str(need) for need in declared if pins.get(need.name, "0") not in need.specifier] == []
 
 
@@ -212,8 +311,11 @@ def test_version_is_one():
 def published_files() -> list[Path]:
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if listing.returncode:
         pytest.skip("not a git checkout")
     return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
@@ -221,5 +323,7 @@ def published_files() -> list[Path]:
 
 def test_no_file_names_a_folder_of_one_machine():
     texts = {path: path.read_text(errors="ignore") for path in published_files()}
-    found = {by_name(path): match[0] for path, text in texts.items() if (match := WORKPLACE.search(text))}
+    found = {
+        by_name(path): match[0] for path, text in texts.items() if (match := WORKPLACE.search(text))
+    }
     assert found == {}

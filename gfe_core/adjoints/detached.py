@@ -1,6 +1,7 @@
 """How a gradient reaches the decoder's parameters through the code it helped to find.
 
-`Detached` lets none through, and is what a default `encode` reads. The exact alternatives are in `sensitivity`.
+`Detached` lets none through, and is what a default `encode` reads. The exact alternatives are in
+`sensitivity`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from gfe_core.types import Codes, Encoding
 
 @dataclass(frozen=True)
 class Found:
-    """What an adjoint knows of an encoding: how it was found, by a copy of the decoder that is nobody else's.
+    """What an adjoint knows of an encoding.
+
+    How it was found, by a copy of the decoder that is nobody else's.
 
     Args:
         energy: with the weights that the flow saw.
@@ -33,10 +36,13 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Detached:
-    """Treat the code as a constant: d/dtheta E(z, theta) = partial E / partial theta at the code found.
+    """Treat the code as a constant.
 
-    Exact where the flow has arrived and the loss outside is the loss inside: there grad_z E = 0, so that how z moves
-    with the weights does not matter (envelope theorem). Elsewhere wrong by a term proportional to |grad_z E|.
+    D/dtheta E(z, theta) = partial E / partial theta at the code found.
+
+    Exact where the flow has arrived and the loss outside is the loss inside: there grad_z E = 0, so
+    that how z moves with the weights does not matter (envelope theorem). Elsewhere wrong by a term
+    proportional to |grad_z E|.
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equation 12.
     """
@@ -52,7 +58,7 @@ class Detached:
 
 
 def parameters_of(decoder: Any) -> list[Tensor]:
-    """Parameters of a module under every name that they have, so that a copy lists its own in the same order."""
+    """Parameters of a module under every name they have, so that a copy lists its own alike."""
     if not isinstance(decoder, nn.Module):
         return []
     return [parameter for _, parameter in decoder.named_parameters(remove_duplicate=False)]

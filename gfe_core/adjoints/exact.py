@@ -1,7 +1,7 @@
 """How a code changes with the weights: three exact alternatives to `Detached`.
 
-Each returns the derivatives of <a, z> in the weights, given a = dL/dz; ordinary autograd on `enc.z` asks for them. The
-part of the gradient that a loss has at fixed codes is not their business.
+Each returns the derivatives of <a, z> in the weights, given a = dL/dz; ordinary autograd on `enc.z`
+asks for them. The part of the gradient that a loss has at fixed codes is not their business.
 """
 
 from abc import ABC, abstractmethod
@@ -30,15 +30,20 @@ Pull = Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
 class _ThroughTheCode(ABC):
     """What the three share: a node in autograd's graph between the caller's weights and the codes.
 
-    The derivatives are taken at the weights that the flow saw, also where the caller has changed his own since.
+    The derivatives are taken at the weights that the flow saw, also where the caller has changed
+    his own since.
     """
 
     replays: ClassVar[bool] = True
 
     def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
         """Refuse what cannot be differentiated."""
-        name, kind = type(self).__name__, type(decoder).__name__
-        wanted = f"`{name}` gives gradients to the parameters of a `torch.nn.Module`, but `decoder` is a {kind}."
+        name = type(self).__name__
+        kind = type(decoder).__name__
+        wanted = (
+            f"`{name}` gives gradients to the parameters of a `torch.nn.Module`, but "
+            f"`decoder` is a {kind}."
+        )
         remedy = "Make it a module, or use `adjoint=Detached()`."
         checks.require(isinstance(decoder, nn.Module), f"{wanted} {remedy}", TypeError)
 
@@ -58,7 +63,9 @@ class _Code(torch.autograd.Function):
     """The code as a function of the weights."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, pull: Callable[[Tensor], Sequence[Tensor]], *weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, z: Tensor, pull: Callable[[Tensor], Sequence[Tensor]], *weights: Tensor
+    ) -> Tensor:
         ctx.pull = pull
         return z.clone()
 
@@ -75,13 +82,19 @@ class _Replayed(_ThroughTheCode):
     def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
         """Refuse solvers whose steps depend on more than the state."""
         super().check(decoder, flow, solver)
-        name, rule = type(self).__name__, type(solver).__name__
+        name = type(self).__name__
+        rule = type(solver).__name__
         remedy = "Use `adjoint=Implicit()`, or encode with `AMD`, `Euler` or `RK4`."
         whole = hasattr(solver, "moved")
-        checks.require(whole, f"`{name}` cannot differentiate the steps of `{rule}`, which has a memory. {remedy}")
+        checks.require(
+            whole,
+            f"`{name}` cannot differentiate the steps of `{rule}`, which has a memory. {remedy}",
+        )
         remedy = "Use `SemiImplicit` or `RK4` on this flow, or `adjoint=Implicit()`."
         restarts = isinstance(solver, AMD) and flow.order > 1
-        checks.require(not restarts, f"`{name}` cannot differentiate `AMD` on a flow with momentum. {remedy}")
+        checks.require(
+            not restarts, f"`{name}` cannot differentiate `AMD` on a flow with momentum. {remedy}"
+        )
 
 
 def _path(found: Found) -> Path:
@@ -92,10 +105,13 @@ def _path(found: Found) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Unrolled(_Replayed):
-    """Differentiate the recorded steps as autograd would: all of them are taken again in the backward pass.
+    """Differentiate the recorded steps as autograd would.
 
-    Exact for what was computed, with step sizes and accept decisions held constant. Memory grows with every step by
-    all that the decoder computes in it: the reference for `DiscreteAdjoint`, which gives the same for less.
+    All of them are taken again in the backward pass.
+
+    Exact for what was computed, with step sizes and accept decisions held constant. Memory grows
+    with every step by all that the decoder computes in it: the reference for `DiscreteAdjoint`,
+    which gives the same for less.
     """
 
     def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
@@ -110,12 +126,15 @@ class Unrolled(_Replayed):
 
 @dataclass(frozen=True, kw_only=True)
 class DiscreteAdjoint(_Replayed):
-    """Walk the recorded states back, each step by its transpose: the exact gradient of what was computed.
+    """Walk the recorded states back, each step by its transpose.
+
+    The exact gradient of what was computed.
 
         a_n = a_n+1 - dt alpha H(z_n) a_n+1,    dL/dtheta = - sum over n of dt alpha M(z_n)' a_n+1
 
-    for Euler, with H = d2E/dz2 and M = d2E/dz dtheta; other rules likewise. Step sizes and accept decisions are
-    constants. Memory grows by the stored codes only; a step costs about three latent gradients.
+    for Euler, with H = d2E/dz2 and M = d2E/dz dtheta; other rules likewise. Step sizes and accept
+    decisions are constants. Memory grows by the stored codes only; a step costs about three latent
+    gradients.
 
     Source: the discrete counterpart of Flouris et al. 2024 (arXiv 2412.00864), equations 8 to 11.
     """
@@ -124,7 +143,10 @@ class DiscreteAdjoint(_Replayed):
         """Refuse solvers whose steps have no transpose here."""
         super().check(decoder, flow, solver)
         remedy = "Use `adjoint=Unrolled()`, or encode with `RK4`."
-        checks.require(not isinstance(solver, Dopri5), f"`DiscreteAdjoint` has no transpose of `Dopri5`. {remedy}")
+        checks.require(
+            not isinstance(solver, Dopri5),
+            f"`DiscreteAdjoint` has no transpose of `Dopri5`. {remedy}",
+        )
 
     def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
         return partial(pulled_back, found.solver, found.flow, found.energy, _path(found))
@@ -132,25 +154,30 @@ class DiscreteAdjoint(_Replayed):
 
 @dataclass(frozen=True, kw_only=True)
 class Implicit(_ThroughTheCode):
-    """Differentiate the condition grad_z E(z, theta) = 0 and not the way there: dz/dtheta = -H^-1 M, for each sample.
+    """Differentiate the condition grad_z E(z, theta) = 0 and not the way there.
 
-    Right where the flow has arrived, for any loss outside. With frozen=True the flow is taken for unfinished: as if the
-    energy were a parabola with the Hessian H of the last point, z has followed the minimum in a mode of curvature l
-    only by the fraction 1 - exp(-s l), with s the time (times the rate) that the flow has run.
+    Dz/dtheta = -H^-1 M, for each sample.
 
-    A sample whose Hessian is not positive definite has no minimum to follow: the Gauss-Newton matrix takes its place,
-    and where that is singular too the code counts as constant. With frozen=True every mode has its factor, and one of
-    negative curvature counts as grown by a factor of e at most.
+    Right where the flow has arrived, for any loss outside. With frozen=True the flow is taken for
+    unfinished: as if the energy were a parabola with the Hessian H of the last point, z has
+    followed the minimum in a mode of curvature l only by the fraction 1 - exp(-s l), with s the
+    time (times the rate) that the flow has run.
+
+    A sample whose Hessian is not positive definite has no minimum to follow: the Gauss-Newton
+    matrix takes its place, and where that is singular too the code counts as constant. With
+    frozen=True every mode has its factor, and one of negative curvature counts as grown by a factor
+    of e at most.
 
     Args:
         hessian: "true", or "gauss_newton", which leaves out the curvature of the decoder.
-        frozen: whether to correct for the time that was too short; needs a solver with time on the gradient flow. For
-            `AMD` that time is the sum of its steps.
+        frozen: whether to correct for the time that was too short; needs a solver with time on the
+            gradient flow. For `AMD` that time is the sum of its steps.
 
     Raises:
         ValueError: `hessian` is another word.
 
-    Source: the implicit function theorem; the frozen factor is the solution of dS/dt = -H S - M with constant H, M.
+    Source: the implicit function theorem; the frozen factor is the solution of dS/dt = -H S - M
+        with constant H, M.
     """
 
     hessian: Literal["true", "gauss_newton"] = "true"
@@ -172,7 +199,8 @@ class Implicit(_ThroughTheCode):
     def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
         def pull(a: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor]:
             finite = torch.isfinite(found.encoding.energy)
-            energy, z = found.energy.rows(finite), found.encoding.z[finite]
+            energy = found.energy.rows(finite)
+            z = found.encoding.z[finite]
             matrix = energy.hessian(z) if self.hessian == "true" else energy.gauss_newton(z)
             if self.frozen:
                 v = _followed(matrix, a[finite], found.flow.travelled(found.encoding.t[finite]))
@@ -194,7 +222,7 @@ def _solved(matrix: Matrices, a: Codes) -> tuple[Codes, Tensor]:
 
 
 def _followed(matrix: Matrices, a: Codes, time: PerSample) -> Codes:
-    """Product of (1 - exp(-time H)) H^-1 with a, which no small or negative curvature makes infinite."""
+    """Product of (1 - exp(-time H)) H^-1 with a; finite for small and negative curvatures."""
     values, axes = torch.linalg.eigh(matrix)
     x = (-time[:, None] * values).clamp(max=1)
     ratio = torch.where(x == 0, 1.0, torch.expm1(x) / torch.where(x == 0, 1.0, x))

@@ -1,7 +1,7 @@
 """Recorded steps taken again: with a graph from start to end, or backwards, each by its transpose.
 
-Step sizes and accept decisions are constants. A sample takes part until its own last step; nothing is integrated
-backwards: the states are those that were recorded.
+Step sizes and accept decisions are constants. A sample takes part until its own last step; nothing
+is integrated backwards: the states are those that were recorded.
 """
 
 from collections.abc import Iterator, Sequence
@@ -66,14 +66,18 @@ class Walkers:
     rows: Int[Tensor, "some"]
     energy: Energy
 
-    def move(self, rule: Rule, flow: GradientFlow, path: Path, n: int, y: States, gradient: Gradient) -> States:
+    def move(
+        self, rule: Rule, flow: GradientFlow, path: Path, n: int, y: States, gradient: Gradient
+    ) -> States:
         """Take step n again from y."""
         z = y.tensor_split(flow.order, 1)[0]
-        return rule.moved(gradient, flow, Node(path.t[n, self.rows], y, gradient(z), path.dt[n, self.rows]))
+        return rule.moved(
+            gradient, flow, Node(path.t[n, self.rows], y, gradient(z), path.dt[n, self.rows])
+        )
 
 
 def unrolled(rule: Rule, flow: GradientFlow, energy: Energy, path: Path) -> Codes:
-    """Codes with a graph through every step to those weights of the energy's decoder that require a gradient."""
+    """Codes with a graph through every step to the decoder's weights that require a gradient."""
     with torch.enable_grad():
         y = path.y[0].detach().requires_grad_()
         for n, some in reversed(list(path.steps(energy))):
@@ -83,20 +87,31 @@ def unrolled(rule: Rule, flow: GradientFlow, energy: Energy, path: Path) -> Code
 
 
 def pulled_back(
-    rule: Rule, flow: GradientFlow, energy: Energy, path: Path, cotangent: Codes, weights: Sequence[Tensor]
+    rule: Rule,
+    flow: GradientFlow,
+    energy: Energy,
+    path: Path,
+    cotangent: Codes,
+    weights: Sequence[Tensor],
 ) -> list[Tensor]:
-    """Derivatives of <cotangent, z> in the weights, by the transpose of each step; holds one step's graph at a time.
+    """Derivatives of <cotangent, z> in the weights, by the transpose of each step.
 
-    With z_n+1 = step(z_n, theta) and a the cotangent: a_n = (d step / d z)' a_n+1, and the weights collect
-    (d step / d theta)' a_n+1, a quadrature in which every step has its own length.
+    Holds one step's graph at a time.
+
+    With z_n+1 = step(z_n, theta) and a the cotangent: a_n = (d step / d z)' a_n+1, and the weights
+    collect (d step / d theta)' a_n+1, a quadrature in which every step has its own length.
     """
-    a = torch.cat([cotangent, cotangent.new_zeros(len(cotangent), path.y.shape[2] - cotangent.shape[1])], 1)
+    a = torch.cat(
+        [cotangent, cotangent.new_zeros(len(cotangent), path.y.shape[2] - cotangent.shape[1])], 1
+    )
     total = [torch.zeros_like(weight) for weight in weights]
     for n, some in path.steps(energy):
         with torch.enable_grad():
             y = path.y[n, some.rows].requires_grad_()
             moved = some.move(rule, flow, path, n, y, partial(_gradient, some.energy, weights))
-        of_y, *found = torch.autograd.grad(moved, (y, *weights), a[some.rows], materialize_grads=True)
+        of_y, *found = torch.autograd.grad(
+            moved, (y, *weights), a[some.rows], materialize_grads=True
+        )
         a = a.index_copy(0, some.rows, of_y)
         for so_far, part in zip(total, found, strict=True):
             so_far += part
@@ -104,7 +119,7 @@ def pulled_back(
 
 
 class _Gradient(torch.autograd.Function):
-    """A latent gradient whose own derivatives, in the code and in the weights, come from one double backward pass."""
+    """A latent gradient; its derivatives in code and weights take one double backward pass."""
 
     @staticmethod
     def forward(ctx: Any, energy: Energy, z: Tensor, *weights: Tensor) -> Tensor:

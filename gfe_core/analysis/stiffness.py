@@ -1,9 +1,10 @@
-"""Stiffness: how curved an energy is at a code, and how long a step of an explicit solver may be there.
+"""Stiffness: how curved an energy is, and how long a step of an explicit solver may be.
 
-    decoder, z, x  ->  spectrum of the latent Hessian  ->  stability_limit of a solver  ->  check_grid of its steps
+    decoder, z, x  ->  spectrum of the latent Hessian  ->  stability_limit of a solver  ->
+    check_grid of its steps
 
-The largest curvature limits a step; it changes with the length of codes. The condition number says how many such steps
-the flattest direction takes; it does not.
+The largest curvature limits a step; it changes with the length of codes. The condition number says
+how many such steps the flattest direction takes; it does not.
 
 Shapes: `batch` samples; `latent` the size of a code; `time` steps of a grid.
 """
@@ -27,19 +28,38 @@ from gfe_core.solvers.runge_kutta import FixedGrid
 from gfe_core.types import Codes, Data, Decoder, Loss, Mask, Penalty, PerSample
 
 _CHUNK = 128
-"""Rows whose graph of second derivatives is held at once; a multiple of the rows that `Energy` pads to."""
+"""Rows whose graph of second derivatives is held at once.
+
+A multiple of the rows that `Energy` pads to.
+"""
 
 _REAL_AXIS: dict[type, float] = {Euler: 2.0, RK4: 2.7852935634, Dopri5: 3.3065678926}
-_REAL_AXIS |= dict.fromkeys((AMD, BFGS, GaussNewton), math.inf)  # they refuse steps that do not lower the energy
-"""Largest h with |R(-h)| <= 1, where R(dt mu) is what a step of dt makes of a mode exp(mu t): mu = -alpha lambda."""
+_REAL_AXIS |= dict.fromkeys(
+    (AMD, BFGS, GaussNewton), math.inf
+)  # they refuse steps that do not lower the energy
+"""Largest h with |R(-h)| <= 1, where R(dt mu) is what a step of dt makes of a mode exp(mu t).
 
-_IMAGINARY_AXIS: dict[type, float] = {RK4: 2 * math.sqrt(2), Dopri5: 0.9971, SemiImplicit: 2.0, AMD: math.inf}
-"""Largest h with |R(ih)| <= 1: a mode of a flow that has lost its friction oscillates, mu = i sqrt(alpha lambda)."""
+Mu = -alpha lambda.
+"""
+
+_IMAGINARY_AXIS: dict[type, float] = {
+    RK4: 2 * math.sqrt(2),
+    Dopri5: 0.9971,
+    SemiImplicit: 2.0,
+    AMD: math.inf,
+}
+"""Largest h with |R(ih)| <= 1.
+
+A mode of a flow that has lost its friction oscillates, mu = i sqrt(alpha lambda).
+"""
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Curvatures at a code, rising, in energy per squared latent unit; NaN where the Hessian is not finite."""
+    """Curvatures at a code, rising, in energy per squared latent unit.
+
+    NaN where the Hessian is not finite.
+    """
 
     eigenvalues: Float[Tensor, "batch latent"]
 
@@ -55,14 +75,20 @@ class Spectrum:
 
     @property
     def n_negative(self) -> Int[Tensor, "batch"]:
-        """Number of directions of negative curvature, in which a flow moves away; rounding does not count."""
+        """Number of directions of negative curvature, in which a flow moves away.
+
+        Rounding does not count.
+        """
         return (self.eigenvalues < -self._rounding[:, None]).sum(1)
 
     @property
     def condition_number(self) -> PerSample:
-        """lambda_max / lambda_min, at least 1: the ratio of the slowest to the fastest time of decay.
+        """lambda_max / lambda_min, at least 1.
 
-        Infinite if one direction is flat to within rounding; NaN where `n_negative` > 0: there, not everything decays.
+        The ratio of the slowest to the fastest time of decay.
+
+        Infinite if one direction is flat to within rounding; NaN where `n_negative` > 0: there, not
+        everything decays.
         """
         ratio = torch.where(self.smallest > self._rounding, self.largest / self.smallest, math.inf)
         return torch.where((self.n_negative > 0) | self.largest.isnan(), math.nan, ratio)
@@ -96,7 +122,8 @@ def spectrum(
     checks.decoder_ready(decoder)
     checks.data_for(decoder, x)
     checks.observed(x, mask)
-    loss, z = loss or Bernoulli(), checks.start_for(decoder, x, z, name="z")
+    loss = loss or Bernoulli()
+    z = checks.start_for(decoder, x, z, name="z")
     loss.check_data(x if mask is None else x[mask])
     energy = Energy(decoder, x, loss, mask=mask, penalty=penalty)
     rows = torch.arange(len(x), device=x.device).split(_CHUNK)
@@ -116,16 +143,21 @@ def stability_limit(
     """Find the largest step with which a solver does not blow up near a minimum.
 
         gradient flow    dt <= h / (alpha(t) lambda_max)       h = 2 Euler, 2.785 RK4, 3.307 Dopri5
-        Nesterov flow    dt <= h / sqrt(alpha(t) lambda_max)   h = 2 SemiImplicit, 2.828 RK4, 0.997 Dopri5
-                         dt <= damping / (t alpha(t) lambda_max)  Euler: shrinks for ever, so that no step lasts
+        Nesterov flow    dt <= h / sqrt(alpha(t) lambda_max)   h = 2 SemiImplicit, 2.828 RK4, 0.997
+        Dopri5
+                         dt <= damping / (t alpha(t) lambda_max)  Euler: shrinks for ever, so that
+                         no step lasts
 
-    Nesterov limits leave out friction: it fades like 1 / t, and the first steps, which it rules, do no harm.
+    Nesterov limits leave out friction: it fades like 1 / t, and the first steps, which it rules, do
+    no harm.
 
     Args:
-        solver: explicit, or one that refuses bad steps (AMD, BFGS, GaussNewton), which has no limit.
+        solver: explicit, or one that refuses bad steps (AMD, BFGS, GaussNewton), which has no
+            limit.
         largest: lambda_max of each sample, as `Spectrum.largest`.
         flow: `GradientFlow()` by default.
-        t: flow time at which the step starts, for decaying rates and for friction; a number or one for each sample.
+        t: flow time at which the step starts, for decaying rates and for friction; a number or one
+            for each sample.
 
     Returns:
         dt in flow units; infinite where there is no limit or no positive curvature.
@@ -156,21 +188,29 @@ def stability_limit(
 def _reach(table: dict[type, float], solver: Solver, flow: GradientFlow) -> float:
     """Look a solver, or one derived from it, up in a table."""
     found = [reach for kind, reach in table.items() if isinstance(solver, kind)]
-    wanted = f"`solver` must be one of {', '.join(kind.__name__ for kind in table)} on {type(flow).__name__}"
-    checks.require(len(found) > 0, f"{wanted}, got {solver}. Use one of these, or another `flow`.", TypeError)
+    wanted = (
+        f"`solver` must be one of {', '.join(kind.__name__ for kind in table)} on "
+        f"{type(flow).__name__}"
+    )
+    checks.require(
+        len(found) > 0, f"{wanted}, got {solver}. Use one of these, or another `flow`.", TypeError
+    )
     return found[0]
 
 
 @dataclass(frozen=True)
 class GridCheck:
-    """Steps in flow units, 0 after a sample's last, beside the limit of each, with the rate at its start."""
+    """Steps in flow units, 0 after a sample's last, with the limit of each and its rate."""
 
     dt: Float[Tensor, "time batch"]
     limit: Float[Tensor, "time batch"]
 
     @property
     def ratio(self) -> Float[Tensor, "time batch"]:
-        """Step over limit: above 1, a step leads away from the minimum along the steepest direction."""
+        """Step over limit.
+
+        Above 1, a step leads away from the minimum along the steepest direction.
+        """
         return self.dt / self.limit
 
     @property
@@ -180,7 +220,10 @@ class GridCheck:
 
     @property
     def first_step(self) -> Int[Tensor, "batch"]:
-        """Number of the first step beyond its limit (or whose limit is NaN), from 0; -1 where there is none."""
+        """Number of the first step beyond its limit (or whose limit is NaN), from 0.
+
+        -1 where there is none.
+        """
         beyond = ~(self.ratio <= 1 + 1e-6)  # rounding alone does not make a step too long
         return torch.where(beyond.any(0), beyond.int().argmax(0), -1)
 
@@ -191,12 +234,16 @@ class GridCheck:
 
 
 def check_grid(
-    solver: Euler | RK4 | SemiImplicit, t1: float, largest: PerSample, flow: GradientFlow | None = None
+    solver: Euler | RK4 | SemiImplicit,
+    t1: float,
+    largest: PerSample,
+    flow: GradientFlow | None = None,
 ) -> GridCheck:
-    """Compare every step of a fixed grid with the stability limit of that step, and warn if one is too long.
+    """Compare each step of a fixed grid with its stability limit; warn if one is too long.
 
-    What counts is alpha(t_k) dt_k lambda_max: with a constant rate a log-spaced grid breaks at its last steps first,
-    with a decaying one maybe elsewhere. The check holds for the decoder with which lambda_max was measured.
+    What counts is alpha(t_k) dt_k lambda_max: with a constant rate a log-spaced grid breaks at its
+    last steps first, with a decaying one maybe elsewhere. The check holds for the decoder with
+    which lambda_max was measured.
 
     Args:
         solver: Euler, RK4 or SemiImplicit.
@@ -205,9 +252,13 @@ def check_grid(
         flow: `GradientFlow()` by default.
 
     Raises:
-        TypeError, ValueError: the solver has no grid, or no known limit on this flow, or t1 does not fit.
+        TypeError, ValueError: the solver has no grid, or no known limit on this flow, or t1 does
+            not fit.
     """
-    wanted = f"`solver` must have a fixed grid, got {solver}. Check its steps: `Euler(steps=trajectory.dt)`."
+    wanted = (
+        f"`solver` must have a fixed grid, got {solver}. Check its steps: "
+        "`Euler(steps=trajectory.dt)`."
+    )
     checks.require(isinstance(solver, FixedGrid), wanted, TypeError)
     dt = solver.schedule(largest[:, None], t1)
     limits = [stability_limit(solver, largest, flow, t) for t in dt.cumsum(0) - dt]
@@ -221,19 +272,26 @@ def _complaint(solver: FixedGrid, grid: GridCheck) -> str:
     """Name the worst step of the worst sample, its limit and what to do."""
     sample = int(grid.worst.nan_to_num(nan=math.inf).argmax())
     step = int(grid.ratio[:, sample].argmax())
-    dt, limit = grid.dt[step, sample].item(), grid.limit[step, sample].item()
+    dt = grid.dt[step, sample].item()
+    limit = grid.limit[step, sample].item()
     smaller = "a smaller `log_base`, " if solver.grid == "log" else ""
     return (
-        f"{type(solver).__name__} is unstable for {int(grid.breaks.sum())} of {grid.dt.shape[1]} samples: step {step} "
-        f"of {len(grid.dt)} (from 0) is dt = {dt:.4g}, the limit for sample {sample} is {limit:.4g} flow units. Take "
-        f"more steps, {smaller}or a solver without a limit, such as `AMD()` or, on the gradient flow, `GaussNewton()`."
+        f"{type(solver).__name__} is unstable for {int(grid.breaks.sum())} of "
+        f"{grid.dt.shape[1]} samples: step {step} "
+        f"of {len(grid.dt)} (from 0) is dt = {dt:.4g}, the limit for sample {sample} is "
+        f"{limit:.4g} flow units. Take "
+        f"more steps, {smaller}or a solver without a limit, such as `AMD()` or, on the "
+        "gradient flow, `GaussNewton()`."
     )
 
 
 def rescaled(decoder: Decoder, c: float) -> Any:
-    """Copy a decoder so that the copy makes of c z what the decoder makes of z: the same images, codes c times as long.
+    """Copy a decoder so that the copy makes of c z what the decoder makes of z.
 
-    The weights of its first linear layer are divided by c, every curvature of the energy therefore by c^2.
+    The same images, codes c times as long.
+
+    The weights of its first linear layer are divided by c, every curvature of the energy therefore
+    by c^2.
 
     Args:
         decoder: begins with a linear layer, as all decoders of the kit do.
@@ -245,6 +303,9 @@ def rescaled(decoder: Decoder, c: float) -> Any:
     modules = copy.modules() if isinstance(copy, nn.Module) else ()
     first = next((module for module in modules if isinstance(module, nn.Linear)), None)
     if first is None or first.in_features != decoder.latent_dim:
-        raise TypeError("`decoder` must begin with a linear layer of its codes. Wrap it in one that decodes z / c.")
+        raise TypeError(
+            "`decoder` must begin with a linear layer of its codes. Wrap it in one that "
+            "decodes z / c."
+        )
     first.weight.data.div_(c)
     return copy

@@ -1,1 +1,4 @@
-"""The command line: `python -m gfe_core doctor | lab | train | evaluate | reproduce | claims | decoders`."""
+"""The command line.
+
+`python -m gfe_core doctor | lab | train | evaluate | reproduce | claims | decoders`.
+"""

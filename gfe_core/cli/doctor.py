@@ -1,7 +1,7 @@
 """Is this machine ready? One check after another, each with its remedy.
 
-`python -m gfe_core doctor` prints the report; a notebook may ask for it too. Libraries are imported one
-by one, so that a broken one becomes a line of the report.
+`python -m gfe_core doctor` prints the report; a notebook may ask for it too. Libraries are imported
+one by one, so that a broken one becomes a line of the report.
 """
 
 import importlib
@@ -16,7 +16,16 @@ from gfe_core.data.sets import data_folder
 
 Importer = Callable[[str], ModuleType]
 
-_LIBRARIES = ("torch", "torchvision", "jupyterlab", "ipywidgets", "anywidget", "plotly", "sklearn", "nbval")
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "jupyterlab",
+    "ipywidgets",
+    "anywidget",
+    "plotly",
+    "sklearn",
+    "nbval",
+)
 _PIP_NAMES = {"sklearn": "scikit-learn"}
 _MISMATCH_SIGNS = (
     "operator torchvision::",
@@ -28,7 +37,8 @@ _MISMATCH_SIGNS = (
 _ONE_INDEX = (
     "torch and torchvision do not belong together; take both from one index: "
     "`pip install --force-reinstall torch torchvision` or, for the small CPU builds, "
-    "`pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu`"
+    "`pip install --force-reinstall torch torchvision --index-url "
+    "https://download.pytorch.org/whl/cpu`"
 )
 _BROWSERS = (
     "chromium",
@@ -65,7 +75,11 @@ class Check:
         return not self.remedy
 
     def __str__(self) -> str:
-        return f"ok   {self.name}: {self.found}" if self.ok else f"FIX  {self.name}: {self.found} -> {self.remedy}"
+        return (
+            f"ok   {self.name}: {self.found}"
+            if self.ok
+            else f"FIX  {self.name}: {self.found} -> {self.remedy}"
+        )
 
 
 def report(importer: Importer = importlib.import_module) -> list[Check]:
@@ -98,12 +112,19 @@ def find_browser() -> str | None:
 
 def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
-    remedy = "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer, remove .venv and run `make lab`"
+    remedy = (
+        ""
+        if sys.version_info >= (3, 11)
+        else "install Python 3.11 or newer, remove .venv and run `make lab`"
+    )
     return Check(name="python", found=version, remedy=remedy)
 
 
 def _library(name: str, importer: Importer) -> Check:
-    """Import one library; any failure is a line, because a broken binary raises more than ImportError."""
+    """Import one library.
+
+    Any failure is a line, because a broken binary raises more than ImportError.
+    """
     pip_name = _PIP_NAMES.get(name, name)
     try:
         version = str(getattr(importer(name), "__version__", "installed"))
@@ -122,27 +143,40 @@ def _library_remedy(pip_name: str, error: Exception) -> str:
 
 def _images(name: str) -> Check:
     folder = data_folder() / name / "raw"
-    present = {file: (folder / file).stat().st_size for file in _RAW_SIZES if (folder / file).is_file()}
+    present = {
+        file: (folder / file).stat().st_size for file in _RAW_SIZES if (folder / file).is_file()
+    }
     damaged = [file for file, size in present.items() if size != _RAW_SIZES[file]]
     if damaged:
         remedy = f"delete {', '.join(damaged)} there and load {name} again"
         return Check(name=name, found=f"damaged in {folder}", remedy=remedy)
     if len(present) == len(_RAW_SIZES):
         return Check(name=name, found=str(folder))
-    return Check(name=name, found=f"not in {folder}; optional, downloaded when asked for (or set GFE_DATA_DIR)")
+    return Check(
+        name=name,
+        found=f"not in {folder}; optional, downloaded when asked for (or set GFE_DATA_DIR)",
+    )
 
 
 def _processor(importer: Importer) -> Check:
     try:
         torch: Any = importer("torch")
-        cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none, the kit needs none"
+        cuda = (
+            torch.cuda.get_device_name()
+            if torch.cuda.is_available()
+            else "none, the kit needs none"
+        )
         return Check(name="processor", found=f"{torch.get_num_threads()} threads; CUDA: {cuda}")
     except Exception as error:
-        return Check(name="processor", found=f"torch did not answer: {error}", remedy="mend torch first")
+        return Check(
+            name="processor", found=f"torch did not answer: {error}", remedy="mend torch first"
+        )
 
 
 def _browser() -> Check:
-    return Check(name="chromium", found=find_browser() or "not found; only `make browser` would use it")
+    return Check(
+        name="chromium", found=find_browser() or "not found; only `make browser` would use it"
+    )
 
 
 def _encoding(importer: Importer) -> Check:
@@ -150,7 +184,9 @@ def _encoding(importer: Importer) -> Check:
     try:
         gfe: Any = importer("gfe_core")
         torch: Any = importer("torch")
-        encoding = gfe.encode(gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=4), torch.full((1, 4), 0.5))
+        encoding = gfe.encode(
+            gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=4), torch.full((1, 4), 0.5)
+        )
         if not bool(torch.isfinite(encoding.z).all()):
             raise ArithmeticError("the code is not finite")
     except Exception as error:

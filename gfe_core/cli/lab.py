@@ -1,7 +1,8 @@
-"""`python -m gfe_core lab`: JupyterLab on one notebook, started so that it also works in a container.
+"""`python -m gfe_core lab`: JupyterLab on one notebook, also where it is run by root.
 
-JupyterLab refuses to run as root, prints the address of its front page instead of the notebook's, and prefers a kernel
-that another installation left in the home folder. This module answers the three and leaves the rest to JupyterLab.
+JupyterLab refuses to run as root, prints the address of its front page instead of the notebook's,
+and prefers a kernel that another installation left in the home folder. This module changes these
+three and leaves everything else to JupyterLab.
 """
 
 import os
@@ -14,14 +15,18 @@ from urllib.parse import quote
 
 FIRST = Path("notebooks/00_start_here.ipynb")
 _AS_ROOT = (
-    "Running as root, as containers do: adding --allow-root, without which JupyterLab refuses to start; "
-    "only this machine can reach it (localhost), unless you pass --ip."
+    "Running as root, as in a container: adding --allow-root, because JupyterLab refuses to start "
+    "without it; only this machine can reach it (localhost), unless you pass --ip."
 )
-_NO_BROWSER = "No browser to open here: JupyterLab prints its address below, for a browser elsewhere."
+_NO_BROWSER = (
+    "No browser to open here: JupyterLab prints its address below, for a browser elsewhere."
+)
 _TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
 
 
-def command(notebook: Path, options: Sequence[str] = (), *, as_root: bool, browser: bool) -> list[str]:
+def command(
+    notebook: Path, options: Sequence[str] = (), *, as_root: bool, browser: bool
+) -> list[str]:
     """Return the command that starts JupyterLab.
 
     Args:
@@ -38,8 +43,8 @@ def command(notebook: Path, options: Sequence[str] = (), *, as_root: bool, brows
     """
     if not notebook.is_file():
         raise FileNotFoundError(
-            f"`notebook` must be a file, got {notebook}; run this in the folder that holds {FIRST.parent}, "
-            "or name a notebook: `python -m gfe_core lab NOTEBOOK`."
+            f"`notebook` must be a file, got {notebook}; run this in the folder that holds "
+            f"{FIRST.parent}/, or name a notebook: `python -m gfe_core lab NOTEBOOK`."
         )
     words = [sys.executable, "-m", "jupyterlab"]
     words.append(f"--ServerApp.root_dir={notebook.resolve().parent}")
@@ -59,7 +64,7 @@ def is_root() -> bool:
 
 
 def has_browser() -> bool:
-    """Return whether a browser with windows can be opened from here; one for terminals cannot show JupyterLab."""
+    """Return whether a browser can be opened from here; one for terminals does not count."""
     try:
         return getattr(webbrowser.get(), "name", "") not in _TEXT_BROWSERS
     except webbrowser.Error:
@@ -84,7 +89,9 @@ def start(words: Sequence[str]) -> int:
     if not browser:
         print(_NO_BROWSER)
     print("Starting JupyterLab; stop it with Ctrl-C.", flush=True)
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment goes before one in the home folder
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = (
+        "1"  # the kernel of this environment goes before one in the home folder
+    )
     if os.name == "posix":
         os.execv(line[0], line)  # Ctrl-C and the memory are JupyterLab's alone
     return subprocess.call(line)

@@ -1,4 +1,7 @@
-"""The command line: `python -m gfe_core doctor | lab | train | evaluate | reproduce | claims | decoders`."""
+"""The command line.
+
+`python -m gfe_core doctor | lab | train | evaluate | reproduce | claims | decoders`.
+"""
 
 import argparse
 import json
@@ -42,25 +45,49 @@ def _parser() -> argparse.ArgumentParser:
     from gfe_core.experiments import NAMES
     from gfe_core.experiments.runner.config import add_options
 
-    parser = argparse.ArgumentParser(prog="python -m gfe_core", description="Gradient Flow Encoding, to learn from.")
+    parser = argparse.ArgumentParser(
+        prog="python -m gfe_core", description="Gradient Flow Encoding, to learn from."
+    )
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    commands.add_parser("doctor", help="check that this machine is ready, with a remedy for what is not")
-    notebook = "[NOTEBOOK] [OPTIONS OF JUPYTERLAB]"
-    commands.add_parser("lab", usage=f"%(prog)s {notebook}", help="open a notebook in JupyterLab, as root too")
-    train = commands.add_parser("train", help="train a decoder; the same command goes on after an interrupt")
+    commands.add_parser(
+        "doctor", help="check that this machine is ready, with a remedy for what is not"
+    )
+    commands.add_parser(
+        "lab",
+        usage="%(prog)s [NOTEBOOK] [OPTIONS OF JUPYTERLAB]",
+        help="open a notebook in JupyterLab, as root too",
+    )
+    train = commands.add_parser(
+        "train", help="train a decoder; the same command goes on after an interrupt"
+    )
     train.add_argument("--folder", type=Path, required=True, help="gets run.json and checkpoint.pt")
-    train.add_argument("--config", type=Path, help="a JSON file with fields of Config, such as the run.json of a run")
+    train.add_argument(
+        "--config",
+        type=Path,
+        help="a JSON file with fields of Config, such as the run.json of a run",
+    )
     add_options(train)
     evaluate = commands.add_parser("evaluate", help="judge a trained decoder on the test images")
     evaluate.add_argument("--folder", type=Path, required=True, help="of a run")
-    reproduce = commands.add_parser("reproduce", help="make a table or figure of the paper, and what lies beside it")
+    reproduce = commands.add_parser(
+        "reproduce", help="make a table or figure of the paper, and what lies beside it"
+    )
     reproduce.add_argument("experiment", choices=NAMES)
-    reproduce.add_argument("--processes", type=int, default=1, help="how many jobs at a time, one thread each")
+    reproduce.add_argument(
+        "--processes", type=int, default=1, help="how many jobs at a time, one thread each"
+    )
     reproduce.add_argument("--folder", type=Path, help="of finished jobs; data/runs by default")
-    commands.add_parser("claims", help="judge what the sources say by the results; writes CLAIMS.md and their tables")
+    commands.add_parser(
+        "claims",
+        help="judge what the sources say by the results; writes CLAIMS.md and their tables",
+    )
     decoders = commands.add_parser("decoders", help="train the MNIST decoders of data/checkpoints")
-    decoders.add_argument("--passes", type=int, choices=(1, 6), help="passes over the images; both by default")
-    decoders.add_argument("--folder", type=Path, default=Path("data/checkpoints"), help="where the files go")
+    decoders.add_argument(
+        "--passes", type=int, choices=(1, 6), help="passes over the images; both by default"
+    )
+    decoders.add_argument(
+        "--folder", type=Path, default=Path("data/checkpoints"), help="where the files go"
+    )
     return parser
 
 
@@ -119,7 +146,10 @@ def _decoders(chosen: argparse.Namespace) -> int:
 
 def _tell(report: Report) -> None:
     if report.step % 50 == 0 or report.step == report.n_steps:
-        line = f"batch {report.step}/{report.n_steps}, energy {report.energy:.4f}, {report.seconds:.0f} s"
+        line = (
+            f"batch {report.step}/{report.n_steps}, energy {report.energy:.4f}, "
+            f"{report.seconds:.0f} s"
+        )
         print(line, file=sys.stderr)
 
 

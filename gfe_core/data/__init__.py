@@ -1,4 +1,4 @@
-"""Data: sets by name or path, samples as rows of a matrix, and the order in which training sees them."""
+"""Data: sets by name or path, and the order in which training sees their samples."""
 
 from gfe_core.data.dataset import DataError, DataSet
 from gfe_core.data.sets import Batches, data_folder, load

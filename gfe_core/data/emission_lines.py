@@ -1,8 +1,10 @@
-"""Spectra of galaxies around the [O II] doublet: five physical numbers, 128 noisy and partly lost ones.
+"""Spectra of galaxies around the [O II] doublet.
 
-A set whose codes can be judged: `make` draws spectra with the parameters that made them, `clean` gives the truth for
-any parameters. The doublet wanders over many of its own widths, so that the spectra lie on a curved sheet of five
-dimensions, which no plane of as few dimensions comes near.
+Five physical numbers, 128 noisy and partly lost ones.
+
+A set whose codes can be judged: `make` draws spectra with the parameters that made them, `clean`
+gives the truth for any parameters. The doublet wanders over many of its own widths, so that the
+spectra lie on a curved sheet of five dimensions, which no plane of as few dimensions comes near.
 
 Shapes: `n` spectra of 128 wavelengths; 5 `PARAMETERS`.
 """
@@ -19,9 +21,14 @@ from gfe_core.data.dataset import DataSet
 LINES = (3726.03, 3728.82)
 """Wavelengths of the doublet at rest, in air, in angstrom."""
 RESOLUTION = 1800.0
-"""The instrument's resolving power R: wavelength over full width at half maximum of a line without width."""
+"""The instrument's resolving power R.
+
+Wavelength over full width at half maximum of a line without width.
+"""
 _LIGHT = 299_792.458  # km/s
-_N, _PIXEL = 128, 30.0  # wavelengths; km/s from one to the next
+# wavelengths; km/s from one to the next
+_N = 128
+_PIXEL = 30.0
 _RANGES = {
     "shift (km/s)": (-600.0, 600.0),
     "width (km/s)": (30.0, 120.0),
@@ -30,7 +37,10 @@ _RANGES = {
     "slope": (-0.2, 0.2),
 }
 PARAMETERS = tuple(_RANGES)
-"""Names and units of the columns of `make(...).y`, in their order; what they mean is told in `clean`."""
+"""Names and units of the columns of `make(...).y`, in their order.
+
+What they mean is told in `clean`.
+"""
 
 
 def wavelengths() -> Float[Tensor, "128"]:
@@ -40,22 +50,29 @@ def wavelengths() -> Float[Tensor, "128"]:
 
 
 def clean(parameters: Float[Tensor, "n 5"]) -> Float[Tensor, "n 128"]:
-    """The flux without noise and gaps, in units of the continuum in the middle; differentiable in the parameters.
+    """The flux without noise and gaps, in units of the continuum in the middle.
+
+    Differentiable in the parameters.
 
     flux(lambda) = 1 + slope s(lambda) + sum over the two lines i of
     W_i / (sqrt(2 pi) sigma) exp(-(c ln(lambda / lambda_i) - shift)^2 / (2 sigma^2))
 
-    - shift: radial velocity in km/s, positive for a source that recedes. Velocities are c ln(lambda / lambda_i), in
-      which a shift moves every line alike; Doppler's c (lambda / lambda_i - 1) differs by less than 1 km/s here.
-    - width: standard deviation in km/s of the velocities of the gas. The instrument spreads light by a Gaussian of full
-      width c / R = 167 km/s, 71 km/s in standard deviation; both add in quadrature, sigma^2 = width^2 + (71 km/s)^2.
-      The lines are 224 km/s apart: where sigma exceeds half of that, or one line is weak, they blend into one hump.
-    - strength: equivalent width W_1 + W_2 of both lines in km/s, the continuum that holds as much light.
+    - shift: radial velocity in km/s, positive for a source that recedes. Velocities are c ln(lambda
+      / lambda_i), in which a shift moves every line alike; Doppler's c (lambda / lambda_i - 1)
+      differs by less than 1 km/s here.
+    - width: standard deviation in km/s of the velocities of the gas. The instrument spreads light
+      by a Gaussian of full width c / R = 167 km/s, 71 km/s in standard deviation; both add in
+      quadrature, sigma^2 = width^2 + (71 km/s)^2. The lines are 224 km/s apart: where sigma exceeds
+      half of that, or one line is weak, they blend into one hump.
+    - strength: equivalent width W_1 + W_2 of both lines in km/s, the continuum that holds as much
+      light.
     - ratio: W_2 / W_1 of 3728.82 to 3726.03, from 0.35 in dense gas to 1.5 in thin gas.
-    - slope: of the continuum, its change from the middle to the red end; s runs from -1 to 1, evenly in c ln(lambda).
+    - slope: of the continuum, its change from the middle to the red end; s runs from -1 to 1,
+      evenly in c ln(lambda).
 
     Args:
-        parameters: one row for each spectrum, in the order of `PARAMETERS`; width is taken without its sign.
+        parameters: one row for each spectrum, in the order of `PARAMETERS`; width is taken without
+            its sign.
 
     Raises:
         ValueError: parameters do not have five columns.
@@ -65,16 +82,23 @@ def clean(parameters: Float[Tensor, "n 5"]) -> Float[Tensor, "n 128"]:
         >>> flux.shape, flux[0, 0].item()
         (torch.Size([1, 128]), 1.0)
 
-    Source: lines: NIST Atomic Spectra Database; ratio: Pradhan, Montenegro, Nahar and Eissner 2006 (astro-ph/0510099).
+    Source: lines: NIST Atomic Spectra Database; ratio: Pradhan, Montenegro, Nahar and Eissner 2006
+        (astro-ph/0510099).
     """
-    wanted = f"`parameters` must have shape (n, {len(PARAMETERS)}), the columns {', '.join(PARAMETERS)}"
-    checks.require(parameters.shape[1:] == (len(PARAMETERS),), f"{wanted}; got {tuple(parameters.shape)}.")
+    wanted = (
+        f"`parameters` must have shape (n, {len(PARAMETERS)}), the columns {', '.join(PARAMETERS)}"
+    )
+    checks.require(
+        parameters.shape[1:] == (len(PARAMETERS),), f"{wanted}; got {tuple(parameters.shape)}."
+    )
     shift, width, strength, ratio, slope = parameters[:, :, None].unbind(1)
     variance = width**2 + (_LIGHT / RESOLUTION / math.sqrt(8 * math.log(2))) ** 2
     flux = 1 + slope * torch.linspace(-1, 1, _N, dtype=parameters.dtype)
     for line, share in zip(LINES, (1 / (1 + ratio), ratio / (1 + ratio)), strict=True):
         velocity = (_LIGHT * (wavelengths() / line).log()).to(parameters)
-        profile = (-((velocity - shift) ** 2) / (2 * variance)).exp() / (2 * math.pi * variance).sqrt()
+        profile = (-((velocity - shift) ** 2) / (2 * variance)).exp() / (
+            2 * math.pi * variance
+        ).sqrt()
         flux = flux + strength * share * profile
     return flux
 
@@ -82,14 +106,16 @@ def clean(parameters: Float[Tensor, "n 5"]) -> Float[Tensor, "n 128"]:
 def make(n: int, *, seed: int = 0, noise: float = 0.02, gaps: bool = True) -> DataSet:
     """Draw spectra with noise and gaps, each with the five parameters that made it.
 
-    Parameters are uniform: shift within 600 km/s of rest, width 30 to 120 km/s, strength 200 to 800 km/s, ratio 0.35 to
-    1.5, slope -0.2 to 0.2. Gaps take 20 to 28 wavelengths, in one window or in two, and four dead pixels anywhere:
-    between 15 and 25 % of a spectrum. They change nothing of what remains.
+    Parameters are uniform: shift within 600 km/s of rest, width 30 to 120 km/s, strength 200 to 800
+    km/s, ratio 0.35 to 1.5, slope -0.2 to 0.2. Gaps take 20 to 28 wavelengths, in one window or in
+    two, and four dead pixels anywhere: between 15 and 25 % of a spectrum. They change nothing of
+    what remains.
 
     Args:
         n: number of spectra, >= 1.
         seed: of parameters, noise and gaps.
-        noise: standard deviation, in units of the continuum, >= 0; 0.02 is a signal-to-noise ratio of 50.
+        noise: standard deviation, in units of the continuum, >= 0; 0.02 is a signal-to-noise ratio
+            of 50.
         gaps: False loses nothing.
 
     Returns:
@@ -115,7 +141,10 @@ def make(n: int, *, seed: int = 0, noise: float = 0.02, gaps: bool = True) -> Da
 
 
 def _lost(n: int, generator: torch.Generator) -> Tensor:
-    """True where light is lost: two windows of one width, which touch in every other spectrum, and four dead pixels."""
+    """True where light is lost.
+
+    Two windows of one width, which touch in every other spectrum, and four dead pixels.
+    """
     width = torch.randint(10, 15, (n, 1), generator=generator)
     place = torch.rand(n, 2, generator=generator).sort(1).values
     place[::2, 1] = place[::2, 0]

@@ -22,6 +22,10 @@ def load(name: str) -> dict[str, Any]:
         FileNotFoundError: there is none; the text names the command that makes it.
     """
     if not path(name).exists():
-        command = "make bench" if name in ("bench", "adjoints") else f"python -m gfe_core reproduce {name}"
+        command = (
+            "make bench"
+            if name in ("bench", "adjoints")
+            else f"python -m gfe_core reproduce {name}"
+        )
         raise FileNotFoundError(f"{path(name)} is missing. Make it: `{command}`.")
     return json.loads(path(name).read_text(encoding="utf-8"))

@@ -2,7 +2,8 @@
 
 `load` answers with a `DataSet`; its `x` goes to `encode` and, through `Batches`, to `fit`.
 
-Shapes: `n` samples; `features` numbers each: the pixels of an image, row after row, or the two coordinates of a point.
+Shapes: `n` samples; `features` numbers each: the pixels of an image, row after row, or the two
+    coordinates of a point.
 """
 
 import difflib
@@ -20,15 +21,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data import emission_lines as spectra
-from gfe_core.data import readers, shapes
+from gfe_core.data import emission_lines, readers, shapes
 from gfe_core.data.dataset import DataError, DataSet
 
 _SPLITS = ("train", "test")
 
 
 def data_folder() -> Path:
-    """Return where image sets lie: `GFE_DATA_DIR` if set, else data/ of the repository, else of the current folder."""
+    """Return where image sets lie.
+
+    `GFE_DATA_DIR` if set, else data/ of the repository, else of the current folder.
+    """
     if chosen := os.environ.get("GFE_DATA_DIR"):
         return Path(chosen).expanduser()
     repository = Path(__file__).parents[2]
@@ -36,24 +39,27 @@ def data_folder() -> Path:
 
 
 def load(name: str | Path, split: str = "train", *, label: str | None = None) -> DataSet:
-    """Load a data set by its name, or your own from a CSV file, an .npy array or a folder of images.
+    """Load a data set by its name, or your own from a CSV file, an array or a folder of images.
 
     | name | samples, train + test | needs |
     |---|---|---|
     | "digits" | 1,437 + 360 handwritten digits, 8x8 | nothing: they come with scikit-learn |
-    | "circle", "sine", "line" | 100 + 100 points: (sin a, cos a), (a, sin 2a), (a, a / 2) | nothing |
-    | "spectra" | 5,000 + 1,000 emission doublets with noise and gaps, 128 wavelengths | nothing: `spectra` makes them |
-    | "shapes" | 5,000 + 1,000 squares, ellipses and hearts, five factors known, 32x32 | nothing: `shapes` makes them |
+    | "circle", "sine", "line" | 100 + 100 points: (sin a, cos a), (a, sin 2a), (a, a/2) | nothing |
+    | "spectra" | 5,000 + 1,000 noisy emission doublets with gaps, 128 wavelengths | nothing |
+    | "shapes" | 5,000 + 1,000 squares, ellipses and hearts, five known factors, 32x32 | nothing |
     | "mnist" | 60,000 + 10,000 handwritten digits, 28x28 | files on disk or a network |
     | "fashion-mnist" | 60,000 + 10,000 pieces of clothing, 28x28 | files on disk or a network |
-    | "seg-mnist" | 30,596 digits 0-4 of the train set + 4,861 digits 5-9 of the test set of MNIST | as MNIST |
+    | "seg-mnist" | 30,596 training digits 0-4 + 4,861 test digits 5-9 of MNIST | as MNIST |
 
-    Curves: a ~ N(0, pi / 4), noise N(0, 0.05^2) on both coordinates, a fixed seed for each split. SegMNIST asks for
-    digits of classes that were never seen. Image files lie in `data_folder()` in torchvision's layout.
+    Curves: a ~ N(0, pi / 4), noise N(0, 0.05^2) on both coordinates, a fixed seed for each split.
+        SegMNIST asks for
+    digits of classes that were never seen. Image files lie in `data_folder()` in torchvision's
+    layout.
 
     Args:
-        name: one of the names above, or a path: a text with a separator or a suffix, or a `pathlib.Path`. What files
-            must look like and how they are split is told in `readers.read`.
+        name: one of the names above, or a path: a text with a separator or a suffix, or a
+            `pathlib.Path`. What files must look like and how they are split is told in
+            `readers.read`.
         split: "train" or "test".
         label: the column of a CSV file that holds the classes.
 
@@ -71,8 +77,10 @@ def load(name: str | Path, split: str = "train", *, label: str | None = None) ->
         >>> digits.image_shape
         (8, 8)
 
-    Source: digits: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI, by way of scikit-learn;
-    MNIST: LeCun, Bottou, Bengio and Haffner 1998; Fashion-MNIST: Xiao, Rasul and Vollgraf 2017 (arXiv 1708.07747);
+    Source: digits: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI, by way
+        of scikit-learn;
+    MNIST: LeCun, Bottou, Bengio and Haffner 1998; Fashion-MNIST: Xiao, Rasul and Vollgraf 2017
+        (arXiv 1708.07747);
     shapes, in the manner of dSprites: Matthey, Higgins, Hassabis and Lerchner 2017;
     SegMNIST and the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
     """
@@ -83,7 +91,10 @@ def load(name: str | Path, split: str = "train", *, label: str | None = None) ->
         nearest = difflib.get_close_matches(str(name).lower(), _SETS, n=1, cutoff=0)[0]
         known = f"{', '.join(_SETS)}, or a path such as 'mine.csv'"
         raise ValueError(f"`name` must be one of {known}; got {name!r}. Did you mean {nearest!r}?")
-    checks.require(label is None, f"`label` is the column of a CSV file, got {label!r} for {name!r}. Leave it out.")
+    checks.require(
+        label is None,
+        f"`label` is the column of a CSV file, got {label!r} for {name!r}. Leave it out.",
+    )
     return _SETS[str(name)](str(name), split)
 
 
@@ -94,11 +105,14 @@ def _is_path(name: str | Path) -> bool:
 
 
 def _digits(name: str, split: str) -> DataSet:
-    from sklearn.datasets import load_digits  # here, because it takes a second that only this set should cost
+    from sklearn.datasets import (
+        load_digits,
+    )  # here, because it takes a second that only this set should cost
 
     images, labels = load_digits(return_X_y=True)
     rows = slice(None, -360) if split == "train" else slice(-360, None)  # other writers come last
-    x, y = torch.tensor(images[rows] / 16, dtype=torch.float32), torch.tensor(labels[rows], dtype=torch.long)
+    x = torch.tensor(images[rows] / 16, dtype=torch.float32)
+    y = torch.tensor(labels[rows], dtype=torch.long)
     return DataSet(x, y, (8, 8), name, split)
 
 
@@ -111,8 +125,10 @@ def _curve(name: str, split: str) -> DataSet:
 
 
 def _made(name: str, split: str) -> DataSet:
-    make = {"spectra": spectra.make, "shapes": shapes.make}[name]
-    return replace(make(5000 if split == "train" else 1000, seed=_SPLITS.index(split)), name=name, split=split)
+    make = {"spectra": emission_lines.make, "shapes": shapes.make}[name]
+    return replace(
+        make(5000 if split == "train" else 1000, seed=_SPLITS.index(split)), name=name, split=split
+    )
 
 
 def _images(name: str, split: str) -> DataSet:
@@ -121,34 +137,50 @@ def _images(name: str, split: str) -> DataSet:
     files = raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte"
     if not all(file.exists() for file in files):
         _download(name, raw)
-    images, labels = _read_idx(files[0], 3), _read_idx(files[1], 1).long()
+    images = _read_idx(files[0], 3)
+    labels = _read_idx(files[1], 1).long()
     if len(images) != len(labels):
-        raise _damaged(files[0], f"it holds {len(images)} images, {files[1].name} holds {len(labels)} labels")
+        raise _damaged(
+            files[0], f"it holds {len(images)} images, {files[1].name} holds {len(labels)} labels"
+        )
     if name == "seg-mnist":
         seen = labels < 5 if split == "train" else labels >= 5
-        images, labels = images[seen], labels[seen]
+        images = images[seen]
+        labels = labels[seen]
     shape = (images.shape[1], images.shape[2])
     return DataSet(images.flatten(1).to(torch.float32).div_(255), labels, shape, name, split)
 
 
 def _read_idx(file: Path, axes: int) -> Tensor:
-    """Read an IDX file and trust nothing: magic number, one big-endian length for each axis, then one byte a value."""
-    content, start = bytearray(file.read_bytes()), 4 + 4 * axes
+    """Read an IDX file and trust nothing.
+
+    Magic number, one big-endian length for each axis, then one byte a value.
+    """
+    content = bytearray(file.read_bytes())
+    start = 4 + 4 * axes
     if len(content) <= start or content[:4] != bytes((0, 0, 8, axes)):
         raise _damaged(file, f"its {len(content)} bytes do not begin as an IDX file of {axes} axes")
     shape = struct.unpack(f">{axes}I", content[4:start])
     if len(content) != start + math.prod(shape):
-        raise _damaged(file, f"it should have {start + math.prod(shape)} bytes and has {len(content)}")
+        raise _damaged(
+            file, f"it should have {start + math.prod(shape)} bytes and has {len(content)}"
+        )
     return torch.frombuffer(content, dtype=torch.uint8, offset=start).reshape(shape)
 
 
 def _damaged(file: Path, reason: str) -> DataError:
-    return DataError(f"{file} is damaged or was only half downloaded: {reason}. Delete it and load again.")
+    return DataError(
+        f"{file} is damaged or was only half downloaded: {reason}. Delete it and load again."
+    )
 
 
 def _download(name: str, raw: Path) -> None:
-    """Let torchvision download beside the target, move only what is complete: an interrupt leaves nothing to trust."""
-    folder, kind = raw.parents[1], raw.parent.name
+    """Let torchvision download beside the target, move only what is complete.
+
+    An interrupt leaves nothing to trust.
+    """
+    folder = raw.parents[1]
+    kind = raw.parent.name
     try:
         from torchvision import datasets  # here, because nothing else in the kit needs torchvision
 
@@ -159,11 +191,17 @@ def _download(name: str, raw: Path) -> None:
             for file in Path(part, kind, "raw").glob("*-ubyte"):
                 file.replace(raw / file.name)
     except Exception as error:  # servers, proxies, disks and binaries fail in too many ways to list
-        place = "set by GFE_DATA_DIR" if os.environ.get("GFE_DATA_DIR") else "data/, as GFE_DATA_DIR is not set"
+        place = (
+            "set by GFE_DATA_DIR"
+            if os.environ.get("GFE_DATA_DIR")
+            else "data/, as GFE_DATA_DIR is not set"
+        )
         raise DataError(
             f"{name!r} is not in {raw} ({place}), and downloading it with torchvision failed: "
-            f"{' '.join(str(error).split())}. Load it again with a network, or set GFE_DATA_DIR to a folder that holds "
-            f"{kind}/raw; if torchvision itself is broken, `python -m gfe_core doctor` says how to mend it. "
+            f"{' '.join(str(error).split())}. Load it again with a network, or set "
+            "GFE_DATA_DIR to a folder that holds "
+            f"{kind}/raw; if torchvision itself is broken, `python -m gfe_core doctor` says "
+            "how to mend it. "
             "`load('digits')` needs no network."
         ) from error
 
@@ -179,8 +217,9 @@ _SETS: dict[str, Callable[[str, str], DataSet]] = {
 class Batches:
     """The samples in batches; one iteration is one pass over all of them, each exactly once.
 
-    The order is a function of (seed, epoch) alone. The position (`epoch`, `index` of the next batch) moves on as a
-    batch is handed out: a saved position goes on with the next batch, and so does an iteration that was left early.
+    The order is a function of (seed, epoch) alone. The position (`epoch`, `index` of the next
+    batch) moves on as a batch is handed out: a saved position goes on with the next batch, and so
+    does an iteration that was left early.
 
     Args:
         x: at least one sample, along the first axis.
@@ -198,14 +237,24 @@ class Batches:
         ([2, 2, 1], 1)
     """
 
-    def __init__(self, x: Float[Tensor, "n *data"], *, size: int, seed: int = 0, shuffle: bool = True) -> None:
+    def __init__(
+        self, x: Float[Tensor, "n *data"], *, size: int, seed: int = 0, shuffle: bool = True
+    ) -> None:
         if not isinstance(x, Tensor):
-            raise TypeError(f"`x` must be a torch.Tensor, got {type(x).__name__}. Pass the samples: `data.x`.")
+            raise TypeError(
+                f"`x` must be a torch.Tensor, got {type(x).__name__}. Pass the samples: `data.x`."
+            )
         if x.dim() == 0 or len(x) == 0:
-            raise ValueError(f"`x` must hold at least one sample along its first axis, got shape {tuple(x.shape)}.")
+            raise ValueError(
+                f"`x` must hold at least one sample along its first axis, got shape "
+                f"{tuple(x.shape)}."
+            )
         wanted = "`size` must be at least 1 and `seed` at least 0"
         checks.require(size >= 1 and seed >= 0, f"{wanted}, got size={size} and seed={seed}.")
-        self.x, self.size, self.seed, self.shuffle = x, size, seed, shuffle
+        self.x = x
+        self.size = size
+        self.seed = seed
+        self.shuffle = shuffle
         self.epoch = self.index = 0
 
     def __len__(self) -> int:
@@ -217,7 +266,8 @@ class Batches:
             start = self.index * self.size
             self.index += 1
             yield self.x[order[start : start + self.size]]
-        self.epoch, self.index = self.epoch + 1, 0
+        self.epoch = self.epoch + 1
+        self.index = 0
 
     def _order(self) -> Int[Tensor, "n"]:
         if not self.shuffle:
@@ -228,12 +278,25 @@ class Batches:
 
     def state_dict(self) -> dict[str, int]:
         """Return the position, and what it must be used with, as plain integers."""
-        order = {"n": len(self.x), "size": self.size, "seed": self.seed, "shuffle": int(self.shuffle)}
+        order = {
+            "n": len(self.x),
+            "size": self.size,
+            "seed": self.seed,
+            "shuffle": int(self.shuffle),
+        }
         return order | {"epoch": self.epoch, "index": self.index}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go to a saved position; a ValueError refuses that of batches with other n, size, seed or shuffle."""
+        """Go to a saved position.
+
+        A ValueError refuses that of batches with other n, size, seed or shuffle.
+        """
         mine = self.state_dict()
-        fits = state.keys() == mine.keys() and all(state[key] == mine[key] for key in ("n", "size", "seed", "shuffle"))
-        checks.require(fits, f"`state` {state} belongs to other batches than {mine}: build them as they were.")
-        self.epoch, self.index = state["epoch"], state["index"]
+        fits = state.keys() == mine.keys() and all(
+            state[key] == mine[key] for key in ("n", "size", "seed", "shuffle")
+        )
+        checks.require(
+            fits, f"`state` {state} belongs to other batches than {mine}: build them as they were."
+        )
+        self.epoch = state["epoch"]
+        self.index = state["index"]

@@ -1,8 +1,8 @@
 """White shapes on black: a square, an ellipse and a heart, each with the five factors that made it.
 
-Images whose codes can be judged, in the manner of dSprites: `make` draws factors independently of each other and keeps
-them as y, `draw` gives the image for any factors. A factor is a number that the eye would name, and an image is not
-linear in any of them.
+Images whose codes can be judged, in the manner of dSprites: `make` draws factors independently of
+each other and keeps them as y, `draw` gives the image for any factors. A factor is a number that
+the eye would name, and an image is not linear in any of them.
 
 Shapes: `n` images of side x side pixels, row after row; 5 `PARAMETERS`.
 """
@@ -18,17 +18,22 @@ from gfe_core.data.dataset import DataSet
 
 _CHUNK = 2**16  # pixels drawn at a time: their few intermediate results stay in a core's cache
 PARAMETERS = ("shape", "scale", "rotation (rad)", "x (sides)", "y (sides)")
-"""Names and units of the columns of `make(...).y`, in their order; what they mean is told in `draw`."""
+"""Names and units of the columns of `make(...).y`, in their order.
+
+What they mean is told in `draw`.
+"""
 
 
 def draw(parameters: Float[Tensor, "n 5"], side: int) -> Float[Tensor, "n pixels"]:
     """The images of these factors, 0 outside of the shape and 1 inside.
 
-    grey = 1/2 - d, held within [0, 1], where d is the distance in pixels from a pixel's centre to the edge of the
-    shape, negative inside. So an edge is one pixel wide, and a shape that ends where the image does loses nothing.
+    grey = 1/2 - d, held within [0, 1], where d is the distance in pixels from a pixel's centre to
+    the edge of the shape, negative inside. So an edge is one pixel wide, and a shape that ends
+    where the image does loses nothing.
 
-    - shape: 0 a square, 1 an ellipse twice as long as high, 2 a heart: a square on its corner with half a disc on each
-      upper side. They repeat after a quarter of a turn, half a turn and a full turn.
+    - shape: 0 a square, 1 an ellipse twice as long as high, 2 a heart: a square on its corner with
+      half a disc on each upper side. They repeat after a quarter of a turn, half a turn and a full
+      turn.
     - scale: how far the shape reaches from its centre, in quarters of the side.
     - rotation: counter-clockwise; at 0 the square lies on a side and the heart stands on its tip.
     - x, y: the centre of mass, in sides from the left and from the top.
@@ -41,56 +46,86 @@ def draw(parameters: Float[Tensor, "n 5"], side: int) -> Float[Tensor, "n pixels
         Grey values in [0, 1], in the type of the parameters.
 
     Raises:
-        ValueError: parameters do not have five columns, a shape is not 0, 1 or 2, or side is below 8.
+        ValueError: parameters do not have five columns, a shape is not 0, 1 or 2, or side is below
+            8.
 
     Example:
         >>> square = draw(torch.tensor([[0.0, 1.0, 0.0, 0.5, 0.5]]), side=32)
-        >>> square.shape, round(square.sum().item() / 8**2, 1)  # a square that reaches 8 pixels: 2 x 8^2 of them
+        >>> # A square that reaches 8 pixels from its centre covers 2 x 8^2 of them.
+        >>> square.shape, round(square.sum().item() / 8**2, 1)
         (torch.Size([1, 1024]), 2.0)
     """
-    wanted = f"`parameters` must have shape (n, {len(PARAMETERS)}), the columns {', '.join(PARAMETERS)}"
-    checks.require(parameters.shape[1:] == (len(PARAMETERS),), f"{wanted}; got {tuple(parameters.shape)}.")
-    checks.require({*parameters[:, 0].tolist()} <= {0, 1, 2}, "The shapes, `parameters[:, 0]`, must be 0, 1 or 2.")
-    checks.require(side >= 8, f"`side` must be at least 8 pixels, got {side}. With fewer, shapes cannot be told apart.")
+    wanted = (
+        f"`parameters` must have shape (n, {len(PARAMETERS)}), the columns {', '.join(PARAMETERS)}"
+    )
+    checks.require(
+        parameters.shape[1:] == (len(PARAMETERS),), f"{wanted}; got {tuple(parameters.shape)}."
+    )
+    checks.require(
+        {*parameters[:, 0].tolist()} <= {0, 1, 2},
+        "The shapes, `parameters[:, 0]`, must be 0, 1 or 2.",
+    )
+    checks.require(
+        side >= 8,
+        f"`side` must be at least 8 pixels, got {side}. With fewer, shapes cannot be told apart.",
+    )
     images = parameters.new_empty(len(parameters), side, side)
     pixels = torch.arange(side).to(parameters) + 0.5
     for shape, distance in enumerate((_square, _ellipse, _heart)):
         for rows in (parameters[:, 0] == shape).nonzero()[:, 0].split(math.ceil(_CHUNK / side**2)):
             scale, rotation, x, y = parameters[rows, 1:, None, None].unbind(1)
             reach = scale * side / 4
-            right, up = (pixels - side * x) / reach, (side * y - pixels[:, None]) / reach
-            cos, sin = rotation.double().cos().to(x), rotation.double().sin().to(x)  # rounded alike in any batch
-            u, v = cos * right + sin * up, cos * up - sin * right
+            right = (pixels - side * x) / reach
+            up = (side * y - pixels[:, None]) / reach
+            # rounded alike in any batch
+            cos = rotation.double().cos().to(x)
+            sin = rotation.double().sin().to(x)
+            u = cos * right + sin * up
+            v = cos * up - sin * right
             images[rows] = (0.5 - reach * distance(u, v)).clamp(0, 1)
     return images.flatten(1)
 
 
 def _square(u: Tensor, v: Tensor) -> Tensor:
-    """Distance to the edge, as of all shapes, in the shape's own frame and reach: u to its right and v upwards."""
+    """Distance to the edge, as of all shapes, in the shape's own frame and reach.
+
+    U to its right and v upwards.
+    """
     return u.abs().maximum(v.abs()) - math.sqrt(0.5)
 
 
 def _ellipse(u: Tensor, v: Tensor) -> Tensor:
-    """To first order: k - 1 over the length of its gradient, where k = sqrt(u^2 + (2 v)^2); -1 in the centre."""
+    """To first order.
+
+    K - 1 over the length of its gradient, where k = sqrt(u^2 + (2 v)^2); -1 in the centre.
+    """
     high = (2 * v).square()
     k = u.square() + high + 1e-9
     return (k - k.sqrt()) / (k + 3 * high).sqrt()
 
 
 def _heart(u: Tensor, v: Tensor) -> Tensor:
-    """The union of both: the square's sides run along p and q; of the discs, the one on this side is nearer."""
-    centre = (math.pi / 2 + 2 / 3) / (math.pi + 4)  # of mass, along p and q, in half sides from the square's
+    """The union of both.
+
+    The square's sides run along p and q; of the discs, the one on this side is nearer.
+    """
+    centre = (math.pi / 2 + 2 / 3) / (
+        math.pi + 4
+    )  # of mass, along p and q, in half sides from the square's
     half = math.sqrt(0.5) / (1 + centre)  # a side; the tip is what reaches farthest
-    u, v = math.sqrt(0.5) * u.abs(), math.sqrt(0.5) * v + half * centre
-    p, q = v + u, v - u
+    u = math.sqrt(0.5) * u.abs()
+    v = math.sqrt(0.5) * v + half * centre
+    p = v + u
+    q = v - u
     return p.maximum(-q).minimum(((p - half).square() + q.square()).sqrt()) - half
 
 
 def make(n: int, *, side: int = 32, seed: int = 0) -> DataSet:
     """Draw shapes, each with the five factors that made it.
 
-    Factors are uniform and independent: shape 0, 1 or 2, scale 0.5 to 1, rotation a full turn, x and y 0.25 to 0.75,
-    where all of the largest shape is inside of the image. They do not depend on side.
+    Factors are uniform and independent: shape 0, 1 or 2, scale 0.5 to 1, rotation a full turn, x
+    and y 0.25 to 0.75, where all of the largest shape is inside of the image. They do not depend on
+    side.
 
     Args:
         n: number of images, >= 1.
@@ -112,6 +147,8 @@ def make(n: int, *, side: int = 32, seed: int = 0) -> DataSet:
     """
     checks.at_least_one("n", n)
     low, high = torch.tensor([[0, 0.5, 0, 0.25, 0.25], [3, 1, 2 * math.pi, 0.75, 0.75]])
-    parameters = low + (high - low) * torch.rand(n, len(PARAMETERS), generator=torch.Generator().manual_seed(seed))
+    parameters = low + (high - low) * torch.rand(
+        n, len(PARAMETERS), generator=torch.Generator().manual_seed(seed)
+    )
     parameters[:, 0].floor_()
     return DataSet(draw(parameters, side), parameters, (side, side), "shapes", f"seed {seed}")

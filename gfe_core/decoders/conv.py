@@ -17,10 +17,15 @@ _FIRST = 4
 
 
 def margins(image_shape: Sequence[int], channels: Sequence[int]) -> tuple[int, int, int, int]:
-    """Pixels left, right, above and below an image in the middle of the largest picture of these layers."""
+    """Pixels left, right, above and below an image in the largest picture of these layers."""
     side = _FIRST * 2 ** len(channels)
-    wanted = f"`image_shape` must be at most {side}x{side} for {len(channels)} channels, got {tuple(image_shape)}."
-    checks.require(max(image_shape) <= side, f"{wanted} Name more `channels`: each doubles the size.")
+    wanted = (
+        f"`image_shape` must be at most {side}x{side} for {len(channels)} channels, got "
+        f"{tuple(image_shape)}."
+    )
+    checks.require(
+        max(image_shape) <= side, f"{wanted} Name more `channels`: each doubles the size."
+    )
     (above, below), (left, right) = (((side - n) // 2, (side - n + 1) // 2) for n in image_shape)
     return left, right, above, below
 
@@ -28,8 +33,9 @@ def margins(image_shape: Sequence[int], channels: Sequence[int]) -> tuple[int, i
 class ConvDecoder(FlatDecoder):
     """A convolutional decoder: a linear map to a small picture, then doublings of its size.
 
-    Each stage doubles height and width (nearest neighbour), convolves 3x3 and applies ELU; a last convolution gives the
-    logits. Sizes that are no multiple of 2 ** stages are cut. No normalisation: samples never see each other.
+    Each stage doubles height and width (nearest neighbour), convolves 3x3 and applies ELU; a last
+    convolution gives the logits. Sizes that are no multiple of 2 ** stages are cut. No
+    normalisation: samples never see each other.
 
     Args:
         latent_dim: size of a code.
@@ -39,7 +45,12 @@ class ConvDecoder(FlatDecoder):
     """
 
     def __init__(
-        self, *, latent_dim: int, image_shape: tuple[int, int], channels: Sizes = (32, 16), generator: Source = None
+        self,
+        *,
+        latent_dim: int,
+        image_shape: tuple[int, int],
+        channels: Sizes = (32, 16),
+        generator: Source = None,
     ) -> None:
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
         height, width = (math.ceil(side / 2 ** len(channels)) for side in image_shape)
@@ -58,10 +69,12 @@ class ConvDecoder(FlatDecoder):
 
 
 class TransposedConvDecoder(FlatDecoder):
-    """Transposed convolutions of width 4: a code becomes a 4x4 picture, whose size each further layer doubles.
+    """Transposed convolutions of width 4.
 
-    ELU follows every layer but the last. The middle of the last picture is the sample. No layer normalises over a
-    batch: samples never see each other.
+    A code becomes a 4x4 picture, whose size each further layer doubles.
+
+    ELU follows every layer but the last. The middle of the last picture is the sample. No layer
+    normalises over a batch: samples never see each other.
 
     Args:
         latent_dim: size of a code.
@@ -77,17 +90,26 @@ class TransposedConvDecoder(FlatDecoder):
         >>> sum(p.numel() for p in decoder.parameters())
         74097
 
-    Source: with the widths of the example, the network of Bond-Taylor and Willcocks 2021 (arXiv 2007.02798) without its
+    Source: with the widths of the example, the network of Bond-Taylor and Willcocks 2021 (arXiv
+        2007.02798) without its
     normalisations.
     """
 
     def __init__(
-        self, *, latent_dim: int, image_shape: tuple[int, int], channels: Sequence[int] = (64, 32, 16),
+        self,
+        *,
+        latent_dim: int,
+        image_shape: tuple[int, int],
+        channels: Sequence[int] = (64, 32, 16),
         generator: Source = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
-        self.channels, crop = tuple(channels), [-n for n in margins(image_shape, channels)]
-        layers: list[nn.Module] = [nn.Unflatten(1, (latent_dim, 1, 1)), nn.ConvTranspose2d(latent_dim, channels[0], 4)]
+        self.channels = tuple(channels)
+        crop = [-n for n in margins(image_shape, channels)]
+        layers: list[nn.Module] = [
+            nn.Unflatten(1, (latent_dim, 1, 1)),
+            nn.ConvTranspose2d(latent_dim, channels[0], 4),
+        ]
         for n_in, n_out in pairwise((*channels, 1)):
             layers += [nn.ELU(), nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)]
         self.layers = nn.Sequential(*layers, nn.ZeroPad2d(cast(Any, tuple(crop))), nn.Flatten())

@@ -1,7 +1,8 @@
-"""Decoders: maps from codes (batch, latent) to raw outputs (batch, features), logits for the Bernoulli loss.
+"""Decoders that are stacks of linear layers: codes (batch, latent) to (batch, features).
 
-All of them return one flat row a sample, so that any decoder fits any data set of its size; `image_shape` says how to
-show a row. Activations are smooth: curvature in the latent space is what several solvers live on.
+All of them return one flat row a sample, so that any decoder fits any data set of its size;
+`image_shape` says how to show a row. Activations are smooth: curvature in the latent space is what
+several solvers live on.
 """
 
 import math
@@ -30,12 +31,17 @@ class FlatDecoder(nn.Module):
         checks.at_least_one("latent_dim", latent_dim)
         checks.at_least_one("data_dim", data_dim)
         wanted = f"`latent_dim` must not exceed `data_dim` {data_dim}, got {latent_dim}."
-        checks.require(latent_dim <= data_dim, f"{wanted} A sample is its own code by then: lower `latent_dim`.")
+        checks.require(
+            latent_dim <= data_dim,
+            f"{wanted} A sample is its own code by then: lower `latent_dim`.",
+        )
         side = math.isqrt(data_dim)
         square = (side, side) if side > 1 and side * side == data_dim else None
         shape = square if image_shape is None else tuple(image_shape)
         n = data_dim if shape is None else math.prod(shape)
-        checks.require(n == data_dim, f"`image_shape` {shape} has {n} pixels, but `data_dim` is {data_dim}.")
+        checks.require(
+            n == data_dim, f"`image_shape` {shape} has {n} pixels, but `data_dim` is {data_dim}."
+        )
         self.latent_dim = latent_dim
         self.data_shape: tuple[int, ...] = (data_dim,)
         self.image_shape: tuple[int, ...] | None = shape
@@ -55,11 +61,18 @@ class MLPDecoder(FlatDecoder):
         >>> MLPDecoder(latent_dim=20, hidden=(150, 300, 600), data_dim=784).image_shape
         (28, 28)
 
-    Source: with the widths of the example, the MNIST decoder of Flouris et al. 2024 (arXiv 2412.00864).
+    Source: with the widths of the example, the MNIST decoder of Flouris et al. 2024 (arXiv
+        2412.00864).
     """
 
     def __init__(
-        self, *, latent_dim: int, hidden: Sizes, data_dim: int, image_shape: Shape = None, generator: Source = None
+        self,
+        *,
+        latent_dim: int,
+        hidden: Sizes,
+        data_dim: int,
+        image_shape: Shape = None,
+        generator: Source = None,
     ) -> None:
         super().__init__(latent_dim, data_dim, image_shape)
         self.layers = perceptron((latent_dim, *hidden, data_dim))
@@ -71,7 +84,9 @@ class MLPDecoder(FlatDecoder):
 
 
 class LinearDecoder(FlatDecoder):
-    """An affine map y = W z + b; with the Bernoulli loss this is logistic PCA, with the Gaussian loss PCA.
+    """An affine map y = W z + b.
+
+    With the Bernoulli loss this is logistic PCA, with the Gaussian loss PCA.
 
     Args:
         latent_dim: size of a code.
@@ -82,7 +97,13 @@ class LinearDecoder(FlatDecoder):
     """
 
     def __init__(
-        self, *, latent_dim: int, data_dim: int, bias: bool = True, image_shape: Shape = None, generator: Source = None
+        self,
+        *,
+        latent_dim: int,
+        data_dim: int,
+        bias: bool = True,
+        image_shape: Shape = None,
+        generator: Source = None,
     ) -> None:
         super().__init__(latent_dim, data_dim, image_shape)
         self.linear = nn.Linear(latent_dim, data_dim, bias=bias)
@@ -102,7 +123,7 @@ def perceptron(widths: Sizes) -> nn.Sequential:
 
 
 def initialise(decoder: nn.Module, generator: Source) -> None:
-    """Draw every weight from U(-1/sqrt(n_in), 1/sqrt(n_in)), torch's own default, but from an explicit source."""
+    """Draw every weight from U(-1/sqrt(n_in), 1/sqrt(n_in)), torch's default, with a generator."""
     with torch.no_grad():
         for module in decoder.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):

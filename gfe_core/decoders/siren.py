@@ -1,4 +1,7 @@
-"""A decoder that is a function of place: any resolution can be asked of one code, and some places teach it."""
+"""A decoder that is a function of place.
+
+Any resolution can be asked of one code, and some places teach it.
+"""
 
 import math
 from collections.abc import Sequence
@@ -18,20 +21,25 @@ Coordinates = Float[Tensor, "features place"]
 
 def grid(height: int, width: int) -> Coordinates:
     """Places of the pixels of an image, row by row: (vertical, horizontal), each from -1 to 1."""
-    rows, columns = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
+    rows = torch.linspace(-1, 1, height)
+    columns = torch.linspace(-1, 1, width)
     return torch.cartesian_prod(rows, columns)
 
 
 class SirenDecoder(FlatDecoder):
-    """An image as a function y(c) of the place c: a multilayer perceptron with sines, which also sees the code.
+    """An image as a function y(c) of the place c.
 
-    h_1 = sin(w0 (W_c c + W_z z + b)), h_i = sin(w0 (W h + b)), y = W h + b, one output for each place.
-    A large w0 makes energies steep in z: the larger it is, the shorter a step must be (`Origin(dt=)`).
+    A multilayer perceptron with sines, which also sees the code.
+
+    h_1 = sin(w0 (W_c c + W_z z + b)), h_i = sin(w0 (W h + b)), y = W h + b, one output for each
+    place. A large w0 makes energies steep in z: the larger it is, the shorter a step must be
+    (`Origin(dt=)`).
 
     Args:
         latent_dim: size of a code.
         hidden: widths of the hidden layers.
-        image_shape: (height, width) of the images it is trained on: their `grid` is where it is evaluated.
+        image_shape: (height, width) of the images it is trained on: their `grid` is where it is
+            evaluated.
         w0: frequency of the sines.
         generator: source of the initial weights; the global one by default.
 
@@ -42,26 +50,37 @@ class SirenDecoder(FlatDecoder):
         >>> siren.at(grid(64, 64), image_shape=(64, 64))(torch.zeros(5, 32)).shape
         torch.Size([5, 4096])
 
-    Source: Sitzmann et al. 2020 (arXiv 2006.09661); with a code, Bond-Taylor and Willcocks 2021 (arXiv 2007.02798).
+    Source: Sitzmann et al. 2020 (arXiv 2006.09661); with a code, Bond-Taylor and Willcocks 2021
+        (arXiv 2007.02798).
     """
 
     coordinates: Tensor
 
     def __init__(
-        self, *, latent_dim: int, hidden: Sequence[int], image_shape: tuple[int, int], w0: float = 30.0,
+        self,
+        *,
+        latent_dim: int,
+        hidden: Sequence[int],
+        image_shape: tuple[int, int],
+        w0: float = 30.0,
         generator: Source = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
         checks.finite_positive("w0", w0)
         self.w0 = w0
         self.register_buffer("coordinates", grid(*image_shape), persistent=False)
-        self.layers = nn.ModuleList(nn.Linear(*sizes) for sizes in pairwise((2 + latent_dim, *hidden, 1)))
+        self.layers = nn.ModuleList(
+            nn.Linear(*sizes) for sizes in pairwise((2 + latent_dim, *hidden, 1))
+        )
         self._initialise(generator)
 
     def _initialise(self, generator: Source) -> None:
-        """Weights U(+-1/n_in) first, then U(+-sqrt(6/n_in)/w0): there w0 W h has unit variance, as sines have 1/2.
+        """Weights U(+-1/n_in) first, then U(+-sqrt(6/n_in)/w0).
 
-        Biases, U(+-1/sqrt(n_in)), are phases of up to w0/sqrt(n_in), which leave the variance of a sine as it is.
+        There w0 W h has unit variance, as sines have 1/2.
+
+        Biases, U(+-1/sqrt(n_in)), are phases of up to w0/sqrt(n_in), which leave the variance of a
+        sine as it is.
         """
         with torch.no_grad():
             for i, layer in enumerate(self.layers):
@@ -71,8 +90,12 @@ class SirenDecoder(FlatDecoder):
                 layer.weight.uniform_(-bound, bound, generator=generator)
                 layer.bias.uniform_(-1 / math.sqrt(n_in), 1 / math.sqrt(n_in), generator=generator)
 
-    def at(self, coordinates: Coordinates, *, image_shape: tuple[int, int] | None = None) -> "SirenDecoder":
-        """Look at other places: an ordinary decoder of those, which shares every weight with this one.
+    def at(
+        self, coordinates: Coordinates, *, image_shape: tuple[int, int] | None = None
+    ) -> "SirenDecoder":
+        """Look at other places.
+
+        An ordinary decoder of those, which shares every weight with this one.
 
         Args:
             coordinates: one place a row, inside [-1, 1] where it was trained.
@@ -83,13 +106,19 @@ class SirenDecoder(FlatDecoder):
         """
         fits = coordinates.dim() == 2 and coordinates.shape[1] == 2 and len(coordinates) > 0
         got = tuple(coordinates.shape)
-        checks.require(fits, f"`coordinates` must have shape (features, 2), got {got}. Make them with `grid`.")
-        n, n_pixels = len(coordinates), math.prod(image_shape or (len(coordinates),))
+        checks.require(
+            fits, f"`coordinates` must have shape (features, 2), got {got}. Make them with `grid`."
+        )
+        n = len(coordinates)
+        n_pixels = math.prod(image_shape or (len(coordinates),))
         wanted = f"`image_shape` {image_shape} has {n_pixels} pixels"
-        checks.require(n == n_pixels, f"{wanted}, but `coordinates` has {n} places. Make them with `grid`.")
+        checks.require(
+            n == n_pixels, f"{wanted}, but `coordinates` has {n} places. Make them with `grid`."
+        )
         there = copy(self)
         there._buffers = self._buffers | {"coordinates": coordinates.to(self.coordinates)}
-        there.data_shape, there.image_shape = (n,), image_shape
+        there.data_shape = (n,)
+        there.image_shape = image_shape
         return there
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:

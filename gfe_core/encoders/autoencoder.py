@@ -1,8 +1,9 @@
 """Other ways to a code and other decoders, to compare the flow with.
 
-Everything that finds codes here has the one call shape (decoder, x) -> Encoding, so that `fit` trains and `evaluate`
-judges all of it alike. An encoder that takes a single look has no gradient norm and no time (NaN), and its pass counts
-as one forward-equivalent. The mean image is PCA without components; logistic PCA is `fit` with a `LinearDecoder`.
+Everything that finds codes here has the one call shape (decoder, x) -> Encoding, so that `fit`
+trains and `evaluate` judges all of it alike. An encoder that takes a single look has no gradient
+norm and no time (NaN), and its pass counts as one forward-equivalent. The mean image is PCA without
+components; logistic PCA is `fit` with a `LinearDecoder`.
 """
 
 import hashlib
@@ -28,11 +29,12 @@ class PCA(nn.Module):
     Args:
         x: images to fit, grey values in [0, 1].
         latent_dim: number of components; 0 is the mean image.
-        clip: grey values of the output are kept in [clip, 1 - clip]: a pixel that was always black in x would
-            otherwise cost infinitely many nats.
+        clip: grey values of the output are kept in [clip, 1 - clip]: a pixel that was always black
+            in x would otherwise cost infinitely many nats.
 
     Raises:
-        ValueError: more components than samples or features, clip outside (0, 0.5), or values that are not finite.
+        ValueError: more components than samples or features, clip outside (0, 0.5), or values that
+            are not finite.
 
     Source: Pearson 1901; Jolliffe 2002, Principal Component Analysis.
     """
@@ -40,27 +42,44 @@ class PCA(nn.Module):
     mean: Tensor
     components: Tensor
 
-    def __init__(self, x: Float[Tensor, "n features"], *, latent_dim: int, clip: float = 0.01) -> None:
+    def __init__(
+        self, x: Float[Tensor, "n features"], *, latent_dim: int, clip: float = 0.01
+    ) -> None:
         super().__init__()
-        checks.require(len(x) > 0, f"`x` must hold at least one sample, got shape {tuple(x.shape)}.")
+        checks.require(
+            len(x) > 0, f"`x` must hold at least one sample, got shape {tuple(x.shape)}."
+        )
         n_bad = int((~x.isfinite().all(1)).sum())
-        checks.require(not n_bad, f"`x` has NaN or infinity in {n_bad} samples. Leave out: `x[x.isfinite().all(1)]`.")
+        checks.require(
+            not n_bad,
+            f"`x` has NaN or infinity in {n_bad} samples. Leave out: `x[x.isfinite().all(1)]`.",
+        )
         n = min(x.shape)
-        wanted = f"`latent_dim` must be between 0 and {n} for {len(x)} samples of {x.shape[1]} features"
+        wanted = (
+            f"`latent_dim` must be between 0 and {n} for {len(x)} samples of {x.shape[1]} features"
+        )
         checks.require(0 <= latent_dim <= n, f"{wanted}, got {latent_dim}. Pass fewer components.")
         checks.require(0 < clip < 0.5, f"`clip` must lie strictly between 0 and 0.5, got {clip}.")
         mean = x.double().mean(0)
-        directions = torch.linalg.svd(x.double() - mean, full_matrices=False).Vh if latent_dim else x[:0].double()
+        directions = (
+            torch.linalg.svd(x.double() - mean, full_matrices=False).Vh
+            if latent_dim
+            else x[:0].double()
+        )
         self.register_buffer("mean", mean.to(x.dtype))
         self.register_buffer("components", directions[:latent_dim].to(x.dtype))
-        self.latent_dim, self.clip, self.data_shape = latent_dim, clip, (x.shape[1],)
+        self.latent_dim = latent_dim
+        self.clip = clip
+        self.data_shape = (x.shape[1],)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Logits of codes."""
         return (self.mean + z @ self.components).clamp(self.clip, 1 - self.clip).logit()
 
 
-def project(decoder: PCA, x: Float[Tensor, "batch features"], *, loss: Loss | None = None) -> Encoding:
+def project(
+    decoder: PCA, x: Float[Tensor, "batch features"], *, loss: Loss | None = None
+) -> Encoding:
     """Encode by the orthogonal projection z = (x - mean) W', the least-squares code of PCA."""
     loss = loss or Bernoulli()
     _fits(decoder, x, loss)
@@ -68,7 +87,9 @@ def project(decoder: PCA, x: Float[Tensor, "batch features"], *, loss: Loss | No
 
 
 class Autoencoder(nn.Module):
-    """The encoder of an autoencoder: a multilayer perceptron from data to codes that is trained with the decoder.
+    """The encoder of an autoencoder.
+
+    A multilayer perceptron from data to codes that is trained with the decoder.
 
     To train both, hand both to the optimizer; the gradient reaches the encoder through the codes:
 
@@ -85,9 +106,14 @@ class Autoencoder(nn.Module):
     """
 
     def __init__(
-        self, *, latent_dim: int, hidden: Sequence[int], data_dim: int, loss: Loss | None = None,
+        self,
+        *,
+        latent_dim: int,
+        hidden: Sequence[int],
+        data_dim: int,
+        loss: Loss | None = None,
         generator: torch.Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.layers = perceptron((data_dim, *hidden, latent_dim))
         self.loss = loss or Bernoulli()
@@ -95,14 +121,25 @@ class Autoencoder(nn.Module):
 
     @classmethod
     def mirror(cls, decoder: Any, **arguments: Any) -> "Autoencoder":
-        """Build the encoder whose layers are those of this `MLPDecoder`, backwards; `arguments` may say otherwise."""
-        hidden = [layer.out_features for layer in decoder.layers if isinstance(layer, nn.Linear)][-2::-1]
-        return cls(hidden=hidden, data_dim=decoder.data_shape[0], **{"latent_dim": decoder.latent_dim} | arguments)
+        """Build the encoder whose layers are those of this `MLPDecoder`, backwards.
+
+        `arguments` may say otherwise.
+        """
+        hidden = [layer.out_features for layer in decoder.layers if isinstance(layer, nn.Linear)][
+            -2::-1
+        ]
+        return cls(
+            hidden=hidden,
+            data_dim=decoder.data_shape[0],
+            **{"latent_dim": decoder.latent_dim} | arguments,
+        )
 
     def forward(self, decoder: Any, x: Float[Tensor, "batch features"]) -> Encoding:
         """Encode in one pass; z carries the graph that trains this encoder."""
         _fits(decoder, x, self.loss)
-        known = x.isfinite().all(1, keepdim=True)  # a gradient of 0 times NaN would spoil every weight
+        known = x.isfinite().all(
+            1, keepdim=True
+        )  # a gradient of 0 times NaN would spoil every weight
         return one_look(decoder, x, self.layers(torch.where(known, x, 0.0)), self.loss)
 
 
@@ -123,15 +160,19 @@ class ThenFlow:
         with torch.no_grad():
             start = self.first(decoder, x)
         encoding = self.flow(decoder, x, z0=start.z.detach())
-        both = {name: n + getattr(start.statistics, name) for name, n in vars(encoding.statistics).items()}
+        both = {
+            name: n + getattr(start.statistics, name)
+            for name, n in vars(encoding.statistics).items()
+        }
         return replace(encoding, statistics=Statistics(**both))
 
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """Show an encoder incomplete samples with `fill` (a number, or a tensor like one sample) in place of NaN.
+    """Show an encoder incomplete samples with `fill` in place of NaN: a number or one sample.
 
-    Energies count observed features only, by `loss`: the encoder's own by default, or `Bernoulli()` where it has none.
+    Energies count observed features only, by `loss`: the encoder's own by default, or `Bernoulli()`
+    where it has none.
     """
 
     encoder: Encoder
@@ -140,28 +181,32 @@ class Filled:
 
     def __call__(self, decoder: Any, x: Tensor) -> Encoding:
         """Fill, encode, judge."""
-        seen, loss = ~x.isnan(), self.loss or getattr(self.encoder, "loss", Bernoulli())
+        seen = ~x.isnan()
+        loss = self.loss or getattr(self.encoder, "loss", Bernoulli())
         encoding = self.encoder(decoder, torch.where(seen, x, torch.as_tensor(self.fill).to(x)))
         return replace(encoding, energy=loss.per_sample(decoder(encoding.z).detach(), x, seen))
 
 
 class SemiAmortised(nn.Module):
-    """An encoder that starts the flow and learns while the decoder is trained at the codes that the flow ends at.
+    """An encoder that starts the flow, and learns from the codes at which the flow ends.
 
-    `learn` belongs among the callbacks of `fit`: after each round it takes one step of the encoder down E at its own
-    codes, with the decoder held fixed.
+    `learn` belongs among the callbacks of `fit`: after each round it takes one step of the encoder
+    down E at its own codes, with the decoder held fixed.
 
     Args:
         encoder: gives the start.
         flow: `functools.partial(gfe.encode, ...)` with few steps.
         optimizer: of the encoder's parameters.
 
-    Source: after Kim, Wiseman, Miller, Sontag and Rush 2018 (arXiv 1802.02550), who differentiate through the steps.
+    Source: after Kim, Wiseman, Miller, Sontag and Rush 2018 (arXiv 1802.02550), who differentiate
+        through the steps.
     """
 
     def __init__(self, encoder: Autoencoder, flow: Any, optimizer: torch.optim.Optimizer) -> None:
         super().__init__()
-        self.encoder, self.optimizer, self.encode = encoder, optimizer, ThenFlow(encoder, flow)
+        self.encoder = encoder
+        self.optimizer = optimizer
+        self.encode = ThenFlow(encoder, flow)
 
     def forward(self, decoder: Any, x: Tensor) -> Encoding:
         """Encode, then flow."""
@@ -181,13 +226,14 @@ class SemiAmortised(nn.Module):
 class StoredCodes(nn.Module):
     """Start the flow where it ended when the sample was last met, and at the origin when it is new.
 
-    A sample is recognised by its own numbers, so that batches may come in any order. Codes are kept, in a checkpoint
-    too, until they are replaced.
+    A sample is recognised by its own numbers, so that batches may come in any order. Codes are
+    kept, in a checkpoint too, until they are replaced.
 
     Args:
         flow: `functools.partial(gfe.encode, ...)`, called with `z0=`; a few steps are enough.
 
-    Source: the auto-decoder of Park et al. 2019 (arXiv 1901.05103), with steps of a line search instead of Adam's.
+    Source: the auto-decoder of Park et al. 2019 (arXiv 1901.05103), with steps of a line search
+        instead of Adam's.
     """
 
     def __init__(self, flow: Any) -> None:
@@ -198,7 +244,10 @@ class StoredCodes(nn.Module):
     def forward(self, decoder: Any, x: Tensor) -> Encoding:
         """Encode and remember."""
         checks.data_for(decoder, x)
-        names = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in x.detach().cpu().numpy()]
+        names = [
+            hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+            for row in x.detach().cpu().numpy()
+        ]
         origin = torch.zeros(decoder.latent_dim, dtype=x.dtype)
         start = torch.stack([self.codes.get(name, origin) for name in names])
         encoding = self.flow(decoder, x, z0=start.to(x.device))
@@ -208,15 +257,24 @@ class StoredCodes(nn.Module):
     def get_extra_state(self) -> dict[str, Tensor]:
         """Names and codes as tensors, for a checkpoint."""
         names = torch.tensor([list(name) for name in self.codes], dtype=torch.uint8)
-        return {"names": names, "codes": torch.stack([*self.codes.values()]) if self.codes else torch.empty(0)}
+        return {
+            "names": names,
+            "codes": torch.stack([*self.codes.values()]) if self.codes else torch.empty(0),
+        }
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take the codes of a checkpoint."""
-        self.codes = dict(zip(map(bytes, state["names"].tolist()), state["codes"].clone(), strict=True))
+        self.codes = dict(
+            zip(map(bytes, state["names"].tolist()), state["codes"].clone(), strict=True)
+        )
 
 
-def fit_encoder(encoder: Autoencoder, decoder: MLPDecoder, batches: Batches, **arguments: Any) -> History:
-    """Train an encoder for a decoder that stays as it is: minimise E(encoder(x); x) in the encoder's weights alone.
+def fit_encoder(
+    encoder: Autoencoder, decoder: MLPDecoder, batches: Batches, **arguments: Any
+) -> History:
+    """Train an encoder for a decoder that stays as it is.
+
+    Minimise E(encoder(x); x) in the encoder's weights alone.
 
     Args:
         encoder: changed in place.
@@ -225,9 +283,13 @@ def fit_encoder(encoder: Autoencoder, decoder: MLPDecoder, batches: Batches, **a
         arguments: of `fit`; the optimizer, Adam by default, must hold the encoder's parameters.
     """
     optimizer = arguments.pop("optimizer", None) or torch.optim.Adam(encoder.parameters(), lr=1e-3)
-    learning = nn.ParameterList(p for p in decoder.parameters() if p.requires_grad).requires_grad_(False)
+    learning = nn.ParameterList(p for p in decoder.parameters() if p.requires_grad).requires_grad_(
+        False
+    )
     try:
-        return fit(decoder, batches, encoder=encoder, loss=encoder.loss, optimizer=optimizer, **arguments)
+        return fit(
+            decoder, batches, encoder=encoder, loss=encoder.loss, optimizer=optimizer, **arguments
+        )
     finally:
         learning.requires_grad_(True)
 

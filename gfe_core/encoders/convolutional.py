@@ -14,7 +14,9 @@ from gfe_core.types import Loss
 
 
 class ConvAutoencoder(Autoencoder):
-    """The encoder whose layers are those of a `TransposedConvDecoder`, backwards; used as `Autoencoder` is.
+    """The encoder whose layers are those of a `TransposedConvDecoder`, backwards.
+
+    Used as `Autoencoder` is.
 
     Args:
         image_shape: (height, width) of a sample.
@@ -28,9 +30,14 @@ class ConvAutoencoder(Autoencoder):
     """
 
     def __init__(
-        self, *, image_shape: tuple[int, int], channels: Sequence[int], latent_dim: int, loss: Loss | None = None,
+        self,
+        *,
+        image_shape: tuple[int, int],
+        channels: Sequence[int],
+        latent_dim: int,
+        loss: Loss | None = None,
         generator: Source = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         nn.Module.__init__(self)
         padding = margins(image_shape, channels)
         layers: list[nn.Module] = [nn.Unflatten(1, (1, *image_shape)), nn.ZeroPad2d(padding)]
@@ -42,6 +49,13 @@ class ConvAutoencoder(Autoencoder):
 
     @classmethod
     def mirror(cls, decoder: Any, **arguments: Any) -> "ConvAutoencoder":
-        """Build the encoder of this `TransposedConvDecoder`; `latent_dim` may be another than the decoder's."""
-        own = {"image_shape": decoder.image_shape, "channels": decoder.channels[::-1], "latent_dim": decoder.latent_dim}
+        """Build the encoder of this `TransposedConvDecoder`.
+
+        `latent_dim` may be another than the decoder's.
+        """
+        own = {
+            "image_shape": decoder.image_shape,
+            "channels": decoder.channels[::-1],
+            "latent_dim": decoder.latent_dim,
+        }
         return cls(**own | arguments)

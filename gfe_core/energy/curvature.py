@@ -52,16 +52,21 @@ class Curvature(ABC):
         """Latent Hessian of each sample, exact and symmetric up to rounding."""
         with torch.enable_grad():
             z, grad = self._differentiable_grad(z)
-            rows = [torch.autograd.grad(column.sum(), z, retain_graph=True)[0] for column in grad.unbind(1)]
+            rows = [
+                torch.autograd.grad(column.sum(), z, retain_graph=True)[0]
+                for column in grad.unbind(1)
+            ]
         return torch.stack(rows, 1)[: self.n]
 
     def gauss_newton(self, z: Codes) -> Matrices:
-        """Gauss-Newton Hessian J' W J of each sample, with J = dy/dz and W the loss's curvature in the output y.
+        """Gauss-Newton Hessian J' W J: J = dy/dz, W the curvature of the loss in the output y.
 
-        It leaves out the curvature of the decoder, so it is never indefinite; a penalty adds its own Hessian.
+        It leaves out the curvature of the decoder, so it is never indefinite; a penalty adds its
+        own Hessian.
         """
         with torch.no_grad():
-            z, masks = padded(z), pieces(self._mask, len(self._x), _TANGENT_ROWS)
+            z = padded(z)
+            masks = pieces(self._mask, len(self._x), _TANGENT_ROWS)
             rows = zip(z.split(_TANGENT_ROWS), masks, strict=False)
             matrices = torch.cat([self._gauss_newton(some, mask) for some, mask in rows])
         if self.penalty is not None:
@@ -73,11 +78,13 @@ class Curvature(ABC):
         return (self.gauss_newton(z) @ v[:, :, None])[:, :, 0]
 
     def grad_with_graph(self, z: Codes) -> Codes:
-        """Gradient in z, itself differentiable in z and in the decoder's weights, by autograd alone."""
+        """Gradient in z by autograd, itself differentiable in z and in the decoder's weights."""
         return torch.autograd.grad(self._per_sample(padded(z)).sum(), z, create_graph=True)[0]
 
     def linearised(self, z: Codes, weights: Sequence[Tensor]) -> tuple[Codes, Pull]:
-        """Gradient g in z, and what pulls a vector v back through it: v -> derivatives of <v, g> in z and the weights.
+        """Gradient g in z, and what pulls a vector v back through it.
+
+        V -> derivatives of <v, g> in z and the weights.
 
         Args:
             z: codes.
@@ -89,37 +96,55 @@ class Curvature(ABC):
             leaf, grad = self._differentiable_grad(z)
 
         def pull(v: Tensor) -> list[Tensor]:
-            of_z, *rest = torch.autograd.grad(grad, (leaf, *weights), padded(v), materialize_grads=True)
+            of_z, *rest = torch.autograd.grad(
+                grad, (leaf, *weights), padded(v), materialize_grads=True
+            )
             return [of_z[: self.n], *rest]
 
         return grad.detach()[: self.n], pull
 
-    def _dense_linearised(self, dense: Dense, z: Tensor, weights: Sequence[Tensor]) -> tuple[Codes, Pull]:
+    def _dense_linearised(
+        self, dense: Dense, z: Tensor, weights: Sequence[Tensor]
+    ) -> tuple[Codes, Pull]:
         """The same by hand, some rows at a time."""
-        z, loss, parts = padded(z), self.loss, []
+        z = padded(z)
+        loss = self.loss
+        parts = []
         masks = pieces(self._mask, len(z), _SECOND_ROWS)
-        for some, x, mask in zip(z.split(_SECOND_ROWS), self._x.split(_SECOND_ROWS), masks, strict=False):
+        for some, x, mask in zip(
+            z.split(_SECOND_ROWS), self._x.split(_SECOND_ROWS), masks, strict=False
+        ):
             outputs = dense.forward(some)
-            first, second = loss.gradient(outputs[-1], x, mask), loss.curvature(outputs[-1], mask)
+            first = loss.gradient(outputs[-1], x, mask)
+            second = loss.curvature(outputs[-1], mask)
             parts.append(dense.linearised(some, outputs, first, second))
         grad = torch.cat([part.grad for part in parts])
 
         def pull(v: Tensor) -> list[Tensor]:
-            pulled = [part.pull(rows) for part, rows in zip(parts, padded(v).split(_SECOND_ROWS), strict=True)]
-            sums = [reduce(torch.add, tensors) for tensors in zip(*(found for _, found in pulled), strict=True)]
+            pulled = [
+                part.pull(rows)
+                for part, rows in zip(parts, padded(v).split(_SECOND_ROWS), strict=True)
+            ]
+            sums = [
+                reduce(torch.add, tensors)
+                for tensors in zip(*(found for _, found in pulled), strict=True)
+            ]
             found = dict(zip(map(id, dense.parameters), sums, strict=True))
             of_z = torch.cat([rows for rows, _ in pulled])
             if self.penalty is not None:
                 of_z = of_z + (_penalty_hessian(self.penalty, z) @ padded(v)[:, :, None])[:, :, 0]
             return [of_z[: self.n], *(found[id(weight)] for weight in weights)]
 
-        return (grad if self.penalty is None else grad + penalty_grad(self.penalty, z))[: self.n], pull
+        return (grad if self.penalty is None else grad + penalty_grad(self.penalty, z))[
+            : self.n
+        ], pull
 
     def _gauss_newton(self, z: Tensor, mask: Tensor | None) -> Tensor:
         """J' W J for a few rows."""
         if self._dense is not None:
             outputs = self._dense.forward(z)
-            output, tangents = outputs[-1], self._dense.jacobian(outputs)
+            output = outputs[-1]
+            tangents = self._dense.jacobian(outputs)
         else:
             output, tangents = self._tangents(z)
         curvature = self.loss.curvature(output, mask).flatten(1)
@@ -128,8 +153,9 @@ class Curvature(ABC):
     def _tangents(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Output and its derivative along every latent axis, for a decoder of any kind.
 
-        The Jacobian-vector product is the derivative of the vector-Jacobian product u' J in u: twice backwards, because
-        torch's forward mode announces its future on stderr when it is first used.
+        The Jacobian-vector product is the derivative of the vector-Jacobian product u' J in u:
+        twice backwards, because torch's forward mode announces its future on stderr when it is
+        first used.
         """
         with torch.enable_grad():
             z = z.detach().requires_grad_()
@@ -137,7 +163,10 @@ class Curvature(ABC):
             u = torch.zeros_like(output).requires_grad_()
             (pulled,) = torch.autograd.grad(output, z, u, create_graph=True)
             axes = torch.eye(z.shape[1]).to(z)
-            pushed = [torch.autograd.grad(pulled, u, axis.expand_as(z), retain_graph=True)[0] for axis in axes]
+            pushed = [
+                torch.autograd.grad(pulled, u, axis.expand_as(z), retain_graph=True)[0]
+                for axis in axes
+            ]
         return output.detach(), torch.stack([tangent.flatten(1) for tangent in pushed], 1)
 
     def _differentiable_grad(self, z: Tensor) -> tuple[Tensor, Tensor]:

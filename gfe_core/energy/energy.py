@@ -1,7 +1,10 @@
-"""The energy of a code: how badly the decoder explains a sample from it, and how that changes with the code.
+"""The energy of a code.
 
-`Energy` is written once: its value, its gradient and its curvature are derivatives of one expression, so a line
-search and the flow it guards can never use two losses. It sees a batch, but no sample sees another.
+How badly the decoder explains a sample from it, and how that changes with the code.
+
+`Energy` is written once: its value, its gradient and its curvature are derivatives of one
+expression, so a line search and the flow it guards can never use two losses. It sees a batch, but
+no sample sees another.
 """
 
 from collections.abc import Callable
@@ -16,7 +19,10 @@ from gfe_core.energy.dense import Dense, padded
 from gfe_core.types import Codes, Data, Decoder, Loss, Mask, Penalty, PerSample
 
 _CHUNK = 512
-"""Rows that go through a stack of linear layers together: what they need fits a processor's cache."""
+"""Rows that go through a stack of linear layers together.
+
+What they need fits a processor's cache.
+"""
 
 
 class Point:
@@ -24,12 +30,13 @@ class Point:
 
     Args:
         value: energy, (batch,).
-        pull: the samples asked for (a mask, or None for all) -> gradient (batch, latent), whose other rows mean
-            nothing. It is called once.
+        pull: the samples asked for (a mask, or None for all) -> gradient (batch, latent), whose
+            other rows mean nothing. It is called once.
     """
 
     def __init__(self, value: PerSample, pull: Callable[[Tensor | None], Tensor]) -> None:
-        self.value, self._pull = value, pull
+        self.value = value
+        self._pull = pull
         self._grad: Tensor | None = None
 
     def grad(self, where: Tensor | None = None) -> Codes:
@@ -51,9 +58,17 @@ class Energy(Curvature):
     """
 
     def __init__(
-        self, decoder: Decoder, x: Data, loss: Loss, *, mask: Mask | None = None, penalty: Penalty | None = None
+        self,
+        decoder: Decoder,
+        x: Data,
+        loss: Loss,
+        *,
+        mask: Mask | None = None,
+        penalty: Penalty | None = None,
     ) -> None:
-        self.decoder, self.loss, self.penalty = decoder, loss, penalty
+        self.decoder = decoder
+        self.loss = loss
+        self.penalty = penalty
         self.n = len(x)
         self._dense = Dense.of(decoder)
         self._x = padded(x if mask is None else torch.where(mask, x, 0.0))
@@ -70,7 +85,10 @@ class Energy(Curvature):
         return self.at(z).value
 
     def value_and_grad(self, z: Codes) -> tuple[Tensor, Tensor]:
-        """Energy (batch,) and its gradient in z (batch, latent); no gradient reaches the decoder's weights."""
+        """Energy (batch,) and its gradient in z (batch, latent).
+
+        No gradient reaches the decoder's weights.
+        """
         point = self.at(z)
         return point.value, point.grad()
 
@@ -88,7 +106,10 @@ class Energy(Curvature):
         return energy if self.penalty is None else energy + self.penalty(z)
 
     def _graph_point(self, z: Tensor) -> Point:
-        """Let autograd differentiate a decoder of any kind; samples not asked for ride along with weight zero."""
+        """Let autograd differentiate a decoder of any kind.
+
+        Samples not asked for ride along with weight zero.
+        """
         with torch.enable_grad():
             leaf = padded(z.detach()).requires_grad_()
             energy = self._per_sample(leaf)
@@ -104,7 +125,8 @@ class Energy(Curvature):
         with torch.no_grad():
             z = padded(z)
             outputs = map(dense.forward, z.split(_CHUNK))
-            data, masks = self._x.split(_CHUNK), pieces(self._mask, len(z), _CHUNK)
+            data = self._x.split(_CHUNK)
+            masks = pieces(self._mask, len(z), _CHUNK)
             chunks = [_Chunk(h, x, mask) for h, x, mask in zip(outputs, data, masks, strict=False)]
             value = torch.cat([self.loss.per_sample(c.outputs[-1], c.x, c.mask) for c in chunks])
             if self.penalty is not None:
@@ -113,9 +135,14 @@ class Energy(Curvature):
         def pull(where: Tensor | None) -> Tensor:
             with torch.no_grad():
                 wanted = pieces(None if where is None else padded(where), len(z), _CHUNK)
-                grads = [c.gradient(dense, self.loss, rows) for c, rows in zip(chunks, wanted, strict=False)]
+                grads = [
+                    c.gradient(dense, self.loss, rows)
+                    for c, rows in zip(chunks, wanted, strict=False)
+                ]
             grad = torch.cat(grads)
-            return (grad if self.penalty is None else grad + penalty_grad(self.penalty, z))[: self.n]
+            return (grad if self.penalty is None else grad + penalty_grad(self.penalty, z))[
+                : self.n
+            ]
 
         return Point(value[: self.n], pull)
 
@@ -129,7 +156,10 @@ class _Chunk:
     mask: Tensor | None
 
     def gradient(self, dense: Dense, loss: Loss, where: Tensor | None) -> Tensor:
-        """Gradient of the loss in z. Rows not wanted cost nothing, except where asking which would wait for a GPU."""
+        """Gradient of the loss in z.
+
+        Rows not wanted cost nothing, except where asking which would wait for a GPU.
+        """
         if where is None or where.is_cuda or where.all():
             return dense.pullback(self.outputs, loss.gradient(self.outputs[-1], self.x, self.mask))
         rows = where.nonzero()[:, 0]

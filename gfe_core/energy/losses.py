@@ -46,11 +46,13 @@ class _OverFeatures:
 class Bernoulli(_OverFeatures):
     """Cross-entropy between grey values in [0, 1] and logits.
 
-    E = mean over features of log(1 + exp(y)) - x y, in nats per feature ("mean") or nats per sample ("sum").
-    Grey data have a positive floor, the entropy of x itself: judge quality by the excess over `floor(x)`.
+    E = mean over features of log(1 + exp(y)) - x y, in nats per feature ("mean") or nats per sample
+    ("sum"). Grey data have a positive floor, the entropy of x itself: judge quality by the excess
+    over `floor(x)`.
 
     Args:
-        reduction: "mean" over features, or "sum" (the negative log-likelihood, which a posterior needs).
+        reduction: "mean" over features, or "sum" (the negative log-likelihood, which a posterior
+            needs).
 
     Example:
         >>> import torch
@@ -69,7 +71,10 @@ class Bernoulli(_OverFeatures):
         return (torch.sigmoid(output) - x) * self._weight(output, mask)
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
-        """Diagonal of the second derivative in y: p (1 - p) times the weight of a feature, p = sigmoid(y)."""
+        """Diagonal of the second derivative in y.
+
+        P (1 - p) times the weight of a feature, p = sigmoid(y).
+        """
         p = torch.sigmoid(output)
         return p * (1 - p) * self._weight(output, mask)
 
@@ -85,14 +90,19 @@ class Bernoulli(_OverFeatures):
         """Refuse finite values outside [0, 1], for which the energy has no lower bound."""
         finite = x[torch.isfinite(x)]
         low, high = (finite.min().item(), finite.max().item()) if finite.numel() else (0.0, 1.0)
-        wanted = f"`x` must lie in [0, 1] for the Bernoulli loss, got values from {low:.4g} to {high:.4g}."
+        wanted = (
+            f"`x` must lie in [0, 1] for the Bernoulli loss, got values from {low:.4g} to "
+            f"{high:.4g}."
+        )
         remedy = "Rescale it (pixels: x / 255), or use `loss=gfe.Gaussian()` for unbounded data."
         checks.require(low >= 0 and high <= 1, f"{wanted} {remedy}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gaussian(_OverFeatures):
-    """Squared error as a negative log-likelihood: E = |x - y|^2 / (2 variance), without its constant.
+    """Squared error as a negative log-likelihood.
+
+    E = |x - y|^2 / (2 variance), without its constant.
 
     Plain squared error is `Gaussian(variance=0.5, reduction="sum")`.
 
@@ -102,7 +112,8 @@ class Gaussian(_OverFeatures):
 
     Example:
         >>> import torch
-        >>> Gaussian(variance=0.5, reduction="sum").per_sample(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+        >>> squares = Gaussian(variance=0.5, reduction="sum")
+        >>> squares.per_sample(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
         tensor([25.])
     """
 
@@ -137,7 +148,10 @@ class Gaussian(_OverFeatures):
 
 
 def _softplus(y: Tensor) -> Tensor:
-    """log(1 + exp(y)). Torch's own is five times slower on a processor, but knows its derivative at 0."""
+    """log(1 + exp(y)).
+
+    Torch's own is five times slower on a processor, but knows its derivative at 0.
+    """
     if y.requires_grad:
         return F.softplus(y)
     return y.abs().neg_().exp_().add_(1).log_().add_(y.clamp(min=0))

@@ -1,4 +1,4 @@
-"""Experiments: long training runs, the tables and figures made from them, and the claims judged by these."""
+"""Experiments: long runs, the tables and figures made from them, and claims judged by these."""
 
 from gfe_core.experiments.tables import NAMES, experiment
 

@@ -1,4 +1,6 @@
-"""The two MNIST decoders of data/checkpoints: the same network after one and after six passes over the images.
+"""The two MNIST decoders of data/checkpoints.
+
+The same network after one and after six passes over the images.
 
 They are what solvers are compared on, because a landscape stiffens while its decoder learns.
 """
@@ -52,10 +54,15 @@ def new_decoder(generator: torch.Generator | None = None) -> gfe.MLPDecoder:
 
 
 def train(
-    passes: int, folder: Path, *, seed: int = 0, size: int = 100, max_steps: int = 40,
+    passes: int,
+    folder: Path,
+    *,
+    seed: int = 0,
+    size: int = 100,
+    max_steps: int = 40,
     callback: Callable[[Report], bool | None] = lambda report: None,
-) -> Path:  # fmt: skip
-    """Train one of the two decoders, judge it on the test images and write checkpoint, figures and card.
+) -> Path:
+    """Train one of the two decoders, judge it on test images, write checkpoint and card.
 
     Args:
         passes: 1 or 6, over the images.
@@ -71,20 +78,33 @@ def train(
     batches = gfe.data.Batches(gfe.data.load("mnist").x[:N_TRAIN], size=size, seed=seed)
     optimizer = torch.optim.Adam(decoder.parameters())
     n_updates = passes * len(batches)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=n_updates + 1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=2e-3, total_steps=n_updates + 1
+    )
     history = gfe.fit(
-        decoder, batches, encoder=partial(gfe.encode, max_steps=max_steps), optimizer=optimizer, schedule=schedule,
-        epochs=passes, callbacks=[callback],
-    )  # fmt: skip
+        decoder,
+        batches,
+        encoder=partial(gfe.encode, max_steps=max_steps),
+        optimizer=optimizer,
+        schedule=schedule,
+        epochs=passes,
+        callbacks=[callback],
+    )
     if history.interrupted:
         raise KeyboardInterrupt("training was interrupted; nothing was written")
     decoder = deepcopy(decoder).half().float()  # judged as it is kept
     figures = {
-        "passes": passes, "size": size, "max_steps": max_steps, "seed": seed,
+        "passes": passes,
+        "size": size,
+        "max_steps": max_steps,
+        "seed": seed,
         "minutes": (time.perf_counter() - start) / 60,
-        "test_energy_amd": _test_energy(decoder, gfe.AMD()), "test_energy_bfgs": _test_energy(decoder, gfe.BFGS()),
-        "torch": str(torch.__version__), "machine": platform.machine(), "threads": torch.get_num_threads(),
-    }  # fmt: skip
+        "test_energy_amd": _test_energy(decoder, gfe.AMD()),
+        "test_energy_bfgs": _test_energy(decoder, gfe.BFGS()),
+        "torch": str(torch.__version__),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
     path = gfe.save_checkpoint(folder / f"{_NAMES[passes]}.pt", decoder=decoder.half())
     write_json(path.with_suffix(".json"), figures)
     write_text(folder / "README.md", _CARD.format(rows="\n".join(_rows(folder))))
@@ -93,7 +113,9 @@ def train(
 
 def _test_energy(decoder: gfe.MLPDecoder, solver: gfe.AMD | gfe.BFGS) -> float:
     parts = gfe.data.load("mnist", split="test").x.split(2000)
-    energies = [gfe.evaluate(decoder, x, encoder=partial(gfe.encode, solver=solver)).energy for x in parts]
+    energies = [
+        gfe.evaluate(decoder, x, encoder=partial(gfe.encode, solver=solver)).energy for x in parts
+    ]
     return torch.cat(energies).double().mean().item()
 
 
@@ -104,7 +126,8 @@ def _rows(folder: Path) -> list[str]:
         if (folder / f"{name}.json").exists():
             f = json.loads((folder / f"{name}.json").read_text())
             rows.append(
-                f"| {name}.pt | {f['passes']} | {f['size']} | at most {f['max_steps']} | {f['seed']} "
+                f"| {name}.pt | {f['passes']} | {f['size']} | at most {f['max_steps']} | "
+                f"{f['seed']} "
                 f"| {f['test_energy_amd']:.4f} | {f['test_energy_bfgs']:.4f} | {f['minutes']:.1f} "
                 f"| {f['torch']}, {f['machine']}, {f['threads']} threads |"
             )

@@ -1,4 +1,7 @@
-"""Pages written from the result files: CLAIMS.md among the notebooks, README.md among the results."""
+"""Pages written from the result files.
+
+CLAIMS.md among the notebooks, README.md among the results.
+"""
 
 from pathlib import Path
 
@@ -19,8 +22,11 @@ def tables() -> str:
     parts = [_HEAD]
     for name in NAMES:
         if results.path(name).exists():
-            one, content = experiment(name), results.load(name)
-            parts.append(f"## {name}\n\n{one.question} `{content['command']}`\n\n{one.table(content)}\n")
+            one = experiment(name)
+            content = results.load(name)
+            parts.append(
+                f"## {name}\n\n{one.question} `{content['command']}`\n\n{one.table(content)}\n"
+            )
     return "\n".join(parts)
 
 

@@ -1,1 +1,4 @@
-"""Methods built on `encode`: gradient origin networks, evidence bounds, shrinking bottlenecks, posteriors."""
+"""Methods built on `encode`.
+
+Gradient origin networks, evidence bounds, shrinking bottlenecks, posteriors.
+"""

@@ -2,8 +2,8 @@
 
     min over theta, max over lambda of  cost(theta) + lambda (E[error] - threshold)
 
-Training divides by lambda: it minimises error + weight * cost with weight = 1 / lambda, which has the same minimum and
-steps of one size for any lambda.
+Training divides by lambda: it minimises error + weight * cost with weight = 1 / lambda, which has
+the same minimum and steps of one size for any lambda.
 """
 
 import math
@@ -57,27 +57,32 @@ class Ascent:
     def __call__(self, multiplier: float, violation: float) -> float:
         """The next multiplier."""
         root = math.sqrt(multiplier)
-        slope = -2 * root * math.expm1(-root)  # 2 softplus(r) sigma(r), and sigma(r) = 1 - exp(-softplus(r))
+        slope = (
+            -2 * root * math.expm1(-root)
+        )  # 2 softplus(r) sigma(r), and sigma(r) = 1 - exp(-softplus(r))
         r = root + math.log(-math.expm1(-root)) + self.rate * violation * slope
         root = max(r, 0.0) + math.log1p(math.exp(-abs(r)))
         return root * root  # infinite where it must be: a power would raise OverflowError
 
 
 class Constraint:
-    """Mean error <= threshold, with a multiplier that grows while it is violated and shrinks while it holds.
+    """Mean error <= threshold, kept by a multiplier that grows while it is violated.
 
     Args:
-        threshold: of the error of a sample, > 0, in its own units. It may be set anew at any time, by another thread
-            too.
-        update: (lambda, violation) -> lambda, `Multiplicative()` by default. The violation is (average - threshold) /
-            threshold, a pure number, so that one rate fits data of any size.
-        smoothing: of the moving average of errors, in [0, 1): 0.99 remembers about a hundred batches.
-        bounds: of lambda, around 1, its first value. Without an upper one the large errors of the beginning raise it
-            so far that nothing but the error counts for a long time.
+        threshold: of the error of a sample, > 0, in its own units. It may be set anew at any time,
+            by another thread too.
+        update: (lambda, violation) -> lambda, `Multiplicative()` by default. The violation is
+            (average - threshold) / threshold, a pure number, so that one rate fits data of any
+            size.
+        smoothing: of the moving average of errors, in [0, 1): 0.99 remembers about a hundred
+            batches.
+        bounds: of lambda, around 1, its first value. Without an upper one the large errors of the
+            beginning raise it so far that nothing but the error counts for a long time.
 
     Attributes:
         multiplier: lambda.
-        weight: 1 / lambda, a tensor that changes in place: `Evidence(weight=constraint.weight)` follows it.
+        weight: 1 / lambda, a tensor that changes in place: `Evidence(weight=constraint.weight)`
+            follows it.
         average: moving average of the error; NaN before the first.
         was_met: whether the average ever was at most the threshold.
 
@@ -95,16 +100,27 @@ class Constraint:
     """
 
     def __init__(
-        self, threshold: float, *, update: Callable[[float, float], float] | None = None, smoothing: float = 0.99,
+        self,
+        threshold: float,
+        *,
+        update: Callable[[float, float], float] | None = None,
+        smoothing: float = 0.99,
         bounds: tuple[float, float] = (1e-2, 1e2),
-    ) -> None:  # fmt: skip
+    ) -> None:
         checks.finite_positive("threshold", threshold)
         checks.require(0 <= smoothing < 1, f"`smoothing` must lie in [0, 1), got {smoothing}.")
         around_one = 0 < bounds[0] <= 1 <= bounds[1] < math.inf
-        checks.require(around_one, f"`bounds` must be positive and finite with 1 between them, got {bounds}.")
-        self.threshold, self.update = threshold, update or Multiplicative()
-        self.smoothing, self.bounds = smoothing, bounds
-        self.multiplier, self.weight, self.average, self.was_met = 1.0, torch.ones(()), math.nan, False
+        checks.require(
+            around_one, f"`bounds` must be positive and finite with 1 between them, got {bounds}."
+        )
+        self.threshold = threshold
+        self.update = update or Multiplicative()
+        self.smoothing = smoothing
+        self.bounds = bounds
+        self.multiplier = 1.0
+        self.weight = torch.ones(())
+        self.average = math.nan
+        self.was_met = False
 
     @property
     def met(self) -> bool:
@@ -112,7 +128,10 @@ class Constraint:
         return self.average <= self.threshold
 
     def observe(self, error: float) -> None:
-        """Take the mean error of a batch into the average, and move the multiplier; NaN and infinity are left out."""
+        """Take the mean error of a batch into the average, and move the multiplier.
+
+        NaN and infinity are left out.
+        """
         checks.finite_positive("threshold", self.threshold)  # it may have been set since
         if not math.isfinite(error):
             return

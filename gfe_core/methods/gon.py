@@ -1,12 +1,16 @@
-"""Gradient origin networks: the flow cut down to a step or a few from the origin, and differentiated through.
+"""Gradient origin networks.
 
-z = -dt grad_z E(0; x), and the weights learn by d E(z; x) / d theta with z a function of theta. Nothing here is a new
-kind of encoding: `Origin` calls `encode` with Euler steps and `Unrolled`, and `fit` trains.
+The flow cut down to a step or a few from the origin, and differentiated through.
 
-Three pitfalls are kept away. An inner loss averaged over the batch makes codes shrink as 1 / batch: losses here are per
-sample. Normalisation over a batch lets samples see each other: `encode` refuses it. Under ReLU a decoder is linear in z
-between its kinks, so that what the step would teach through second derivatives of activations is lost (the mixed
-derivatives of its layers stay), and with biases 0 the step is 0: decoders here have ELU or sines.
+z = -dt grad_z E(0; x), and the weights learn by d E(z; x) / d theta with z a function of theta.
+Nothing here is a new kind of encoding: `Origin` calls `encode` with Euler steps and `Unrolled`, and
+`fit` trains.
+
+Three pitfalls are kept away. An inner loss averaged over the batch makes codes shrink as 1 / batch:
+losses here are per sample. Normalisation over a batch lets samples see each other: `encode` refuses
+it. Under ReLU a decoder is linear in z between its kinks, so that what the step would teach through
+second derivatives of activations is lost (the mixed derivatives of its layers stay), and with
+biases 0 the step is 0: decoders here have ELU or sines.
 """
 
 import math
@@ -31,23 +35,25 @@ from gfe_core.training.fitting import Report
 from gfe_core.types import Adjoint, Codes, Data, Encoding, Loss, Mask, PerSample, Status
 
 SQUARES = Gaussian(variance=0.5, reduction="sum")
-"""Plain squared error, summed over pixels and never averaged over a batch, which would make steps shrink with it."""
+"""Squared error summed over pixels, never averaged over a batch, which would shrink steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
     """The encoder of a gradient origin network: n Euler steps of length dt from the origin.
 
-    With more steps and a smaller dt it becomes the flow; with `Detached()` the decoder is not taught to be found.
+    With more steps and a smaller dt it becomes the flow; with `Detached()` the decoder is not
+    taught to be found.
 
     Args:
         n_steps: 1 for a gradient origin network, >= 1.
         dt: length of a step in flow units, > 0.
         loss: inside; the loss outside is `fit`'s own.
         adjoint: `Unrolled()` differentiates through the steps.
-        seen: (features,), True where the steps look; everywhere by default. The rest must be drawn from what they see.
-        by: the decoder -> the decoder of the first features of x that finds the code, sharing its weights: such as
-            `VariationalDecoder.at_mean`. By default the decoder itself.
+        seen: (features,), True where the steps look; everywhere by default. The rest must be drawn
+            from what they see.
+        by: the decoder -> the decoder of the first features of x that finds the code, sharing its
+            weights: such as `VariationalDecoder.at_mean`. By default the decoder itself.
 
     Raises:
         ValueError: n_steps, dt or seen make no sense.
@@ -57,7 +63,8 @@ class Origin:
         >>> from gfe_core import gon
         >>> digits = gfe.data.load("digits").take(64)
         >>> decoder = gfe.MLPDecoder(latent_dim=8, hidden=(32,), data_dim=64)
-        >>> history = gfe.fit(decoder, gfe.data.Batches(digits.x, size=32), encoder=gon.Origin(), loss=gon.SQUARES)
+        >>> batches = gfe.data.Batches(digits.x, size=32)
+        >>> history = gfe.fit(decoder, batches, encoder=gon.Origin(), loss=gon.SQUARES)
         >>> gon.Origin()(decoder, digits.x).status.unique().tolist() == [int(gfe.Status.REACHED_T)]
         True
 
@@ -81,21 +88,32 @@ class Origin:
         if self.by and x.shape[1:] == decoder.data_shape:
             x = x[:, : math.prod(inner.data_shape)]
         return encode(
-            inner, x, loss=self.loss, solver=Euler(n_steps=self.n_steps), t1=self.n_steps * self.dt,
-            mask=self._mask(x), adjoint=self.adjoint,
-        )  # fmt: skip
+            inner,
+            x,
+            loss=self.loss,
+            solver=Euler(n_steps=self.n_steps),
+            t1=self.n_steps * self.dt,
+            mask=self._mask(x),
+            adjoint=self.adjoint,
+        )
 
     def _mask(self, x: Tensor) -> Tensor | None:
         if self.seen is None:
             return None
         fits = self.seen.dtype == torch.bool and self.seen.shape == x.shape[1:]
-        got = f"{tuple(self.seen.shape)}, {self.seen.dtype}. Name each feature once, for all samples."
-        checks.require(fits, f"`seen` must be a bool tensor of shape {tuple(x.shape[1:])}, got {got}")
+        got = (
+            f"{tuple(self.seen.shape)}, {self.seen.dtype}. Name each feature once, for all samples."
+        )
+        checks.require(
+            fits, f"`seen` must be a bool tensor of shape {tuple(x.shape[1:])}, got {got}"
+        )
         return self.seen.to(x.device).expand(x.shape)
 
 
 class Recent:
-    """A callback of `fit` that keeps the codes found in the last batches; a Gaussian fitted to them says where to draw.
+    """A callback of `fit` that keeps the codes found in the last batches.
+
+    A Gaussian fitted to them says where to draw.
 
     `posterior.GaussianPrior.fit(recent.z)` has mean and full covariance.
 
@@ -122,8 +140,9 @@ class Recent:
 def normality(z: Codes) -> float:
     """How far codes are from a normal distribution: 0 if they follow it, at most 1.
 
-    The largest difference between the distribution of squared Mahalanobis distances and chi-squared with as many
-    degrees of freedom as latents (Kolmogorov and Smirnov). Chance alone makes about 0.87 / sqrt(n) of n codes.
+    The largest difference between the distribution of squared Mahalanobis distances and chi-squared
+    with as many degrees of freedom as latents (Kolmogorov and Smirnov). Chance alone makes about
+    0.87 / sqrt(n) of n codes.
 
     Args:
         z: more codes than latents, with variance in every direction.
@@ -132,7 +151,9 @@ def normality(z: Codes) -> float:
         ValueError: codes are not finite or do not vary in every direction.
     """
     n, latent = z.shape
-    checks.require(bool(z.isfinite().all()), "`z` has NaN or infinity. Leave out: `z[z.isfinite().all(1)]`.")
+    checks.require(
+        bool(z.isfinite().all()), "`z` has NaN or infinity. Leave out: `z[z.isfinite().all(1)]`."
+    )
     away = z.double() - z.double().mean(0)
     rank = int(torch.linalg.matrix_rank(away)) if n else 0
     wanted = f"`z` must vary in all its {latent} directions, got {n} codes that vary in {rank}."
@@ -144,10 +165,12 @@ def normality(z: Codes) -> float:
 
 
 def slerp(a: Codes, b: Codes, t: float) -> Codes:
-    """Walk from a (t = 0) to b (t = 1) at even angles, each row on its own: sin((1 - t) w) a + sin(t w) b over sin w.
+    """Walk from a (t = 0) to b (t = 1) at even angles, each row on its own.
 
-    w is the angle between a and b. Where there is none to divide by (parallel, opposite, or a code at the origin), the
-    walk is a straight line.
+    Sin((1 - t) w) a + sin(t w) b over sin w.
+
+    w is the angle between a and b. Where there is none to divide by (parallel, opposite, or a code
+    at the origin), the walk is a straight line.
 
     Source: Shoemake 1985, SIGGRAPH 19 (3).
     """
@@ -160,10 +183,12 @@ def slerp(a: Codes, b: Codes, t: float) -> Codes:
 
 
 class WithLabels(nn.Module):
-    """A decoder that also says the class: its outputs are those of the decoder, then one logit for each class.
+    """A decoder that also says the class.
 
-    Data for it are rows of pixels and then of the class (`labelled`). `Origin(by=WithLabels.pixels)` finds the code by
-    the pixels alone: a label is only ever an aim.
+    Its outputs are those of the decoder, then one logit for each class.
+
+    Data for it are rows of pixels and then of the class (`labelled`).
+    `Origin(by=WithLabels.pixels)` finds the code by the pixels alone: a label is only ever an aim.
 
     Args:
         decoder: of the pixels.
@@ -173,12 +198,16 @@ class WithLabels(nn.Module):
     Source: Bond-Taylor and Willcocks 2021 (arXiv 2007.02798), equation 2.
     """
 
-    def __init__(self, decoder: Any, n_classes: int, *, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, decoder: Any, n_classes: int, *, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         checks.at_least_one("n_classes", n_classes)
-        self.decoder, self.head = decoder, nn.Linear(decoder.latent_dim, n_classes)
+        self.decoder = decoder
+        self.head = nn.Linear(decoder.latent_dim, n_classes)
         initialise(self.head, generator)
-        self.latent_dim, self.data_shape = decoder.latent_dim, (math.prod(decoder.data_shape) + n_classes,)
+        self.latent_dim = decoder.latent_dim
+        self.data_shape = (math.prod(decoder.data_shape) + n_classes,)
 
     def pixels(self) -> Any:
         """The decoder without the classes."""
@@ -189,9 +218,17 @@ class WithLabels(nn.Module):
         return torch.cat([self.decoder(z), self.head(z)], 1)
 
 
-def labelled(x: Float[Tensor, "n pixels"], y: Int[Tensor, "n"], n_classes: int) -> Float[Tensor, "n features"]:
-    """Rows of pixels and then of the class, 1 at its place; a ValueError refuses labels outside 0 ... n_classes - 1."""
-    checks.require(len(x) == len(y), f"`y` must hold one label for each of the {len(x)} samples of `x`, got {len(y)}.")
+def labelled(
+    x: Float[Tensor, "n pixels"], y: Int[Tensor, "n"], n_classes: int
+) -> Float[Tensor, "n features"]:
+    """Rows of pixels and then of the class, 1 at its place.
+
+    A ValueError refuses labels outside 0 ... n_classes - 1.
+    """
+    checks.require(
+        len(x) == len(y),
+        f"`y` must hold one label for each of the {len(x)} samples of `x`, got {len(y)}.",
+    )
     outside = y[(y < 0) | (y >= n_classes)].unique().tolist()
     wanted = f"`y` must lie between 0 and {n_classes - 1}, got {outside}."
     checks.require(not outside, f"{wanted} Raise `n_classes`, or number the classes from 0.")
@@ -214,21 +251,29 @@ class PixelsAndLabels:
 
     def __post_init__(self) -> None:
         checks.at_least_one("n_classes", self.n_classes)
-        checks.require(0 <= self.weight < math.inf, f"`weight` must be at least 0 and finite, got {self.weight}.")
+        checks.require(
+            0 <= self.weight < math.inf,
+            f"`weight` must be at least 0 and finite, got {self.weight}.",
+        )
 
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
         """Of each sample; only complete samples have an aim."""
         (drawn, said), (pixels, label) = self._parts(output, mask), self._parts(x)
-        return self.weight * self.pixels.per_sample(drawn, pixels) + F.cross_entropy(said, label, reduction="none")
+        return self.weight * self.pixels.per_sample(drawn, pixels) + F.cross_entropy(
+            said, label, reduction="none"
+        )
 
     def gradient(self, output: Data, x: Data, mask: Mask | None = None) -> Data:
         """Derivative in every output."""
         (drawn, said), (pixels, label) = self._parts(output, mask), self._parts(x)
-        return torch.cat([self.weight * self.pixels.gradient(drawn, pixels), said.softmax(1) - label], 1)
+        return torch.cat(
+            [self.weight * self.pixels.gradient(drawn, pixels), said.softmax(1) - label], 1
+        )
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
         """Diagonal of the second derivative in every output."""
-        drawn, p = self._parts(output, mask)[0], self._parts(output)[1].softmax(1)
+        drawn = self._parts(output, mask)[0]
+        p = self._parts(output)[1].softmax(1)
         return torch.cat([self.weight * self.pixels.curvature(drawn), p * (1 - p)], 1)
 
     def mean(self, output: Tensor) -> Tensor:
@@ -246,5 +291,8 @@ class PixelsAndLabels:
 
     def _parts(self, rows: Tensor, mask: Mask | None = None) -> tuple[Tensor, Tensor]:
         """Split what is for pixels from what is for classes."""
-        checks.require(mask is None, "`mask` must be None: name the pixels to see by `Origin(seen=...)` instead.")
+        checks.require(
+            mask is None,
+            "`mask` must be None: name the pixels to see by `Origin(seen=...)` instead.",
+        )
         return rows[:, : -self.n_classes], rows[:, -self.n_classes :]

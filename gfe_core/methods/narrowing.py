@@ -1,15 +1,20 @@
-"""Bottlenecks that shrink: a gate for each latent, closed one by one while the error stays under a threshold.
+"""Bottlenecks that shrink.
+
+A gate for each latent, closed one by one while the error stays under a threshold.
 
     minimise E[divergence(nu)] + price * sum_j sigma(gamma_j)  while  E[error(nu)] <= threshold
 
-with gates nu_j = 1 with probability sigma(gamma_j), and a decoder that sees z * nu. `arm` estimates the gradient in
-gamma, a `Constraint` weighs both sides, and `Narrowing` is the encoder and the callback with which `fit` trains all of
-it: a variational autoencoder (`Inference`), or a decoder without any encoder (`encode_at`), for which E is the energy
-at the end of the flow that these gates allow.
+with gates nu_j = 1 with probability sigma(gamma_j), and a decoder that sees z * nu. `arm` estimates
+the gradient in gamma, a `Constraint` weighs both sides, and `Narrowing` is the encoder and the
+callback with which `fit` trains all of it: a variational autoencoder (`Inference`), or a decoder
+without any encoder (`encode_at`), for which E is the energy at the end of the flow that these gates
+allow.
 
-Gates travel in the code, behind z: every sample can have its own, and a flow that starts at them leaves them alone.
+Gates travel in the code, behind z: every sample can have its own, and a flow that starts at them
+leaves them alone.
 
-Shapes: `batch` samples; `gates` latents of the decoder inside; `code` what a `Gated` decoder takes; `draws` rows of u.
+Shapes: `batch` samples; `gates` latents of the decoder inside; `code` what a `Gated` decoder takes;
+    `draws` rows of u.
 """
 
 import math
@@ -35,35 +40,45 @@ Gates = Float[Tensor, "*draws gates"]
 
 
 def drawn(gamma: Float[Tensor, "gates"], u: Gates) -> tuple[Gates, Gates]:
-    """Turn uniform numbers into gates, nu = 1[u < sigma(gamma)], and into their antithesis, 1[u > sigma(-gamma)].
+    """Turn uniform u into gates 1[u < sigma(gamma)] and their antithesis 1[u > sigma(-gamma)].
 
-    Each alone opens with probability sigma(gamma). Where that is far from 1/2, both are mostly the same.
+    Each alone opens with probability sigma(gamma). Where that is far from 1/2, both are mostly the
+    same.
     """
     p = torch.sigmoid(gamma)
     return (u < p).to(u), (u > 1 - p).to(u)
 
 
-def arm(energy: Float[Tensor, "*draws"], twin: Float[Tensor, "*draws"], u: Gates) -> Float[Tensor, "gates"]:
-    """Estimate d E[F(nu)] / d gamma without a derivative of F: the mean of (F(twin) - F(nu)) (u - 1/2), unbiased.
+def arm(
+    energy: Float[Tensor, "*draws"], twin: Float[Tensor, "*draws"], u: Gates
+) -> Float[Tensor, "gates"]:
+    """Estimate d E[F(nu)] / d gamma without a derivative of F.
+
+    The mean of (F(twin) - F(nu)) (u - 1/2), unbiased.
 
     Args:
         energy: F at the gates that `drawn` makes of u, one number for each row of u.
         twin: F at their antithesis.
-        u: uniform in (0, 1). One row for each sample, with F of that sample; or one for a batch that shares its gates,
-            with F the mean over the batch. A mean over samples whose gates differ belongs to no row, and is refused.
+        u: uniform in (0, 1). One row for each sample, with F of that sample; or one for a batch
+            that shares its gates, with F the mean over the batch. A mean over samples whose gates
+            differ belongs to no row, and is refused.
 
     Raises:
         ValueError: energies are not one for each row of u.
 
     Example:
-        >>> gamma, u = torch.zeros(2), torch.rand(100_000, 2, generator=torch.Generator().manual_seed(0))
+        >>> gamma = torch.zeros(2)
+        >>> u = torch.rand(100_000, 2, generator=torch.Generator().manual_seed(0))
         >>> nu, twin = drawn(gamma, u)
-        >>> [round(g, 1) for g in arm(4 * nu[:, 0], 4 * twin[:, 0], u).tolist()]  # d/dgamma of 4 sigma(gamma) is 1 at 0
+        >>> # The derivative of 4 sigma(gamma) is 1 at 0.
+        >>> [round(g, 1) for g in arm(4 * nu[:, 0], 4 * twin[:, 0], u).tolist()]
         [1.0, 0.0]
 
     Source: Yin and Zhou 2019 (arXiv 1807.11143); for gates, Li and Ji 2019 (arXiv 1904.04432).
     """
-    wanted = f"`energy` and `twin` must have shape {tuple(u.shape[:-1])}, one number for each row of `u`"
+    wanted = (
+        f"`energy` and `twin` must have shape {tuple(u.shape[:-1])}, one number for each row of `u`"
+    )
     got = f"got {tuple(energy.shape)} and {tuple(twin.shape)}"
     remedy = "Draw a row for each sample and do not average, or share one row and average."
     checks.require(energy.shape == twin.shape == u.shape[:-1], f"{wanted}, {got}. {remedy}")
@@ -71,7 +86,9 @@ def arm(energy: Float[Tensor, "*draws"], twin: Float[Tensor, "*draws"], u: Gates
 
 
 class Gated(nn.Module):
-    """A decoder behind gates, y = decoder(z * nu). A code is (z, nu), or (z, what each latent costs, nu).
+    """A decoder behind gates, y = decoder(z * nu).
+
+    A code is (z, nu), or (z, what each latent costs, nu).
 
     With costs, one more output is what the open latents cost together: `Evidence` reads it.
 
@@ -96,10 +113,14 @@ class Gated(nn.Module):
     def __init__(self, decoder: Any, *, costs: bool = False, probability: float = 0.95) -> None:
         super().__init__()
         checks.fraction("probability", probability)
-        self.decoder, self.n_gates = decoder, decoder.latent_dim
-        self.latent_dim, self.data_shape = (2 + costs) * self.n_gates, tuple(decoder.data_shape)
+        self.decoder = decoder
+        self.n_gates = decoder.latent_dim
+        self.latent_dim = (2 + costs) * self.n_gates
+        self.data_shape = tuple(decoder.data_shape)
         self.image_shape = getattr(decoder, "image_shape", None)
-        self.gamma = nn.Parameter(torch.full((self.n_gates,), math.log(probability / (1 - probability))))
+        self.gamma = nn.Parameter(
+            torch.full((self.n_gates,), math.log(probability / (1 - probability)))
+        )
 
     @property
     def open(self) -> Bool[Tensor, "gates"]:
@@ -110,7 +131,9 @@ class Gated(nn.Module):
         """Raw outputs of the open latents, then what these cost, if the code says it."""
         z, *costs, nu = code.split(self.n_gates, 1)
         nu = nu.detach()
-        return torch.cat([self.decoder(z * nu), *((cost * nu).sum(1, keepdim=True) for cost in costs)], 1)
+        return torch.cat(
+            [self.decoder(z * nu), *((cost * nu).sum(1, keepdim=True) for cost in costs)], 1
+        )
 
     def narrowed(self) -> "Narrowed":
         """An ordinary decoder of the open latents alone, which shares every weight."""
@@ -127,8 +150,13 @@ class Narrowed(nn.Module):
 
     def __init__(self, decoder: Any, is_open: Bool[Tensor, "gates"]) -> None:
         super().__init__()
-        checks.require(bool(is_open.any()), "`is_open` has no open gate. Train with a lower `price` or threshold.")
-        self.decoder, self.latent_dim, self.data_shape = decoder, int(is_open.sum()), tuple(decoder.data_shape)
+        checks.require(
+            bool(is_open.any()),
+            "`is_open` has no open gate. Train with a lower `price` or threshold.",
+        )
+        self.decoder = decoder
+        self.latent_dim = int(is_open.sum())
+        self.data_shape = tuple(decoder.data_shape)
         self.image_shape = getattr(decoder, "image_shape", None)
         self.register_buffer("rows", torch.eye(len(is_open))[is_open.cpu()])
 
@@ -151,10 +179,13 @@ def encode_at(decoder: Gated, x: Data, nu: Gates, **arguments: Any) -> Encoding:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inference:
-    """The encoder of a variational autoencoder behind gates: a draw from N(mean, variance), and what each latent costs.
+    """The encoder of a variational autoencoder behind gates.
+
+    A draw from N(mean, variance), and what each latent costs.
 
     Args:
-        network: says mean and log variance: `Autoencoder.mirror(decoder, latent_dim=2 * decoder.latent_dim)`.
+        network: says mean and log variance: `Autoencoder.mirror(decoder, latent_dim=2 *
+            decoder.latent_dim)`.
         loss: `Evidence`, of the energies reported.
         generator: source of the draws.
     """
@@ -165,70 +196,101 @@ class Inference:
 
     def __call__(self, decoder: Gated, x: Data, nu: Gates) -> Encoding:
         """Encode; the code carries the graph that trains the network."""
-        known = x.isfinite().all(1, keepdim=True)  # a gradient of 0 times NaN would spoil every weight
+        known = x.isfinite().all(
+            1, keepdim=True
+        )  # a gradient of 0 times NaN would spoil every weight
         mean, log_variance = self.network.layers(torch.where(known, x, 0.0)).chunk(2, 1)
         noise = torch.randn(mean.shape, dtype=x.dtype, generator=self.generator).to(x.device)
         z = mean + (0.5 * log_variance).exp() * noise
-        return one_look(decoder, x, torch.cat([z, divergence(mean, log_variance), nu], 1), self.loss)
+        return one_look(
+            decoder, x, torch.cat([z, divergence(mean, log_variance), nu], 1), self.loss
+        )
 
 
 class Narrowing:
-    """The encoder of `fit` for a gated decoder, and its callback `learn`, which moves the gates and the constraint.
+    """The encoder of `fit` for a gated decoder; its callback `learn` moves gates and constraint.
 
-    A batch is encoded at drawn gates, one draw for each sample, and judged at their antithesis too. Until the
-    constraint is first met, all gates are open and none learns; later, what they cost counts only while it is met.
+    A batch is encoded at drawn gates, one draw for each sample, and judged at their antithesis too.
+    Until the constraint is first met, all gates are open and none learns; later, what they cost
+    counts only while it is met.
 
     Args:
-        find: (decoder, x, nu) -> Encoding: an `Inference`, or `functools.partial(encode_at, loss=...)`.
+        find: (decoder, x, nu) -> Encoding: an `Inference`, or `functools.partial(encode_at,
+            loss=...)`.
         constraint: on the error.
         optimizer: of `Gated.gamma` alone.
-        price: of an open gate, > 0, in nats. The constraint leaves some error to spend; with a price of many nats it
-            goes into closed gates before it goes into smaller divergences. Where price / lambda exceeds what
-            every latent saves, all gates close at once.
+        price: of an open gate, > 0, in nats. The constraint leaves some error to spend; with a
+            price of many nats it goes into closed gates before it goes into smaller divergences.
+            Where price / lambda exceeds what every latent saves, all gates close at once.
         error: of a sample, a sum over its features. A mean would shrink it against everything else.
-        anew: whether the antithesis has codes of its own. Those of a network do not depend on gates. Those of a flow
-            do: to keep z saves half of the encoding, but then a latent that closes leaves its part undone, which others
-            would take over, and one that opens is 0 and looks useless.
+        anew: whether the antithesis has codes of its own. Those of a network do not depend on
+            gates. Those of a flow do: to keep z saves half of the encoding, but then a latent that
+            closes leaves its part undone, which others would take over, and one that opens is 0 and
+            looks useless.
         generator: source of the draws.
 
-    Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901) for the autoencoder, with a price of 1.
+    Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901) for the autoencoder, with
+        a price of 1.
     """
 
     def __init__(
-        self, find: Callable[[Any, Tensor, Gates], Encoding], constraint: Constraint, optimizer: torch.optim.Optimizer,
-        *, price: float = 1.0, error: Loss = SQUARES, anew: bool = False, generator: torch.Generator | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        find: Callable[[Any, Tensor, Gates], Encoding],
+        constraint: Constraint,
+        optimizer: torch.optim.Optimizer,
+        *,
+        price: float = 1.0,
+        error: Loss = SQUARES,
+        anew: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
         checks.finite_positive("price", price)
-        self.find, self.constraint, self.optimizer, self.price = find, constraint, optimizer, price
-        self.error, self.anew, self.generator = error, anew, generator
+        self.find = find
+        self.constraint = constraint
+        self.optimizer = optimizer
+        self.price = price
+        self.error = error
+        self.anew = anew
+        self.generator = generator
 
     def __call__(self, decoder: Gated, x: Data) -> Encoding:
         """Encode at drawn gates, and keep what they and their antithesis lead to."""
-        u = torch.rand(len(x), decoder.n_gates, generator=self.generator, dtype=x.dtype).to(x.device)
+        u = torch.rand(len(x), decoder.n_gates, generator=self.generator, dtype=x.dtype).to(
+            x.device
+        )
         frozen = not self.constraint.was_met
         nu, twin = (torch.ones_like(u),) * 2 if frozen else drawn(decoder.gamma.detach(), u)
         encoding = self.find(decoder, x, nu)
         anew = self.anew and not frozen
-        other = self.find(decoder, x, twin).z if anew else torch.cat([encoding.z[:, : -decoder.n_gates], twin], 1)
+        other = (
+            self.find(decoder, x, twin).z
+            if anew
+            else torch.cat([encoding.z[:, : -decoder.n_gates], twin], 1)
+        )
         with torch.no_grad():
             self._seen = u, self._told(decoder, encoding.z, x), self._told(decoder, other, x)
         return encoding
 
     def _told(self, decoder: Gated, code: Codes, x: Data) -> tuple[PerSample, PerSample]:
         """Weighted costs and error of each sample together, and the error alone."""
-        outputs, n = decoder(code), math.prod(decoder.data_shape)
+        outputs = decoder(code)
+        n = math.prod(decoder.data_shape)
         error = self.error.per_sample(outputs[:, :n], x)
         return self.constraint.weight * outputs[:, n:].sum(1) + error, error
 
     def learn(self, report: Report) -> None:
-        """After every batch: move the constraint by its errors, and the gates by what both draws led to."""
+        """After every batch.
+
+        Move the constraint by its errors, and the gates by what both draws led to.
+        """
         u, (energy, error), (twin, _) = self._seen
         sound = (energy + twin).isfinite()
         self.constraint.observe(error[sound].mean().item())
         if not self.constraint.was_met or not sound.any():
             return
         gamma = cast(Gated, report.decoder).gamma
-        p, cost = torch.sigmoid(gamma.detach()), self.price * self.constraint.weight * self.constraint.met
+        p = torch.sigmoid(gamma.detach())
+        cost = self.price * self.constraint.weight * self.constraint.met
         gamma.grad = arm(energy[sound], twin[sound], u[sound]) + cost * p * (1 - p)
         self.optimizer.step()
         gamma.grad = None

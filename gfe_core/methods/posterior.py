@@ -1,13 +1,16 @@
-"""Doubt: which codes explain a sample nearly as well as the best one, by Laplace's approximation at the codes found.
+"""Doubt: which codes explain a sample nearly as well as the best, by Laplace's approximation.
 
-    p(z | x) = exp(-E(z)) p(z) / evidence,    E = the summed loss of observed features,    p(z) = N(m, P^-1)
+    p(z | x) = exp(-E(z)) p(z) / evidence,    E = the summed loss of observed features,    p(z) =
+    N(m, P^-1)
 
-`laplace` follows the flow down E - log p to modes and puts a Gaussian of precision J' W J + P at each. What it is not:
-the whole posterior. It knows the modes that its starts lead to, and each only by its curvature; Gauss-Newton leaves out
-the decoder's own, with which the matrix may be indefinite and no Gaussian's. Grey values under `Bernoulli` are no coin
-tosses: there exp(-E) is no likelihood of the data, and the posterior a generalised one, of a width set by convention.
+`laplace` follows the flow down E - log p to modes and puts a Gaussian of precision J' W J + P at
+each. What it is not: the whole posterior. It knows the modes that its starts lead to, and each only
+by its curvature; Gauss-Newton leaves out the decoder's own, with which the matrix may be indefinite
+and no Gaussian's. Grey values under `Bernoulli` are no coin tosses: there exp(-E) is no likelihood
+of the data, and the posterior a generalised one, of a width set by convention.
 
-Shapes: `basin` starts, the heaviest mode first; `batch` samples; `latent` the size of a code; `draw` random codes.
+Shapes: `basin` starts, the heaviest mode first; `batch` samples; `latent` the size of a code;
+    `draw` random codes.
 """
 
 from dataclasses import dataclass
@@ -26,7 +29,10 @@ from gfe_core.solvers import GaussNewton, Solver
 from gfe_core.types import Codes, Data, Decoder, Loss, Mask, PerSample, Status
 
 _SAME_MODE = 0.5
-"""Distance in standard deviations below which two modes count as one: more than a stop rule leaves of the way."""
+"""Distance in standard deviations below which two modes count as one.
+
+More than a stop rule leaves of the way.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +41,8 @@ class GaussianPrior:
 
     Args:
         mean: m, in latent units.
-        precision: P, the inverse of the covariance; a ValueError refuses what is not symmetric and positive definite.
+        precision: P, the inverse of the covariance; a ValueError refuses what is not symmetric and
+            positive definite.
 
     Example:
         >>> prior = GaussianPrior.standard(2)
@@ -47,34 +54,59 @@ class GaussianPrior:
     precision: Float[Tensor, "latent latent"]
 
     def __post_init__(self) -> None:
-        P, got = self.precision, f"{tuple(self.mean.shape)} and {tuple(self.precision.shape)}"
-        fits = P.shape == 2 * self.mean.shape and bool(self.mean.isfinite().all() & P.isfinite().all())
+        P = self.precision
+        got = f"{tuple(self.mean.shape)} and {tuple(self.precision.shape)}"
+        fits = P.shape == 2 * self.mean.shape and bool(
+            self.mean.isfinite().all() & P.isfinite().all()
+        )
         symmetric = fits and torch.allclose(P, P.T, atol=1e-4 * P.abs().max().item())
         sound = symmetric and not torch.linalg.cholesky_ex(P).info
-        wanted = "`mean` (latent,) must be finite, `precision` (latent, latent) symmetric and positive definite"
-        checks.require(sound, f"{wanted}, got shapes {got}. From a covariance: `torch.linalg.inv(covariance)`.")
+        wanted = (
+            "`mean` (latent,) must be finite, `precision` (latent, latent) symmetric and "
+            "positive definite"
+        )
+        checks.require(
+            sound, f"{wanted}, got shapes {got}. From a covariance: `torch.linalg.inv(covariance)`."
+        )
 
     @classmethod
     def standard(cls, latent_dim: int, *, dtype: torch.dtype = torch.float32) -> "GaussianPrior":
         """Build N(0, I)."""
-        return cls(mean=torch.zeros(latent_dim, dtype=dtype), precision=torch.eye(latent_dim, dtype=dtype))
+        return cls(
+            mean=torch.zeros(latent_dim, dtype=dtype), precision=torch.eye(latent_dim, dtype=dtype)
+        )
 
     @classmethod
     def fit(cls, z: Float[Tensor, "n latent"], *, ridge: float = 0.0) -> "GaussianPrior":
-        """Take mean and covariance from codes, with `ridge` (squared latent units, >= 0) added to each variance.
+        """Take mean and covariance from codes, with `ridge` >= 0 added to each variance.
 
-        A ValueError refuses codes that are not finite, or vary too little in some direction for a covariance.
+        A ValueError refuses codes that are not finite, or vary too little in some direction for a
+        covariance.
         """
         n, latent = z.shape
-        checks.require(bool(z.isfinite().all()), "`z` has NaN or infinity. Leave out: `z[z.isfinite().all(1)]`.")
-        checks.require(0 <= ridge < torch.inf, f"`ridge` must be at least 0 and finite, got {ridge}.")
-        least, remedy = 2 if ridge else latent + 1, "Pass more codes, or a `ridge` above 0."
-        checks.require(n >= least, f"`z` must hold at least {least} codes of {latent} latents, got {n}. {remedy}")
+        checks.require(
+            bool(z.isfinite().all()),
+            "`z` has NaN or infinity. Leave out: `z[z.isfinite().all(1)]`.",
+        )
+        checks.require(
+            0 <= ridge < torch.inf, f"`ridge` must be at least 0 and finite, got {ridge}."
+        )
+        least = 2 if ridge else latent + 1
+        remedy = "Pass more codes, or a `ridge` above 0."
+        checks.require(
+            n >= least,
+            f"`z` must hold at least {least} codes of {latent} latents, got {n}. {remedy}",
+        )
         covariance = z.T.cov().reshape(latent, latent) + ridge * torch.eye(latent).to(z)
         low, high = torch.linalg.eigvalsh(covariance)[[0, -1]].tolist()
         spread_out = low > latent * torch.finfo(z.dtype).eps * high
-        checks.require(spread_out, f"`z` varies by {high:.3g} in one direction, by {low:.3g} in another. {remedy}")
-        return cls(mean=z.mean(0), precision=torch.cholesky_inverse(torch.linalg.cholesky(covariance)))
+        checks.require(
+            spread_out,
+            f"`z` varies by {high:.3g} in one direction, by {low:.3g} in another. {remedy}",
+        )
+        return cls(
+            mean=z.mean(0), precision=torch.cholesky_inverse(torch.linalg.cholesky(covariance))
+        )
 
     def __call__(self, z: Codes) -> PerSample:
         """Minus the log density, without its constant."""
@@ -93,7 +125,8 @@ class Posterior:
     Args:
         z: modes, that of the heaviest basin first; NaN where the flow failed.
         precision: of the Gaussian at each mode.
-        log_mass: log of the integral of exp(-E) p over each basin; -inf where the flow failed or met a heavier mode.
+        log_mass: log of the integral of exp(-E) p over each basin; -inf where the flow failed or
+            met a heavier mode.
         status: `Status` codes; at MAX_STEPS a mode was not quite reached.
     """
 
@@ -114,7 +147,10 @@ class Posterior:
 
     @property
     def log_evidence(self) -> PerSample:
-        """Log of the integral of exp(-E) p(z): log p(x), up to the constant that `Gaussian` leaves out of E."""
+        """Log of the integral of exp(-E) p(z).
+
+        Log p(x), up to the constant that `Gaussian` leaves out of E.
+        """
         return self.log_mass.logsumexp(0)
 
     @property
@@ -123,16 +159,26 @@ class Posterior:
         return self.log_mass - self.log_evidence.nan_to_num(neginf=0.0)
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "draw batch latent"]:
-        """Draw n codes for each sample: a basin by its weight, then from its Gaussian. NaN where every flow failed."""
-        race = torch.empty(n, *self.log_mass.shape, device=generator.device).exponential_(generator=generator)
-        basin = (self.log_weight - race.to(self.z).log()).argmax(1)  # the first of waiting times of rates by weight
-        return (self.z + _deviations(self.precision, n, generator)).take_along_dim(basin[:, None, :, None], 1)[:, 0]
+        """Draw n codes for each sample: a basin by its weight, then from its Gaussian.
+
+        NaN where every flow failed.
+        """
+        race = torch.empty(n, *self.log_mass.shape, device=generator.device).exponential_(
+            generator=generator
+        )
+        basin = (self.log_weight - race.to(self.z).log()).argmax(
+            1
+        )  # the first of waiting times of rates by weight
+        return (self.z + _deviations(self.precision, n, generator)).take_along_dim(
+            basin[:, None, :, None], 1
+        )[:, 0]
 
     def level(self, z: Codes) -> PerSample:
-        """Probability content of the smallest ellipsoid around the heaviest mode that holds z, in [0, 1].
+        """Probability content of the smallest ellipsoid around the main mode that holds z.
 
-        P(latent / 2, d^2 / 2) with d the distance from the mode in standard deviations and P the regularised incomplete
-        gamma function: where the posterior is one Gaussian, true codes have levels uniform in [0, 1].
+        P(latent / 2, d^2 / 2) with d the distance from the mode in standard deviations and P the
+        regularised incomplete gamma function: where the posterior is one Gaussian, true codes have
+        levels uniform in [0, 1].
         """
         away = z - self.best
         d2 = torch.einsum("ni,nij,nj->n", away, self.precision[0], away)
@@ -151,10 +197,10 @@ def laplace(
     generator: torch.Generator | None = None,
     **arguments: Any,
 ) -> Posterior:
-    """Approximate the posterior of each sample's code by Gaussians at the modes that the flow finds.
+    """Approximate the posterior of each code by Gaussians at the modes that the flow reaches.
 
-    The integral of exp(-E) p over a basin is taken as exp(-E(z)) |P|^(1/2) exp(-(z - m)' P (z - m) / 2) |H|^(-1/2) at
-    its mode z, with H = J' W J + P.
+    The integral of exp(-E) p over a basin is taken as exp(-E(z)) |P|^(1/2) exp(-(z - m)' P (z - m)
+    / 2) |H|^(-1/2) at its mode z, with H = J' W J + P.
 
     Args:
         decoder: as for `encode`.
@@ -163,12 +209,14 @@ def laplace(
         loss: with reduction="sum", `Bernoulli(reduction="sum")` by default.
         mask: True where x is observed; all of it by default.
         solver: `GaussNewton()` by default.
-        n_starts: flows for each sample: the first from the origin, the others from draws of the prior.
+        n_starts: flows for each sample: the first from the origin, the others from draws of the
+            prior.
         generator: source of these draws.
         arguments: of `encode`, all but `penalty`.
 
     Raises:
-        TypeError, ValueError: as `encode` does; or a mean for a loss, a prior of other codes, no generator of starts.
+        TypeError, ValueError: as `encode` does; or a mean for a loss, a prior of other codes, no
+            generator of starts.
 
     Example:
         >>> import gfe_core as gfe
@@ -177,33 +225,57 @@ def laplace(
         >>> posterior.sample(100, torch.Generator().manual_seed(0)).shape
         torch.Size([100, 5, 2])
 
-    Source: MacKay 1992, Neural Computation 4 (3); Bissiri, Holmes and Walker 2016 (arXiv 1306.6430), for other losses.
+    Source: MacKay 1992, Neural Computation 4 (3); Bissiri, Holmes and Walker 2016 (arXiv
+        1306.6430), for other losses.
     """
     loss = loss or Bernoulli(reduction="sum")
     _fits(decoder, x, prior, loss)
     checks.at_least_one("n_starts", n_starts)
-    lack = f"`generator` must be given to draw {n_starts - 1} starts. Pass a seeded `torch.Generator()`."
+    lack = (
+        f"`generator` must be given to draw {n_starts - 1} starts. Pass a seeded "
+        "`torch.Generator()`."
+    )
     checks.require(n_starts == 1 or generator is not None, lack)
     draws = [prior.sample(len(x), generator) for _ in range(n_starts - 1)] if generator else []
-    find = partial(encode, decoder, x, mask=mask, solver=solver or GaussNewton(), penalty=prior, loss=loss, **arguments)
+    find = partial(
+        encode,
+        decoder,
+        x,
+        mask=mask,
+        solver=solver or GaussNewton(),
+        penalty=prior,
+        loss=loss,
+        **arguments,
+    )
     with torch.inference_mode(False), torch.no_grad():
         found = [find(), *(find(z0=z0) for z0 in draws)]
-        z, energy, status = (torch.stack([getattr(each, name) for each in found]) for name in ("z", "energy", "status"))
+        z, energy, status = (
+            torch.stack([getattr(each, name) for each in found])
+            for name in ("z", "energy", "status")
+        )
         misfit = Energy(decoder, x, loss, mask=mask)
         precision = torch.stack([misfit.gauss_newton(each.z) for each in found]) + prior.precision
     failed = torch.stack([status == each for each in Status if each.failed]).any(0)
     good = ~failed & energy.isfinite() & precision.isfinite().flatten(2).all(2)
     precision = torch.where(good[..., None, None], precision, prior.precision)
-    log_mass = torch.where(good, 0.5 * (prior.precision.logdet() - precision.logdet()) - energy, -torch.inf)
+    log_mass = torch.where(
+        good, 0.5 * (prior.precision.logdet() - precision.logdet()) - energy, -torch.inf
+    )
     return _heaviest_first(torch.where(good[..., None], z, torch.nan), precision, log_mass, status)
 
 
 def spread(
-    decoder: Decoder, posterior: Posterior, *, loss: Loss | None = None, n: int = 100, generator: torch.Generator
+    decoder: Decoder,
+    posterior: Posterior,
+    *,
+    loss: Loss | None = None,
+    n: int = 100,
+    generator: torch.Generator,
 ) -> tuple[Data, Data]:
-    """Mean and standard deviation, in data space, of what n codes drawn from the posterior decode to.
+    """Mean and standard deviation, in data space, of n codes drawn from the posterior.
 
-    The noise of data around a decoded code is no part of it. One draw of all samples is decoded at a time.
+    The noise of data around a decoded code is no part of it. One draw of all samples is decoded at
+    a time.
 
     Args:
         decoder: as for `laplace`.
@@ -226,25 +298,43 @@ def _fits(decoder: Any, x: Any, prior: GaussianPrior, loss: Any) -> None:
     """Refuse what makes no posterior; the rest is refused by `encode`."""
     checks.decoder_ready(decoder)
     checks.data_for(decoder, x)
-    wanted = f"`loss` must be a sum over features to be a log-likelihood, got {loss}. Use `reduction='sum'`."
+    wanted = (
+        f"`loss` must be a sum over features to be a log-likelihood, got {loss}. Use "
+        "`reduction='sum'`."
+    )
     checks.require(getattr(loss, "reduction", "sum") == "sum", wanted)
-    expected, got = ((decoder.latent_dim,), x.dtype), (tuple(prior.mean.shape), prior.mean.dtype)
-    checks.require(got == expected, f"`prior` must be of codes of shape and type {expected}, got {got}.")
+    expected = ((decoder.latent_dim,), x.dtype)
+    got = (tuple(prior.mean.shape), prior.mean.dtype)
+    checks.require(
+        got == expected, f"`prior` must be of codes of shape and type {expected}, got {got}."
+    )
 
 
 def _heaviest_first(z: Tensor, precision: Tensor, log_mass: Tensor, status: Tensor) -> Posterior:
-    """Sort the basins of each sample; of those with the same mode all but the heaviest lose their mass."""
+    """Sort the basins of each sample.
+
+    Of those with the same mode all but the heaviest lose their mass.
+    """
     order = log_mass.argsort(0, descending=True)
-    z, precision = z.take_along_dim(order[..., None], 0), precision.take_along_dim(order[..., None, None], 0)
+    z = z.take_along_dim(order[..., None], 0)
+    precision = precision.take_along_dim(order[..., None, None], 0)
     away = z - z[:, None]
     near = torch.einsum("abni,anij,abnj->nab", away, precision, away) < _SAME_MODE**2
     repeated = near.triu(1).any(1).T
     log_mass = torch.where(repeated, -torch.inf, log_mass.take_along_dim(order, 0))
-    return Posterior(z=z, precision=precision, log_mass=log_mass, status=status.take_along_dim(order, 0))
+    return Posterior(
+        z=z, precision=precision, log_mass=log_mass, status=status.take_along_dim(order, 0)
+    )
 
 
 def _deviations(precision: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Draw n vectors (first axis) from each normal distribution of mean 0 and this precision."""
-    noise = torch.randn(*precision.shape[:-1], n, dtype=precision.dtype, device=generator.device, generator=generator)
+    noise = torch.randn(
+        *precision.shape[:-1],
+        n,
+        dtype=precision.dtype,
+        device=generator.device,
+        generator=generator,
+    )
     root = torch.linalg.cholesky(precision).mT
     return torch.linalg.solve_triangular(root, noise.to(root.device), upper=True).movedim(-1, 0)

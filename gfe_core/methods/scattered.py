@@ -14,13 +14,14 @@ from gfe_core.energy.losses import Gaussian
 
 
 class Scattered(Batches):
-    """Batches that show only some pixels, drawn anew for each batch, with the decoder of just those places.
+    """Batches that show some pixels, drawn again for each batch, with the decoder of these.
 
         scattered = Scattered(x, siren, n_places=196, size=64)
-        fit(scattered.decoder, scattered, encoder=gon.Origin(loss=scattered.loss), loss=scattered.loss)
+        fit(scattered.decoder, scattered, encoder=gon.Origin(loss=scattered.loss),
+        loss=scattered.loss)
 
-    `loss` weighs the squares of the places shown so that their sum estimates that of all: steps keep their length.
-    `decoder` moves on with each batch, so take one batch at a time.
+    `loss` weighs the squares of the places shown so that their sum estimates that of all: steps
+    keep their length. `decoder` moves on with each batch, so take one batch at a time.
 
     Args:
         x: images, a row of pixels each.
@@ -36,14 +37,22 @@ class Scattered(Batches):
         super().__init__(x, **arguments)
         n = len(siren.coordinates)
         checks.data_for(siren, x)
-        wanted = f"`n_places` must be between {siren.latent_dim}, the latents, and {n}, the pixels, got {n_places}."
+        wanted = (
+            f"`n_places` must be between {siren.latent_dim}, the latents, and {n}, the "
+            f"pixels, got {n_places}."
+        )
         checks.require(siren.latent_dim <= n_places <= n, wanted)
-        self.places, self.loss = siren.coordinates, Gaussian(variance=0.5 * n_places / n, reduction="sum")
+        self.places = siren.coordinates
+        self.loss = Gaussian(variance=0.5 * n_places / n, reduction="sum")
         self.decoder = siren.at(self.places[:n_places])
 
     def __iter__(self) -> Iterator[Tensor]:
         for x in super().__iter__():
-            chance = np.random.default_rng((self.seed, self.epoch, self.index))  # a saved position shows the same again
-            some = torch.from_numpy(chance.permutation(len(self.places))[: self.decoder.data_shape[0]])
+            chance = np.random.default_rng(
+                (self.seed, self.epoch, self.index)
+            )  # a saved position shows the same again
+            some = torch.from_numpy(
+                chance.permutation(len(self.places))[: self.decoder.data_shape[0]]
+            )
             self.decoder.coordinates = self.places[some.to(self.places.device)]
             yield x[:, some.to(x.device)]

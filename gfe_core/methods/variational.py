@@ -1,7 +1,7 @@
 """Codes that describe a normal distribution, and the evidence bound that trains them.
 
-The divergence from the prior is one more output of the decoder, so that the bound is a loss like any other: it is
-followed by a flow, minimised by `fit` and reported by `evaluate`.
+The divergence from the prior is one more output of the decoder, so that the bound is a loss like
+any other: it is followed by a flow, minimised by `fit` and reported by `evaluate`.
 """
 
 from copy import copy
@@ -30,30 +30,41 @@ def divergence(mean: Codes, log_variance: Codes) -> Codes:
 
 
 class VariationalDecoder(nn.Module):
-    """A decoder whose code stands for N(mean, diag(variance)); its last output is KL(N(mean, variance) | N(0, I)).
+    """A decoder whose code stands for N(mean, diag(variance)).
 
-    Called, it draws one latent for each code and decodes it. `at_mean` decodes the mean instead: a decoder without
-    chance, for a flow to follow. A flow on draws would follow other noise at each step, and codes would depend on their
-    batch.
+    Its last output is KL(N(mean, variance) | N(0, I)).
+
+    Called, it draws one latent for each code and decodes it. `at_mean` decodes the mean instead: a
+    decoder without chance, for a flow to follow. A flow on draws would follow other noise at each
+    step, and codes would depend on their batch.
 
     Args:
         decoder: of the latents.
-        latent_dim: size of a code, from which two linear maps make mean and log variance. By default a code holds these
-            themselves, twice as many numbers as the latents: what the encoder of a VAE says.
+        latent_dim: size of a code, from which two linear maps make mean and log variance. By
+            default a code holds these themselves, twice as many numbers as the latents: what the
+            encoder of a VAE says.
         generator: source of the weights of these maps and of the draws; the global one by default.
 
-    Source: Kingma and Welling 2014 (arXiv 1312.6114); heads: Bond-Taylor and Willcocks 2021 (arXiv 2007.02798).
+    Source: Kingma and Welling 2014 (arXiv 1312.6114); heads: Bond-Taylor and Willcocks 2021 (arXiv
+        2007.02798).
     """
 
     def __init__(
-        self, decoder: Any, *, latent_dim: int | None = None, generator: torch.Generator | None = None
+        self,
+        decoder: Any,
+        *,
+        latent_dim: int | None = None,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         n = decoder.latent_dim
         if latent_dim is not None:
             checks.at_least_one("latent_dim", latent_dim)
-        self.decoder, self.generator, self.draws = decoder, generator, True
-        self.latent_dim, self.data_shape = latent_dim or 2 * n, tuple(decoder.data_shape)
+        self.decoder = decoder
+        self.generator = generator
+        self.draws = True
+        self.latent_dim = latent_dim or 2 * n
+        self.data_shape = tuple(decoder.data_shape)
         self.image_shape = getattr(decoder, "image_shape", None)
         self.heads = nn.Linear(latent_dim, 2 * n) if latent_dim else nn.Identity()
         initialise(self.heads, generator)
@@ -73,24 +84,32 @@ class VariationalDecoder(nn.Module):
         """Raw outputs, then the divergence in nats."""
         mean, log_variance = self.moments(z)
         latent = mean + (0.5 * log_variance).exp() * self._noise(mean) if self.draws else mean
-        return torch.cat([self.decoder(latent), divergence(mean, log_variance).sum(1, keepdim=True)], 1)
+        return torch.cat(
+            [self.decoder(latent), divergence(mean, log_variance).sum(1, keepdim=True)], 1
+        )
 
     def _noise(self, like: Tensor) -> Tensor:
         device = self.generator.device if self.generator else like.device
-        return torch.randn(like.shape, dtype=like.dtype, device=device, generator=self.generator).to(like.device)
+        return torch.randn(
+            like.shape, dtype=like.dtype, device=device, generator=self.generator
+        ).to(like.device)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Minus a lower bound of log p(x), nats per sample: E = -log p(x | latent) + weight * KL, of a VariationalDecoder.
+    """Minus a lower bound of log p(x), nats per sample.
 
-    A bound in its mean over draws, if the likelihood is summed over features and leaves out no constant (`Gaussian`
-    leaves out log(2 pi variance) / 2 for each feature; grey values make `Bernoulli` a cross-entropy). A flow on
-    `at_mean` reports E at the mean, not the bound: that is `Evidence().per_sample(variational(z), x)`, by one draw.
+    E = -log p(x | latent) + weight * KL, of a VariationalDecoder.
+
+    A bound in its mean over draws, if the likelihood is summed over features and leaves out no
+    constant (`Gaussian` leaves out log(2 pi variance) / 2 for each feature; grey values make
+    `Bernoulli` a cross-entropy). A flow on `at_mean` reports E at the mean, not the bound: that is
+    `Evidence().per_sample(variational(z), x)`, by one draw.
 
     Args:
         likelihood: a loss with reduction="sum"; `Bernoulli(reduction="sum")` by default.
-        weight: of the divergence, >= 0; 1 for the bound. A tensor may change in place: that of a `Constraint` does.
+        weight: of the divergence, >= 0; 1 for the bound. A tensor may change in place: that of a
+            `Constraint` does.
     """
 
     likelihood: Loss = field(default_factory=lambda: Bernoulli(reduction="sum"))
@@ -110,7 +129,9 @@ class Evidence:
 
     def curvature(self, output: Outputs, mask: Mask | None = None) -> Outputs:
         """Second derivative in every output; none in the divergence."""
-        return torch.cat([self.likelihood.curvature(output[:, :-1], mask), torch.zeros_like(output[:, -1:])], 1)
+        return torch.cat(
+            [self.likelihood.curvature(output[:, :-1], mask), torch.zeros_like(output[:, -1:])], 1
+        )
 
     def mean(self, output: Outputs) -> Tensor:
         """Mean in data space."""
@@ -125,8 +146,12 @@ class Evidence:
         self.likelihood.check_data(x)
 
 
-def vae(decoder: Any, *, generator: torch.Generator | None = None) -> tuple[VariationalDecoder, Autoencoder]:
-    """A variational autoencoder: this decoder behind a draw, and the mirrored encoder that says mean and log variance.
+def vae(
+    decoder: Any, *, generator: torch.Generator | None = None
+) -> tuple[VariationalDecoder, Autoencoder]:
+    """A variational autoencoder.
+
+    This decoder behind a draw, and the mirrored encoder that says mean and log variance.
 
     Train both with `fit(variational, batches, encoder=encoder, loss=Evidence(), optimizer=...)`.
 
@@ -138,4 +163,6 @@ def vae(decoder: Any, *, generator: torch.Generator | None = None) -> tuple[Vari
     """
     variational = VariationalDecoder(decoder, generator=generator)
     kind = ConvAutoencoder if isinstance(decoder, TransposedConvDecoder) else Autoencoder
-    return variational, kind.mirror(decoder, latent_dim=variational.latent_dim, loss=Evidence(), generator=generator)
+    return variational, kind.mirror(
+        decoder, latent_dim=variational.latent_dim, loss=Evidence(), generator=generator
+    )

@@ -8,4 +8,15 @@ from gfe_core.solvers.nesterov import SemiImplicit
 from gfe_core.solvers.runge_kutta import RK4, Euler
 from gfe_core.solvers.step import Solver, State, Step
 
-__all__ = ["AMD", "BFGS", "RK4", "Dopri5", "Euler", "GaussNewton", "SemiImplicit", "Solver", "State", "Step"]
+__all__ = [
+    "AMD",
+    "BFGS",
+    "RK4",
+    "Dopri5",
+    "Euler",
+    "GaussNewton",
+    "SemiImplicit",
+    "Solver",
+    "State",
+    "Step",
+]

@@ -1,7 +1,7 @@
 """Adaptive minimise distance: gradient descent whose step must pay for itself.
 
-A step is a trial; it is accepted if the energy falls by at least a fraction of what the slope promises (Armijo).
-A rejected trial costs one loss and no gradient. Each sample has its own step.
+A step is a trial; it is accepted if the energy falls by at least a fraction of what the slope
+promises (Armijo). A rejected trial costs one loss and no gradient. Each sample has its own step.
 """
 
 import math
@@ -14,7 +14,12 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.energy.energy import Energy
 from gfe_core.flows import GradientFlow, NesterovFlow, States
-from gfe_core.solvers.line_search import falls_enough, first_trial, given_up, short_inverse_curvature
+from gfe_core.solvers.line_search import (
+    falls_enough,
+    first_trial,
+    given_up,
+    short_inverse_curvature,
+)
 from gfe_core.solvers.nesterov import look_ahead, momentum_at_rest
 from gfe_core.solvers.step import Gradient, Node, State, Step
 from gfe_core.types import Stop
@@ -24,34 +29,43 @@ from gfe_core.types import Stop
 class AMD:
     """z <- z + dt v with the Armijo test E(z) - E(z + dt v) >= armijo_slope dt <grad, -v>.
 
-    For the gradient flow, v = -alpha grad, this is E(z) - E(z - dt grad) >= sigma dt |grad|^2. AMD is gradient descent
-    with backtracking: its t is a sum of steps, not the time of the exact flow. With memory > 1 the fall is measured
-    from the worst of the last energies: faster on badly scaled problems, but non-monotone, not AMD.
+    For the gradient flow, v = -alpha grad, this is E(z) - E(z - dt grad) >= sigma dt |grad|^2. AMD
+    is gradient descent with backtracking: its t is a sum of steps, not the time of the exact flow.
+    With memory > 1 the fall is measured from the worst of the last energies: faster on badly scaled
+    problems, but non-monotone, not AMD.
 
-    On a `NesterovFlow` it is the accelerated method: the same test at the point ahead that momentum leads to, momentum
-    dropped for each sample whose last move went uphill, and t the sum of sqrt(dt), the time of that flow. There at
-    least half of the promised decrease is demanded: near 2 / lambda_max, where descent still falls, momentum diverges.
+    On a `NesterovFlow` it is the accelerated method: the same test at the point ahead that momentum
+    leads to, momentum dropped for each sample whose last move went uphill, and t the sum of
+    sqrt(dt), the time of that flow. There at least half of the promised decrease is demanded: near
+    2 / lambda_max, where descent still falls, momentum diverges.
 
     Args:
         armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
         decrease_factor: beta, in (0, 1): a rejected step is multiplied by it.
-        increase_factor: > 1: with trial="carry" the next trial is the last accepted step times this.
-        dt_init: first trial in flow units; None estimates it from the curvature along the first gradient.
-        dt_min, dt_max: a sample that needs less than dt_min stops with STEP_TOO_SMALL; no trial exceeds dt_max.
-        trial: how a new trial is chosen: "carry", or "barzilai_borwein": <dz, dgrad> / |dgrad|^2, the inverse curvature
-            that the last step saw (the shorter of the two Barzilai-Borwein steps: it is refused less often). With it,
-            t has no meaning and is NaN.
+        increase_factor: > 1: with trial="carry" the next trial is the last accepted step times
+            this.
+        dt_init: first trial in flow units; None estimates it from the curvature along the first
+            gradient.
+        dt_min, dt_max: a sample that needs less than dt_min stops with STEP_TOO_SMALL; no trial
+            exceeds dt_max.
+        trial: how a new trial is chosen: "carry", or "barzilai_borwein": <dz, dgrad> / |dgrad|^2,
+            the inverse curvature that the last step saw (the shorter of the two Barzilai-Borwein
+            steps: it is refused less often). With it, t has no meaning and is NaN.
         memory: energies that the test looks back on; 1 is monotone.
         trial_min: least first trial after an accepted step, in flow units.
-        shared_step: one step for the whole batch, accepted only if every sample accepts (as the public code does).
-        slope_at: gradient in the test, at the "current" point (Armijo's rule) or at the "trial" point (public code).
+        shared_step: one step for the whole batch, accepted only if every sample accepts (as the
+            public code does).
+        slope_at: gradient in the test, at the "current" point (Armijo's rule) or at the "trial"
+            point (public code).
 
     Raises:
         ValueError: a factor or a bound is out of range.
 
-    Source: Flouris et al. 2024 (arXiv 2412.00864), equations 6 and 7; Armijo 1966; Barzilai & Borwein 1988;
-    the non-monotone test is that of Grippo, Lampariello & Lucidi 1986; the restart that of O'Donoghue & Candes 2015;
-    the half for momentum that of Beck & Teboulle 2009, whose backtracking demands it.
+    Source: Flouris et al. 2024 (arXiv 2412.00864), equations 6 and 7; Armijo 1966; Barzilai &
+        Borwein 1988;
+    the non-monotone test is that of Grippo, Lampariello & Lucidi 1986; the restart that of
+    O'Donoghue & Candes 2015; the half for momentum that of Beck & Teboulle 2009, whose backtracking
+    demands it.
     """
 
     armijo_slope: float = 1e-4
@@ -75,9 +89,16 @@ class AMD:
         checks.above_one("increase_factor", self.increase_factor)
         if self.dt_init is not None:
             checks.finite_positive("dt_init", self.dt_init)
-        low, first, high = self.dt_min, self.trial_min, self.dt_max
-        checks.require(0 < low < high, f"`dt_min` must be positive and below `dt_max`, got {low} and {high}.")
-        checks.require(0 <= first <= high, f"`trial_min` must lie between 0 and `dt_max`, got {first} and {high}.")
+        low = self.dt_min
+        first = self.trial_min
+        high = self.dt_max
+        checks.require(
+            0 < low < high, f"`dt_min` must be positive and below `dt_max`, got {low} and {high}."
+        )
+        checks.require(
+            0 <= first <= high,
+            f"`trial_min` must lie between 0 and `dt_max`, got {first} and {high}.",
+        )
         checks.one_of("trial", self.trial, ("carry", "barzilai_borwein"))
         checks.one_of("slope_at", self.slope_at, ("current", "trial"))
         checks.at_least_one("memory", self.memory)
@@ -86,15 +107,24 @@ class AMD:
     def published(cls) -> "AMD":
         """The rule of the authors' public code, for comparison.
 
-        The paper's text gives only the decrease factor 0.75. From the code alone: the start of every search between 1
-        and 10, growth 1.1, one step for the whole batch, the gradient of the trial point in the test, whose slope 1e-5
-        is multiplied by the largest step 10; its shipped settings use the decrease factor 0.5. The code gives up a
-        search after 20 rejections; here such samples stop with STEP_TOO_SMALL instead of moving on unchecked.
+        The paper's text gives only the decrease factor 0.75. From the code alone: the start of
+        every search between 1 and 10, growth 1.1, one step for the whole batch, the gradient of the
+        trial point in the test, whose slope 1e-5 is multiplied by the largest step 10; its shipped
+        settings use the decrease factor 0.5. The code gives up a search after 20 rejections; here
+        such samples stop with STEP_TOO_SMALL instead of moving on unchecked.
         """
         return cls(
-            armijo_slope=1e-4, decrease_factor=0.75, increase_factor=1.1, dt_init=1.0, dt_min=0.75**20, dt_max=10.0,
-            trial="carry", trial_min=1.0, shared_step=True, slope_at="trial",
-        )  # fmt: skip
+            armijo_slope=1e-4,
+            decrease_factor=0.75,
+            increase_factor=1.1,
+            dt_init=1.0,
+            dt_min=0.75**20,
+            dt_max=10.0,
+            trial="carry",
+            trial_min=1.0,
+            shared_step=True,
+            slope_at="trial",
+        )
 
     @property
     def has_time(self) -> bool:
@@ -116,13 +146,16 @@ class AMD:
     def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
         """One trial for every sample."""
         v = flow.force(state.t, state.grad)
-        dt = torch.where(state.fresh, self._new_trial(flow, state), state.dt).clamp(self.dt_min, self.dt_max)
+        dt = torch.where(state.fresh, self._new_trial(flow, state), state.dt).clamp(
+            self.dt_min, self.dt_max
+        )
         if self.has_time:
             dt = dt.minimum((t1 - state.t) ** flow.order)
         if self.shared_step:
             dt = torch.where(state.running, dt, math.inf).amin().expand_as(dt)
         z = state.z + dt[:, None] * v
-        point, slope = energy.at(z), -(v * state.grad).sum(1)
+        point = energy.at(z)
+        slope = -(v * state.grad).sum(1)
         test_slope = point.grad().square().sum(1) if self.slope_at == "trial" else slope
         fraction = self.armijo_slope if flow.order == 1 else max(self.armijo_slope, 0.5)
         accepted = falls_enough(state, point.value, fraction * dt * test_slope, self.memory)
@@ -131,7 +164,9 @@ class AMD:
         dt_next = torch.where(accepted, dt, dt * self.decrease_factor)
         status = given_up(state, accepted, dt_next * slope, dt_next < self.dt_min)
         if isinstance(flow, NesterovFlow):
-            return Step(look_ahead(flow, state, z, dt), dt.sqrt(), dt_next, accepted, status, n_loss=1)
+            return Step(
+                look_ahead(flow, state, z, dt), dt.sqrt(), dt_next, accepted, status, n_loss=1
+            )
         rejected = {"n_grad" if self.slope_at == "trial" else "n_loss": (~accepted).long()}
         return Step(z, dt, dt_next, accepted, status, point, **rejected)
 
@@ -143,6 +178,7 @@ class AMD:
         """Return the first trial after an accepted step."""
         carried = state.dt * self.increase_factor
         if self.trial == "barzilai_borwein":
-            dz, dgrad = state.z - state.z_previous, state.grad - state.grad_previous
+            dz = state.z - state.z_previous
+            dgrad = state.grad - state.grad_previous
             return short_inverse_curvature(dz, dgrad, carried) / flow.alpha(state.t)
         return carried.clamp(min=self.trial_min)

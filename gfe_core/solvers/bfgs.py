@@ -1,4 +1,4 @@
-"""A quasi-Newton method that learns each sample's curvature from the gradients it has already paid for."""
+"""A quasi-Newton method that learns each sample's curvature from its past gradients."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,30 +16,33 @@ from gfe_core.types import Stop
 
 @dataclass(frozen=True, kw_only=True)
 class BFGS:
-    """z <- z - a B grad with the Armijo test, where B (latent x latent, one for each sample) is the inverse curvature.
+    """z <- z - a B grad with the Armijo test; B is each sample's inverse curvature.
 
     After a step dz that changed the gradient by dg, with r = 1 / <dz, dg>:
 
         B <- (I - r dz dg') B (I - r dg dz') + r dz dz'
 
-    The update is left out where <dz, dg> is not positive, so B stays positive definite and every step points downhill.
-    Once, at attempt `matrix_at`, B is replaced by the inverse of the Gauss-Newton matrix with a tenth of its mean
-    diagonal added: far enough from the origin for it to mean something, early enough for it to pay. There is no flow
-    time: t is NaN, and `dt` in a trajectory is the fraction a of the full step. The whole matrix is kept: for the few
-    latents of a decoder it is smaller than the history of a limited-memory method.
+    The update is left out where <dz, dg> is not positive, so B stays positive definite and every
+    step points downhill. Once, at attempt `matrix_at`, B is replaced by the inverse of the
+    Gauss-Newton matrix with a tenth of its mean diagonal added: far enough from the origin for it
+    to mean something, early enough for it to pay. There is no flow time: t is NaN, and `dt` in a
+    trajectory is the fraction a of the full step. The whole matrix is kept: for the few latents of
+    a decoder it is smaller than the history of a limited-memory method.
 
     Args:
         armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
         memory: energies that the test looks back on; 1 is monotone.
-        dt_init: B at the start is dt_init times the unit matrix; None takes the inverse curvature along the gradient.
-        matrix_at: attempt, counted from 0, at which the Gauss-Newton matrix is taken; it costs a forward pass and one
-            Jacobian-vector product for each latent. None never takes it.
+        dt_init: B at the start is dt_init times the unit matrix; None takes the inverse curvature
+            along the gradient.
+        matrix_at: attempt, counted from 0, at which the Gauss-Newton matrix is taken; it costs a
+            forward pass and one Jacobian-vector product for each latent. None never takes it.
         dt_min: a sample that needs a smaller fraction a of a step stops with STEP_TOO_SMALL.
 
     Raises:
         ValueError: a field is out of range.
 
-    Source: Nocedal & Wright 2006, algorithm 6.1 and equation 6.20 (first scaling), with backtracking by interpolation.
+    Source: Nocedal & Wright 2006, algorithm 6.1 and equation 6.20 (first scaling), with
+        backtracking by interpolation.
     """
 
     armijo_slope: float = 1e-4
@@ -68,24 +71,40 @@ class BFGS:
     def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
         """First matrix: a multiple of the unit matrix."""
         checks.first_order("BFGS", flow)
-        estimate = first_trial(energy, state) if self.dt_init is None else torch.full_like(state.t, self.dt_init)
+        estimate = (
+            first_trial(energy, state)
+            if self.dt_init is None
+            else torch.full_like(state.t, self.dt_init)
+        )
         unit = torch.eye(state.grad.shape[1]).to(state.grad)
-        state.own = {"inverse": estimate[:, None, None] * unit, "updates": torch.zeros_like(state.index)}
+        state.own = {
+            "inverse": estimate[:, None, None] * unit,
+            "updates": torch.zeros_like(state.index),
+        }
 
     def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
-        """One trial for every sample: the full step after an update, a shorter one after a rejection."""
+        """One trial for every sample.
+
+        The full step after an update, a shorter one after a rejection.
+        """
         _update(state)
         starts_anew = state.attempt == self.matrix_at
         if starts_anew:
             _start_anew(state, energy.gauss_newton(state.z))
         direction = -_apply(state.own["inverse"], state.grad)
         slope = -(direction * state.grad).sum(1)
-        a = torch.where(state.fresh, 1.0, state.dt) if state.attempt and not starts_anew else torch.ones_like(state.dt)
+        a = (
+            torch.where(state.fresh, 1.0, state.dt)
+            if state.attempt and not starts_anew
+            else torch.ones_like(state.dt)
+        )
         z = state.z + a[:, None] * direction
         point = energy.at(z)
         accepted = falls_enough(state, point.value, self.armijo_slope * a * slope, self.memory)
         rise = point.value - state.energy + a * slope
-        lowest = (a * a * slope / (2 * rise)).nan_to_num(nan=0.0)  # of the parabola through what is known
+        lowest = (a * a * slope / (2 * rise)).nan_to_num(
+            nan=0.0
+        )  # of the parabola through what is known
         a_next = torch.where(accepted, a, lowest.clamp(0.1 * a, 0.5 * a))
         status = given_up(state, accepted, a_next * slope, a_next < self.dt_min)
         counts = {"n_loss": (~accepted).long() + starts_anew, "n_hess": starts_anew * z.shape[1]}
@@ -93,28 +112,46 @@ class BFGS:
 
 
 def _apply(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Matrix times vector of each sample; a batched matrix product would round a single sample differently."""
+    """Matrix times vector of each sample.
+
+    A batched matrix product would round a single sample differently.
+    """
     return (matrices * vectors[:, None]).sum(2)
 
 
 def _start_anew(state: State, matrix: Tensor) -> None:
-    """Take B from a Gauss-Newton matrix; where that is not positive definite, keep what was learnt."""
-    ridge = 0.1 * matrix.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(matrix.shape[1]).to(matrix)
+    """Take B from a Gauss-Newton matrix.
+
+    Where that is not positive definite, keep what was learnt.
+    """
+    ridge = (
+        0.1
+        * matrix.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+        * torch.eye(matrix.shape[1]).to(matrix)
+    )
     factor, fault = torch.linalg.cholesky_ex(matrix + ridge)
     sound = (fault == 0)[:, None, None]
-    inverse = torch.cholesky_inverse(torch.where(sound, factor, torch.eye(matrix.shape[1]).to(matrix)))
+    inverse = torch.cholesky_inverse(
+        torch.where(sound, factor, torch.eye(matrix.shape[1]).to(matrix))
+    )
     state.own["inverse"] = torch.where(sound, inverse, state.own["inverse"])
 
 
 def _update(state: State) -> None:
     """Learn from the last step of the samples that made one."""
-    inverse, n_updates = state.own["inverse"], state.own["updates"]
-    dz, dg = state.z - state.z_previous, state.grad - state.grad_previous
+    inverse = state.own["inverse"]
+    n_updates = state.own["updates"]
+    dz = state.z - state.z_previous
+    dg = state.grad - state.grad_previous
     curvature = (dz * dg).sum(1)
-    least = torch.finfo(dz.dtype).eps ** 0.5  # of a smaller cosine rounding leaves no digit, and the matrix explodes
+    least = (
+        torch.finfo(dz.dtype).eps ** 0.5
+    )  # of a smaller cosine rounding leaves no digit, and the matrix explodes
     learns = state.fresh & (curvature > least * dz.norm(dim=1) * dg.norm(dim=1))
     r = 1 / torch.where(learns, curvature, 1.0)
-    scale = torch.where(learns & (n_updates == 0), curvature / dg.square().sum(1), 0.0)[:, None, None]
+    scale = torch.where(learns & (n_updates == 0), curvature / dg.square().sum(1), 0.0)[
+        :, None, None
+    ]
     inverse = torch.where(scale > 0, scale * torch.eye(dz.shape[1]).to(dz), inverse)
     moved = _apply(inverse, dg)
     cross = dz[:, :, None] * moved[:, None, :]

@@ -29,15 +29,17 @@ _ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1
 
 @dataclass(frozen=True, kw_only=True)
 class Dopri5:
-    """The Dormand-Prince pair of orders five and four, its step set by the difference of the two, for each sample.
+    """The Dormand-Prince pair of orders five and four, with a step size for each sample.
 
-    A step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1. On the gradient flow the step
-    is soon held near 3.3 / (alpha lambda_max) by stability, whatever the tolerance: that is stiffness.
+    A step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1. On the
+    gradient flow the step is soon held near 3.3 / (alpha lambda_max) by stability, whatever the
+    tolerance: that is stiffness.
 
     Args:
         rtol: tolerated error of a step relative to the state, >= 0.
         atol: tolerated absolute error of a step, in latent units, > 0.
-        dt_init: first step in flow units; None takes the inverse curvature along the first gradient.
+        dt_init: first step in flow units; None takes the inverse curvature along the first
+            gradient.
         dt_min: a sample that needs less stops with STEP_TOO_SMALL.
 
     Raises:
@@ -59,7 +61,9 @@ class Dopri5:
     """No energy is looked back on."""
 
     def __post_init__(self) -> None:
-        checks.require(0 <= self.rtol < math.inf, f"`rtol` must be at least 0 and finite, got {self.rtol}.")
+        checks.require(
+            0 <= self.rtol < math.inf, f"`rtol` must be at least 0 and finite, got {self.rtol}."
+        )
         for name in ("atol", "dt_min"):
             checks.finite_positive(name, getattr(self, name))
         if self.dt_init is not None:
@@ -69,7 +73,7 @@ class Dopri5:
         """No grid: steps are found as the flow goes on."""
 
     def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
-        """First step: dt_init, or the inverse curvature along the gradient in the time of this flow."""
+        """First step: dt_init, or the inverse curvature along the gradient in time units."""
         if self.dt_init is not None:
             state.dt = torch.full_like(state.t, self.dt_init)
         else:
@@ -84,10 +88,16 @@ class Dopri5:
         point = energy.at(y.tensor_split(flow.order, 1)[0])
         k.append(flow.velocity(state.t + dt, y, point.grad()))
         scale = self.atol + self.rtol * state.y.abs().maximum(y.abs())
-        error = (column * _combined(k, _ERROR) / scale).square().mean(1).sqrt().nan_to_num(nan=math.inf)
+        error = (
+            (column * _combined(k, _ERROR) / scale).square().mean(1).sqrt().nan_to_num(nan=math.inf)
+        )
         accepted = error <= 1
-        factor = (0.9 * torch.exp(-torch.log(error) / 5)).clamp(0.2, 10)  # a power rounds by position in the batch
-        kept = torch.where(accepted & (dt < state.dt), state.dt, dt * factor)  # a step cut by t1 says nothing
+        factor = (0.9 * torch.exp(-torch.log(error) / 5)).clamp(
+            0.2, 10
+        )  # a power rounds by position in the batch
+        kept = torch.where(
+            accepted & (dt < state.dt), state.dt, dt * factor
+        )  # a step cut by t1 says nothing
         too_small = ~accepted & (kept < self.dt_min)
         status = torch.where(too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status))
         return Step(y, dt, kept, accepted, status, point, n_grad=5 + (~accepted).long())
@@ -101,9 +111,15 @@ def _slopes(gradient: Gradient, flow: GradientFlow, at: Node) -> list[Tensor]:
     """Slopes at the start and at the five nodes; takes five gradients."""
     k = [flow.velocity(at.t, at.y, at.grad)]
     for node, weights in zip(_NODES, _STAGES, strict=True):
-        k.append(slope(gradient, flow, at.t + node * at.dt, at.y + at.dt[:, None] * _combined(k, weights)))
+        k.append(
+            slope(
+                gradient, flow, at.t + node * at.dt, at.y + at.dt[:, None] * _combined(k, weights)
+            )
+        )
     return k
 
 
 def _combined(k: list[Tensor], weights: tuple[float, ...]) -> Tensor:
-    return sum((w * slope for w, slope in zip(weights, k, strict=True) if w), torch.zeros_like(k[0]))
+    return sum(
+        (w * slope for w, slope in zip(weights, k, strict=True) if w), torch.zeros_like(k[0])
+    )

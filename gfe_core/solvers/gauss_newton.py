@@ -1,4 +1,7 @@
-"""The stiff solver: an implicit step of the flow, which is a damped Gauss-Newton (Levenberg-Marquardt) step."""
+"""The stiff solver.
+
+An implicit step of the flow, which is a damped Gauss-Newton (Levenberg-Marquardt) step.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,12 +19,13 @@ from gfe_core.types import Stop
 
 @dataclass(frozen=True, kw_only=True)
 class GaussNewton:
-    """z <- z - (G + d m I)^-1 grad, with G = J' W J, m its mean absolute diagonal and d the damping of each sample.
+    """z <- z - (G + d m I)^-1 grad: G = J' W J, m its mean absolute diagonal, d the damping.
 
-    A linearly implicit Euler step of the flow with the Gauss-Newton Hessian is the same with d m = 1 / (alpha dt):
-    heavy damping is a short step downhill, none is Newton's. A step that does not lower the energy is rejected and its
-    damping raised; where G with its damping is not positive definite (a penalty may make it so), likewise. It has no
-    flow time: t is NaN; `dt` in a trajectory is the implicit step 1 / (alpha d m).
+    A linearly implicit Euler step of the flow with the Gauss-Newton Hessian is the same with d m =
+    1 / (alpha dt): heavy damping is a short step downhill, none is Newton's. A step that does not
+    lower the energy is rejected and its damping raised; where G with its damping is not positive
+    definite (a penalty may make it so), likewise. It has no flow time: t is NaN; `dt` in a
+    trajectory is the implicit step 1 / (alpha d m).
 
     Args:
         damping_init: d of the first step, > 0.
@@ -33,7 +37,8 @@ class GaussNewton:
     Raises:
         ValueError: a field is out of range.
 
-    Source: Levenberg 1944; Marquardt 1963; the Gauss-Newton matrix for other losses than squares, Schraudolph 2002.
+    Source: Levenberg 1944; Marquardt 1963; the Gauss-Newton matrix for other losses than squares,
+        Schraudolph 2002.
     """
 
     damping_init: float = 1e-1
@@ -54,7 +59,9 @@ class GaussNewton:
         checks.fraction("decrease_factor", self.decrease_factor)
         checks.fraction("armijo_slope", self.armijo_slope)
         checks.above_one("increase_factor", self.increase_factor)
-        low, first, high = self.damping_min, self.damping_init, self.damping_max
+        low = self.damping_min
+        first = self.damping_init
+        high = self.damping_max
         wanted = "`damping_init` must lie between `damping_min` and `damping_max`, all positive"
         checks.require(0 < low <= first <= high, f"{wanted}, got {first}, {low} and {high}.")
 
@@ -74,23 +81,39 @@ class GaussNewton:
         """One trial for every sample; the matrix is computed anew where the sample has moved."""
         new = state.fresh | (state.n_accepted + state.n_rejected == 0)
         _refresh(energy, state, new)
-        matrix, damping = state.own["matrix"], state.own["damping"]
-        ridge = damping * matrix.diagonal(dim1=1, dim2=2).abs().mean(1).clamp(min=torch.finfo(damping.dtype).tiny)
-        factor, fault = torch.linalg.cholesky_ex(matrix + ridge[:, None, None] * torch.eye(matrix.shape[1]).to(matrix))
-        dz = torch.where((fault == 0)[:, None], -torch.cholesky_solve(state.grad[:, :, None], factor)[:, :, 0], 0.0)
+        matrix = state.own["matrix"]
+        damping = state.own["damping"]
+        ridge = damping * matrix.diagonal(dim1=1, dim2=2).abs().mean(1).clamp(
+            min=torch.finfo(damping.dtype).tiny
+        )
+        factor, fault = torch.linalg.cholesky_ex(
+            matrix + ridge[:, None, None] * torch.eye(matrix.shape[1]).to(matrix)
+        )
+        dz = torch.where(
+            (fault == 0)[:, None],
+            -torch.cholesky_solve(state.grad[:, :, None], factor)[:, :, 0],
+            0.0,
+        )
         slope = -(dz * state.grad).sum(1)
         point = energy.at(state.z + dz)
         accepted = falls_enough(state, point.value, self.armijo_slope * slope, 1) & (slope > 0)
-        damping = torch.where(accepted, damping * self.decrease_factor, damping * self.increase_factor)
+        damping = torch.where(
+            accepted, damping * self.decrease_factor, damping * self.increase_factor
+        )
         state.own["damping"] = damping.clamp(min=self.damping_min)
-        status = given_up(state, accepted, torch.where(slope > 0, slope, 1.0), damping > self.damping_max)
+        status = given_up(
+            state, accepted, torch.where(slope > 0, slope, 1.0), damping > self.damping_max
+        )
         dt = 1 / (ridge * flow.alpha(state.t))
         counts = {"n_loss": new.long() + ~accepted, "n_hess": new * matrix.shape[1]}
         return Step(state.z + dz, dt, dt, accepted, status, point, **counts)
 
 
 def _refresh(energy: Energy, state: State, new: Tensor) -> None:
-    """Compute the matrix of the samples that moved; asking which would wait for a GPU, so there all are computed."""
+    """Compute the matrix of the samples that moved.
+
+    Asking which would wait for a GPU, so there all are computed.
+    """
     if new.is_cuda or new.all():
         matrix = energy.gauss_newton(state.z)
         state.own["matrix"] = torch.where(new[:, None, None], matrix, state.own["matrix"])

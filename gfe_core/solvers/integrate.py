@@ -1,10 +1,11 @@
 """The one loop: it follows every sample of a batch until that sample stops.
 
-    judge -> let the finished leave -> propose (solver) -> move the accepted, take the gradient there -> record
+    judge -> let the finished leave -> propose (solver) -> move the accepted, take the gradient
+    there -> record
 
-A finished sample leaves the batch, so easy samples cost nothing while hard ones go on, and no sample waits for another.
-Asking who is finished makes the host wait for a GPU: there it is asked every few attempts, and until they leave,
-finished samples ride along unchanged.
+A finished sample leaves the batch, so easy samples cost nothing while hard ones go on, and no
+sample waits for another. Asking who is finished makes the host wait for a GPU: there it is asked
+every few attempts, and until they leave, finished samples ride along unchanged.
 """
 
 import math
@@ -20,7 +21,7 @@ from gfe_core.solvers.step import PER_SAMPLE, Solver, State, Step
 from gfe_core.types import Codes, Encoding, Flow, Status, Stop
 
 _WORTH_LEAVING = 1 / 16
-"""Share of finished samples from which making the batch smaller costs less than computing them along."""
+"""Share of finished samples from which a smaller batch is worth its copying."""
 
 
 def integrate(
@@ -60,12 +61,14 @@ def integrate(
         state.status = _judge(state, schedule, stop, t1, max_steps)
         if attempt % patience == 0:
             running = state.running
-            n_running, n = int(running.sum()), len(running)
+            n_running = int(running.sum())
+            n = len(running)
             if n_running == 0:
                 break
             if n - n_running >= n * _WORTH_LEAVING:
                 finished.append(state.rows(~running))
-                state, energy = state.rows(running), energy.rows(running)
+                state = state.rows(running)
+                energy = energy.rows(running)
         if schedule is not None:
             state.dt = schedule[state.n_accepted.clamp(max=len(schedule) - 1), state.index]
         step = solver.step(energy, flow, state, t1=t1)
@@ -83,12 +86,15 @@ def _patience(device: torch.device) -> int:
 def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, stop: Stop | None) -> State:
     """Evaluate the start and let the solver prepare."""
     value, grad = energy.value_and_grad(z0)
-    zero, index = torch.zeros_like(value), torch.arange(len(z0), device=z0.device)
+    zero = torch.zeros_like(value)
+    index = torch.arange(len(z0), device=z0.device)
     window = max(stop.window + 1 if stop else 1, solver.memory)
     point = {"y": flow.start(z0), "energy": value, "grad": grad, "t": zero, "dt": zero}
     previous = {"z_previous": z0, "grad_previous": grad}
     best = {"best_z": z0, "best_energy": value, "best_grad_norm": grad.norm(dim=1)}
-    counts = dict.fromkeys(("n_accepted", "n_rejected", "n_loss", "n_hess"), torch.zeros_like(index))
+    counts = dict.fromkeys(
+        ("n_accepted", "n_rejected", "n_loss", "n_hess"), torch.zeros_like(index)
+    )
     tensors: dict[str, Any] = point | previous | best | counts
     state = State(
         **tensors,
@@ -108,7 +114,10 @@ def _finite(value: Tensor, grad: Tensor) -> Tensor:
 
 
 def _advance(state: State, step: Step, energy: Energy) -> Tensor:
-    """Move the accepted samples in place and return which moved; a non-finite arrival leaves a sample where it was."""
+    """Move the accepted samples in place and return which moved.
+
+    A non-finite arrival leaves a sample where it was.
+    """
     running = state.running
     accepted = step.accepted & running
     value, grad = _arrival(state, step, energy, accepted)
@@ -123,13 +132,17 @@ def _advance(state: State, step: Step, energy: Energy) -> Tensor:
     state.n_rejected = state.n_rejected + (running & ~moved)
     failed = torch.where(accepted & ~moved, int(Status.NON_FINITE), step.status)
     state.update(running, dt=step.dt_next, fresh=step.accepted, status=failed)
-    better, norm = moved & (state.energy <= state.best_energy), state.grad.norm(dim=1)
+    better = moved & (state.energy <= state.best_energy)
+    norm = state.grad.norm(dim=1)
     state.update(better, best_z=state.z, best_energy=state.energy, best_grad_norm=norm)
     return moved
 
 
 def _arrival(state: State, step: Step, energy: Energy, accepted: Tensor) -> tuple[Tensor, Tensor]:
-    """Energy and gradient at the new points; a point that the solver has decoded is not decoded again."""
+    """Energy and gradient at the new points.
+
+    A point that the solver has decoded is not decoded again.
+    """
     waits = accepted.is_cuda  # to ask whether all or none were accepted would make the host wait
     if not waits and not accepted.any():
         return state.energy, state.grad
@@ -138,20 +151,32 @@ def _arrival(state: State, step: Step, energy: Energy, accepted: Tensor) -> tupl
     z = step.y[:, : state.grad.shape[1]]
     if waits or accepted.all():
         return energy.value_and_grad(z)
-    value, grad = state.energy.clone(), state.grad.clone()
+    value = state.energy.clone()
+    grad = state.grad.clone()
     value[accepted], grad[accepted] = energy.rows(accepted).value_and_grad(z[accepted])
     return value, grad
 
 
-def _judge(state: State, schedule: Tensor | None, stop: Stop | None, t1: float, max_steps: int) -> Tensor:
-    """Return the status of every sample; among the running, a later line overrules an earlier one."""
-    status = torch.where(state.n_accepted + state.n_rejected >= max_steps, int(Status.MAX_STEPS), int(Status.RUNNING))
+def _judge(
+    state: State, schedule: Tensor | None, stop: Stop | None, t1: float, max_steps: int
+) -> Tensor:
+    """Return the status of every sample.
+
+    Among the running, a later line overrules an earlier one.
+    """
+    status = torch.where(
+        state.n_accepted + state.n_rejected >= max_steps, int(Status.MAX_STEPS), int(Status.RUNNING)
+    )
     if stop is not None:
         fall = (state.recent[:, -stop.window - 1] - state.energy).abs() / stop.window
         full = state.fresh & (state.n_accepted >= stop.window)
-        status = torch.where(full & (fall <= stop.energy_slope * state.energy.abs()), int(Status.CONVERGED), status)
+        status = torch.where(
+            full & (fall <= stop.energy_slope * state.energy.abs()), int(Status.CONVERGED), status
+        )
         status = torch.where(full & (fall == 0), int(Status.STALLED), status)
-        status = torch.where(state.grad.norm(dim=1) <= stop.grad_norm, int(Status.CONVERGED), status)
+        status = torch.where(
+            state.grad.norm(dim=1) <= stop.grad_norm, int(Status.CONVERGED), status
+        )
     if schedule is not None:
         status = torch.where(_grid_is_over(state, schedule), int(Status.REACHED_T), status)
     elif math.isfinite(t1):
@@ -167,7 +192,9 @@ def _grid_is_over(state: State, schedule: Tensor) -> Tensor:
 
 def _in_order(parts: list[State]) -> State:
     """Put the samples that left, at whatever time, back into the caller's order."""
-    joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in PER_SAMPLE}
+    joined: dict[str, Any] = {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in PER_SAMPLE
+    }
     return State(**joined, own={}).rows(joined["index"].argsort())
 
 

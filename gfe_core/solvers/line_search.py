@@ -1,4 +1,7 @@
-"""What every solver that demands a falling energy shares: the Armijo test, giving up, and the first step."""
+"""What every solver that demands a falling energy shares.
+
+The Armijo test, giving up, and the first step.
+"""
 
 import torch
 from torch import Tensor
@@ -9,7 +12,9 @@ from gfe_core.types import PerSample, Status
 
 
 def falls_enough(state: State, value: PerSample, promised: PerSample, memory: int) -> Tensor:
-    """Armijo's test: the energy falls by what was promised, to within its rounding, and never rises.
+    """Armijo's test.
+
+    The energy falls by what was promised, to within its rounding, and never rises.
 
     The fall is measured from the worst of the last `memory` energies; 1 makes it monotone.
     """
@@ -27,7 +32,9 @@ def given_up(state: State, accepted: Tensor, decrease: PerSample, too_small: Ten
         decrease: first-order decrease that the next trial could bring.
         too_small: whether the next trial is below the least step.
     """
-    status = torch.where(~accepted & too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status))
+    status = torch.where(
+        ~accepted & too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status)
+    )
     stalled = ~accepted & (decrease <= torch.finfo(decrease.dtype).eps * state.energy.abs())
     return torch.where(stalled, int(Status.STALLED), status)
 
@@ -40,21 +47,30 @@ def inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerSample:
 
 
 def short_inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerSample:
-    """<dz, dgrad> / |dgrad|^2: at most the inverse curvature along dz, as it weighs steep directions more."""
+    """<dz, dgrad> / |dgrad|^2.
+
+    At most the inverse curvature along dz, as it weighs steep directions more.
+    """
     curvature = (dz * dgrad).sum(1)
     usable = curvature > 0
-    return torch.where(usable, curvature / torch.where(usable, dgrad.square().sum(1), 1.0), fallback)
+    return torch.where(
+        usable, curvature / torch.where(usable, dgrad.square().sum(1), 1.0), fallback
+    )
 
 
 def first_trial(energy: Energy, state: State) -> PerSample:
-    """Inverse curvature along the first gradient, in units of |dz| / |grad|; takes one gradient, which it counts.
+    """Inverse curvature along the first gradient, in units of |dz| / |grad|.
 
-    The curvature is a secant over a tenth of the Polyak step E / |grad|^2, a length that scales with the latents;
-    where it is not positive, ten Polyak steps are tried.
+    Takes one gradient, which it counts.
+
+    The curvature is a secant over a tenth of the Polyak step E / |grad|^2, a length that scales
+    with the latents; where it is not positive, ten Polyak steps are tried.
     """
     slope = state.grad.square().sum(1)
     limits = torch.finfo(slope.dtype)
-    polyak = state.energy.abs().clamp(min=limits.eps) / slope.clamp(min=limits.tiny)  # never 0: no solver could grow it
+    polyak = state.energy.abs().clamp(min=limits.eps) / slope.clamp(
+        min=limits.tiny
+    )  # never 0: no solver could grow it
     probe = -0.1 * polyak[:, None] * state.grad
     change = energy.at(state.z + probe).grad() - state.grad
     state.n_grad = state.n_grad + 1

@@ -1,4 +1,4 @@
-"""Momentum: the semi-implicit step for the second-order flow, and what turns AMD into the accelerated method."""
+"""Momentum: the semi-implicit step of the second-order flow, and accelerated AMD."""
 
 from dataclasses import dataclass
 
@@ -15,20 +15,28 @@ from gfe_core.types import Codes, PerSample
 
 @dataclass(frozen=True, kw_only=True)
 class SemiImplicit(FixedGrid):
-    """Velocity first, with friction at the end of the step, then the code with the new velocity; for `NesterovFlow`.
+    """Velocity first, with friction at the end of the step, then the code with the new velocity.
+
+    For `NesterovFlow`.
 
         v <- (v - dt alpha grad) / (1 + dt damping / (t + dt)),    z <- z + dt v
 
-    One gradient a step. Stable while dt sqrt(alpha lambda_max) < 2, at any t: friction only helps. From rest its first
-    step is v = -dt alpha grad / (1 + damping), the start of the exact solution.
+    One gradient a step. Stable while dt sqrt(alpha lambda_max) < 2, at any t: friction only helps.
+    From rest its first step is v = -dt alpha grad / (1 + damping), the start of the exact solution.
 
-    Source: symplectic integration keeps acceleration where explicit Euler does not, Shi et al. 2019 (arXiv 1902.03694).
+    Source: symplectic integration keeps acceleration where explicit Euler does not, Shi et al. 2019
+        (arXiv 1902.03694).
     """
 
     def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
         """Refuse a flow without velocity."""
-        remedy = "the gradient flow has no velocity. Pass `flow=NesterovFlow()`, or use `Euler` or `GaussNewton`."
-        checks.require(isinstance(flow, NesterovFlow), f"`SemiImplicit` needs a flow with velocity; {remedy}")
+        remedy = (
+            "the gradient flow has no velocity. Pass `flow=NesterovFlow()`, or use "
+            "`Euler` or `GaussNewton`."
+        )
+        checks.require(
+            isinstance(flow, NesterovFlow), f"`SemiImplicit` needs a flow with velocity; {remedy}"
+        )
 
     def step(self, energy: Energy, flow: NesterovFlow, state: State, *, t1: float) -> Step:
         """One step of the grid; its only gradient is the one at the new point."""
@@ -43,12 +51,22 @@ class SemiImplicit(FixedGrid):
 
 
 def momentum_at_rest(state: State) -> dict[str, Tensor]:
-    """What the accelerated method remembers: the point it last descended to and its steps since the last restart."""
-    return {"x": state.z, "x_new": state.z, "age": torch.zeros_like(state.t), "age_new": torch.zeros_like(state.t)}
+    """What the accelerated method remembers.
+
+    The point it last descended to and its steps since the last restart.
+    """
+    return {
+        "x": state.z,
+        "x_new": state.z,
+        "age": torch.zeros_like(state.t),
+        "age_new": torch.zeros_like(state.t),
+    }
 
 
 def look_ahead(flow: NesterovFlow, state: State, x_new: Codes, dt: PerSample) -> States:
-    """State ahead of a descent point: x_new + age / (age + damping) (x_new - x), and the velocity there.
+    """State ahead of a descent point.
+
+    X_new + age / (age + damping) (x_new - x), and the velocity there.
 
     Where the last move had a component uphill, the sample restarts from x_new without momentum.
     """
@@ -58,6 +76,7 @@ def look_ahead(flow: NesterovFlow, state: State, x_new: Codes, dt: PerSample) ->
     move = x_new - own["x"]
     uphill = (state.grad * move).sum(1) > 0
     age = torch.where(uphill, 0.0, own["age"] + 1)
-    own["x_new"], own["age_new"] = x_new, age
+    own["x_new"] = x_new
+    own["age_new"] = age
     ahead = (age / (age + flow.damping))[:, None] * move
     return torch.cat([x_new + ahead, ahead / dt.sqrt()[:, None]], 1)

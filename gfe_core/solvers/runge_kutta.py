@@ -1,6 +1,7 @@
 """Fixed grids: Euler and the classical fourth-order Runge-Kutta rule.
 
-A grid is planned before the flow starts (`schedule`): every sample takes the same steps and nothing is ever rejected.
+A grid is planned before the flow starts (`schedule`): every sample takes the same steps and nothing
+is ever rejected.
 """
 
 import math
@@ -27,7 +28,8 @@ class FixedGrid:
         n_steps: number of steps from 0 to t1.
         grid: with n_steps, "linear" (equal steps) or "log" (growing geometrically from the start).
         log_base: with grid="log", the ratio of the last step to the first, > 1.
-        steps: recorded steps (time, batch) or (time,), replayed without a t1; a sample ends at its first zero.
+        steps: recorded steps (time, batch) or (time,), replayed without a t1; a sample ends at its
+            first zero.
 
     Raises:
         ValueError: none or several of dt, n_steps and steps are given, or one is out of range.
@@ -55,7 +57,10 @@ class FixedGrid:
         if self.n_steps is not None:
             checks.at_least_one("n_steps", self.n_steps)
         checks.one_of("grid", self.grid, ("linear", "log"))
-        remedy = "`grid='log'` needs `n_steps`, the number of steps from 0 to t1: `n_steps=20, grid='log'`."
+        remedy = (
+            "`grid='log'` needs `n_steps`, the number of steps from 0 to t1: `n_steps=20, "
+            "grid='log'`."
+        )
         checks.require(self.grid == "linear" or self.n_steps is not None, remedy)
         checks.above_one("log_base", self.log_base)
 
@@ -66,7 +71,9 @@ class FixedGrid:
             checks.require(not math.isfinite(t1), f"`t1` is {t1}, {remedy}")
             return self._recorded(z0)
         wanted = f"`t1` must be finite for {type(self).__name__}: a fixed grid ends at t1."
-        checks.require(math.isfinite(t1), f"{wanted} Pass `t1=...`, or use `AMD()`, which needs none.")
+        checks.require(
+            math.isfinite(t1), f"{wanted} Pass `t1=...`, or use `AMD()`, which needs none."
+        )
         return self._planned(t1).to(z0)[:, None].expand(-1, len(z0))
 
     def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
@@ -86,7 +93,10 @@ class FixedGrid:
         steps = steps[:, None].expand(-1, len(z0)) if steps.dim() == 1 else steps
         fits = steps.dim() == 2 and steps.shape[1] == len(z0) and len(steps) > 0
         fits = fits and bool(((steps >= 0) & torch.isfinite(steps)).all())
-        wanted = f"`steps` must hold one or more finite non-negative steps of shape (time,) or (time, {len(z0)})"
+        wanted = (
+            f"`steps` must hold one or more finite non-negative steps of shape (time,) or "
+            f"(time, {len(z0)})"
+        )
         remedy = "Pass `trajectory.dt` of the same batch."
         checks.require(fits, f"{wanted}, got shape {tuple(steps.shape)}. {remedy}")
         return steps
@@ -95,7 +105,14 @@ class FixedGrid:
 def taken(state: State, y: States, n_grad: int = 0) -> Step:
     """Return a step that is always accepted."""
     accepted = torch.ones_like(state.fresh)
-    return Step(y, state.dt, state.dt, accepted, torch.full_like(state.status, Status.RUNNING), n_grad=n_grad)
+    return Step(
+        y,
+        state.dt,
+        state.dt,
+        accepted,
+        torch.full_like(state.status, Status.RUNNING),
+        n_grad=n_grad,
+    )
 
 
 def slope(gradient: Gradient, flow: GradientFlow, t: PerSample, y: States) -> States:
@@ -111,11 +128,13 @@ def gradient_of(energy: Energy) -> Gradient:
 
 @dataclass(frozen=True, kw_only=True)
 class Euler(FixedGrid):
-    """y <- y + dt dy/dt: with the gradient flow, exactly gradient descent with learning rate alpha dt.
+    """y <- y + dt dy/dt.
 
-    Stable near a minimum while alpha dt lambda_max < 2, where lambda_max is the largest curvature of E; on a
-    `NesterovFlow` only while dt alpha lambda_max < 3 / t, so never for long. `Euler(steps=trajectory.dt)` replays the
-    steps that another solver chose.
+    With the gradient flow, exactly gradient descent with learning rate alpha dt.
+
+    Stable near a minimum while alpha dt lambda_max < 2, where lambda_max is the largest curvature
+    of E; on a `NesterovFlow` only while dt alpha lambda_max < 3 / t, so never for long.
+    `Euler(steps=trajectory.dt)` replays the steps that another solver chose.
     """
 
     def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
@@ -141,7 +160,10 @@ class RK4(FixedGrid):
 
     def moved(self, gradient: Gradient, flow: GradientFlow, at: Node) -> States:
         """State after a step."""
-        t, y, dt, half = at.t, at.y, at.dt[:, None], at.dt / 2
+        t = at.t
+        y = at.y
+        dt = at.dt[:, None]
+        half = at.dt / 2
         k1 = flow.velocity(t, y, at.grad)
         k2 = slope(gradient, flow, t + half, y + half[:, None] * k1)
         k3 = slope(gradient, flow, t + half, y + half[:, None] * k2)

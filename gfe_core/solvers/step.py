@@ -28,12 +28,15 @@ class Node:
 
 @dataclass
 class State(Node):
-    """What the loop knows of each sample that still flows; `index` is its row in the caller's batch.
+    """What the loop knows of each sample that still flows.
 
-    The previous state is kept for rules that measure curvature along the last step; `fresh` says that the last attempt
-    was accepted, so that a solver should propose a new step rather than shrink the old one. `own` is whatever else the
-    solver remembers, one row a sample; `attempt` counts the attempts, which all samples make together. Rows that are
-    not `running` wait to leave: what is computed of them is ignored.
+    `index` is its row in the caller's batch.
+
+    The previous state is kept for rules that measure curvature along the last step; `fresh` says
+    that the last attempt was accepted, so that a solver should propose a new step rather than
+    shrink the old one. `own` is whatever else the solver remembers, one row a sample; `attempt`
+    counts the attempts, which all samples make together. Rows that are not `running` wait to leave:
+    what is computed of them is ignored.
     """
 
     index: Int[Tensor, "batch"]
@@ -67,13 +70,24 @@ class State(Node):
     def rows(self, keep: Tensor | slice) -> "State":
         """The same for a selection of samples (a mask or row numbers)."""
         values: dict[str, Any] = {name: getattr(self, name)[keep] for name in PER_SAMPLE}
-        return State(**values, own={name: value[keep] for name, value in self.own.items()}, attempt=self.attempt)
+        return State(
+            **values,
+            own={name: value[keep] for name, value in self.own.items()},
+            attempt=self.attempt,
+        )
 
     def update(self, where: Tensor, **new: Tensor) -> None:
-        """Give some samples new values; the old tensors stay as they are, for whoever noted them."""
+        """Give some samples new values.
+
+        The old tensors stay as they are, for whoever noted them.
+        """
         column = where[:, None]
         for name, value in new.items():
-            setattr(self, name, torch.where(column if value.dim() > 1 else where, value, getattr(self, name)))
+            setattr(
+                self,
+                name,
+                torch.where(column if value.dim() > 1 else where, value, getattr(self, name)),
+            )
 
 
 PER_SAMPLE = tuple(field.name for field in fields(State) if field.name not in ("own", "attempt"))
@@ -90,8 +104,10 @@ class Step:
         dt_next: step size to remember: the accepted one, or a smaller one to try next.
         accepted: whether the sample moves to y.
         status: RUNNING, or why the solver gives a sample up.
-        point: the proposed codes decoded, if the solver did so; their gradient then costs no second forward pass.
-        n_loss, n_grad, n_hess: evaluations the attempt took for each sample, without the gradient at the new point.
+        point: the proposed codes decoded, if the solver did so; their gradient then costs no second
+            forward pass.
+        n_loss, n_grad, n_hess: evaluations the attempt took for each sample, without the gradient
+            at the new point.
     """
 
     y: States

@@ -31,12 +31,14 @@ def save_checkpoint(
 ) -> Path:
     """Write everything needed to go on to one file; the old file survives a failed save.
 
-    The file holds tensors and plain numbers only. It is written beside the target and moved into place. With all the
-    parts that a training has, it goes on to the same weights, also from the middle of an epoch:
+    The file holds tensors and plain numbers only. It is written beside the target and moved into
+    place. With all the parts that a training has, it goes on to the same weights, also from the
+    middle of an epoch:
 
-        save_checkpoint(path, decoder=decoder, optimizer=optimizer, batches=batches, history=history)
-        history = load_checkpoint(path, decoder=decoder, optimizer=optimizer, batches=batches)
-        gfe.fit(decoder, batches, optimizer=optimizer, epochs=epochs - batches.epoch, history=history)
+        save_checkpoint(path, decoder=decoder, optimizer=optimizer, batches=batches,
+        history=history) history = load_checkpoint(path, decoder=decoder, optimizer=optimizer,
+        batches=batches) gfe.fit(decoder, batches, optimizer=optimizer, epochs=epochs -
+        batches.epoch, history=history)
 
     Args:
         path: of the file.
@@ -45,7 +47,8 @@ def save_checkpoint(
         schedule: its position.
         batches: the position in the data.
         history: what happened so far.
-        others: by name, whatever else has a state_dict: the network of an autoencoder, codes kept between epochs.
+        others: by name, whatever else has a state_dict: the network of an autoencoder, codes kept
+            between epochs.
 
     Returns:
         The path written.
@@ -97,13 +100,18 @@ def load_checkpoint(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, no checkpoint, lacks a part that was asked for, or belongs to another decoder.
+        ValueError: the file is damaged, no checkpoint, lacks a part that was asked for, or belongs
+            to another decoder.
     """
-    wanted = _parts(others, decoder=decoder, optimizer=optimizer, schedule=schedule, batches=batches)
+    wanted = _parts(
+        others, decoder=decoder, optimizer=optimizer, schedule=schedule, batches=batches
+    )
     content = _read(Path(path))
     if missing := [name for name in wanted if name not in content]:
         remedy = f"Leave {', '.join(f'`{name}`' for name in missing)} out."
-        raise ValueError(f"`path` {path} holds no {' or '.join(missing)}: it was saved without. {remedy}")
+        raise ValueError(
+            f"`path` {path} holds no {' or '.join(missing)}: it was saved without. {remedy}"
+        )
     _same_shapes(decoder, content["decoder"], path)
     _restore(wanted, content, path)
     return None if content["history"] is None else History(**content["history"])
@@ -112,7 +120,10 @@ def load_checkpoint(
 def _parts(others: Mapping[str, Any] | None, **parts: Any) -> dict[str, Any]:
     """Everything with a state, by name; a part must not take the place of another."""
     taken = [name for name in others or {} if name in (*parts, "format", "history")]
-    checks.require(not taken, f"`others` must not be named {' or '.join(taken)}: other parts are. Choose another name.")
+    checks.require(
+        not taken,
+        f"`others` must not be named {' or '.join(taken)}: other parts are. Choose another name.",
+    )
     return {name: part for name, part in (parts | dict(others or {})).items() if part is not None}
 
 
@@ -126,17 +137,22 @@ def _restore(parts: dict[str, Any], saved: dict[str, Any], path: Any) -> None:
     except Exception as error:  # each part refuses in its own way
         for name_before, state in before.items():
             parts[name_before].load_state_dict(state)
-        raise ValueError(f"`{name}` does not fit the checkpoint {path}: {error} Build it as it was saved.") from error
+        raise ValueError(
+            f"`{name}` does not fit the checkpoint {path}: {error} Build it as it was saved."
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     """Load the file without executing code; say what is wrong with it otherwise."""
     if not path.exists():
         raise FileNotFoundError(
-            f"`path` {path} does not exist. Save one first: `gfe.save_checkpoint(path, decoder=decoder)`."
+            f"`path` {path} does not exist. Save one first: `gfe.save_checkpoint(path, "
+            "decoder=decoder)`."
         )
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums that it writes
+        with zipfile.ZipFile(
+            path
+        ) as archive:  # torch does not compare the checksums that it writes
             if damaged := archive.testzip():
                 raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
         content = torch.load(path, weights_only=True, map_location="cpu")
@@ -160,6 +176,8 @@ def _same_shapes(decoder: nn.Module, saved: dict[str, Tensor], path: Any) -> Non
     if ours != theirs:
         differing = next(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
         raise ValueError(
-            f"`decoder` does not fit the checkpoint {path}: `{differing}` is {ours.get(differing, 'absent')} here and "
-            f"{theirs.get(differing, 'absent')} in the file. Build the decoder with the sizes it was saved with."
+            f"`decoder` does not fit the checkpoint {path}: `{differing}` is "
+            f"{ours.get(differing, 'absent')} here and "
+            f"{theirs.get(differing, 'absent')} in the file. Build the decoder with the sizes "
+            "it was saved with."
         )

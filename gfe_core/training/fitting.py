@@ -1,7 +1,7 @@
 """Training a decoder at the codes that a flow finds.
 
-One round: encode a batch with the decoder as it is, then update the decoder at those codes. `fit` only calls callbacks;
-what a reader sees of it (a progress bar, a line on stderr) is theirs to draw.
+One round: encode a batch with the decoder as it is, then update the decoder at those codes. `fit`
+only calls callbacks; what a reader sees of it (a progress bar, a line on stderr) is theirs to draw.
 """
 
 import time
@@ -87,10 +87,11 @@ def fit(
 ) -> History:
     """Train the decoder in place: encode a batch, update the decoder at the codes, repeat.
 
-    The update follows the gradient of the batch mean of E(z, theta) in theta, as far as the encoder's adjoint lets it
-    through. An interrupt (Ctrl-C, a notebook's stop button) ends training cleanly and keeps what was learnt; a batch
-    whose codes were being found comes first when training goes on. Samples whose status is NON_FINITE teach nothing and
-    do not count in the mean energy: those with NaN in the data, unless the encoder takes NaN for unobserved features
+    The update follows the gradient of the batch mean of E(z, theta) in theta, as far as the
+    encoder's adjoint lets it through. An interrupt (Ctrl-C, a notebook's stop button) ends training
+    cleanly and keeps what was learnt; a batch whose codes were being found comes first when
+    training goes on. Samples whose status is NON_FINITE teach nothing and do not count in the mean
+    energy: those with NaN in the data, unless the encoder takes NaN for unobserved features
     (`encode_observed`, `baselines.Filled`). Of these the features observed teach, and no others.
 
     Args:
@@ -101,8 +102,8 @@ def fit(
         optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default.
         schedule: stepped after each update of the optimizer.
         epochs: passes over the data, >= 1.
-        updates_per_encode: decoder updates for each batch, >= 1, at the same codes; where codes carry a gradient,
-            which serves one update only, they are found anew.
+        updates_per_encode: decoder updates for each batch, >= 1, at the same codes; where codes
+            carry a gradient, which serves one update only, they are found anew.
         callbacks: each is called with a `Report` after every round.
         history: what happened before, to be carried on in place; a new one by default.
 
@@ -127,16 +128,23 @@ def fit(
     loss = loss or Bernoulli()
     find_codes = _encoder(encoder, loss)
     optimizer = optimizer or torch.optim.Adam(decoder.parameters(), lr=1e-3)
-    if batches.index == len(batches):  # saved at the last batch of an epoch, whose empty rest is no pass over the data
+    if batches.index == len(
+        batches
+    ):  # saved at the last batch of an epoch, whose empty rest is no pass over the data
         next(iter(batches), None)
     history = history or History()
-    before, n_steps = len(history.step), epochs * len(batches) - batches.index
+    before = len(history.step)
+    n_steps = epochs * len(batches) - batches.index
     start = time.perf_counter() - (history.seconds[-1] if before else 0.0)
-    history.interrupted = waiting = False  # waiting: a batch was handed out and has taught nothing yet
+    history.interrupted = waiting = (
+        False  # waiting: a batch was handed out and has taught nothing yet
+    )
 
     def report(epoch: int, x: Tensor, encoding: Encoding) -> Report:
         _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
-        step, energy, seconds = len(history.step) - before, history.energy[-1], history.seconds[-1]
+        step = len(history.step) - before
+        energy = history.energy[-1]
+        seconds = history.seconds[-1]
         return Report(step, n_steps, epoch, epochs, energy, seconds, decoder, x, encoding, history)
 
     try:
@@ -144,7 +152,8 @@ def fit(
             for x in batches:
                 waiting = True
                 encoding = codes = find_codes(decoder, x)
-                finite, waiting = encoding.status != Status.NON_FINITE, False
+                finite = encoding.status != Status.NON_FINITE
+                waiting = False
                 for i in range(updates_per_encode):
                     if i and codes.z.requires_grad:
                         codes = find_codes(decoder, x)
@@ -176,7 +185,9 @@ def update(
     if not len(x):
         return
     mask = _observed(x)
-    x = x if mask is None else torch.where(mask, x, 0.0)  # a gradient of 0 times NaN would spoil every weight
+    x = (
+        x if mask is None else torch.where(mask, x, 0.0)
+    )  # a gradient of 0 times NaN would spoil every weight
     optimizer.zero_grad(set_to_none=True)
     loss.per_sample(decoder(z), x, mask).mean().backward()
     optimizer.step()
@@ -185,12 +196,17 @@ def update(
 
 
 def _observed(x: Tensor) -> Tensor | None:
-    """Where x is no NaN; None where nothing is missing, which a loss computes faster and to the last bit as ever."""
+    """Where x is no NaN.
+
+    None where nothing is missing, which a loss computes faster and to the last bit as ever.
+    """
     missing = x.isnan()
     return ~missing if missing.any() else None
 
 
-def _note(history: History, encoding: Encoding, n_images: int, n_updates: int, seconds: float) -> None:
+def _note(
+    history: History, encoding: Encoding, n_images: int, n_updates: int, seconds: float
+) -> None:
     history.step.append((history.step[-1] if history.step else 0) + n_updates)
     history.images.append((history.images[-1] if history.images else 0) + n_images)
     history.energy.append(encoding.energy[encoding.status != Status.NON_FINITE].mean().item())
@@ -223,7 +239,7 @@ def evaluate(
     loss: Loss | None = None,
     size: int = 2000,
 ) -> Evaluation:
-    """Encode data that the decoder may not have seen and judge the codes, without touching the decoder.
+    """Encode data and judge the codes without touching the decoder.
 
     Args:
         decoder: the trained decoder.
@@ -241,9 +257,12 @@ def evaluate(
     with torch.no_grad():
         parts = [find_codes(decoder, part) for part in x.split(size)]
     counts = _joined([part.statistics for part in parts])
-    energy, status = torch.cat([part.energy for part in parts]), torch.cat([part.status for part in parts])
+    energy = torch.cat([part.energy for part in parts])
+    status = torch.cat([part.status for part in parts])
     return Evaluation(energy, energy - loss.floor(x, _observed(x)), status, counts)
 
 
 def _joined(parts: Sequence[Statistics]) -> Statistics:
-    return Statistics(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Statistics)})
+    return Statistics(
+        **{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Statistics)}
+    )

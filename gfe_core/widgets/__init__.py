@@ -3,6 +3,7 @@
 from gfe_core.widgets.charts.adjoint_explorer import AdjointExplorer
 from gfe_core.widgets.charts.axes_explorer import AxesExplorer
 from gfe_core.widgets.charts.figures import show_figure, show_picture
+from gfe_core.widgets.emission_lines.explorer import SpectrumExplorer
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.lessons import check, predict
 from gfe_core.widgets.map.between_explorer import BetweenExplorer
@@ -23,7 +24,6 @@ from gfe_core.widgets.results import missing as paper_missing
 from gfe_core.widgets.results import narrowing as paper_narrowing
 from gfe_core.widgets.results import paper
 from gfe_core.widgets.siren.explorer import SirenExplorer
-from gfe_core.widgets.spectrum.explorer import SpectrumExplorer
 from gfe_core.widgets.staircase.explorer import StaircaseExplorer
 from gfe_core.widgets.tables import Table, show_result, show_table
 from gfe_core.widgets.training.gallery import gallery, preview_of

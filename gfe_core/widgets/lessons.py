@@ -1,7 +1,9 @@
-"""Lesson helpers: `predict` asks before it shows, `check` compares what a reader made with what was expected.
+"""Lesson helpers.
 
-A saved notebook holds the same output whatever the reader does: a prediction hides its answer in `<details>`, a check
-prints one rounded line.
+`predict` asks before it shows, `check` compares what a reader made with what was expected.
+
+A saved notebook holds the same output whatever the reader does: a prediction hides its answer in
+`<details>`, a check prints one rounded line.
 """
 
 import os
@@ -25,26 +27,42 @@ _RIGHT = "var(--jp-success-color1, #2e7d32)"
 _TEXT = "margin: 4px 0; font-size: 14px; line-height: 1.5"
 _STYLE = """<style>
 .gfe-predict .widget-radio-box label {
-  display: flex; height: auto; max-height: none; margin: 2px 0; font-size: 14px; line-height: 1.5; white-space: normal }
+  display: flex; height: auto; max-height: none; margin: 2px 0; font-size: 14px; line-height: 1.5;
+  white-space: normal }
 .gfe-predict .widget-radio-box input { flex: none; order: -1; margin: 0 8px 0 0 }
 </style>"""
 _FEW = 8  # numbers that fit into a line
 
 
 class Prediction:
-    """A question that hides its answer until a guess is committed; made by `predict`, whose arguments it takes.
+    """A question that hides its answer until a guess is committed.
+
+    Made by `predict`, whose arguments it takes.
 
     `guess` is the committed option, None before; `correct` says whether it was right, None before.
     """
 
     def __init__(
-        self, question: str, options: Sequence[str], answer: str, because: str, reveal: Revealed, name: str | None
+        self,
+        question: str,
+        options: Sequence[str],
+        answer: str,
+        because: str,
+        reveal: Revealed,
+        name: str | None,
     ) -> None:
         if len(options) < 2 or len(set(options)) < len(options):
-            raise ValueError(f"`options` must be at least two different answers, got {list(options)}.")
+            raise ValueError(
+                f"`options` must be at least two different answers, got {list(options)}."
+            )
         if answer not in options:
-            raise ValueError(f"`answer` must be one of the options {list(options)}, got {answer!r}.")
-        self.question, self.options, self.answer, self.because = question, tuple(options), answer, because
+            raise ValueError(
+                f"`answer` must be one of the options {list(options)}, got {answer!r}."
+            )
+        self.question = question
+        self.options = tuple(options)
+        self.answer = answer
+        self.because = because
         self.name = name or question
         self.guess: str | None = None
         self._lock = threading.Lock()
@@ -60,7 +78,10 @@ class Prediction:
         return None if self.guess is None else self.guess == self.answer
 
     def commit(self, guess: str) -> None:
-        """Commit one of the options and show the answer; the first guess counts, another word is a ValueError."""
+        """Commit one of the options and show the answer.
+
+        The first guess counts, another word is a ValueError.
+        """
         if guess not in self.options:
             raise ValueError(f"`guess` must be one of {list(self.options)}, got {guess!r}.")
         with self._lock:
@@ -82,14 +103,27 @@ class Prediction:
         return {"text/plain": repr(self), "text/html": self._still()} | live_view(self.widget)
 
     def _build(self) -> None:
-        question = HTMLMath(f'{_STYLE}<div style="{_TEXT}"><strong>Predict.</strong> {escape(self.question)}</div>')
-        self.choice = RadioButtons(options=self.options, value=None, layout=Layout(width="auto", margin="4px 0"))
-        self.button = Button(description="Commit my guess", disabled=True, layout=Layout(width="160px"))
-        self.button.tooltip = "Choose an answer first: the explanation stays hidden until you commit."
+        question = HTMLMath(
+            f'{_STYLE}<div style="{_TEXT}"><strong>Predict.</strong> {escape(self.question)}</div>'
+        )
+        self.choice = RadioButtons(
+            options=self.options, value=None, layout=Layout(width="auto", margin="4px 0")
+        )
+        self.button = Button(
+            description="Commit my guess", disabled=True, layout=Layout(width="160px")
+        )
+        self.button.tooltip = (
+            "Choose an answer first: the explanation stays hidden until you commit."
+        )
         self.verdict = HTMLMath(_status(""))
         self.choice.observe(self._on_choice, "value")
         self.button.on_click(self._on_click)
-        frame = Layout(border_left=f"4px solid {_ACCENT}", padding="8px 16px", margin="8px 0", max_width="760px")
+        frame = Layout(
+            border_left=f"4px solid {_ACCENT}",
+            padding="8px 16px",
+            margin="8px 0",
+            max_width="760px",
+        )
         self.widget = VBox([question, self.choice, self.button, self.verdict], layout=frame)
         self.widget.add_class("gfe-predict")
 
@@ -101,12 +135,17 @@ class Prediction:
             self.commit(self.choice.value)
 
     def _show_answer(self, guess: str) -> None:
-        self.choice.value, self.choice.disabled = guess, True
+        self.choice.value = guess
+        self.choice.disabled = True
         # still enabled, so that the focus of a keyboard is not lost; a second click does nothing
-        self.button.description, self.button.tooltip = "Committed", "Run the cell again to guess again."
+        self.button.description = "Committed"
+        self.button.tooltip = "Run the cell again to guess again."
         opening = "Right:" if self.correct else "Not this time. The answer is:"
         colour = _RIGHT if self.correct else _ACCENT
-        told = f'<strong style="color: {colour}">{opening}</strong> <strong>{escape(self.answer)}</strong>. '
+        told = (
+            f'<strong style="color: {colour}">{opening}</strong> '
+            f"<strong>{escape(self.answer)}</strong>. "
+        )
         self.verdict.value = _status(told + escape(self.because))
         if self._reveal is not None:
             self._reveal = unseen(self._reveal)
@@ -122,12 +161,18 @@ class Prediction:
 
 
 def predict(
-    question: str, options: Sequence[str], *, answer: str, because: str, reveal: Revealed = None,
+    question: str,
+    options: Sequence[str],
+    *,
+    answer: str,
+    because: str,
+    reveal: Revealed = None,
     name: str | None = None,
-) -> Prediction:  # fmt: skip
+) -> Prediction:
     """Ask for a guess, and show the answer only after it.
 
-    Run All leaves the answer hidden. The environment variable GFE_PREDICT=commit commits the first option at once.
+    Run All leaves the answer hidden. The environment variable GFE_PREDICT=commit commits the first
+    option at once.
 
     Args:
         question: plain text; `$...$` is mathematics.
@@ -135,7 +180,8 @@ def predict(
         answer: the right one, word for word.
         because: why it is right, without trained or timed numbers.
         reveal: shown below the explanation after the guess.
-        name: of the question; asking again under the same name closes the earlier one. The question by default.
+        name: of the question; asking again under the same name closes the earlier one. The question
+            by default.
 
     Returns:
         The question, to be the last line of a cell.
@@ -144,7 +190,8 @@ def predict(
         ValueError: fewer than two options, two equal ones, or an answer that is none of them.
 
     Example:
-        >>> asked = predict("Does the energy rise?", ["yes", "no"], answer="no", because="The flow goes downhill.")
+        >>> choices = ["yes", "no"]
+        >>> asked = predict("Does the energy rise?", choices, answer="no", because="It flows down.")
         >>> asked.commit("no")
         >>> asked.correct
         True
@@ -174,7 +221,8 @@ def check(
         expected: a number, bool, text, shape, list, array or tensor.
         atol: largest difference that counts as equal, in the unit of the value.
         hint: a sentence that helps.
-        misconceptions: known wrong values, or predicates of the value, each with the sentence that replaces the hint.
+        misconceptions: known wrong values, or predicates of the value, each with the sentence that
+            replaces the hint.
 
     Raises:
         ValueError: expected is something else.
@@ -182,7 +230,8 @@ def check(
     Example:
         >>> check("two steps", 2, expected=2, hint="Count them.")
         True: two steps
-        >>> check("two steps", 3, expected=2, hint="Count them.", misconceptions={3: "The start is not a step."})
+        >>> slips = {3: "The start is not a step."}
+        >>> check("two steps", 3, expected=2, hint="Count them.", misconceptions=slips)
         False: expected 2, got 3. The start is not a step.
     """
     if _numbers(expected) is None and not isinstance(expected, str):
@@ -192,7 +241,9 @@ def check(
     elif _same(value, expected, atol):
         line = f"True: {name}"
     else:
-        known = (told for wrong, told in (misconceptions or {}).items() if _matches(value, wrong, atol))
+        known = (
+            told for wrong, told in (misconceptions or {}).items() if _matches(value, wrong, atol)
+        )
         line = f"False: {_difference(value, expected)}. {next(known, hint)}"
     sys.stdout.write(line + "\n")
 
@@ -214,7 +265,8 @@ def _numbers(value: Any) -> np.ndarray | None:
 def _same(value: Any, expected: Any, atol: float) -> bool:
     if isinstance(expected, str):
         return isinstance(value, str) and value == expected
-    got, wanted = _numbers(value), _numbers(expected)
+    got = _numbers(value)
+    wanted = _numbers(expected)
     if got is None or wanted is None or got.shape != wanted.shape or got.dtype != wanted.dtype:
         return False
     return bool(np.allclose(got, wanted, rtol=0, atol=atol, equal_nan=True))
@@ -239,9 +291,20 @@ def _difference(value: Any, expected: Any) -> str:
 def _text(value: Any, digits: int = 4) -> str:
     numbers = _numbers(value)
     if numbers is None:
-        return f"the text {value[:60]!r}" if isinstance(value, str) else f"something of type {type(value).__name__}"
+        return (
+            f"the text {value[:60]!r}"
+            if isinstance(value, str)
+            else f"something of type {type(value).__name__}"
+        )
     if numbers.size > _FEW:
         return f"shape {numbers.shape} with mean {numbers.mean():.{digits}g}"
-    words = [str(number) if numbers.dtype == bool else f"{number:.{digits}g}" for number in numbers.ravel().tolist()]
+    words = [
+        str(number) if numbers.dtype == bool else f"{number:.{digits}g}"
+        for number in numbers.ravel().tolist()
+    ]
     listed = f"({', '.join(words)}{',' if len(words) == 1 else ''})"
-    return (words[0], listed, f"{listed} in shape {numbers.shape}")[min(numbers.ndim, 2)] if words else "nothing"
+    return (
+        (words[0], listed, f"{listed} in shape {numbers.shape}")[min(numbers.ndim, 2)]
+        if words
+        else "nothing"
+    )

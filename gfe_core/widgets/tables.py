@@ -9,13 +9,20 @@ import numpy as np
 from PIL import Image
 
 from gfe_core.data import results
-from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Paper
+from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Sheet
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.style import NUMBERS
 
-_ROW, _MARGIN, _LETTER = 26, 16, 7.6
-_GREYS = np.linspace(0, 255, 16, dtype=np.uint8)[:, None].repeat(3, 1)  # letters on white, in half the bytes
-_CELL = "padding: 3px 18px 3px 0; text-align: {}; border-bottom: 1px solid var(--jp-border-color2, #bbbbbb)"
+_ROW = 26
+_MARGIN = 16
+_LETTER = 7.6
+_GREYS = np.linspace(0, 255, 16, dtype=np.uint8)[:, None].repeat(
+    3, 1
+)  # letters on white, in half the bytes
+_CELL = (
+    "padding: 3px 18px 3px 0; text-align: {}; border-bottom: 1px solid "
+    "var(--jp-border-color2, #bbbbbb)"
+)
 
 
 @dataclass(frozen=True)
@@ -42,18 +49,25 @@ class Table:
         n = len(self.columns) - 1
         for label, row in self.rows.items():
             if len(row) != n:
-                raise ValueError(f"`rows` must have {n} numbers each, as `columns` says, got {len(row)} in {label!r}.")
+                raise ValueError(
+                    f"`rows` must have {n} numbers each, as `columns` says, got {len(row)} in "
+                    f"{label!r}."
+                )
 
     def cells(self) -> list[list[tuple[str, bool]]]:
         """Every row as (text, whether it is marked), labels included."""
-        names, table = self.columns[1:], [*self.rows.values()]
+        names = self.columns[1:]
+        table = [*self.rows.values()]
         counts = [self.compared is None or name in self.compared for name in names]
         columns = [_lowest([row[i] for row in table]) for i in range(len(names))]
         found = []
         for label, row in self.rows.items():
             of_row = _lowest([v for v, counted in zip(row, counts, strict=True) if counted])
             lowest = columns if self.down else [of_row] * len(names)
-            marked = [c and v is not None and v == low for v, low, c in zip(row, lowest, counts, strict=True)]
+            marked = [
+                c and v is not None and v == low
+                for v, low, c in zip(row, lowest, counts, strict=True)
+            ]
             texts = [self._text(v) for v in row]
             found.append([(str(label), False), *zip(texts, marked, strict=True)])
         return found
@@ -68,7 +82,9 @@ class Table:
         heads = "".join(_html_cell(name, "th", i) for i, name in enumerate(self.columns))
         lines = []
         for row in self.cells():
-            lines.append("".join(_html_cell(text, "td", i, lowest) for i, (text, lowest) in enumerate(row)))
+            lines.append(
+                "".join(_html_cell(text, "td", i, lowest) for i, (text, lowest) in enumerate(row))
+            )
         body = "".join(f"<tr>{line}</tr>" for line in (heads, *lines)) if lines else ""
         told = f"{escape(self.caption)}<table>{body}</table>"
         return f'<div class="gfe-table" style="{NUMBERS}; overflow-x: auto">{told}</div>'
@@ -76,21 +92,25 @@ class Table:
     def picture(self) -> Image.Image:
         """The same numbers on white, for a reader without a kernel."""
         rows = [[(name, False) for name in self.columns], *self.cells()] if self.rows else []
-        widths = [max((len(row[i][0]) for row in rows), default=0) * _LETTER + 22 for i in range(len(self.columns))]
+        widths = [
+            max((len(row[i][0]) for row in rows), default=0) * _LETTER + 22
+            for i in range(len(self.columns))
+        ]
         top = _MARGIN + (_ROW if self.caption else 0)
         width = max(sum(widths), len(self.caption) * _LETTER) + 2 * _MARGIN
-        paper = Paper(width, top + _ROW * len(rows) + _MARGIN)
-        paper.text((_MARGIN, _MARGIN), self.caption, 13, SOFT)
+        sheet = Sheet(width, top + _ROW * len(rows) + _MARGIN)
+        sheet.text((_MARGIN, _MARGIN), self.caption, 13, SOFT)
         for k, row in enumerate(rows):
-            y, right = top + _ROW * (k + 0.5), float(_MARGIN)
+            y = top + _ROW * (k + 0.5)
+            right = float(_MARGIN)
             for i, (text, lowest) in enumerate(row):
                 right += widths[i]
                 at, anchor = ((_MARGIN, y), "lm") if i == 0 else ((right - 22, y), "rm")
-                long = paper.text(at, text, 13, SOFT if k == 0 else INK, anchor)
+                long = sheet.text(at, text, 13, SOFT if k == 0 else INK, anchor)
                 if lowest:
-                    paper.line(_level(right - 22 - long, right - 22, y + 9), INK, 2.0)
-            paper.line(_level(_MARGIN, _MARGIN + sum(widths), y + _ROW / 2), RULE)
-        return paper.finished(_GREYS)
+                    sheet.line(_level(right - 22 - long, right - 22, y + 9), INK, 2.0)
+            sheet.line(_level(_MARGIN, _MARGIN + sum(widths), y + _ROW / 2), RULE)
+        return sheet.finished(_GREYS)
 
 
 def _lowest(values: Sequence[float | None]) -> float | None:
@@ -110,13 +130,15 @@ def show_table(table: Table, name: str, alt_text: str) -> Explorer:
     return Explorer(name, ipywidgets.HTML(table.html()), table.picture, alt_text)
 
 
-def show_result(experiment: str, show: Callable[..., Explorer], name: str, alt_text: str) -> Explorer:
-    """Show what `python -m gfe_core reproduce EXPERIMENT` wrote, or say that this command makes the missing file.
+def show_result(
+    experiment: str, show: Callable[..., Explorer], name: str, alt_text: str
+) -> Explorer:
+    """Show what `python -m gfe_core reproduce EXPERIMENT` wrote, or name that command.
 
     Args:
         experiment: as in the command.
-        show: called with the content of the file and the keywords `name` and `alt_text`, for example a function that
-            ends in `show_table`.
+        show: called with the content of the file and the keywords `name` and `alt_text`, for
+            example a function that ends in `show_table`.
         name: of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """

@@ -84,7 +84,8 @@ def finite_difference(loss, decoder, along: list[Tensor], h: float = 1e-5) -> fl
 
 def dormand_prince(decoder, x: Tensor, steps: Tensor, **arguments) -> Tensor:
     """Replay recorded steps with the coefficients that scipy has."""
-    energy, z = gfe.Energy(decoder, x, gfe.Bernoulli(), **arguments), x.new_zeros(len(x), decoder.latent_dim)
+    energy = gfe.Energy(decoder, x, gfe.Bernoulli(), **arguments)
+    z = x.new_zeros(len(x), decoder.latent_dim)
     table = scipy.integrate.RK45
     for dt in steps[:, :, None]:
         k = [-energy.at(z).grad()]
@@ -98,7 +99,9 @@ def dormand_prince(decoder, x: Tensor, steps: Tensor, **arguments) -> Tensor:
 def replayed(decoder, x: Tensor, solver, steps: Tensor, **arguments) -> Tensor:
     """Codes of a decoder by the steps that another one recorded."""
     if isinstance(solver, gfe.Dopri5):
-        return dormand_prince(decoder, x, steps, mask=arguments["mask"], penalty=arguments["penalty"])
+        return dormand_prince(
+            decoder, x, steps, mask=arguments["mask"], penalty=arguments["penalty"]
+        )
     kind = gfe.Euler if isinstance(solver, gfe.AMD) else type(solver)
     given = {name: arguments[name] for name in ("flow", "mask", "penalty") if name in arguments}
     return gfe.encode(decoder, x, solver=kind(steps=steps), **given).z
@@ -107,16 +110,24 @@ def replayed(decoder, x: Tensor, solver, steps: Tensor, **arguments) -> Tensor:
 @pytest.mark.parametrize("name", CASES)
 def test_unrolled_equals_finite_differences_with_steps_and_decisions_replayed(name):
     solver, arguments = CASES[name]
-    decoder, x = trained("mlp"), digits(7)
-    arguments = arguments | {"mask": torch.rand(7, 64, generator=generator(3)) < 0.7, "penalty": ridge}
+    decoder = trained("mlp")
+    x = digits(7)
+    arguments = arguments | {
+        "mask": torch.rand(7, 64, generator=generator(3)) < 0.7,
+        "penalty": ridge,
+    }
     found = gfe.encode(decoder, x, solver=solver, save_at=KEEP, **arguments)
     assert found.trajectory is not None
     path = Path.of(found.trajectory, found.status)
     steps = torch.where(torch.arange(len(path.dt))[:, None] < path.n_steps, path.dt, 0.0)
-    torch.testing.assert_close(replayed(decoder, x, solver, steps, **arguments), found.z, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        replayed(decoder, x, solver, steps, **arguments), found.z, rtol=1e-12, atol=1e-12
+    )
     along = direction(decoder)
     expected = finite_difference(
-        lambda other: squared(other, replayed(other, x, solver, steps, **arguments), x), decoder, along
+        lambda other: squared(other, replayed(other, x, solver, steps, **arguments), x),
+        decoder,
+        along,
     )
     exact = gradient(decoder, x, solver=solver, adjoint=gfe.Unrolled(), **arguments) @ flat(along)
     assert abs(exact.item() / expected - 1) < 1e-6
@@ -131,7 +142,8 @@ def test_unrolled_equals_finite_differences_with_steps_and_decisions_replayed(na
 @pytest.mark.parametrize("name", [name for name in CASES if name != "Dopri5"])
 def test_discrete_adjoint_equals_unrolled_to_rounding(name, kind):
     solver, arguments = CASES[name]
-    x, seen = digits(7), torch.rand(7, 64, generator=generator(3)) < 0.7
+    x = digits(7)
+    seen = torch.rand(7, 64, generator=generator(3)) < 0.7
     arguments = arguments | {"solver": solver, "mask": seen, "penalty": ridge}
     unrolled = gradient(trained(kind), x, adjoint=gfe.Unrolled(), **arguments)
     walked = gradient(trained(kind), x, adjoint=gfe.DiscreteAdjoint(), **arguments)
@@ -141,10 +153,14 @@ def test_discrete_adjoint_equals_unrolled_to_rounding(name, kind):
 
 @pytest.mark.parametrize("activation", [nn.ELU, nn.Tanh, nn.Sigmoid, nn.ReLU])
 def test_second_derivatives_by_hand_equal_those_of_autograd(activation):
-    decoder = gfe.MLPDecoder(latent_dim=4, hidden=(8, 12), data_dim=64, generator=generator()).double()
+    decoder = gfe.MLPDecoder(
+        latent_dim=4, hidden=(8, 12), data_dim=64, generator=generator()
+    ).double()
     for i in (1, 3):
         decoder.layers[i] = activation()
-    x, random = digits(600), generator(1)  # more rows than are differentiated together
+    # more rows than are differentiated together
+    x = digits(600)
+    random = generator(1)
     energy = gfe.Energy(decoder, x, gfe.Gaussian(), mask=x < 0.9, penalty=ridge)
     z, v = torch.randn(2, 600, 4, dtype=torch.float64, generator=random)
     weights = list(decoder.parameters())[1:]  # not all may be asked for
@@ -160,7 +176,8 @@ def test_second_derivatives_by_hand_equal_those_of_autograd(activation):
 class Toy(nn.Module):
     """E = (1.3 z - theta)^2 / 2."""
 
-    latent_dim, data_shape = 1, (1,)
+    latent_dim = 1
+    data_shape: tuple[int, ...] = (1,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,13 +188,17 @@ class Toy(nn.Module):
 
 
 def toy_gradient(solver, adjoint) -> float:
-    toy, loss, x = Toy(), gfe.Gaussian(reduction="sum"), torch.zeros(1, 1, dtype=torch.float64)
+    toy = Toy()
+    loss = gfe.Gaussian(reduction="sum")
+    x = torch.zeros(1, 1, dtype=torch.float64)
     flow = gfe.GradientFlow(rate=0.7)
     z = gfe.encode(toy, x, loss=loss, flow=flow, solver=solver, t1=2.0, adjoint=adjoint).z
     return torch.autograd.grad(loss.per_sample(toy(z), x).sum(), toy.theta)[0].item()
 
 
-@pytest.mark.parametrize("adjoint", [gfe.Unrolled(), gfe.DiscreteAdjoint(), gfe.Implicit(frozen=True)])
+@pytest.mark.parametrize(
+    "adjoint", [gfe.Unrolled(), gfe.DiscreteAdjoint(), gfe.Implicit(frozen=True)]
+)
 def test_scalar_toy_has_its_closed_form(adjoint, unchecked):
     exact = 0.9 * math.exp(-4.732)  # theta exp(-2 alpha c^2 t1)
     assert abs(exact - 0.007927952) < 1e-9
@@ -185,8 +206,9 @@ def test_scalar_toy_has_its_closed_form(adjoint, unchecked):
 
 
 def continuous(decoder, x: Tensor, found: Encoding) -> Tensor:
-    """Equations 9 and 10 of the paper by Euler's rule on the states of the flow, written as they stand."""
-    path, energy = found.trajectory, gfe.Energy(decoder, x, gfe.Bernoulli())
+    """Equations 9 and 10 of the paper by Euler's rule on the states of the flow."""
+    path = found.trajectory
+    energy = gfe.Energy(decoder, x, gfe.Bernoulli())
     assert path is not None
     z = path.z[-1].clone().requires_grad_()
     outside = squared(decoder, z, x)
@@ -199,27 +221,42 @@ def continuous(decoder, x: Tensor, found: Encoding) -> Tensor:
 
 
 def test_plain_continuous_equations_approach_the_discrete_adjoint_with_slope_one_in_dt(unchecked):
-    decoder, x, counts = trained("mlp"), digits(5), (20, 40, 80, 160)
+    decoder = trained("mlp")
+    x = digits(5)
+    counts = (20, 40, 80, 160)
     errors = []
     for n in counts:
         arguments = {"solver": gfe.Euler(n_steps=n), "t1": 20.0}
         plain = continuous(decoder, x, gfe.encode(decoder, x, save_at=KEEP, **arguments))
-        errors.append(relative(plain, gradient(decoder, x, adjoint=gfe.DiscreteAdjoint(), **arguments)))
-    assert abs(log_slope([20 / n for n in counts], errors) - 1) < 0.1  # the next order is still felt at dt = 1
+        errors.append(
+            relative(plain, gradient(decoder, x, adjoint=gfe.DiscreteAdjoint(), **arguments))
+        )
+    assert (
+        abs(log_slope([20 / n for n in counts], errors) - 1) < 0.1
+    )  # the next order is still felt at dt = 1
 
 
 def smooth():
-    """A decoder with tanh: the second derivative of ELU jumps, so that its Hessian has no slope to speak of."""
+    """A decoder with tanh.
+
+    The second derivative of ELU jumps, so that its Hessian has no slope to speak of.
+    """
     decoder = copy.deepcopy(trained("mlp"))
     assert isinstance(decoder, gfe.MLPDecoder)
-    decoder.layers[1], decoder.layers[3] = nn.Tanh(), nn.Tanh()
+    decoder.layers[1] = nn.Tanh()
+    decoder.layers[3] = nn.Tanh()
     return decoder
 
 
 def minimum(decoder, x: Tensor) -> Tensor:
-    """Codes at the very bottom: a line search ends at the rounding of the energy, Newton's method at that of z."""
+    """Codes at the very bottom.
+
+    A line search ends at the rounding of the energy, Newton's method at that of z.
+    """
     energy = gfe.Energy(decoder, x, gfe.Bernoulli(), penalty=ridge)
-    z = gfe.encode(decoder, x, solver=gfe.BFGS(), penalty=ridge, stop=gfe.Stop(grad_norm=1e-9, energy_slope=0)).z
+    z = gfe.encode(
+        decoder, x, solver=gfe.BFGS(), penalty=ridge, stop=gfe.Stop(grad_norm=1e-9, energy_slope=0)
+    ).z
     for _ in range(4):
         z = z - torch.linalg.solve(energy.hessian(z), energy.at(z).grad())
     return z
@@ -241,10 +278,14 @@ def inside(decoder, z: Tensor, x: Tensor) -> Tensor:
     ids=["detached", "gauss_newton", "true"],
 )
 def test_error_against_the_true_minimum_falls_with_the_latent_gradient_norm(adjoint, order):
-    decoder, x = smooth(), digits(16)
-    bottom, energy = minimum(decoder, x), gfe.Energy(decoder, x, gfe.Bernoulli(), penalty=ridge)
-    truth, away = gradient_at(bottom, decoder, x, gfe.Detached(), inside), torch.randn(16, 8, generator=generator(6))
-    norms, errors = [], []
+    decoder = smooth()
+    x = digits(16)
+    bottom = minimum(decoder, x)
+    energy = gfe.Energy(decoder, x, gfe.Bernoulli(), penalty=ridge)
+    truth = gradient_at(bottom, decoder, x, gfe.Detached(), inside)
+    away = torch.randn(16, 8, generator=generator(6))
+    norms = []
+    errors = []
     for distance in (1e-1, 3e-2, 1e-2, 3e-3):
         z = bottom + distance * away.double()
         norms.append(energy.at(z).grad().norm().item())
@@ -253,7 +294,8 @@ def test_error_against_the_true_minimum_falls_with_the_latent_gradient_norm(adjo
 
 
 def test_another_loss_outside_needs_more_than_dropping():
-    decoder, x = trained("mlp"), digits(6)
+    decoder = trained("mlp")
+    x = digits(6)
     along = direction(decoder)
 
     expected = finite_difference(lambda other: squared(other, minimum(other, x), x), decoder, along)
@@ -273,9 +315,17 @@ def test_frozen_factor_is_that_of_the_exact_flow_on_a_parabola(rate, unchecked):
         return (z * weights).sum()
 
     weights = torch.randn(5, 4, dtype=torch.float64, generator=generator(4))
-    # the bias moves the minimum and leaves the Hessian alone, so that the frozen form is exact in it
+    # the bias moves the minimum and leaves the Hessian alone, so that the frozen form is exact in
+    # it
     exact, frozen, implicit = (
-        gradient(problem.decoder, problem.x, outside, solver=gfe.RK4(n_steps=100), adjoint=adjoint, **arguments)[-16:]
+        gradient(
+            problem.decoder,
+            problem.x,
+            outside,
+            solver=gfe.RK4(n_steps=100),
+            adjoint=adjoint,
+            **arguments,
+        )[-16:]
         for adjoint in (gfe.DiscreteAdjoint(), gfe.Implicit(frozen=True), gfe.Implicit())
     )
     assert relative(frozen, exact) < 1e-8  # RK4 with 100 steps of 0.008: 1e-10
@@ -284,21 +334,30 @@ def test_frozen_factor_is_that_of_the_exact_flow_on_a_parabola(rate, unchecked):
 
 def test_frozen_factor_stays_finite_for_flat_and_negative_curvature():
     matrix = torch.diag_embed(torch.tensor([[0.0, -1e6, 2.0, 1e-9]], dtype=torch.float64))
-    ones, time = torch.ones(1, 4, dtype=torch.float64), torch.tensor([3.0], dtype=torch.float64)
-    expected = torch.tensor([3.0, 3 * (math.e - 1), (1 - math.exp(-6)) / 2, 3.0], dtype=torch.float64)
+    ones = torch.ones(1, 4, dtype=torch.float64)
+    time = torch.tensor([3.0], dtype=torch.float64)
+    expected = torch.tensor(
+        [3.0, 3 * (math.e - 1), (1 - math.exp(-6)) / 2, 3.0], dtype=torch.float64
+    )
     torch.testing.assert_close(_followed(matrix, ones, time)[0], expected, rtol=1e-7, atol=0)
 
 
 def test_implicit_falls_back_where_there_is_no_minimum_to_follow():
-    decoder, x = trained("mlp"), digits(9)
+    decoder = trained("mlp")
+    x = digits(9)
     seen = torch.ones_like(x, dtype=torch.bool)
     seen[4] = False  # an energy without any curvature
     arguments = {"solver": gfe.Euler(n_steps=1), "t1": 1e-3, "mask": seen}
     z = gfe.encode(decoder, x, **arguments).z
-    smallest = torch.linalg.eigvalsh(gfe.Energy(decoder, x, gfe.Bernoulli(), mask=seen).hessian(z))[:, 0]
-    assert (smallest[:4] < 0).all()  # near the origin every code has a direction of negative curvature
+    smallest = torch.linalg.eigvalsh(gfe.Energy(decoder, x, gfe.Bernoulli(), mask=seen).hessian(z))[
+        :, 0
+    ]
+    assert (
+        smallest[:4] < 0
+    ).all()  # near the origin every code has a direction of negative curvature
     true, gauss_newton = (
-        gradient(decoder, x, adjoint=gfe.Implicit(hessian=word), **arguments) for word in ("true", "gauss_newton")
+        gradient(decoder, x, adjoint=gfe.Implicit(hessian=word), **arguments)
+        for word in ("true", "gauss_newton")
     )
     assert true.isfinite().all() and relative(true, gauss_newton) < 1e-12
     rest = torch.arange(9) != 4
@@ -309,13 +368,19 @@ def test_implicit_falls_back_where_there_is_no_minimum_to_follow():
     assert relative(true, parts) < 1e-10
 
 
-ADJOINTS = [gfe.Unrolled(), gfe.DiscreteAdjoint(), gfe.Implicit(), gfe.Implicit(hessian="gauss_newton", frozen=True)]
+ADJOINTS = [
+    gfe.Unrolled(),
+    gfe.DiscreteAdjoint(),
+    gfe.Implicit(),
+    gfe.Implicit(hessian="gauss_newton", frozen=True),
+]
 
 
 @pytest.mark.parametrize("adjoint", ADJOINTS, ids=str)
 def test_gradient_of_a_batch_is_the_sum_over_its_samples_and_bad_ones_add_nothing(adjoint):
     solver, arguments = CASES["AMD, carry"]
-    x, decoder = digits(24), trained("mlp")
+    x = digits(24)
+    decoder = trained("mlp")
     x[[3, 20], 5] = math.nan
     good = [i for i in range(24) if i not in (3, 20)]
     arguments = arguments | {"solver": solver, "adjoint": adjoint, "penalty": ridge}
@@ -326,7 +391,9 @@ def test_gradient_of_a_batch_is_the_sum_over_its_samples_and_bad_ones_add_nothin
     found = gfe.encode(decoder, x, **arguments)
     assert found.status[3] == Status.NON_FINITE and len(found.statistics.n_accepted.unique()) > 3
     together = gradient(decoder, x, outside, **arguments)
-    parts = [gradient(decoder, x[rows], outside, **arguments) for rows in (good[:1], good[1:9], good[9:])]
+    parts = [
+        gradient(decoder, x[rows], outside, **arguments) for rows in (good[:1], good[1:9], good[9:])
+    ]
     # Hessians in float64 with condition numbers of some 1e3
     assert relative(together, sum(parts, torch.zeros(()))) < 1e-10
 
@@ -359,7 +426,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("solver", "arguments", "adjoint", "alternative"), REFUSED)
-def test_combination_outside_the_table_is_refused_with_its_alternative(solver, arguments, adjoint, alternative):
+def test_combination_outside_the_table_is_refused_with_its_alternative(
+    solver, arguments, adjoint, alternative
+):
     with pytest.raises(ValueError, match=type(adjoint).__name__) as error:
         gfe.encode(trained("mlp"), digits(2), solver=solver, adjoint=adjoint, **arguments)
     assert alternative in str(error.value)
@@ -367,7 +436,8 @@ def test_combination_outside_the_table_is_refused_with_its_alternative(solver, a
 
 def test_decoder_without_known_weights_is_refused():
     class Function:
-        latent_dim, data_shape = 8, (64,)
+        latent_dim = 8
+        data_shape: tuple[int, ...] = (64,)
 
         def __call__(self, z: Tensor) -> Tensor:
             return z @ torch.ones(8, 64, dtype=torch.float64)
@@ -384,9 +454,13 @@ def test_nothing_is_recorded_and_no_graph_is_made_where_no_gradient_is_wanted(ad
     monkeypatch.setattr("gfe_core.solvers.recording.Record.add", None)
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
-            encoded = gfe.encode(decoder, digits(2), solver=gfe.Euler(dt=1.0), t1=3.0, adjoint=adjoint)
+            encoded = gfe.encode(
+                decoder, digits(2), solver=gfe.Euler(dt=1.0), t1=3.0, adjoint=adjoint
+            )
             assert not encoded.z.requires_grad
-    frozen = gfe.encode(decoder.requires_grad_(False), digits(2), solver=gfe.Euler(dt=1.0), t1=3.0, adjoint=adjoint)
+    frozen = gfe.encode(
+        decoder.requires_grad_(False), digits(2), solver=gfe.Euler(dt=1.0), t1=3.0, adjoint=adjoint
+    )
     assert not frozen.z.requires_grad
 
 
@@ -400,20 +474,30 @@ def test_gradient_is_that_of_the_weights_the_flow_saw_and_reaches_only_those_tha
     expected = torch.autograd.grad(z.sum(), list(decoder.parameters()), retain_graph=True)
     with torch.no_grad():
         first.add_(1.0)
-    again = torch.autograd.grad(z.sum(), list(decoder.parameters()))  # twice, and after an update in place
+    again = torch.autograd.grad(
+        z.sum(), list(decoder.parameters())
+    )  # twice, and after an update in place
     assert torch.equal(flat(again), flat(expected))
     decoder = copy.deepcopy(trained("mlp"))
     assert isinstance(decoder, gfe.MLPDecoder)
     decoder.layers[0].requires_grad_(False)
     gfe.encode(decoder, digits(4), **arguments).z.sum().backward()
-    assert [p.grad is None for p in decoder.parameters()] == [True, True, False, False, False, False]
+    assert [p.grad is None for p in decoder.parameters()] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     found = flat(p.grad for p in decoder.parameters() if p.grad is not None)
     assert relative(found, flat(expected[2:])) < 1e-12
 
 
 def test_tied_weights_collect_both_parts():
     class Tied(nn.Module):
-        latent_dim, data_shape = 64, (64,)
+        latent_dim = 64
+        data_shape: tuple[int, ...] = (64,)
 
         def __init__(self) -> None:
             super().__init__()
@@ -423,12 +507,18 @@ def test_tied_weights_collect_both_parts():
         def forward(self, z: Tensor) -> Tensor:
             return self.two(torch.tanh(self.one(z)))
 
-    decoder, x = Tied(), digits(3)
+    decoder = Tied()
+    x = digits(3)
     with torch.no_grad():
-        decoder.one.weight.copy_(torch.randn(64, 64, dtype=torch.float64, generator=generator(2)) / 8)
-    along, euler = direction(decoder), gfe.Euler(dt=10.0)
+        decoder.one.weight.copy_(
+            torch.randn(64, 64, dtype=torch.float64, generator=generator(2)) / 8
+        )
+    along = direction(decoder)
+    euler = gfe.Euler(dt=10.0)
     expected = finite_difference(
-        lambda other: squared(other, gfe.encode(other, x, solver=euler, t1=30.0).z, x), decoder, along
+        lambda other: squared(other, gfe.encode(other, x, solver=euler, t1=30.0).z, x),
+        decoder,
+        along,
     )
     for adjoint in (gfe.Unrolled(), gfe.DiscreteAdjoint()):
         exact = gradient(decoder, x, solver=euler, t1=30.0, adjoint=adjoint) @ flat(along)
@@ -442,19 +532,24 @@ def test_training_takes_the_gradient_through_the_code():
         assert isinstance(decoder, nn.Module)
         encoder = partial(gfe.encode, solver=gfe.Euler(n_steps=1), t1=1.0, adjoint=adjoint)
         history = gfe.fit(decoder, batches, encoder=encoder, epochs=5, updates_per_encode=2)
-        # one step of a new decoder hardly moves: only its gradient through the code can learn to use it
+        # one step of a new decoder hardly moves: only its gradient through the code can learn to
+        # use it
         assert history.energy[-1] < history.energy[0] and not history.interrupted
 
 
 def mnist_like() -> tuple[gfe.MLPDecoder, Tensor]:
-    decoder = gfe.MLPDecoder(latent_dim=20, hidden=(150, 300, 600), data_dim=784, generator=generator())
+    decoder = gfe.MLPDecoder(
+        latent_dim=20, hidden=(150, 300, 600), data_dim=784, generator=generator()
+    )
     return decoder, torch.rand(256, 784, generator=generator(1))
 
 
 def peak(adjoint, n_steps: int) -> float:
-    """Most bytes alive at a time between the encoding and the end of its backward pass, without the interpreter's."""
+    """Most bytes alive at a time between the encoding and the end of its backward pass."""
     decoder, x = mnist_like()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         z = gfe.encode(decoder, x, solver=gfe.Euler(n_steps=n_steps), t1=20.0, adjoint=adjoint).z
         torch.autograd.grad(z.sum(), list(decoder.parameters()))
     results: Any = profile.profiler.kineto_results  # pyright: ignore
@@ -466,9 +561,11 @@ def peak(adjoint, n_steps: int) -> float:
 def test_memory_of_the_discrete_adjoint_grows_by_the_stored_codes_only():
     codes = 256 * 20 * 4  # bytes
     walked, unrolled = (
-        (peak(adjoint, 12) - peak(adjoint, 4)) / 8 for adjoint in (gfe.DiscreteAdjoint(), gfe.Unrolled())
+        (peak(adjoint, 12) - peak(adjoint, 4)) / 8
+        for adjoint in (gfe.DiscreteAdjoint(), gfe.Unrolled())
     )
-    # codes, gradients, times and counts are noted, and copied while they are put in order; the rest is one step's
+    # codes, gradients, times and counts are noted, and copied while they are put in order; the rest
+    # is one step's
     assert walked < 6 * codes
     assert unrolled > 100 * codes  # every layer's outputs and their derivatives
 
@@ -478,8 +575,12 @@ def test_backward_of_the_discrete_adjoint_costs_at_most_three_and_a_half_gradien
     ratios = []
     for _ in range(7):
         start = time.perf_counter()
-        z = gfe.encode(decoder, x, solver=gfe.Euler(n_steps=6), t1=20.0, adjoint=gfe.DiscreteAdjoint()).z
+        z = gfe.encode(
+            decoder, x, solver=gfe.Euler(n_steps=6), t1=20.0, adjoint=gfe.DiscreteAdjoint()
+        ).z
         middle = time.perf_counter()
         torch.autograd.grad(z.sum(), list(decoder.parameters()))
-        ratios.append((time.perf_counter() - middle) / (middle - start) * 7 / 6)  # the start takes a gradient too
+        ratios.append(
+            (time.perf_counter() - middle) / (middle - start) * 7 / 6
+        )  # the start takes a gradient too
     assert statistics.median(ratios) < 3.5

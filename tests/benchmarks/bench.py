@@ -1,8 +1,9 @@
-"""How fast are codes found? `make bench` measures the kit's solvers beside others, on two MNIST decoders.
+"""How fast are codes found? The kit's solvers beside others, on two MNIST decoders.
 
-Every method starts at z = 0 with the same decoder, images and hand-written gradients; only the rule differs. Methods
-are interleaved over the repeats and medians are reported, because timings on a shared machine wander. Results go to
-data/results/bench.json. Peers are development dependencies: torch.optim and torchdiffeq.
+Every method starts at z = 0 with the same decoder, images and hand-written gradients; only the rule
+differs. Methods are interleaved over the repeats and medians are reported, because timings on a
+shared machine wander. Results go to data/results/bench.json. Peers are development dependencies:
+torch.optim and torchdiffeq.
 """
 
 import argparse
@@ -61,13 +62,23 @@ def ours(decoder: Any, x: Tensor, solver: Any, stop: gfe.Stop = NEVER, **argumen
 
 
 def lbfgs(decoder: Any, x: Tensor, evaluations: int) -> Found:
-    """torch.optim.LBFGS on the sum over the batch: one step length and one curvature for all samples together."""
-    energy, z, calls = gfe.Energy(decoder, x, gfe.Bernoulli()), torch.zeros(len(x), 20), 0
+    """torch.optim.LBFGS on the sum over the batch.
+
+    One step length and one curvature for all samples together.
+    """
+    energy = gfe.Energy(decoder, x, gfe.Bernoulli())
+    z = torch.zeros(len(x), 20)
+    calls = 0
     z.requires_grad_()
     optimizer = torch.optim.LBFGS(
-        [z], max_iter=evaluations, max_eval=evaluations, history_size=20, line_search_fn="strong_wolfe",
-        tolerance_grad=0, tolerance_change=0,
-    )  # fmt: skip
+        [z],
+        max_iter=evaluations,
+        max_eval=evaluations,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=0,
+        tolerance_change=0,
+    )
 
     def closure() -> Tensor:
         nonlocal calls
@@ -81,7 +92,8 @@ def lbfgs(decoder: Any, x: Tensor, evaluations: int) -> Found:
 
 def adam(decoder: Any, x: Tensor, rate: float, evaluations: int) -> Found:
     """Adam on the codes, as auto-decoders do."""
-    energy, z = gfe.Energy(decoder, x, gfe.Bernoulli()), torch.zeros(len(x), 20)
+    energy = gfe.Energy(decoder, x, gfe.Bernoulli())
+    z = torch.zeros(len(x), 20)
     optimizer = torch.optim.Adam([z.requires_grad_()], lr=rate)
     for _ in range(evaluations):
         z.grad = energy.at(z.detach()).grad()
@@ -91,14 +103,17 @@ def adam(decoder: Any, x: Tensor, rate: float, evaluations: int) -> Found:
 
 def ode(decoder: Any, x: Tensor, method: str, t1: float, **options: Any) -> Found:
     """Torchdiffeq on dz/dt = -grad E; one step for the whole batch."""
-    energy, calls = gfe.Energy(decoder, x, gfe.Bernoulli()), 0
+    energy = gfe.Energy(decoder, x, gfe.Bernoulli())
+    calls = 0
 
     def velocity(t: Tensor, z: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
         return -energy.at(z).grad()
 
-    z = torchdiffeq.odeint(velocity, torch.zeros(len(x), 20), torch.tensor([0.0, t1]), method=method, **options)
+    z = torchdiffeq.odeint(
+        velocity, torch.zeros(len(x), 20), torch.tensor([0.0, t1]), method=method, **options
+    )
     assert isinstance(z, Tensor)
     return Found(z[-1], 2 * calls)
 
@@ -106,15 +121,30 @@ def ode(decoder: Any, x: Tensor, method: str, t1: float, **options: Any) -> Foun
 def entries(decoder: Any, x: Tensor, tune: Tensor) -> Iterator[Entry]:
     """Every method with every budget."""
 
-    def entry(method: str, budget: str, run: Callable[..., Found], *arguments: Any, **named: Any) -> Entry:
+    def entry(
+        method: str, budget: str, run: Callable[..., Found], *arguments: Any, **named: Any
+    ) -> Entry:
         return Entry(method, budget, lambda: run(decoder, x, *arguments, **named))
 
     for steps in (25, 45, 75):
         yield entry("AMD", f"{steps} attempts", ours, gfe.AMD(), max_steps=steps)
-        yield entry("AMD, memory 8 (non-monotone)", f"{steps} attempts", ours, gfe.AMD(memory=8), max_steps=steps)
+        yield entry(
+            "AMD, memory 8 (non-monotone)",
+            f"{steps} attempts",
+            ours,
+            gfe.AMD(memory=8),
+            max_steps=steps,
+        )
     for steps in (25, 75):
         flow = gfe.NesterovFlow()
-        yield entry("AMD, momentum and restart", f"{steps} attempts", ours, gfe.AMD(), max_steps=steps, flow=flow)
+        yield entry(
+            "AMD, momentum and restart",
+            f"{steps} attempts",
+            ours,
+            gfe.AMD(),
+            max_steps=steps,
+            flow=flow,
+        )
         gradients = gfe.BFGS(matrix_at=None)
         yield entry("BFGS, gradients only", f"{steps} attempts", ours, gradients, max_steps=steps)
     yield entry("AMD, carried step", "75 attempts", ours, gfe.AMD(trial="carry"), max_steps=75)
@@ -131,22 +161,34 @@ def entries(decoder: Any, x: Tensor, tune: Tensor) -> Iterator[Entry]:
         yield entry("torch L-BFGS, summed batch", f"{evaluations} evaluations", lbfgs, evaluations)
     for evaluations in (60, 120, 240):
         rate = tuned_rate(decoder, tune, evaluations)
-        yield entry("torch Adam, tuned", f"{evaluations} evaluations, rate {rate:g}", adam, rate, evaluations)
+        yield entry(
+            "torch Adam, tuned",
+            f"{evaluations} evaluations, rate {rate:g}",
+            adam,
+            rate,
+            evaluations,
+        )
     yield entry("torchdiffeq dopri5", "t1 300", ode, "dopri5", 300.0, rtol=1e-3, atol=1e-4)
     dt = rk4_step(decoder, tune)
-    yield entry("torchdiffeq rk4", f"t1 300, dt {dt:.3g}", ode, "rk4", 300.0, options={"step_size": dt})
+    yield entry(
+        "torchdiffeq rk4", f"t1 300, dt {dt:.3g}", ode, "rk4", 300.0, options={"step_size": dt}
+    )
 
 
 def tuned_rate(decoder: Any, x: Tensor, evaluations: int) -> float:
     """Adam's best rate for this many evaluations, on images that are not measured."""
     energy = gfe.Energy(decoder, x, gfe.Bernoulli())
     return min(
-        (0.1, 0.2, 0.4, 0.8, 1.6, 3.2), key=lambda r: energy.value(adam(decoder, x, r, evaluations).z).mean().item()
+        (0.1, 0.2, 0.4, 0.8, 1.6, 3.2),
+        key=lambda r: energy.value(adam(decoder, x, r, evaluations).z).mean().item(),
     )
 
 
 def rk4_step(decoder: Any, x: Tensor) -> float:
-    """0.95 of RK4's limit for the stiffest of some images at their codes: given to it for nothing."""
+    """0.95 of RK4's limit for the stiffest of some images at their codes.
+
+    Given to it for nothing.
+    """
     z = gfe.encode(decoder, x[:100], solver=gfe.BFGS()).z
     hessian = gfe.Energy(decoder, x[:100], gfe.Bernoulli()).hessian(z)
     return 0.95 * 2.785 / torch.linalg.eigvalsh(hessian)[:, -1].max().item()
@@ -154,7 +196,9 @@ def rk4_step(decoder: Any, x: Tensor) -> float:
 
 def settled(decoder: Any, x: Tensor, z: Tensor) -> Tensor:
     """Energy at the bottom of the basin that each code lies in."""
-    return gfe.encode(decoder, x, z0=z, solver=gfe.BFGS(), stop=gfe.Stop(energy_slope=1e-6), max_steps=200).energy
+    return gfe.encode(
+        decoder, x, z0=z, solver=gfe.BFGS(), stop=gfe.Stop(energy_slope=1e-6), max_steps=200
+    ).energy
 
 
 def race(decoder: Any, x: Tensor, tune: Tensor, repeats: int) -> list[dict[str, Any]]:
@@ -165,7 +209,10 @@ def race(decoder: Any, x: Tensor, tune: Tensor, repeats: int) -> list[dict[str, 
             start = time.perf_counter()
             one.found = one.run()
             one.seconds.append(time.perf_counter() - start)
-            print(f"  repeat {repeat + 1}: {one.method}, {one.budget}: {one.seconds[-1]:.2f} s", flush=True)
+            print(
+                f"  repeat {repeat + 1}: {one.method}, {one.budget}: {one.seconds[-1]:.2f} s",
+                flush=True,
+            )
     energy = gfe.Energy(decoder, x, gfe.Bernoulli())
     bottoms = [settled(decoder, x, one.found.z) for one in runs if one.found]
     best = torch.stack(bottoms).amin(0)
@@ -173,18 +220,28 @@ def race(decoder: Any, x: Tensor, tune: Tensor, repeats: int) -> list[dict[str, 
     for one, bottom in zip(runs, bottoms, strict=True):
         assert one.found is not None
         seconds = statistics.median(one.seconds)
-        rows.append({
-            "method": one.method, "budget": one.budget, "seconds": seconds, "work": one.found.work,
-            "gap": (energy.value(one.found.z) - bottom).mean().item(),
-            "best_basin": (bottom - best < 1e-4).double().mean().item(),
-            "gflops": one.found.work * FORWARD_FLOP * len(x) / seconds / 1e9,
-        })  # fmt: skip
+        rows.append(
+            {
+                "method": one.method,
+                "budget": one.budget,
+                "seconds": seconds,
+                "work": one.found.work,
+                "gap": (energy.value(one.found.z) - bottom).mean().item(),
+                "best_basin": (bottom - best < 1e-4).double().mean().item(),
+                "gflops": one.found.work * FORWARD_FLOP * len(x) / seconds / 1e9,
+            }
+        )
     return rows
 
 
 def time_to(rows: list[dict[str, Any]], method: str, gap: float) -> float | None:
-    """Seconds to a gap, between the budgets that were run by interpolation of log gap; None if it was not reached."""
-    points = sorted((row["seconds"], max(row["gap"], 1e-9)) for row in rows if row["method"] == method)
+    """Seconds to a gap, between the budgets that were run by interpolation of log gap.
+
+    None if it was not reached.
+    """
+    points = sorted(
+        (row["seconds"], max(row["gap"], 1e-9)) for row in rows if row["method"] == method
+    )
     for (s0, g0), (s1, g1) in pairwise(points):
         if g0 > gap >= g1:
             return s0 + (s1 - s0) * math.log(g0 / gap) / math.log(g0 / g1)
@@ -196,7 +253,10 @@ class Unknown(gfe.MLPDecoder):
 
 
 def ladder(decoder: gfe.MLPDecoder, x: Tensor, gap: float, repeats: int) -> list[dict[str, Any]]:
-    """From the public code's rule to ours, one change a rung: work and seconds for a mean gap on these images."""
+    """From the public code's rule to ours, one change a rung.
+
+    Work and seconds for a mean gap on these images.
+    """
     published = gfe.AMD.published()
     alone = replace(published, shared_step=False)
     current = replace(alone, slope_at="current")
@@ -216,28 +276,38 @@ def ladder(decoder: gfe.MLPDecoder, x: Tensor, gap: float, repeats: int) -> list
     rows: list[dict[str, Any]] = []
     for number, (name, solver) in enumerate(rungs):
         rows.append({"rung": name} | _rung(unknown, x, solver, gap, repeats if number else 1))
-    rows.append({"rung": "hand-written derivatives"} | _rung(decoder, x, rungs[-1][1], gap, repeats))
+    rows.append(
+        {"rung": "hand-written derivatives"} | _rung(decoder, x, rungs[-1][1], gap, repeats)
+    )
     for before, row in pairwise(rows):
         row |= {f"{what}_factor": before[what] / row[what] for what in ("work", "seconds")}
     return rows
 
 
 def stretched(decoder: gfe.MLPDecoder, x: Tensor, gap: float) -> list[dict[str, Any]]:
-    """Work of the public code's rule and of ours where the latents are c times as long: the same problem."""
+    """Work of the public code's rule and of ours where the latents are c times as long.
+
+    The same problem.
+    """
     rows = []
     for c in (0.5, 1.0, 2.0):
         longer = gfe.stiffness.rescaled(decoder, c)
-        public, own = (_rung(longer, x, solver, gap, 1)["work"] for solver in (gfe.AMD.published(), gfe.AMD()))
+        public, own = (
+            _rung(longer, x, solver, gap, 1)["work"] for solver in (gfe.AMD.published(), gfe.AMD())
+        )
         rows.append({"c": c, "public work": public, "AMD() work": own, "ratio": public / own})
     return rows
 
 
 def _rung(decoder: Any, x: Tensor, solver: Any, gap: float, repeats: int) -> dict[str, float]:
     """Accepted steps, work and seconds until the mean gap is reached."""
-    enc, budget = None, 12
+    enc = None
+    budget = 12
     while enc is None or (enc.energy - settled(decoder, x, enc.z)).mean() > gap:
         budget = math.ceil(budget * 1.5)
-        enc = gfe.encode(decoder, x, solver=solver, stop=NEVER, max_steps=budget, save_at=gfe.SaveAt.steps())
+        enc = gfe.encode(
+            decoder, x, solver=solver, stop=NEVER, max_steps=budget, save_at=gfe.SaveAt.steps()
+        )
     assert enc.trajectory is not None
     reached = (enc.trajectory.energy - settled(decoder, x, enc.z)).mean(1) <= gap
     step = int(reached.nonzero()[0])
@@ -253,7 +323,8 @@ def _rung(decoder: Any, x: Tensor, solver: Any, gap: float, repeats: int) -> dic
 
 def ceiling() -> float:
     """Matrix-product rate of this machine in GFLOP/s, float32, for the kit's number of threads."""
-    a, seconds = torch.randn(2048, 2048), []
+    a = torch.randn(2048, 2048)
+    seconds = []
     for _ in range(7):
         start = time.perf_counter()
         torch.mm(a, a)
@@ -278,13 +349,23 @@ def _words(value: Any) -> str:
 def front_page(results: dict[str, Any]) -> list[str]:
     """Rows of the README's table: seconds to each gap, for both decoders."""
     methods = (
-        "BFGS", "BFGS, each sample stops", "AMD, each sample stops", "GaussNewton", "torch L-BFGS, summed batch",
+        "BFGS",
+        "BFGS, each sample stops",
+        "AMD, each sample stops",
+        "GaussNewton",
+        "torch L-BFGS, summed batch",
         "torch Adam, tuned",
-    )  # fmt: skip
+    )
     names = [name for name in ("mnist_one_pass", "mnist_six_passes") if name in results]
     times = {(name, row["method"]): row for name in names for row in results[name]["times"]}
-    cells = {m: [times[name, m][f"seconds to {gap:g}"] for name in names for gap in GAPS] for m in methods}
-    shown = {m: ["not reached" if value is None else f"{value:.1f}" for value in row] for m, row in cells.items()}
+    cells = {
+        m: [times[name, m][f"seconds to {gap:g}"] for name in names for gap in GAPS]
+        for m in methods
+    }
+    shown = {
+        m: ["not reached" if value is None else f"{value:.1f}" for value in row]
+        for m, row in cells.items()
+    }
     return [f"| {method} | {' | '.join(row)} |" for method, row in shown.items()]
 
 
@@ -297,12 +378,17 @@ def main() -> None:
     parser.add_argument("--decoder", choices=("mnist_one_pass", "mnist_six_passes"))
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    x, tune = gfe.data.load("mnist", split="test").x[: chosen.images], gfe.data.load("mnist").x[-300:]
+    x = gfe.data.load("mnist", split="test").x[: chosen.images]
+    tune = gfe.data.load("mnist").x[-300:]
     path = ROOT / "data" / "results" / "bench.json"
     common = {
-        "command": "make bench", "machine": f"{platform.machine()}, {os.cpu_count()} processors",
-        "torch": str(torch.__version__), "threads": chosen.threads, "images": len(x), "repeats": chosen.repeats,
-    }  # fmt: skip
+        "command": "make bench",
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+        "torch": str(torch.__version__),
+        "threads": chosen.threads,
+        "images": len(x),
+        "repeats": chosen.repeats,
+    }
     for name in [chosen.decoder] if chosen.decoder else ["mnist_one_pass", "mnist_six_passes"]:
         decoder = new_decoder()
         gfe.load_checkpoint(ROOT / "data" / "checkpoints" / f"{name}.pt", decoder=decoder)
@@ -313,7 +399,10 @@ def main() -> None:
         rows = race(decoder, x, tune, chosen.repeats)
         show(f"{name}: {len(x)} images", rows)
         methods = list(dict.fromkeys(row["method"] for row in rows))
-        times = [{"method": m} | {f"seconds to {gap:g}": time_to(rows, m, gap) for gap in GAPS} for m in methods]
+        times = [
+            {"method": m} | {f"seconds to {gap:g}": time_to(rows, m, gap) for gap in GAPS}
+            for m in methods
+        ]
         show(f"{name}: seconds to a gap", times)
         found = common | {
             "ceiling_gflops": ceiling(),
@@ -327,7 +416,9 @@ def main() -> None:
         results |= {name: found}
         write_text(path, json.dumps(results, indent=1) + "\n")
         print("\n".join(["", "for the README:", *front_page(results)]))
-        print(f"\nceiling {found['ceiling_gflops']:.0f} GFLOP/s; written to {path.relative_to(ROOT)}")
+        print(
+            f"\nceiling {found['ceiling_gflops']:.0f} GFLOP/s; written to {path.relative_to(ROOT)}"
+        )
 
 
 if __name__ == "__main__":

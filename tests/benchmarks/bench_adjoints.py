@@ -1,8 +1,9 @@
-"""What does a gradient through the flow cost? `make bench` measures the four adjoints against the number of steps.
+"""What does a gradient through the flow cost? Four adjoints against the number of steps.
 
-A batch of 256 random pictures of 784 pixels, the 20-150-300-600-784 decoder with new weights, Euler's rule: cost does
-not depend on what the weights are. Each measurement has a process of its own, whose peak memory is compared with that
-of the process before it encodes. Results go to data/results/adjoints.json.
+A batch of 256 random pictures of 784 pixels, the 20-150-300-600-784 decoder with new weights,
+Euler's rule: cost does not depend on what the weights are. Each measurement has a process of its
+own, whose peak memory is compared with that of the process before it encodes. Results go to
+data/results/adjoints.json.
 """
 
 import argparse
@@ -40,12 +41,16 @@ LONG = 5.0
 
 
 def measure(name: str, n_steps: int, repeats: int) -> dict[str, Any]:
-    """Seconds of the processor for encoding and for the backward pass, their ratio for each gradient, and megabytes."""
-    decoder, x = new_decoder(), torch.rand(BATCH, 784, generator=torch.Generator().manual_seed(0))
-    loss, solver = gfe.Bernoulli(), gfe.Euler(n_steps=n_steps)
+    """Processor seconds of encoding and backward pass, their ratio, and megabytes."""
+    decoder = new_decoder()
+    x = torch.rand(BATCH, 784, generator=torch.Generator().manual_seed(0))
+    loss = gfe.Bernoulli()
+    solver = gfe.Euler(n_steps=n_steps)
     parameters = list(decoder.parameters())
     torch.autograd.grad(loss.per_sample(decoder(torch.zeros(BATCH, 20)), x).mean(), parameters)
-    before, forward, backward = _peak_mb(), [], []
+    before = _peak_mb()
+    forward = []
+    backward = []
     while len(forward) < repeats:
         start = time.process_time()
         enc = gfe.encode(decoder, x, solver=solver, t1=100.0, adjoint=ADJOINTS[name])
@@ -55,12 +60,17 @@ def measure(name: str, n_steps: int, repeats: int) -> dict[str, Any]:
         backward.append(time.process_time() - middle)
         if forward[-1] + backward[-1] > LONG:
             break
-    each = statistics.median(b / n_steps / (f / (n_steps + 1)) for f, b in zip(forward, backward, strict=True))
+    each = statistics.median(
+        b / n_steps / (f / (n_steps + 1)) for f, b in zip(forward, backward, strict=True)
+    )
     return {
-        "adjoint": name, "steps": n_steps, "encode seconds": statistics.median(forward),
-        "backward seconds": statistics.median(backward), "backward in gradients per gradient": each,
+        "adjoint": name,
+        "steps": n_steps,
+        "encode seconds": statistics.median(forward),
+        "backward seconds": statistics.median(backward),
+        "backward in gradients per gradient": each,
         "MB": _peak_mb() - before,
-    }  # fmt: skip
+    }
 
 
 def _peak_mb() -> float:
@@ -75,9 +85,21 @@ def table(repeats: int) -> list[dict[str, Any]]:
     for n_steps in STEPS:
         for name in ADJOINTS:
             last = [row for row in rows if row["adjoint"] == name][-1:]
-            if last and last[0]["MB"] * n_steps / last[0]["steps"] > ENOUGH_MB and name == "Unrolled":
+            if (
+                last
+                and last[0]["MB"] * n_steps / last[0]["steps"] > ENOUGH_MB
+                and name == "Unrolled"
+            ):
                 continue
-            command = [sys.executable, __file__, "--one", name, str(n_steps), "--repeats", str(repeats)]
+            command = [
+                sys.executable,
+                __file__,
+                "--one",
+                name,
+                str(n_steps),
+                "--repeats",
+                str(repeats),
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             rows.append(json.loads(done.stdout))
             print(_line(rows[-1].values()), flush=True)
@@ -100,10 +122,14 @@ def main() -> None:
         return
     print(_line(["adjoint", "steps", "encode s", "backward s", "gradients each", "MB"]))
     found = {
-        "command": "make bench", "machine": f"{platform.machine()}, {os.cpu_count()} processors",
-        "torch": str(torch.__version__), "threads": 1, "batch": BATCH, "decoder": [20, 150, 300, 600, 784],
+        "command": "make bench",
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+        "torch": str(torch.__version__),
+        "threads": 1,
+        "batch": BATCH,
+        "decoder": [20, 150, 300, 600, 784],
         "rows": table(chosen.repeats),
-    }  # fmt: skip
+    }
     RESULTS.parent.mkdir(exist_ok=True)
     write_text(RESULTS, json.dumps(found, indent=1) + "\n")
     print(f"written to {RESULTS.relative_to(ROOT)}")

@@ -49,7 +49,10 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
-    """A JupyterLab server over a copy of notebooks/; asks for the browser first, without which it has no use."""
+    """A JupyterLab server over a copy of notebooks/.
+
+    Asks for the browser first, without which it has no use.
+    """
     scratch = tmp_path_factory.mktemp("lab")
     root = scratch / "notebooks"
     shutil.copytree(NOTEBOOKS, root, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))

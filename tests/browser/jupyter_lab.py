@@ -16,7 +16,12 @@ from playwright.sync_api import Browser, ConsoleMessage, Page
 ARTEFACTS = Path(os.environ.get("GFE_ARTEFACTS") or Path(__file__).parents[2] / "artefacts")
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 VIEWPORT = {"width": 1280, "height": 1400}
-NOT_OURS = ("favicon", "/api/me", "lsp", "ERR_NETWORK_CHANGED")  # what JupyterLab itself says on the console
+NOT_OURS = (
+    "favicon",
+    "/api/me",
+    "lsp",
+    "ERR_NETWORK_CHANGED",
+)  # what JupyterLab itself says on the console
 
 _CONFIG = """
 from jupyterlab.galata import configure_jupyter_server
@@ -26,12 +31,17 @@ c.LabApp.user_settings_dir = {settings!r}
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 """
-_MODEL = "const panel = window.jupyterapp.shell.currentWidget; const cells = Array.from(panel.content.model.cells);"
+_MODEL = (
+    "const panel = window.jupyterapp.shell.currentWidget; const cells = "
+    "Array.from(panel.content.model.cells);"
+)
 _FINISHED = f"""() => {{ {_MODEL}
     const code = cells.filter(cell => cell.type === "code" && cell.sharedModel.getSource().trim());
-    const failed = code.some(cell => cell.outputs.toJSON().some(output => output.output_type === "error"));
+    const broken = output => output.output_type === "error";
+    const failed = code.some(cell => cell.outputs.toJSON().some(broken));
     const idle = panel.sessionContext.session?.kernel?.status === "idle";
-    return idle && (failed || code.every(cell => cell.executionCount !== null && cell.executionState === "idle"));
+    const done = cell => cell.executionCount !== null && cell.executionState === "idle";
+    return idle && (failed || code.every(done));
 }}"""
 _CONNECTED = f"""timeout => {{ {_MODEL}
     const context = panel.sessionContext;
@@ -39,13 +49,17 @@ _CONNECTED = f"""timeout => {{ {_MODEL}
     return Promise.race([connected, new Promise(resolve => setTimeout(resolve, timeout, false))]);
 }}"""
 _SHUT_DOWN = f"""() => {{ {_MODEL}
-    return Promise.race([panel.sessionContext.shutdown(), new Promise(resolve => setTimeout(resolve, 5000))]);
+    const waited = new Promise(resolve => setTimeout(resolve, 5000));
+    return Promise.race([panel.sessionContext.shutdown(), waited]);
 }}"""
-_OUTPUTS = f"() => {{ {_MODEL} return cells.map(cell => cell.type === 'code' ? cell.outputs.toJSON() : []); }}"
+_OUTPUTS = (
+    f"() => {{ {_MODEL} return cells.map(cell => cell.type === 'code' ? "
+    "cell.outputs.toJSON() : []); }}"
+)
 
 
 class LabServer:
-    """JupyterLab as a reader starts it, over one folder, with its settings and workspaces in throw-away folders."""
+    """JupyterLab as a reader starts it, with settings and workspaces in throw-away folders."""
 
     def __init__(self, root: Path, scratch: Path) -> None:
         self.root = root
@@ -99,8 +113,12 @@ class NotebookPage:
         self.page.set_default_timeout(20_000)
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.console_errors.append(f"uncaught: {error}"))
-        self.page.goto(f"{lab.url}/lab/workspaces/test-{uuid.uuid4().hex[:8]}/tree/{notebook}?reset")
-        self.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.goto(
+            f"{lab.url}/lab/workspaces/test-{uuid.uuid4().hex[:8]}/tree/{notebook}?reset"
+        )
+        self.page.wait_for_selector(
+            ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell", timeout=60_000
+        )
         self.wait_for_idle_kernel()
 
     def _note(self, message: ConsoleMessage) -> None:
@@ -110,13 +128,17 @@ class NotebookPage:
 
     def wait_for_idle_kernel(self, timeout: float = 60) -> None:
         if not self.page.evaluate(_CONNECTED, 1000 * timeout):
-            raise TimeoutError(f"no kernel for {self.name} after {timeout:.0f} s; is `kernelspec` in its metadata?")
+            raise TimeoutError(
+                f"no kernel for {self.name} after {timeout:.0f} s; is `kernelspec` in its metadata?"
+            )
         selector = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
         self.page.wait_for_selector(selector, state="attached", timeout=1000 * timeout)
 
     def clear(self) -> None:
         """Forget the saved outputs, so that whatever is seen later was computed here."""
-        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+        self.page.evaluate(
+            "() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')"
+        )
 
     def run_all(self, timeout: float = 180) -> None:
         """Choose Run > Run All Cells and wait until every cell has run, or one has failed."""
@@ -131,7 +153,10 @@ class NotebookPage:
         return self.page.evaluate(_OUTPUTS)
 
     def troubles(self) -> list[str]:
-        """Everything a reader should never see: errors, stderr, broken widgets, messages on the console."""
+        """Everything a reader should never see.
+
+        Errors, stderr, broken widgets, messages on the console.
+        """
         found = [f"console: {message}" for message in self.console_errors]
         for number, outputs in enumerate(self.outputs()):
             for output in outputs:
@@ -139,7 +164,12 @@ class NotebookPage:
                     found.append(f"cell {number} failed: {output['ename']}: {output['evalue']}")
                 elif output.get("name") == "stderr":
                     found.append(f"cell {number} wrote to stderr: {output['text']}")
-        for text in ("Error displaying widget", "Error creating widget", "Loading widget...", "model not found"):
+        for text in (
+            "Error displaying widget",
+            "Error creating widget",
+            "Loading widget...",
+            "model not found",
+        ):
             if count := self.page.get_by_text(text).count():
                 found.append(f"{count} times on the page: {text}")
         return found
@@ -155,7 +185,9 @@ class NotebookPage:
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
         for old in ARTEFACTS.glob(f"{self.name}-{label}-*.png"):
             old.unlink()
-        scroller = self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer")
+        scroller = self.page.locator(
+            ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer"
+        )
         scroller.evaluate("element => element.scrollTo(0, 0)")
         saved: list[Path] = []
         more = True

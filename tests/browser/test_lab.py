@@ -1,4 +1,4 @@
-"""Every notebook, opened and run in JupyterLab in Chromium, shows a reader nothing broken, and what was saved."""
+"""Every notebook, run in JupyterLab in Chromium, shows nothing broken and what was saved."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ Explorer("toy", slider, lambda: Image.new("L", (8, 8)), "A slider.")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_notebook_runs_in_jupyterlab_without_a_blemish_and_shows_what_is_saved(
+def test_notebook_runs_without_a_blemish_and_shows_what_is_saved(
     name: str, open_notebook: Callable[[str], NotebookPage], request: pytest.FixtureRequest
 ):
     notebook = open_notebook(name)
@@ -36,7 +36,9 @@ def test_notebook_runs_in_jupyterlab_without_a_blemish_and_shows_what_is_saved(
     assert differences(request.session, NOTEBOOKS / name, notebook.outputs()) == []
 
 
-def open_cells(lab: LabServer, open_notebook: Callable[[str], NotebookPage], *sources: str) -> NotebookPage:
+def open_cells(
+    lab: LabServer, open_notebook: Callable[[str], NotebookPage], *sources: str
+) -> NotebookPage:
     cells = [new_markdown_cell("# Scratch"), *map(new_code_cell, sources)]
     nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / "scratch.ipynb")
     return open_notebook("scratch.ipynb")
@@ -46,7 +48,9 @@ def test_widget_answers_the_keyboard(lab: LabServer, open_notebook: Callable[[st
     notebook = open_cells(lab, open_notebook, SLIDER)
     notebook.run_all()
     assert notebook.troubles() == []
-    slider = notebook.page.locator(".widget-slider [role=slider], .widget-slider .noUi-handle").first
+    slider = notebook.page.locator(
+        ".widget-slider [role=slider], .widget-slider .noUi-handle"
+    ).first
     slider.press("ArrowRight")
     assert slider.get_attribute("aria-valuenow") == "1.0"
 

@@ -1,4 +1,7 @@
-"""The map of points in Chromium, under mouse and keyboard, without a kernel; and once with one, in JupyterLab."""
+"""The map of points in Chromium, under mouse and keyboard, without a kernel.
+
+And once with one, in JupyterLab.
+"""
 
 import json
 import statistics
@@ -23,14 +26,18 @@ from gfe_core.widgets.player.player import _plain
 
 pytestmark = pytest.mark.browser
 N = 60
-SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
+SLOWEST = (
+    3 * 16.0
+)  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
 OpenMap = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def maps() -> dict[str, PointMap]:
     samples = gfe.data.load("digits", split="test").take(N)
-    decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=torch.Generator().manual_seed(0))
+    decoder = gfe.MLPDecoder(
+        latent_dim=4, hidden=(16,), data_dim=64, generator=torch.Generator().manual_seed(0)
+    )
     gfe.fit(decoder, gfe.data.Batches(samples.x, size=20), epochs=3)
     shown = widgets.MapExplorer(decoder, samples, perplexities=(2, 8, 15), perplexity=8)
     return {"map": shown.map, "between": widgets.BetweenExplorer(decoder, samples, pair=(3, 4)).map}
@@ -38,18 +45,30 @@ def maps() -> dict[str, PointMap]:
 
 @pytest.fixture
 def open_map(chromium: Browser, maps: dict[str, PointMap], tmp_path: Path) -> Iterator[OpenMap]:
-    """Open one of the maps in a page of its own; at the end nothing may have been complained about."""
+    """Open one of the maps in a page of its own.
+
+    At the end nothing may have been complained about.
+    """
     complaints: list[str] = []
     contexts = []
 
     def opened(name: str, width: int = 1000, **context: Any) -> Page:
-        names = [key for key, trait in PointMap.class_own_traits().items() if trait.metadata.get("sync")]
+        names = [
+            key for key, trait in PointMap.class_own_traits().items() if trait.metadata.get("sync")
+        ]
         state = json.dumps({key: _plain(getattr(maps[name], key)) for key in names})
         script = str(PointMap._esm).split("export default", maxsplit=1)[0]
-        page = PAGE.format(title=name, state=state, style=MAP_STYLE, model=STORED_MODEL, script=script)
+        page = PAGE.format(
+            title=name, state=state, style=MAP_STYLE, model=STORED_MODEL, script=script
+        )
         path = tmp_path / "map.html"
-        path.write_text(page.replace("model: storedModel(", "model: window.model = storedModel("), encoding="utf-8")
-        contexts.append(chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context))
+        path.write_text(
+            page.replace("model: storedModel(", "model: window.model = storedModel("),
+            encoding="utf-8",
+        )
+        contexts.append(
+            chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context)
+        )
         view = contexts[-1].new_page()
         view.on("pageerror", lambda error: complaints.append(str(error)))
         view.goto(path.as_uri())
@@ -70,7 +89,9 @@ def spot(page: Page, stage: Locator, layouts: str, row: int) -> tuple[float, flo
     """Where a point lies on the screen."""
     box = stage.bounding_box()
     assert box is not None
-    x, y = page.evaluate(f"[...new Float32Array(model.get('{layouts}').buffer).slice({2 * row}, {2 * row + 2})]")
+    x, y = page.evaluate(
+        f"[...new Float32Array(model.get('{layouts}').buffer).slice({2 * row}, {2 * row + 2})]"
+    )
     inner = box["width"] - 2  # within the border
     return box["x"] + 1 + inner * (0.5 + 0.45 * x), box["y"] + 1 + inner * (0.5 - 0.45 * y)
 
@@ -81,9 +102,14 @@ def test_the_mouse_finds_points_on_both_maps_at_once(open_map: OpenMap):
     for row in range(20):
         page.mouse.move(*spot(page, page.locator(".side"), "flat", row))
         at = [*map(float, spot(page, page.locator(".side"), "flat", int(data(page, "point"))))]
-        assert at == pytest.approx(spot(page, page.locator(".side"), "flat", row), abs=6)  # points may overlap
+        assert at == pytest.approx(
+            spot(page, page.locator(".side"), "flat", row), abs=6
+        )  # points may overlap
         times.append(float(data(page, "latency")))
-    print(f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms")
+    print(
+        f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest "
+        f"{max(times):.1f} ms"
+    )
     assert statistics.median(times) <= SLOWEST
     assert f"image {data(page, 'point')}, class" in page.locator(".words").inner_text()
 
@@ -121,9 +147,11 @@ def test_reduced_motion_jumps(open_map: OpenMap):
 def test_the_slider_mixes_within_the_event(open_map: OpenMap):
     page = open_map("between")
     picture = (
-        "[...document.querySelectorAll('.between canvas')[1].getContext('2d').getImageData(0, 0, 8, 8).data].join()"
+        "[...document.querySelectorAll('.between "
+        "canvas')[1].getContext('2d').getImageData(0, 0, 8, 8).data].join()"
     )
-    before, times = page.evaluate(picture), []
+    before = page.evaluate(picture)
+    times = []
     for k in range(10):
         page.get_by_label("t, from A to B").press("ArrowRight")
         assert data(page, "step") == str(11 + k)
@@ -159,11 +187,14 @@ LIVE = """
 import gfe_core as gfe
 from gfe_core import widgets
 samples = gfe.data.load("digits", split="test").take(60)
-widgets.BetweenExplorer(gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64), samples, pair=(3, 4))
+decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64)
+widgets.BetweenExplorer(decoder, samples, pair=(3, 4))
 """
 
 
-def test_a_new_pair_is_answered_by_the_kernel(lab: LabServer, open_notebook: Callable[[str], NotebookPage]):
+def test_a_new_pair_is_answered_by_the_kernel(
+    lab: LabServer, open_notebook: Callable[[str], NotebookPage]
+):
     cells = [new_markdown_cell("# Scratch"), new_code_cell(LIVE)]
     nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / "map.ipynb")
     notebook = open_notebook("map.ipynb")

@@ -18,12 +18,15 @@ from gfe_core.widgets.mask.style import MASK_STYLE
 from gfe_core.widgets.player.player import _plain
 
 pytestmark = pytest.mark.browser
-SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
+SLOWEST = (
+    3 * 16.0
+)  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
 OpenPainter = Callable[..., Page]
 KERNEL = """() => {
   window.requests = [];
   const hidden = () => [...new Uint8Array(model.get("mask").buffer)].filter((seen) => !seen).length;
-  model.save_changes = () => requests.push({ at: performance.now(), hidden: hidden(), ...model.get("request") });
+  model.save_changes = () =>
+    requests.push({ at: performance.now(), hidden: hidden(), ...model.get("request") });
   window.answer = () => { if (requests.length) model.set("reply", requests.at(-1).id); };
 }"""
 """Stands in for the kernel: keeps requests, answers when it is told to."""
@@ -32,7 +35,9 @@ KERNEL = """() => {
 @pytest.fixture(scope="module")
 def view() -> MaskView:
     train, samples = (gfe.data.load("digits", split).take(60) for split in ("train", "test"))
-    decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=torch.Generator().manual_seed(0))
+    decoder = gfe.MLPDecoder(
+        latent_dim=4, hidden=(16,), data_dim=64, generator=torch.Generator().manual_seed(0)
+    )
     gfe.fit(decoder, gfe.data.Batches(train.x, size=20), epochs=3)
     return MaskExplorer(decoder, train, samples, n_starts=1).view
 
@@ -45,14 +50,20 @@ def open_painter(chromium: Browser, view: MaskView, tmp_path: Path) -> Iterator[
 
     def opened(width: int = 1000, **context: Any) -> Page:
         own = [*MaskView.class_own_traits(), *MaskView.__mro__[1].class_own_traits()]  # pyright: ignore
-        state = json.dumps({key: _plain(getattr(view, key)) for key in own if view.trait_metadata(key, "sync")})
+        state = json.dumps(
+            {key: _plain(getattr(view, key)) for key in own if view.trait_metadata(key, "sync")}
+        )
         script = str(MaskView._esm).split("export default", maxsplit=1)[0]
-        page = PAGE.format(title="mask", state=state, style=MASK_STYLE, model=STORED_MODEL, script=script)
+        page = PAGE.format(
+            title="mask", state=state, style=MASK_STYLE, model=STORED_MODEL, script=script
+        )
         page = page.replace("model: storedModel(", "model: window.model = storedModel(")
         page = page.replace("live: false", "live: true")
         path = tmp_path / "mask.html"
         path.write_text(page, encoding="utf-8")
-        contexts.append(chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context))
+        contexts.append(
+            chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context)
+        )
         page_view = contexts[-1].new_page()
         page_view.on("pageerror", lambda error: complaints.append(str(error)))
         page_view.goto(path.as_uri())
@@ -77,8 +88,11 @@ def spot(page: Page, row: float, column: float) -> tuple[float, float]:
     return box["x"] + (column + 0.5) / 8 * box["width"], box["y"] + (row + 0.5) / 8 * box["height"]
 
 
-def test_a_stroke_is_drawn_within_the_event_and_told_ten_times_a_second_at_most(open_painter: OpenPainter):
-    page, times = open_painter(), []
+def test_a_stroke_is_drawn_within_the_event_and_told_ten_times_a_second_at_most(
+    open_painter: OpenPainter,
+):
+    page = open_painter()
+    times = []
     page.get_by_role("button", name="clear").click()
     page.evaluate("answer()")
     page.mouse.move(*spot(page, 0, 6))
@@ -88,7 +102,10 @@ def test_a_stroke_is_drawn_within_the_event_and_told_ten_times_a_second_at_most(
         times.append(float(data(page, "latency")))
         page.evaluate("answer()")
     page.mouse.up()
-    print(f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms")
+    print(
+        f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest "
+        f"{max(times):.1f} ms"
+    )
     assert statistics.median(times) <= SLOWEST
     assert data(page, "seen") == "56", "one column of eight"
     at = page.evaluate("requests.slice(1, -1).map(({ at }) => at)")
@@ -97,7 +114,9 @@ def test_a_stroke_is_drawn_within_the_event_and_told_ten_times_a_second_at_most(
     assert page.evaluate("requests.at(-1).hidden") == 8
 
 
-def test_while_the_kernel_is_busy_one_request_is_under_way_and_the_newest_follows(open_painter: OpenPainter):
+def test_while_the_kernel_is_busy_one_request_is_under_way_and_the_newest_follows(
+    open_painter: OpenPainter,
+):
     page = open_painter()
     for name in ("clear", "random 75 %", "left half"):
         page.get_by_role("button", name=name).click()
@@ -151,7 +170,10 @@ def test_controls_ask_truth_is_covered_and_reset_returns(open_painter: OpenPaint
     truth = page.locator(".tile").last
     assert "covered" in truth.inner_text()
     page.get_by_label("show the truth").check()
-    assert "floor" in truth.inner_text() and page.locator(".key").get_by_text("the whole image").is_visible()
+    assert (
+        "floor" in truth.inner_text()
+        and page.locator(".key").get_by_text("the whole image").is_visible()
+    )
     page.get_by_label("prior").uncheck()
     page.evaluate("answer()")
     assert page.evaluate("requests.at(-1).values.prior") is False

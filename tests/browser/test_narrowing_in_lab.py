@@ -1,4 +1,7 @@
-"""The staircase and the traversals in JupyterLab: the threshold moves while the kernel trains, pictures follow."""
+"""The staircase and the traversals in JupyterLab.
+
+The threshold moves while the kernel trains, pictures follow.
+"""
 
 import statistics
 from collections.abc import Callable
@@ -12,7 +15,9 @@ from refresh_notebooks import METADATA
 
 pytestmark = pytest.mark.browser
 
-SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
+SLOWEST = (
+    3 * 16.0
+)  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
 SLOW_ANSWER = 3 * 150.0  # ms from a moved threshold to the kernel's word, while it trains
 
 SET_UP = """
@@ -27,9 +32,11 @@ network = baselines.Autoencoder.mirror(inside, latent_dim=16, generator=chance)
 gated, bound = narrowing.Gated(inside, costs=True), constraint.Constraint(2.0, smoothing=0.9)
 loss = variational.Evidence(likelihood=gon.SQUARES, weight=bound.weight)
 find = narrowing.Inference(network=network, loss=loss, generator=chance)
-rule = narrowing.Narrowing(find, bound, torch.optim.Adam([gated.gamma], 0.05), price=100, generator=chance)
+gates = torch.optim.Adam([gated.gamma], 0.05)
+rule = narrowing.Narrowing(find, bound, gates, price=100, generator=chance)
 adam = torch.optim.Adam([*inside.parameters(), *network.parameters()], 2e-3)
-learn = partial(gfe.fit, gated, gfe.data.Batches(x, size=64), encoder=rule, loss=loss, optimizer=adam)
+batches = gfe.data.Batches(x, size=64)
+learn = partial(gfe.fit, gated, batches, encoder=rule, loss=loss, optimizer=adam)
 """
 STAIRCASE = """
 explorer = widgets.StaircaseExplorer(rule, learn, n_gates=8)
@@ -38,7 +45,8 @@ explorer
 """
 TRAVERSAL = """
 some, fresh = shapes.make(300, side=16), gfe.MLPDecoder(latent_dim=3, hidden=(32,), data_dim=256)
-widgets.TraversalExplorer({"first": (fresh, some.y[:, 1:4]), "second": (fresh, some.y[:, :3])}, some, shapes.PARAMETERS)
+models = {"first": (fresh, some.y[:, 1:4]), "second": (fresh, some.y[:, :3])}
+widgets.TraversalExplorer(models, some, shapes.PARAMETERS)
 """
 
 
@@ -59,18 +67,23 @@ def data(view: Locator, name: str) -> float:
 
 def wait_for(page: NotebookPage, condition: str) -> None:
     page.page.wait_for_function(
-        f"() => {{ const d = document.querySelector('.gfe-staircase').dataset; return {condition}; }}"
+        f"() => {{ const d = document.querySelector('.gfe-staircase').dataset; return "
+        f"{condition}; }}"
     )
 
 
 def test_threshold_moves_while_the_kernel_trains_and_the_run_follows(page: NotebookPage):
-    view, button = page.page.locator(".gfe-staircase"), page.page.locator(".gfe-staircase .train")
-    trained, slider = data(view, "updates"), view.locator("input.threshold")
+    view = page.page.locator(".gfe-staircase")
+    button = page.page.locator(".gfe-staircase .train")
+    trained = data(view, "updates")
+    slider = view.locator("input.threshold")
     assert trained == 200 and button.inner_text() == "Train on"
     button.click()
     wait_for(page, f"d.running === 'true' && Number(d.updates) > {trained + 20}")
     assert button.inner_text() == "Pause"
-    draws, answers, before = [], [], data(view, "threshold")
+    draws = []
+    answers = []
+    before = data(view, "threshold")
     for _ in range(12):
         reply = data(view, "reply")
         slider.press("ArrowRight")
@@ -78,7 +91,8 @@ def test_threshold_moves_while_the_kernel_trains_and_the_run_follows(page: Noteb
         wait_for(page, f"Number(d.reply) > {reply}")
         answers.append(data(view, "roundtrip"))
     print(
-        f"\nmove to drawing {statistics.median(draws):.1f} ms, to the kernel's word {statistics.median(answers):.0f} ms"
+        f"\nmove to drawing {statistics.median(draws):.1f} ms, to the kernel's word "
+        f"{statistics.median(answers):.0f} ms"
     )
     assert statistics.median(draws) <= SLOWEST and statistics.median(answers) <= SLOW_ANSWER
     assert data(view, "threshold") > before
@@ -120,7 +134,8 @@ def test_the_threshold_is_dragged_on_the_chart_and_a_fresh_run_starts(page: Note
 def test_a_picture_follows_the_latent_under_mouse_and_keyboard(page: NotebookPage):
     view = page.page.locator(".gfe-traversal")
     view.scroll_into_view_if_needed()
-    large, strip = view.locator(".large canvas"), view.locator(".strip").nth(1)
+    large = view.locator(".large canvas")
+    strip = view.locator(".strip").nth(1)
     pixels = "canvas => canvas.toDataURL()"
     seen = {large.evaluate(pixels)}
     box = strip.bounding_box()
@@ -129,7 +144,9 @@ def test_a_picture_follows_the_latent_under_mouse_and_keyboard(page: NotebookPag
     page.page.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
     page.page.mouse.down()
     for k in range(1, 21):
-        page.page.mouse.move(box["x"] + 2 + k * (box["width"] - 6) / 20, box["y"] + box["height"] / 2)
+        page.page.mouse.move(
+            box["x"] + 2 + k * (box["width"] - 6) / 20, box["y"] + box["height"] / 2
+        )
         times.append(data(view, "latency"))
         seen.add(large.evaluate(pixels))
     page.page.mouse.up()

@@ -1,4 +1,7 @@
-"""The slide from one step to the flow, and the histogram, in JupyterLab: every control answers, and soon."""
+"""The slide from one step to the flow, and the histogram, in JupyterLab.
+
+Every control answers, and soon.
+"""
 
 import statistics
 from collections.abc import Callable
@@ -12,7 +15,9 @@ from refresh_notebooks import METADATA
 
 pytestmark = pytest.mark.browser
 
-MARGIN = 3  # the promise holds on an idle machine with two cores; a busy one may be this much slower
+MARGIN = (
+    3  # the promise holds on an idle machine with two cores; a busy one may be this much slower
+)
 ROUND_TRIP = 150.0  # ms from a release to the new picture, median
 
 SET_UP = """
@@ -31,12 +36,18 @@ of = {str(n): learn(n) for n in (1, 2, 4)}
 """
 EXPLORER = 'widgets.OriginExplorer({"unrolled": of, "detached": of}, test)'
 HISTOGRAM = 'histogram.explorer("looks", "A histogram.")'
-ARC = 'widgets.BetweenExplorer(of["1"], test.take(100), loss=gon.SQUARES, encoder=gon.Origin(), walk=gon.slerp)'
+ARC = (
+    'widgets.BetweenExplorer(of["1"], test.take(100), loss=gon.SQUARES, '
+    "encoder=gon.Origin(), walk=gon.slerp)"
+)
 
 
 @pytest.fixture
 def page(lab: LabServer, open_notebook: Callable[[str], NotebookPage]) -> NotebookPage:
-    cells = [new_markdown_cell("# Scratch"), *map(new_code_cell, (SET_UP, EXPLORER, HISTOGRAM, ARC))]
+    cells = [
+        new_markdown_cell("# Scratch"),
+        *map(new_code_cell, (SET_UP, EXPLORER, HISTOGRAM, ARC)),
+    ]
     nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / "origin.ipynb")
     opened = open_notebook("origin.ipynb")
     opened.run_all()
@@ -60,14 +71,20 @@ def test_every_control_answers_soon(page: NotebookPage):
     ]
     times: list[float] = []
     for number, move in enumerate(moves):
-        before, strip = reply(player), page.page.locator(".gfe-strip").inner_html()
+        before = reply(player)
+        strip = page.page.locator(".gfe-strip").inner_html()
         move()
-        page.page.wait_for_function(f"Number(document.querySelector('.gfe-player').dataset.reply) > {before}")
+        page.page.wait_for_function(
+            f"Number(document.querySelector('.gfe-player').dataset.reply) > {before}"
+        )
         times.append(float(player.get_attribute("data-roundtrip") or "nan"))
         if number == 4:
             assert "steps now 4" in player.locator(".values").inner_text()
             assert "step 4" in page.page.locator(".gfe-strip").inner_text() and strip
-    print(f"\nfrom release to new picture: median {statistics.median(times):.0f}, most {max(times):.0f} ms")
+    print(
+        f"\nfrom release to new picture: median {statistics.median(times):.0f}, most "
+        f"{max(times):.0f} ms"
+    )
     assert statistics.median(times) <= MARGIN * ROUND_TRIP
     assert "steps in training 1 " in player.locator(".values").inner_text()
     assert page.troubles() == []
@@ -79,10 +96,14 @@ def test_histogram_is_scrubbed_and_an_arc_is_drawn(page: NotebookPage):
     before = image.get_attribute("src")
     for _ in range(10):
         slider.press("ArrowLeft")
-    page.page.wait_for_function("before => document.querySelector('.widget-image').src !== before", arg=before)
+    page.page.wait_for_function(
+        "before => document.querySelector('.widget-image').src !== before", arg=before
+    )
     page.page.get_by_role("button", name="Reset").last.wait_for()
     arc = page.page.locator(".gfe-map[data-drawn]")
     drawn = float(arc.get_attribute("data-drawn") or "nan")
     arc.locator("input.mix").press("ArrowRight")
-    page.page.wait_for_function(f"Number(document.querySelector('.gfe-map').dataset.drawn) > {drawn}")
+    page.page.wait_for_function(
+        f"Number(document.querySelector('.gfe-map').dataset.drawn) > {drawn}"
+    )
     assert page.troubles() == []

@@ -15,7 +15,9 @@ from refresh_notebooks import METADATA
 
 pytestmark = pytest.mark.browser
 
-MARGIN = 3  # the promises hold on an idle machine with two cores; a busy one may be this much slower
+MARGIN = (
+    3  # the promises hold on an idle machine with two cores; a busy one may be this much slower
+)
 DRAWING = 16.0  # ms from a move of the slider to the end of its drawing, 95th percentile
 ROUND_TRIP = 150.0  # ms from a release to the new trajectory on screen, 95th percentile
 FIRST_FRAME = 20.0  # s from Run All to the first drawn frame of notebook 00, training included
@@ -41,7 +43,10 @@ slider
 def report(what: str, times: list[float], promise: float) -> None:
     """Print median and 95th percentile, and hold the latter against the promise."""
     worst = statistics.quantiles(times, n=20)[-1]
-    print(f"\n{what}: median {statistics.median(times):.1f}, 95th percentile {worst:.1f} ms (promised {promise:.0f})")
+    print(
+        f"\n{what}: median {statistics.median(times):.1f}, 95th percentile {worst:.1f} ms "
+        f"(promised {promise:.0f})"
+    )
     assert len(times) >= 50
     assert worst <= MARGIN * promise
 
@@ -62,7 +67,9 @@ def attribute(player: Locator, name: str) -> float:
 
 
 def wait_for_reply(page: NotebookPage, before: float) -> None:
-    page.page.wait_for_function(f"Number(document.querySelector('.gfe-player').dataset.reply) > {before}")
+    page.page.wait_for_function(
+        f"Number(document.querySelector('.gfe-player').dataset.reply) > {before}"
+    )
 
 
 def test_scrubbing_draws_within_a_frame_of_the_screen(player_page: NotebookPage):
@@ -90,7 +97,8 @@ def test_a_new_start_or_step_is_back_on_screen_at_once(player_page: NotebookPage
             player.locator(".start").hover()  # waits until the layout stands still, as a hand does
             handle = player.locator(".start").bounding_box()
             assert handle is not None
-            x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+            x = handle["x"] + handle["width"] / 2
+            y = handle["y"] + handle["height"] / 2
             page.mouse.move(x, y)
             page.mouse.down()
             page.mouse.move(x + (9 if k % 4 else -9), y + 5, steps=3)
@@ -103,8 +111,13 @@ def test_a_new_start_or_step_is_back_on_screen_at_once(player_page: NotebookPage
 
 def test_every_control_answers(player_page: NotebookPage):
     player = player_page.page.locator(".gfe-player")
-    moves = [lambda k=k: player.locator("select[name=solver]").select_option(index=k) for k in range(6)]
-    moves += [lambda k=k: player.locator("select[name=armijo_slope]").select_option(index=k) for k in (1, 6)]
+    moves = [
+        lambda k=k: player.locator("select[name=solver]").select_option(index=k) for k in range(6)
+    ]
+    moves += [
+        lambda k=k: player.locator("select[name=armijo_slope]").select_option(index=k)
+        for k in (1, 6)
+    ]
     moves += [
         lambda: player.locator("input[name=sample]").press("ArrowRight"),
         lambda: player.locator(".reset").click(),
@@ -133,13 +146,17 @@ def test_first_frame_of_the_first_notebook_comes_soon(open_notebook: Callable[[s
     notebook.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
     start = time.monotonic()
     notebook.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
-    notebook.page.locator(".gfe-player[data-drawn]").wait_for(state="attached", timeout=1000 * MARGIN * FIRST_FRAME)
+    notebook.page.locator(".gfe-player[data-drawn]").wait_for(
+        state="attached", timeout=1000 * MARGIN * FIRST_FRAME
+    )
     seconds = time.monotonic() - start
     print(f"\nfrom Run All to the first drawn frame: {seconds:.1f} s (promised {FIRST_FRAME:.0f})")
     assert seconds <= FIRST_FRAME
 
 
-def test_saved_notebook_shows_its_picture_without_a_kernel(open_notebook: Callable[[str], NotebookPage]):
+def test_saved_notebook_shows_its_picture_without_a_kernel(
+    open_notebook: Callable[[str], NotebookPage],
+):
     notebook = open_notebook("00_start_here.ipynb")
     pictures = notebook.page.locator(".jp-OutputArea img[src^='data:image/png']")
     pictures.first.wait_for()

@@ -12,7 +12,8 @@ from gfe_core.widgets.player.player import Film, FlowPlayer, Landscape
 pytestmark = pytest.mark.browser
 
 FRAMES = 61
-# A drawing is 1 to 5 ms here; three frames of a 60 Hz screen leave room for a busy machine without a GPU.
+# A drawing is 1 to 5 ms here; three frames of a 60 Hz screen leave room for a busy machine without
+# a GPU.
 SLOWEST = 3 * 16.0
 OpenPage = Callable[..., Page]
 
@@ -20,7 +21,8 @@ OpenPage = Callable[..., Page]
 def _film(tracks: int, frames: int = FRAMES) -> Film:
     k = np.arange(frames, dtype=np.float32)
     rates = np.linspace(0.12, 0.05, tracks, dtype=np.float32)[:, None]
-    radius, angle = 2.0 * np.exp(-rates * k), 0.2 * k[None] + 0.4 * np.arange(tracks)[:, None]
+    radius = 2.0 * np.exp(-rates * k)
+    angle = 0.2 * k[None] + 0.4 * np.arange(tracks)[:, None]
     target = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
     return Film(
         names=("AMD", "Euler", "RK4", "Dopri5")[:tracks],
@@ -30,7 +32,9 @@ def _film(tracks: int, frames: int = FRAMES) -> Film:
         energy=(0.2 + 0.1 * radius**2).astype(np.float32),
         step=np.full((tracks, frames), 3.0, np.float32),
         n_frames=(frames,) * tracks,
-        images=(128 + (1.0 - np.exp(-rates * k))[..., None, None] * (target - 128.0)).astype(np.uint8),
+        images=(128 + (1.0 - np.exp(-rates * k))[..., None, None] * (target - 128.0)).astype(
+            np.uint8
+        ),
         target=target,
         step_limit=5.0,
         step_limit_label="Euler's limit",
@@ -42,7 +46,15 @@ def _player(tracks: int = 2, **traits: Any) -> FlowPlayer:
     player = FlowPlayer(
         title="A digit finds its code",
         controls=[
-            {"name": "dt", "label": "dt × λmax", "kind": "range", "min": 0.1, "max": 3.0, "step": 0.1, "format": 1},
+            {
+                "name": "dt",
+                "label": "dt × λmax",
+                "kind": "range",
+                "min": 0.1,
+                "max": 3.0,
+                "step": 0.1,
+                "format": 1,
+            },
             {"name": "sample", "label": "sample", "kind": "choice", "options": [3, 7]},
         ],
         values={"dt": 1.0, "sample": 3},
@@ -56,19 +68,32 @@ def _player(tracks: int = 2, **traits: Any) -> FlowPlayer:
 
 @pytest.fixture
 def open_page(chromium: Browser, tmp_path: Path) -> Iterator[OpenPage]:
-    """Open a saved player from disk with the network off; at the end nothing may have been complained about."""
+    """Open a saved player from disk with the network off.
+
+    At the end nothing may have been complained about.
+    """
     complaints: list[str] = []
     contexts = []
 
-    def opened(player: FlowPlayer | None = None, *, live: bool = False, width: int = 1100, **context: Any) -> Page:
+    def opened(
+        player: FlowPlayer | None = None, *, live: bool = False, width: int = 1100, **context: Any
+    ) -> Page:
         path = (player or _player()).save_html(tmp_path / "flow.html")
         if live:  # stand in for a kernel: the same page, its model within the test's reach
             text = path.read_text(encoding="utf-8").replace("live: false", "live: true")
-            path.write_text(text.replace("model: storedModel(", "model: window.model = storedModel("), encoding="utf-8")
-        contexts.append(chromium.new_context(offline=True, viewport={"width": width, "height": 1000}, **context))
+            path.write_text(
+                text.replace("model: storedModel(", "model: window.model = storedModel("),
+                encoding="utf-8",
+            )
+        contexts.append(
+            chromium.new_context(offline=True, viewport={"width": width, "height": 1000}, **context)
+        )
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: complaints.append(message.text) if message.type == "error" else None,
+        )
         page.goto(path.as_uri())
         page.wait_for_selector(".gfe-player[data-drawn]")
         return page
@@ -123,7 +148,8 @@ def test_the_slider_scrubs_by_key_within_the_event(open_page: OpenPage) -> None:
         slider.press("ArrowRight")
         assert data(page, "drawn") == str(move + 1)
         times.append(float(data(page, "latency")))
-    low, high = statistics.median(times), statistics.quantiles(times, n=20)[-1]
+    low = statistics.median(times)
+    high = statistics.quantiles(times, n=20)[-1]
     print(f"key to drawing: median {low:.1f} ms, p95 {high:.1f} ms")
     assert high <= SLOWEST
 
@@ -142,7 +168,8 @@ def test_the_mouse_scrubs_in_the_charts(open_page: OpenPage, chart: int) -> None
         times.append(float(data(page, "latency")))
     page.mouse.up()
     assert int(data(page, "drawn")) > FRAMES - 4
-    low, high = statistics.median(times), statistics.quantiles(times, n=20)[-1]
+    low = statistics.median(times)
+    high = statistics.quantiles(times, n=20)[-1]
     print(f"mouse to drawing, 4 tracks: median {low:.1f} ms, p95 {high:.1f} ms")
     assert high <= SLOWEST
 
@@ -161,7 +188,8 @@ def test_nothing_sticks_out(open_page: OpenPage, tracks: int, width: int) -> Non
     page = open_page(_player(tracks), width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator(".tile").count() == tracks + 2
-    stage, tiles = page.locator(".stage").bounding_box(), page.locator(".tiles").bounding_box()
+    stage = page.locator(".stage").bounding_box()
+    tiles = page.locator(".tiles").bounding_box()
     assert stage is not None
     assert tiles is not None
     below = tiles["y"] >= stage["y"] + stage["height"]
@@ -188,7 +216,10 @@ def test_the_table_of_the_numbers_is_built_when_opened(open_page: OpenPage) -> N
 
 def test_the_theme_of_the_page_reaches_the_canvas(open_page: OpenPage) -> None:
     page = open_page()
-    ink = "[...document.querySelector('.layers canvas').getContext('2d').getImageData(60, 0, 1, 60).data].join()"
+    ink = (
+        "[...document.querySelector('.layers canvas').getContext('2d').getImageData(60, 0, "
+        "1, 60).data].join()"
+    )
     light = page.evaluate(ink)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"{ink} !== {light!r}")
@@ -204,13 +235,17 @@ def test_an_empty_film_draws_without_complaint(open_page: OpenPage) -> None:
 
 def test_the_frame_of_the_model_moves_the_player_at_once(open_page: OpenPage) -> None:
     page = open_page(live=True)
-    assert page.evaluate("model.set('frame', 17), document.querySelector('.gfe-player').dataset.drawn") == "17"
+    assert (
+        page.evaluate("model.set('frame', 17), document.querySelector('.gfe-player').dataset.drawn")
+        == "17"
+    )
 
 
 def test_the_newest_waiting_request_replaces_the_older_one(open_page: OpenPage) -> None:
     page = open_page(live=True)
     page.evaluate(
-        "window.asked = []; model.on('change:request', () => asked.push(structuredClone(model.get('request'))))"
+        "window.asked = []; model.on('change:request', () => "
+        "asked.push(structuredClone(model.get('request'))))"
     )
     slider = page.get_by_label("dt × λmax").first
     for _ in range(3):
@@ -229,11 +264,14 @@ def test_the_newest_waiting_request_replaces_the_older_one(open_page: OpenPage) 
 def test_the_start_can_be_dragged_by_mouse_and_by_key(open_page: OpenPage) -> None:
     page = open_page(live=True)
     page.evaluate(
-        "window.asked = []; model.on('change:request', () => asked.push(structuredClone(model.get('request'))))"
+        "window.asked = []; model.on('change:request', () => "
+        "asked.push(structuredClone(model.get('request'))))"
     )
-    handle, stage = page.locator(".start"), page.locator(".stage").bounding_box()
+    handle = page.locator(".start")
+    stage = page.locator(".stage").bounding_box()
     assert stage is not None
-    x, y = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
+    x = stage["x"] + stage["width"] / 2
+    y = stage["y"] + stage["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + stage["width"] / 8, y - stage["height"] / 5, steps=5)
@@ -246,14 +284,18 @@ def test_the_start_can_be_dragged_by_mouse_and_by_key(open_page: OpenPage) -> No
     for key in ("ArrowLeft", "ArrowLeft", "ArrowDown", "Enter"):
         handle.press(key)
     assert page.evaluate("asked[1].changed") == "start"
-    assert page.evaluate("asked[1].start") == pytest.approx([start[0] - 0.32, start[1] - 0.1], abs=1e-6)
+    assert page.evaluate("asked[1].start") == pytest.approx(
+        [start[0] - 0.32, start[1] - 0.1], abs=1e-6
+    )
     page.evaluate("model.set('reply', 2)")
     page.get_by_role("button", name="Reset").click()
     page.wait_for_function("asked.length === 3")
     assert page.evaluate("[asked[2].changed, ...asked[2].start]") == ["reset", 0, 0]
 
 
-def test_a_film_that_answers_is_drawn_and_leaves_nothing_behind_when_closed(open_page: OpenPage) -> None:
+def test_a_film_that_answers_is_drawn_and_leaves_nothing_behind_when_closed(
+    open_page: OpenPage,
+) -> None:
     page = open_page(live=True)
     page.get_by_label("sample").select_option("1")
     shorter = "model.set('n_frames', [31, 31]), model.set('reply', model.get('request').id)"

@@ -17,23 +17,33 @@ from gfe_core.widgets.siren.explorer import SirenView
 from gfe_core.widgets.siren.style import SIREN_STYLE
 
 pytestmark = pytest.mark.browser
-SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
+SLOWEST = (
+    3 * 16.0
+)  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
 
 
 @pytest.fixture(scope="module")
 def view() -> SirenView:
     digits = gfe.data.load("digits").take(64)
     siren = gfe.SirenDecoder(
-        latent_dim=4, hidden=(16, 16), image_shape=(8, 8), w0=6, generator=torch.Generator().manual_seed(0)
+        latent_dim=4,
+        hidden=(16, 16),
+        image_shape=(8, 8),
+        w0=6,
+        generator=torch.Generator().manual_seed(0),
     )
-    adam, batches = torch.optim.Adam(siren.parameters(), 3e-3), gfe.data.Batches(digits.x, size=32)
+    adam = torch.optim.Adam(siren.parameters(), 3e-3)
+    batches = gfe.data.Batches(digits.x, size=32)
     gfe.fit(siren, batches, encoder=gon.Origin(), loss=gon.SQUARES, optimizer=adam, epochs=20)
     return widgets.SirenExplorer({"first": siren, "second": siren}, digits, resolution=64).view
 
 
 @pytest.fixture
 def open_view(chromium: Browser, view: SirenView, tmp_path: Path) -> Iterator[OpenView]:
-    """Open the view in a page of its own, where a script stands for the kernel; nothing may be complained about."""
+    """Open the view in a page of its own, where a script stands for the kernel.
+
+    Nothing may be complained about.
+    """
     with pages_of(chromium, view, SIREN_STYLE, "siren", tmp_path) as opened:
         yield opened
 
@@ -49,11 +59,16 @@ def asked(page: Page) -> Any:
 
 def answer(page: Page) -> None:
     """Answer the request under way, with the values that it asked for."""
-    page.evaluate("model.set('values', model.get('request').values); model.set('reply', model.get('request').id)")
+    page.evaluate(
+        "model.set('values', model.get('request').values); model.set('reply', "
+        "model.get('request').id)"
+    )
     page.evaluate("new Promise((done) => setTimeout(done))")
 
 
-def test_every_control_asks_and_reset_asks_for_the_first_state(open_view: OpenView, view: SirenView):
+def test_every_control_asks_and_reset_asks_for_the_first_state(
+    open_view: OpenView, view: SirenView
+):
     page = open_view()
     choices = {"decoder": "second", "resolution": 128, "half": 0.25, "by": "flow", "share": 0.5}
     for name, value in choices.items():
@@ -72,7 +87,8 @@ def test_every_control_asks_and_reset_asks_for_the_first_state(open_view: OpenVi
 
 
 def test_a_window_follows_the_hand_and_stays_in_the_image(open_view: OpenView):
-    page, times = open_view(), []
+    page = open_view()
+    times = []
     page.locator("select.half").select_option("0.25")
     box = page.locator(".paper").bounding_box()
     assert box is not None
@@ -83,9 +99,14 @@ def test_a_window_follows_the_hand_and_stays_in_the_image(open_view: OpenView):
         page.mouse.move(middle[0] + 6 * k, middle[1] - 12 * k)
         times.append(float(data(page, "latency")))
     page.mouse.up()
-    print(f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms")
+    print(
+        f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest "
+        f"{max(times):.1f} ms"
+    )
     assert statistics.median(times) <= SLOWEST
-    assert "rows −1 to −0.5" in page.locator(".values").inner_text()  # the edge, though the hand went on
+    assert (
+        "rows −1 to −0.5" in page.locator(".values").inner_text()
+    )  # the edge, though the hand went on
     answer(page)
     assert asked(page)["down"] == -0.75 and 0 < asked(page)["across"] <= 0.75
 

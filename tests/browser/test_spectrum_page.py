@@ -12,28 +12,49 @@ from view_page import OpenView, pages_of
 
 import gfe_core as gfe
 from gfe_core import widgets
-from gfe_core.data import emission_lines as spectra
-from gfe_core.widgets.spectrum.explorer import SpectrumView
-from gfe_core.widgets.spectrum.style import SPECTRUM_STYLE
+from gfe_core.data import emission_lines
+from gfe_core.widgets.emission_lines.explorer import SpectrumView
+from gfe_core.widgets.emission_lines.style import SPECTRUM_STYLE
 
 pytestmark = pytest.mark.browser
-SLOWEST = 3 * 16.0  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
+SLOWEST = (
+    3 * 16.0
+)  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
 
 
 @pytest.fixture(scope="module")
 def view() -> SpectrumView:
-    samples, loss = spectra.make(20, seed=1), gfe.Gaussian(variance=0.02**2)
-    decoder = gfe.MLPDecoder(latent_dim=3, hidden=(16,), data_dim=128, generator=torch.Generator().manual_seed(0))
-    gfe.fit(decoder, gfe.data.Batches(samples.x, size=10), encoder=partial(gfe.encode_observed, loss=loss), loss=loss)
+    samples = emission_lines.make(20, seed=1)
+    loss = gfe.Gaussian(variance=0.02**2)
+    decoder = gfe.MLPDecoder(
+        latent_dim=3, hidden=(16,), data_dim=128, generator=torch.Generator().manual_seed(0)
+    )
+    gfe.fit(
+        decoder,
+        gfe.data.Batches(samples.x, size=10),
+        encoder=partial(gfe.encode_observed, loss=loss),
+        loss=loss,
+    )
     return widgets.SpectrumExplorer(
-        decoder, samples, loss=loss, at=spectra.wavelengths(), truth=spectra.clean(samples.y), level=0.5,
-        probe=lambda z: z.repeat(1, 2)[:, :5], parameters=spectra.PARAMETERS, x_title="wavelength in Å", y_title="flux",
-    ).view  # fmt: skip
+        decoder,
+        samples,
+        loss=loss,
+        at=emission_lines.wavelengths(),
+        truth=emission_lines.clean(samples.y),
+        level=0.5,
+        probe=lambda z: z.repeat(1, 2)[:, :5],
+        parameters=emission_lines.PARAMETERS,
+        x_title="wavelength in Å",
+        y_title="flux",
+    ).view
 
 
 @pytest.fixture
 def open_view(chromium: Browser, view: SpectrumView, tmp_path: Path) -> Iterator[OpenView]:
-    """Open the view in a page of its own, where a script stands for the kernel; nothing may be complained about."""
+    """Open the view in a page of its own, where a script stands for the kernel.
+
+    Nothing may be complained about.
+    """
     with pages_of(chromium, view, SPECTRUM_STYLE, "spectrum", tmp_path) as opened:
         yield opened
 
@@ -47,13 +68,17 @@ def last(view: SpectrumView) -> int:
 
 
 def test_scrubbing_draws_at_once(open_view: OpenView, view: SpectrumView):
-    page, times = open_view(), []
+    page = open_view()
+    times = []
     assert data(page, "frame") == str(last(view))
     slider = page.locator(".frame")
     for _ in range(min(20, last(view))):
         slider.press("ArrowLeft")
         times.append(float(data(page, "latency")))
-    print(f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest {max(times):.1f} ms")
+    print(
+        f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest "
+        f"{max(times):.1f} ms"
+    )
     assert data(page, "frame") == str(last(view) - len(times))
     assert statistics.median(times) <= SLOWEST
 
@@ -61,13 +86,20 @@ def test_scrubbing_draws_at_once(open_view: OpenView, view: SpectrumView):
 def test_the_keyboard_steps_and_plays_to_the_end(open_view: OpenView, view: SpectrumView):
     page = open_view()
     root = page.locator(".gfe-spectrum")
-    for key, frame in (("Home", 0), ("ArrowRight", 1), ("End", last(view)), ("ArrowLeft", last(view) - 1)):
+    for key, frame in (
+        ("Home", 0),
+        ("ArrowRight", 1),
+        ("End", last(view)),
+        ("ArrowLeft", last(view) - 1),
+    ):
         root.press(key)
         assert data(page, "frame") == str(frame)
     root.press("Home")
     root.press(" ")
     assert page.locator(".play").get_attribute("aria-label") == "pause"
-    page.wait_for_selector(f".gfe-spectrum[data-frame='{last(view)}']:not(.playing)", timeout=30_000)
+    page.wait_for_selector(
+        f".gfe-spectrum[data-frame='{last(view)}']:not(.playing)", timeout=30_000
+    )
 
 
 def test_the_truth_is_shown_on_request_and_said_in_the_state(open_view: OpenView):
@@ -85,7 +117,10 @@ def test_of_many_requests_one_is_under_way_and_the_newest_waits(open_view: OpenV
     page.locator(".sample").press("ArrowRight")
     page.locator(".sample").press("ArrowRight")
     page.locator(".solver").select_option("AMD")
-    assert page.evaluate("model.get('request')") == {"id": 1, "values": {"sample": 1, "solver": "BFGS"}}
+    assert page.evaluate("model.get('request')") == {
+        "id": 1,
+        "values": {"sample": 1, "solver": "BFGS"},
+    }
     page.evaluate("model.set('reply', 1)")
     page.wait_for_function("model.get('request').id === 2")
     assert page.evaluate("model.get('request').values") == {"sample": 2, "solver": "AMD"}
@@ -100,4 +135,6 @@ def test_narrow_and_dark_pages_fit_and_a_page_without_a_kernel_says_so(open_view
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator(".sample").is_disabled()
         page.locator("summary").click()
-        page.wait_for_selector(".numbers tr:nth-child(3)")  # the event of opening comes a little later
+        page.wait_for_selector(
+            ".numbers tr:nth-child(3)"
+        )  # the event of opening comes a little later

@@ -20,13 +20,20 @@ def synced(view: anywidget.AnyWidget) -> dict[str, Any]:
     kinds = type(view).__mro__[: type(view).__mro__.index(anywidget.AnyWidget)]
     traits = {key: trait for kind in kinds for key, trait in kind.class_own_traits().items()}
     return {
-        key: _plain(getattr(view, key)) for key, trait in traits.items() if trait.metadata.get("sync") and key[0] != "_"
+        key: _plain(getattr(view, key))
+        for key, trait in traits.items()
+        if trait.metadata.get("sync") and key[0] != "_"
     }
 
 
 @contextmanager
-def pages_of(chromium: Browser, view: anywidget.AnyWidget, style: str, name: str, folder: Path) -> Iterator[OpenView]:
-    """Open the view, whose root has the class gfe-NAME, offline; at the end nothing may have been complained about."""
+def pages_of(
+    chromium: Browser, view: anywidget.AnyWidget, style: str, name: str, folder: Path
+) -> Iterator[OpenView]:
+    """Open the view, whose root has the class gfe-NAME, offline.
+
+    At the end nothing may have been complained about.
+    """
     complaints: list[str] = []
     contexts = []
 
@@ -37,7 +44,9 @@ def pages_of(chromium: Browser, view: anywidget.AnyWidget, style: str, name: str
         page = page.replace("model: storedModel(", "model: window.model = storedModel(")
         path = folder / f"{name}.html"
         path.write_text(page.replace("live: false", f"live: {str(live).lower()}"), encoding="utf-8")
-        contexts.append(chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context))
+        contexts.append(
+            chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context)
+        )
         sheet = contexts[-1].new_page()
         sheet.on("pageerror", lambda error: complaints.append(str(error)))
         sheet.goto(path.as_uri())

@@ -1,4 +1,7 @@
-"""`python -m gfe_core`: what one command wrote the next one accepts, and mistakes are answered, not traced back."""
+"""`python -m gfe_core`.
+
+What one command wrote the next one accepts, and mistakes are answered, not traced back.
+"""
 
 import json
 import os
@@ -66,21 +69,30 @@ def test_train_accepts_what_any_run_wrote_and_options_win_over_it(call, config, 
     options = ("--seed", 4, "--hidden", 5, 6, "--schedule", "constant", "--learning-rate", 1)
     assert call("train", "--folder", third, "--config", first / "run.json", *options)[0] == 0
     changed = {"seed": 4, "hidden": (5, 6), "schedule": "constant", "learning_rate": 1.0}
-    assert Config.read(third / "run.json") == Config(**asdict(Config.read(first / "run.json")) | changed)
+    assert Config.read(third / "run.json") == Config(
+        **asdict(Config.read(first / "run.json")) | changed
+    )
 
 
 def test_every_field_of_a_config_has_an_option(call, config, tmp_path):
-    fields = asdict(Config(**SMALL | {"data": "fashion-mnist", "method": "stored_codes", "seed": 2}))
+    fields = asdict(
+        Config(**SMALL | {"data": "fashion-mnist", "method": "stored_codes", "seed": 2})
+    )
     words = [
         word
         for name, value in fields.items()
-        for word in (f"--{name.replace('_', '-')}", *(value if isinstance(value, tuple) else (value,)))
+        for word in (
+            f"--{name.replace('_', '-')}",
+            *(value if isinstance(value, tuple) else (value,)),
+        )
     ]
     assert call("train", "--folder", tmp_path / "run", *words)[0] == 0
     assert note(tmp_path / "run")["config"] == json.loads(json.dumps(fields))
 
 
-def test_interrupted_training_exits_130_and_the_same_command_goes_on(call, config, tmp_path, monkeypatch):
+def test_interrupted_training_exits_130_and_the_same_command_goes_on(
+    call, config, tmp_path, monkeypatch
+):
     words = ("train", "--config", config, "--folder")
     call(*words, tmp_path / "whole")
 
@@ -100,7 +112,16 @@ def test_interrupted_training_exits_130_and_the_same_command_goes_on(call, confi
 
 
 def test_ctrl_c_ends_a_training_process_with_130_and_without_a_traceback(config, tmp_path):
-    command = [sys.executable, "-m", "gfe_core", "train", "--folder", tmp_path / "run", "--config", config]
+    command = [
+        sys.executable,
+        "-m",
+        "gfe_core",
+        "train",
+        "--folder",
+        tmp_path / "run",
+        "--config",
+        config,
+    ]
     process = subprocess.Popen([*command, "--epochs", "100000"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
@@ -120,7 +141,12 @@ def test_evaluate_judges_and_adds_to_the_run(call, config, tmp_path):
     assert status == 0 and json.loads(out) == note(tmp_path / "run")
     test = json.loads(out)["test"]
     assert note(tmp_path / "run") == before | {"test": test}
-    assert 0 < test["encoder_then_flow"]["excess"] < test["encoder"]["excess"] < test["encoder"]["energy"]
+    assert (
+        0
+        < test["encoder_then_flow"]["excess"]
+        < test["encoder"]["excess"]
+        < test["encoder"]["energy"]
+    )
 
 
 def test_reproduce_prints_the_table_and_tells_of_every_job(call, tmp_path, monkeypatch):
@@ -128,7 +154,9 @@ def test_reproduce_prints_the_table_and_tells_of_every_job(call, tmp_path, monke
     monkeypatch.setattr(experiments, "experiment", lambda name: experiment(tmp_path))
     status, out, err = call("reproduce", "fig1", "--folder", tmp_path / "runs")
     assert status == 0 and out == "| 5 |\n"
-    assert [line.split(" (")[0] for line in err.splitlines()] == [f"tiny-sum: {i + 1}/3 tiny-{i}" for i in range(3)]
+    assert [line.split(" (")[0] for line in err.splitlines()] == [
+        f"tiny-sum: {i + 1}/3 tiny-{i}" for i in range(3)
+    ]
     status, _, err = call("reproduce", "fig1", "--folder", tmp_path / "runs", "--processes", 0)
     assert status == 1 and err == "`processes` must be at least 1, got 0.\n"
 
@@ -149,14 +177,32 @@ def test_interrupted_command_says_what_it_kept(call, monkeypatch):
         ("no JSON", (), "cannot be read as JSON"),
         (None, (), "small.json cannot be read as JSON: .* Pass the run.json of a run."),
         ('{"hidden": "wide"}', (), "`hidden` must be a list of widths"),
-        ("{}", ("--latent-dim", 17), "`latent_dim` must not exceed `data_dim` 16, got 17. .* lower `latent_dim`"),
-        ("{}", ("--latent-dim", 2, "--n-images", 101), "`n_images` must be at most 100 .* got 101. Ask for fewer."),
+        (
+            "{}",
+            ("--latent-dim", 17),
+            "`latent_dim` must not exceed `data_dim` 16, got 17. .* lower `latent_dim`",
+        ),
+        (
+            "{}",
+            ("--latent-dim", 2, "--n-images", 101),
+            "`n_images` must be at most 100 .* got 101. Ask for fewer.",
+        ),
         ("{}", ("--method", "autoencodr"), "`method` must be 'flow' or .* got 'autoencodr'"),
-        ("{}", ("--learning-rate", "nan"), "`learning_rate` must be a positive finite number, got nan."),
-        ("{}", ("--data", "emnist"), "`data` must be 'mnist' or 'seg-mnist' or 'fashion-mnist', got 'emnist'"),
+        (
+            "{}",
+            ("--learning-rate", "nan"),
+            "`learning_rate` must be a positive finite number, got nan.",
+        ),
+        (
+            "{}",
+            ("--data", "emnist"),
+            "`data` must be 'mnist' or 'seg-mnist' or 'fashion-mnist', got 'emnist'",
+        ),
     ],
 )
-def test_config_that_makes_no_sense_is_answered_and_leaves_nothing(call, config, tmp_path, content, options, message):
+def test_config_that_makes_no_sense_is_answered_and_leaves_nothing(
+    call, config, tmp_path, content, options, message
+):
     if content is None:
         config.unlink()
     else:
@@ -167,7 +213,8 @@ def test_config_that_makes_no_sense_is_answered_and_leaves_nothing(call, config,
 
 
 def test_folder_that_does_not_fit_is_answered(call, config, tmp_path):
-    words, folder = ("train", "--config", config, "--folder"), tmp_path / "run"
+    words = ("train", "--config", config, "--folder")
+    folder = tmp_path / "run"
     status, _, err = call("evaluate", "--folder", folder)
     assert status == 1 and f"Make one: `python -m gfe_core train --folder {folder}`." in err
     call(*words, folder)

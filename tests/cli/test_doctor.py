@@ -42,7 +42,9 @@ def test_every_line_is_ok_on_this_machine():
         ImportError("DLL load failed while importing _C"),
     ],
 )
-def test_torch_and_torchvision_from_different_indexes_are_recognised_and_mended_from_one(error: Exception):
+def test_torch_and_torchvision_from_different_indexes_are_recognised_and_mended_from_one(
+    error: Exception,
+):
     check = check_of("torchvision", importer_failing("torchvision", error))
     assert not check.ok
     assert "`pip install --force-reinstall torch torchvision`" in check.remedy
@@ -50,7 +52,10 @@ def test_torch_and_torchvision_from_different_indexes_are_recognised_and_mended_
 
 
 def test_missing_library_is_named_as_pip_names_it():
-    check = check_of("scikit-learn", importer_failing("sklearn", ModuleNotFoundError("No module named 'sklearn'")))
+    check = check_of(
+        "scikit-learn",
+        importer_failing("sklearn", ModuleNotFoundError("No module named 'sklearn'")),
+    )
     assert str(check) == (
         "FIX  scikit-learn: ModuleNotFoundError: No module named 'sklearn'"
         " -> `pip install -c constraints.txt scikit-learn`"
@@ -71,7 +76,9 @@ def write_raw_files(folder: Path, name: str) -> Path:
     return raw
 
 
-def test_image_sets_are_found_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_image_sets_are_found_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("GFE_DATA_DIR", str(tmp_path))
     raw = write_raw_files(tmp_path, "MNIST")
     assert check_of("MNIST").found == str(raw)
@@ -96,7 +103,9 @@ def test_exit_status_says_whether_something_must_be_fixed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     assert __main__.main(["doctor"]) == 0
-    monkeypatch.setattr(doctor, "report", lambda: [doctor.Check(name="torch", found="missing", remedy="install it")])
+    monkeypatch.setattr(
+        doctor, "report", lambda: [doctor.Check(name="torch", found="missing", remedy="install it")]
+    )
     assert __main__.main(["doctor"]) == 1
     assert capsys.readouterr().out.endswith("FIX  torch: missing -> install it\n1 to fix.\n")
 
@@ -111,5 +120,7 @@ def test_no_command_prints_help_and_an_unknown_one_is_refused(capsys: pytest.Cap
 
 
 def test_doctor_runs_as_a_command():
-    run = subprocess.run([sys.executable, "-m", "gfe_core"], capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "gfe_core"], capture_output=True, text=True, timeout=60, check=True
+    )
     assert run.stdout.startswith("usage: python -m gfe_core")

@@ -13,12 +13,16 @@ def rows(batches: Batches) -> list[list[float]]:
 
 
 def test_order_is_a_function_of_seed_and_epoch():
-    one, two = Batches(torch.arange(50.0), size=7, seed=3), Batches(torch.arange(50.0), size=7, seed=3)
+    one = Batches(torch.arange(50.0), size=7, seed=3)
+    two = Batches(torch.arange(50.0), size=7, seed=3)
     two.epoch = 1
-    first, second = rows(one), rows(one)
+    first = rows(one)
+    second = rows(one)
     assert rows(two) == second != first
     assert rows(Batches(torch.arange(50.0), size=7, seed=4)) != first
-    assert rows(Batches(torch.arange(50.0), size=7, seed=3 + 2**32)) != first  # torch alone would drop the upper bits
+    assert (
+        rows(Batches(torch.arange(50.0), size=7, seed=3 + 2**32)) != first
+    )  # torch alone would drop the upper bits
 
 
 def test_order_does_not_depend_on_the_batch_size_or_the_global_generator():
@@ -43,7 +47,8 @@ def test_unshuffled_batches_keep_the_order():
 def test_resuming_gives_exactly_the_remaining_batches(n_done: int):
     whole = Batches(torch.arange(50.0), size=7, seed=5)
     rows(whole)  # an epoch before
-    expected, following = rows(whole), rows(whole)
+    expected = rows(whole)
+    following = rows(whole)
     stopped = Batches(torch.arange(50.0), size=7, seed=5)
     rows(stopped)
     running = iter(stopped)
@@ -69,7 +74,9 @@ def test_position_of_other_batches_is_refused_and_changes_nothing(other: dict[st
 
 
 def test_position_is_plain_integers():
-    assert {type(value) for value in Batches(torch.arange(5.0), size=2).state_dict().values()} == {int}
+    assert {type(value) for value in Batches(torch.arange(5.0), size=2).state_dict().values()} == {
+        int
+    }
 
 
 @pytest.mark.parametrize(

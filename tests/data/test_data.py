@@ -40,7 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fake_torchvision(monkeypatch: pytest.MonkeyPatch, download: Any) -> None:
-    datasets, package = ModuleType("torchvision.datasets"), ModuleType("torchvision")
+    datasets = ModuleType("torchvision.datasets")
+    package = ModuleType("torchvision")
     vars(datasets).update(MNIST=download, FashionMNIST=download)
     vars(package).update(datasets=datasets)
     monkeypatch.setitem(sys.modules, "torchvision", package)
@@ -50,7 +51,8 @@ def fake_torchvision(monkeypatch: pytest.MonkeyPatch, download: Any) -> None:
 
 
 def test_digits_are_all_1797_images_split_without_overlap_and_balanced():
-    train, test = load("digits"), load("digits", "test")
+    train = load("digits")
+    test = load("digits", "test")
     assert (len(train), len(test)) == (1437, 360)
     assert train.image_shape == (8, 8) and train.x.shape[1] == 64
     for part in (train, test):
@@ -62,7 +64,9 @@ def test_digits_are_all_1797_images_split_without_overlap_and_balanced():
 
 @pytest.mark.parametrize("name", ["circle", "sine", "line"])
 def test_curves_are_the_same_every_time_and_differ_between_splits(name: str):
-    train, again, test = load(name), load(name), load(name, "test")
+    train = load(name)
+    again = load(name)
+    test = load(name, "test")
     assert torch.equal(train.x, again.x) and torch.equal(train.y, again.y)
     assert not torch.equal(train.x, test.x)
     assert train.x.shape == (100, 2) and train.y.is_floating_point() and train.image_shape is None
@@ -77,8 +81,12 @@ def test_curves_do_not_touch_the_global_generator():
 def test_circle_lies_within_noise_of_its_formula():
     circle = load("circle")
     noise = circle.x - torch.stack((circle.y.sin(), circle.y.cos()), dim=1)
-    assert abs(noise.std().item() - 0.05) < 0.01  # 200 draws: standard error 0.0025, so four of them
-    assert abs(circle.y.std().item() - 0.886) < 0.25  # sqrt(pi) / 2; 100 draws: standard error 0.063
+    assert (
+        abs(noise.std().item() - 0.05) < 0.01
+    )  # 200 draws: standard error 0.0025, so four of them
+    assert (
+        abs(circle.y.std().item() - 0.886) < 0.25
+    )  # sqrt(pi) / 2; 100 draws: standard error 0.063
 
 
 def test_data_set_and_its_error_are_found_where_they_are_used():
@@ -88,7 +96,12 @@ def test_data_set_and_its_error_are_found_where_they_are_used():
 def test_take_gives_the_first_samples_with_their_labels_and_at_most_all():
     digits = load("digits", "test")
     few = digits.take(3)
-    assert isinstance(few, DataSet) and len(few) == 3 and few.image_shape == (8, 8) and few.split == "test"
+    assert (
+        isinstance(few, DataSet)
+        and len(few) == 3
+        and few.image_shape == (8, 8)
+        and few.split == "test"
+    )
     assert torch.equal(few.x, digits.x[:3]) and torch.equal(few.y, digits.y[:3])
     assert len(digits.take(10_000)) == 360 and len(digits.take(0)) == 0
     with pytest.raises(ValueError, match="`n` must be at least 0"):
@@ -106,10 +119,14 @@ def test_take_gives_the_first_samples_with_their_labels_and_at_most_all():
         ("seg-mnist", "test", 4_861, 0.1335),
     ],
 )
-def test_real_image_sets_have_their_published_sizes_and_means(name: str, split: str, n: int, mean: float):
+def test_real_image_sets_have_their_published_sizes_and_means(
+    name: str, split: str, n: int, mean: float
+):
     kind = "FashionMNIST" if name == "fashion-mnist" else "MNIST"
     if not (data_folder() / kind / "raw" / "train-images-idx3-ubyte").exists():
-        pytest.skip(f"{kind} is not in {data_folder()}: set GFE_DATA_DIR to a folder that holds {kind}/raw")
+        pytest.skip(
+            f"{kind} is not in {data_folder()}: set GFE_DATA_DIR to a folder that holds {kind}/raw"
+        )
     images = load(name, split)
     assert len(images) == n and images.image_shape == (28, 28)
     assert abs(images.x.mean().item() - mean) < 5e-5  # four decimals are published
@@ -119,7 +136,8 @@ def test_real_image_sets_have_their_published_sizes_and_means(name: str, split: 
 
 def test_seg_mnist_never_shows_a_test_class_in_training(folder: Path):
     write_set(folder)
-    train, test = load("seg-mnist"), load("seg-mnist", "test")
+    train = load("seg-mnist")
+    test = load("seg-mnist", "test")
     assert set(train.y.tolist()) == {0, 1, 2, 3, 4} and set(test.y.tolist()) == {5, 6, 7, 8, 9}
     assert len(train) == len(test) == 10
     assert torch.equal(train.x, load("mnist").x[load("mnist").y < 5])
@@ -127,7 +145,9 @@ def test_seg_mnist_never_shows_a_test_class_in_training(folder: Path):
 
 def test_grey_values_become_fractions_of_255_row_after_row(folder: Path):
     raw = write_set(folder)
-    (raw / "train-images-idx3-ubyte").write_bytes(idx(20, 2, 3, values=bytes([0, 51, 102, 153, 204, 255] * 20)))
+    (raw / "train-images-idx3-ubyte").write_bytes(
+        idx(20, 2, 3, values=bytes([0, 51, 102, 153, 204, 255] * 20))
+    )
     first = load("mnist").x[0]
     torch.testing.assert_close(first, torch.tensor([0, 0.2, 0.4, 0.6, 0.8, 1.0]))
 
@@ -146,9 +166,13 @@ def test_files_on_disk_need_no_torchvision(folder: Path, monkeypatch: pytest.Mon
     [("minst", "mnist"), ("MNIST", "mnist"), ("fashion", "fashion-mnist"), ("spectrum", "spectra")],
 )
 def test_unknown_name_is_answered_with_the_known_ones_and_the_nearest(asked: str, nearest: str):
-    with pytest.raises(ValueError, match=f"`name` must be one of digits, circle.*Did you mean '{nearest}'") as caught:
+    with pytest.raises(
+        ValueError, match=f"`name` must be one of digits, circle.*Did you mean '{nearest}'"
+    ) as caught:
         load(asked)
-    assert "spectra, mnist, fashion-mnist, seg-mnist, or a path such as 'mine.csv'; got" in str(caught.value)
+    assert "spectra, mnist, fashion-mnist, seg-mnist, or a path such as 'mine.csv'; got" in str(
+        caught.value
+    )
 
 
 def test_name_that_is_no_text_and_unknown_split_are_refused(unchecked: None):
@@ -177,7 +201,9 @@ def test_damaged_file_is_named_with_its_remedy(folder: Path, file: str, kind: st
     path.write_bytes(DAMAGE[kind](path.read_bytes()))
     with pytest.raises(DataError, match="is damaged or was only half downloaded") as caught:
         load("mnist")
-    assert str(path) in str(caught.value) and str(caught.value).endswith("Delete it and load again.")
+    assert str(path) in str(caught.value) and str(caught.value).endswith(
+        "Delete it and load again."
+    )
     assert len(load("mnist", "test")) == 20  # the other split is whole
 
 
@@ -203,7 +229,9 @@ def test_no_network_and_no_data_says_where_it_looked_why_it_failed_and_what_work
     assert list(folder.iterdir()) == []
 
 
-def test_torchvision_that_does_not_fit_torch_is_recognised(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_torchvision_that_does_not_fit_torch_is_recognised(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     class Broken:
         @staticmethod
         def find_spec(name: str, *_: Any) -> None:
@@ -213,7 +241,9 @@ def test_torchvision_that_does_not_fit_torch_is_recognised(folder: Path, monkeyp
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken, *sys.meta_path])
-    with pytest.raises(DataError, match=r"operator torchvision::nms does not exist.*`python -m gfe_core doctor`"):
+    with pytest.raises(
+        DataError, match=r"operator torchvision::nms does not exist.*`python -m gfe_core doctor`"
+    ):
         load("mnist")
 
 
@@ -245,7 +275,9 @@ def test_download_is_kept_and_used_the_next_time(folder: Path, monkeypatch: pyte
     assert len(list((folder / "MNIST" / "raw").iterdir())) == 4
 
 
-def test_data_folder_is_the_environment_first_and_the_repository_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_data_folder_is_the_environment_first_and_the_repository_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     monkeypatch.setenv("GFE_DATA_DIR", str(tmp_path))
     assert data_folder() == tmp_path
     monkeypatch.setenv("GFE_DATA_DIR", "~/sets")

@@ -27,7 +27,8 @@ def write(folder: Path, text: str) -> Path:
 def whole(path: Path, **arguments: Any) -> DataSet:
     """Both splits as one set, sorted by the first feature."""
     parts = [read(path, split, **arguments) for split in ("train", "test")]
-    x, y = torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
+    x = torch.cat([part.x for part in parts])
+    y = torch.cat([part.y for part in parts])
     order = x[:, 0].argsort()
     return DataSet(x[order], y[order], parts[0].image_shape, str(path), "train")
 
@@ -46,14 +47,31 @@ def grey(n: int = 5, height: int = 2, width: int = 3) -> np.ndarray:
 # splits and paths
 
 
-def test_a_fifth_is_for_the_test_every_sample_is_in_one_split_and_nothing_changes_from_call_to_call(tmp_path: Path):
+def test_a_fifth_is_for_the_test_every_sample_is_in_one_split_and_nothing_changes_from_call_to_call(
+    tmp_path: Path,
+):
     np.save(tmp_path / "mine.npy", np.arange(104.0).reshape(52, 2))
-    train, again, test = (read(tmp_path / "mine.npy", split) for split in ("train", "train", "test"))
+    train, again, test = (
+        read(tmp_path / "mine.npy", split) for split in ("train", "train", "test")
+    )
     assert (len(train), len(test)) == (42, 10)
     assert sorted(torch.cat([train.x, test.x])[:, 0].tolist()) == list(range(0, 104, 2))
     assert torch.equal(train.x, again.x)
-    assert train.x[:, 0].diff().sign().unique().numel() == 2  # mixed: a set sorted by class gives all of them to `take`
-    assert (test.x[:, 0] / 2).tolist() == [16, 4, 35, 26, 23, 21, 51, 2, 25, 6]  # kept apart for ever
+    assert (
+        train.x[:, 0].diff().sign().unique().numel() == 2
+    )  # mixed: a set sorted by class gives all of them to `take`
+    assert (test.x[:, 0] / 2).tolist() == [
+        16,
+        4,
+        35,
+        26,
+        23,
+        21,
+        51,
+        2,
+        25,
+        6,
+    ]  # kept apart for ever
     assert train.split == "train" and test.split == "test" and train.image_shape is None
 
 
@@ -63,7 +81,9 @@ def test_the_split_depends_on_the_number_of_samples_alone(tmp_path: Path):
     write(tmp_path, "\n".join(",".join(map(str, image)) for image in grey(10).reshape(10, 6) / 255))
     sets = [load(tmp_path / name, "test") for name in ("images", "mine.npy", "mine.csv")]
     torch.testing.assert_close(sets[0].x, sets[1].x, rtol=0, atol=0)
-    torch.testing.assert_close(sets[0].x, sets[2].x, rtol=0, atol=6e-8)  # decimals of float64, rounded once
+    torch.testing.assert_close(
+        sets[0].x, sets[2].x, rtol=0, atol=6e-8
+    )  # decimals of float64, rounded once
     assert sets[0].image_shape == sets[1].image_shape == (2, 3)
 
 
@@ -88,15 +108,24 @@ def test_home_is_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_missing_unknown_and_unlabelled_paths_are_refused_with_a_remedy(tmp_path: Path):
-    with pytest.raises(DataError, match=r"nowhere.csv cannot be used: it does not exist .*Correct the path"):
+    with pytest.raises(
+        DataError, match=r"nowhere.csv cannot be used: it does not exist .*Correct the path"
+    ):
         load("nowhere.csv")
     (tmp_path / "mine.xlsx").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"`name` must be a .csv or .npy file or a folder of images, got .*mine.xlsx"):
+    with pytest.raises(
+        ValueError,
+        match=r"`name` must be a .csv or .npy file or a folder of images, got .*mine.xlsx",
+    ):
         load(tmp_path / "mine.xlsx")
     np.save(tmp_path / "mine.npy", RAMP)
-    with pytest.raises(ValueError, match=r"`label` is the column of a CSV file, got 'kind' for .*Leave it out"):
+    with pytest.raises(
+        ValueError, match=r"`label` is the column of a CSV file, got 'kind' for .*Leave it out"
+    ):
         load(tmp_path / "mine.npy", label="kind")
-    with pytest.raises(ValueError, match=r"`label` is the column of a CSV file, got 'kind' for 'digits'"):
+    with pytest.raises(
+        ValueError, match=r"`label` is the column of a CSV file, got 'kind' for 'digits'"
+    ):
         load("digits", label="kind")
 
 
@@ -129,7 +158,11 @@ TABLE = [[0.0, 1.5], [1.0, -2e-3], [2.0, float("nan")]]
 def test_tables_are_read_in_the_ways_that_they_are_written(tmp_path: Path, text: str):
     table = whole(write(tmp_path, text))
     torch.testing.assert_close(table.x, torch.tensor(TABLE), equal_nan=True, rtol=0, atol=0)
-    assert table.x.dtype == torch.float32 and table.image_shape is None and table.y.tolist() == [0, 0, 0]
+    assert (
+        table.x.dtype == torch.float32
+        and table.image_shape is None
+        and table.y.tolist() == [0, 0, 0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,16 +171,23 @@ def test_tables_are_read_in_the_ways_that_they_are_written(tmp_path: Path, text:
         (["rock", "ash", "rock", "sand"], [1, 0, 1, 2]),  # in sorted order
         (["7", "3", "7", "-1"], [7, 3, 7, -1]),
         (["1.0", "0.0", "1.0", "2.0"], [1, 0, 1, 2]),
-        (["16777216", "16777217", "5", "5"], [16777216, 16777217, 5, 5]),  # float32 cannot tell the first two
+        (
+            ["16777216", "16777217", "5", "5"],
+            [16777216, 16777217, 5, 5],
+        ),  # float32 cannot tell the first two
         (["7", "3", "7", "nine"], [1, 0, 1, 2]),
     ],
 )
-def test_label_is_y_and_no_feature_and_the_same_in_both_splits(tmp_path: Path, labels: list[str], y: list[int]):
+def test_label_is_y_and_no_feature_and_the_same_in_both_splits(
+    tmp_path: Path, labels: list[str], y: list[int]
+):
     lines = "".join(f"{i},{label},{i / 8}\n" for i, label in enumerate(labels))
     for text, label in (("a,kind,b\n" + lines, "kind"), (lines, "column 2")):
         table = whole(write(tmp_path, text), label=label)
         assert table.y.tolist() == y and table.y.dtype == torch.long
-        torch.testing.assert_close(table.x, torch.tensor([[i, i / 8] for i in range(4)]), rtol=0, atol=0)
+        torch.testing.assert_close(
+            table.x, torch.tensor([[i, i / 8] for i in range(4)]), rtol=0, atol=0
+        )
 
 
 def test_fractions_in_the_label_are_a_known_parameter(tmp_path: Path):
@@ -162,7 +202,10 @@ def test_header_of_numbers_is_recognised_by_the_label(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a,b\n1,2\n\n3,oops\n5,6\n", r"mine.csv cannot be used: line 4, 'b': 'oops' is no number\. .*`label=`"),
+        (
+            "a,b\n1,2\n\n3,oops\n5,6\n",
+            r"mine.csv cannot be used: line 4, 'b': 'oops' is no number\. .*`label=`",
+        ),
         ("1,oops\n2,3\n", r"line 1, 'column 2': 'oops' is no number"),
         ("a;b\n1;3,14\n2;4,2\n", r"line 2, 'b': '3,14' is no number"),
         ("a,b\n1,2\n3\n", r"line 3 has 1 fields, not 2"),
@@ -189,7 +232,9 @@ def test_table_that_is_no_text_is_refused(tmp_path: Path):
 
 
 def test_label_must_be_a_column_beside_others_and_known_for_every_sample(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"`label` must be a column of .*mine.csv, such as a, b; got 'kind'"):
+    with pytest.raises(
+        ValueError, match=r"`label` must be a column of .*mine.csv, such as a, b; got 'kind'"
+    ):
         read(write(tmp_path, "a,b\n1,2\n3,4\n"), label="kind")
     with pytest.raises(DataError, match=r"line 3 has no 'a'\. Fill it in"):
         read(write(tmp_path, "a,b\nx,2\n ,4\n"), label="a")
@@ -201,7 +246,8 @@ def test_label_must_be_a_column_beside_others_and_known_for_every_sample(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("dtype", "scale"), [("uint8", 255), ("bool", 1), ("int64", 1), (">i2", 1), ("float16", 1), (">f4", 1), ("f8", 1)]
+    ("dtype", "scale"),
+    [("uint8", 255), ("bool", 1), ("int64", 1), (">i2", 1), ("float16", 1), (">f4", 1), ("f8", 1)],
 )
 def test_only_bytes_are_divided_by_255(tmp_path: Path, dtype: str, scale: int):
     values = (10 * RAMP).astype(dtype)
@@ -209,13 +255,18 @@ def test_only_bytes_are_divided_by_255(tmp_path: Path, dtype: str, scale: int):
     x = whole(tmp_path / "mine.npy").x
     assert x.dtype == torch.float32
     expected = torch.from_numpy(values.astype(np.float64) / scale).float()
-    torch.testing.assert_close(x[x.sum(1).argsort()], expected[expected.sum(1).argsort()], rtol=0, atol=0)
+    torch.testing.assert_close(
+        x[x.sum(1).argsort()], expected[expected.sum(1).argsort()], rtol=0, atol=0
+    )
 
 
 @pytest.mark.parametrize(
-    ("shape", "image_shape"), [((10, 6), None), ((10, 2, 3), (2, 3)), ((10, 2, 3, 1), (2, 3)), ((10, 6, 1), (6, 1))]
+    ("shape", "image_shape"),
+    [((10, 6), None), ((10, 2, 3), (2, 3)), ((10, 2, 3, 1), (2, 3)), ((10, 6, 1), (6, 1))],
 )
-def test_shape_of_an_array_says_whether_it_holds_images(tmp_path: Path, shape: Any, image_shape: Any):
+def test_shape_of_an_array_says_whether_it_holds_images(
+    tmp_path: Path, shape: Any, image_shape: Any
+):
     np.save(tmp_path / "mine.npy", RAMP.reshape(shape))
     got = whole(tmp_path / "mine.npy")
     assert got.image_shape == image_shape and got.y.tolist() == [0] * 10
@@ -236,7 +287,10 @@ def test_negative_and_large_values_are_not_clipped(tmp_path: Path):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        (np.array([[{}], [{}]], dtype=object), "no whole array of numbers .*Python objects.*`numpy.save`"),
+        (
+            np.array([[{}], [{}]], dtype=object),
+            "no whole array of numbers .*Python objects.*`numpy.save`",
+        ),
         (np.array([["a"], ["b"]]), r"its type is <U1\. Convert it: `values.astype\('float32'\)`"),
         (RAMP + 1j, "its type is complex128"),
         (RAMP.ravel(), r"its shape is \(60,\)\. Reshape it to \(n, features\)"),
@@ -267,12 +321,22 @@ class Trap:
 
 
 def test_pickles_archives_and_torn_files_are_refused_and_nothing_in_them_runs(tmp_path: Path):
-    path, archive, plain = tmp_path / "mine.npy", io.BytesIO(), io.BytesIO()
+    path = tmp_path / "mine.npy"
+    archive = io.BytesIO()
+    plain = io.BytesIO()
     np.savez(archive, RAMP)
     np.save(plain, RAMP)
-    for content in (pickle.dumps(Trap(tmp_path / "trace")), archive.getvalue(), plain.getvalue()[:-1], b"", b"text"):
+    for content in (
+        pickle.dumps(Trap(tmp_path / "trace")),
+        archive.getvalue(),
+        plain.getvalue()[:-1],
+        b"",
+        b"text",
+    ):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"mine.npy cannot be used: it is no whole array of numbers"):
+        with pytest.raises(
+            DataError, match=r"mine.npy cannot be used: it is no whole array of numbers"
+        ):
             read(path)
     np.save(path, np.array([Trap(tmp_path / "trace")] * 2), allow_pickle=True)
     with pytest.raises(DataError, match="no whole array"):
@@ -293,14 +357,18 @@ def test_grey_images_become_fractions_of_white_row_after_row(tmp_path: Path, suf
 def test_jpegs_are_read_as_far_as_their_compression_lets_them(tmp_path: Path):
     flat = np.repeat([10, 60, 110, 160, 210], 64).astype(np.uint8).reshape(5, 8, 8)
     got = whole(save_images(tmp_path, flat, "jpg"))
-    torch.testing.assert_close(got.x, torch.from_numpy(flat.reshape(5, 64)) / 255, rtol=0, atol=2 / 255)  # lossy
+    torch.testing.assert_close(
+        got.x, torch.from_numpy(flat.reshape(5, 64)) / 255, rtol=0, atol=2 / 255
+    )  # lossy
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_sixteen_bits_and_one_bit_keep_their_full_range(tmp_path: Path, suffix: str):
     deep = np.linspace(0, 65535, 30).astype(np.uint16).reshape(5, 2, 3)
     got = whole(save_images(tmp_path / "deep", deep, suffix))
-    torch.testing.assert_close(got.x, torch.from_numpy(deep.reshape(5, 6) / 65535).float(), rtol=0, atol=0)
+    torch.testing.assert_close(
+        got.x, torch.from_numpy(deep.reshape(5, 6) / 65535).float(), rtol=0, atol=0
+    )
     bits = save_images(tmp_path / "bits", (grey() % 2).astype(bool), suffix)
     assert whole(bits).x.unique().tolist() == [0, 1]
 
@@ -316,11 +384,15 @@ def test_sub_folders_are_classes_and_hidden_and_other_files_do_not_count(tmp_pat
     assert [(255 * x).round().item() // 6 for x in got.x[got.y == 2][:, 0]] == [2, 3]
 
 
-def test_no_image_is_opened_twice_or_for_the_other_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_image_is_opened_twice_or_for_the_other_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     opened: list[str] = []
     save_images(tmp_path, grey(20))
     original = Image.open
-    monkeypatch.setattr(Image, "open", lambda file: opened.append(Path(file).name) or original(file))
+    monkeypatch.setattr(
+        Image, "open", lambda file: opened.append(Path(file).name) or original(file)
+    )
     read(tmp_path, "test")
     assert len(opened) == 4 + 1 and opened[0] == "000.png"  # the first tells the size
     read(tmp_path)
@@ -328,28 +400,40 @@ def test_no_image_is_opened_twice_or_for_the_other_split(tmp_path: Path, monkeyp
 
 
 def test_unfit_images_are_named_with_what_is_wrong_and_a_remedy(tmp_path: Path):
-    with pytest.raises(DataError, match=r"cannot be used: it must hold images \(.png, .*not both, not neither"):
+    with pytest.raises(
+        DataError, match=r"cannot be used: it must hold images \(.png, .*not both, not neither"
+    ):
         read(tmp_path)
     file = save_images(tmp_path, grey(2)) / "001.png"
     Image.new("L", (4, 2)).save(file)
-    with pytest.raises(DataError, match=r"001.png .* its size is 4 x 2 pixels, that of 000.png 3 x 2"):
+    with pytest.raises(
+        DataError, match=r"001.png .* its size is 4 x 2 pixels, that of 000.png 3 x 2"
+    ):
         whole(tmp_path)
     for mode in ("RGB", "RGBA", "P", "LA"):
         Image.new(mode, (3, 2)).save(file)
-        with pytest.raises(DataError, match=rf'001.png .*not grey but of mode \'{mode}\'. .*convert\("L"\)'):
+        with pytest.raises(
+            DataError, match=rf'001.png .*not grey but of mode \'{mode}\'. .*convert\("L"\)'
+        ):
             whole(tmp_path)
-    Image.new("L", (3, 2)).save(tmp_path / "001.tif", save_all=True, append_images=[Image.new("L", (3, 2))])
+    Image.new("L", (3, 2)).save(
+        tmp_path / "001.tif", save_all=True, append_images=[Image.new("L", (3, 2))]
+    )
     file.unlink()
     with pytest.raises(DataError, match=r"001.tif .*holds 2 pages"):
         whole(tmp_path)
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"<html>", lambda b: b[:8]])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"<html>", lambda b: b[:8]]
+)
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
 def test_damaged_image_is_named(tmp_path: Path, suffix: str, damage: Any):
     file = save_images(tmp_path, grey(2, 20, 30), suffix) / f"001.{suffix}"
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(DataError, match=rf"001.{suffix} cannot be used: it is damaged or no image .*Replace"):
+    with pytest.raises(
+        DataError, match=rf"001.{suffix} cannot be used: it is damaged or no image .*Replace"
+    ):
         whole(tmp_path)
 
 

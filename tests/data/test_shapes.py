@@ -11,16 +11,28 @@ from torch import Tensor
 import gfe_core as gfe
 from gfe_core.data.shapes import PARAMETERS, draw, make
 
-SQUARE, ELLIPSE, HEART = 0.0, 1.0, 2.0
+SQUARE = 0.0
+ELLIPSE = 1.0
+HEART = 2.0
 ANGLES = [0.0, 0.3, 1.0, 2.0, 4.5]
-each_shape = pytest.mark.parametrize("shape", [SQUARE, ELLIPSE, HEART], ids=["square", "ellipse", "heart"])
+each_shape = pytest.mark.parametrize(
+    "shape", [SQUARE, ELLIPSE, HEART], ids=["square", "ellipse", "heart"]
+)
 
 
 def image(
-    shape: float, *, scale: float = 1.0, rotation: float = 0.0, x: float = 0.5, y: float = 0.5, side: int = 32
+    shape: float,
+    *,
+    scale: float = 1.0,
+    rotation: float = 0.0,
+    x: float = 0.5,
+    y: float = 0.5,
+    side: int = 32,
 ) -> Tensor:
     """One image, its factors in the middle of their ranges unless given, in float64."""
-    return draw(torch.tensor([[shape, scale, rotation, x, y]], dtype=torch.float64), side).view(side, side)
+    return draw(torch.tensor([[shape, scale, rotation, x, y]], dtype=torch.float64), side).view(
+        side, side
+    )
 
 
 def same(a: Tensor, b: Tensor) -> bool:
@@ -32,7 +44,9 @@ def centre(images: Tensor) -> Tensor:
     """Centre of mass in pixels from the left and from the top."""
     places = torch.arange(images.shape[-1]) + 0.5
     mass = images.sum((-2, -1))
-    return torch.stack([(images.sum(-2) * places).sum(-1) / mass, (images.sum(-1) * places).sum(-1) / mass], -1)
+    return torch.stack(
+        [(images.sum(-2) * places).sum(-1) / mass, (images.sum(-1) * places).sum(-1) / mass], -1
+    )
 
 
 # rotation
@@ -41,19 +55,25 @@ def centre(images: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("shape", "parts"), [(SQUARE, 4), (ELLIPSE, 2), (HEART, 1)], ids=["square", "ellipse", "heart"]
 )
-def test_square_repeats_every_quarter_turn_ellipse_every_half_heart_every_full_one(shape: float, parts: int):
+def test_square_repeats_every_quarter_turn_ellipse_every_half_heart_every_full_one(
+    shape: float, parts: int
+):
     period = 2 * math.pi / parts
     for angle in ANGLES:
         first = image(shape, rotation=angle, x=0.4, y=0.6)
         assert same(first, image(shape, rotation=angle + period, x=0.4, y=0.6))
         for step in (0.25, 0.5, 0.75):  # of a period: no shorter one will do
-            assert (first - image(shape, rotation=angle + step * period, x=0.4, y=0.6)).abs().max() > 0.5
+            assert (
+                first - image(shape, rotation=angle + step * period, x=0.4, y=0.6)
+            ).abs().max() > 0.5
 
 
 @each_shape
 def test_rotation_is_counter_clockwise_about_the_middle(shape: float):
     for angle in ANGLES:
-        assert same(image(shape, rotation=angle + math.pi / 2), torch.rot90(image(shape, rotation=angle)))
+        assert same(
+            image(shape, rotation=angle + math.pi / 2), torch.rot90(image(shape, rotation=angle))
+        )
 
 
 @each_shape
@@ -63,7 +83,8 @@ def test_without_rotation_a_shape_is_its_own_mirror_image(shape: float):
 
 def test_heart_without_rotation_stands_on_its_tip_under_a_cleft():
     rows = (image(HEART, side=64) > 0.5).nonzero()[:, 0]
-    top, bottom = image(HEART, side=64)[rows.min()], image(HEART, side=64)[rows.max()]
+    top = image(HEART, side=64)[rows.min()]
+    bottom = image(HEART, side=64)[rows.max()]
     assert top[31:33].sum() < 0.1 and (top > 0.5).sum() >= 4  # black between two lobes
     assert bottom[31:33].min() > 0.5 and (bottom > 0.5).sum() == 2  # the tip, in the middle
 
@@ -79,11 +100,15 @@ def test_ellipse_is_twice_as_long_as_high():
 
 @each_shape
 def test_area_is_that_of_geometry_and_grows_as_the_square_of_scale(shape: float):
-    half = math.sqrt(0.5) * (math.pi + 4) / (1.5 * math.pi + 14 / 3)  # of a heart's straight side; its tip is 1 away
+    half = (
+        math.sqrt(0.5) * (math.pi + 4) / (1.5 * math.pi + 14 / 3)
+    )  # of a heart's straight side; its tip is 1 away
     unit = {SQUARE: 2.0, ELLIPSE: math.pi / 2, HEART: (4 + math.pi) * half**2}[shape]
     for scale in (0.5, 0.7, 1.0):
         area = image(shape, scale=scale, rotation=0.3, side=512).sum().item() / 128**2
-        assert area == pytest.approx(unit * scale**2, rel=1e-3)  # an edge 1 wide, 64 or more away: (1 / 64)^2
+        assert area == pytest.approx(
+            unit * scale**2, rel=1e-3
+        )  # an edge 1 wide, 64 or more away: (1 / 64)^2
 
 
 @each_shape
@@ -93,7 +118,9 @@ def test_centre_of_mass_is_at_x_and_y_whatever_scale_and_rotation(shape: float):
     for side in (32, 64):
         found = centre(draw(factors, side).view(-1, side, side))
         error = (found - side * factors[:, 3:]).abs().max().item()
-        assert error < 0.1  # of a pixel: corners are rounded a little differently from place to place
+        assert (
+            error < 0.1
+        )  # of a pixel: corners are rounded a little differently from place to place
 
 
 @each_shape
@@ -118,7 +145,9 @@ def test_scale_is_the_farthest_reach_in_quarters_of_the_side(shape: float):
     distance = torch.hypot(places, places[:, None])
     for scale in (0.5, 1.0):
         lit = image(shape, scale=scale, rotation=0.3, side=512) > 0.5
-        assert distance[lit].max().item() == pytest.approx(128 * scale, abs=2)  # pixels: a sharp corner falls between
+        assert distance[lit].max().item() == pytest.approx(
+            128 * scale, abs=2
+        )  # pixels: a sharp corner falls between
 
 
 # images
@@ -138,7 +167,8 @@ def test_a_pixel_right_in_the_centre_is_white(shape: float):
 
 
 def test_images_of_64_pixels_averaged_two_by_two_are_those_of_32():
-    large, small = make(1000, side=64).x, make(1000, side=32).x
+    large = make(1000, side=64).x
+    small = make(1000, side=32).x
     halved = large.view(-1, 32, 2, 32, 2).mean((2, 4)).flatten(1)
     assert (halved - small).abs().mean() < 1e-3  # of the mean of 0.07
     assert (halved - small).abs().max() < 0.3  # a corner, which the distance to its sides overrates
@@ -149,14 +179,18 @@ def test_draw_gives_the_images_of_make_and_keeps_the_type_of_its_parameters():
     assert torch.equal(draw(made.y, 32), made.x)
     exact = draw(made.y.double(), 32)
     assert exact.dtype == torch.float64
-    torch.testing.assert_close(made.x.double(), exact, rtol=0, atol=1e-5)  # 32 pixels times eps 6e-8, and some more
+    torch.testing.assert_close(
+        made.x.double(), exact, rtol=0, atol=1e-5
+    )  # 32 pixels times eps 6e-8, and some more
 
 
 # sets
 
 
 def test_the_same_seed_gives_the_same_shapes_and_another_seed_others():
-    first, again, other = make(50, seed=4), make(50, seed=4), make(50, seed=5)
+    first = make(50, seed=4)
+    again = make(50, seed=4)
+    other = make(50, seed=5)
     assert torch.equal(first.x, again.x) and torch.equal(first.y, again.y)
     assert not torch.equal(first.y, other.y)
 
@@ -168,13 +202,20 @@ def test_making_shapes_does_not_touch_the_global_generator():
 
 
 def test_factors_do_not_depend_on_the_side_nor_images_on_how_many_follow():
-    few, many, large = make(70), make(3000), make(70, side=64)
-    assert torch.equal(few.y, large.y) and large.image_shape == (64, 64) and large.x.shape == (70, 4096)
+    few = make(70)
+    many = make(3000)
+    large = make(70, side=64)
+    assert (
+        torch.equal(few.y, large.y)
+        and large.image_shape == (64, 64)
+        and large.x.shape == (70, 4096)
+    )
     assert torch.equal(few.y, many.y[:70]) and torch.equal(few.x, many.x[:70])
 
 
 def test_images_do_not_depend_on_the_number_of_threads():
-    alone, threads = make(2000, side=33).x, torch.get_num_threads()
+    alone = make(2000, side=33).x
+    threads = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
         assert torch.equal(make(2000, side=33).x, alone)
@@ -189,15 +230,23 @@ def test_factors_fill_their_ranges_independently():
     assert (y >= low).all() and (y <= high).all()
     assert ((y.amax(0) - y.amin(0)) / (high - low)).min() > 0.99
     share = torch.bincount(y[:, 0].long()) / 5000
-    assert share.numel() == 3 and (share - 1 / 3).abs().max() < 0.034  # standard error 0.0067, so five of them
+    assert (
+        share.numel() == 3 and (share - 1 / 3).abs().max() < 0.034
+    )  # standard error 0.0067, so five of them
     correlation = torch.corrcoef(y.T) - torch.eye(5)
     assert correlation.abs().max() < 0.07  # standard error 0.014
 
 
 def test_load_gives_5000_and_1000_shapes_that_differ():
-    train, test = gfe.data.load("shapes"), gfe.data.load("shapes", "test")
+    train = gfe.data.load("shapes")
+    test = gfe.data.load("shapes", "test")
     assert (train.x.shape, test.x.shape) == ((5000, 1024), (1000, 1024))
-    assert (train.y.shape, train.name, train.split, test.split) == ((5000, 5), "shapes", "train", "test")
+    assert (train.y.shape, train.name, train.split, test.split) == (
+        (5000, 5),
+        "shapes",
+        "train",
+        "test",
+    )
     assert train.image_shape == (32, 32) and torch.equal(train.x, make(5000, seed=0).x)
     assert torch.equal(test.x, make(1000, seed=1).x) and not torch.equal(train.y[:1000], test.y)
 
@@ -210,7 +259,9 @@ def test_ten_thousand_images_take_less_than_a_second_of_one_core(side: int):
         return time.process_time() - start
 
     assert torch.get_num_threads() == 1
-    assert min(seconds() for _ in range(3)) < 1  # about 0.3 s of 64 pixels and 0.1 s of 32, where nothing else runs
+    assert (
+        min(seconds() for _ in range(3)) < 1
+    )  # about 0.3 s of 64 pixels and 0.1 s of 32, where nothing else runs
 
 
 @pytest.mark.parametrize(
@@ -226,7 +277,9 @@ def test_make_refuses_bad_arguments_by_name(arguments: dict[str, Any], told: str
 
 
 def test_draw_refuses_rows_that_are_no_factors(unchecked: None):
-    with pytest.raises(ValueError, match=r"`parameters` must have shape \(n, 5\), .*scale.*; got \(3, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"`parameters` must have shape \(n, 5\), .*scale.*; got \(3, 4\)"
+    ):
         draw(torch.zeros(3, 4), 32)
     with pytest.raises(ValueError, match=r"got \(5,\)"):
         draw(torch.zeros(5), 32)

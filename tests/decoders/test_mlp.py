@@ -29,11 +29,13 @@ def test_decoder_is_a_function_of_its_seed(kind):
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_decoder_has_continuous_slopes(kind):
     # Curvature needs smooth activations: over a short line the gradient may not jump.
-    decoder, direction = fresh(kind), torch.randn(8, dtype=torch.float64, generator=generator(1))
+    decoder = fresh(kind)
+    direction = torch.randn(8, dtype=torch.float64, generator=generator(1))
     z = (torch.linspace(-1, 1, 2001, dtype=torch.float64)[:, None] * direction).requires_grad_()
     (slope,) = torch.autograd.grad(decoder(z).sum(), z)
     jumps = (slope @ direction).diff().abs()
-    # steps of 1/1000 of the line: a kink is a jump of an O(1) share of the slope, a smooth function moves by 1/1000
+    # steps of 1/1000 of the line: a kink is a jump of an O(1) share of the slope, a smooth function
+    # moves by 1/1000
     assert jumps.max() < 0.05 * (slope @ direction).abs().max()
 
 
@@ -59,11 +61,16 @@ def test_image_shape_is_a_square_where_the_size_allows_one():
 
 
 def test_sizes_that_make_no_sense_are_refused():
-    with pytest.raises(ValueError, match=r"`image_shape` \(5, 5\) has 25 pixels, but `data_dim` is 24"):
+    with pytest.raises(
+        ValueError, match=r"`image_shape` \(5, 5\) has 25 pixels, but `data_dim` is 24"
+    ):
         gfe.MLPDecoder(latent_dim=2, hidden=(4,), data_dim=24, image_shape=(5, 5))
     with pytest.raises(ValueError, match="`latent_dim` must be at least 1"):
         gfe.MLPDecoder(latent_dim=0, hidden=(4,), data_dim=24)
-    with pytest.raises(ValueError, match="`latent_dim` must not exceed `data_dim` 24, got 25. .* lower `latent_dim`"):
+    with pytest.raises(
+        ValueError,
+        match="`latent_dim` must not exceed `data_dim` 24, got 25. .* lower `latent_dim`",
+    ):
         gfe.MLPDecoder(latent_dim=25, hidden=(4,), data_dim=24)
     with pytest.raises(ValueError, match="`latent_dim` must not exceed `data_dim` 4, got 5"):
         gfe.ConvDecoder(latent_dim=5, image_shape=(2, 2))

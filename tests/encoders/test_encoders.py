@@ -13,7 +13,15 @@ from torch.nn import functional
 
 import gfe_core as gfe
 from gfe_core.data.sets import Batches
-from gfe_core.encoders.autoencoder import PCA, Autoencoder, SemiAmortised, StoredCodes, ThenFlow, fit_encoder, project
+from gfe_core.encoders.autoencoder import (
+    PCA,
+    Autoencoder,
+    SemiAmortised,
+    StoredCodes,
+    ThenFlow,
+    fit_encoder,
+    project,
+)
 from gfe_core.types import Encoding, Statistics, Status
 
 SHORT = partial(gfe.encode, max_steps=3)
@@ -53,17 +61,22 @@ def encoder_named(name: str, decoder: gfe.MLPDecoder) -> Any:
     return ways[name]()
 
 
-every_encoder = pytest.mark.parametrize("name", ["autoencoder", "then flow", "semi-amortised", "stored codes", "flow"])
+every_encoder = pytest.mark.parametrize(
+    "name", ["autoencoder", "then flow", "semi-amortised", "stored codes", "flow"]
+)
 
 
 @every_encoder
 def test_encoder_is_called_with_decoder_and_x_and_is_judged_and_trained_as_the_flow_is(name):
-    decoder, x = decoder_of(), digits(48)
+    decoder = decoder_of()
+    x = digits(48)
     encoder = encoder_named(name, decoder)
     encoding = encoder(decoder, x)
     assert isinstance(encoding, Encoding) and encoding.z.shape == (48, 8)
     expected = gfe.Bernoulli().per_sample(decoder(encoding.z), x).detach()
-    torch.testing.assert_close(encoding.energy, expected)  # another order of operations: rounding alone
+    torch.testing.assert_close(
+        encoding.energy, expected
+    )  # another order of operations: rounding alone
     before = gfe.evaluate(decoder, x, encoder=encoder, size=17)
     assert before.energy.shape == before.excess.shape == (48,) and not before.energy.requires_grad
     optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-2)
@@ -73,19 +86,30 @@ def test_encoder_is_called_with_decoder_and_x_and_is_judged_and_trained_as_the_f
 
 @every_encoder
 def test_row_of_nan_is_marked_and_harms_neither_weights_nor_other_samples(name):
-    decoder, x = decoder_of(), digits(6)
+    decoder = decoder_of()
+    x = digits(6)
     poisoned = x.clone()
     poisoned[2, 5] = math.nan
     keep = torch.arange(6) != 2
-    healthy, found = encoder_named(name, decoder)(decoder, x), encoder_named(name, decoder)(decoder, poisoned)
+    healthy = encoder_named(name, decoder)(decoder, x)
+    found = encoder_named(name, decoder)(decoder, poisoned)
     assert found.status[2] == Status.NON_FINITE and (found.status[keep] != Status.NON_FINITE).all()
-    torch.testing.assert_close(found.z[keep], healthy.z[keep], rtol=1e-12, atol=1e-12)  # a matrix product, other rows
+    torch.testing.assert_close(
+        found.z[keep], healthy.z[keep], rtol=1e-12, atol=1e-12
+    )  # a matrix product, other rows
     encoder = encoder_named(name, decoder)
-    parameters = [*decoder.parameters(), *(encoder.parameters() if isinstance(encoder, nn.Module) else [])]
+    parameters = [
+        *decoder.parameters(),
+        *(encoder.parameters() if isinstance(encoder, nn.Module) else []),
+    ]
     learn = [encoder.learn] if isinstance(encoder, SemiAmortised) else []
     optimizer = torch.optim.SGD(parameters, lr=0.1)
-    history = gfe.fit(decoder, Batches(poisoned, size=3), encoder=encoder, optimizer=optimizer, callbacks=learn)
-    assert all(parameter.isfinite().all() for parameter in parameters) and all(map(math.isfinite, history.energy))
+    history = gfe.fit(
+        decoder, Batches(poisoned, size=3), encoder=encoder, optimizer=optimizer, callbacks=learn
+    )
+    assert all(parameter.isfinite().all() for parameter in parameters) and all(
+        map(math.isfinite, history.energy)
+    )
 
 
 # PCA
@@ -100,12 +124,17 @@ def gaussian(n: int = 300) -> Tensor:
 
 def test_pca_is_that_of_scikit_learn_up_to_signs():
     x = gaussian()
-    ours, theirs = PCA(x, latent_dim=3), decomposition.PCA(n_components=3).fit(x.numpy())
+    ours = PCA(x, latent_dim=3)
+    theirs = decomposition.PCA(n_components=3).fit(x.numpy())
     signs = (ours.components * torch.from_numpy(theirs.components_)).sum(1)
     torch.testing.assert_close(signs.abs(), torch.ones(3, dtype=torch.float64))
-    torch.testing.assert_close(project(ours, x).z * signs, torch.from_numpy(theirs.transform(x.numpy())))
+    torch.testing.assert_close(
+        project(ours, x).z * signs, torch.from_numpy(theirs.transform(x.numpy()))
+    )
     drawn = gfe.reconstruct(ours, project(ours, x).z)
-    torch.testing.assert_close(drawn, torch.from_numpy(theirs.inverse_transform(theirs.transform(x.numpy()))))
+    torch.testing.assert_close(
+        drawn, torch.from_numpy(theirs.inverse_transform(theirs.transform(x.numpy())))
+    )
 
 
 def test_projection_is_the_least_squares_code():
@@ -131,13 +160,16 @@ def test_pixel_that_was_always_black_costs_no_more_than_the_clip_allows():
     white = torch.cat([torch.ones(1, 1), x[:1, 1:]], dim=1)
     pca = PCA(x, latent_dim=2, clip=0.01)
     # one of six pixels is drawn as 0.01 where 1 was asked for; the others are near grey, log 2 each
-    assert project(pca, white).energy.item() == pytest.approx((math.log(100) + 5 * math.log(2)) / 6, abs=0.02)
+    assert project(pca, white).energy.item() == pytest.approx(
+        (math.log(100) + 5 * math.log(2)) / 6, abs=0.02
+    )
 
 
 def test_pca_refuses_what_it_cannot_fit(unchecked: None):
     x = gaussian()
     with pytest.raises(
-        ValueError, match="`latent_dim` must be between 0 and 6 for 300 samples of 6 features, got 7. Pass"
+        ValueError,
+        match="`latent_dim` must be between 0 and 6 for 300 samples of 6 features, got 7. Pass",
     ):
         PCA(x, latent_dim=7)
     with pytest.raises(ValueError, match="`clip` must lie strictly between 0 and 0.5, got 0.5"):
@@ -145,7 +177,9 @@ def test_pca_refuses_what_it_cannot_fit(unchecked: None):
     with pytest.raises(ValueError, match="`x` must hold at least one sample"):
         PCA(x[:0], latent_dim=0)
     x[3, 1] = math.nan
-    with pytest.raises(ValueError, match=r"`x` has NaN or infinity in 1 samples. Leave out: `x\[x.isfinite"):
+    with pytest.raises(
+        ValueError, match=r"`x` has NaN or infinity in 1 samples. Leave out: `x\[x.isfinite"
+    ):
         PCA(x, latent_dim=2)
 
 
@@ -156,74 +190,114 @@ def test_mirror_has_the_widths_of_the_decoder_backwards():
     decoder = gfe.MLPDecoder(latent_dim=20, hidden=(150, 300, 600), data_dim=784)
     network = Autoencoder.mirror(decoder)
     linear = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
-    assert [layer.in_features for layer in linear] == [784, 600, 300, 150] and linear[-1].out_features == 20
+    assert [layer.in_features for layer in linear] == [784, 600, 300, 150] and linear[
+        -1
+    ].out_features == 20
     assert sum(parameter.numel() for parameter in network.parameters()) == 699_470
     shallow = Autoencoder.mirror(gfe.MLPDecoder(latent_dim=3, hidden=(), data_dim=9))
-    assert [layer.weight.shape for layer in shallow.layers if isinstance(layer, nn.Linear)] == [(3, 9)]
+    assert [layer.weight.shape for layer in shallow.layers if isinstance(layer, nn.Linear)] == [
+        (3, 9)
+    ]
 
 
 def test_autoencoder_learns_by_the_gradient_of_the_plain_loss_at_every_update():
-    ours, theirs, x = decoder_of(), decoder_of(), digits(16)
-    network, plain = mirrored(ours), mirrored(theirs)
+    ours = decoder_of()
+    theirs = decoder_of()
+    x = digits(16)
+    network = mirrored(ours)
+    plain = mirrored(theirs)
     optimizer = torch.optim.SGD([*ours.parameters(), *network.parameters()], lr=0.5)
-    gfe.fit(ours, Batches(x, size=16, shuffle=False), encoder=network, optimizer=optimizer, updates_per_encode=3)
+    gfe.fit(
+        ours,
+        Batches(x, size=16, shuffle=False),
+        encoder=network,
+        optimizer=optimizer,
+        updates_per_encode=3,
+    )
     descent = torch.optim.SGD([*theirs.parameters(), *plain.parameters()], lr=0.5)
     for _ in range(3):
         descent.zero_grad()
         functional.binary_cross_entropy_with_logits(theirs(plain.layers(x)), x).backward()
         descent.step()
-    for one, other in zip([*ours.parameters(), *network.parameters()], descent.param_groups[0]["params"], strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)  # means are taken in another order
+    for one, other in zip(
+        [*ours.parameters(), *network.parameters()], descent.param_groups[0]["params"], strict=True
+    ):
+        torch.testing.assert_close(
+            one, other, rtol=1e-12, atol=1e-12
+        )  # means are taken in another order
     assert not same(state(network), state(mirrored(decoder_of())))
 
 
 def test_autoencoder_refuses_data_that_encode_refuses():
     decoder = decoder_of()
-    with pytest.raises(ValueError, match=r"`x` must lie in \[0, 1\] for the Bernoulli loss, got values from 0 to 16"):
+    with pytest.raises(
+        ValueError,
+        match=r"`x` must lie in \[0, 1\] for the Bernoulli loss, got values from 0 to 16",
+    ):
         mirrored(decoder)(decoder, 16 * digits(2))
-    with pytest.raises(ValueError, match=r"`x` must have shape \(batch, 6\) for this decoder, got \(2, 64\)"):
+    with pytest.raises(
+        ValueError, match=r"`x` must have shape \(batch, 6\) for this decoder, got \(2, 64\)"
+    ):
         project(PCA(gaussian(), latent_dim=2), digits(2))
 
 
 def test_flow_from_a_guess_never_ends_above_it_and_its_counts_are_added():
-    decoder, x = decoder_of(), digits(20)
+    decoder = decoder_of()
+    x = digits(20)
     network = mirrored(decoder)
-    guess, both = network(decoder, x), ThenFlow(network, SHORT)(decoder, x)
+    guess = network(decoder, x)
+    both = ThenFlow(network, SHORT)(decoder, x)
     alone = SHORT(decoder, x, z0=guess.z.detach())
     assert (both.energy <= guess.energy).all() and (both.energy < guess.energy).any()
     assert torch.equal(both.z, alone.z)
     for name in Statistics.__dataclass_fields__:
-        one, other = getattr(guess.statistics, name), getattr(alone.statistics, name)
+        one = getattr(guess.statistics, name)
+        other = getattr(alone.statistics, name)
         assert torch.equal(getattr(both.statistics, name), one + other)
     assert (both.statistics.work == alone.statistics.work + 1).all()
 
 
 def test_semi_amortised_learning_changes_the_network_alone():
-    decoder, x = decoder_of(), digits(12)
+    decoder = decoder_of()
+    x = digits(12)
     x[1, 1] = math.nan
-    network, twin = mirrored(decoder), mirrored(decoder)
+    network = mirrored(decoder)
+    twin = mirrored(decoder)
     amortised = SemiAmortised(network, SHORT, sgd(network))
-    before, seen = state(decoder), []
+    before = state(decoder)
+    seen = []
     frozen = torch.optim.SGD(decoder.parameters(), lr=0.0)
     gfe.fit(
-        decoder, Batches(x, size=12, shuffle=False), encoder=amortised, optimizer=frozen,
+        decoder,
+        Batches(x, size=12, shuffle=False),
+        encoder=amortised,
+        optimizer=frozen,
         callbacks=[lambda _: decoder.zero_grad(), amortised.learn, seen.append],
-    )  # fmt: skip
-    assert same(state(decoder), before) and all(parameter.grad is None for parameter in decoder.parameters())
-    descent, good = sgd(twin), x[torch.arange(12) != 1]
+    )
+    assert same(state(decoder), before) and all(
+        parameter.grad is None for parameter in decoder.parameters()
+    )
+    descent = sgd(twin)
+    good = x[torch.arange(12) != 1]
     functional.binary_cross_entropy_with_logits(decoder(twin.layers(good)), good).backward()
     descent.step()
     for one, other in zip(network.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)  # means are taken in another order
-    assert torch.equal(seen[0].encoding.z, ThenFlow(mirrored(decoder), SHORT)(decoder, x).z)  # the start came before
+        torch.testing.assert_close(
+            one, other, rtol=1e-12, atol=1e-12
+        )  # means are taken in another order
+    assert torch.equal(
+        seen[0].encoding.z, ThenFlow(mirrored(decoder), SHORT)(decoder, x).z
+    )  # the start came before
 
 
 # stored codes
 
 
 def test_stored_codes_go_on_where_they_ended_in_any_order_and_split():
-    decoder, x = decoder_of(), digits(9)
-    stored, order = StoredCodes(SHORT), torch.tensor([4, 0, 8, 2, 6, 1, 3, 7, 5])
+    decoder = decoder_of()
+    x = digits(9)
+    stored = StoredCodes(SHORT)
+    order = torch.tensor([4, 0, 8, 2, 6, 1, 3, 7, 5])
     first = stored(decoder, x)
     assert torch.equal(first.z, SHORT(decoder, x).z)
     expected = SHORT(decoder, x, z0=first.z)
@@ -233,8 +307,12 @@ def test_stored_codes_go_on_where_they_ended_in_any_order_and_split():
 
 
 def test_stored_codes_survive_a_checkpoint(tmp_path):
-    decoder, x, path = decoder_of(), digits(5), tmp_path / "codes.pt"
-    stored, other, empty = StoredCodes(SHORT), StoredCodes(SHORT), StoredCodes(SHORT)
+    decoder = decoder_of()
+    x = digits(5)
+    path = tmp_path / "codes.pt"
+    stored = StoredCodes(SHORT)
+    other = StoredCodes(SHORT)
+    empty = StoredCodes(SHORT)
     other.load_state_dict(empty.state_dict())
     assert other.codes == {}
     stored(decoder, x)
@@ -248,17 +326,33 @@ def test_stored_codes_survive_a_checkpoint(tmp_path):
 
 
 def test_encoder_fitted_afterwards_explains_better_and_leaves_the_decoder_as_it_was():
-    decoder, x = decoder_of(), digits(64)
-    gfe.fit(decoder, Batches(x, size=8), encoder=SHORT, optimizer=torch.optim.Adam(decoder.parameters(), lr=1e-2))
+    decoder = decoder_of()
+    x = digits(64)
+    gfe.fit(
+        decoder,
+        Batches(x, size=8),
+        encoder=SHORT,
+        optimizer=torch.optim.Adam(decoder.parameters(), lr=1e-2),
+    )
     decoder.zero_grad()
     decoder.layers[0].requires_grad_(False)
-    before, learns, network = state(decoder), [p.requires_grad for p in decoder.parameters()], mirrored(decoder)
+    before = state(decoder)
+    learns = [p.requires_grad for p in decoder.parameters()]
+    network = mirrored(decoder)
     start = gfe.evaluate(decoder, x, encoder=network).energy.mean()
     reports: list[Any] = []
-    history = fit_encoder(network, decoder, Batches(x, size=8), epochs=3, callbacks=[reports.append])
+    history = fit_encoder(
+        network, decoder, Batches(x, size=8), epochs=3, callbacks=[reports.append]
+    )
     assert gfe.evaluate(decoder, x, encoder=network).energy.mean() < start
-    assert same(state(decoder), before) and all(parameter.grad is None for parameter in decoder.parameters())
-    assert [p.requires_grad for p in decoder.parameters()] == learns and True in learns and False in learns
+    assert same(state(decoder), before) and all(
+        parameter.grad is None for parameter in decoder.parameters()
+    )
+    assert (
+        [p.requires_grad for p in decoder.parameters()] == learns
+        and True in learns
+        and False in learns
+    )
     assert len(history.step) == len(reports) == 24
 
 
@@ -271,4 +365,6 @@ def test_decoder_is_as_it_was_also_after_a_fit_that_failed():
 
     with pytest.raises(RuntimeError, match="no more today"):
         fit_encoder(mirrored(decoder), decoder, Batches(digits(8), size=4), callbacks=[fail])
-    assert same(state(decoder), before) and all(parameter.requires_grad for parameter in decoder.parameters())
+    assert same(state(decoder), before) and all(
+        parameter.requires_grad for parameter in decoder.parameters()
+    )

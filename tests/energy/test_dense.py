@@ -11,7 +11,9 @@ from gfe_core.energy.dense import Dense
 ACTIVATIONS = [nn.ELU, nn.Tanh, nn.Sigmoid, nn.ReLU]
 
 
-def stack(activation: type[nn.Module], *, bias: bool, dtype: torch.dtype = torch.float64) -> gfe.MLPDecoder:
+def stack(
+    activation: type[nn.Module], *, bias: bool, dtype: torch.dtype = torch.float64
+) -> gfe.MLPDecoder:
     """Return a decoder 4-8-12-16 with this activation, on inputs of both signs."""
     decoder = gfe.MLPDecoder(latent_dim=4, hidden=(8, 12), data_dim=16, generator=generator(1))
     for i in (1, 3):
@@ -36,12 +38,14 @@ def codes(n: int, dtype: torch.dtype = torch.float64) -> Tensor:
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_forward_pullback_and_jacobian_equal_those_of_autograd(activation, bias, dtype):
-    decoder, z = stack(activation, bias=bias, dtype=dtype), codes(7, dtype)
+    decoder = stack(activation, bias=bias, dtype=dtype)
+    z = codes(7, dtype)
     cotangent = torch.randn(7, 16, dtype=torch.float64, generator=generator(3)).to(dtype)
     ours = dense(decoder)
     with torch.no_grad():
         outputs = ours.forward(z)
-        pulled, tangents = ours.pullback(outputs, cotangent), ours.jacobian(outputs)
+        pulled = ours.pullback(outputs, cotangent)
+        tangents = ours.jacobian(outputs)
     leaf = z.clone().requires_grad_()
     (expected,) = torch.autograd.grad(decoder(leaf), leaf, cotangent)
     jacobian = torch.func.vmap(torch.func.jacrev(lambda row: decoder(row[None])[0]))(z)
@@ -53,11 +57,14 @@ def test_forward_pullback_and_jacobian_equal_those_of_autograd(activation, bias,
 
 
 def test_pullback_does_not_change_what_it_is_given():
-    ours, z, cotangent = dense(stack(nn.ELU, bias=True)), codes(5), torch.ones(5, 16, dtype=torch.float64)
+    ours = dense(stack(nn.ELU, bias=True))
+    z = codes(5)
+    cotangent = torch.ones(5, 16, dtype=torch.float64)
     with torch.no_grad():
         outputs = ours.forward(z)
         before = [h.clone() for h in outputs]
-        first, second = ours.pullback(outputs, cotangent), ours.pullback(outputs, cotangent)
+        first = ours.pullback(outputs, cotangent)
+        second = ours.pullback(outputs, cotangent)
     assert torch.equal(first, second) and (cotangent == 1).all()
     assert all(torch.equal(h, b) for h, b in zip(outputs, before, strict=True))
 
@@ -117,7 +124,7 @@ def _doubled(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
     return 2 * output
 
 
-def changed(how: str) -> nn.Module:
+def changed(how: str) -> nn.Module:  # noqa: C901 (one branch for each way)
     """Return a decoder that looks like a stack but computes something more."""
     decoder = stack(nn.ELU, bias=True)
     if how == "subclass":
@@ -143,13 +150,22 @@ def changed(how: str) -> nn.Module:
     return decoder
 
 
-WAYS = ["subclass", "linear subclass", "hook", "hook of a layer", "pre-hook", "alpha", "other activation"]
+WAYS = [
+    "subclass",
+    "linear subclass",
+    "hook",
+    "hook of a layer",
+    "pre-hook",
+    "alpha",
+    "other activation",
+]
 WAYS += ["other layer", "dropped", "two activations"]
 
 
 @pytest.mark.parametrize("how", WAYS)
 def test_decoder_that_computes_more_than_a_stack_is_differentiated_as_what_it_is(how):
-    decoder, z = changed(how), codes(5)
+    decoder = changed(how)
+    z = codes(5)
     assert Dense.of(decoder) is None
     x = torch.rand(5, 16, dtype=torch.float64, generator=generator(4))
     leaf = z.clone().requires_grad_()
@@ -157,7 +173,9 @@ def test_decoder_that_computes_more_than_a_stack_is_differentiated_as_what_it_is
     (slope,) = torch.autograd.grad(expected.sum(), leaf)
     assert isinstance(decoder, gfe.MLPDecoder | gfe.LinearDecoder)
     value, grad = gfe.Energy(decoder, x, gfe.Bernoulli()).value_and_grad(z)
-    torch.testing.assert_close(value, expected.detach(), rtol=0, atol=1e-14)  # means of 16 terms of order one
+    torch.testing.assert_close(
+        value, expected.detach(), rtol=0, atol=1e-14
+    )  # means of 16 terms of order one
     torch.testing.assert_close(grad, slope, rtol=0, atol=1e-14)
 
 

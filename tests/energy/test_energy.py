@@ -1,7 +1,16 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from problems import EPS, Counting, digits, energy_and_gradient, fresh, generator, quadratic, trained
+from problems import (
+    EPS,
+    Counting,
+    digits,
+    energy_and_gradient,
+    fresh,
+    generator,
+    quadratic,
+    trained,
+)
 from torch import Tensor, nn
 
 import gfe_core as gfe
@@ -24,7 +33,8 @@ def tiny() -> tuple[gfe.MLPDecoder, torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_value_and_gradient_equal_plain_torch(kind, z):
-    decoder, x = trained(kind), digits(5)
+    decoder = trained(kind)
+    x = digits(5)
     value, grad = gfe.Energy(decoder, x, gfe.Bernoulli()).value_and_grad(z)
     expected_value, expected_grad = energy_and_gradient(decoder, x, z)
     # sums of 64 terms of order one, added in another order
@@ -38,13 +48,18 @@ def test_value_with_and_without_gradient_are_one_number(kind, z):
     assert torch.equal(energy.value(z), energy.value_and_grad(z)[0])
 
 
-@pytest.mark.parametrize("loss", [gfe.Bernoulli(), gfe.Gaussian(variance=0.3, reduction="sum")], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [gfe.Bernoulli(), gfe.Gaussian(variance=0.3, reduction="sum")], ids=repr
+)
 def test_hessian_equals_that_of_autograd(loss):
     decoder, x, z = tiny()
     hessian = gfe.Energy(decoder, x, loss, penalty=lambda z: z.pow(4).sum(1)).hessian(z)
     for i in range(len(x)):
         expected = torch.autograd.functional.hessian(
-            lambda code, i=i: loss.per_sample(decoder(code[None]), x[i : i + 1])[0] + code.pow(4).sum(), z[i]
+            lambda code, i=i: (
+                loss.per_sample(decoder(code[None]), x[i : i + 1])[0] + code.pow(4).sum()
+            ),
+            z[i],
         )
         assert isinstance(expected, torch.Tensor)
         # entries of order ten, each a sum over a few dozen paths
@@ -56,22 +71,33 @@ def test_hessian_of_the_linear_problem_is_its_matrix():
     energy = gfe.Energy(problem.decoder, problem.x, problem.loss)
     expected = problem.axes * problem.curvature @ problem.axes.T
     actual = energy.hessian(torch.zeros(5, 4, dtype=torch.float64))
-    torch.testing.assert_close(actual, expected.expand(5, 4, 4), rtol=0, atol=1e-13)  # sums of 16 terms of order one
+    torch.testing.assert_close(
+        actual, expected.expand(5, 4, 4), rtol=0, atol=1e-13
+    )  # sums of 16 terms of order one
 
 
 def test_hessian_product_is_the_hessian_times_each_own_vector():
     decoder, x, z = tiny()
-    energy, v = gfe.Energy(decoder, x, gfe.Bernoulli()), torch.randn(4, 3, dtype=torch.float64, generator=generator(1))
+    energy = gfe.Energy(decoder, x, gfe.Bernoulli())
+    v = torch.randn(4, 3, dtype=torch.float64, generator=generator(1))
     expected = torch.einsum("bij,bj->bi", energy.hessian(z), v)
     torch.testing.assert_close(energy.hessian_product(z, v), expected, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize(
-    "keep", [torch.tensor([True, False, True, True, False]), torch.tensor([4, 0])], ids=["mask", "rows"]
+    "keep",
+    [torch.tensor([True, False, True, True, False]), torch.tensor([4, 0])],
+    ids=["mask", "rows"],
 )
 def test_rows_is_the_same_energy_for_a_selection(keep, z):
     observed = torch.rand(5, 64, generator=generator(2)) < 0.8
-    energy = gfe.Energy(trained("mlp"), digits(5), gfe.Bernoulli(), mask=observed, penalty=lambda z: z.square().sum(1))
+    energy = gfe.Energy(
+        trained("mlp"),
+        digits(5),
+        gfe.Bernoulli(),
+        mask=observed,
+        penalty=lambda z: z.square().sum(1),
+    )
     value, grad = energy.value_and_grad(z)
     part_value, part_grad = energy.rows(keep).value_and_grad(z[keep])
     assert torch.equal(part_value, value[keep])
@@ -80,7 +106,8 @@ def test_rows_is_the_same_energy_for_a_selection(keep, z):
 
 
 def test_penalty_is_added_to_value_and_gradient(z):
-    x, decoder = digits(5), trained("mlp")
+    x = digits(5)
+    decoder = trained("mlp")
     bare, grad = gfe.Energy(decoder, x, gfe.Bernoulli()).value_and_grad(z)
     energy = gfe.Energy(decoder, x, gfe.Bernoulli(), penalty=lambda z: 0.5 * z.square().sum(1))
     value, penalised = energy.value_and_grad(z)
@@ -92,9 +119,16 @@ def test_energy_leaves_no_gradient_on_the_decoder_and_no_graph_on_its_answers(z)
     decoder = trained("mlp")
     assert isinstance(decoder, nn.Module)
     energy = gfe.Energy(decoder, digits(5), gfe.Bernoulli())
-    answers = [*energy.value_and_grad(z), energy.value(z), energy.hessian(z), energy.hessian_product(z, z)]
+    answers = [
+        *energy.value_and_grad(z),
+        energy.value(z),
+        energy.hessian(z),
+        energy.hessian_product(z, z),
+    ]
     assert not any(answer.requires_grad for answer in answers)
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in decoder.parameters())
+    assert all(
+        parameter.grad is None and parameter.requires_grad for parameter in decoder.parameters()
+    )
     assert not z.requires_grad
 
 
@@ -111,10 +145,17 @@ def problem(kind: str, *, masked: bool, penalised: bool, n: int = 21) -> tuple[g
     return gfe.Energy(trained(kind), digits(n), gfe.Bernoulli(), mask=seen, penalty=penalty), codes
 
 
-def by_autograd(kind: str, codes: Tensor, *, masked: bool, penalised: bool) -> tuple[Tensor, Tensor]:
+def by_autograd(
+    kind: str, codes: Tensor, *, masked: bool, penalised: bool
+) -> tuple[Tensor, Tensor]:
     """Return value and gradient by torch's own functions."""
-    x, leaf = digits(len(codes)), codes.clone().requires_grad_()
-    seen = torch.rand(len(x), 64, generator=generator(2)) < 0.7 if masked else torch.ones(len(x), 64, dtype=torch.bool)
+    x = digits(len(codes))
+    leaf = codes.clone().requires_grad_()
+    seen = (
+        torch.rand(len(x), 64, generator=generator(2)) < 0.7
+        if masked
+        else torch.ones(len(x), 64, dtype=torch.bool)
+    )
     elements = F.binary_cross_entropy_with_logits(trained(kind)(leaf), x, reduction="none")
     value = (elements * seen).sum(1) / seen.sum(1) + (quartic(leaf) if penalised else 0.0)
     (grad,) = torch.autograd.grad(value.sum(), leaf)
@@ -128,7 +169,11 @@ def test_gradient_of_wanted_rows_equals_that_of_autograd(kind, masked, penalised
     energy, codes = problem(kind, masked=masked, penalised=penalised)
     value, grad = by_autograd(kind, codes, masked=masked, penalised=penalised)
     everything = energy.at(codes).grad()
-    for wanted in (torch.rand(21, generator=generator(8)) < 0.4, torch.ones(21) > 0, torch.arange(21) == 20):
+    for wanted in (
+        torch.rand(21, generator=generator(8)) < 0.4,
+        torch.ones(21) > 0,
+        torch.arange(21) == 20,
+    ):
         point = energy.at(codes)
         # sums of 64 terms of order one, added in another order
         torch.testing.assert_close(point.value, value, rtol=0, atol=128 * EPS)
@@ -144,7 +189,9 @@ def test_gradient_of_no_rows_has_the_shape_of_all(kind):
 
 def test_value_and_gradient_share_one_decoding():
     decoder = Counting(trained("mlp"))
-    point = gfe.Energy(decoder, digits(5), gfe.Bernoulli()).at(torch.zeros(5, 8, dtype=torch.float64))
+    point = gfe.Energy(decoder, digits(5), gfe.Bernoulli()).at(
+        torch.zeros(5, 8, dtype=torch.float64)
+    )
     assert decoder.calls == {"forward": 1}
     assert torch.equal(point.grad(), point.grad())
     assert decoder.calls == {"forward": 1, "backward": 1}
@@ -158,7 +205,12 @@ def test_cutting_a_batch_into_chunks_changes_nothing(n, monkeypatch):
 
     def answers() -> list[Tensor]:
         point = energy.at(codes)
-        return [point.value, point.grad(), energy.at(codes).grad(wanted)[wanted], energy.gauss_newton(codes)]
+        return [
+            point.value,
+            point.grad(),
+            energy.at(codes).grad(wanted)[wanted],
+            energy.gauss_newton(codes),
+        ]
 
     whole = answers()
     monkeypatch.setattr("gfe_core.energy.energy._CHUNK", 16)
@@ -169,23 +221,34 @@ def test_cutting_a_batch_into_chunks_changes_nothing(n, monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_energy_of_a_sample_does_not_depend_on_the_others_even_where_a_penalty_mixes_latents(kind):
     mixing = torch.randn(8, 8, dtype=torch.float64, generator=generator(9))
-    x, codes = digits(21), torch.randn(21, 8, dtype=torch.float64, generator=generator(7))
+    x = digits(21)
+    codes = torch.randn(21, 8, dtype=torch.float64, generator=generator(7))
 
     def answers(rows: slice) -> list[Tensor]:
-        energy = gfe.Energy(trained(kind), x[rows], gfe.Bernoulli(), penalty=lambda z: (z @ mixing).square().sum(1))
+        energy = gfe.Energy(
+            trained(kind), x[rows], gfe.Bernoulli(), penalty=lambda z: (z @ mixing).square().sum(1)
+        )
         return [*energy.value_and_grad(codes[rows]), energy.gauss_newton(codes[rows])]
 
     together = answers(slice(0, 21))
     for rows in (slice(0, 1), slice(1, 6), slice(6, 21)):
-        assert all(torch.equal(part, whole[rows]) for part, whole in zip(answers(rows), together, strict=True))
+        assert all(
+            torch.equal(part, whole[rows])
+            for part, whole in zip(answers(rows), together, strict=True)
+        )
 
 
-@pytest.mark.parametrize("loss", [gfe.Bernoulli(), gfe.Gaussian(variance=0.3, reduction="sum")], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [gfe.Bernoulli(), gfe.Gaussian(variance=0.3, reduction="sum")], ids=repr
+)
 @pytest.mark.parametrize("penalised", [False, True], ids=["bare", "penalty"])
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
-def test_gauss_newton_matrix_is_the_jacobian_around_the_curvature_of_the_loss(kind, masked, penalised, loss):
-    decoder, x = fresh(kind), digits(3)
+def test_gauss_newton_matrix_is_the_jacobian_around_the_curvature_of_the_loss(
+    kind, masked, penalised, loss
+):
+    decoder = fresh(kind)
+    x = digits(3)
     seen = torch.rand(3, 64, generator=generator(2)) < 0.7 if masked else None
     codes = torch.randn(3, 8, dtype=torch.float64, generator=generator(7))
     energy = gfe.Energy(decoder, x, loss, mask=seen, penalty=quartic if penalised else None)
@@ -211,7 +274,9 @@ def test_gauss_newton_matrix_is_the_jacobian_around_the_curvature_of_the_loss(ki
 def test_gauss_newton_matrix_of_a_linear_decoder_is_the_hessian():
     energy, codes = problem("linear", masked=True, penalised=True)
     # nothing is left out: only the order of summation differs
-    torch.testing.assert_close(energy.gauss_newton(codes), energy.hessian(codes), rtol=0, atol=1000 * EPS)
+    torch.testing.assert_close(
+        energy.gauss_newton(codes), energy.hessian(codes), rtol=0, atol=1000 * EPS
+    )
 
 
 def test_gauss_newton_matrix_is_symmetric_and_never_indefinite_without_a_penalty():
@@ -219,15 +284,20 @@ def test_gauss_newton_matrix_is_symmetric_and_never_indefinite_without_a_penalty
     matrix = energy.gauss_newton(5 * codes)
     torch.testing.assert_close(matrix, matrix.transpose(1, 2), rtol=0, atol=64 * EPS)
     assert torch.linalg.eigvalsh(matrix).min() > -64 * EPS
-    assert torch.linalg.eigvalsh(energy.hessian(5 * codes)).min() < -1e-4  # the true one is: a claim worth testing
+    assert (
+        torch.linalg.eigvalsh(energy.hessian(5 * codes)).min() < -1e-4
+    )  # the true one is: a claim worth testing
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_softplus_equals_the_exact_one_to_rounding_with_and_without_a_graph(dtype):
-    eps, sizes = torch.finfo(dtype).eps, torch.logspace(-10, 3, 300, dtype=dtype)
+    eps = torch.finfo(dtype).eps
+    sizes = torch.logspace(-10, 3, 300, dtype=dtype)
     y = torch.cat([sizes, -sizes, torch.zeros(1, dtype=dtype)])
     # 1 + exp(-|y|) is rounded to eps
-    torch.testing.assert_close(_softplus(y), torch.logaddexp(y, torch.zeros_like(y)), rtol=2 * eps, atol=2 * eps)
+    torch.testing.assert_close(
+        _softplus(y), torch.logaddexp(y, torch.zeros_like(y)), rtol=2 * eps, atol=2 * eps
+    )
     leaf = y.clone().requires_grad_()
     (slope,) = torch.autograd.grad(_softplus(leaf).sum(), leaf)
     # torch takes softplus for linear above 20, where its slope is 1 - 2e-9
@@ -237,12 +307,16 @@ def test_softplus_equals_the_exact_one_to_rounding_with_and_without_a_graph(dtyp
 
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_float32_energies_and_gradients_are_those_of_float64_to_rounding(kind):
-    double, single = fresh(kind), fresh(kind)
+    double = fresh(kind)
+    single = fresh(kind)
     assert isinstance(single, nn.Module)
     single.float()
-    x, codes = digits(40), torch.randn(40, 8, dtype=torch.float64, generator=generator(7))
+    x = digits(40)
+    codes = torch.randn(40, 8, dtype=torch.float64, generator=generator(7))
     value, grad = gfe.Energy(double, x, gfe.Bernoulli()).value_and_grad(codes)
     rough, slope = gfe.Energy(single, x.float(), gfe.Bernoulli()).value_and_grad(codes.float())
-    eps = torch.finfo(torch.float32).eps  # a mean of 64 terms of order one, after sums of as many in each layer
+    eps = torch.finfo(
+        torch.float32
+    ).eps  # a mean of 64 terms of order one, after sums of as many in each layer
     torch.testing.assert_close(rough.double(), value, rtol=0, atol=16 * eps)
     torch.testing.assert_close(slope.double(), grad, rtol=0, atol=16 * eps)

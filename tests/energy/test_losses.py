@@ -18,7 +18,9 @@ def output() -> torch.Tensor:
 @pytest.fixture
 def x() -> torch.Tensor:
     grey = torch.rand(6, 10, dtype=torch.float64, generator=generator(2))
-    grey[:, 0], grey[:, 1] = 0.0, 1.0  # the ends, where the entropy is 0 log 0
+    # the ends, where the entropy is 0 log 0
+    grey[:, 0] = 0.0
+    grey[:, 1] = 1.0
     return grey
 
 
@@ -39,7 +41,9 @@ def test_gradient_is_the_derivative_of_the_energy(loss, output, x, mask):
 def test_curvature_is_the_diagonal_second_derivative(loss, output, x, mask):
     y = output.clone().requires_grad_()
     gradient = loss.gradient(y, x, mask)
-    (expected,) = torch.autograd.grad(gradient.sum(), y)  # features do not mix: the sum of a row is the diagonal
+    (expected,) = torch.autograd.grad(
+        gradient.sum(), y
+    )  # features do not mix: the sum of a row is the diagonal
     torch.testing.assert_close(loss.curvature(output, mask), expected, rtol=0, atol=100 * EPS)
 
 
@@ -57,8 +61,11 @@ def test_floor_is_the_lowest_energy_of_any_output(loss, x, mask):
 @pytest.mark.parametrize("kind", [gfe.Bernoulli, gfe.Gaussian])
 def test_sum_is_mean_times_the_number_of_observed_features(kind, output, x, mask):
     observed = 10 if mask is None else mask.sum(1)
-    mean, total = kind(reduction="mean"), kind(reduction="sum")
-    torch.testing.assert_close(total.per_sample(output, x, mask), mean.per_sample(output, x, mask) * observed)
+    mean = kind(reduction="mean")
+    total = kind(reduction="sum")
+    torch.testing.assert_close(
+        total.per_sample(output, x, mask), mean.per_sample(output, x, mask) * observed
+    )
     torch.testing.assert_close(total.floor(x, mask), mean.floor(x, mask) * observed)
 
 
@@ -80,7 +87,9 @@ def test_sample_without_any_observed_feature_has_energy_zero(loss, output, x):
 
 def test_bernoulli_energy_is_the_cross_entropy_of_torch(output, x):
     expected = torch.nn.functional.binary_cross_entropy_with_logits(output, x, reduction="none")
-    torch.testing.assert_close(gfe.Bernoulli().per_sample(output, x), expected.mean(1), rtol=10 * EPS, atol=0)
+    torch.testing.assert_close(
+        gfe.Bernoulli().per_sample(output, x), expected.mean(1), rtol=10 * EPS, atol=0
+    )
 
 
 def test_gaussian_energy_is_the_log_density_of_torch_up_to_its_constant(output, x):
@@ -100,7 +109,9 @@ def test_mean_is_the_expectation_in_data_space(output):
 def test_bernoulli_energy_stays_finite_at_saturated_logits(logit):
     y = torch.full((1, 2), logit, dtype=torch.float64)
     x = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
-    assert gfe.Bernoulli(reduction="sum").per_sample(y, x).item() == 1e4  # one of the two is right, the other costs |y|
+    assert (
+        gfe.Bernoulli(reduction="sum").per_sample(y, x).item() == 1e4
+    )  # one of the two is right, the other costs |y|
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=ids)

@@ -64,7 +64,9 @@ def experiment(tmp_path: Path, n: int = 3, work: Any = square) -> Experiment:
     diary = tmp_path / "diary"
     diary.mkdir(exist_ok=True)
     todo = [Job(f"tiny-{i}", work, {"number": i, "diary": str(diary)}) for i in range(n)]
-    return Experiment("tiny-sum", "What is the sum?", todo, gather, lambda content: f"| {content['sum']} |")
+    return Experiment(
+        "tiny-sum", "What is the sum?", todo, gather, lambda content: f"| {content['sum']} |"
+    )
 
 
 def done(tmp_path: Path) -> list[int]:
@@ -74,7 +76,10 @@ def done(tmp_path: Path) -> list[int]:
 
 def values(content: Mapping[str, Any]) -> dict[str, Any]:
     """A result without its times."""
-    cells = {name: {k: v for k, v in cell.items() if k != "seconds"} for name, cell in content["cells"].items()}
+    cells = {
+        name: {k: v for k, v in cell.items() if k != "seconds"}
+        for name, cell in content["cells"].items()
+    }
     return {**content, "cells": cells}
 
 
@@ -87,11 +92,16 @@ def test_result_file_holds_question_command_figures_and_what_every_job_told(tmp_
     assert content["command"] == "python -m gfe_core reproduce tiny-sum" and content["sum"] == 5
     cell = content["cells"]["tiny-2"]
     assert cell["square"] == 4 and cell["arguments"]["number"] == 2 and cell["seed"] == 2
-    assert cell["versions"].keys() == {"gfe_core", "torch", "python"} and cell["machine"] and cell["seconds"] >= 0
+    assert (
+        cell["versions"].keys() == {"gfe_core", "torch", "python"}
+        and cell["machine"]
+        and cell["seconds"] >= 0
+    )
 
 
 def test_only_missing_jobs_are_done(tmp_path, results):
-    folder, told = tmp_path / "runs", []
+    folder = tmp_path / "runs"
+    told = []
     first = reproduce(experiment(tmp_path), folder=folder)
     assert done(tmp_path) == [0, 1, 2]
     (folder / "tiny-1.json").unlink()
@@ -101,11 +111,14 @@ def test_only_missing_jobs_are_done(tmp_path, results):
 
 
 def test_job_whose_file_is_damaged_or_of_other_arguments_is_done_again(tmp_path, results):
-    folder, tiny = tmp_path / "runs", experiment(tmp_path)
+    folder = tmp_path / "runs"
+    tiny = experiment(tmp_path)
     reproduce(tiny, folder=folder)
     (folder / "tiny-1.json").write_text('{"square": 1, ')
     other = Job("tiny-2", square, {**tiny.jobs[2].arguments, "number": 3})
-    content = reproduce(Experiment("tiny-sum", "", [*tiny.jobs[:2], other], gather, str), folder=folder)
+    content = reproduce(
+        Experiment("tiny-sum", "", [*tiny.jobs[:2], other], gather, str), folder=folder
+    )
     assert done(tmp_path) == [0, 1, 1, 2, 3] and content["sum"] == 0 + 1 + 9
 
 
@@ -123,19 +136,26 @@ def test_two_processes_give_what_one_gives_and_each_uses_one_thread(tmp_path, re
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_interrupt_leaves_finished_jobs_and_does_not_wait_for_others(processes, tmp_path, results):
-    folder, start = tmp_path / "runs", time.monotonic()
+    folder = tmp_path / "runs"
+    start = time.monotonic()
 
     def interrupt(line: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        reproduce(experiment(tmp_path, work=slow), folder=folder, processes=processes, tell=interrupt)
+        reproduce(
+            experiment(tmp_path, work=slow), folder=folder, processes=processes, tell=interrupt
+        )
     while multiprocessing.active_children():
         time.sleep(0.1)
     assert time.monotonic() - start < 50  # the others take a minute each
     assert [path.name for path in folder.iterdir()] == ["tiny-0.json"]
     assert not results.exists()
-    assert reproduce(experiment(tmp_path), folder=folder)["sum"] == 5 and done(tmp_path) == [0, 1, 2]
+    assert reproduce(experiment(tmp_path), folder=folder)["sum"] == 5 and done(tmp_path) == [
+        0,
+        1,
+        2,
+    ]
 
 
 def test_job_that_fails_keeps_the_work_of_those_that_run_and_says_why(tmp_path, results):
@@ -163,12 +183,19 @@ def test_fewer_than_one_process_is_refused(tmp_path, results):
 def test_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "result.json"
     write_text(path, "Schrödinger\n")
-    with pytest.raises(ValueError, match="`content` of .*result.json has NaN or infinity. Write None in its place"):
+    with pytest.raises(
+        ValueError, match="`content` of .*result.json has NaN or infinity. Write None in its place"
+    ):
         write_json(path, {"energy": float("nan")})
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError("not here")))
+    monkeypatch.setattr(
+        os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError("not here"))
+    )
     with pytest.raises(PermissionError):
         write_json(path, {"energy": 1})
-    assert path.read_text(encoding="utf-8") == "Schrödinger\n" and len(list(path.parent.iterdir())) == 1
+    assert (
+        path.read_text(encoding="utf-8") == "Schrödinger\n"
+        and len(list(path.parent.iterdir())) == 1
+    )
 
 
 # tables
@@ -176,10 +203,20 @@ def test_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch
 
 def test_summary_has_mean_spread_and_paired_difference():
     found = tables.summary({0: 1.0, 1: 2.0, 2: 6.0}, {2: 4.0, 1: 3.0, 0: 2.0})
-    assert (found["mean"], found["n_seeds"], found["difference"], found["lower_in"]) == (3.0, 3, 0.0, 2)
+    assert (found["mean"], found["n_seeds"], found["difference"], found["lower_in"]) == (
+        3.0,
+        3,
+        0.0,
+        2,
+    )
     assert found["sd"] == pytest.approx(7**0.5) and found["difference_sd"] == pytest.approx(3**0.5)
     alone = tables.summary({4: 1.5}, {4: 1.0})
-    assert (alone["mean"], alone["sd"], alone["difference"], alone["difference_sd"]) == (1.5, None, 0.5, None)
+    assert (alone["mean"], alone["sd"], alone["difference"], alone["difference_sd"]) == (
+        1.5,
+        None,
+        0.5,
+        None,
+    )
     with pytest.raises(ValueError, match="`rival` has none of the seeds of `values`"):
         tables.summary({0: 1.0}, {1: 1.0})
 
@@ -188,9 +225,16 @@ def test_cells_are_collected_by_method_way_and_seed_and_no_other_prefix():
     def cell(energy: float) -> dict[str, Any]:
         return {"test": {"flow": {"energy": energy, "excess": energy - 1}}}
 
-    cells = {"free-480-stored_codes-0": cell(2.0), "free-480-stored_codes-1": cell(3.0), "free-4800-flow-0": cell(4.0)}
+    cells = {
+        "free-480-stored_codes-0": cell(2.0),
+        "free-480-stored_codes-1": cell(3.0),
+        "free-4800-flow-0": cell(4.0),
+    }
     cells |= {"free-480-flow-12": cell(5.0), "free": cell(6.0), "a-free-480-flow-0": cell(7.0)}
-    assert tables.collect(cells, "free-480") == {"stored_codes, flow": {0: 2.0, 1: 3.0}, "flow, flow": {12: 5.0}}
+    assert tables.collect(cells, "free-480") == {
+        "stored_codes, flow": {0: 2.0, 1: 3.0},
+        "flow, flow": {12: 5.0},
+    }
     assert tables.collect(cells, "free-4800", "excess") == {"flow, flow": {0: 3.0}}
     data = {"converged-seg-mnist-flow-0": cell(1.0), "converged-mnist-flow-0": cell(2.0)}
     assert tables.collect(data, "converged-seg-mnist") == {"flow, flow": {0: 1.0}}
@@ -199,7 +243,10 @@ def test_cells_are_collected_by_method_way_and_seed_and_no_other_prefix():
 
 def test_row_shows_the_spread_only_where_there_is_one():
     summaries = {"a": tables.summary({0: 1.0, 1: 2.0}), "b": tables.summary({0: 1.0})}
-    assert tables.cells_of(summaries, {"first": "a", "second": "b"}) == ["1.5000 ± 0.7071", "1.0000"]
+    assert tables.cells_of(summaries, {"first": "a", "second": "b"}) == [
+        "1.5000 ± 0.7071",
+        "1.0000",
+    ]
     assert tables.row("x", 1) == "| x | 1 |"
 
 
@@ -208,7 +255,9 @@ def test_trained_cell_judges_a_decoder_by_an_encoder_fitted_to_it_afterwards(set
     fitted = config | {"method": "autoencoder", "epochs": 4, "updates_per_encode": 2}
     cell = tables.trained_cell(config, fitted=fitted)
     alone = tables.trained_cell(config)
-    assert cell["test"].keys() == {"flow", "encoder", "encoder_then_flow"} and alone["test"].keys() == {"flow"}
+    assert cell["test"].keys() == {"flow", "encoder", "encoder_then_flow"} and alone[
+        "test"
+    ].keys() == {"flow"}
     assert cell["test"]["flow"] == alone["test"]["flow"]  # the decoder stayed as it was
     assert cell["test"]["encoder_then_flow"]["energy"] < cell["test"]["encoder"]["energy"]
     assert cell["config"]["seed"] == 0 and cell["cpu_seconds"] >= 0 and cell["updates"] == 12

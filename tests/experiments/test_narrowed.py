@@ -21,7 +21,9 @@ def few(data: str) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiment, "SETTINGS", dict.fromkeys(("planted", "digits", "shapes"), _both(TINY)))
+    monkeypatch.setattr(
+        experiment, "SETTINGS", dict.fromkeys(("planted", "digits", "shapes"), _both(TINY))
+    )
     monkeypatch.setattr(experiment, "splits", few)
     monkeypatch.setattr(gates, "EVERY", 2)
 
@@ -34,21 +36,33 @@ def test_all_jobs_are_done_and_gathered_into_one_table(short: None):
     jobs = [job for job in experiment.EXPERIMENT.jobs if job.arguments["seed"] == 0]
     first = {job.name: job.work(**job.arguments) for job in jobs}
     cells = {
-        job.name: first[f"{job.name[:-1]}0"] | {"seed": job.arguments["seed"]} for job in experiment.EXPERIMENT.jobs
+        job.name: first[f"{job.name[:-1]}0"] | {"seed": job.arguments["seed"]}
+        for job in experiment.EXPERIMENT.jobs
     }
     content = experiment.EXPERIMENT.gather(cells)
     assert list(content["planted"]) == ["VAE", "flow", "flow, codes kept"]
     for n in experiment.PLANTED:
-        assert content["planted"]["VAE"][str(n)]["open"] == 10 * [2 * n], "four updates close nothing"
+        assert content["planted"]["VAE"][str(n)]["open"] == 10 * [2 * n], (
+            "four updates close nothing"
+        )
     doubled = content["doubled"]["shapes"]["flow"]["10"]
     assert doubled["open"] == [20, 20, 20]
-    assert doubled["error"]["mean"] == pytest.approx(first["narrowing-shapes-flow-10-0"]["doubled"]["error"])
+    assert doubled["error"]["mean"] == pytest.approx(
+        first["narrowing-shapes-flow-10-0"]["doubled"]["error"]
+    )
     table = experiment.EXPERIMENT.table(content)
-    assert "| flow, codes kept | 10 |" in table and "| digits | VAE | 5 |" in table and "rotation of hearts" in table
+    assert (
+        "| flow, codes kept | 10 |" in table
+        and "| digits | VAE | 5 |" in table
+        and "rotation of hearts" in table
+    )
 
 
 def test_a_model_counts_only_if_it_is_within_one_and_under_the_threshold():
-    models = [{"open": n, "met": met} for n, met in ((3, True), (4, True), (5, True), (3, False), (2, True))]
+    models = [
+        {"open": n, "met": met}
+        for n, met in ((3, True), (4, True), (5, True), (3, False), (2, True))
+    ]
     found = experiment._counted(models, 3)
     assert found == {"open": [3, 4, 5, 3, 2], "met": 4, "within_one_and_met": 3, "of": 5}
 
@@ -56,8 +70,13 @@ def test_a_model_counts_only_if_it_is_within_one_and_under_the_threshold():
 def test_planted_data_share_a_decoder_and_no_sample_between_splits():
     train, test = (gates.planted(3, 4000, 5, split) for split in (0, 2))
     singular = [torch.linalg.svdvals(x - x.mean(0))[20] / math.sqrt(len(x)) for x in (train, test)]
-    assert train.var(0).mean().item() == pytest.approx(1.01, rel=0.05), "variance 1 and noise of 0.1 squared"
-    assert torch.cdist(train[:500], test[:500]).min() > 0.1 and abs(singular[0] - singular[1]) < 0.05 * singular[0]
+    assert train.var(0).mean().item() == pytest.approx(1.01, rel=0.05), (
+        "variance 1 and noise of 0.1 squared"
+    )
+    assert (
+        torch.cdist(train[:500], test[:500]).min() > 0.1
+        and abs(singular[0] - singular[1]) < 0.05 * singular[0]
+    )
     assert torch.equal(gates.planted(3, 50, 5, 1), gates.planted(3, 50, 5, 1))
     assert not torch.allclose(gates.planted(3, 50, 6, 1), gates.planted(3, 50, 5, 1))
 
@@ -66,7 +85,12 @@ def test_factors_are_told_from_codes_that_hold_them_and_from_no_others():
     y = shapes.make(1500, side=8).y
     noise = torch.randn(1500, 1, generator=torch.Generator().manual_seed(0))
     told = gates.factors(torch.cat([y[:, 3:4], noise], 1), y)
-    assert told["x"] > 0.99 and told["y"] < 0.1 and told["scale"] < 0.1 and told["shape (share right)"] < 0.45
+    assert (
+        told["x"] > 0.99
+        and told["y"] < 0.1
+        and told["scale"] < 0.1
+        and told["shape (share right)"] < 0.45
+    )
     assert gates.factors(torch.cat([y[:, :1], noise], 1), y)["shape (share right)"] > 0.95
     circle = torch.stack([(2 * y[:, 2]).cos(), (2 * y[:, 2]).sin()], 1)
     turned = gates.factors(circle, y)
@@ -91,5 +115,7 @@ def test_staircase_notes_each_change_of_the_open_gates(kind: str, monkeypatch: p
     monkeypatch.setattr(gates, "GATE_RATE", 1.0)
     model = gates.train(kind, gates.planted(2, 500, 0, 0, data_dim=16), 4, 9.0, SHORT, 0)
     updates, counts, _ = zip(*model.staircase, strict=True)
-    assert updates[0] == 10 and set(updates) <= {10, 20, 30, 40}, "gates are settled after 48 updates"
+    assert updates[0] == 10 and set(updates) <= {10, 20, 30, 40}, (
+        "gates are settled after 48 updates"
+    )
     assert counts[0] == 4 and len(counts) > 1 and all(a != b for a, b in pairwise(counts))

@@ -1,4 +1,7 @@
-"""The experiments on gradient origin networks, on small images: what is trained, how it is judged, what is gathered."""
+"""The experiments on gradient origin networks, on small images.
+
+What is trained, how it is judged, what is gathered.
+"""
 
 import pytest
 import torch
@@ -33,13 +36,19 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_jobs_are_done_and_gathered_into_one_table(short: None):
     jobs = [job for job in experiment.EXPERIMENT.jobs if job.arguments["seed"] == 0]
     first = {job.name: job.work(**job.arguments) for job in jobs}
-    cells = {f"{name[:-1]}{seed}": cell | {"seed": seed} for seed in experiment.SEEDS for name, cell in first.items()}
+    cells = {
+        f"{name[:-1]}{seed}": cell | {"seed": seed}
+        for seed in experiment.SEEDS
+        for name, cell in first.items()
+    }
     assert cells.keys() == {job.name for job in experiment.EXPERIMENT.jobs}
     content = experiment.EXPERIMENT.gather(cells)
     for data in experiment.SETS:
         assert set(content["error"][data]) == set(experiment.COLUMNS)
         assert content["bound"][data].keys() == {"variational GON", "VAE"}
-    assert content["error"]["mnist"]["GON"]["mean"] == pytest.approx(first["gon-mnist-gon-0"]["test"]["own steps"])
+    assert content["error"]["mnist"]["GON"]["mean"] == pytest.approx(
+        first["gon-mnist-gon-0"]["test"]["own steps"]
+    )
     table = experiment.EXPERIMENT.table(content)
     assert all(f"| {told} |" in table for told in experiment.COLUMNS)
 
@@ -72,7 +81,8 @@ def test_training_makes_just_as_many_updates_as_asked_for(short: None):
 def test_samples_that_are_data_are_precise_and_those_far_away_are_not(generator: torch.Generator):
     real = torch.randn(200, 40, generator=generator)
     other = torch.randn(200, 40, generator=generator)
-    near, far = sampling.quality(other, real, n_components=5), sampling.quality(other + 20, real, n_components=5)
+    near = sampling.quality(other, real, n_components=5)
+    far = sampling.quality(other + 20, real, n_components=5)
     assert min(near.values()) > 0.5 and max(far.values()) == 0
     one = sampling.quality(real[:1].expand(200, -1) + 1e-3 * other, real, n_components=5)
     assert one["precision"] == 1 and one["recall"] < 0.1  # all alike
@@ -86,8 +96,11 @@ def test_flow_trained_decoder_is_judged_by_a_step_whose_length_is_its_own(short:
     assert bool((step.energy <= origin).all()) and int(step.statistics.n_accepted.max()) <= 1
 
 
-def test_a_run_that_broke_down_begins_again_at_half_the_rate(short: None, monkeypatch: pytest.MonkeyPatch):
-    rates, run = [], experiment._run
+def test_a_run_that_broke_down_begins_again_at_half_the_rate(
+    short: None, monkeypatch: pytest.MonkeyPatch
+):
+    rates = []
+    run = experiment._run
 
     def noted(method: str, x: torch.Tensor, seed: int, rate: float):
         rates.append(rate)
@@ -101,7 +114,9 @@ def test_a_run_that_broke_down_begins_again_at_half_the_rate(short: None, monkey
 
 
 @pytest.mark.parametrize(("share", "broken"), [(0.4, False), (0.6, True), (float("nan"), True)])
-def test_drawing_hardly_better_than_the_mean_image_is_a_breakdown(share: float, broken: bool, unchecked: None):
+def test_drawing_hardly_better_than_the_mean_image_is_a_breakdown(
+    share: float, broken: bool, unchecked: None
+):
     x = torch.rand(50, 9, generator=torch.Generator().manual_seed(0))
     mean_image = (x - x.mean(0)).square().sum(1).mean().item()
 

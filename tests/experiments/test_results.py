@@ -27,7 +27,11 @@ def test_readme_shows_the_seconds_that_were_measured(results: dict):
 def test_readme_shows_the_tables_of_the_paper_that_there_are_results_for():
     page = (ROOT / "README.md").read_text()
     for name in ("table1-few", "table1-converged", "two-by-two"):
-        table = experiments.experiment(name).table(files.load(name)) if files.path(name).exists() else ""
+        table = (
+            experiments.experiment(name).table(files.load(name))
+            if files.path(name).exists()
+            else ""
+        )
         assert [line for line in table.splitlines() if line not in page] == []
 
 
@@ -38,22 +42,32 @@ def test_readme_shows_the_tables_of_the_paper_that_there_are_results_for():
         ("spectra", ("linear decoder, flow",), 1),
     ],
 )
-def test_readme_shows_hidden_pixels_and_spectra_as_they_were_found(name: str, left_out: tuple[str, ...], digits: int):
+def test_readme_shows_hidden_pixels_and_spectra_as_they_were_found(
+    name: str, left_out: tuple[str, ...], digits: int
+):
     page = (ROOT / "README.md").read_text()
     for row, found in files.load(name)["energy"].items():
-        told = [f"{f['mean']:.{digits}f} ± {f['sd']:.{digits}f}" for m, f in found.items() if m not in left_out]
+        told = [
+            f"{f['mean']:.{digits}f} ± {f['sd']:.{digits}f}"
+            for m, f in found.items()
+            if m not in left_out
+        ]
         assert f"| {row} | {' | '.join(told)} |" in page
 
 
 def test_readme_shows_one_step_as_it_was_found():
-    page, table = (ROOT / "README.md").read_text(), experiments.experiment("gon").table(files.load("gon")).splitlines()
-    rows = [line for line in table if line.startswith(tuple(f"| {method} |" for method in gon.COLUMNS))]
+    page = (ROOT / "README.md").read_text()
+    table = experiments.experiment("gon").table(files.load("gon")).splitlines()
+    rows = [
+        line for line in table if line.startswith(tuple(f"| {method} |" for method in gon.COLUMNS))
+    ]
     assert len(rows) == len(gon.COLUMNS) + len(gon.TIMED), "the errors, and those after seconds"
     assert [line for line in rows[: len(gon.COLUMNS)] if line not in page] == []
 
 
 def test_readme_shows_gates_as_they_were_found():
-    page, table = (ROOT / "README.md").read_text(), experiments.experiment("narrowing").table(files.load("narrowing"))
+    page = (ROOT / "README.md").read_text()
+    table = experiments.experiment("narrowing").table(files.load("narrowing"))
     rows = [line for line in table.splitlines() if line.startswith(("| VAE", "| flow"))]
     assert len(rows) == 9 + 6, "planted, and factors of shapes"
     assert [line for line in rows if line not in page] == []
@@ -78,15 +92,34 @@ def test_a_claim_is_judged_by_where_one_column_lies_below_the_other():
 
 def test_a_factor_is_given_up_if_codes_tell_less_than_half_of_what_the_reference_tells():
     def row(opened: int, *told: float) -> dict:
-        names = ("x", "y", "scale", "shape (share right)", "rotation of ellipses", "rotation of hearts")
-        return {"open": [opened], "r2": {name: {"mean": value} for name, value in zip(names, told, strict=True)}}
+        names = (
+            "x",
+            "y",
+            "scale",
+            "shape (share right)",
+            "rotation of ellipses",
+            "rotation of hearts",
+        )
+        return {
+            "open": [opened],
+            "r2": {name: {"mean": value} for name, value in zip(names, told, strict=True)},
+        }
 
-    rows = {"reference": row(10, 1.0, 1.0, 0.9, 0.8, 0.9, -0.1), "tight": row(8, 1.0, 1.0, 0.9, 0.7, 0.8, -0.2)}
+    rows = {
+        "reference": row(10, 1.0, 1.0, 0.9, 0.8, 0.9, -0.1),
+        "tight": row(8, 1.0, 1.0, 0.9, 0.7, 0.8, -0.2),
+    }
     loose = row(3, 1.0, 1.0, 0.8, 0.4, 0.0, -0.1)
     verdict, told = claims._given_up({"factors": {"VAE": rows | {"loose": loose}}})
-    assert verdict == "holds" and "VAE, loose: 3.0 open, x 1.00, y 1.00, scale 0.89, shape 0.14" in told
+    assert (
+        verdict == "holds"
+        and "VAE, loose: 3.0 open, x 1.00, y 1.00, scale 0.89, shape 0.14" in told
+    )
     assert "hearts" not in told, "the reference does not tell them"
-    turned = {"VAE": rows | {"loose": row(4, 1.0, 1.0, 0.8, 0.4, 0.5, -0.1)}, "flow": rows | {"loose": loose}}
+    turned = {
+        "VAE": rows | {"loose": row(4, 1.0, 1.0, 0.8, 0.4, 0.5, -0.1)},
+        "flow": rows | {"loose": loose},
+    }
     assert claims._given_up({"factors": turned})[0] == "holds for flow"
 
 
@@ -96,5 +129,11 @@ def test_every_method_was_timed_on_the_same_images_and_judged(results: dict, nam
     assert found["images"] == 2000 and found["repeats"] >= 3
     assert all(row["gap"] > -1e-6 and 0 <= row["best_basin"] <= 1 for row in found["race"])
     methods = {row["method"] for row in found["race"]}
-    assert {"AMD", "BFGS", "GaussNewton", "torch L-BFGS, summed batch", "torch Adam, tuned"} <= methods
+    assert {
+        "AMD",
+        "BFGS",
+        "GaussNewton",
+        "torch L-BFGS, summed batch",
+        "torch Adam, tuned",
+    } <= methods
     assert any(method.startswith("torchdiffeq") for method in methods)

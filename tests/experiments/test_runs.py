@@ -1,4 +1,4 @@
-"""A run is a function of its config, goes on where it was left, and is judged on what it has not seen."""
+"""A run is a function of its config, goes on where it was left, and is judged on new data."""
 
 import json
 import math
@@ -29,7 +29,9 @@ every_method = pytest.mark.parametrize("method", METHODS)
 
 
 def small(**changes: Any) -> Config:
-    fields: dict[str, Any] = SMALL | {"rehearsals": 2, "rehearsal_size": 4, "n_validation": 8} | changes
+    fields: dict[str, Any] = (
+        SMALL | {"rehearsals": 2, "rehearsal_size": 4, "n_validation": 8} | changes
+    )
     return Config(**fields)
 
 
@@ -68,8 +70,11 @@ def interrupt_at(step: int):
 
 
 @every_method
-def test_run_that_was_interrupted_three_times_ends_at_the_weights_of_an_undisturbed_one(method, tmp_path):
-    config, done = small(method=method), []
+def test_run_that_was_interrupted_three_times_ends_at_the_weights_of_an_undisturbed_one(
+    method, tmp_path
+):
+    config = small(method=method)
+    done = []
     for stop in (4, 2, 3):  # in the first pass, at its end, in the second
         run = train(config, tmp_path, callbacks=[interrupt_at(stop)])
         done.append(len(run.history.step))
@@ -85,13 +90,17 @@ def test_run_that_was_killed_goes_on_from_its_last_checkpoint(tmp_path):
     config = small(method="stored_codes")
     code = (
         "import os, signal, sys, torch; from pathlib import Path; torch.set_num_threads(1)\n"
-        "from gfe_core.experiments.runner.config import Config; from gfe_core.experiments.runner.runs import train\n"
+        "from gfe_core.experiments.runner.config import Config\n"
+        "from gfe_core.experiments.runner.runs import train\n"
         "kill = lambda report: report.step == 8 and os.kill(os.getpid(), signal.SIGKILL)\n"
         "train(Config.read(Path(sys.argv[1])), Path(sys.argv[2]), callbacks=[kill], save_every=-1)"
     )
-    path, folder = tmp_path / "config.json", tmp_path / "run"
+    path = tmp_path / "config.json"
+    folder = tmp_path / "run"
     path.write_text(json.dumps(asdict(config)))
-    died = subprocess.run([sys.executable, "-c", code, path, folder], capture_output=True, timeout=120, check=False)
+    died = subprocess.run(
+        [sys.executable, "-c", code, path, folder], capture_output=True, timeout=120, check=False
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr
     steps: list[int] = []
     run = train(config, folder, callbacks=[lambda report: steps.append(report.step)])
@@ -99,8 +108,11 @@ def test_run_that_was_killed_goes_on_from_its_last_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("rounds", [0, 5])
-def test_interrupt_in_the_middle_of_an_update_keeps_the_checkpoint_before(rounds, tmp_path, monkeypatch):
-    config, calls = small(), []
+def test_interrupt_in_the_middle_of_an_update_keeps_the_checkpoint_before(
+    rounds, tmp_path, monkeypatch
+):
+    config = small()
+    calls = []
 
     def half(*arguments: Any) -> None:
         calls.append(1)
@@ -116,7 +128,9 @@ def test_interrupt_in_the_middle_of_an_update_keeps_the_checkpoint_before(rounds
 
 
 def test_interrupt_while_codes_are_found_is_saved_at_once(tmp_path, monkeypatch):
-    config, encode, calls = small(), gfe.encode, []
+    config = small()
+    encode = gfe.encode
+    calls = []
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
@@ -127,12 +141,16 @@ def test_interrupt_while_codes_are_found_is_saved_at_once(tmp_path, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(gfe, "encode", interrupted)
         assert train(config, tmp_path).history.interrupted
-    assert json.loads((tmp_path / "run.json").read_text())["updates"] == 9  # three batches of three updates
+    assert (
+        json.loads((tmp_path / "run.json").read_text())["updates"] == 9
+    )  # three batches of three updates
     assert state(train(config, tmp_path)) == whole(config)
 
 
 def test_run_goes_on_from_the_old_checkpoint_after_a_save_that_failed(tmp_path, monkeypatch):
-    config, save, calls = small(), torch.save, []
+    config = small()
+    save = torch.save
+    calls = []
 
     def full(content: object, file: Any) -> None:
         calls.append(1)
@@ -147,7 +165,9 @@ def test_run_goes_on_from_the_old_checkpoint_after_a_save_that_failed(tmp_path, 
             train(config, tmp_path, save_every=-1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "run.json"]
     steps: list[int] = []
-    assert state(train(config, tmp_path, callbacks=[lambda report: steps.append(report.step)])) == whole(config)
+    assert state(
+        train(config, tmp_path, callbacks=[lambda report: steps.append(report.step)])
+    ) == whole(config)
     assert len(steps) == 12 - 4
 
 
@@ -156,17 +176,29 @@ def test_run_stopped_at_its_very_last_batch_is_finished(tmp_path):
     run = train(config, tmp_path, callbacks=[lambda report: report.step == 12])
     assert not run.history.interrupted
     again = train(config, tmp_path)
-    assert not again.history.interrupted and plain(again.decoder.state_dict()) == plain(run.decoder.state_dict())
+    assert not again.history.interrupted and plain(again.decoder.state_dict()) == plain(
+        run.decoder.state_dict()
+    )
 
 
 def test_finished_run_has_its_best_weights(tmp_path):
-    few = {"n_images": 10, "rehearsals": 10, "learning_rate": 0.05, "schedule": "constant", "epochs": 4}
+    few = {
+        "n_images": 10,
+        "rehearsals": 10,
+        "learning_rate": 0.05,
+        "schedule": "constant",
+        "epochs": 4,
+    }
     config = small(method="autoencoder", **few)
     run = train(config, tmp_path / "whole")  # learns them by heart
     energy = gfe.evaluate(run.decoder, run.watch.x, encoder=run.judge).energy.mean().item()
-    assert len(run.watch.energies) == 4 and energy == min(run.watch.energies) < run.watch.energies[-1]
+    assert (
+        len(run.watch.energies) == 4 and energy == min(run.watch.energies) < run.watch.energies[-1]
+    )
     train(config, tmp_path / "run", callbacks=[interrupt_at(3)])  # when the best pass is over
-    assert plain(train(config, tmp_path / "run").decoder.state_dict()) == plain(run.decoder.state_dict())
+    assert plain(train(config, tmp_path / "run").decoder.state_dict()) == plain(
+        run.decoder.state_dict()
+    )
 
 
 # judging and describing
@@ -180,7 +212,13 @@ def test_evaluation_adds_test_energies_that_a_later_training_command_keeps(metho
     ways = {"flow"} if run.autoencoder is None else {"flow", "encoder", "encoder_then_flow"}
     assert content["test"].keys() == ways
     x = gfe.data.load("mnist", split="test").x
-    own = "flow" if run.autoencoder is None else "encoder_then_flow" if method == "semi_amortised" else "encoder"
+    own = (
+        "flow"
+        if run.autoencoder is None
+        else "encoder_then_flow"
+        if method == "semi_amortised"
+        else "encoder"
+    )
     expected = gfe.evaluate(run.decoder, x, encoder=run.judge).energy.double().mean().item()
     assert content["test"][own]["energy"] == expected
     train(config, tmp_path)
@@ -193,11 +231,14 @@ def test_result_says_config_seed_versions_machine_and_time(tmp_path):
     assert Config.read(tmp_path / "run.json") == run.config and content["config"]["seed"] == 3
     assert content["versions"].keys() == {"gfe_core", "torch", "python"} and content["machine"]
     assert content["threads"] == torch.get_num_threads() and content["cpu_seconds"] > 0
-    assert content["images"] == 60 and content["updates"] == 12 * 3 and len(content["validation"]) == 2
+    assert (
+        content["images"] == 60 and content["updates"] == 12 * 3 and len(content["validation"]) == 2
+    )
 
 
 def test_energy_that_is_no_number_hides_no_best_weights_and_no_result(tmp_path):
-    decoder, x = nn.Linear(1, 1), torch.ones(1, 1)
+    decoder = nn.Linear(1, 1)
+    x = torch.ones(1, 1)
     energies = iter([math.nan, 2.0, 1.0, math.nan, 1.5])
     watch = Watch(nn.ModuleList([decoder]), lambda *_: result(next(energies)), x, 1)
     for i in range(5):
@@ -221,14 +262,19 @@ def result(energy: float) -> Any:
 
 
 def test_rehearsal_learns_from_the_images_of_the_last_pass_and_the_codes_found_for_them():
-    run, seen = Run(small(rehearsals=0)), []
-    rehearsal = Rehearsal(run.encoder, lambda z, x: seen.append((z, x)), n_updates=3, size=50, memory=2, seed=0)
+    run = Run(small(rehearsals=0))
+    seen = []
+    rehearsal = Rehearsal(
+        run.encoder, lambda z, x: seen.append((z, x)), n_updates=3, size=50, memory=2, seed=0
+    )
     met: dict[tuple[float, ...], list[float]] = {}
 
     def remember(report: Report) -> None:
         met.update(zip(map(tuple, report.x.tolist()), report.encoding.z.tolist(), strict=True))
 
-    history = gfe.fit(run.decoder, run.batches, encoder=run.encoder, callbacks=[remember, rehearsal])
+    history = gfe.fit(
+        run.decoder, run.batches, encoder=run.encoder, callbacks=[remember, rehearsal]
+    )
     assert history.step == [4, 8, 12, 16, 20, 24] and len(seen) == 18
     for z, x in seen:
         assert x.shape == (50, 16) and [met[tuple(row)] for row in x.tolist()] == z.tolist()
@@ -249,14 +295,17 @@ def test_nan_among_the_images_poisons_no_weight(method, monkeypatch):
     monkeypatch.setattr(config_module.gfe.data, "load", spoiled)
     run = train(small(method=method))
     assert run.x.isnan().any() and all(value.isfinite().all() for value in run.decoder.parameters())
-    assert all(map(math.isfinite, run.history.energy)) and all(map(math.isfinite, run.watch.energies))
+    assert all(map(math.isfinite, run.history.energy)) and all(
+        map(math.isfinite, run.watch.energies)
+    )
 
 
 # configs
 
 
 def test_config_survives_json_and_what_it_lacks_has_its_default(tmp_path):
-    config, path = small(method="autoencoder", n_images=None), tmp_path / "config.json"
+    config = small(method="autoencoder", n_images=None)
+    path = tmp_path / "config.json"
     path.write_text(json.dumps(asdict(config)))
     assert Config.read(path) == config and hash(Config.read(path)) == hash(config)
     path.write_text('{"seed": 7, "weight_decay": 0}')
@@ -265,7 +314,9 @@ def test_config_survives_json_and_what_it_lacks_has_its_default(tmp_path):
 
 def test_images_are_drawn_by_the_seed_and_validation_is_apart():
     first, validation = chosen_images(small())
-    assert torch.equal(first, chosen_images(small())[0]) and torch.equal(first, chosen_images(small(epochs=9))[0])
+    assert torch.equal(first, chosen_images(small())[0]) and torch.equal(
+        first, chosen_images(small(epochs=9))[0]
+    )
     assert not torch.equal(first, chosen_images(small(seed=1))[0])
     everything = gfe.data.load("mnist").x
     assert torch.equal(validation, everything[-10_000:][:8])
@@ -309,12 +360,21 @@ def test_one_cycle_rises_to_the_rate_and_falls_for_any_number_of_updates(n_updat
         ('{"size": 2.5}', "`size` must be a whole number, such as 100, got 2.5"),
         ('{"epochs": true}', "`epochs` must be a whole number, such as 1, got True"),
         ('{"learning_rate": NaN}', "`learning_rate` must be a positive finite number, got nan"),
-        ('{"hidden": 5}', r"`hidden` must be a list of widths, whole numbers of at least 1, such as \(150, 300, 600\)"),
+        (
+            '{"hidden": 5}',
+            (
+                r"`hidden` must be a list of widths, whole numbers of at least 1, such as \(150, "
+                r"300, 600\)"
+            ),
+        ),
         ('{"hidden": [8, 0]}', r"`hidden` must be a list of widths.* got \(8, 0\)"),
         ('{"method": "flwo"}', "`method` must be 'flow' or 'autoencoder' or .*, got 'flwo'"),
         ('{"data": 3}', "`data` must be a text, such as 'mnist', got 3"),
         ('{"seed": -1}', "`seed` must be a finite number of at least 0, got -1"),
-        ('{"weight_decay": Infinity}', "`weight_decay` must be a finite number of at least 0, got inf"),
+        (
+            '{"weight_decay": Infinity}',
+            "`weight_decay` must be a finite number of at least 0, got inf",
+        ),
         ('{"n_images": 0}', "`n_images` must be at least 1, got 0"),
         ('{"n_validation": 10001}', "`n_validation` must be between 0 and 10000, got 10001"),
     ],
@@ -329,9 +389,15 @@ def test_config_file_that_makes_no_sense_is_refused(text, message, tmp_path, unc
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_images": 101}, "`n_images` must be at most 100 with `data` 'mnist', got 101. Ask for fewer"),
+        (
+            {"n_images": 101},
+            "`n_images` must be at most 100 with `data` 'mnist', got 101. Ask for fewer",
+        ),
         ({"data": "seg-mnist"}, "`n_images` must be at most 50 with `data` 'seg-mnist', got 60"),
-        ({"latent_dim": 17}, "`latent_dim` must not exceed `data_dim` 16, got 17. .*lower `latent_dim`"),
+        (
+            {"latent_dim": 17},
+            "`latent_dim` must not exceed `data_dim` 16, got 17. .*lower `latent_dim`",
+        ),
     ],
 )
 def test_more_than_there_is_is_refused_with_the_size(changes, message):
@@ -345,14 +411,17 @@ def test_more_than_there_is_is_refused_with_the_size(changes, message):
 def test_folder_of_another_run_is_refused_and_left_as_it_is(tmp_path):
     train(small(), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(ValueError, match="`folder` .* holds a run with another size, seed. Choose another folder"):
+    with pytest.raises(
+        ValueError, match="`folder` .* holds a run with another size, seed. Choose another folder"
+    ):
         train(small(seed=5, size=12), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("content", ["truncated", "foreign", "of another network"])
 def test_checkpoint_that_is_none_of_this_run_is_refused(content, tmp_path: Path):
-    path, config = tmp_path / "checkpoint.pt", small()
+    path = tmp_path / "checkpoint.pt"
+    config = small()
     train(config, tmp_path, callbacks=[interrupt_at(3)])
     if content == "truncated":
         path.write_bytes(path.read_bytes()[:-900])
@@ -362,7 +431,9 @@ def test_checkpoint_that_is_none_of_this_run_is_refused(content, tmp_path: Path)
         train(small(hidden=(7,)), tmp_path / "other", callbacks=[interrupt_at(3)])
         (tmp_path / "other" / "checkpoint.pt").replace(path)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="is damaged or no checkpoint|is no gfe_core checkpoint|does not fit"):
+    with pytest.raises(
+        ValueError, match="is damaged or no checkpoint|is no gfe_core checkpoint|does not fit"
+    ):
         train(config, tmp_path)
     assert path.read_bytes() == before
 
@@ -375,10 +446,13 @@ def test_checkpoint_without_a_note_of_what_it_is_of_is_refused(tmp_path):
 
 
 def test_only_finished_runs_are_judged(tmp_path):
-    with pytest.raises(ValueError, match="holds no run.json. Make one: `python -m gfe_core train --folder"):
+    with pytest.raises(
+        ValueError, match="holds no run.json. Make one: `python -m gfe_core train --folder"
+    ):
         evaluate(tmp_path)
     train(small(), tmp_path, callbacks=[interrupt_at(3)])
     with pytest.raises(
-        ValueError, match="holds an unfinished run. Finish it: `python -m gfe_core train --folder .* --config"
+        ValueError,
+        match="holds an unfinished run. Finish it: `python -m gfe_core train --folder .* --config",
     ):
         evaluate(tmp_path)

@@ -1,7 +1,9 @@
-"""Doubt means what it says: true codes lie in a region of probability q for a share q of the samples.
+"""Doubt means what it says.
 
-Data come from a known decoder with codes drawn from the prior, so that the truth is known. Where Laplace's
-approximation breaks is a claim too.
+True codes lie in a region of probability q for a share q of the samples.
+
+Data come from a known decoder with codes drawn from the prior, so that the truth is known. Where
+Laplace's approximation breaks is a claim too.
 """
 
 import pytest
@@ -13,7 +15,10 @@ import gfe_core as gfe
 from gfe_core.methods.posterior import GaussianPrior, laplace
 
 N = 6000
-"""Samples. The share of them in a region of 50 % has a standard error of 0.65 points: three points are four of them."""
+"""Samples. The share of them in a region of 50 % has a standard error of 0.65 points.
+
+Three points are four of them.
+"""
 
 LEVELS = torch.tensor([0.5, 0.8, 0.95], dtype=torch.float64)
 PRIOR = GaussianPrior.standard(2, dtype=torch.float64)
@@ -21,7 +26,9 @@ PRIOR = GaussianPrior.standard(2, dtype=torch.float64)
 
 def known_decoder(data_dim: int, *, stretch: float = 1.0, gain: float = 1.0) -> gfe.MLPDecoder:
     """A random decoder; `stretch` of the codes makes it more curved, `gain` its outputs larger."""
-    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16, 32), data_dim=data_dim, generator=generator(0)).double()
+    decoder = gfe.MLPDecoder(
+        latent_dim=2, hidden=(16, 32), data_dim=data_dim, generator=generator(0)
+    ).double()
     weights = [weight for name, weight in decoder.named_parameters() if name.endswith("weight")]
     with torch.no_grad():
         weights[0].mul_(stretch)
@@ -29,13 +36,19 @@ def known_decoder(data_dim: int, *, stretch: float = 1.0, gain: float = 1.0) -> 
     return decoder
 
 
-def coverage(decoder: gfe.MLPDecoder, noise: float | None, *, n: int = N, share_seen: float = 1.0) -> Tensor:
-    """Share of the samples whose true code lies in its region; data are binary where there is no noise."""
+def coverage(
+    decoder: gfe.MLPDecoder, noise: float | None, *, n: int = N, share_seen: float = 1.0
+) -> Tensor:
+    """Share of the samples whose true code lies in its region.
+
+    Data are binary where there is no noise.
+    """
     random = generator(1)
     z = PRIOR.sample(n, random)
     output = decoder(z).detach()
     if noise is None:
-        x, loss = torch.bernoulli(output.sigmoid(), generator=random), gfe.Bernoulli(reduction="sum")
+        x = torch.bernoulli(output.sigmoid(), generator=random)
+        loss = gfe.Bernoulli(reduction="sum")
     else:
         x = output + noise * torch.randn(output.shape, dtype=output.dtype, generator=random)
         loss = gfe.Gaussian(variance=noise**2, reduction="sum")
@@ -59,13 +72,18 @@ def test_regions_of_binary_data_hold_their_share_of_the_true_codes(share_seen):
 
 
 def test_a_wrong_noise_would_be_noticed():
-    decoder, z = known_decoder(64), PRIOR.sample(N, generator(1))
+    decoder = known_decoder(64)
+    z = PRIOR.sample(N, generator(1))
     x = decoder(z).detach() + 0.1 * torch.randn(N, 64, dtype=torch.float64, generator=generator(2))
     proud = laplace(decoder, x, prior=PRIOR, loss=gfe.Gaussian(variance=0.05**2, reduction="sum"))
     found = (proud.level(z)[:, None] <= LEVELS).double().mean(0)
-    assert (found < LEVELS - 0.1).all()  # regions half as wide hold 1 - (1 - q)^(1/4) in the plane: 16, 33 and 53 %
+    assert (
+        found < LEVELS - 0.1
+    ).all()  # regions half as wide hold 1 - (1 - q)^(1/4) in the plane: 16, 33 and 53 %
 
 
 def test_few_features_of_a_curved_decoder_break_the_approximation():
     found = coverage(known_decoder(2, stretch=3, gain=3), 0.3, n=2000)
-    assert (found[1:] < LEVELS[1:] - 0.1).all()  # too sure of itself: the posterior is bent, and has other modes
+    assert (
+        found[1:] < LEVELS[1:] - 0.1
+    ).all()  # too sure of itself: the posterior is bent, and has other modes

@@ -16,7 +16,9 @@ from gfe_core.methods.variational import Evidence
 
 Update = Callable[[float, float], float]
 
-every_update = pytest.mark.parametrize("update", [Multiplicative(), Ascent()], ids=["multiplicative", "ascent"])
+every_update = pytest.mark.parametrize(
+    "update", [Multiplicative(), Ascent()], ids=["multiplicative", "ascent"]
+)
 
 
 def observed(constraint: Constraint, *errors: float) -> Constraint:
@@ -45,7 +47,9 @@ def test_larger_violation_never_moves_the_multiplier_less(update: Update):
 
 @pytest.mark.parametrize("multiplier", [1e-2, 0.1, 1.0, 7.0, 1e2])
 @pytest.mark.parametrize("violation", [-0.8, -0.01, 0.4, 3.0])
-def test_ascent_is_a_step_of_autograd_in_the_root_of_the_multiplier(multiplier: float, violation: float):
+def test_ascent_is_a_step_of_autograd_in_the_root_of_the_multiplier(
+    multiplier: float, violation: float
+):
     root = torch.tensor(multiplier, dtype=torch.float64).sqrt()
     r = root.expm1().log().requires_grad_()  # the inverse of softplus
     value = F.softplus(r, threshold=100) ** 2
@@ -72,11 +76,14 @@ def test_bounds_hold_under_any_finite_error(update: Update, error: float):
     assert observed(constraint, *[error] * 60).multiplier == 4.0
     assert constraint.weight.item() == 0.25
     constraint.threshold = 1e6
-    assert observed(constraint, *[1e-9] * 2000).multiplier == 0.5 and constraint.weight.item() == 2.0
+    assert (
+        observed(constraint, *[1e-9] * 2000).multiplier == 0.5 and constraint.weight.item() == 2.0
+    )
 
 
 def test_one_batch_moves_the_multiplier_by_the_largest_factor_at_most():
-    constraint, seen = Constraint(1.0, update=Multiplicative(most=1.1), smoothing=0.0), [1.0]
+    constraint = Constraint(1.0, update=Multiplicative(most=1.1), smoothing=0.0)
+    seen = [1.0]
     for error in (1e6, 1e6, 1e-6, 1.5, 1e9):
         seen.append(observed(constraint, error).multiplier)
     ratios = [b / a for a, b in pairwise(seen)]
@@ -85,9 +92,12 @@ def test_one_batch_moves_the_multiplier_by_the_largest_factor_at_most():
 
 
 def test_average_is_exponential_and_starts_at_the_first_error():
-    constraint, errors = Constraint(1.0, smoothing=0.8), [50.0, 3.0, 8.0, 1.0]
+    constraint = Constraint(1.0, smoothing=0.8)
+    errors = [50.0, 3.0, 8.0, 1.0]
     assert math.isnan(constraint.average) and not constraint.met
-    assert math.isclose(observed(constraint, errors[0]).average, 50.0, rel_tol=1e-15)  # 0.8 + 0.2 rounds
+    assert math.isclose(
+        observed(constraint, errors[0]).average, 50.0, rel_tol=1e-15
+    )  # 0.8 + 0.2 rounds
     observed(constraint, *errors[1:])
     wanted = 0.8**3 * 50 + 0.2 * (0.8**2 * 3 + 0.8 * 8 + 1)
     assert math.isclose(constraint.average, wanted, rel_tol=1e-14)  # a handful of roundings
@@ -96,10 +106,13 @@ def test_average_is_exponential_and_starts_at_the_first_error():
 @every_update
 @pytest.mark.parametrize("error", [math.nan, math.inf, -math.inf])
 def test_error_that_is_no_number_leaves_everything_as_it_was(update: Update, error: float):
-    fresh, used = Constraint(1.0, update=update), observed(Constraint(1.0, update=update), 0.5, 3.0)
+    fresh = Constraint(1.0, update=update)
+    used = observed(Constraint(1.0, update=update), 0.5, 3.0)
     before = state(used)
     assert state(observed(used, error)) == before
-    assert math.isnan(observed(fresh, error).average) and fresh.multiplier == 1.0 and not fresh.was_met
+    assert (
+        math.isnan(observed(fresh, error).average) and fresh.multiplier == 1.0 and not fresh.was_met
+    )
     # the first number that comes is the first of the average; one rounding of 0.99 + 0.01
     assert math.isclose(observed(fresh, 7.0).average, 7.0, rel_tol=1e-15)
 
@@ -110,17 +123,23 @@ def test_weight_is_one_tensor_that_stays_the_inverse_of_the_multiplier():
     for error in (9.0, 1.0, 0.1, 0.1, 0.1, 30.0):
         observed(constraint, error)
         assert constraint.weight is weight and not weight.requires_grad
-        assert weight.item() == torch.tensor(1 / constraint.multiplier).item()  # to the last bit of float32
+        assert (
+            weight.item() == torch.tensor(1 / constraint.multiplier).item()
+        )  # to the last bit of float32
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_evidence_follows_the_weight(dtype: torch.dtype):
     constraint = Constraint(1.0, update=Ascent(), smoothing=0.0)
-    likelihood, x = gfe.Bernoulli(reduction="sum"), digits(3).to(dtype)
+    likelihood = gfe.Bernoulli(reduction="sum")
+    x = digits(3).to(dtype)
     loss = Evidence(likelihood=likelihood, weight=constraint.weight)
     output = torch.randn(3, 65, dtype=dtype, generator=generator())
     before = loss.per_sample(output, x)
-    assert torch.equal(before, Evidence(likelihood=likelihood).per_sample(output, x)) and before.dtype == dtype
+    assert (
+        torch.equal(before, Evidence(likelihood=likelihood).per_sample(output, x))
+        and before.dtype == dtype
+    )
     for error in (5.0, 5.0, 0.1):
         observed(constraint, error)
         plain = Evidence(likelihood=likelihood, weight=constraint.weight.item())
@@ -149,7 +168,8 @@ def test_error_at_the_threshold_meets_it():
 @every_update
 @pytest.mark.parametrize("factor", [1e3, 1e-5])
 def test_multipliers_do_not_depend_on_the_units_of_the_error(update: Update, factor: float):
-    one, other = Constraint(2.0, update=update, smoothing=0.9), Constraint(2.0 * factor, update=update, smoothing=0.9)
+    one = Constraint(2.0, update=update, smoothing=0.9)
+    other = Constraint(2.0 * factor, update=update, smoothing=0.9)
     for error in (30.0, 9.0, 1.0, 0.5, 0.5, 4.0, 3.0, 0.1) * 5:
         observed(one, error)
         observed(other, error * factor)
@@ -157,12 +177,16 @@ def test_multipliers_do_not_depend_on_the_units_of_the_error(update: Update, fac
         assert math.isclose(one.multiplier, other.multiplier, rel_tol=1e-12)
 
 
-@pytest.mark.parametrize("update", [Multiplicative(rate=0.05), Ascent(rate=0.05)], ids=["multiplicative", "ascent"])
+@pytest.mark.parametrize(
+    "update", [Multiplicative(rate=0.05), Ascent(rate=0.05)], ids=["multiplicative", "ascent"]
+)
 @pytest.mark.parametrize("start", [0.0, 3.0, -2.0])
 def test_descent_of_error_and_weighted_cost_ends_at_the_constraint(update: Update, start: float):
-    # least (theta - 3)^2 with theta^2 <= 1: theta = 1, where 2 (theta - 3) + lambda 2 theta = 0 says lambda = 2
+    # least (theta - 3)^2 with theta^2 <= 1: theta = 1, where 2 (theta - 3) + lambda 2 theta = 0
+    # says lambda = 2
     theta = torch.tensor(start, dtype=torch.float64, requires_grad=True)
-    constraint, optimizer = Constraint(1.0, update=update, smoothing=0.5), torch.optim.SGD([theta], lr=0.05)
+    constraint = Constraint(1.0, update=update, smoothing=0.5)
+    optimizer = torch.optim.SGD([theta], lr=0.05)
     noise = 0.05 * torch.randn(1500, dtype=torch.float64, generator=generator())
     path: list[Tensor] = []
     for shift in noise:
@@ -173,7 +197,8 @@ def test_descent_of_error_and_weighted_cost_ends_at_the_constraint(update: Updat
         constraint.observe(error.item())
         path.append(torch.tensor([theta.item(), constraint.multiplier]))
     end, multiplier = torch.stack(path)[-700:].mean(0).tolist()
-    # noise of 0.05 in the error moves the multiplier by about a hundredth a step; over 700 of them the mean settles
+    # noise of 0.05 in the error moves the multiplier by about a hundredth a step; over 700 of them
+    # the mean settles
     assert abs(end - 1) < 0.02 and abs(multiplier - 2) < 0.1
 
 
@@ -192,13 +217,31 @@ def test_constraint_that_binds_nothing_falls_to_the_lower_bound():
         (lambda: Constraint(1.0, smoothing=1.0), "`smoothing` must lie in [0, 1), got 1.0."),
         (lambda: Constraint(1.0, smoothing=-0.1), "`smoothing` must lie in [0, 1), got -0.1."),
         (lambda: Constraint(1.0, smoothing=math.nan), "`smoothing` must lie in [0, 1), got nan."),
-        (lambda: Constraint(1.0, bounds=(0.0, 2.0)), "must be positive and finite with 1 between them, got (0.0, 2.0)"),
-        (lambda: Constraint(1.0, bounds=(2.0, 3.0)), "`bounds` must be positive and finite with 1 between them"),
-        (lambda: Constraint(1.0, bounds=(0.1, 0.9)), "`bounds` must be positive and finite with 1 between them"),
-        (lambda: Constraint(1.0, bounds=(0.1, math.inf)), "`bounds` must be positive and finite with 1 between them"),
-        (lambda: Constraint(1.0, bounds=(math.nan, 2.0)), "`bounds` must be positive and finite with 1 between them"),
+        (
+            lambda: Constraint(1.0, bounds=(0.0, 2.0)),
+            "must be positive and finite with 1 between them, got (0.0, 2.0)",
+        ),
+        (
+            lambda: Constraint(1.0, bounds=(2.0, 3.0)),
+            "`bounds` must be positive and finite with 1 between them",
+        ),
+        (
+            lambda: Constraint(1.0, bounds=(0.1, 0.9)),
+            "`bounds` must be positive and finite with 1 between them",
+        ),
+        (
+            lambda: Constraint(1.0, bounds=(0.1, math.inf)),
+            "`bounds` must be positive and finite with 1 between them",
+        ),
+        (
+            lambda: Constraint(1.0, bounds=(math.nan, 2.0)),
+            "`bounds` must be positive and finite with 1 between them",
+        ),
         (lambda: Multiplicative(rate=0.0), "`rate` must be a positive finite number, got 0.0."),
-        (lambda: Multiplicative(rate=math.inf), "`rate` must be a positive finite number, got inf."),
+        (
+            lambda: Multiplicative(rate=math.inf),
+            "`rate` must be a positive finite number, got inf.",
+        ),
         (lambda: Multiplicative(most=1.0), "`most` must be above 1 and finite, got 1.0."),
         (lambda: Multiplicative(most=math.nan), "`most` must be above 1 and finite, got nan."),
         (lambda: Ascent(rate=-0.5), "`rate` must be a positive finite number, got -0.5."),

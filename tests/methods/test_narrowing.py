@@ -35,7 +35,9 @@ def rand(*shape: int, seed: int = 1) -> Tensor:
 
 
 def mlp(latent_dim: int = 4, seed: int = 0) -> gfe.MLPDecoder:
-    return gfe.MLPDecoder(latent_dim=latent_dim, hidden=(16,), data_dim=64, generator=generator(seed)).double()
+    return gfe.MLPDecoder(
+        latent_dim=latent_dim, hidden=(16,), data_dim=64, generator=generator(seed)
+    ).double()
 
 
 def gated_at(gamma: list[float], *, costs: bool = False, seed: int = 0) -> Gated:
@@ -50,8 +52,11 @@ def log_odds(n: int) -> Tensor:
 
 
 def quadratic(n: int) -> F:
-    couplings, slopes = randn(SAMPLES, n, n, seed=2), 2 * randn(SAMPLES, n, seed=3)
-    return lambda nu: torch.einsum("...si,sij,...sj->...s", nu, couplings, nu) + (nu * slopes).sum(-1)
+    couplings = randn(SAMPLES, n, n, seed=2)
+    slopes = 2 * randn(SAMPLES, n, seed=3)
+    return lambda nu: (
+        torch.einsum("...si,sij,...sj->...s", nu, couplings, nu) + (nu * slopes).sum(-1)
+    )
 
 
 def exponential(n: int) -> F:
@@ -60,12 +65,16 @@ def exponential(n: int) -> F:
 
 
 def perceptron(n: int) -> F:
-    first, bias, last = randn(n, 9, seed=5), randn(SAMPLES, 9, seed=6), randn(9, seed=7)
+    first = randn(n, 9, seed=5)
+    bias = randn(SAMPLES, 9, seed=6)
+    last = randn(9, seed=7)
     return lambda nu: (nu @ first + bias).tanh() @ last
 
 
 def reconstruction(n: int) -> F:
-    gated, z, x = Gated(mlp(n)).double(), 2 * randn(SAMPLES, n, seed=8), digits(SAMPLES)
+    gated = Gated(mlp(n)).double()
+    z = 2 * randn(SAMPLES, n, seed=8)
+    x = digits(SAMPLES)
 
     def energy(nu: Tensor) -> Tensor:
         code = torch.cat([z.expand_as(nu), nu], -1).flatten(0, -2)
@@ -80,7 +89,9 @@ def exact(energy: F, gamma: Tensor) -> Tensor:
     gamma = gamma.clone().requires_grad_()
     states = torch.tensor([*product((0.0, 1.0), repeat=len(gamma))], dtype=torch.float64)
     p = torch.where(states == 1, gamma.sigmoid(), (-gamma).sigmoid()).prod(1)
-    (gradient,) = torch.autograd.grad(p @ energy(states[:, None].expand(-1, SAMPLES, -1)).mean(1), gamma)
+    (gradient,) = torch.autograd.grad(
+        p @ energy(states[:, None].expand(-1, SAMPLES, -1)).mean(1), gamma
+    )
     return gradient
 
 
@@ -103,7 +114,7 @@ def shared_estimates(energy: F, gamma: Tensor, draws: Draws) -> Tensor:
 
 
 def deviation(estimates: Tensor, wanted: Tensor) -> float:
-    """The largest distance between the mean of independent estimates and what it should be, in standard errors."""
+    """The largest distance of a mean of estimates from its target, in standard errors."""
     error = estimates.std(0) / len(estimates) ** 0.5
     return ((estimates.mean(0) - wanted).abs() / error).max().item()
 
@@ -113,15 +124,25 @@ every_energy = pytest.mark.parametrize("make", [quadratic, exponential, perceptr
 
 @every_energy
 @pytest.mark.parametrize("n", [1, 4, 8])
-def test_arm_is_the_exact_gradient_of_samples_with_gates_of_their_own(make: Callable[[int], F], n: int):
-    energy, gamma = make(n), log_odds(n)
-    assert deviation(per_sample_estimates(energy, gamma, drawn), exact(energy, gamma)) < 4  # standard errors
+def test_arm_is_the_exact_gradient_of_samples_with_gates_of_their_own(
+    make: Callable[[int], F], n: int
+):
+    energy = make(n)
+    gamma = log_odds(n)
+    assert (
+        deviation(per_sample_estimates(energy, gamma, drawn), exact(energy, gamma)) < 4
+    )  # standard errors
 
 
 @pytest.mark.parametrize("make, n", [(quadratic, 4), (reconstruction, 8), (exponential, 1)])
-def test_arm_is_the_exact_gradient_of_a_mean_over_samples_that_share_their_gates(make: Callable[[int], F], n: int):
-    energy, gamma = make(n), log_odds(n)
-    assert deviation(shared_estimates(energy, gamma, drawn), exact(energy, gamma)) < 4  # standard errors
+def test_arm_is_the_exact_gradient_of_a_mean_over_samples_that_share_their_gates(
+    make: Callable[[int], F], n: int
+):
+    energy = make(n)
+    gamma = log_odds(n)
+    assert (
+        deviation(shared_estimates(energy, gamma, drawn), exact(energy, gamma)) < 4
+    )  # standard errors
 
 
 def swapped(gamma: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,28 +171,35 @@ def mirrored(gamma: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
 @every_energy
 @pytest.mark.parametrize("wrong", [swapped, same, independent, mirrored])
 def test_check_of_arm_notices_wrong_draws(make: Callable[[int], F], wrong: Draws):
-    energy, gamma = make(4), log_odds(4)
+    energy = make(4)
+    gamma = log_odds(4)
     assert deviation(per_sample_estimates(energy, gamma, wrong), exact(energy, gamma)) > 4
 
 
 @pytest.mark.parametrize("wrong", [swapped, same])
 def test_check_of_shared_gates_notices_wrong_draws(wrong: Draws):
-    energy, gamma = quadratic(4), log_odds(4)
+    energy = quadratic(4)
+    gamma = log_odds(4)
     assert deviation(shared_estimates(energy, gamma, wrong), exact(energy, gamma)) > 4
 
 
 def test_rows_of_draws_count_alike_in_any_shape():
-    energy, gamma, u = quadratic(4), log_odds(4), rand(5, SAMPLES, 4)
+    energy = quadratic(4)
+    gamma = log_odds(4)
+    u = rand(5, SAMPLES, 4)
     nu, twin = drawn(gamma, u)
     together = arm(energy(nu), energy(twin), u)
     flat = arm(energy(nu).flatten(), energy(twin).flatten(), u.flatten(0, 1))
     rows = [arm(a, b, c) for a, b, c in zip(energy(nu), energy(twin), u, strict=True)]
     assert torch.equal(together, flat)
-    assert torch.allclose(together, torch.stack(rows).mean(0), rtol=0, atol=1e-14)  # sums of order 1 in another order
+    assert torch.allclose(
+        together, torch.stack(rows).mean(0), rtol=0, atol=1e-14
+    )  # sums of order 1 in another order
 
 
 def test_both_draws_open_with_the_probability_of_the_gate():
-    n, gamma = 20_000, torch.tensor([-6.0, -2.0, 0.0, 0.5, 4.0], dtype=torch.float64)
+    n = 20_000
+    gamma = torch.tensor([-6.0, -2.0, 0.0, 0.5, 4.0], dtype=torch.float64)
     p = gamma.sigmoid()
     for gates in drawn(gamma, rand(n, 5)):
         assert set(gates.unique().tolist()) == {0.0, 1.0}
@@ -188,11 +216,19 @@ def test_draws_are_opposite_at_even_odds_and_the_same_where_a_gate_is_sure():
 
 @pytest.mark.parametrize("costs", [False, True])
 def test_open_gates_are_the_decoder_itself_and_the_last_output_what_open_latents_cost(costs: bool):
-    gated, z, cost = gated_at([1.0] * 4, costs=costs), randn(3, 4), rand(3, 4, seed=2)
+    gated = gated_at([1.0] * 4, costs=costs)
+    z = randn(3, 4)
+    cost = rand(3, 4, seed=2)
     nu = torch.tensor([[1.0, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]], dtype=torch.float64)
     y = gated(torch.cat([z, *[cost] * costs, nu], 1))
-    assert gated.latent_dim == 8 + 4 * costs and gated.data_shape == (64,) and gated.image_shape == (8, 8)
-    assert torch.equal(y[:, :64], gated.decoder(z * nu)) and torch.equal(y[0, :64], gated.decoder(z)[0])
+    assert (
+        gated.latent_dim == 8 + 4 * costs
+        and gated.data_shape == (64,)
+        and gated.image_shape == (8, 8)
+    )
+    assert torch.equal(y[:, :64], gated.decoder(z * nu)) and torch.equal(
+        y[0, :64], gated.decoder(z)[0]
+    )
     assert y.shape == (3, 64 + costs)
     if costs:
         assert torch.equal(y[:, 64], (cost * nu).sum(1)) and y[2, 64] == 0
@@ -200,22 +236,34 @@ def test_open_gates_are_the_decoder_itself_and_the_last_output_what_open_latents
 
 @pytest.mark.parametrize("costs", [False, True])
 def test_closed_latents_have_no_influence_and_no_gradient(costs: bool):
-    gated, nu = gated_at([1.0] * 4, costs=costs), torch.tensor([[1.0, 0, 0, 1]], dtype=torch.float64)
-    z, cost = randn(1, 4).requires_grad_(), rand(1, 4).requires_grad_()
+    gated = gated_at([1.0] * 4, costs=costs)
+    nu = torch.tensor([[1.0, 0, 0, 1]], dtype=torch.float64)
+    z = randn(1, 4).requires_grad_()
+    cost = rand(1, 4).requires_grad_()
     other = torch.where(nu == 1, z, -7.0), torch.where(nu == 1, cost, 1e6)
     y = gated(torch.cat([z, *[cost] * costs, nu], 1))
     assert torch.equal(y, gated(torch.cat([other[0], *[other[1]] * costs, nu], 1)))
     y.square().sum().backward()
     for leaf in (z, cost) if costs else (z,):
-        assert leaf.grad is not None and (leaf.grad[nu == 0] == 0).all() and (leaf.grad[nu == 1] != 0).all()
+        assert (
+            leaf.grad is not None
+            and (leaf.grad[nu == 0] == 0).all()
+            and (leaf.grad[nu == 1] != 0).all()
+        )
 
 
 @pytest.mark.parametrize("costs", [False, True])
 def test_no_output_has_a_gradient_in_gates_or_log_odds(costs: bool):
     gated = gated_at([1.0] * 4, costs=costs)
-    code = torch.cat([randn(3, 4 + 4 * costs), torch.ones(3, 4, dtype=torch.float64)], 1).requires_grad_()
+    code = torch.cat(
+        [randn(3, 4 + 4 * costs), torch.ones(3, 4, dtype=torch.float64)], 1
+    ).requires_grad_()
     gated(code).square().sum().backward()
-    assert code.grad is not None and (code.grad[:, -4:] == 0).all() and code.grad[:, :4].abs().min() > 0
+    assert (
+        code.grad is not None
+        and (code.grad[:, -4:] == 0).all()
+        and code.grad[:, :4].abs().min() > 0
+    )
     assert gated.gamma.grad is None and all(p.grad is not None for p in gated.decoder.parameters())
 
 
@@ -227,19 +275,32 @@ def test_gates_begin_at_the_probability_asked_for():
 
 def test_narrowed_decoder_is_the_gated_one_at_hard_gates_with_the_same_weights():
     gated = gated_at([2.0, -1.0, -0.1, 0.1])
-    narrowed, z = gated.narrowed(), randn(5, 2)
+    narrowed = gated.narrowed()
+    z = randn(5, 2)
     full = torch.zeros(5, 4, dtype=torch.float64)
     full[:, [0, 3]] = z
-    assert narrowed.latent_dim == 2 and narrowed.data_shape == (64,) and narrowed.image_shape == (8, 8)
+    assert (
+        narrowed.latent_dim == 2 and narrowed.data_shape == (64,) and narrowed.image_shape == (8, 8)
+    )
     assert torch.equal(narrowed(z), gated(torch.cat([full, gated.open.double().expand(5, -1)], 1)))
-    assert [a is b for a, b in zip(narrowed.parameters(), gated.decoder.parameters(), strict=True)] == [True] * 4
+    assert [
+        a is b for a, b in zip(narrowed.parameters(), gated.decoder.parameters(), strict=True)
+    ] == [True] * 4
     with torch.no_grad():
         gated.gamma.neg_()
     assert narrowed.latent_dim == 2 and torch.equal(narrowed(z), gated.decoder(full))
 
 
 GATES = torch.tensor(
-    [[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 1, 1, 0], [1, 1, 0, 1], [0, 0, 1, 0]],
+    [
+        [1, 1, 1, 1],
+        [1, 0, 1, 0],
+        [0, 0, 0, 1],
+        [0, 0, 0, 0],
+        [0, 1, 1, 0],
+        [1, 1, 0, 1],
+        [0, 0, 1, 0],
+    ],
     dtype=torch.float64,
 )
 
@@ -252,7 +313,8 @@ every_solver = pytest.mark.parametrize(
 
 @every_solver
 def test_flow_leaves_closed_latents_at_zero_and_gates_as_they_are(arguments: dict[str, Any]):
-    gated, x = gated_at([1.0] * 4), digits(7)
+    gated = gated_at([1.0] * 4)
+    x = digits(7)
     code = encode_at(gated, x, GATES, max_steps=15, **arguments).z
     z, nu = code.split(4, 1)
     assert torch.equal(nu, GATES)
@@ -262,11 +324,18 @@ def test_flow_leaves_closed_latents_at_zero_and_gates_as_they_are(arguments: dic
 @every_solver
 def test_gates_of_other_samples_have_no_influence_on_a_code(arguments: dict[str, Any]):
     # widths of 8, 4, 16 and 64 are multiples of 4, for which codes are promised to the last bit
-    gated, x, order = gated_at([1.0] * 4), digits(7), torch.tensor([3, 6, 0, 2, 5, 1, 4])
+    gated = gated_at([1.0] * 4)
+    x = digits(7)
+    order = torch.tensor([3, 6, 0, 2, 5, 1, 4])
     find = partial(encode_at, gated, max_steps=15, **arguments)
     together = find(x, GATES).z
-    assert torch.equal(together, torch.cat([find(*one).z for one in zip(x.split(1), GATES.split(1), strict=True)]))
-    assert torch.equal(together, torch.cat([find(*some).z for some in zip(x.split(3), GATES.split(3), strict=True)]))
+    assert torch.equal(
+        together, torch.cat([find(*one).z for one in zip(x.split(1), GATES.split(1), strict=True)])
+    )
+    assert torch.equal(
+        together,
+        torch.cat([find(*some).z for some in zip(x.split(3), GATES.split(3), strict=True)]),
+    )
     assert torch.equal(together[order], find(x[order], GATES[order]).z)
     others = torch.cat([GATES[:1], 1 - GATES[1:]])
     assert torch.equal(together[0], find(x, others).z[0])
@@ -274,7 +343,8 @@ def test_gates_of_other_samples_have_no_influence_on_a_code(arguments: dict[str,
 
 @pytest.mark.parametrize("solver", [None, gfe.BFGS()], ids=["AMD", "BFGS"])
 def test_flow_at_hard_gates_is_that_of_the_narrowed_decoder(solver: Any):
-    gated, x = gated_at([2.0, -1.0, 1.0, -0.5]), digits(7)
+    gated = gated_at([2.0, -1.0, 1.0, -0.5])
+    x = digits(7)
     stop = gfe.Stop(grad_norm=1e-10, energy_slope=0)
     nu = gated.open.double().expand(7, -1)
     ours = encode_at(gated, x, nu, loss=SQUARES, solver=solver, stop=stop)
@@ -285,7 +355,8 @@ def test_flow_at_hard_gates_is_that_of_the_narrowed_decoder(solver: Any):
 
 
 def test_divergence_is_that_of_torch():
-    mean, log_variance = 2 * randn(6, 5), randn(6, 5, seed=2)
+    mean = 2 * randn(6, 5)
+    log_variance = randn(6, 5, seed=2)
     ours = distributions.Normal(mean, (0.5 * log_variance).exp())
     theirs = distributions.kl_divergence(ours, distributions.Normal(0.0, 1.0))
     # differences of numbers of order 10, some of them near 0
@@ -293,19 +364,24 @@ def test_divergence_is_that_of_torch():
 
 
 def inference(gated: Gated, *, weight: Any = 1.0, seed: int = 3) -> Inference:
-    network = Autoencoder.mirror(gated.decoder, latent_dim=2 * gated.n_gates, generator=generator(seed))
+    network = Autoencoder.mirror(
+        gated.decoder, latent_dim=2 * gated.n_gates, generator=generator(seed)
+    )
     network.to(gated.gamma.dtype)
     loss = Evidence(likelihood=SQUARES, weight=weight)
     return Inference(network=network, loss=loss, generator=generator(seed + 1))
 
 
 def test_inferred_code_is_a_draw_with_its_costs_and_gates():
-    gated, x = gated_at([1.0] * 4, costs=True), digits(7)
+    gated = gated_at([1.0] * 4, costs=True)
+    x = digits(7)
     find = inference(gated)
     encoding = find(gated, x, GATES)
     mean, log_variance = find.network.layers(x).chunk(2, 1)
     noise = torch.randn(7, 4, dtype=torch.float64, generator=generator(4))
-    wanted = torch.cat([mean + (0.5 * log_variance).exp() * noise, divergence(mean, log_variance), GATES], 1)
+    wanted = torch.cat(
+        [mean + (0.5 * log_variance).exp() * noise, divergence(mean, log_variance), GATES], 1
+    )
     assert torch.equal(encoding.z, wanted)
     paid = (divergence(mean, log_variance) * GATES).sum(1)
     assert torch.equal(gated(encoding.z)[:, -1], paid) and paid[3] == 0 and paid[0] > 0
@@ -313,7 +389,8 @@ def test_inferred_code_is_a_draw_with_its_costs_and_gates():
 
 
 def test_inference_teaches_its_network_by_open_latents_alone():
-    gated, x = gated_at([1.0] * 4, costs=True), digits(5)
+    gated = gated_at([1.0] * 4, costs=True)
+    x = digits(5)
     find = inference(gated)
     nu = torch.tensor([1.0, 0, 1, 0], dtype=torch.float64).expand(5, -1)
     find.loss.per_sample(gated(find(gated, x, nu).z), x).mean().backward()
@@ -328,7 +405,8 @@ class Spy:
     """A way to find codes that remembers the gates it was asked for."""
 
     def __init__(self, find: Callable[..., Encoding]) -> None:
-        self.find, self.seen = find, []
+        self.find = find
+        self.seen = []
 
     def __call__(self, decoder: Any, x: Tensor, nu: Tensor) -> Encoding:
         self.seen.append(nu)
@@ -341,8 +419,11 @@ FIND = partial(encode_at, loss=SQUARES, max_steps=3)
 class Run:
     """Training of a gated decoder that notes log-odds after each batch."""
 
-    def __init__(self, gated: Gated, find: Callable[..., Encoding], *, lr: float = 0.5, **arguments: Any) -> None:
-        self.gated, self.find = gated, Spy(find)
+    def __init__(
+        self, gated: Gated, find: Callable[..., Encoding], *, lr: float = 0.5, **arguments: Any
+    ) -> None:
+        self.gated = gated
+        self.find = Spy(find)
         self.constraint = arguments.pop("constraint", None) or Constraint(1e-9, smoothing=0.0)
         optimizer = torch.optim.SGD([gated.gamma], lr=lr)
         arguments = {"generator": generator(5)} | arguments
@@ -352,7 +433,9 @@ class Run:
     def note(self, report: Report) -> None:
         self.gammas.append(self.gated.gamma.detach().clone())
 
-    def fit(self, x: Tensor, *, loss: Any = SQUARES, size: int = 5, more: Any = (), lr: float = 1e-3) -> "Run":
+    def fit(
+        self, x: Tensor, *, loss: Any = SQUARES, size: int = 5, more: Any = (), lr: float = 1e-3
+    ) -> "Run":
         """One pass over x in its order, gates learning, then `more` callbacks."""
         weights = [p for p in self.gated.decoder.parameters() if p.requires_grad]
         if isinstance(self.find.find, Inference):
@@ -360,7 +443,14 @@ class Run:
         batches = gfe.data.Batches(x, size=size, shuffle=False)
         calls = [self.narrowing.learn, self.note, *more]
         optimizer = torch.optim.SGD(weights, lr=lr)
-        gfe.fit(self.gated, batches, encoder=self.narrowing, loss=loss, optimizer=optimizer, callbacks=calls)
+        gfe.fit(
+            self.gated,
+            batches,
+            encoder=self.narrowing,
+            loss=loss,
+            optimizer=optimizer,
+            callbacks=calls,
+        )
         return self
 
     @property
@@ -385,7 +475,8 @@ def test_gates_are_open_and_do_not_move_until_the_constraint_was_first_met(kind:
     changes = [from_batch(run.constraint, 3, 1e9), from_batch(run.constraint, 5, 1e-9)]
     loss = Evidence(likelihood=SQUARES) if kind == "inference" else SQUARES
     run.fit(digits(40), loss=loss, more=changes)
-    # the fourth batch meets the threshold; from the fifth on gates are drawn, and from the sixth it is missed again
+    # the fourth batch meets the threshold; from the fifth on gates are drawn, and from the sixth it
+    # is missed again
     assert run.moved == [False] * 3 + [True] * 5
     all_open = [bool(nu.all()) for nu in run.find.seen]
     assert all_open == [True] * 4 + [False] * (8 if kind == "flow anew" else 4)
@@ -414,11 +505,13 @@ def test_price_of_gates_counts_only_while_the_constraint_is_met():
     weights: list[float] = []
     more = [
         lambda _: weights.append(run.constraint.weight.item()),
-        from_batch(run.constraint, 2, 1e-9), from_batch(run.constraint, 4, 1e9),
-    ]  # fmt: skip
+        from_batch(run.constraint, 2, 1e-9),
+        from_batch(run.constraint, 4, 1e9),
+    ]
     run.fit(digits(30), more=more, lr=0.0)
     for i, met in enumerate([True, True, False, False, True, True]):
-        p, step = run.gammas[i].sigmoid(), run.gammas[i + 1] - run.gammas[i]
+        p = run.gammas[i].sigmoid()
+        step = run.gammas[i + 1] - run.gammas[i]
         # one rounding of numbers of order 1
         assert torch.allclose(step, -0.1 * met * 3.0 * weights[i] * p * (1 - p), rtol=0, atol=1e-15)
     assert min(weights) == 1 and max(weights) > 1.05
@@ -426,7 +519,8 @@ def test_price_of_gates_counts_only_while_the_constraint_is_met():
 
 def test_gates_of_needed_latents_open_while_the_constraint_is_violated():
     gated = gated_at([0.0] * 4)
-    z, needed = 2 * randn(200, 4, seed=6), torch.tensor([True, False, True, False])
+    z = 2 * randn(200, 4, seed=6)
+    needed = torch.tensor([True, False, True, False])
 
     def find(decoder: Any, x: Tensor, nu: Tensor) -> Encoding:
         y = encode_at(decoder, x, nu, loss=SQUARES, max_steps=1)
@@ -440,7 +534,8 @@ def test_gates_of_needed_latents_open_while_the_constraint_is_violated():
     constraint.threshold = 1e-9
     run = Run(gated, find, constraint=constraint).fit(x, size=200, lr=0.0)
     step = run.gammas[1] - run.gammas[0]
-    # 200 samples with errors of order 1 that only the needed latents change: their noise is below their gradient
+    # 200 samples with errors of order 1 that only the needed latents change: their noise is below
+    # their gradient
     assert (step[needed] > 5 * step[~needed].abs().max()).all()
 
 
@@ -449,8 +544,10 @@ def test_what_is_learnt_is_arm_of_error_and_weighted_costs_of_the_same_draws():
     constraint = Constraint(1e9, smoothing=0.0)
     constraint.observe(1.0)
     constraint.threshold = 1e-9
-    weight, before = constraint.weight.item(), gated.gamma.detach().clone()
-    x, find = digits(6), inference(gated)
+    weight = constraint.weight.item()
+    before = gated.gamma.detach().clone()
+    x = digits(6)
+    find = inference(gated)
     run = Run(gated, find, lr=1.0, constraint=constraint)
     run.fit(x, size=6, lr=0.0, loss=Evidence(likelihood=SQUARES, weight=constraint.weight))
     u = torch.rand(6, 4, dtype=torch.float64, generator=generator(5))
@@ -458,10 +555,14 @@ def test_what_is_learnt_is_arm_of_error_and_weighted_costs_of_the_same_draws():
     assert torch.equal(run.find.seen[0], nu)
     code = inference(gated)(gated, x, nu).z
     loss = Evidence(likelihood=SQUARES, weight=weight)
-    energy, other = (loss.per_sample(gated(torch.cat([code[:, :-4], gates], 1)), x) for gates in (nu, twin))
+    energy, other = (
+        loss.per_sample(gated(torch.cat([code[:, :-4], gates], 1)), x) for gates in (nu, twin)
+    )
     wanted = arm(energy, other, u).detach()
     # float64, the same numbers added in another order
-    assert torch.allclose(before - run.gammas[1], wanted, rtol=0, atol=1e-13) and wanted.norm() > 0.1
+    assert (
+        torch.allclose(before - run.gammas[1], wanted, rtol=0, atol=1e-13) and wanted.norm() > 0.1
+    )
 
 
 @pytest.mark.parametrize("kind", ["flow", "inference"])
@@ -471,14 +572,18 @@ def test_sample_that_is_not_a_number_teaches_nothing_and_spoils_nothing(kind: st
     constraint = Constraint(1e9, smoothing=0.0)
     constraint.observe(1.0)
     find = inference(gated) if kind == "inference" else FIND
-    x, statuses = digits(10), []
+    x = digits(10)
+    statuses = []
     x[lost, 7] = math.nan
     run = Run(gated, find, constraint=constraint)
     loss = Evidence(likelihood=SQUARES) if kind == "inference" else SQUARES
     run.fit(x, loss=loss, more=[lambda report: statuses.append(report.encoding.status)])
     assert ((statuses[0] == gfe.Status.NON_FINITE).nonzero()[:, 0]).tolist() == lost
     assert run.moved == [len(lost) < 5, True]
-    learnt = [*gated.parameters(), *(find.network.parameters() if isinstance(find, Inference) else ())]
+    learnt = [
+        *gated.parameters(),
+        *(find.network.parameters() if isinstance(find, Inference) else ()),
+    ]
     assert all(p.isfinite().all() for p in learnt) and math.isfinite(constraint.average)
 
 
@@ -494,11 +599,16 @@ def test_same_seeds_give_the_same_gates():
 
 
 def test_evaluation_is_at_hard_gates():
-    gated, x = gated_at([0.5, -0.5, 1.0, -3.0]), digits(6)
+    gated = gated_at([0.5, -0.5, 1.0, -3.0])
+    x = digits(6)
     run = Run(gated, FIND)
     found = gfe.evaluate(gated, x, encoder=run.narrowing.hard, loss=SQUARES)
-    assert torch.equal(run.find.seen[0], torch.tensor([1.0, 0, 1, 0], dtype=torch.float64).expand(6, -1))
-    assert torch.equal(found.energy, encode_at(gated, x, run.find.seen[0], loss=SQUARES, max_steps=3).energy)
+    assert torch.equal(
+        run.find.seen[0], torch.tensor([1.0, 0, 1, 0], dtype=torch.float64).expand(6, -1)
+    )
+    assert torch.equal(
+        found.energy, encode_at(gated, x, run.find.seen[0], loss=SQUARES, max_steps=3).energy
+    )
 
 
 def planted(scale: float, noise: float, n: int) -> tuple[Tensor, Tensor]:
@@ -509,16 +619,32 @@ def planted(scale: float, noise: float, n: int) -> tuple[Tensor, Tensor]:
 
 
 def narrow(
-    gated: Gated, find: Any, constraint: Constraint, x: Tensor, weights: list[Any], *, loss: Any, lr: float,
-    epochs: int, anew: bool = False,
-) -> Narrowing:  # fmt: skip
+    gated: Gated,
+    find: Any,
+    constraint: Constraint,
+    x: Tensor,
+    weights: list[Any],
+    *,
+    loss: Any,
+    lr: float,
+    epochs: int,
+    anew: bool = False,
+) -> Narrowing:
     """Train weights and gates in batches of 64."""
-    optimizer, of_gates = torch.optim.Adam(weights, lr=lr), torch.optim.Adam([gated.gamma], lr=0.05)
-    narrowing = Narrowing(find, constraint, of_gates, price=100.0, anew=anew, generator=generator(6))
+    optimizer = torch.optim.Adam(weights, lr=lr)
+    of_gates = torch.optim.Adam([gated.gamma], lr=0.05)
+    narrowing = Narrowing(
+        find, constraint, of_gates, price=100.0, anew=anew, generator=generator(6)
+    )
     gfe.fit(
-        gated, gfe.data.Batches(x, size=64), encoder=narrowing, loss=loss, optimizer=optimizer, epochs=epochs,
+        gated,
+        gfe.data.Batches(x, size=64),
+        encoder=narrowing,
+        loss=loss,
+        optimizer=optimizer,
+        epochs=epochs,
         callbacks=[narrowing.learn],
-    )  # fmt: skip
+    )
     return narrowing
 
 
@@ -527,14 +653,17 @@ def test_autoencoder_keeps_the_two_latents_that_were_planted():
     x, _ = planted(3.0, 0.1, 512)
     decoder = gfe.MLPDecoder(latent_dim=6, hidden=(32,), data_dim=16, generator=generator())
     # the best plane leaves the noise of 14 features
-    gated, constraint = Gated(decoder, costs=True), Constraint(3 * 14 * 0.1**2, smoothing=0.95)
+    gated = Gated(decoder, costs=True)
+    constraint = Constraint(3 * 14 * 0.1**2, smoothing=0.95)
     find = inference(gated, weight=constraint.weight)
     weights = [*decoder.parameters(), *find.network.parameters()]
     narrowing = narrow(gated, find, constraint, x, weights, loss=find.loss, lr=1e-2, epochs=60)
     assert gated.open.sum() == 2
     error = SQUARES.per_sample(gated(narrowing.hard(gated, x).z)[:, :16], x).mean()
     assert error <= constraint.threshold
-    assert constraint.average < 1.2 * constraint.threshold  # of drawn gates: it swings about the threshold
+    assert (
+        constraint.average < 1.2 * constraint.threshold
+    )  # of drawn gates: it swings about the threshold
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -545,13 +674,19 @@ def test_flow_keeps_the_two_latents_that_were_planted():
     with torch.no_grad():
         decoder.linear.weight.mul_(0.2)[:, [1, 4]] = frame
     # the best plane leaves the noise of 14 features
-    gated, constraint = Gated(decoder), Constraint(2 * 14 * 3.0**2, smoothing=0.95)
+    gated = Gated(decoder)
+    constraint = Constraint(2 * 14 * 3.0**2, smoothing=0.95)
     find = partial(encode_at, loss=SQUARES, max_steps=5)
     weights = [*decoder.parameters()]
-    narrowing = narrow(gated, find, constraint, x, weights, loss=SQUARES, lr=5e-3, epochs=75, anew=True)
+    narrowing = narrow(
+        gated, find, constraint, x, weights, loss=SQUARES, lr=5e-3, epochs=75, anew=True
+    )
     assert gated.open.tolist() == [False, True, False, False, True, False] and constraint.met
     narrowed = gfe.encode(gated.narrowed(), x, loss=SQUARES).energy.mean()
-    assert narrowing.hard(gated, x).energy.mean() <= constraint.threshold and narrowed <= constraint.threshold
+    assert (
+        narrowing.hard(gated, x).energy.mean() <= constraint.threshold
+        and narrowed <= constraint.threshold
+    )
 
 
 def refused(energy: Tensor, u: Tensor) -> str:
@@ -562,10 +697,18 @@ def refused(energy: Tensor, u: Tensor) -> str:
 
 @pytest.mark.usefixtures("unchecked")
 def test_mean_over_a_batch_is_refused_for_gates_of_each_sample_and_the_reverse():
-    per_sample, shared = randn(7), randn(1)[0]
+    per_sample = randn(7)
+    shared = randn(1)[0]
     remedy = "Draw a row for each sample and do not average, or share one row and average."
-    for energy, u, wanted in ((shared, rand(7, 4), (7,)), (per_sample, rand(4), ()), (per_sample, rand(1, 4), (1,))):
-        shapes = f"must have shape {wanted}, one number for each row of `u`, got {tuple(energy.shape)} and "
+    for energy, u, wanted in (
+        (shared, rand(7, 4), (7,)),
+        (per_sample, rand(4), ()),
+        (per_sample, rand(1, 4), (1,)),
+    ):
+        shapes = (
+            f"must have shape {wanted}, one number for each row of `u`, got "
+            f"{tuple(energy.shape)} and "
+        )
         text = refused(energy, u)
         assert text.startswith("`energy` and `twin` ") and shapes in text and text.endswith(remedy)
     with pytest.raises(ValueError, match=r"must have shape \(7,\).* got \(7,\) and \(\)"):
@@ -581,14 +724,29 @@ def narrowing_of(**arguments: Any) -> Narrowing:
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: Gated(mlp(), probability=0.0), "`probability` must lie strictly between 0 and 1, got 0.0."),
-        (lambda: Gated(mlp(), probability=1.0), "`probability` must lie strictly between 0 and 1, got 1.0."),
+        (
+            lambda: Gated(mlp(), probability=0.0),
+            "`probability` must lie strictly between 0 and 1, got 0.0.",
+        ),
+        (
+            lambda: Gated(mlp(), probability=1.0),
+            "`probability` must lie strictly between 0 and 1, got 1.0.",
+        ),
         (lambda: gated_at([-1.0, -2.0]).narrowed(), "`is_open` has no open gate"),
         (lambda: Narrowed(mlp(2), torch.tensor([False, False])), "`is_open` has no open gate"),
         (lambda: narrowing_of(price=0.0), "`price` must be a positive finite number, got 0.0."),
-        (lambda: narrowing_of(price=math.nan), "`price` must be a positive finite number, got nan."),
-        (lambda: encode_at(gated_at([1.0] * 4), digits(2)[:, :9], GATES[:2]), "`x` must have shape (batch, 64)"),
-        (lambda: encode_at(gated_at([1.0] * 4), digits(2), GATES), "`z0` must be a tensor of shape (2, 8)"),
+        (
+            lambda: narrowing_of(price=math.nan),
+            "`price` must be a positive finite number, got nan.",
+        ),
+        (
+            lambda: encode_at(gated_at([1.0] * 4), digits(2)[:, :9], GATES[:2]),
+            "`x` must have shape (batch, 64)",
+        ),
+        (
+            lambda: encode_at(gated_at([1.0] * 4), digits(2), GATES),
+            "`z0` must be a tensor of shape (2, 8)",
+        ),
     ],
 )
 def test_bad_argument_is_named_with_what_was_got(call, message):
@@ -598,7 +756,13 @@ def test_bad_argument_is_named_with_what_was_got(call, message):
 
 
 def test_dtype_of_the_decoder_is_kept():
-    gated, x = gated_at([0.5, -0.5, 1.0, 0.0], costs=True).float(), digits(5).float()
+    gated = gated_at([0.5, -0.5, 1.0, 0.0], costs=True).float()
+    x = digits(5).float()
     code = inference(gated)(gated, x, GATES[:5].float()).z
-    assert code.dtype == gated(code).dtype == gated.narrowed()(torch.zeros(1, 2)).dtype == torch.float32
+    assert (
+        code.dtype
+        == gated(code).dtype
+        == gated.narrowed()(torch.zeros(1, 2)).dtype
+        == torch.float32
+    )
     assert gated.double().narrowed()(torch.zeros(1, 2, dtype=torch.float64)).dtype == torch.float64

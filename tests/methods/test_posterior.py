@@ -1,4 +1,4 @@
-"""Laplace's approximation is exact where the posterior is Gaussian, and counts basins where it is not."""
+"""Laplace's approximation is exact for Gaussian posteriors, and counts basins for others."""
 
 import math
 from dataclasses import replace
@@ -28,7 +28,8 @@ def tilted() -> GaussianPrior:
 
 
 def test_prior_is_minus_the_log_density_without_its_constant():
-    prior, z = tilted(), torch.randn(7, 3, dtype=torch.float64, generator=generator())
+    prior = tilted()
+    z = torch.randn(7, 3, dtype=torch.float64, generator=generator())
     exact = torch.distributions.MultivariateNormal(prior.mean, precision_matrix=prior.precision)
     torch.testing.assert_close(prior(z), exact.log_prob(prior.mean) - exact.log_prob(z))
 
@@ -38,9 +39,12 @@ def test_prior_fitted_to_its_own_draws_is_the_prior():
     z = prior.sample(100_000, generator())
     found = GaussianPrior.fit(z)
     covariance = torch.linalg.inv(prior.precision)
-    # standard errors: sd / sqrt(n) = 0.003 sd for means, 0.0045 variances for covariances; about five of them
+    # standard errors: sd / sqrt(n) = 0.003 sd for means, 0.0045 variances for covariances; about
+    # five of them
     assert ((found.mean - prior.mean).abs() < 0.015 * covariance.diagonal().sqrt()).all()
-    assert (torch.linalg.inv(found.precision) - covariance).abs().max() < 0.025 * covariance.diagonal().max()
+    assert (
+        torch.linalg.inv(found.precision) - covariance
+    ).abs().max() < 0.025 * covariance.diagonal().max()
     torch.testing.assert_close(
         torch.linalg.inv(GaussianPrior.fit(z, ridge=0.3).precision), z.T.cov() + 0.3 * torch.eye(3)
     )
@@ -49,19 +53,32 @@ def test_prior_fitted_to_its_own_draws_is_the_prior():
 def test_ridge_makes_a_prior_of_codes_on_a_line():
     z = torch.arange(5.0)[:, None] * torch.ones(2)
     with pytest.raises(
-        ValueError, match="`z` varies by 5 in one direction, by .* in another. Pass more codes, or a `ri"
+        ValueError,
+        match="`z` varies by 5 in one direction, by .* in another. Pass more codes, or a `ri",
     ):
         GaussianPrior.fit(z)
-    covariance = torch.tensor([[3.0, 2.5], [2.5, 3.0]])  # five equally spaced values have variance 2.5
-    torch.testing.assert_close(torch.linalg.inv(GaussianPrior.fit(z, ridge=0.5).precision), covariance)
+    covariance = torch.tensor(
+        [[3.0, 2.5], [2.5, 3.0]]
+    )  # five equally spaced values have variance 2.5
+    torch.testing.assert_close(
+        torch.linalg.inv(GaussianPrior.fit(z, ridge=0.5).precision), covariance
+    )
 
 
 @pytest.mark.parametrize(
     ("z", "ridge", "text"),
     [
-        (torch.ones(2, 2), 0.0, "`z` must hold at least 3 codes of 2 latents, got 2. Pass more codes, or a `ridge`"),
+        (
+            torch.ones(2, 2),
+            0.0,
+            "`z` must hold at least 3 codes of 2 latents, got 2. Pass more codes, or a `ridge`",
+        ),
         (torch.ones(1, 2), 1.0, "`z` must hold at least 2 codes of 2 latents, got 1"),
-        (torch.tensor([[0.0], [1.0], [math.nan]]), 0.0, "`z` has NaN or infinity. Leave out: `z\\[z.isfinite"),
+        (
+            torch.tensor([[0.0], [1.0], [math.nan]]),
+            0.0,
+            "`z` has NaN or infinity. Leave out: `z\\[z.isfinite",
+        ),
         (torch.ones(4, 2), -1.0, "`ridge` must be at least 0 and finite, got -1.0"),
         (torch.ones(4, 2), 0.0, "`z` varies by 0 in one direction"),
     ],
@@ -84,7 +101,9 @@ def test_codes_that_make_no_prior_are_refused(z, ridge, text):
     ids=["shapes", "negative", "asymmetric", "NaN", "infinite"],
 )
 def test_precision_that_is_none_is_refused(unchecked: None, mean: Tensor, precision: Tensor):
-    with pytest.raises(ValueError, match="`precision` .* symmetric and positive definite, got shapes"):
+    with pytest.raises(
+        ValueError, match="`precision` .* symmetric and positive definite, got shapes"
+    ):
         GaussianPrior(mean=mean, precision=precision)
 
 
@@ -93,25 +112,36 @@ def test_precision_that_is_none_is_refused(unchecked: None, mean: Tensor, precis
 
 @pytest.mark.parametrize("share_seen", [1.0, 0.5, 0.0], ids=["whole", "half", "nothing"])
 def test_posterior_of_a_linear_decoder_is_the_closed_form(share_seen):
-    prior, variance = tilted(), 0.3
+    prior = tilted()
+    variance = 0.3
     decoder = gfe.LinearDecoder(latent_dim=3, data_dim=12, generator=generator(1)).double()
-    W, b = decoder.linear.weight.detach(), decoder.linear.bias.detach()
+    W = decoder.linear.weight.detach()
+    b = decoder.linear.bias.detach()
     x = torch.randn(5, 12, dtype=torch.float64, generator=generator(2))
     seen = torch.rand(5, 12, generator=generator(3)) < share_seen
     still = gfe.Stop(grad_norm=1e-11, energy_slope=0.0)
     loss = gfe.Gaussian(variance=variance, reduction="sum")
-    found = laplace(decoder, torch.where(seen, x, torch.nan), mask=seen, prior=prior, loss=loss, stop=still)
+    found = laplace(
+        decoder, torch.where(seen, x, torch.nan), mask=seen, prior=prior, loss=loss, stop=still
+    )
     for i in range(5):
         rows = W[seen[i]]
         precision = rows.T @ rows / variance + prior.precision
-        mean = torch.linalg.solve(precision, rows.T @ (x - b)[i, seen[i]] / variance + prior.precision @ prior.mean)
+        mean = torch.linalg.solve(
+            precision, rows.T @ (x - b)[i, seen[i]] / variance + prior.precision @ prior.mean
+        )
         # a search on energies of order ten sees their rounding, 2e-15: half the square of the error
         torch.testing.assert_close(found.best[i], mean, rtol=0, atol=5e-8)
-        torch.testing.assert_close(found.covariance[0, i], torch.linalg.inv(precision), rtol=1e-9, atol=1e-12)
-        n, covariance = len(rows), torch.linalg.inv(prior.precision)
+        torch.testing.assert_close(
+            found.covariance[0, i], torch.linalg.inv(precision), rtol=1e-9, atol=1e-12
+        )
+        n = len(rows)
+        covariance = torch.linalg.inv(prior.precision)
         if n:
             marginal = rows @ covariance @ rows.T + variance * torch.eye(n, dtype=torch.float64)
-            around = torch.distributions.MultivariateNormal(rows @ prior.mean + b[seen[i]], marginal)
+            around = torch.distributions.MultivariateNormal(
+                rows @ prior.mean + b[seen[i]], marginal
+            )
             evidence = around.log_prob(x[i, seen[i]]) + 0.5 * n * math.log(2 * math.pi * variance)
         else:
             evidence = torch.zeros((), dtype=torch.float64)
@@ -121,7 +151,8 @@ def test_posterior_of_a_linear_decoder_is_the_closed_form(share_seen):
 class Squares(nn.Module):
     """A decoder that cannot tell z from -z."""
 
-    latent_dim, data_shape = 1, (1,)
+    latent_dim = 1
+    data_shape: tuple[int, ...] = (1,)
 
     def forward(self, z: Tensor) -> Tensor:
         return z.square()
@@ -129,7 +160,7 @@ class Squares(nn.Module):
 
 @cache
 def two_basins(n_starts: int = 8) -> Posterior:
-    """Posterior of a point that z = 1 and z = -1 explain alike, and of one that z near 0 explains best."""
+    """Posterior of a point that z = 1 and z = -1 explain alike, and of one at z near 0."""
     return laplace(
         Squares(),
         torch.tensor([[1.0], [-4.0]], dtype=torch.float64),
@@ -147,17 +178,23 @@ def test_two_basins_of_a_square_are_found_with_equal_weight():
     heavy = found.log_weight[:, 0] > -math.inf
     assert heavy.sum() == 2 and (found.log_weight[:, 1] > -math.inf).sum() == 1
     modes = found.z[heavy, 0, 0].sort().values
-    # where 200 z (z^2 - 1) + z = 0: z^2 = 1 - 1 / 200; Newton's last step ends far below 1e-9 / curvature 400
+    # where 200 z (z^2 - 1) + z = 0: z^2 = 1 - 1 / 200; Newton's last step ends far below 1e-9 /
+    # curvature 400
     expected = math.sqrt(1 - 0.005)
-    torch.testing.assert_close(modes, torch.tensor([-expected, expected], dtype=torch.float64), rtol=0, atol=1e-9)
-    torch.testing.assert_close(found.log_weight[heavy, 0].exp(), torch.tensor([0.5, 0.5], dtype=torch.float64))
+    torch.testing.assert_close(
+        modes, torch.tensor([-expected, expected], dtype=torch.float64), rtol=0, atol=1e-9
+    )
+    torch.testing.assert_close(
+        found.log_weight[heavy, 0].exp(), torch.tensor([0.5, 0.5], dtype=torch.float64)
+    )
 
 
 def test_evidence_of_two_basins_is_the_integral():
     z = torch.linspace(-6, 6, 200_001, dtype=torch.float64)
     integrand = torch.exp(-(1 - z**2).square() / 0.02 - z.square() / 2) / math.sqrt(2 * math.pi)
     exact = torch.trapezoid(integrand, z).log()
-    # Laplace's own error: the curvature is 400 and the third derivative 1200 there, a correction of half a per cent
+    # Laplace's own error: the curvature is 400 and the third derivative 1200 there, a correction of
+    # half a per cent
     assert abs(two_basins().log_evidence[0] - exact) < 0.01
     missed = two_basins(n_starts=1).log_evidence[0] - exact
     assert abs(missed + math.log(2)) < 0.01  # one start knows one basin: half of the integral
@@ -167,7 +204,9 @@ def test_draws_come_from_both_basins_and_a_level_knows_only_one():
     found = two_basins()
     draws = found.sample(4000, generator(1))[:, 0, 0]
     assert abs((draws > 0).double().mean() - 0.5) < 0.03  # standard error 0.008
-    assert abs(draws.abs().std() - found.covariance[0, 0, 0, 0].sqrt()) < 0.1 * draws.abs().std()  # 1 % standard error
+    assert (
+        abs(draws.abs().std() - found.covariance[0, 0, 0, 0].sqrt()) < 0.1 * draws.abs().std()
+    )  # 1 % standard error
     there = found.best
     assert (found.level(there) == 0).all() and found.level(-there)[0] > 0.999
 
@@ -180,11 +219,14 @@ def of_digits(n: int = 6, **arguments) -> Posterior:
 
 
 def test_mode_is_that_of_encode_and_precision_is_gauss_newton_plus_prior():
-    x, found = digits(6), of_digits()
+    x = digits(6)
+    found = of_digits()
     expected = gfe.encode(trained("mlp"), x, loss=SUM, penalty=STANDARD, solver=gfe.GaussNewton())
     assert torch.equal(found.best, expected.z) and torch.equal(found.status[0], expected.status)
     energy = gfe.Energy(trained("mlp"), x, SUM, penalty=STANDARD)
-    torch.testing.assert_close(found.precision[0], energy.gauss_newton(expected.z), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        found.precision[0], energy.gauss_newton(expected.z), rtol=1e-12, atol=1e-12
+    )
     assert not found.z.requires_grad and not found.log_mass.requires_grad
 
 
@@ -205,14 +247,17 @@ def test_draws_have_mean_and_covariance_of_the_posterior_and_are_a_function_of_t
     # standard errors: 0.007 sd for means, 0.01 for covariances of unit variance; about five of them
     assert ((draws.mean(0) - found.best).abs() < 0.035 * sd).all()
     for i in range(2):
-        assert ((draws[:, i].T.cov() - found.covariance[0, i]) / (sd[i] * sd[i, :, None])).abs().max() < 0.05
+        assert (
+            (draws[:, i].T.cov() - found.covariance[0, i]) / (sd[i] * sd[i, :, None])
+        ).abs().max() < 0.05
     assert torch.equal(draws, found.sample(20_000, generator(1)))
     levels = torch.stack([found.level(z) for z in draws[:4000]])
     assert ((levels <= 0.5).double().mean(0) - 0.5).abs().max() < 0.03  # standard error 0.008
 
 
 def test_spread_is_mean_and_standard_deviation_of_decoded_draws():
-    found, decoder = of_digits(3), trained("mlp")
+    found = of_digits(3)
+    decoder = trained("mlp")
     mean, std = spread(decoder, found, n=50, generator=generator(2))
     images = torch.stack([gfe.reconstruct(decoder, z) for z in found.sample(50, generator(2))])
     torch.testing.assert_close(mean, images.mean(0))
@@ -222,20 +267,27 @@ def test_spread_is_mean_and_standard_deviation_of_decoded_draws():
 
 
 def test_what_was_not_seen_is_more_doubtful():
-    x, seen = digits(6), torch.ones(6, 64, dtype=torch.bool)
+    x = digits(6)
+    seen = torch.ones(6, 64, dtype=torch.bool)
     seen[:, 32:] = False
     half = of_digits(mask=seen)
     narrower = half.covariance[0] - of_digits().covariance[0]
     assert (narrower.diagonal(dim1=1, dim2=2).sum(1) > 0).all()
-    assert torch.equal(half.z, laplace(trained("mlp"), torch.where(seen, x, torch.nan), prior=STANDARD, mask=seen).z)
+    assert torch.equal(
+        half.z,
+        laplace(trained("mlp"), torch.where(seen, x, torch.nan), prior=STANDARD, mask=seen).z,
+    )
     nothing = of_digits(mask=torch.zeros_like(seen))
-    assert (nothing.best == 0).all() and torch.equal(nothing.precision[0], STANDARD.precision.expand(6, 8, 8))
+    assert (nothing.best == 0).all() and torch.equal(
+        nothing.precision[0], STANDARD.precision.expand(6, 8, 8)
+    )
     assert (nothing.log_evidence == 0).all()
 
 
 def test_starts_that_end_at_one_mode_count_once():
     tight = gfe.Stop(grad_norm=1e-9, energy_slope=0.0)
-    once, often = of_digits(stop=tight), of_digits(stop=tight, n_starts=4, generator=generator())
+    once = of_digits(stop=tight)
+    often = of_digits(stop=tight, n_starts=4, generator=generator())
     assert once.z.shape == (1, 6, 8) and often.z.shape == (4, 6, 8)
     assert (often.log_evidence >= once.log_evidence - 1e-9).all()
     n_basins = (often.log_weight > -math.inf).sum(0)
@@ -243,8 +295,11 @@ def test_starts_that_end_at_one_mode_count_once():
     torch.testing.assert_close(often.log_weight.exp().sum(0), torch.ones(6, dtype=torch.float64))
     assert (often.log_mass[0] == often.log_mass.amax(0)).all()
     single = n_basins == 1
-    # codes found from elsewhere agree to 1e-8, as searches on energies of 30 nats do, and |H| changes with them
-    torch.testing.assert_close(often.log_evidence[single], once.log_evidence[single], rtol=0, atol=1e-6)
+    # codes found from elsewhere agree to 1e-8, as searches on energies of 30 nats do, and |H|
+    # changes with them
+    torch.testing.assert_close(
+        often.log_evidence[single], once.log_evidence[single], rtol=0, atol=1e-6
+    )
 
 
 def test_failed_sample_has_no_posterior_and_harms_no_other():
@@ -256,7 +311,11 @@ def test_failed_sample_has_no_posterior_and_harms_no_other():
     assert (found.status[:, 2] == Status.NON_FINITE).all()
     assert (found.log_weight[:, 2] == -math.inf).all() and found.log_evidence[2] == -math.inf
     draws = found.sample(5, generator())
-    assert draws[:, 2].isnan().all() and draws[:, keep].isfinite().all() and found.level(found.best)[2].isnan()
+    assert (
+        draws[:, 2].isnan().all()
+        and draws[:, keep].isfinite().all()
+        and found.level(found.best)[2].isnan()
+    )
     for name in ("z", "precision", "log_mass", "log_weight"):
         assert torch.equal(getattr(found, name)[:, keep], getattr(healthy, name)[:, keep])
 
@@ -270,16 +329,24 @@ def test_arguments_of_encode_are_handed_on():
 
 def test_what_makes_no_posterior_is_refused(unchecked: None):
     with pytest.raises(
-        ValueError, match="`loss` must be a sum .*got Bernoulli.reduction='mean'.. Use `reduction='sum'`"
+        ValueError,
+        match="`loss` must be a sum .*got Bernoulli.reduction='mean'.. Use `reduction='sum'`",
     ):
         of_digits(loss=gfe.Bernoulli())
-    with pytest.raises(ValueError, match="`generator` must be given to draw 2 starts. Pass a seeded"):
+    with pytest.raises(
+        ValueError, match="`generator` must be given to draw 2 starts. Pass a seeded"
+    ):
         of_digits(n_starts=3)
     with pytest.raises(ValueError, match="`n_starts` must be at least 1, got 0"):
         of_digits(n_starts=0)
     with pytest.raises(
-        ValueError, match=r"`prior` must be of codes of shape and type \(\(8,\), torch.float64\), got \(\(2,"
+        ValueError,
+        match=r"`prior` must be of codes of shape and type \(\(8,\), torch.float64\), got \(\(2,",
     ):
-        laplace(trained("mlp"), digits(6), prior=replace(tilted(), mean=torch.zeros(2), precision=torch.eye(2)))
+        laplace(
+            trained("mlp"),
+            digits(6),
+            prior=replace(tilted(), mean=torch.zeros(2), precision=torch.eye(2)),
+        )
     with pytest.raises(TypeError, match="`x` must be a torch.Tensor"):
         laplace(trained("mlp"), [1.0], prior=STANDARD)  # pyright: ignore[reportArgumentType]

@@ -17,7 +17,9 @@ NOISE = 0.3
 
 
 def mlp(latent_dim: int = 3, seed: int = 0) -> gfe.MLPDecoder:
-    return gfe.MLPDecoder(latent_dim=latent_dim, hidden=(16,), data_dim=64, generator=generator(seed)).double()
+    return gfe.MLPDecoder(
+        latent_dim=latent_dim, hidden=(16,), data_dim=64, generator=generator(seed)
+    ).double()
 
 
 def variational_of(latent_dim: int | None = 5, seed: int = 0) -> VariationalDecoder:
@@ -41,22 +43,28 @@ def test_last_output_is_the_divergence_from_a_standard_normal(latent_dim):
     mean, log_variance = variational.moments(z)
     ours = distributions.Normal(mean, (0.5 * log_variance).exp())
     theirs = distributions.kl_divergence(ours, distributions.Normal(0.0, 1.0)).sum(1)
-    assert torch.allclose(variational(z)[:, -1], theirs, rtol=1e-12)  # a few roundings of numbers of order 10
+    assert torch.allclose(
+        variational(z)[:, -1], theirs, rtol=1e-12
+    )  # a few roundings of numbers of order 10
     assert torch.equal(variational(z)[:, -1], variational.at_mean()(z)[:, -1])
 
 
 def test_code_without_heads_is_mean_then_log_variance():
-    variational, z = variational_of(None), codes(2, 6)
+    variational = variational_of(None)
+    z = codes(2, 6)
     mean, log_variance = variational.moments(z)
     assert variational.latent_dim == 6 and torch.equal(torch.cat([mean, log_variance], 1), z)
 
 
 def test_at_mean_decodes_the_mean_with_the_same_weights_and_without_chance():
-    variational, z = variational_of(), codes(4, 5)
+    variational = variational_of()
+    z = codes(4, 5)
     still = variational.at_mean()
     assert torch.equal(still(z), still(z))
     assert torch.equal(still(z)[:, :-1], variational.decoder(variational.moments(z)[0]))
-    assert [a is b for a, b in zip(still.parameters(), variational.parameters(), strict=True)] == [True] * 6
+    assert [a is b for a, b in zip(still.parameters(), variational.parameters(), strict=True)] == [
+        True
+    ] * 6
     assert variational.draws and not torch.equal(variational(z), variational(z))
 
 
@@ -79,10 +87,13 @@ def nn_identity(n: int) -> gfe.LinearDecoder:
     return decoder
 
 
-@pytest.mark.parametrize("likelihood", [gfe.Bernoulli(reduction="sum"), gfe.Gaussian(variance=NOISE, reduction="sum")])
+@pytest.mark.parametrize(
+    "likelihood", [gfe.Bernoulli(reduction="sum"), gfe.Gaussian(variance=NOISE, reduction="sum")]
+)
 @pytest.mark.parametrize("masked", [False, True])
 def test_derivatives_of_the_bound_are_those_of_autograd(likelihood, masked):
-    loss, x = Evidence(likelihood=likelihood, weight=0.7), digits(3)
+    loss = Evidence(likelihood=likelihood, weight=0.7)
+    x = digits(3)
     mask = torch.rand(x.shape, generator=generator(2)) > 0.4 if masked else None
     output = torch.randn(3, 65, dtype=torch.float64, generator=generator(1)).requires_grad_()
     energy = loss.per_sample(output, x, mask)
@@ -97,7 +108,7 @@ def test_derivatives_of_the_bound_are_those_of_autograd(likelihood, masked):
 
 
 def linear_gaussian() -> tuple[gfe.LinearDecoder, Tensor, Tensor, Tensor]:
-    """A decoder x = W z + b + noise with orthogonal columns, data, and its true posterior, which is diagonal."""
+    """A decoder x = W z + b + noise, data, and its true posterior, which is diagonal."""
     decoder = gfe.LinearDecoder(latent_dim=2, data_dim=6, generator=generator()).double()
     frame = torch.linalg.qr(codes(6, 2))[0] * torch.tensor([1.5, 0.5])
     with torch.no_grad():
@@ -109,29 +120,38 @@ def linear_gaussian() -> tuple[gfe.LinearDecoder, Tensor, Tensor, Tensor]:
 
 
 def bound(decoder: gfe.LinearDecoder, z: Tensor, x: Tensor, n: int = 4000) -> tuple[Tensor, Tensor]:
-    """Mean of the evidence loss over draws, with the constant that Gaussian leaves out, and its standard error."""
+    """Mean of the evidence loss over draws, and its standard error."""
     variational = VariationalDecoder(decoder, generator=generator(5))
     loss = Evidence(likelihood=gfe.Gaussian(variance=NOISE, reduction="sum"))
     drawn = loss.per_sample(variational(z.repeat(n, 1)), x.repeat(n, 1)).reshape(n, len(x)).detach()
-    return drawn.mean(0) + x.shape[1] / 2 * math.log(2 * math.pi * NOISE), drawn.std(0) / math.sqrt(n)
+    return drawn.mean(0) + x.shape[1] / 2 * math.log(2 * math.pi * NOISE), drawn.std(0) / math.sqrt(
+        n
+    )
 
 
 def test_bound_is_never_below_minus_the_log_evidence_and_tight_at_the_true_posterior():
     decoder, x, mean, variance = linear_gaussian()
-    weight, bias = decoder.linear.weight.detach(), decoder.linear.bias.detach()
+    weight = decoder.linear.weight.detach()
+    bias = decoder.linear.bias.detach()
     covariance = weight @ weight.T + NOISE * torch.eye(6, dtype=torch.float64)
     evidence = -distributions.MultivariateNormal(bias, covariance).log_prob(x)
     true = torch.cat([mean, variance.log().expand_as(mean)], 1)
     tight, error = bound(decoder, true, x)
     assert ((tight - evidence).abs() < 4 * error).all()
-    for shift in (torch.tensor([0.7, 0, 0, 0]), torch.tensor([0, 0, 1.0, 0]), torch.tensor([0, -0.5, 0, -1.5])):
+    for shift in (
+        torch.tensor([0.7, 0, 0, 0]),
+        torch.tensor([0, 0, 1.0, 0]),
+        torch.tensor([0, -0.5, 0, -1.5]),
+    ):
         loose, error = bound(decoder, true + shift, x)
         assert (loose - evidence > 4 * error).all()
 
 
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_variational_autoencoder_learns_digits(kind):
-    conv = gfe.TransposedConvDecoder(latent_dim=3, image_shape=(8, 8), channels=(4,), generator=generator())
+    conv = gfe.TransposedConvDecoder(
+        latent_dim=3, image_shape=(8, 8), channels=(4,), generator=generator()
+    )
     decoder, encoder = vae((mlp() if kind == "mlp" else conv.double()), generator=generator(3))
     encoder.double()
     assert type(encoder) is (Autoencoder if kind == "mlp" else ConvAutoencoder)
@@ -139,7 +159,9 @@ def test_variational_autoencoder_learns_digits(kind):
     parameters = [*decoder.parameters(), *encoder.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=1e-2)
     batches = gfe.data.Batches(digits(100), size=20)
-    history = gfe.fit(decoder, batches, encoder=encoder, loss=Evidence(), optimizer=optimizer, epochs=4)
+    history = gfe.fit(
+        decoder, batches, encoder=encoder, loss=Evidence(), optimizer=optimizer, epochs=4
+    )
     # untrained, a pixel costs about log 2 nats: 64 of them 44
     assert history.energy[0] > 42 and sum(history.energy[-5:]) / 5 < 0.95 * history.energy[0]
 
@@ -151,16 +173,20 @@ def test_variational_origin_network_learns_digits():
     batches = gfe.data.Batches(digits(200), size=40)
     gfe.fit(variational, batches, encoder=origin, loss=Evidence(), optimizer=optimizer, epochs=20)
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in variational.parameters())
-    x, mean_image = digits(100, 300), digits(200).mean(0).clamp(1e-3, 1 - 1e-3).logit()
+    x = digits(100, 300)
+    mean_image = digits(200).mean(0).clamp(1e-3, 1 - 1e-3).logit()
     found = Evidence().per_sample(variational(origin(variational, x).z), x).mean()
     assert found < gfe.Bernoulli(reduction="sum").per_sample(mean_image.expand(100, 64), x).mean()
 
 
 def test_codes_of_a_variational_decoder_do_not_depend_on_their_neighbours():
-    variational, x = variational_of(), digits(7)
+    variational = variational_of()
+    x = digits(7)
     origin = Origin(loss=Evidence(), by=VariationalDecoder.at_mean)
     apart = torch.cat([origin(variational, one).z for one in x.split(1)])
-    assert torch.allclose(origin(variational, x).z, apart, rtol=0, atol=1e-13)  # roundings of numbers of order 1
+    assert torch.allclose(
+        origin(variational, x).z, apart, rtol=0, atol=1e-13
+    )  # roundings of numbers of order 1
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -170,7 +196,10 @@ def test_codes_of_a_variational_decoder_do_not_depend_on_their_neighbours():
         (lambda: variational_of(0), "`latent_dim` must be at least 1, got 0."),
         (lambda: Evidence(weight=-1.0), "`weight` must be at least 0, got -1.0."),
         (lambda: Evidence(weight=math.nan), "`weight` must be at least 0, got nan."),
-        (lambda: Origin(loss=Evidence())(variational_of(), 2 * digits(2)), "`x` must lie in [0, 1]"),
+        (
+            lambda: Origin(loss=Evidence())(variational_of(), 2 * digits(2)),
+            "`x` must lie in [0, 1]",
+        ),
     ],
 )
 def test_bad_argument_is_named_with_what_was_got(call, message):

@@ -1,6 +1,9 @@
-"""A pytest plugin for the notebooks: a cell that runs out of time fails, even if its code survives the interruption.
+"""A pytest plugin for the notebooks.
 
-nbval interrupts such a cell, and a training that stops cleanly on an interruption would pass with its work undone.
+A cell that runs out of time fails, even if its code survives the interruption.
+
+nbval interrupts such a cell, and a training that stops cleanly on an interruption would pass with
+its work undone.
 """
 
 from collections.abc import Generator
@@ -10,7 +13,10 @@ import pytest
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Fail the cell after which its notebook counts as timed out; nbval itself excuses those that follow."""
+    """Fail the cell after which its notebook counts as timed out.
+
+    Nbval itself excuses those that follow.
+    """
     yield
     if getattr(item.parent, "timed_out", False):
         limit = item.config.getoption("nbval_cell_timeout")

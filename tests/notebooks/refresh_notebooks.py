@@ -1,8 +1,10 @@
-"""Execute notebooks and save them as they are published: `make refresh`, or with NB=notebooks/01_gradient_flow.ipynb.
+"""Execute notebooks and save them as they are published.
 
-Saved are sources, counts and outputs that mean something without a kernel. Left out are widget state, references to
-widgets that are gone (a reader sees the picture instead), times and versions, so that a second refresh on another day
-changes nothing but pictures.
+`make refresh`, or with NB=notebooks/01_gradient_flow.ipynb.
+
+Saved are sources, counts and outputs that mean something without a kernel. Left out are widget
+state, references to widgets that are gone (a reader sees the picture instead), times and versions,
+so that a second refresh on another day changes nothing but pictures.
 """
 
 import argparse
@@ -33,7 +35,10 @@ def find(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield the notebooks named, and those in the folders named."""
     for path in paths:
         if not path.exists():
-            raise SystemExit(f"No such notebook: {path}. Name files as in `make refresh NB=notebooks/NAME.ipynb`.")
+            raise SystemExit(
+                f"No such notebook: {path}. Name files as in `make refresh "
+                "NB=notebooks/NAME.ipynb`."
+            )
         yield from sorted(path.glob("*.ipynb")) if path.is_dir() else [path]
 
 
@@ -52,7 +57,10 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 300) -> None:
 
 
 def publish(notebook: NotebookNode) -> None:
-    """Remove what belongs to one run: widget references and state, times, versions; the notebook changes in place."""
+    """Remove what belongs to one run.
+
+    Widget references and state, times, versions; the notebook changes in place.
+    """
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict(
@@ -95,7 +103,9 @@ def refresh(path: Path) -> None:
 
 def main() -> int:
     """Refresh what the command line names; a notebook that fails stays as it was."""
-    parser = argparse.ArgumentParser(description="Execute notebooks and save them as they are published.")
+    parser = argparse.ArgumentParser(
+        description="Execute notebooks and save them as they are published."
+    )
     parser.add_argument("notebooks", nargs="*", type=Path, default=[Path("notebooks")])
     failed = 0
     for path in find(parser.parse_args().notebooks):
@@ -106,7 +116,10 @@ def main() -> int:
             failed += 1
             print(f"{path}: not saved\n{error}", file=sys.stderr)
         else:
-            print(f"{path}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1000:.0f} kB", flush=True)
+            print(
+                f"{path}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1000:.0f} kB",
+                flush=True,
+            )
     return 1 if failed else 0
 
 

@@ -1,4 +1,4 @@
-"""Outputs of a notebook that ran somewhere else, in a browser, against the saved ones: by the rules of nbval itself."""
+"""Outputs of a notebook that ran in a browser against the saved ones, by the rules of nbval."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +11,10 @@ from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams, get_sanitize_pa
 SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")
 
 
-def differences(session: pytest.Session, path: Path, outputs: Sequence[Sequence[dict[str, Any]]]) -> list[str]:
-    """Compare text, HTML and streams of every cell; pictures and references to widgets are left out.
+def differences(
+    session: pytest.Session, path: Path, outputs: Sequence[Sequence[dict[str, Any]]]
+) -> list[str]:
+    """Compare text, HTML and streams of every cell, not its pictures and references to widgets.
 
     Args:
         session: of pytest, whose options nbval reads.
@@ -31,6 +33,7 @@ def differences(session: pytest.Session, path: Path, outputs: Sequence[Sequence[
         "\n".join([cell.name, *cell.comparison_traceback])
         for cell, shown in zip(cells, made, strict=True)
         if not cell.compare_outputs(
-            coalesce_streams([nbformat.from_dict(output) for output in shown]), coalesce_streams(cell.cell.outputs)
+            coalesce_streams([nbformat.from_dict(output) for output in shown]),
+            coalesce_streams(cell.cell.outputs),
         )
     ]

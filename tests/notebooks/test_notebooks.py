@@ -35,7 +35,9 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 def markdown(cells: list[NotebookNode]) -> str:
     """The text of the markdown cells, without the code quoted in it."""
-    return FENCED.sub("", "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown"))
+    return FENCED.sub(
+        "", "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    )
 
 
 def lines_of(cell: NotebookNode) -> int:
@@ -81,7 +83,9 @@ def test_notebook_is_saved_as_executed_from_top_to_bottom(path: Path):
 def test_notebook_carries_no_widget_state_and_is_small(path: Path):
     notebook = read(path)
     assert notebook.metadata == METADATA, "run `make refresh`"
-    assert not any(WIDGET_VIEW in output.get("data", {}) for output in outputs(notebook)), "run `make refresh`"
+    assert not any(WIDGET_VIEW in output.get("data", {}) for output in outputs(notebook)), (
+        "run `make refresh`"
+    )
     assert path.stat().st_size <= 300_000
 
 
@@ -96,7 +100,12 @@ def test_every_picture_has_alternative_text(path: Path):
 def names_in(tree: ast.AST) -> set[str]:
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return names | {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return names | {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 @every_notebook
@@ -106,15 +115,21 @@ def test_no_cell_does_what_cannot_be_compared(path: Path):
         assert not names_in(ast.parse(cell.source)) & BANNED, cell.source
         assert not cell.source.rstrip().endswith(";"), cell.source
     shown = [str(output.get("data", {}).get("text/plain", "")) for output in outputs(notebook)]
-    assert not [text for text in shown if text.startswith("FigureWidget(")], "show it through Explorer"
+    assert not [text for text in shown if text.startswith("FigureWidget(")], (
+        "show it through Explorer"
+    )
 
 
 @every_notebook
 def test_opening_has_title_summary_goals_and_minutes(path: Path):
     title, summary, *rest = opening(read(path)).strip().split("\n\n")
     assert re.fullmatch(r"# .+", title)
-    assert len(summary.splitlines()) <= 2 and len(summary) <= 280, "a summary of two lines follows the title"
-    assert len(re.findall(r"^ *(?:[-*]|\d\.) ", "\n\n".join(rest), flags=re.MULTILINE)) == 3, "three goals, as a list"
+    assert len(summary.splitlines()) <= 2 and len(summary) <= 280, (
+        "a summary of two lines follows the title"
+    )
+    assert len(re.findall(r"^ *(?:[-*]|\d\.) ", "\n\n".join(rest), flags=re.MULTILINE)) == 3, (
+        "three goals, as a list"
+    )
     assert re.search(r"\b\d+ minutes\b", "\n\n".join(rest))
 
 
@@ -174,10 +189,12 @@ def test_exercise_is_a_stub_followed_by_its_check_and_solution(path: Path):
 
 
 def globals_of(table: symtable.SymbolTable) -> set[str]:
-    """The names of the notebook that a piece of code reads, those inside its functions included."""
+    """The names of the notebook that a piece of code reads, also inside its functions."""
     at_top = table.get_type() == "module"
     own = {
-        symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced() and (at_top or symbol.is_global())
+        symbol.get_name()
+        for symbol in table.get_symbols()
+        if symbol.is_referenced() and (at_top or symbol.is_global())
     }
     return own.union(*map(globals_of, table.get_children()))
 
@@ -192,7 +209,7 @@ def bound_by(source: str) -> set[str]:
 
 
 def behind(sources: list[str], check: str) -> list[str]:
-    """Those statements that bind a name which the check reads, directly or through other statements."""
+    """Those statements that bind a name which the check reads, directly or through others."""
     every = [one for source in sources for one in ast.parse(source).body]
     late: set[str] = set()  # read by functions when they are called
     while True:
@@ -201,7 +218,9 @@ def behind(sources: list[str], check: str) -> list[str]:
             source = ast.unparse(statement)
             if bound := bound_by(source) & names:
                 kept.insert(0, source)
-                if isinstance(statement, ast.Assign | ast.FunctionDef | ast.ImportFrom | ast.Import):
+                if isinstance(
+                    statement, ast.Assign | ast.FunctionDef | ast.ImportFrom | ast.Import
+                ):
                     names -= bound  # what it was before does not matter
                 names |= read_by(source)
                 called |= read_by(source) if isinstance(statement, ast.FunctionDef) else set()
@@ -227,7 +246,9 @@ def test_solution_passes_the_check_and_the_stub_alone_is_caught(
     notebook = read(path)
     position = tagged(notebook, "stub")
     before = [cell.source for cell in notebook.cells[:position] if cell.cell_type == "code"]
-    stub, check, solution = (notebook.cells[tagged(notebook, tag)].source for tag in ("stub", "check", "solution"))
+    stub, check, solution = (
+        notebook.cells[tagged(notebook, tag)].source for tag in ("stub", "check", "solution")
+    )
     of_stub = answer([*before, stub], check, capsys)
     assert of_stub and not of_stub.startswith("True"), "the check accepts the empty stub"
     of_solution = answer([*before, stub, solution], check, capsys)
@@ -235,7 +256,7 @@ def test_solution_passes_the_check_and_the_stub_alone_is_caught(
 
 
 def test_only_what_a_check_reads_is_run_before_it():
-    sources = ["import math", "a = 1\nb = slow()", "def f(x):\n    return a * x", "a = a + 1\nc = b", "f(c)"]
     function = "def f(x):\n    return a * x"
+    sources = ["import math", "a = 1\nb = slow()", function, "a = a + 1\nc = b", "f(c)"]
     assert behind(sources, "print(f(2))") == ["a = 1", function, "a = a + 1"]
     assert behind([*sources, "a = 5"], "print([a for c in (1, 2)])") == ["a = 5"]

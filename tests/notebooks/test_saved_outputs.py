@@ -14,16 +14,25 @@ Outputs = list[list[dict[str, Any]]]
 
 
 def picture(letter: str, text: str) -> dict[str, Any]:
-    return new_output("display_data", {"image/png": letter, "text/plain": text, "text/html": f"<b>{text}</b>"})
+    return new_output(
+        "display_data", {"image/png": letter, "text/plain": text, "text/html": f"<b>{text}</b>"}
+    )
 
 
-SAVED: Outputs = [[], [new_output("stream", text="one\ntwo in /tmp/a1/b\n")], [picture("AAAA", "Player()")]]
+SAVED: Outputs = [
+    [],
+    [new_output("stream", text="one\ntwo in /tmp/a1/b\n")],
+    [picture("AAAA", "Player()")],
+]
 
 
 @pytest.fixture
 def compare(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[Outputs], list[str]]:
     cells = [new_markdown_cell("# Title")]
-    cells += [new_code_cell("...", outputs=shown, execution_count=i) for i, shown in enumerate(SAVED[1:], start=1)]
+    cells += [
+        new_code_cell("...", outputs=shown, execution_count=i)
+        for i, shown in enumerate(SAVED[1:], start=1)
+    ]
     path = tmp_path / "saved.ipynb"
     nbformat.write(new_notebook(cells=cells), path)
     return lambda outputs: differences(request.session, path, outputs)
@@ -38,7 +47,10 @@ def test_equal_outputs_and_streams_in_pieces_pass(compare):
 def test_pictures_temporary_paths_and_widget_references_are_left_out(compare):
     outputs = copy.deepcopy(SAVED)
     outputs[1][0]["text"] = "one\ntwo in /tmp/zz/y\n"
-    outputs[2][0]["data"] |= {"image/png": "BBBB", "application/vnd.jupyter.widget-view+json": {"model_id": "7"}}
+    outputs[2][0]["data"] |= {
+        "image/png": "BBBB",
+        "application/vnd.jupyter.widget-view+json": {"model_id": "7"},
+    }
     assert compare(outputs) == []
 
 
@@ -52,7 +64,9 @@ def test_pictures_temporary_paths_and_widget_references_are_left_out(compare):
         (2, [*SAVED[2], *SAVED[2]], "text/html"),
     ],
 )
-def test_what_a_reader_would_notice_is_named_with_its_cell(compare, cell: int, shown: list[Any], word: str):
+def test_what_a_reader_would_notice_is_named_with_its_cell(
+    compare, cell: int, shown: list[Any], word: str
+):
     outputs = copy.deepcopy(SAVED)
     outputs[cell] = shown
     (difference,) = compare(outputs)

@@ -22,7 +22,10 @@ def title_and_minutes(path: Path) -> tuple[str, str]:
 def rows() -> dict[str, list[int]]:
     """The minutes of each notebook on the three paths."""
     found = re.findall(r"^\| (\d\d_\w+) \|(.+)\|$", TEXT, flags=re.MULTILINE)
-    return {name: [0 if cell.strip() == "-" else int(cell) for cell in cells.split("|")] for name, cells in found}
+    return {
+        name: [0 if cell.strip() == "-" else int(cell) for cell in cells.split("|")]
+        for name, cells in found
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -16,7 +16,9 @@ MONOTONE = {
 
 
 def followed(kind: str, solver: gfe.AMD, n: int = 24, **arguments) -> tuple[Encoding, Trajectory]:
-    encoding = gfe.encode(trained(kind), digits(n), solver=solver, save_at=gfe.SaveAt.steps(), **arguments)
+    encoding = gfe.encode(
+        trained(kind), digits(n), solver=solver, save_at=gfe.SaveAt.steps(), **arguments
+    )
     assert encoding.trajectory is not None
     return encoding, encoding.trajectory
 
@@ -24,7 +26,9 @@ def followed(kind: str, solver: gfe.AMD, n: int = 24, **arguments) -> tuple[Enco
 def recomputed(kind: str, path: Trajectory) -> tuple[torch.Tensor, torch.Tensor]:
     """Return energy and gradient of every saved state, by torch's own functions."""
     x = digits(path.z.shape[1])
-    values, gradients = zip(*(energy_and_gradient(trained(kind), x, z) for z in path.z), strict=True)
+    values, gradients = zip(
+        *(energy_and_gradient(trained(kind), x, z) for z in path.z), strict=True
+    )
     return torch.stack(values), torch.stack(gradients)
 
 
@@ -38,7 +42,8 @@ def test_every_accepted_step_satisfies_the_armijo_test(kind, name):
     fall = energy[:-1] - energy[1:]
     promised = solver.armijo_slope * path.dt[:-1] * gradient[:-1].square().sum(2)
     slack = (fall - promised)[accepted]
-    # two energies near 0.5, each a mean of 64 terms summed in another order than ours, and the solver's own 2 EPS |E|
+    # two energies near 0.5, each a mean of 64 terms summed in another order than ours, and the
+    # solver's own 2 EPS |E|
     assert slack.min() >= -16 * EPS
     assert accepted.sum() > 24 * 3
     torch.testing.assert_close(energy, path.energy, rtol=0, atol=16 * EPS)
@@ -68,17 +73,26 @@ def test_next_larger_step_was_rejected_or_the_trial_was_the_carried_one(name):
     energy, gradient = recomputed("mlp", path)
     # an accepted step costs one gradient (2) and a loss for each trial that was rejected before
     rejections = (path.work.diff(dim=0) - 2).round().long()
-    accepted, after_rejection = path.accepted[:-1], path.accepted[:-1] & (rejections > 0)
+    accepted = path.accepted[:-1]
+    after_rejection = path.accepted[:-1] & (rejections > 0)
     assert after_rejection.sum() > 10
     larger = path.dt[:-1] / solver.decrease_factor
     for row, sample in after_rejection.nonzero().tolist():
-        z, g, dt = path.z[row, sample], gradient[row, sample], larger[row, sample]
+        z = path.z[row, sample]
+        g = gradient[row, sample]
+        dt = larger[row, sample]
         value, _ = energy_and_gradient(trained("mlp"), digits(24)[sample, None], (z - dt * g)[None])
-        assert energy[row, sample] - value[0] < solver.armijo_slope * dt * g.square().sum() + 16 * EPS
-    expected = path.dt[:-2] * solver.increase_factor * solver.decrease_factor ** rejections[1:].double()
+        assert (
+            energy[row, sample] - value[0] < solver.armijo_slope * dt * g.square().sum() + 16 * EPS
+        )
+    expected = (
+        path.dt[:-2] * solver.increase_factor * solver.decrease_factor ** rejections[1:].double()
+    )
     carried = accepted[1:]
     torch.testing.assert_close(path.dt[1:-1][carried], expected[carried], rtol=20 * EPS, atol=0)
-    finished = encoding.status == Status.CONVERGED  # elsewhere the last trials were rejected and no step followed
+    finished = (
+        encoding.status == Status.CONVERGED
+    )  # elsewhere the last trials were rejected and no step followed
     total = torch.where(accepted, rejections, 0).sum(0)
     assert torch.equal(total[finished], encoding.statistics.n_rejected[finished])
 
@@ -93,7 +107,8 @@ def test_barzilai_borwein_tries_the_short_inverse_curvature_of_the_last_step():
     _, path = followed("linear", gfe.AMD(), max_steps=60)
     _, gradient = recomputed("linear", path)
     rejections = (path.work.diff(dim=0) - 2).round().long()
-    dz, dg = path.z.diff(dim=0), gradient.diff(dim=0)
+    dz = path.z.diff(dim=0)
+    dg = gradient.diff(dim=0)
     inverse = (dz * dg).sum(2) / dg.square().sum(2)
     expected = inverse[:-1] * 0.5 ** rejections[1:].double()
     rows = path.accepted[1:-1]
@@ -115,16 +130,26 @@ def test_first_step_is_near_the_inverse_curvature_along_the_gradient():
     gradient = -problem.minimum @ (problem.axes * problem.curvature @ problem.axes.T)
     curvature = problem.axes * problem.curvature @ problem.axes.T
     expected = gradient.square().sum(1) / ((gradient @ curvature) * gradient).sum(1)
-    torch.testing.assert_close(encoding.trajectory.dt[0], expected, rtol=1e-10, atol=0)  # exact on a quadratic
+    torch.testing.assert_close(
+        encoding.trajectory.dt[0], expected, rtol=1e-10, atol=0
+    )  # exact on a quadratic
 
 
 @pytest.mark.parametrize(
     "solver",
-    [gfe.AMD(), gfe.AMD(trial="carry"), gfe.AMD(memory=8), gfe.AMD(dt_init=1e5), gfe.AMD.published()],
+    [
+        gfe.AMD(),
+        gfe.AMD(trial="carry"),
+        gfe.AMD(memory=8),
+        gfe.AMD(dt_init=1e5),
+        gfe.AMD.published(),
+    ],
     ids=["barzilai_borwein", "carry", "memory 8", "bold start", "published"],
 )
 def test_counts_equal_those_of_a_counting_decoder(solver):
-    rejected, steep = 0, gfe.Bernoulli(reduction="sum")  # steps between 1 and 10 are too long here
+    # steps between 1 and 10 are too long here
+    rejected = 0
+    steep = gfe.Bernoulli(reduction="sum")
     for x in digits(6).split(1):
         decoder = Counting(trained("mlp"))
         counts = gfe.encode(decoder, x, loss=steep, solver=solver, max_steps=60).statistics
@@ -149,7 +174,9 @@ def test_rejected_trial_costs_one_loss_and_no_gradient():
     decoder = Counting(trained("mlp"))
     encoding = gfe.encode(decoder, digits(1), solver=gfe.AMD(dt_init=1e8), max_steps=7)
     counts = encoding.statistics
-    assert counts.n_rejected.item() == counts.n_loss.item() == 7  # 1e8 needs more than seven halvings
+    assert (
+        counts.n_rejected.item() == counts.n_loss.item() == 7
+    )  # 1e8 needs more than seven halvings
     assert counts.n_grad.item() == decoder.calls["backward"] == 1
     assert decoder.calls["forward"] == 8  # the start and seven trials
     assert (encoding.z == 0).all()
@@ -158,7 +185,9 @@ def test_rejected_trial_costs_one_loss_and_no_gradient():
 
 def test_rejected_trials_leave_state_and_time_unchanged():
     x = digits(3)
-    encoding = gfe.encode(trained("mlp"), x, solver=gfe.AMD(trial="carry", dt_init=1e8), max_steps=7)
+    encoding = gfe.encode(
+        trained("mlp"), x, solver=gfe.AMD(trial="carry", dt_init=1e8), max_steps=7
+    )
     value, gradient = energy_and_gradient(trained("mlp"), x, torch.zeros(3, 8, dtype=torch.float64))
     assert (encoding.z == 0).all() and (encoding.t == 0).all()
     torch.testing.assert_close(encoding.energy, value, rtol=16 * EPS, atol=0)
@@ -170,17 +199,24 @@ def test_amd_finds_the_pseudo_inverse_solution():
     problem = quadratic()
     tight = gfe.Stop(grad_norm=1e-10, energy_slope=0.0)
     for solver in MONOTONE.values():
-        # 1000 steps: a carried trial may stay at the first power of two below 2 / lambda_max, where the fastest mode
-        # changes sign at every step and shrinks by only 1.96 - 1
-        encoding = gfe.encode(problem.decoder, problem.x, loss=problem.loss, solver=solver, stop=tight, max_steps=1000)
-        # the energy, of order ten, is flat to rounding within sqrt(EPS) of the minimum: a line search sees no further
+        # 1000 steps: a carried trial may stay at the first power of two below 2 / lambda_max, where
+        # the fastest mode changes sign at every step and shrinks by only 1.96 - 1
+        encoding = gfe.encode(
+            problem.decoder, problem.x, loss=problem.loss, solver=solver, stop=tight, max_steps=1000
+        )
+        # the energy, of order ten, is flat to rounding within sqrt(EPS) of the minimum: a line
+        # search sees no further
         torch.testing.assert_close(encoding.z, problem.minimum, rtol=0, atol=1e-7)
 
 
 def test_carried_steps_end_exactly_at_t1():
     x = digits(10)
     encoding = gfe.encode(
-        trained("mlp"), x, solver=gfe.AMD(trial="carry"), t1=30.0, stop=gfe.Stop(grad_norm=0, energy_slope=0)
+        trained("mlp"),
+        x,
+        solver=gfe.AMD(trial="carry"),
+        t1=30.0,
+        stop=gfe.Stop(grad_norm=0, energy_slope=0),
     )
     assert statuses(encoding) == [Status.REACHED_T] * 10
     torch.testing.assert_close(encoding.t, torch.full_like(encoding.t, 30.0), rtol=1e-6, atol=0)
@@ -206,7 +242,9 @@ def test_amd_serves_a_decaying_rate():
 
 
 def test_published_rule_takes_one_step_for_the_whole_batch():
-    _, path = followed("mlp", gfe.AMD.published(), n=6, max_steps=30, stop=gfe.Stop(grad_norm=0, energy_slope=0))
+    _, path = followed(
+        "mlp", gfe.AMD.published(), n=6, max_steps=30, stop=gfe.Stop(grad_norm=0, energy_slope=0)
+    )
     dt = path.dt[:-1][path.accepted[:-1].all(1)]
     assert len(dt) > 10
     assert (dt == dt[:, :1]).all()
@@ -228,7 +266,9 @@ def test_sample_that_needs_a_smaller_step_than_allowed_stops():
 
 
 def test_sample_at_the_rounding_of_its_energy_is_stalled():
-    encoding = gfe.encode(fresh("linear"), digits(4), stop=gfe.Stop(grad_norm=0.0, energy_slope=0.0), max_steps=2000)
+    encoding = gfe.encode(
+        fresh("linear"), digits(4), stop=gfe.Stop(grad_norm=0.0, energy_slope=0.0), max_steps=2000
+    )
     assert statuses(encoding) == [Status.STALLED] * 4
     # a decrease below EPS |E| is a gradient of about sqrt(EPS lambda |E|)
     assert encoding.grad_norm.max() < 1e-7
@@ -236,7 +276,8 @@ def test_sample_at_the_rounding_of_its_energy_is_stalled():
 
 @pytest.mark.parametrize("trial", ["carry", "barzilai_borwein"])
 def test_landscape_without_a_finite_minimum_gives_finite_codes(trial):
-    # Black and white pixels and as many latents as pixels: the energy falls towards 0 as the code goes to infinity.
+    # Black and white pixels and as many latents as pixels: the energy falls towards 0 as the code
+    # goes to infinity.
     decoder = gfe.LinearDecoder(latent_dim=4, data_dim=4, bias=False).double()
     with torch.no_grad():
         decoder.linear.weight.copy_(torch.eye(4))
@@ -244,7 +285,9 @@ def test_landscape_without_a_finite_minimum_gives_finite_codes(trial):
     encoding = gfe.encode(decoder, x, solver=gfe.AMD(trial=trial), max_steps=2000)
     assert encoding.z.isfinite().all() and encoding.energy.isfinite().all()
     assert statuses(encoding) == [Status.CONVERGED] * 2
-    assert encoding.grad_norm.max() <= 1e-6  # by the gradient: the relative fall of an energy near 0 never gets small
+    assert (
+        encoding.grad_norm.max() <= 1e-6
+    )  # by the gradient: the relative fall of an energy near 0 never gets small
     assert encoding.energy.max() < 1e-5
 
 
@@ -287,5 +330,7 @@ def test_repr_can_be_pasted_back():
 
 
 def test_end_time_is_refused_where_steps_have_no_time():
-    with pytest.raises(ValueError, match=r"`t1` is 5.0, but AMD.*Leave `t1` out, or use a solver with time"):
+    with pytest.raises(
+        ValueError, match=r"`t1` is 5.0, but AMD.*Leave `t1` out, or use a solver with time"
+    ):
         gfe.encode(trained("mlp"), digits(2), t1=5.0)

@@ -15,7 +15,9 @@ STUBBORN = gfe.Stop(grad_norm=0.0, energy_slope=0.0)
 
 
 def followed(kind: str, solver: gfe.BFGS, n: int = 12, **arguments) -> tuple[Encoding, Trajectory]:
-    encoding = gfe.encode(trained(kind), digits(n), solver=solver, save_at=gfe.SaveAt.steps(), **arguments)
+    encoding = gfe.encode(
+        trained(kind), digits(n), solver=solver, save_at=gfe.SaveAt.steps(), **arguments
+    )
     assert encoding.trajectory is not None
     return encoding, encoding.trajectory
 
@@ -25,7 +27,9 @@ class Watched(gfe.BFGS):
 
     def step(self, energy: gfe.Energy, flow: gfe.GradientFlow, state: State, *, t1: float) -> Step:
         step = super().step(energy, flow, state, t1=t1)
-        SEEN.append((state.own["inverse"].clone(), state.own["updates"].clone(), state.index.clone()))
+        SEEN.append(
+            (state.own["inverse"].clone(), state.own["updates"].clone(), state.index.clone())
+        )
         return step
 
 
@@ -43,11 +47,16 @@ def seen(**arguments) -> list[tuple[Tensor, Tensor, Tensor]]:
 def test_every_accepted_step_satisfies_the_armijo_test_and_energy_never_rises(kind):
     solver = gfe.BFGS(armijo_slope=0.1)
     encoding, path = followed(kind, solver, max_steps=60, stop=STUBBORN)
-    x, accepted = digits(12), path.accepted[:-1]
-    values, gradients = zip(*(energy_and_gradient(trained(kind), x, z) for z in path.z), strict=True)
-    energy, gradient = torch.stack(values), torch.stack(gradients)
+    x = digits(12)
+    accepted = path.accepted[:-1]
+    values, gradients = zip(
+        *(energy_and_gradient(trained(kind), x, z) for z in path.z), strict=True
+    )
+    energy = torch.stack(values)
+    gradient = torch.stack(gradients)
     promised = -0.1 * (gradient[:-1] * path.z.diff(dim=0)).sum(2)
-    # two energies near 0.5, each a mean of 64 terms summed in another order than ours, and the solver's own 2 EPS |E|
+    # two energies near 0.5, each a mean of 64 terms summed in another order than ours, and the
+    # solver's own 2 EPS |E|
     assert (energy[:-1] - energy[1:] - promised)[accepted].min() >= -16 * EPS
     assert (path.energy.diff(dim=0) <= 0).all() and torch.equal(encoding.energy, path.energy[-1])
     assert accepted.sum() > 12 * 5
@@ -65,15 +74,26 @@ def test_quadratic_of_few_latents_is_solved_in_a_few_steps_more(condition):
     stop = gfe.Stop(grad_norm=1e-8, energy_slope=0.0)
     found = gfe.encode(problem.decoder, problem.x, loss=problem.loss, solver=gfe.BFGS(), stop=stop)
     assert statuses(found) == [Status.CONVERGED] * 5
-    assert found.statistics.n_steps.max() <= 6 * 5  # full steps are no line minima: a few times the six of theory
+    assert (
+        found.statistics.n_steps.max() <= 6 * 5
+    )  # full steps are no line minima: a few times the six of theory
     torch.testing.assert_close(found.z, problem.minimum, rtol=0, atol=2e-8 * condition)
 
 
 def test_inverse_becomes_that_of_the_hessian():
     problem = quadratic()
-    kept = seen(decoder=problem.decoder, x=problem.x, loss=problem.loss, stop=gfe.Stop(grad_norm=1e-9, energy_slope=0))
+    kept = seen(
+        decoder=problem.decoder,
+        x=problem.x,
+        loss=problem.loss,
+        stop=gfe.Stop(grad_norm=1e-9, energy_slope=0),
+    )
     expected = problem.axes / problem.curvature @ problem.axes.T
-    errors = [(inverse - expected).norm(dim=(1, 2)).max().item() for inverse, _, index in kept if len(index) == 5]
+    errors = [
+        (inverse - expected).norm(dim=(1, 2)).max().item()
+        for inverse, _, index in kept
+        if len(index) == 5
+    ]
     assert errors[-1] < 0.1 * errors[0]
 
 
@@ -83,7 +103,9 @@ def test_inverse_stays_symmetric_and_positive_definite():
     for inverse, updates, _ in kept:
         largest = inverse.abs().amax((1, 2))
         asymmetry = (inverse - inverse.transpose(1, 2)).abs().amax((1, 2))
-        assert (asymmetry <= 1e-10 * largest).all()  # entries of both triangles are summed in the same order
+        assert (
+            asymmetry <= 1e-10 * largest
+        ).all()  # entries of both triangles are summed in the same order
         assert (torch.linalg.eigvalsh(inverse)[:, 0] > 0).all()
         n_updates = max(n_updates, int(updates.max()))
     assert n_updates > 20
@@ -94,9 +116,15 @@ def test_curvature_that_rounding_made_is_not_learnt_from(generator):
     across = torch.randn(200, 6, generator=generator)
     across = across - (across * dz).sum(1, keepdim=True) / dz.square().sum(1, keepdim=True) * dz
     dg = across + 1e-6 * dz  # its angle to dz is right to no digit in float32
-    own = {"inverse": torch.eye(6).expand(200, 6, 6).clone(), "updates": torch.ones(200, dtype=torch.long)}
-    zero, moved = torch.zeros_like(dz), torch.ones(200, dtype=torch.bool)
-    state = Mock(spec=State, z=dz, z_previous=zero, grad=dg, grad_previous=zero, fresh=moved, own=own)
+    own = {
+        "inverse": torch.eye(6).expand(200, 6, 6).clone(),
+        "updates": torch.ones(200, dtype=torch.long),
+    }
+    zero = torch.zeros_like(dz)
+    moved = torch.ones(200, dtype=torch.bool)
+    state = Mock(
+        spec=State, z=dz, z_previous=zero, grad=dg, grad_previous=zero, fresh=moved, own=own
+    )
     bfgs._update(state)
     eigenvalues = torch.linalg.eigvalsh(own["inverse"].double())
     assert eigenvalues.min() > 0 and eigenvalues.max() <= 2
@@ -105,7 +133,12 @@ def test_curvature_that_rounding_made_is_not_learnt_from(generator):
 def test_update_maps_the_change_of_the_gradient_to_the_step():
     problem = quadratic()
     path = gfe.encode(
-        problem.decoder, problem.x, loss=problem.loss, solver=gfe.BFGS(), max_steps=4, save_at=gfe.SaveAt.steps()
+        problem.decoder,
+        problem.x,
+        loss=problem.loss,
+        solver=gfe.BFGS(),
+        max_steps=4,
+        save_at=gfe.SaveAt.steps(),
     ).trajectory
     kept = seen(decoder=problem.decoder, x=problem.x, loss=problem.loss, max_steps=4)
     assert path is not None and path.mask.all() and len(kept) == 4
@@ -113,7 +146,9 @@ def test_update_maps_the_change_of_the_gradient_to_the_step():
     for row in range(3):
         dz = path.z[row + 1] - path.z[row]
         found = torch.einsum("bij,bj->bi", kept[row + 1][0], dz @ hessian)
-        torch.testing.assert_close(found, dz, rtol=0, atol=1e-12)  # the secant equation, on steps of order one
+        torch.testing.assert_close(
+            found, dz, rtol=0, atol=1e-12
+        )  # the secant equation, on steps of order one
 
 
 def test_matrix_is_taken_once_and_gives_the_damped_newton_step():
@@ -127,15 +162,23 @@ def test_matrix_is_taken_once_and_gives_the_damped_newton_step():
     gradient = (path.z[2] - problem.minimum) @ hessian
     expected = path.z[2] - torch.linalg.solve(damped, gradient, left=False)
     torch.testing.assert_close(path.z[3], expected, rtol=0, atol=1e-13)  # codes of order one
-    assert found.statistics.n_hess.tolist() == [4] * 5 and found.statistics.n_loss.tolist() == [1] * 5
-    never = gfe.encode(problem.decoder, problem.x, solver=gfe.BFGS(matrix_at=None), **arguments).statistics
+    assert (
+        found.statistics.n_hess.tolist() == [4] * 5 and found.statistics.n_loss.tolist() == [1] * 5
+    )
+    never = gfe.encode(
+        problem.decoder, problem.x, solver=gfe.BFGS(matrix_at=None), **arguments
+    ).statistics
     assert never.n_hess.tolist() == never.n_loss.tolist() == [0] * 5
 
 
 @pytest.mark.parametrize("weight", [0.5, 10.0])  # a tenth of the mean diagonal does not mend these
 def test_matrix_that_is_not_positive_definite_is_left_alone(weight):
     problem = quadratic()
-    arguments = {"loss": problem.loss, "penalty": lambda z: -weight * z.square().sum(1), "max_steps": 6}
+    arguments = {
+        "loss": problem.loss,
+        "penalty": lambda z: -weight * z.square().sum(1),
+        "max_steps": 6,
+    }
     with_matrix = gfe.encode(problem.decoder, problem.x, solver=gfe.BFGS(matrix_at=2), **arguments)
     without = gfe.encode(problem.decoder, problem.x, solver=gfe.BFGS(matrix_at=None), **arguments)
     assert torch.equal(with_matrix.z, without.z) and with_matrix.z.isfinite().all()
@@ -144,7 +187,11 @@ def test_matrix_that_is_not_positive_definite_is_left_alone(weight):
 def test_step_that_finds_no_positive_curvature_makes_the_next_one_bolder():
     problem = quadratic()
     kept = seen(
-        decoder=problem.decoder, x=problem.x, loss=problem.loss, max_steps=4, penalty=lambda z: -10 * z.square().sum(1)
+        decoder=problem.decoder,
+        x=problem.x,
+        loss=problem.loss,
+        max_steps=4,
+        penalty=lambda z: -10 * z.square().sum(1),
     )
     for before, after in pairwise(kept):
         assert torch.equal(after[0], 2 * before[0]) and (after[1] == 0).all()
@@ -159,10 +206,14 @@ def test_counts_equal_those_of_a_counting_decoder():
         # the matrix decodes once and goes back once; its products are derivatives of that way back
         assert decoder.calls["forward"] == counts.n_loss.item() + counts.n_grad.item()
         assert decoder.calls["backward"] == counts.n_grad.item() + 1
-        assert counts.n_loss.item() == counts.n_rejected.item() + 1 and counts.n_hess.item() == 8  # one matrix
+        assert (
+            counts.n_loss.item() == counts.n_rejected.item() + 1 and counts.n_hess.item() == 8
+        )  # one matrix
         rejected += counts.n_rejected.item()
     assert rejected > 0
-    first = gfe.encode(trained("mlp"), digits(1), solver=gfe.BFGS(), stop=gfe.Stop(grad_norm=1e9)).statistics
+    first = gfe.encode(
+        trained("mlp"), digits(1), solver=gfe.BFGS(), stop=gfe.Stop(grad_norm=1e9)
+    ).statistics
     assert first.n_grad.item() == 2  # the estimate of the first matrix takes one
 
 
@@ -177,7 +228,8 @@ def test_refused_step_is_shortened_by_interpolation_between_a_tenth_and_a_half()
         save_at=gfe.SaveAt.steps(),
     ).trajectory
     assert path is not None and (path.mask[-1]).all() and len(path.t) == 2
-    # the energy along a line is a parabola: its interpolation is the inverse curvature along the gradient
+    # the energy along a line is a parabola: its interpolation is the inverse curvature along the
+    # gradient
     gradient = problem.minimum @ (problem.axes * problem.curvature @ problem.axes.T)
     along = ((gradient @ (problem.axes * problem.curvature @ problem.axes.T)) * gradient).sum(1)
     expected = gradient.square().sum(1) / along / 1.5
@@ -195,14 +247,21 @@ def test_codes_are_about_as_good_as_those_of_descent():
 def test_start_of_zero_energy_does_not_hold_the_codes():
     problem = quadratic()
     x = problem.decoder.linear.bias.detach().expand(5, -1).clone()
-    found = gfe.encode(problem.decoder, x, loss=problem.loss, solver=gfe.BFGS(), penalty=lambda z: z.sum(1))
+    found = gfe.encode(
+        problem.decoder, x, loss=problem.loss, solver=gfe.BFGS(), penalty=lambda z: z.sum(1)
+    )
     assert statuses(found) == [Status.CONVERGED] * 5
-    expected = -0.25 * (1 / problem.curvature * (problem.axes.sum(0) ** 2)).sum()  # of z'Az / 2 + <1, z>, doubled
+    expected = (
+        -0.25 * (1 / problem.curvature * (problem.axes.sum(0) ** 2)).sum()
+    )  # of z'Az / 2 + <1, z>, doubled
     torch.testing.assert_close(found.energy, (2 * expected).expand(5), rtol=1e-9, atol=0)
 
 
 def test_flow_with_momentum_is_refused():
-    with pytest.raises(ValueError, match=r"`BFGS` has no momentum, but `flow` is NesterovFlow.*Use `GradientFlow\(\)`"):
+    with pytest.raises(
+        ValueError,
+        match=r"`BFGS` has no momentum, but `flow` is NesterovFlow.*Use `GradientFlow\(\)`",
+    ):
         gfe.encode(trained("mlp"), digits(2), solver=gfe.BFGS(), flow=gfe.NesterovFlow())
 
 

@@ -13,7 +13,9 @@ LOOSE = {"rtol": 1e6, "atol": 1e6}
 
 
 def flowing(problem: Quadratic, solver: gfe.Dopri5, t1: float, **arguments) -> Encoding:
-    return gfe.encode(problem.decoder, problem.x, loss=problem.loss, solver=solver, t1=t1, **arguments)
+    return gfe.encode(
+        problem.decoder, problem.x, loss=problem.loss, solver=solver, t1=t1, **arguments
+    )
 
 
 def one_step(problem: Quadratic, z: Tensor, dt: float) -> Tensor:
@@ -24,7 +26,9 @@ def one_step(problem: Quadratic, z: Tensor, dt: float) -> Tensor:
 
 
 def test_error_of_equal_steps_falls_with_the_fifth_power():
-    problem, errors, n_steps = quadratic(curvature=(0.5, 0.4, 0.2, 0.1)), [], (4, 8, 16)
+    problem = quadratic(curvature=(0.5, 0.4, 0.2, 0.1))
+    errors = []
+    n_steps = (4, 8, 16)
     for n in n_steps:
         z = torch.zeros_like(problem.minimum)
         for _ in range(n):  # the flow does not know the time: each step may start at 0
@@ -61,23 +65,30 @@ def test_stability_limit_on_the_real_axis_is_three_point_three():
 
 @pytest.mark.parametrize("rtol", [1e-2, 1e-4, 1e-5])
 def test_stability_and_not_the_tolerance_holds_the_step_on_a_stiff_problem(rtol):
-    problem, t1 = quadratic(curvature=(1.0, 0.1, 0.01, 0.001), batch=2), 165.0
+    problem = quadratic(curvature=(1.0, 0.1, 0.01, 0.001), batch=2)
+    t1 = 165.0
     counts = flowing(problem, gfe.Dopri5(rtol=rtol, atol=1e-2 * rtol), t1).statistics
     mean_step = t1 / counts.n_accepted.double()
     assert ((mean_step > 2.3) & (mean_step < 3.6)).all()  # with the short steps of the start
 
 
 def test_error_follows_the_tolerance():
-    problem, tolerances, errors = quadratic(), (1e-3, 1e-5, 1e-7, 1e-9), []
+    problem = quadratic()
+    tolerances = (1e-3, 1e-5, 1e-7, 1e-9)
+    errors = []
     for tolerance in tolerances:
         found = flowing(problem, gfe.Dopri5(rtol=tolerance, atol=tolerance), 3.0)
         errors.append((found.z - problem.flow(3.0)).abs().max().item())
-        assert errors[-1] < 5 * tolerance  # a handful of steps, each of which may err by the tolerance
+        assert (
+            errors[-1] < 5 * tolerance
+        )  # a handful of steps, each of which may err by the tolerance
     assert 0.7 < log_slope(tolerances, errors) < 1.3
 
 
 def test_error_follows_the_tolerance_where_the_rate_decays():
-    problem, tau, t1 = quadratic(), 1.5, 3.0
+    problem = quadratic()
+    tau = 1.5
+    t1 = 3.0
     clock = tau / 2 * (1 - math.exp(-2 * t1 / tau))  # the integral of the rate
     for tolerance in (1e-4, 1e-8):
         found = flowing(
@@ -97,12 +108,14 @@ def test_end_time_is_met(t1):
 
 
 def test_states_at_chosen_times_are_those_of_the_flow():
-    problem, times = quadratic(), torch.tensor([0.0, 0.1, 0.7, 2.0, 3.0], dtype=torch.float64)
+    problem = quadratic()
+    times = torch.tensor([0.0, 0.1, 0.7, 2.0, 3.0], dtype=torch.float64)
     tight = gfe.Dopri5(rtol=1e-9, atol=1e-9)
     path = flowing(problem, tight, 3.0, save_at=gfe.SaveAt.times(times)).trajectory
     assert path is not None and path.mask.all()
     assert torch.equal(path.t, times[:, None].expand(-1, 5))
-    # cubic interpolation between steps of up to 0.2: 0.2^4 / 384 times the fourth derivative, of order 4^4
+    # cubic interpolation between steps of up to 0.2: 0.2^4 / 384 times the fourth derivative, of
+    # order 4^4
     torch.testing.assert_close(path.z, problem.flow(times[:, None, None]), rtol=0, atol=2e-3)
 
 
@@ -150,19 +163,32 @@ def test_without_an_end_the_stop_rule_or_the_budget_ends_the_flow():
     problem = quadratic()
     found = flowing(problem, gfe.Dopri5(), math.inf, max_steps=20)
     assert statuses(found) == [Status.MAX_STEPS] * 5 and found.z.isfinite().all()
-    solver, stop = gfe.Dopri5(rtol=0.0, atol=1e-6), gfe.Stop(grad_norm=1e-4, energy_slope=0.0)
+    solver = gfe.Dopri5(rtol=0.0, atol=1e-6)
+    stop = gfe.Stop(grad_norm=1e-4, energy_slope=0.0)
     stopped = flowing(problem, solver, math.inf, stop=stop, max_steps=200)
     assert statuses(stopped) == [Status.CONVERGED] * 5
-    torch.testing.assert_close(stopped.z, problem.minimum, rtol=0, atol=2e-4)  # |grad| <= 1e-4 over 0.5
+    torch.testing.assert_close(
+        stopped.z, problem.minimum, rtol=0, atol=2e-4
+    )  # |grad| <= 1e-4 over 0.5
 
 
 def test_start_of_zero_energy_does_not_hold_the_step_at_zero():
     problem = quadratic()
-    x = problem.decoder.linear.bias.detach().expand(5, -1).clone()  # decoded exactly from the origin
-    still = gfe.encode(problem.decoder, x, loss=problem.loss, solver=gfe.Dopri5(), t1=2.0, max_steps=50)
+    x = (
+        problem.decoder.linear.bias.detach().expand(5, -1).clone()
+    )  # decoded exactly from the origin
+    still = gfe.encode(
+        problem.decoder, x, loss=problem.loss, solver=gfe.Dopri5(), t1=2.0, max_steps=50
+    )
     assert statuses(still) == [Status.REACHED_T] * 5 and (still.z == 0).all()
     pulled = gfe.encode(
-        problem.decoder, x, loss=problem.loss, solver=gfe.Dopri5(), t1=2.0, max_steps=50, penalty=lambda z: z.sum(1)
+        problem.decoder,
+        x,
+        loss=problem.loss,
+        solver=gfe.Dopri5(),
+        t1=2.0,
+        max_steps=50,
+        penalty=lambda z: z.sum(1),
     )
     assert statuses(pulled) == [Status.REACHED_T] * 5 and (pulled.energy < -1).all()
 

@@ -3,7 +3,18 @@ from typing import ClassVar
 
 import pytest
 import torch
-from problems import EPS, SOLVERS, differing, digits, fresh, log_slope, per_sample, quadratic, statuses, trained
+from problems import (
+    EPS,
+    SOLVERS,
+    differing,
+    digits,
+    fresh,
+    log_slope,
+    per_sample,
+    quadratic,
+    statuses,
+    trained,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gfe_core as gfe
@@ -16,7 +27,7 @@ CODES = torch.tensor([[0.0], [10.0], [20.0], [30.0]], dtype=torch.float64)
 
 @dataclass(kw_only=True)
 class Scripted:
-    """A solver that moves sample i by `size[i]`, accepts what `accept` says of (sample, attempt), and takes notes."""
+    """A solver that moves sample i by `size[i]`, accepts what `accept` says, takes notes."""
 
     size: list[float]
     accept: list[list[bool]] = field(default_factory=list)
@@ -46,8 +57,12 @@ class Scripted:
         assert energy.n == len(samples) == len(state.z)
         self.seen.append(samples)
         attempt = (state.n_accepted + state.n_rejected).tolist()
-        accepted = [not self.accept or self.accept[i][n] for i, n in zip(samples, attempt, strict=True)]
-        status = [self.status.get((i, n), Status.RUNNING) for i, n in zip(samples, attempt, strict=True)]
+        accepted = [
+            not self.accept or self.accept[i][n] for i, n in zip(samples, attempt, strict=True)
+        ]
+        status = [
+            self.status.get((i, n), Status.RUNNING) for i, n in zip(samples, attempt, strict=True)
+        ]
         size = torch.tensor([self.size[i] for i in samples], dtype=torch.float64)
         move = torch.tensor([self.bad.get(i, self.size[i]) for i in samples], dtype=torch.float64)
         return Step(
@@ -62,7 +77,9 @@ class Scripted:
 
 def scripted(solver: Scripted, **arguments) -> Encoding:
     """Encode four samples of one latent, started at `CODES`, on a linear landscape."""
-    decoder = gfe.LinearDecoder(latent_dim=1, data_dim=3, generator=torch.Generator().manual_seed(0)).double()
+    decoder = gfe.LinearDecoder(
+        latent_dim=1, data_dim=3, generator=torch.Generator().manual_seed(0)
+    ).double()
     x = torch.zeros(4, 3, dtype=torch.float64)
     return gfe.encode(decoder, x, loss=gfe.Gaussian(), solver=solver, z0=CODES, **arguments)
 
@@ -115,7 +132,12 @@ def test_solver_may_give_up_one_sample_without_touching_the_others():
     accept = [[True] * 4, [True, False, True, True], [True] * 4, [True] * 4]
     solver = Scripted(size=[-1.0] * 4, accept=accept, status={(1, 1): Status.STEP_TOO_SMALL})
     encoding = scripted(solver)
-    assert statuses(encoding) == [Status.MAX_STEPS, Status.STEP_TOO_SMALL, Status.MAX_STEPS, Status.MAX_STEPS]
+    assert statuses(encoding) == [
+        Status.MAX_STEPS,
+        Status.STEP_TOO_SMALL,
+        Status.MAX_STEPS,
+        Status.MAX_STEPS,
+    ]
     assert encoding.statistics.n_steps.tolist() == [4, 2, 4, 4]
     assert encoding.t.tolist() == [-4, -1, -4, -4]
 
@@ -124,15 +146,24 @@ def test_solver_may_give_up_one_sample_without_touching_the_others():
 def test_non_finite_arrival_leaves_the_sample_at_its_last_finite_point(arrival):
     # 1e200 itself is finite, its energy is not
     encoding = scripted(Scripted(size=[-1.0] * 4, bad={2: arrival}))
-    assert statuses(encoding) == [Status.MAX_STEPS, Status.MAX_STEPS, Status.NON_FINITE, Status.MAX_STEPS]
-    assert encoding.z[2].item() == 20 and encoding.energy[2].isfinite() and encoding.t[2].item() == 0
+    assert statuses(encoding) == [
+        Status.MAX_STEPS,
+        Status.MAX_STEPS,
+        Status.NON_FINITE,
+        Status.MAX_STEPS,
+    ]
+    assert (
+        encoding.z[2].item() == 20 and encoding.energy[2].isfinite() and encoding.t[2].item() == 0
+    )
     undisturbed = scripted(Scripted(size=[-1.0] * 4))
     for i in (0, 1, 3):
         assert torch.equal(encoding.z[i], undisturbed.z[i])
 
 
 def test_best_point_is_returned_where_no_end_time_was_reached():
-    rising = scripted(Scripted(size=[5.0] * 4))  # the landscape's minimum is near 0: every move makes it worse
+    rising = scripted(
+        Scripted(size=[5.0] * 4)
+    )  # the landscape's minimum is near 0: every move makes it worse
     assert statuses(rising) == [Status.MAX_STEPS] * 4
     assert rising.z[1:, 0].tolist() == [10, 20, 30]
     arrived = scripted(Scripted(size=[5.0] * 4), t1=10.0)
@@ -142,13 +173,18 @@ def test_best_point_is_returned_where_no_end_time_was_reached():
 @pytest.mark.parametrize("name", SOLVERS)
 def test_saved_steps_are_consistent(name):
     solver, arguments = SOLVERS[name]
-    encoding = gfe.encode(trained("mlp"), digits(20), solver=solver, save_at=gfe.SaveAt.steps(), **arguments)
-    path, counts = kept(encoding), encoding.statistics
+    encoding = gfe.encode(
+        trained("mlp"), digits(20), solver=solver, save_at=gfe.SaveAt.steps(), **arguments
+    )
+    path = kept(encoding)
+    counts = encoding.statistics
     last = counts.n_accepted
     assert len(path.t) == last.max() + 1
     assert torch.equal(path.mask.sum(0), last + 1)
     assert (path.t[0] == 0).all() and (path.z[0] == 0).all()
-    assert torch.equal(path.t[1:], torch.where(path.accepted[:-1], path.t[:-1] + path.dt[:-1], path.t[:-1]))
+    assert torch.equal(
+        path.t[1:], torch.where(path.accepted[:-1], path.t[:-1] + path.dt[:-1], path.t[:-1])
+    )
     assert ((path.dt > 0) == path.accepted).all() and (path.dt[-1] == 0).all()
     final = last[None].clamp(max=len(path.t) - 1)
     repeated = ~path.mask
@@ -156,7 +192,11 @@ def test_saved_steps_are_consistent(name):
         assert torch.equal(values[repeated], values.gather(0, final).expand_as(values)[repeated])
     assert (path.work.diff(dim=0)[path.accepted[:-1]] > 0).all()
     assert (path.work[-1] <= counts.work).all()
-    if name not in ("memory 8", "carry, momentum", "barzilai_borwein, momentum"):  # there the best may not be the last
+    if name not in (
+        "memory 8",
+        "carry, momentum",
+        "barzilai_borwein, momentum",
+    ):  # there the best may not be the last
         assert torch.equal(path.z[-1], encoding.z)
         assert torch.equal(path.energy[-1], encoding.energy)
     else:
@@ -166,15 +206,21 @@ def test_saved_steps_are_consistent(name):
 def test_saving_changes_nothing_else():
     for solver, arguments in SOLVERS.values():
         bare = gfe.encode(trained("mlp"), digits(9), solver=solver, **arguments)
-        saved = gfe.encode(trained("mlp"), digits(9), solver=solver, save_at=gfe.SaveAt.steps(), **arguments)
-        assert torch.equal(bare.z, saved.z) and torch.equal(bare.statistics.work, saved.statistics.work)
+        saved = gfe.encode(
+            trained("mlp"), digits(9), solver=solver, save_at=gfe.SaveAt.steps(), **arguments
+        )
+        assert torch.equal(bare.z, saved.z) and torch.equal(
+            bare.statistics.work, saved.statistics.work
+        )
         assert bare.trajectory is None
 
 
 def test_interpolation_error_falls_with_the_fourth_power_of_dt():
-    problem, n_steps = quadratic(), (10, 20, 40, 80)
+    problem = quadratic()
+    n_steps = (10, 20, 40, 80)
     times = torch.tensor([0.0, 0.033, 0.31, 0.517, 0.777, 0.999], dtype=torch.float64)
-    errors, energy_errors = [], []
+    errors = []
+    energy_errors = []
     for n in n_steps:
         path = kept(
             gfe.encode(
@@ -193,7 +239,8 @@ def test_interpolation_error_falls_with_the_fourth_power_of_dt():
         energy_errors.append((path.energy - problem.energy(exact)).norm().item())
     for errors_of in (errors, energy_errors):
         slope = log_slope([1 / n for n in n_steps], errors_of)
-        # cubic pieces and RK4 both have order four; where the times fall within their steps varies with dt
+        # cubic pieces and RK4 both have order four; where the times fall within their steps varies
+        # with dt
         assert abs(slope - 4) < 0.4
 
 
@@ -201,7 +248,9 @@ def test_interpolation_is_exact_at_the_states_themselves():
     problem = quadratic()
     times = [0.0, 0.25, 0.5, 0.75, 1.0]
     arguments = {"loss": problem.loss, "solver": gfe.Euler(dt=0.25), "t1": 1.0}
-    at_times = kept(gfe.encode(problem.decoder, problem.x, save_at=gfe.SaveAt.times(times), **arguments))
+    at_times = kept(
+        gfe.encode(problem.decoder, problem.x, save_at=gfe.SaveAt.times(times), **arguments)
+    )
     steps = kept(gfe.encode(problem.decoder, problem.x, save_at=gfe.SaveAt.steps(), **arguments))
     assert torch.equal(at_times.z, steps.z)
     assert torch.equal(at_times.energy, steps.energy)
@@ -220,7 +269,11 @@ def test_times_that_a_sample_did_not_reach_are_masked_and_repeat_its_last_state(
         save_at=gfe.SaveAt.times([0.0, 0.25, 0.75, 2.0]),
     )
     path = kept(encoding)
-    assert path.mask.T.tolist() == [[True, True, True, False], [True, True, False, False], [True, False, False, False]]
+    assert path.mask.T.tolist() == [
+        [True, True, True, False],
+        [True, True, False, False],
+        [True, False, False, False],
+    ]
     assert torch.equal(path.z[3], encoding.z)
     assert torch.equal(path.z[2, 1], encoding.z[1])
     assert torch.equal(path.t[:, 1], torch.tensor([0.0, 0.25, 0.5, 0.5], dtype=torch.float64))
@@ -229,30 +282,44 @@ def test_times_that_a_sample_did_not_reach_are_masked_and_repeat_its_last_state(
 
 def test_times_work_with_steps_of_each_sample_its_own():
     times = [0.5, 3.0, 11.0]
-    arguments = {"solver": gfe.AMD(trial="carry"), "t1": 12.0, "stop": gfe.Stop(grad_norm=0, energy_slope=0)}
-    together = kept(gfe.encode(trained("mlp"), digits(6), save_at=gfe.SaveAt.times(times), **arguments))
+    arguments = {
+        "solver": gfe.AMD(trial="carry"),
+        "t1": 12.0,
+        "stop": gfe.Stop(grad_norm=0, energy_slope=0),
+    }
+    together = kept(
+        gfe.encode(trained("mlp"), digits(6), save_at=gfe.SaveAt.times(times), **arguments)
+    )
     for i, x in enumerate(digits(6).split(1)):
         alone = kept(gfe.encode(trained("mlp"), x, save_at=gfe.SaveAt.times(times), **arguments))
         assert torch.equal(together.z[:, i], alone.z[:, 0])
 
 
-@pytest.mark.parametrize("times", [[], [-0.1, 1.0], [0.0, 0.0], [1.0, 0.5], [0.0, float("nan")], [0.0, float("inf")]])
+@pytest.mark.parametrize(
+    "times", [[], [-0.1, 1.0], [0.0, 0.0], [1.0, 0.5], [0.0, float("nan")], [0.0, float("inf")]]
+)
 def test_times_that_do_not_increase_are_refused(times):
     with pytest.raises(ValueError, match="`t` must hold increasing"):
         gfe.SaveAt.times(times)
 
 
 def test_samples_converge_by_either_rule():
-    x, decoder = digits(12), trained("mlp")
+    x = digits(12)
+    decoder = trained("mlp")
     by_gradient = gfe.encode(decoder, x, stop=gfe.Stop(grad_norm=1e-3, energy_slope=0.0))
     assert statuses(by_gradient) == [Status.CONVERGED] * 12
     assert by_gradient.grad_norm.max() <= 1e-3
     stop = gfe.Stop(grad_norm=0.0, energy_slope=1e-3, window=4)
     by_slope = gfe.encode(decoder, x, stop=stop, save_at=gfe.SaveAt.steps())
     assert statuses(by_slope) == [Status.CONVERGED] * 12
-    path, n = kept(by_slope), by_slope.statistics.n_accepted
+    path = kept(by_slope)
+    n = by_slope.statistics.n_accepted
     for i, last in enumerate(n.tolist()):
-        fall = (path.energy[: last - 3, i] - path.energy[4 : last + 1, i]) / 4 / path.energy[4 : last + 1, i]
+        fall = (
+            (path.energy[: last - 3, i] - path.energy[4 : last + 1, i])
+            / 4
+            / path.energy[4 : last + 1, i]
+        )
         assert fall[-1] <= 1e-3 * (1 + 4 * EPS)
         assert (fall[:-1] > 1e-3).all()  # and not before
 
@@ -270,18 +337,25 @@ def test_exactly_stationary_start_is_converged_at_once():
 
 
 def test_small_gradient_counts_as_convergence_even_when_the_energy_no_longer_falls():
-    # A decrease of 1e-18 vanishes in an energy of 1: flat to rounding, but what was asked for was the gradient.
+    # A decrease of 1e-18 vanishes in an energy of 1: flat to rounding, but what was asked for was
+    # the gradient.
     problem = quadratic(curvature=(1.0, 1.0, 1.0, 1.0))
     near = problem.minimum + 1e-9
     solver = gfe.Euler(steps=torch.full((9,), 0.5, dtype=torch.float64))
 
     def stopped_by(stop: gfe.Stop) -> list[Status]:
-        found = gfe.encode(problem.decoder, problem.x, loss=problem.loss, z0=near, solver=solver, stop=stop)
+        found = gfe.encode(
+            problem.decoder, problem.x, loss=problem.loss, z0=near, solver=solver, stop=stop
+        )
         return statuses(found)
 
-    assert stopped_by(gfe.Stop(grad_norm=0.9e-10, energy_slope=0.0, window=1)) == [Status.STALLED] * 5
+    assert (
+        stopped_by(gfe.Stop(grad_norm=0.9e-10, energy_slope=0.0, window=1)) == [Status.STALLED] * 5
+    )
     # both rules first hold at the second step
-    assert stopped_by(gfe.Stop(grad_norm=0.9e-9, energy_slope=0.0, window=2)) == [Status.CONVERGED] * 5
+    assert (
+        stopped_by(gfe.Stop(grad_norm=0.9e-9, energy_slope=0.0, window=2)) == [Status.CONVERGED] * 5
+    )
 
 
 @pytest.mark.parametrize(
@@ -299,7 +373,9 @@ def test_stop_rules_that_make_no_sense_are_refused(arguments, message):
         gfe.Stop(**arguments)
 
 
-SOLVED = {name: (solver, {"max_steps": 60} | arguments) for name, (solver, arguments) in SOLVERS.items()}
+SOLVED = {
+    name: (solver, {"max_steps": 60} | arguments) for name, (solver, arguments) in SOLVERS.items()
+}
 """Every kind of step with a budget that keeps hopeless decoders short."""
 
 
@@ -326,11 +402,14 @@ def degenerate(kind: str) -> gfe.MLPDecoder | gfe.LinearDecoder:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("kind", ["huge weights", "constant", "dead units", "certain pixels", "no minimum"])
+@pytest.mark.parametrize(
+    "kind", ["huge weights", "constant", "dead units", "certain pixels", "no minimum"]
+)
 @pytest.mark.parametrize("name", SOLVED)
 def test_degenerate_decoders_end_with_a_status_and_finite_numbers(name, kind, dtype):
     solver, arguments = SOLVED[name]
-    decoder, x = degenerate(kind).to(dtype), digits(6).round().to(dtype)
+    decoder = degenerate(kind).to(dtype)
+    x = digits(6).round().to(dtype)
     for stop in (arguments.get("stop"), gfe.Stop(grad_norm=0.0, energy_slope=0.0)):
         found = gfe.encode(decoder, x, solver=solver, **arguments | {"stop": stop})
         for values in (found.z, found.energy, found.grad_norm):
@@ -344,7 +423,9 @@ def test_degenerate_decoders_end_with_a_status_and_finite_numbers(name, kind, dt
             assert (found.z == 0).all()
 
 
-@pytest.mark.parametrize("name", [name for name in SOLVERS if SOLVERS[name][0].default_stop is not None])
+@pytest.mark.parametrize(
+    "name", [name for name in SOLVERS if SOLVERS[name][0].default_stop is not None]
+)
 def test_rounding_of_float32_ends_every_minimiser_within_its_budget(name):
     solver, arguments = SOLVERS[name]
     decoder = gfe.LinearDecoder(latent_dim=8, data_dim=64)
@@ -353,7 +434,8 @@ def test_rounding_of_float32_ends_every_minimiser_within_its_budget(name):
     arguments = {key: value for key, value in arguments.items() if key == "flow"}
     found = gfe.encode(decoder, digits(8).float(), solver=solver, stop=stubborn, **arguments)
     assert set(statuses(found)) <= {Status.STALLED, Status.CONVERGED}
-    # a decrease below eps |E| is a gradient of about sqrt(eps lambda |E|), with curvatures below one
+    # a decrease below eps |E| is a gradient of about sqrt(eps lambda |E|), with curvatures below
+    # one
     assert found.grad_norm.max() < 1e-3
 
 
@@ -376,7 +458,9 @@ def test_asking_rarely_who_is_finished_changes_nothing(name, kind, monkeypatch):
     monkeypatch.setattr("gfe_core.solvers.integrate._patience", lambda device: 8)
     rarely = gfe.encode(trained(kind), digits(20), solver=solver, **arguments)
     assert differing(per_sample(at_once), per_sample(rarely)) == []
-    assert torch.equal(kept(at_once).z, kept(rarely).z) and torch.equal(kept(at_once).mask, kept(rarely).mask)
+    assert torch.equal(kept(at_once).z, kept(rarely).z) and torch.equal(
+        kept(at_once).mask, kept(rarely).mask
+    )
 
 
 class Asked(TorchDispatchMode):
@@ -389,16 +473,27 @@ class Asked(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_questions_about_who_is_finished_are_asked_once_in_eight_attempts_where_they_cost(monkeypatch):
-    # One sample with a scripted solver, which asks nothing itself: what remains is what the loop asks.
+def test_questions_about_who_is_finished_are_asked_once_in_eight_attempts_where_they_cost(
+    monkeypatch,
+):
+    # One sample with a scripted solver, which asks nothing itself: what remains is what the loop
+    # asks.
     def questions(n_steps: int, patience: int) -> int:
         monkeypatch.setattr("gfe_core.solvers.integrate._patience", lambda device: patience)
         energy = gfe.Energy(trained("linear"), digits(1), gfe.Bernoulli())
         z0 = torch.zeros(1, 8, dtype=torch.float64)
-        monkeypatch.setattr("gfe_core.solvers.integrate._arrival", lambda state, *_: (state.energy, state.grad))
+        monkeypatch.setattr(
+            "gfe_core.solvers.integrate._arrival", lambda state, *_: (state.energy, state.grad)
+        )
         with Asked() as asked:
             found = integrate(
-                energy, gfe.GradientFlow(), gfe.Euler(dt=1.0), z0, t1=float(n_steps), stop=None, max_steps=10**6
+                energy,
+                gfe.GradientFlow(),
+                gfe.Euler(dt=1.0),
+                z0,
+                t1=float(n_steps),
+                stop=None,
+                max_steps=10**6,
             )
         assert found.statistics.n_steps.tolist() == [n_steps]
         return asked.n
@@ -408,17 +503,36 @@ def test_questions_about_who_is_finished_are_asked_once_in_eight_attempts_where_
 
 
 def test_decaying_rate_brings_every_method_with_time_to_the_same_point_of_the_path():
-    problem, tau, t1 = quadratic(), 2.0, 4.0
+    problem = quadratic()
+    tau = 2.0
+    t1 = 4.0
     flow = gfe.GradientFlow(rate=gfe.ExponentialDecay(tau=tau))
-    exact = problem.flow(tau / 2 * (1 - torch.exp(torch.tensor(-2 * t1 / tau)).item()))  # the integral of the rate
+    exact = problem.flow(
+        tau / 2 * (1 - torch.exp(torch.tensor(-2 * t1 / tau)).item())
+    )  # the integral of the rate
 
     def error(solver, **arguments) -> float:
-        found = gfe.encode(problem.decoder, problem.x, loss=problem.loss, flow=flow, solver=solver, t1=t1, **arguments)
+        found = gfe.encode(
+            problem.decoder,
+            problem.x,
+            loss=problem.loss,
+            flow=flow,
+            solver=solver,
+            t1=t1,
+            **arguments,
+        )
         assert statuses(found) == [Status.REACHED_T] * 5
         return (found.z - exact).abs().max().item()
 
-    assert error(gfe.RK4(n_steps=100, grid="log")) < 1e-6  # 0.15^4 of the longest step, where the rate is 0.02
+    assert (
+        error(gfe.RK4(n_steps=100, grid="log")) < 1e-6
+    )  # 0.15^4 of the longest step, where the rate is 0.02
     assert error(gfe.Dopri5(rtol=1e-8, atol=1e-8)) < 1e-7
     stubborn = gfe.Stop(grad_norm=0.0, energy_slope=0.0)
-    errors = [error(gfe.AMD(trial="carry", dt_init=dt, dt_max=dt), stop=stubborn) for dt in (0.04, 0.02, 0.01)]
-    assert abs(log_slope((0.04, 0.02, 0.01), errors) - 1) < 0.1  # with its step held, AMD is Euler's rule
+    errors = [
+        error(gfe.AMD(trial="carry", dt_init=dt, dt_max=dt), stop=stubborn)
+        for dt in (0.04, 0.02, 0.01)
+    ]
+    assert (
+        abs(log_slope((0.04, 0.02, 0.01), errors) - 1) < 0.1
+    )  # with its step held, AMD is Euler's rule

@@ -22,16 +22,22 @@ SHORT = partial(gfe.encode, max_steps=6)
 class Run:
     """Everything that a training needs and a checkpoint holds."""
 
-    def __init__(self, *, seed: int = 0, batch_seed: int = 3, hidden: tuple[int, ...] = (32, 64)) -> None:
+    def __init__(
+        self, *, seed: int = 0, batch_seed: int = 3, hidden: tuple[int, ...] = (32, 64)
+    ) -> None:
         source = torch.Generator().manual_seed(seed)
-        self.decoder = gfe.MLPDecoder(latent_dim=8, hidden=hidden, data_dim=64, generator=source).double()
+        self.decoder = gfe.MLPDecoder(
+            latent_dim=8, hidden=hidden, data_dim=64, generator=source
+        ).double()
         self.optimizer = torch.optim.Adam(self.decoder.parameters(), lr=1e-2)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, T_max=20)
         self.batches = Batches(digits(160), size=32, seed=batch_seed)
 
     @property
     def parts(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("decoder", "optimizer", "schedule", "batches")}
+        return {
+            name: getattr(self, name) for name in ("decoder", "optimizer", "schedule", "batches")
+        }
 
     def fit(self, **arguments: Any) -> History:
         parts = self.parts
@@ -44,7 +50,9 @@ class Run:
 def equal(one: Any, other: Any) -> bool:
     """Compare nested states, tensors bit for bit."""
     if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+        return (
+            isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+        )
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)):
@@ -57,7 +65,8 @@ def after_rounds(n: int):
 
 
 def test_everything_comes_back_as_it_was_saved(tmp_path):
-    run, path = Run(), tmp_path / "deep" / "in" / "folders.pt"
+    run = Run()
+    path = tmp_path / "deep" / "in" / "folders.pt"
     history = run.fit(callbacks=[after_rounds(3)])
     assert save_checkpoint(path, history=history, **run.parts) == path
     other = Run(seed=9)
@@ -70,7 +79,8 @@ def test_everything_comes_back_as_it_was_saved(tmp_path):
 def test_resumed_training_ends_at_the_weights_of_an_uninterrupted_one(tmp_path, rounds):
     whole = Run()
     whole.fit(epochs=3)
-    run, path = Run(), tmp_path / "run.pt"
+    run = Run()
+    path = tmp_path / "run.pt"
     run.fit(epochs=3, callbacks=[after_rounds(rounds)])
     save_checkpoint(path, **run.parts)
     resumed = Run(seed=5)
@@ -82,8 +92,11 @@ def test_resumed_training_ends_at_the_weights_of_an_uninterrupted_one(tmp_path, 
 def test_training_saved_at_the_end_of_an_epoch_goes_on_with_the_next(tmp_path):
     whole = Run()
     whole.fit(epochs=2)
-    run, path = Run(), tmp_path / "run.pt"
-    run.fit(epochs=2, callbacks=[after_rounds(5)])  # stopped by a callback at the last of five batches
+    run = Run()
+    path = tmp_path / "run.pt"
+    run.fit(
+        epochs=2, callbacks=[after_rounds(5)]
+    )  # stopped by a callback at the last of five batches
     save_checkpoint(path, **run.parts)
     resumed = Run(seed=5)
     load_checkpoint(path, **resumed.parts)
@@ -93,14 +106,17 @@ def test_training_saved_at_the_end_of_an_epoch_goes_on_with_the_next(tmp_path):
 
 
 def test_parts_may_be_left_out(tmp_path):
-    run, path = Run(), tmp_path / "decoder.pt"
+    run = Run()
+    path = tmp_path / "decoder.pt"
     save_checkpoint(path, decoder=run.decoder)
     other = Run(seed=9)
     before = other.snapshot()
     assert load_checkpoint(path, decoder=other.decoder) is None
     assert equal(other.decoder.state_dict(), run.decoder.state_dict())
     assert equal(other.snapshot()["optimizer"], before["optimizer"])
-    with pytest.raises(ValueError, match=r"holds no optimizer: it was saved without. Leave `optimizer` out"):
+    with pytest.raises(
+        ValueError, match=r"holds no optimizer: it was saved without. Leave `optimizer` out"
+    ):
         load_checkpoint(path, decoder=other.decoder, optimizer=other.optimizer)
 
 
@@ -111,7 +127,8 @@ def half_written(content: object, file: Any) -> None:
 
 @pytest.mark.parametrize("failure", [OSError, KeyboardInterrupt])
 def test_save_that_fails_midway_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, failure):
-    run, path = Run(), tmp_path / "run.pt"
+    run = Run()
+    path = tmp_path / "run.pt"
     save_checkpoint(path, **run.parts)
     old = path.read_bytes()
 
@@ -134,7 +151,8 @@ def test_first_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_move_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    run, path = Run(), tmp_path / "run.pt"
+    run = Run()
+    path = tmp_path / "run.pt"
     save_checkpoint(path, **run.parts)
     old = path.read_bytes()
 
@@ -166,7 +184,13 @@ def good(tmp_path: Path) -> Path:
 def test_truncated_file_is_refused_with_a_clear_error(good, share):
     content = good.read_bytes()
     good.write_bytes(content[: int(share * len(content))])
-    refused(good, r"`path` .*good.pt is damaged or no checkpoint .*Delete it and train again, or restore a copy")
+    refused(
+        good,
+        (
+            r"`path` .*good.pt is damaged or no checkpoint .*Delete it and train again, or restore "
+            r"a copy"
+        ),
+    )
 
 
 FOREIGN = {
@@ -185,19 +209,29 @@ FOREIGN = {
 def test_foreign_file_is_refused_with_a_clear_error(tmp_path, name):
     path = tmp_path / "foreign"
     path.write_bytes(FOREIGN[name])
-    refused(path, "`path` .*foreign is (damaged or )?no (gfe_core )?checkpoint|does not fit|holds no")
+    refused(
+        path, "`path` .*foreign is (damaged or )?no (gfe_core )?checkpoint|does not fit|holds no"
+    )
 
 
 def test_tensor_files_of_others_are_refused_with_a_clear_error(tmp_path):
     path = tmp_path / "other.pt"
-    for content in (Run().decoder.state_dict(), torch.zeros(3), {"format": 99, "decoder": {}}, [1, 2], None):
+    for content in (
+        Run().decoder.state_dict(),
+        torch.zeros(3),
+        {"format": 99, "decoder": {}},
+        [1, 2],
+        None,
+    ):
         torch.save(content, path)
         refused(path, "`path` .*other.pt is no gfe_core checkpoint of format 1")
 
 
 def test_random_damage_never_escapes_as_another_error(good):
-    # Either the damage is noticed and named, or it hit bytes that carry no meaning (padding, a dead header field).
-    content, random_source = good.read_bytes(), random.Random(0)
+    # Either the damage is noticed and named, or it hit bytes that carry no meaning (padding, a dead
+    # header field).
+    content = good.read_bytes()
+    random_source = random.Random(0)
     noticed = 0
     for _ in range(150):
         damaged = bytearray(content)
@@ -228,7 +262,8 @@ class Evil:
 
 @pytest.mark.parametrize("writer", ["torch", "pickle"])
 def test_code_in_a_file_is_not_executed(tmp_path, writer):
-    path, trace = tmp_path / "evil.pt", tmp_path / "trace"
+    path = tmp_path / "evil.pt"
+    trace = tmp_path / "trace"
     content = {"format": 1, "decoder": Evil(trace), "history": None}
     if writer == "torch":
         torch.save(content, path)
@@ -239,7 +274,9 @@ def test_code_in_a_file_is_not_executed(tmp_path, writer):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"`path` .*nothing.pt does not exist. Save one first"):
+    with pytest.raises(
+        FileNotFoundError, match=r"`path` .*nothing.pt does not exist. Save one first"
+    ):
         load_checkpoint(tmp_path / "nothing.pt", decoder=Run().decoder)
     with pytest.raises(ValueError, match="is damaged or no checkpoint"):
         load_checkpoint(tmp_path, decoder=Run().decoder)
@@ -249,7 +286,8 @@ def test_decoder_of_other_sizes_is_refused_before_anything_changes(good):
     other = Run(hidden=(32, 48))
     before = other.snapshot()
     with pytest.raises(
-        ValueError, match=r"`layers.2.weight` is \(48, 32\) here and \(64, 32\) in the file. Build the decoder"
+        ValueError,
+        match=r"`layers.2.weight` is \(48, 32\) here and \(64, 32\) in the file. Build the decoder",
     ):
         load_checkpoint(good, **other.parts)
     with pytest.raises(ValueError, match=r"`layers.6.weight` is .* here and absent in the file"):
@@ -275,22 +313,33 @@ def test_parts_that_do_not_fit_are_refused_before_anything_changes(good):
 
 
 def test_parts_of_other_names_come_back_too(tmp_path):
-    run, network, path = Run(), nn.Linear(3, 2), tmp_path / "run.pt"
+    run = Run()
+    network = nn.Linear(3, 2)
+    path = tmp_path / "run.pt"
     save_checkpoint(path, others={"network": network}, **run.parts)
-    other, twin = Run(seed=9), nn.Linear(3, 2)
+    other = Run(seed=9)
+    twin = nn.Linear(3, 2)
     load_checkpoint(path, others={"network": twin}, **other.parts)
-    assert equal(twin.state_dict(), network.state_dict()) and equal(other.snapshot(), run.snapshot())
+    assert equal(twin.state_dict(), network.state_dict()) and equal(
+        other.snapshot(), run.snapshot()
+    )
     load_checkpoint(path, **other.parts)  # they may be left out
     with pytest.raises(ValueError, match="holds no codes: it was saved without. Leave `codes` out"):
-        load_checkpoint(path, decoder=other.decoder, others={"network": twin, "codes": nn.Linear(1, 1)})
+        load_checkpoint(
+            path, decoder=other.decoder, others={"network": twin, "codes": nn.Linear(1, 1)}
+        )
 
 
 def test_other_part_that_does_not_fit_is_refused_before_anything_changes(tmp_path):
     path = tmp_path / "run.pt"
     save_checkpoint(path, others={"network": nn.Linear(3, 2)}, **Run().parts)
-    other, wider = Run(seed=9), nn.Linear(4, 2)
-    before, weights = other.snapshot(), copy.deepcopy(wider.state_dict())
-    with pytest.raises(ValueError, match=r"(?s)`network` does not fit the checkpoint .* Build it as it was saved"):
+    other = Run(seed=9)
+    wider = nn.Linear(4, 2)
+    before = other.snapshot()
+    weights = copy.deepcopy(wider.state_dict())
+    with pytest.raises(
+        ValueError, match=r"(?s)`network` does not fit the checkpoint .* Build it as it was saved"
+    ):
         load_checkpoint(path, others={"network": wider}, **other.parts)
     assert equal(other.snapshot(), before) and equal(wider.state_dict(), weights)
 
@@ -300,7 +349,8 @@ def test_other_part_must_not_take_the_name_of_a_part(tmp_path, name):
     decoder = Run().decoder
     for verb in (save_checkpoint, load_checkpoint):
         with pytest.raises(
-            ValueError, match=f"`others` must not be named {name}: other parts are. Choose another name"
+            ValueError,
+            match=f"`others` must not be named {name}: other parts are. Choose another name",
         ):
             verb(tmp_path / "run.pt", decoder=decoder, others={name: nn.Linear(1, 1)})
     assert list(tmp_path.iterdir()) == []
@@ -309,7 +359,8 @@ def test_other_part_must_not_take_the_name_of_a_part(tmp_path, name):
 @pytest.mark.parametrize("name", ["ConstantLR", "OneCycleLR", "LambdaLR", "SequentialLR"])
 def test_schedules_of_torch_survive_the_safe_format(tmp_path, name):
     decoder = nn.Linear(2, 2)
-    schedulers, optimizer = torch.optim.lr_scheduler, torch.optim.AdamW(decoder.parameters(), lr=1e-2)
+    schedulers = torch.optim.lr_scheduler
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-2)
 
     def make() -> torch.optim.lr_scheduler.LRScheduler:
         if name == "OneCycleLR":

@@ -37,16 +37,21 @@ def test_training_is_a_function_of_the_seed():
         history = fit(decoder, Batches(digits(96), size=32, seed=seed), encoder=SHORT, epochs=2)
         return weights(decoder), history.energy
 
-    first, second, other = run(1), run(1), run(2)
+    first = run(1)
+    second = run(1)
+    other = run(2)
     assert same(first[0], second[0]) and first[1] == second[1]
     assert not same(first[0], other[0])
 
 
 def test_training_lowers_the_energy_of_digits_it_has_not_seen():
-    decoder, unseen = decoder_of(), digits(64, start=500)
+    decoder = decoder_of()
+    unseen = digits(64, start=500)
     before = evaluate(decoder, unseen, encoder=SHORT)
     optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-2)
-    history = fit(decoder, Batches(digits(256), size=32), encoder=SHORT, optimizer=optimizer, epochs=3)
+    history = fit(
+        decoder, Batches(digits(256), size=32), encoder=SHORT, optimizer=optimizer, epochs=3
+    )
     after = evaluate(decoder, unseen, encoder=SHORT)
     assert after.excess.mean() < 0.5 * before.excess.mean()
     assert sum(history.energy[-8:]) < 0.8 * sum(history.energy[:8])
@@ -58,13 +63,17 @@ def test_evaluation_leaves_the_decoder_alone():
     decoder = decoder_of()
     before = weights(decoder)
     evaluation = evaluate(decoder, digits(10), encoder=SHORT)
-    assert same(before, weights(decoder)) and all(parameter.grad is None for parameter in decoder.parameters())
+    assert same(before, weights(decoder)) and all(
+        parameter.grad is None for parameter in decoder.parameters()
+    )
     assert torch.equal(evaluation.energy, SHORT(decoder, digits(10)).energy)
     assert not evaluation.energy.requires_grad
 
 
 def test_one_update_is_one_optimizer_step_at_the_codes_of_the_decoder_as_it_was():
-    ours, theirs, x = decoder_of(), decoder_of(), digits(32)
+    ours = decoder_of()
+    theirs = decoder_of()
+    x = digits(32)
     fit(
         ours,
         Batches(x, size=32, shuffle=False),
@@ -72,7 +81,8 @@ def test_one_update_is_one_optimizer_step_at_the_codes_of_the_decoder_as_it_was(
         optimizer=torch.optim.SGD(ours.parameters(), lr=0.5),
         updates_per_encode=3,
     )
-    z, descent = SHORT(theirs, x).z, torch.optim.SGD(theirs.parameters(), lr=0.5)
+    z = SHORT(theirs, x).z
+    descent = torch.optim.SGD(theirs.parameters(), lr=0.5)
     for _ in range(3):
         descent.zero_grad()
         gfe.Bernoulli().per_sample(theirs(z), x).mean().backward()
@@ -101,8 +111,12 @@ def test_history_counts_what_was_done():
     assert len(history.energy) == len(history.work) == len(history.seconds) == 6
     assert history.seconds == sorted(history.seconds) and history.seconds[0] > 0
     assert not history.interrupted
-    assert schedule.last_epoch == 18 and optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**18)
-    assert [(r.step, r.n_steps, r.epoch, r.n_epochs) for r in reports] == [(i + 1, 6, 1 + i // 3, 2) for i in range(6)]
+    assert schedule.last_epoch == 18 and optimizer.param_groups[0]["lr"] == pytest.approx(
+        0.1 * 0.5**18
+    )
+    assert [(r.step, r.n_steps, r.epoch, r.n_epochs) for r in reports] == [
+        (i + 1, 6, 1 + i // 3, 2) for i in range(6)
+    ]
     assert [r.energy for r in reports] == history.energy
     assert [r.encoding.energy.mean().item() for r in reports] == history.energy
     assert [r.encoding.statistics.work.double().mean().item() for r in reports] == history.work
@@ -111,14 +125,16 @@ def test_history_counts_what_was_done():
 
 
 def test_energy_reported_is_that_before_the_update():
-    decoder, x = decoder_of(), digits(32)
+    decoder = decoder_of()
+    x = digits(32)
     expected = SHORT(decoder_of(), x).energy.mean().item()
     history = fit(decoder, Batches(x, size=32, shuffle=False), encoder=SHORT)
     assert history.energy == [expected]
 
 
 def test_callback_that_returns_true_stops_training_after_all_callbacks_ran():
-    decoder, seen = decoder_of(), []
+    decoder = decoder_of()
+    seen = []
     history = fit(
         decoder,
         Batches(digits(96), size=32),
@@ -131,13 +147,17 @@ def test_callback_that_returns_true_stops_training_after_all_callbacks_ran():
 
 def test_callback_that_returns_nothing_or_false_lets_training_go_on():
     history = fit(
-        decoder_of(), Batches(digits(64), size=32), encoder=SHORT, callbacks=[lambda _: False, lambda _: None]
+        decoder_of(),
+        Batches(digits(64), size=32),
+        encoder=SHORT,
+        callbacks=[lambda _: False, lambda _: None],
     )
     assert not history.interrupted and len(history.step) == 2
 
 
 def interrupted(place: str, round_number: int = 3) -> tuple[nn.Module, History]:
-    decoder, calls = decoder_of(), []
+    decoder = decoder_of()
+    calls = []
 
     def now() -> None:
         calls.append(1)
@@ -150,13 +170,20 @@ def interrupted(place: str, round_number: int = 3) -> tuple[nn.Module, History]:
         return SHORT(decoder, x)
 
     callbacks = [lambda _: now()] if place == "callback" else []
-    return decoder, fit(decoder, Batches(digits(128), size=32), encoder=encoder, epochs=2, callbacks=callbacks)
+    return decoder, fit(
+        decoder, Batches(digits(128), size=32), encoder=encoder, epochs=2, callbacks=callbacks
+    )
 
 
 def after(rounds: int) -> nn.Module:
     """Return a decoder after so many rounds of the training that `interrupted` begins."""
     decoder = decoder_of()
-    fit(decoder, Batches(digits(128), size=32), encoder=SHORT, callbacks=[lambda report: report.step == rounds])
+    fit(
+        decoder,
+        Batches(digits(128), size=32),
+        encoder=SHORT,
+        callbacks=[lambda report: report.step == rounds],
+    )
     return decoder
 
 
@@ -176,20 +203,40 @@ def test_interrupt_before_the_first_round_returns_an_empty_history():
 
 
 def test_training_interrupted_while_codes_were_found_goes_on_with_the_batch_that_waited():
-    whole, batches, ours, calls = decoder_of(), Batches(digits(128), size=32, seed=1), decoder_of(), []
-    expected = fit(whole, Batches(digits(128), size=32, seed=1), encoder=SHORT, optimizer=sgd(whole), epochs=2)
+    whole = decoder_of()
+    batches = Batches(digits(128), size=32, seed=1)
+    ours = decoder_of()
+    calls = []
+    expected = fit(
+        whole, Batches(digits(128), size=32, seed=1), encoder=SHORT, optimizer=sgd(whole), epochs=2
+    )
 
     def encoder(decoder: gfe.MLPDecoder, x: torch.Tensor) -> Encoding:
         calls.append(1)
-        if len(calls) in (1, 3, 7):  # before anything, in the middle of a pass, at the beginning of the next
+        if len(calls) in (
+            1,
+            3,
+            7,
+        ):  # before anything, in the middle of a pass, at the beginning of the next
             raise KeyboardInterrupt
         return SHORT(decoder, x)
 
     history = History()
     while batches.epoch < 2:
-        fit(ours, batches, encoder=encoder, optimizer=sgd(ours), epochs=2 - batches.epoch, history=history)
+        fit(
+            ours,
+            batches,
+            encoder=encoder,
+            optimizer=sgd(ours),
+            epochs=2 - batches.epoch,
+            history=history,
+        )
     assert same(weights(ours), weights(whole)) and not history.interrupted
-    assert (history.energy, history.images, history.step) == (expected.energy, expected.images, expected.step)
+    assert (history.energy, history.images, history.step) == (
+        expected.energy,
+        expected.images,
+        expected.step,
+    )
 
 
 def sgd(decoder: nn.Module) -> torch.optim.Optimizer:
@@ -197,20 +244,30 @@ def sgd(decoder: nn.Module) -> torch.optim.Optimizer:
 
 
 def test_history_is_carried_on_and_reports_count_this_call_alone():
-    decoder, batches, reports = decoder_of(), Batches(digits(64), size=16), []
+    decoder = decoder_of()
+    batches = Batches(digits(64), size=16)
+    reports = []
     first = fit(decoder, batches, encoder=SHORT, callbacks=[lambda report: report.step == 3])
     assert first.interrupted
     seconds = list(first.seconds)
-    second = fit(decoder, batches, encoder=SHORT, epochs=2, history=first, callbacks=[reports.append])
+    second = fit(
+        decoder, batches, encoder=SHORT, epochs=2, history=first, callbacks=[reports.append]
+    )
     assert second is first and not second.interrupted
-    assert second.step == [1, 2, 3, 4, 5, 6, 7, 8] and second.images == [16 * i for i in second.step]
+    assert second.step == [1, 2, 3, 4, 5, 6, 7, 8] and second.images == [
+        16 * i for i in second.step
+    ]
     assert second.seconds[:3] == seconds and second.seconds == sorted(second.seconds)
     assert [(report.step, report.n_steps) for report in reports] == [(i, 5) for i in range(1, 6)]
 
 
 @pytest.mark.parametrize(("carries", "expected"), [(False, 4), (True, 12)])
-def test_codes_are_found_once_for_each_batch_or_anew_for_each_update_if_they_carry_a_gradient(carries, expected):
-    decoder, network, calls = decoder_of(), nn.Linear(64, 8).double(), []
+def test_codes_are_found_once_for_each_batch_or_anew_for_each_update_if_they_carry_a_gradient(
+    carries, expected
+):
+    decoder = decoder_of()
+    network = nn.Linear(64, 8).double()
+    calls = []
     before = weights(network)
 
     def encoder(decoder: gfe.MLPDecoder, x: torch.Tensor) -> Encoding:
@@ -219,16 +276,28 @@ def test_codes_are_found_once_for_each_batch_or_anew_for_each_update_if_they_car
         return replace(found, z=network(x)) if carries else found
 
     optimizer = torch.optim.SGD([*decoder.parameters(), *network.parameters()], lr=0.1)
-    fit(decoder, Batches(digits(32), size=8), encoder=encoder, optimizer=optimizer, updates_per_encode=3)
+    fit(
+        decoder,
+        Batches(digits(32), size=8),
+        encoder=encoder,
+        optimizer=optimizer,
+        updates_per_encode=3,
+    )
     assert len(calls) == expected
     assert same(before, weights(network)) is not carries
 
 
 def test_evaluation_does_not_depend_on_the_size_of_its_parts():
-    decoder, x = decoder_of(), digits(20)
+    decoder = decoder_of()
+    x = digits(20)
     whole, parts = (evaluate(decoder, x, encoder=SHORT, size=size) for size in (2000, 7))
-    assert all(torch.equal(getattr(whole, name), getattr(parts, name)) for name in ("energy", "excess", "status"))
-    assert torch.equal(whole.statistics.work, parts.statistics.work) and whole.statistics.n_grad.shape == (20,)
+    assert all(
+        torch.equal(getattr(whole, name), getattr(parts, name))
+        for name in ("energy", "excess", "status")
+    )
+    assert torch.equal(
+        whole.statistics.work, parts.statistics.work
+    ) and whole.statistics.n_grad.shape == (20,)
     with pytest.raises(ValueError, match="`size` must be at least 1, got 0"):
         evaluate(decoder, x, size=0)
 
@@ -245,7 +314,8 @@ def test_sample_with_nan_teaches_nothing_and_harms_nothing():
     x = digits(32)
     x[5, 3] = math.nan
     keep = torch.arange(32) != 5
-    ours, theirs = decoder_of(), decoder_of()
+    ours = decoder_of()
+    theirs = decoder_of()
     history = fit(ours, Batches(x, size=32, shuffle=False), encoder=SHORT, epochs=2)
     without = fit(theirs, Batches(x[keep], size=31, shuffle=False), encoder=SHORT, epochs=2)
     assert same(weights(ours), weights(theirs))
@@ -260,7 +330,8 @@ def test_batch_of_nan_alone_changes_nothing():
 
 
 def test_loss_of_the_update_is_that_of_the_codes_unless_told():
-    decoder, loss = decoder_of(), gfe.Gaussian(reduction="sum")
+    decoder = decoder_of()
+    loss = gfe.Gaussian(reduction="sum")
     history = fit(decoder, Batches(digits(32), size=32, shuffle=False), loss=loss)
     expected = gfe.encode(decoder_of(), digits(32), loss=loss).energy.mean().item()
     assert history.energy == [expected]

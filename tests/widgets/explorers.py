@@ -1,4 +1,7 @@
-"""What the tests of the explorers share: a few digits, a decoder that has seen them, and a browser's request."""
+"""What the tests of the explorers share.
+
+A few digits, a decoder that has seen them, and a browser's request.
+"""
 
 from typing import Any
 
@@ -17,6 +20,13 @@ def briefly_trained(generator: torch.Generator) -> gfe.MLPDecoder:
     return decoder
 
 
-def ask(explorer: LandscapeExplorer, number: int, *, start: list[float] | None = None, **values: Any) -> None:
+def ask(
+    explorer: LandscapeExplorer, number: int, *, start: list[float] | None = None, **values: Any
+) -> None:
     """What the browser does when a control is released."""
-    explorer.player.request = {"id": number, "start": start, "values": values, "changed": "something"}
+    explorer.player.request = {
+        "id": number,
+        "start": start,
+        "values": values,
+        "changed": "something",
+    }

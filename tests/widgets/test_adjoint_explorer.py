@@ -21,8 +21,11 @@ def trace(explorer: widgets.AdjointExplorer, number: int) -> Any:
 
 
 def test_curves_are_distances_to_the_gradient_of_the_steps_taken(explorer: widgets.AdjointExplorer):
-    decoder, t1 = explorer.decoder, 2 / explorer.modes[-1].item()
-    x, loss, weights = DIGITS.x[:4], gfe.Bernoulli(), list(explorer.decoder.parameters())
+    decoder = explorer.decoder
+    t1 = 2 / explorer.modes[-1].item()
+    x = DIGITS.x[:4]
+    loss = gfe.Bernoulli()
+    weights = list(explorer.decoder.parameters())
     gradients = []
     for adjoint in (gfe.Detached(), gfe.Unrolled()):
         z = gfe.encode(decoder, x, solver=gfe.Euler(n_steps=4), t1=t1, adjoint=adjoint).z
@@ -41,10 +44,16 @@ def test_slider_moves_the_mark_and_says_the_state_in_words(explorer: widgets.Adj
     assert f"dropped (Detached) {dropped[3]:.2g}" in explorer.state.value
 
 
-def test_another_loss_outside_redraws_the_curves_and_reset_returns(explorer: widgets.AdjointExplorer):
-    before, state = list(trace(explorer, 0).y), explorer.state.value
-    explorer.outside.value, explorer.time.value = "squared error", 0.5
-    assert list(trace(explorer, 0).y) == pytest.approx(explorer.errors("squared error")["dropped (Detached)"])
+def test_another_loss_outside_redraws_the_curves_and_reset_returns(
+    explorer: widgets.AdjointExplorer,
+):
+    before = list(trace(explorer, 0).y)
+    state = explorer.state.value
+    explorer.outside.value = "squared error"
+    explorer.time.value = 0.5
+    assert list(trace(explorer, 0).y) == pytest.approx(
+        explorer.errors("squared error")["dropped (Detached)"]
+    )
     assert list(trace(explorer, 0).y) != before and "squared error" in explorer.state.value
     explorer.reset()
     assert list(trace(explorer, 0).y) == pytest.approx(before) and explorer.state.value == state

@@ -1,4 +1,7 @@
-"""Armijo's test drawn on the energy along a ray: what the browser changes and what the marks mean."""
+"""Armijo's test drawn on the energy along a ray.
+
+What the browser changes and what the marks mean.
+"""
 
 from typing import Any
 
@@ -18,7 +21,9 @@ def explorer(generator: torch.Generator) -> widgets.ArmijoExplorer:
 
 def drawn(explorer: widgets.ArmijoExplorer) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Name -> (x, y) of what the lower figure shows."""
-    return {trace.name: (np.asarray(trace.x), np.asarray(trace.y)) for trace in explorer.figure.data}
+    return {
+        trace.name: (np.asarray(trace.x), np.asarray(trace.y)) for trace in explorer.figure.data
+    }
 
 
 def n_refused(explorer: widgets.ArmijoExplorer, frame: int) -> int:
@@ -27,12 +32,15 @@ def n_refused(explorer: widgets.ArmijoExplorer, frame: int) -> int:
 
 
 def test_opens_at_the_step_with_most_refusals(explorer: widgets.ArmijoExplorer):
-    opened, steps = explorer.player.frame, explorer.player.shape[1] - 1
+    opened = explorer.player.frame
+    steps = explorer.player.shape[1] - 1
     counts = [n_refused(explorer, k) for k in range(steps)]
     assert opened == int(np.argmax(counts)) and max(counts) > 0
 
 
-def test_scrubbing_moves_the_ray_and_the_last_state_keeps_the_last_step(explorer: widgets.ArmijoExplorer):
+def test_scrubbing_moves_the_ray_and_the_last_state_keeps_the_last_step(
+    explorer: widgets.ArmijoExplorer,
+):
     titles = []
     last = explorer.player.shape[1] - 1
     for frame in (0, last - 1, last):
@@ -41,7 +49,9 @@ def test_scrubbing_moves_the_ray_and_the_last_state_keeps_the_last_step(explorer
     assert titles[0] != titles[1] == titles[2] and titles[0].startswith("step 0: ")
 
 
-@pytest.mark.parametrize("choice", [{}, {"sigma": 0.9}, {"beta": 0.9}, {"trial": "barzilai_borwein"}])
+@pytest.mark.parametrize(
+    "choice", [{}, {"sigma": 0.9}, {"beta": 0.9}, {"trial": "barzilai_borwein"}]
+)
 def test_refused_trials_lie_above_the_line_and_the_accepted_one_does_not(
     explorer: widgets.ArmijoExplorer, choice: dict[str, Any]
 ):
@@ -64,26 +74,44 @@ def test_a_larger_sigma_tilts_the_line_towards_the_slope(explorer: widgets.Armij
     for number, sigma in enumerate((0.1, 0.9)):
         ask(explorer, number + 1, sigma=sigma)
         explorer.player.frame = 0
-        (x, slope), (_, line) = (drawn(explorer)[name] for name in ("slope (σ = 1)", "Armijo's line"))
+        (x, slope), (_, line) = (
+            drawn(explorer)[name] for name in ("slope (σ = 1)", "Armijo's line")
+        )
         gaps.append((line[1] - slope[1]) / (slope[0] - slope[1]) if x[1] > 0 else np.nan)
-    assert gaps == pytest.approx([0.9, 0.1], abs=0.02)  # 1 - sigma, from differences of float32 energies
+    assert gaps == pytest.approx(
+        [0.9, 0.1], abs=0.02
+    )  # 1 - sigma, from differences of float32 energies
 
 
-def test_axis_is_in_units_of_the_curvature_and_the_raw_step_stands_beside_it(explorer: widgets.ArmijoExplorer):
+def test_axis_is_in_units_of_the_curvature_and_the_raw_step_stands_beside_it(
+    explorer: widgets.ArmijoExplorer,
+):
     explorer.player.frame = 0
     x = drawn(explorer)["accepted"][0]
     dt = float(explorer.figure.layout.title.text.split("dt = ")[1].rstrip(")"))
     assert x[0] == pytest.approx(dt * explorer.lambda_max, rel=0.01)  # the title shows three digits
 
 
-def test_a_start_at_rest_has_no_ray_and_says_so(explorer: widgets.ArmijoExplorer, monkeypatch: pytest.MonkeyPatch):
+def test_a_start_at_rest_has_no_ray_and_says_so(
+    explorer: widgets.ArmijoExplorer, monkeypatch: pytest.MonkeyPatch
+):
     rest = explorer.reference
-    monkeypatch.setattr(explorer, "follow", lambda *_, **__: gfe.encode(
-        explorer.decoder, explorer.x, z0=rest.z, solver=gfe.AMD(trial="carry"), stop=gfe.Stop(grad_norm=1e9),
-        save_at=gfe.SaveAt.steps(),
-    ))  # fmt: skip
+    monkeypatch.setattr(
+        explorer,
+        "follow",
+        lambda *_, **__: gfe.encode(
+            explorer.decoder,
+            explorer.x,
+            z0=rest.z,
+            solver=gfe.AMD(trial="carry"),
+            stop=gfe.Stop(grad_norm=1e9),
+            save_at=gfe.SaveAt.steps(),
+        ),
+    )
     ask(explorer, 1, sigma=0.2)
-    assert explorer.player.reply == 1 and explorer.figure.layout.title.text == "no step was accepted"
+    assert (
+        explorer.player.reply == 1 and explorer.figure.layout.title.text == "no step was accepted"
+    )
 
 
 def test_still_shows_player_and_ray(explorer: widgets.ArmijoExplorer):

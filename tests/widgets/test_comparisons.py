@@ -1,4 +1,7 @@
-"""Comparisons that are shown: side by side while training, against several axes, and from files of results."""
+"""Comparisons that are shown.
+
+Side by side while training, against several axes, and from files of results.
+"""
 
 import base64
 import json
@@ -34,7 +37,9 @@ def trained(generator: torch.Generator, **options: Any) -> widgets.SideBySide:
     return side
 
 
-def test_all_competitors_are_judged_at_the_same_updates_by_their_own_means(generator: torch.Generator):
+def test_all_competitors_are_judged_at_the_same_updates_by_their_own_means(
+    generator: torch.Generator,
+):
     side = trained(generator, every=3)
     assert side.updates == [1, 4, 6] and side.images == [10, 40, 60]
     decoder, encoder = side.competitors["autoencoder"]
@@ -44,12 +49,15 @@ def test_all_competitors_are_judged_at_the_same_updates_by_their_own_means(gener
 
 
 def test_picture_is_as_large_before_the_first_look_as_after(generator: torch.Generator):
-    before, after = trained(generator, at=()), trained(generator)
+    before = trained(generator, at=())
+    after = trained(generator)
     assert before.updates == [] and after.updates
     assert before.picture().size == after.picture().size
 
 
-def test_looks_at_chosen_updates_become_runs_whose_images_are_counted_once(generator: torch.Generator):
+def test_looks_at_chosen_updates_become_runs_whose_images_are_counted_once(
+    generator: torch.Generator,
+):
     runs = trained(generator, at=(2, 5)).runs(n_distinct=30)
     assert runs["flow"]["decoder updates"] == [2, 5] and runs["flow"]["distinct images"] == [20, 30]
     seconds = runs["flow"]["seconds"]
@@ -60,15 +68,24 @@ def test_looks_at_chosen_updates_become_runs_whose_images_are_counted_once(gener
 def test_another_axis_moves_points_sideways_only_and_reset_returns():
     explorer = widgets.AxesExplorer(RUNS, ("images", "seconds"), "excess", **SHOWN)
     explorer.axis.value = "seconds"
-    assert list(explorer.figure.data[0].x) == [1, 2, 3] and list(explorer.figure.data[1].x) == [2, 4]
+    assert list(explorer.figure.data[0].x) == [1, 2, 3] and list(explorer.figure.data[1].x) == [
+        2,
+        4,
+    ]
     assert list(explorer.figure.data[1].y) == [np.float32(0.4), np.float32(0.3)]
-    assert explorer.figure.layout.xaxis.title.text == "seconds" and "excess against seconds" in explorer.state.value
+    assert (
+        explorer.figure.layout.xaxis.title.text == "seconds"
+        and "excess against seconds" in explorer.state.value
+    )
     explorer.reset()
     assert list(explorer.figure.data[0].x) == [10, 20, 20]
 
 
 def test_axis_of_few_decades_is_labelled_between_its_powers_of_ten():
-    few, many = (plots.curves({"": ([30, n], [0.05, 0.2])}, log=True, x_title="", y_title="") for n in (1000, 30000))
+    few, many = (
+        plots.curves({"": ([30, n], [0.05, 0.2])}, log=True, x_title="", y_title="")
+        for n in (1000, 30000)
+    )
     x_axis: Any = widgets.show_figure(few, **SHOWN).widget
     assert {50, 100, 200, 500, 1000} <= set(x_axis.layout.xaxis.tickvals)
     x_axis = widgets.show_figure(many, **SHOWN).widget
@@ -102,16 +119,27 @@ def measured() -> dict[str, Any]:
 def content(experiment: str) -> dict[str, Any]:
     """What `reproduce` would write, with made-up numbers."""
     picture = base64.b64encode(bytes(range(196)) * 4 * 10).decode()
-    points = [{"images": n, "updates": n // 20, "cpu_seconds": n / 100, "energy": 9 / n} for n in (480, 960)]
+    points = [
+        {"images": n, "updates": n // 20, "cpu_seconds": n / 100, "energy": 9 / n}
+        for n in (480, 960)
+    ]
     parts: dict[str, dict[str, Any]] = {
         "table1-few": {"published": {"480": {"autoencoder": 0.266, "flow": 0.21, "mixed": 0.263}}}
         | {protocol: {"480": measured()} for protocol in ("once", "free")},
-        "table1-converged": {"published": {"mnist": {"autoencoder": 0.08}}, "energy": {"mnist": measured()}},
+        "table1-converged": {
+            "published": {"mnist": {"autoencoder": 0.08}},
+            "energy": {"mnist": measured()},
+        },
         "two-by-two": {"sizes": {"480": measured(), "50000": measured()}},
         "fig1": {"curves": dict.fromkeys(("flow", "autoencoder", "logistic_pca"), points)},
         "fig3": {"x": picture, "rows": {"flow, 480 images": {"drawn": picture}}},
     }
-    longer = {"images": 960, "updates": 500, "cpu_seconds": 2, "test": {"encoder": {"energy": 0.1, "excess": 0.04}}}
+    longer = {
+        "images": 960,
+        "updates": 500,
+        "cpu_seconds": 2,
+        "test": {"encoder": {"energy": 0.1, "excess": 0.04}},
+    }
     cells = {
         "a": {"curve": []},
         "fig1-autoencoder_twelve_passes-0": longer,
@@ -135,7 +163,7 @@ def test_result_is_shown_and_a_missing_one_names_its_command_in_the_same_words(
 ):
     monkeypatch.setattr(results, "folder", lambda: tmp_path)
     missing = widgets.show_result(experiment, SHOWS[experiment], **SHOWN)
-    assert f"python -m gfe_core reproduce {experiment}" in missing.widget.value  # pyright: ignore[reportAttributeAccessIssue]
+    assert (f"python -m gfe_core reproduce {experiment}") in missing.widget.value  # pyright: ignore[reportAttributeAccessIssue]
     results.path(experiment).write_text(json.dumps(content(experiment)))
     shown = widgets.show_result(experiment, SHOWS[experiment], **SHOWN)
     assert repr(shown) == repr(missing) == "Explorer('toy'): A toy."
@@ -144,7 +172,11 @@ def test_result_is_shown_and_a_missing_one_names_its_command_in_the_same_words(
 
 def test_published_numbers_stand_above_ours():
     table = widgets.paper.few_images(content("table1-few"), **SHOWN).widget.value  # pyright: ignore[reportAttributeAccessIssue]
-    assert table.index("480, published") < table.index("480, each met once") < table.index("480, many passes")
+    assert (
+        table.index("480, published")
+        < table.index("480, each met once")
+        < table.index("480, many passes")
+    )
     assert "PCA" not in table, "a column that nobody filled is left out"
 
 
@@ -157,4 +189,6 @@ def test_one_pass_has_a_point_for_the_autoencoder_that_went_on():
     explorer = widgets.paper.one_pass(content("fig1"), **SHOWN)
     assert isinstance(explorer, widgets.AxesExplorer)
     explorer.axis.value = "decoder updates"
-    assert [len(run.x) for run in explorer.figure.data] == [2, 2, 2, 1] and list(explorer.figure.data[3].x) == [500]
+    assert [len(run.x) for run in explorer.figure.data] == [2, 2, 2, 1] and list(
+        explorer.figure.data[3].x
+    ) == [500]

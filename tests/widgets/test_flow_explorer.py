@@ -16,7 +16,8 @@ def decoder(generator: torch.Generator) -> gfe.MLPDecoder:
 def test_dragging_the_start_keeps_the_landscape_and_moves_the_path(decoder: gfe.MLPDecoder):
     explorer = widgets.FlowExplorer(decoder, DIGITS)
     player = explorer.player
-    ground, before = player.landscape, np.frombuffer(player.trajectory, np.float32).reshape(*player.shape, 2)
+    ground = player.landscape
+    before = np.frombuffer(player.trajectory, np.float32).reshape(*player.shape, 2)
     assert np.allclose(before[:, 0], 0, atol=1e-6)  # the origin, in float32
     ask(explorer, 1, start=[0.5, -0.25])
     after = np.frombuffer(player.trajectory, np.float32).reshape(*player.shape, 2)
@@ -26,7 +27,8 @@ def test_dragging_the_start_keeps_the_landscape_and_moves_the_path(decoder: gfe.
 
 def test_another_sample_has_another_landscape_and_starts_at_the_origin(decoder: gfe.MLPDecoder):
     explorer = widgets.FlowExplorer(decoder, DIGITS)
-    ground, target = explorer.player.landscape, explorer.player.target
+    ground = explorer.player.landscape
+    target = explorer.player.target
     ask(explorer, 1, start=[0.5, 0.5], sample=3)
     assert explorer.player.landscape != ground and explorer.player.target != target
     assert explorer.player.start == [0.0, 0.0]
@@ -65,7 +67,9 @@ def test_wrong_choices_are_refused_with_the_right_ones(decoder: gfe.MLPDecoder):
         widgets.FlowExplorer(decoder, gfe.data.load("circle"))
 
 
-def test_training_film_keeps_evenly_spread_copies_and_shows_a_map_for_each(generator: torch.Generator):
+def test_training_film_keeps_evenly_spread_copies_and_shows_a_map_for_each(
+    generator: torch.Generator,
+):
     decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=64, generator=generator)
     film = widgets.TrainingFilm(DIGITS.x[0], (8, 8), n_frames=5)
     gfe.fit(decoder, gfe.data.Batches(DIGITS.x, size=5), epochs=2, callbacks=[film])
@@ -84,12 +88,16 @@ def test_an_empty_training_film_says_what_to_do():
 def test_early_stopping_follows_the_noisy_image_and_measures_the_clean_one(decoder: gfe.MLPDecoder):
     clean = DIGITS.x[0]
     noisy = (clean + 0.3).clamp(0, 1)
-    player = widgets.early_stopping(decoder, clean, noisy, (8, 8), t1=20.0, n_steps=50, n_frames=10).player
+    player = widgets.early_stopping(
+        decoder, clean, noisy, (8, 8), t1=20.0, n_steps=50, n_frames=10
+    ).player
     energies = np.frombuffer(player.energies, np.float32).reshape(player.shape)[0]
     distances = np.frombuffer(player.steps, np.float32).reshape(player.shape)[0]
     at_origin = gfe.reconstruct(decoder, torch.zeros(1, 4))[0]
     assert (np.diff(energies) <= 1e-6).all()  # float32
-    assert distances[0] == pytest.approx((at_origin - clean).square().mean().sqrt().item(), abs=1 / 255)
+    assert distances[0] == pytest.approx(
+        (at_origin - clean).square().mean().sqrt().item(), abs=1 / 255
+    )
 
 
 def test_gallery_puts_each_tensor_in_a_row_and_each_sample_in_a_column():

@@ -14,12 +14,17 @@ from gfe_core.widgets.training.gradient_histogram import GradientHistogram
 @pytest.fixture
 def seen(generator: torch.Generator) -> tuple[GradientHistogram, gfe.MLPDecoder]:
     decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=generator)
-    histogram, batches = GradientHistogram(DIGITS.x, every=2), gfe.data.Batches(DIGITS.x, size=10)
-    gfe.fit(decoder, batches, encoder=gon.Origin(), loss=gon.SQUARES, epochs=2, callbacks=[histogram])
+    histogram = GradientHistogram(DIGITS.x, every=2)
+    batches = gfe.data.Batches(DIGITS.x, size=10)
+    gfe.fit(
+        decoder, batches, encoder=gon.Origin(), loss=gon.SQUARES, epochs=2, callbacks=[histogram]
+    )
     return histogram, decoder
 
 
-def test_last_look_is_one_step_of_the_trained_decoder(seen: tuple[GradientHistogram, gfe.MLPDecoder]):
+def test_last_look_is_one_step_of_the_trained_decoder(
+    seen: tuple[GradientHistogram, gfe.MLPDecoder],
+):
     histogram, decoder = seen
     assert histogram.steps == [1, 3, 5, 7, 8], "every second round, and the last"
     codes = gon.Origin()(decoder, DIGITS.x).z.detach()
@@ -27,7 +32,9 @@ def test_last_look_is_one_step_of_the_trained_decoder(seen: tuple[GradientHistog
     assert histogram.distance[-1] == pytest.approx(gon.normality(codes), abs=1e-4)
 
 
-def test_slider_goes_back_through_the_training_and_reset_returns(seen: tuple[GradientHistogram, gfe.MLPDecoder]):
+def test_slider_goes_back_through_the_training_and_reset_returns(
+    seen: tuple[GradientHistogram, gfe.MLPDecoder],
+):
     histogram, _ = seen
     explorer = histogram.explorer("looks", "A histogram.")
     last = histogram.image.value
@@ -46,5 +53,6 @@ def test_no_look_is_told_and_broken_codes_are_drawn(
     with pytest.raises(ValueError, match="has seen no training"):
         empty.explorer("none", "Nothing.")
     histogram, _ = seen
-    histogram.codes[-1], histogram.distance[-1] = torch.full((40, 4), torch.nan), np.nan
+    histogram.codes[-1] = torch.full((40, 4), torch.nan)
+    histogram.distance[-1] = np.nan
     assert histogram.picture().width == empty.picture().width

@@ -1,4 +1,7 @@
-"""A prediction keeps its answer until a guess is committed; a check says one line about anything."""
+"""A prediction keeps its answer until a guess is committed.
+
+A check says one line about anything.
+"""
 
 import json
 from typing import Any
@@ -23,7 +26,11 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(**changed: Any) -> Prediction:
-    arguments: dict[str, Any] = {"answer": "down", "because": "It follows -grad E.", "name": "direction"} | changed
+    arguments: dict[str, Any] = {
+        "answer": "down",
+        "because": "It follows -grad E.",
+        "name": "direction",
+    } | changed
     return predict("Where does the code flow?", ["up", "down"], **arguments)
 
 
@@ -39,17 +46,28 @@ def sent(prediction: Prediction) -> str:
 def test_answer_stays_in_the_kernel_until_a_guess_is_committed():
     asked = ask(reveal=ipywidgets.HTML("the revealed picture"))
     assert asked.guess is None and asked.correct is None
-    assert "grad E" not in sent(asked) and "down" not in sent(asked) and "revealed" not in sent(asked)
+    assert (
+        "grad E" not in sent(asked) and "down" not in sent(asked) and "revealed" not in sent(asked)
+    )
     asked.commit("down")
     assert "grad E" in sent(asked) and "down" in sent(asked) and "revealed" in sent(asked)
 
 
 def test_verdict_says_right_or_not_and_always_why():
-    right, wrong = ask(name="one"), ask(name="two")
+    right = ask(name="one")
+    wrong = ask(name="two")
     right.commit("down")
     wrong.commit("up")
-    assert right.correct is True and "Right:" in right.verdict.value and "-grad E" in right.verdict.value
-    assert wrong.correct is False and "Not this time" in wrong.verdict.value and "-grad E" in wrong.verdict.value
+    assert (
+        right.correct is True
+        and "Right:" in right.verdict.value
+        and "-grad E" in right.verdict.value
+    )
+    assert (
+        wrong.correct is False
+        and "Not this time" in wrong.verdict.value
+        and "-grad E" in wrong.verdict.value
+    )
     assert "Right" not in wrong.verdict.value
 
 
@@ -94,11 +112,14 @@ def test_saved_output_is_the_same_committed_or_not_and_hides_the_answer_in_detai
 def test_text_is_shown_as_text():
     asked = predict("Is a < b?", ["a<b", "b<a"], answer="a<b", because="1 < 2", name="order")
     asked.commit("a<b")
-    assert "a &lt; b" in asked._repr_mimebundle_()["text/html"] and "1 &lt; 2" in asked.verdict.value
+    assert (
+        "a &lt; b" in asked._repr_mimebundle_()["text/html"] and "1 &lt; 2" in asked.verdict.value
+    )
 
 
 def test_asking_again_closes_the_earlier_question_of_the_same_name_only():
-    first, other = ask(), ask(name="another")
+    first = ask()
+    other = ask(name="another")
     ask()
     assert first.widget.comm is None and first.button.comm is None
     assert other.widget.comm is not None
@@ -112,7 +133,9 @@ def test_explorer_and_question_of_one_name_live_side_by_side():
 
 
 def test_figure_is_revealed_as_one_made_anew_with_the_same_data():
-    shown: Any = show_figure(curves({"a": ([0, 1], [2, 3])}, x_title="x", y_title="y"), "hidden", "A line.")
+    shown: Any = show_figure(
+        curves({"a": ([0, 1], [2, 3])}, x_title="x", y_title="y"), "hidden", "A line."
+    )
     asked = ask(reveal=shown)
     asked.commit("up")
     revealed: Any = asked.widget.children[-1]
@@ -121,7 +144,9 @@ def test_figure_is_revealed_as_one_made_anew_with_the_same_data():
 
 
 def test_explorer_is_revealed_by_its_widget():
-    explorer = Explorer("slider", ipywidgets.IntSlider(), lambda: Image.new("L", (2, 2)), "A slider.")
+    explorer = Explorer(
+        "slider", ipywidgets.IntSlider(), lambda: Image.new("L", (2, 2)), "A slider."
+    )
     asked = ask(reveal=explorer)
     assert explorer.widget not in asked.widget.children
     asked.commit("up")
@@ -174,12 +199,16 @@ def told(capsys: pytest.CaptureFixture[str], value: Any, expected: Any, **more: 
         ("down", "down"),
     ],
 )
-def test_right_values_are_true_whatever_their_type(capsys: pytest.CaptureFixture[str], value: Any, expected: Any):
+def test_right_values_are_true_whatever_their_type(
+    capsys: pytest.CaptureFixture[str], value: Any, expected: Any
+):
     assert told(capsys, value, expected) == "True: the claim"
 
 
 @pytest.mark.parametrize(("value", "shown"), [(..., "..."), (None, "None")])
-def test_missing_value_is_not_called_false(capsys: pytest.CaptureFixture[str], value: Any, shown: str):
+def test_missing_value_is_not_called_false(
+    capsys: pytest.CaptureFixture[str], value: Any, shown: str
+):
     assert told(capsys, value, 2) == f"Not yet: the claim. The value is still `{shown}`."
 
 
@@ -217,12 +246,21 @@ def test_tolerance_is_absolute(capsys: pytest.CaptureFixture[str]):
 
 
 def test_known_mistakes_are_named_instead_of_the_hint(capsys: pytest.CaptureFixture[str]):
-    known = {64: "That is the sum.", (lambda value: value < 0): "A step has a sign.", 1 / 3: "Thirds."}
-    assert told(capsys, 64.0, 1.0, misconceptions=known) == "False: expected 1, got 64. That is the sum."
+    known = {
+        64: "That is the sum.",
+        (lambda value: value < 0): "A step has a sign.",
+        1 / 3: "Thirds.",
+    }
+    assert (
+        told(capsys, 64.0, 1.0, misconceptions=known)
+        == "False: expected 1, got 64. That is the sum."
+    )
     assert told(capsys, -2, 1.0, misconceptions=known).endswith("A step has a sign.")
     assert told(capsys, 1 / 3, 1.0, misconceptions=known).endswith("Thirds.")
     assert told(capsys, 7, 1.0, misconceptions=known).endswith("A hint.")
-    assert told(capsys, "seven", 1.0, misconceptions=known).endswith("A hint.")  # the predicate raises on text
+    assert told(capsys, "seven", 1.0, misconceptions=known).endswith(
+        "A hint."
+    )  # the predicate raises on text
 
 
 def test_check_that_expects_nothing_comparable_is_refused():

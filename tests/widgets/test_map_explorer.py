@@ -36,7 +36,9 @@ def test_every_layout_keeps_two_heaps_apart_and_fits_the_view():
 
 
 def test_layouts_are_the_same_every_time():
-    assert np.array_equal(layouts_of(two_heaps(), LEVELS).tsne, layouts_of(two_heaps(), LEVELS).tsne)
+    assert np.array_equal(
+        layouts_of(two_heaps(), LEVELS).tsne, layouts_of(two_heaps(), LEVELS).tsne
+    )
 
 
 def test_perplexities_out_of_order_or_range_are_refused():
@@ -60,7 +62,8 @@ def test_nearest_are_those_of_scikit_learn():
 
 def test_the_map_sends_codes_pixels_and_noise_at_once(decoder: gfe.MLPDecoder):
     explorer = widgets.MapExplorer(decoder, DIGITS, perplexities=LEVELS, perplexity=8, sample=3)
-    shown, n = explorer.map, len(DIGITS)
+    shown = explorer.map
+    n = len(DIGITS)
     assert shown.names == ["codes", "pixels", "noise"] == list(explorer.layouts)
     layouts = np.frombuffer(shown.layouts, np.float32).reshape(3, 2, n, 2)
     assert np.array_equal(layouts[2], explorer.layouts["noise"].tsne)
@@ -81,15 +84,23 @@ def test_maps_say_what_they_cannot_show(decoder: gfe.MLPDecoder):
 
 
 def test_between_ends_at_the_reconstructions_and_mixes_pixels_straight(decoder: gfe.MLPDecoder):
-    x, loss = DIGITS.x[:2], gfe.Bernoulli()
+    x = DIGITS.x[:2]
+    loss = gfe.Bernoulli()
     found = gfe.encode(decoder, x)
     pictures, curves = between(Mapped(decoder, DIGITS, loss), x, walked(torch.lerp, found.z, 5))
     ends = gfe.reconstruct(decoder, found.z)
     assert torch.allclose(pictures[0][[0, -1]], ends, atol=1e-6)  # float32
     assert torch.allclose(pictures[1][2], x.mean(0), atol=1e-6)
     excess = found.energy - loss.floor(x)
-    for curve, place, sample in ((curves[0], 0, 0), (curves[1], -1, 1), (curves[2], 0, 0), (curves[2], -1, 1)):
-        assert curve[place] == pytest.approx(excess[sample].item(), abs=1e-5)  # float32, batches of another size
+    for curve, place, sample in (
+        (curves[0], 0, 0),
+        (curves[1], -1, 1),
+        (curves[2], 0, 0),
+        (curves[2], -1, 1),
+    ):
+        assert curve[place] == pytest.approx(
+            excess[sample].item(), abs=1e-5
+        )  # float32, batches of another size
 
 
 def test_a_new_pair_from_the_browser_is_answered(decoder: gfe.MLPDecoder):
@@ -103,14 +114,24 @@ def test_a_new_pair_from_the_browser_is_answered(decoder: gfe.MLPDecoder):
 
 def test_an_arc_is_walked_in_latent_space_and_lies_bent_on_the_map(decoder: gfe.MLPDecoder):
     how = {"loss": gon.SQUARES, "encoder": gon.Origin(), "pair": (3, 4), "n_mix": 5}
-    straight, arc = (widgets.BetweenExplorer(decoder, DIGITS, **how, walk=w) for w in (torch.lerp, gon.slerp))
-    assert torch.equal(arc.codes, gon.Origin()(decoder, DIGITS.x).z.detach()) and straight.map.way == b""
+    straight, arc = (
+        widgets.BetweenExplorer(decoder, DIGITS, **how, walk=w) for w in (torch.lerp, gon.slerp)
+    )
+    assert (
+        torch.equal(arc.codes, gon.Origin()(decoder, DIGITS.x).z.detach())
+        and straight.map.way == b""
+    )
     flat = np.frombuffer(arc.map.flat, np.float32).reshape(-1, 2)
     way = np.frombuffer(arc.map.way, np.float32).reshape(5, 2)
-    assert np.allclose(way[[0, -1]], flat[[3, 4]], atol=1e-4)  # a least squares fit of float32 points
+    assert np.allclose(
+        way[[0, -1]], flat[[3, 4]], atol=1e-4
+    )  # a least squares fit of float32 points
     middle = gfe.reconstruct(decoder, gon.slerp(arc.codes[3:4], arc.codes[4:5], 0.5), gon.SQUARES)
     shown = np.frombuffer(arc.map.mixes, np.uint8).reshape(2, 5, 64)[0, 2]
-    assert np.abs(shown / 255 - middle.clamp(0, 1).numpy()[0]).max() < 0.01 and arc.map.mixes != straight.map.mixes
+    assert (
+        np.abs(shown / 255 - middle.clamp(0, 1).numpy()[0]).max() < 0.01
+        and arc.map.mixes != straight.map.mixes
+    )
     assert arc.picture().width == 1000
 
 

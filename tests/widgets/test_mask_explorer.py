@@ -1,4 +1,7 @@
-"""The explorer of missing pixels: what a mask changes, who is judged on what, and the table of the large run."""
+"""The explorer of missing pixels.
+
+What a mask changes, who is judged on what, and the table of the large run.
+"""
 
 import io
 import math
@@ -27,10 +30,15 @@ def explorer(generator: torch.Generator) -> MaskExplorer:
     return MaskExplorer(decoder, TRAIN, DIGITS, others=others, n_starts=2, n_draws=40)
 
 
-def paint(explorer: MaskExplorer, number: int, seen: np.ndarray | None = None, **values: Any) -> None:
+def paint(
+    explorer: MaskExplorer, number: int, seen: np.ndarray | None = None, **values: Any
+) -> None:
     """What the browser sends at the end of a stroke, or of a control's move."""
     seen = explorer.view.seen if seen is None else seen
-    state = {"mask": memoryview(seen.astype(np.uint8).tobytes()), "request": {"id": number, "values": values}}
+    state = {
+        "mask": memoryview(seen.astype(np.uint8).tobytes()),
+        "request": {"id": number, "values": values},
+    }
     explorer.view.set_state(state)
 
 
@@ -47,7 +55,9 @@ def test_it_opens_with_the_left_half_hidden_and_all_panels(explorer: MaskExplore
     view = explorer.view
     assert view.seen[:, 4:].all() and not view.seen[:, :4].any()
     assert view.names == ["mean of draws", "their spread", "given zeros", "truth"]
-    assert np.array_equal(tiles(explorer)["truth"], (255 * DIGITS.x[0]).round().reshape(8, 8).numpy())
+    assert np.array_equal(
+        tiles(explorer)["truth"], (255 * DIGITS.x[0]).round().reshape(8, 8).numpy()
+    )
     assert len(view.draws) == 8 * 64 and len(view.cloud) == 40 * 2 * 4 and len(view.marks) == 2 * 4
     assert "energy per hidden pixel" in view.facts and "mean image" in view.facts
 
@@ -64,7 +74,8 @@ def test_the_more_is_hidden_the_wider_the_cloud(explorer: MaskExplorer):
 
 
 def test_hidden_pixels_have_no_influence_on_what_is_drawn(generator: torch.Generator):
-    decoder, other = briefly_trained(generator), DIGITS.x.unflatten(1, (8, 8)).clone()
+    decoder = briefly_trained(generator)
+    other = DIGITS.x.unflatten(1, (8, 8)).clone()
     other[:, :, :4] = 1 - other[:, :, :4]
     sets = [DIGITS, gfe.data.DataSet(other.flatten(1), DIGITS.y, (8, 8), "digits", "test")]
     shown = [MaskExplorer(decoder, TRAIN, some, n_starts=1).view for some in sets]
@@ -84,7 +95,9 @@ def test_the_energy_is_that_of_hidden_pixels_alone(explorer: MaskExplorer):
 def test_sample_seed_and_prior_change_the_answer_and_reset_gives_it_back(explorer: MaskExplorer):
     view = explorer.view
     first = (view.tiles, view.draws)
-    for number, (sample, seed, prior) in enumerate(((3, 0, True), (0, 5, True), (0, 0, False)), start=1):
+    for number, (sample, seed, prior) in enumerate(
+        ((3, 0, True), (0, 5, True), (0, 0, False)), start=1
+    ):
         paint(explorer, number, sample=sample, seed=seed, prior=prior)
         assert (view.tiles, view.draws) != first
     assert width(explorer) > 0
@@ -110,7 +123,8 @@ def test_the_plane_holds_the_widest_directions(generator: torch.Generator):
 
 
 def test_the_still_is_small_and_the_text_is_constant(explorer: MaskExplorer):
-    still, png = explorer.picture(), io.BytesIO()
+    still = explorer.picture()
+    png = io.BytesIO()
     still.save(png, format="PNG", optimize=True)
     assert isinstance(still, Image.Image) and still.width == 1000 and len(png.getvalue()) < 60_000
     before = repr(explorer)
@@ -128,7 +142,9 @@ def test_what_is_no_image_is_refused(generator: torch.Generator):
 
 
 def test_the_table_of_the_large_run_has_a_column_for_each_kind_of_gap():
-    energy = {"left half": {"mean image": {"mean": 0.4, "sd": 0.0}, "flow": {"mean": 0.3, "sd": 0.01}}}
+    energy = {
+        "left half": {"mean image": {"mean": 0.4, "sd": 0.0}, "flow": {"mean": 0.3, "sd": 0.01}}
+    }
     energy["75 % at random"] = {"mean image": {"mean": 0.5, "sd": 0.0}}
     shown = hidden_pixels({"energy": energy}, name="hidden", alt_text="A table.")
     assert isinstance(shown, widgets.Explorer)

@@ -1,4 +1,7 @@
-"""The mask painter below the browser: what a stroke asks for, what goes back, and what the script may not do."""
+"""The mask painter below the browser.
+
+What a stroke asks for, what goes back, and what the script may not do.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,9 @@ def wired(painter: module.MaskPainter) -> Wire:
 
 def stroke(painter: module.MaskPainter, number: int, mask: np.ndarray, **values: Any) -> None:
     """Let one request arrive from the browser, as mask_painter.js sends it."""
-    arrived = memoryview(mask.astype(np.uint8).tobytes())  # what ipywidgets makes of the browser's bytes
+    arrived = memoryview(
+        mask.astype(np.uint8).tobytes()
+    )  # what ipywidgets makes of the browser's bytes
     painter.set_state({"mask": arrived, "request": {"id": number, "values": values}})
 
 
@@ -36,7 +41,8 @@ def test_everything_is_seen_at_first_or_what_the_caller_says():
 
 def test_a_request_is_answered_after_the_mask_arrived_and_in_one_message():
     painter = widgets.MaskPainter(IMAGE)
-    wire, asked = wired(painter), []
+    wire = wired(painter)
+    asked = []
     painter.on_request = lambda: asked.append((painter.seen.sum(), painter.values["seed"]))
     stroke(painter, 5, IMAGE > 40, seed=3)
     assert asked == [((IMAGE > 40).sum(), 3)]
@@ -50,7 +56,9 @@ def test_ten_requests_of_a_stroke_are_ten_short_answers():
     for number in range(1, 11):
         stroke(painter, number, number <= IMAGE, seed=0)
     assert [state["reply"] for state in wire.answers()] == [*range(1, 11)]
-    assert sum(size for _, size in wire.sent) < 10 * 1000  # a mask of 48 bytes and the words around it, echoes included
+    assert (
+        sum(size for _, size in wire.sent) < 10 * 1000
+    )  # a mask of 48 bytes and the words around it, echoes included
 
 
 def test_trouble_is_told_acknowledged_and_forgotten():

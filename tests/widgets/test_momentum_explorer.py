@@ -6,7 +6,8 @@ from explorers import DIGITS, ask, briefly_trained
 import gfe_core as gfe
 from gfe_core import widgets
 
-SEMI, RESTART = "semi-implicit and explicit Euler", "restart and no restart"
+SEMI = "semi-implicit and explicit Euler"
+RESTART = "restart and no restart"
 
 
 @pytest.fixture
@@ -18,16 +19,23 @@ def energies(explorer: widgets.MomentumExplorer) -> np.ndarray:
     return np.frombuffer(explorer.player.energies, np.float32).reshape(explorer.player.shape)
 
 
-def test_momentum_and_gradient_flow_do_the_same_work_with_steps_dt_and_dt_squared(decoder: gfe.MLPDecoder):
+def test_momentum_and_gradient_flow_do_the_same_work_with_steps_dt_and_dt_squared(
+    decoder: gfe.MLPDecoder,
+):
     explorer = widgets.MomentumExplorer(decoder, DIGITS)
     ask(explorer, 1, dt=1.0)
     dt = explorer.lambda_max**-0.5
-    x, shown = DIGITS.x[:1], explorer.player.shape
-    momentum = gfe.encode(decoder, x, flow=gfe.NesterovFlow(), solver=gfe.SemiImplicit(n_steps=40), t1=40 * dt)
+    x = DIGITS.x[:1]
+    shown = explorer.player.shape
+    momentum = gfe.encode(
+        decoder, x, flow=gfe.NesterovFlow(), solver=gfe.SemiImplicit(n_steps=40), t1=40 * dt
+    )
     descent = gfe.encode(decoder, x, solver=gfe.Euler(dt=dt**2), t1=40 * dt**2)
     last = [momentum.energy.item(), descent.energy.item()]
     assert explorer.player.names == ["momentum", "gradient flow"] and shown == [2, 41]
-    assert energies(explorer)[:, -1].tolist() == pytest.approx(last, rel=1e-4)  # float32, steps summed in another order
+    assert energies(explorer)[:, -1].tolist() == pytest.approx(
+        last, rel=1e-4
+    )  # float32, steps summed in another order
 
 
 def test_the_note_shows_dt_in_flow_units(decoder: gfe.MLPDecoder):
@@ -59,7 +67,9 @@ def test_the_right_chart_is_the_energy_above_the_lowest(decoder: gfe.MLPDecoder)
     explorer = widgets.MomentumExplorer(decoder, DIGITS, pair=RESTART)
     above = np.frombuffer(explorer.player.steps, np.float32).reshape(explorer.player.shape)
     lowest = min(energies(explorer).min(), explorer.reference.energy.item())
-    assert (above >= 0).all() and np.allclose(above, energies(explorer) - lowest, atol=1e-6)  # float32
+    assert (above >= 0).all() and np.allclose(
+        above, energies(explorer) - lowest, atol=1e-6
+    )  # float32
 
 
 def test_a_pair_that_is_not_offered_is_refused(decoder: gfe.MLPDecoder):

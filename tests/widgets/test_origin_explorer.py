@@ -20,24 +20,38 @@ def decoders() -> dict[str, dict[str, gfe.MLPDecoder]]:
     def one(seed: int) -> gfe.MLPDecoder:
         generator = torch.Generator().manual_seed(seed)
         decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=generator)
-        gfe.fit(decoder, gfe.data.Batches(DIGITS.x, size=20), encoder=gon.Origin(), loss=gon.SQUARES, epochs=3)
+        gfe.fit(
+            decoder,
+            gfe.data.Batches(DIGITS.x, size=20),
+            encoder=gon.Origin(),
+            loss=gon.SQUARES,
+            epochs=3,
+        )
         return decoder
 
-    return {how: {n: one(3 * i + k) for k, n in enumerate(COUNTS)} for i, how in enumerate(("unrolled", "detached"))}
+    return {
+        how: {n: one(3 * i + k) for k, n in enumerate(COUNTS)}
+        for i, how in enumerate(("unrolled", "detached"))
+    }
 
 
 def energies(explorer: widgets.OriginExplorer) -> np.ndarray:
     return np.frombuffer(explorer.player.energies, np.float32).reshape(explorer.player.shape)
 
 
-def test_steps_are_those_of_origin_and_the_flow_is_followed_beside(decoders: dict[str, dict[str, gfe.MLPDecoder]]):
-    explorer, x = widgets.OriginExplorer(decoders, DIGITS), DIGITS.x[:1]
+def test_steps_are_those_of_origin_and_the_flow_is_followed_beside(
+    decoders: dict[str, dict[str, gfe.MLPDecoder]],
+):
+    explorer = widgets.OriginExplorer(decoders, DIGITS)
+    x = DIGITS.x[:1]
     ask(explorer, 1, steps="4", dt=0.5)
     few = gon.Origin(n_steps=4, dt=0.5)(decoders["unrolled"]["1"], x).energy.item()
     flow = gfe.encode(decoders["unrolled"]["1"], x, loss=gon.SQUARES).energy.item()
     assert explorer.player.reply == 1 and explorer.player.names == ["4 steps", "the flow"]
     assert energies(explorer)[:, -1].tolist() == pytest.approx([few, flow], rel=1e-5)  # float32
-    assert explorer.player.n_frames[0] == 5 and explorer.player.frame == explorer.player.shape[1] - 1
+    assert (
+        explorer.player.n_frames[0] == 5 and explorer.player.frame == explorer.player.shape[1] - 1
+    )
 
 
 def test_a_start_under_the_hand_moves_both_tracks(decoders: dict[str, dict[str, gfe.MLPDecoder]]):
@@ -52,12 +66,16 @@ def test_a_start_under_the_hand_moves_both_tracks(decoders: dict[str, dict[str, 
     assert energies(explorer)[1, -1] == pytest.approx(found.energy.item(), rel=1e-5)  # float32
 
 
-def test_training_sliders_change_the_decoder_and_its_landscape(decoders: dict[str, dict[str, gfe.MLPDecoder]]):
+def test_training_sliders_change_the_decoder_and_its_landscape(
+    decoders: dict[str, dict[str, gfe.MLPDecoder]],
+):
     explorer = widgets.OriginExplorer(decoders, DIGITS)
     before = explorer.player.landscape
     ask(explorer, 1, steps="16", dt=0.3)
     assert explorer.player.landscape == before, "the ground stays while the steps change"
-    for number, (trained, adjoint) in enumerate([("4", "unrolled"), ("4", "detached"), ("flow", "detached")], 2):
+    for number, (trained, adjoint) in enumerate(
+        [("4", "unrolled"), ("4", "detached"), ("flow", "detached")], 2
+    ):
         ask(explorer, number, trained=trained, adjoint=adjoint)
         assert explorer.shown_decoder is decoders[adjoint][trained]
         assert explorer.player.landscape != before
@@ -65,7 +83,9 @@ def test_training_sliders_change_the_decoder_and_its_landscape(decoders: dict[st
 
 
 @pytest.mark.parametrize("steps", STEPS)
-def test_strip_shows_every_step_and_the_end_of_the_flow(decoders: dict[str, dict[str, gfe.MLPDecoder]], steps: str):
+def test_strip_shows_every_step_and_the_end_of_the_flow(
+    decoders: dict[str, dict[str, gfe.MLPDecoder]], steps: str
+):
     explorer = widgets.OriginExplorer(decoders, DIGITS)
     ask(explorer, 1, steps=steps, dt=0.3)
     tiles = tiles_of(explorer.shown)
@@ -73,7 +93,9 @@ def test_strip_shows_every_step_and_the_end_of_the_flow(decoders: dict[str, dict
     if steps != "flow":
         assert [told for told, _, _ in tiles[2:-1]] == [f"step {k + 1}" for k in range(int(steps))]
         assert tiles[-1][0] == "flow" and np.array_equal(tiles[-1][2], explorer.shown.images[1, -1])
-    assert explorer.strip.value == strip_html(tiles) and explorer.strip.value.count("<img") == len(tiles)
+    assert explorer.strip.value == strip_html(tiles) and explorer.strip.value.count("<img") == len(
+        tiles
+    )
     assert len(explorer.strip.value) < 20_000
 
 
@@ -82,16 +104,28 @@ def test_state_is_one_line_with_seed_and_energies_and_reset_is_the_first_screen(
 ):
     explorer = widgets.OriginExplorer(decoders, DIGITS, sample=3, seed=7)
     first = explorer.strip.value
-    assert explorer.player.defaults == {"sample": 3, "trained": "1", "adjoint": "unrolled", "steps": "1", "dt": 1.0}
+    assert explorer.player.defaults == {
+        "sample": 3,
+        "trained": "1",
+        "adjoint": "unrolled",
+        "steps": "1",
+        "dt": 1.0,
+    }
     ask(explorer, 1, sample=5, trained="flow", steps="8")
     told = explorer.player.caption
-    assert "sample 5" in told and "trained with the flow, seed 7" in told and "energy after 8 steps" in told
+    assert (
+        "sample 5" in told
+        and "trained with the flow, seed 7" in told
+        and "energy after 8 steps" in told
+    )
     assert "\n" not in told and explorer.strip.value != first
     ask(explorer, 2, **explorer.player.defaults)
     assert explorer.strip.value == first
 
 
-def test_steps_that_run_away_are_shown_and_not_raised(decoders: dict[str, dict[str, gfe.MLPDecoder]]):
+def test_steps_that_run_away_are_shown_and_not_raised(
+    decoders: dict[str, dict[str, gfe.MLPDecoder]],
+):
     steep = deepcopy(decoders["unrolled"]["1"])
     with torch.no_grad():
         for weights in steep.parameters():
@@ -104,17 +138,24 @@ def test_steps_that_run_away_are_shown_and_not_raised(decoders: dict[str, dict[s
 
 def test_bad_arguments_are_named(decoders: dict[str, dict[str, gfe.MLPDecoder]]):
     with pytest.raises(ValueError, match="`decoders` must have the same steps"):
-        widgets.OriginExplorer({"unrolled": decoders["unrolled"], "detached": {"1": decoders["detached"]["1"]}}, DIGITS)
+        widgets.OriginExplorer(
+            {"unrolled": decoders["unrolled"], "detached": {"1": decoders["detached"]["1"]}}, DIGITS
+        )
     with pytest.raises(ValueError, match="`steps`"):
         widgets.OriginExplorer(decoders, DIGITS, steps="3")
     with pytest.raises(ValueError, match="`trained`"):
         widgets.OriginExplorer(decoders, DIGITS, trained="2")
 
 
-def test_still_holds_player_and_strip_and_the_text_is_constant(decoders: dict[str, dict[str, gfe.MLPDecoder]]):
+def test_still_holds_player_and_strip_and_the_text_is_constant(
+    decoders: dict[str, dict[str, gfe.MLPDecoder]],
+):
     explorer = widgets.OriginExplorer(decoders, DIGITS)
     still = explorer.picture()
-    assert still.width == explorer.player.picture().width and still.height > explorer.player.picture().height + 60
+    assert (
+        still.width == explorer.player.picture().width
+        and still.height > explorer.player.picture().height + 60
+    )
     assert repr(explorer) == f"Explorer('origin'): {explorer.alt_text}"
     explorer.close()
     assert explorer.player.comm is None and explorer.strip.comm is None

@@ -13,9 +13,14 @@ def one(mean: float) -> dict[str, Any]:
 
 
 RESULT: dict[str, Any] = {
-    "error": {"mnist": {"GON": one(3.0), "GON, detached": one(9.0)}, "fashion-mnist": {"GON": one(7.0)}},
+    "error": {
+        "mnist": {"GON": one(3.0), "GON, detached": one(9.0)},
+        "fashion-mnist": {"GON": one(7.0)},
+    },
     "parameters": {"GON": 74097, "GON, detached": 74097},
-    "seconds": {"mnist": {"GON": {"60": one(4.0), "3": one(8.0)}, "GON, detached": {"3": one(6.0)}}},
+    "seconds": {
+        "mnist": {"GON": {"60": one(4.0), "3": one(8.0)}, "GON, detached": {"3": one(6.0)}}
+    },
     "samples": [
         [{"updates": 25, "precision": 0.2, "recall": 0.5, "normality": 0.1}],
         [{"updates": 25, "precision": 0.4, "recall": 0.7, "normality": 0.3}],
@@ -33,7 +38,9 @@ def test_errors_mark_the_lowest_of_each_set_and_count_parameters():
     shown = paper_gon.errors(RESULT, name="errors", alt_text="Errors.")
     html = shown.widget.value  # pyright: ignore
     heads = ["method", "parameters", "mnist", "fashion-mnist", "mnist, 3 s", "mnist, 60 s"]
-    assert [html.index(f">{head}<") for head in heads] == sorted(html.index(f">{head}<") for head in heads)
+    assert [html.index(f">{head}<") for head in heads] == sorted(
+        html.index(f">{head}<") for head in heads
+    )
     assert html.count("74,097") == 2 and html.count("–") == 2
     assert "<u>3.00</u>" in html and "<u>6.00</u>" in html
     assert html.count("<u>") == 2, "a number alone, and a count of parameters, is not the lowest"

@@ -11,8 +11,16 @@ RESULT: dict[str, Any] = {
     },
     "factors": {
         "VAE": {
-            "tight": {"error": {"mean": 6.5}, "open": [7, 8, 8], "r2": {"x": {"mean": 0.99}, "scale": {"mean": 0.9}}},
-            "loose": {"error": {"mean": 14.0}, "open": [3, 3, 3], "r2": {"x": {"mean": 0.98}, "scale": {"mean": 0.8}}},
+            "tight": {
+                "error": {"mean": 6.5},
+                "open": [7, 8, 8],
+                "r2": {"x": {"mean": 0.99}, "scale": {"mean": 0.9}},
+            },
+            "loose": {
+                "error": {"mean": 14.0},
+                "open": [3, 3, 3],
+                "r2": {"x": {"mean": 0.98}, "scale": {"mean": 0.8}},
+            },
         }
     },
 }
@@ -30,5 +38,10 @@ def test_open_gates_are_told_by_mean_range_and_runs_that_found_the_number():
 def test_factors_have_a_row_for_each_threshold():
     shown = paper_narrowing.factors(RESULT, name="factors", alt_text="Factors.")
     html = shown.widget.value  # pyright: ignore
-    assert html.index("VAE, tight") < html.index("7.67") < html.index("VAE, loose") < html.index("0.80")
+    assert (
+        html.index("VAE, tight")
+        < html.index("7.67")
+        < html.index("VAE, loose")
+        < html.index("0.80")
+    )
     assert shown.picture().width > 400

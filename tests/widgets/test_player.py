@@ -22,7 +22,8 @@ def film(tracks: int = 2, frames: int = 61, side: int = 8) -> Film:
     """Spirals into the minimum of a bowl, one slower than the other."""
     k = np.arange(frames, dtype=np.float32)
     rates = np.linspace(0.12, 0.05, tracks, dtype=np.float32)[:, None]
-    radius, angle = 2.0 * np.exp(-rates * k), 0.25 * k[None] + np.arange(tracks)[:, None]
+    radius = 2.0 * np.exp(-rates * k)
+    angle = 0.25 * k[None] + np.arange(tracks)[:, None]
     path = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).astype(np.float32)
     target = np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8)
     share = (1.0 - np.exp(-rates * k))[..., None, None]
@@ -32,7 +33,8 @@ def film(tracks: int = 2, frames: int = 61, side: int = 8) -> Film:
         path=path,
         off_plane=(0.3 * np.exp(-rates * k)).astype(np.float32),
         energy=(0.2 + 0.1 * radius**2).astype(np.float32),
-        step=np.where(k < frames - 1, 3.0, 0.0).astype(np.float32) * np.ones((tracks, 1), np.float32),
+        step=np.where(k < frames - 1, 3.0, 0.0).astype(np.float32)
+        * np.ones((tracks, 1), np.float32),
         n_frames=(frames,) * tracks,
         images=(128 + share * (target - 128.0)).astype(np.uint8),
         target=target,
@@ -65,7 +67,8 @@ class Wire:
 
 
 def wired(**traits: Any) -> tuple[FlowPlayer, Wire]:
-    player, wire = FlowPlayer(**traits), Wire()
+    player = FlowPlayer(**traits)
+    wire = Wire()
     player.comm = wire  # pyright: ignore[reportAttributeAccessIssue]
     return player, wire
 
@@ -159,8 +162,10 @@ def test_an_exception_is_shown_and_acknowledged_and_forgotten_after_the_next_suc
 
 def test_requests_from_two_threads_are_answered_one_after_the_other() -> None:
     player, _ = wired()
-    inside, most = 0, 0
-    entered, leave = threading.Event(), threading.Event()
+    inside = 0
+    most = 0
+    entered = threading.Event()
+    leave = threading.Event()
 
     def answer(request: dict[str, Any]) -> None:
         nonlocal inside, most
@@ -193,7 +198,9 @@ def test_a_saved_page_is_one_file_without_addresses(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["flow.html"]
 
 
-def test_an_interrupted_save_leaves_the_earlier_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_save_leaves_the_earlier_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     player = FlowPlayer()
     player.show(film(), bowl())
     path = player.save_html(tmp_path / "flow.html")

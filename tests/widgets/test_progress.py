@@ -16,7 +16,9 @@ from gfe_core.training.fitting import History, Report
 from gfe_core.widgets.training import progress as module
 from gfe_core.widgets.training.progress import Progress
 
-NOISE = torch.randint(256, (280, 280), generator=torch.Generator().manual_seed(0), dtype=torch.uint8).numpy()
+NOISE = torch.randint(
+    256, (280, 280), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+).numpy()
 
 
 class FakeComm:
@@ -55,13 +57,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture(scope="module")
 def template() -> Report:
-    decoder, x = gfe.LinearDecoder(latent_dim=2, data_dim=4), torch.full((1, 4), 0.5)
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=4)
+    x = torch.full((1, 4), 0.5)
     return Report(1, 1, 1, 1, 0.5, 1.0, decoder, x, gfe.encode(decoder, x), History())
 
 
 def at(template: Report, step: int, n_steps: int = 1000, energy: float = 0.25) -> Report:
     history = History(step=[step], images=[32 * step], energy=[1 / (k + 1) for k in range(step)])
-    return replace(template, step=step, n_steps=n_steps, energy=energy, seconds=step / 100, history=history)
+    return replace(
+        template, step=step, n_steps=n_steps, energy=energy, seconds=step / 100, history=history
+    )
 
 
 def listen(progress: Progress) -> FakeComm:
@@ -103,13 +108,23 @@ def test_first_and_last_report_are_shown_without_waiting(template: Report, clock
     progress(at(template, 2, n_steps=4))
     assert "step 1 of 4" in progress.page.value
     progress(at(template, 4, n_steps=4))
-    assert "step 4 of 4" in progress.page.value and "done" in progress.page.value and percent(progress) == 100
+    assert (
+        "step 4 of 4" in progress.page.value
+        and "done" in progress.page.value
+        and percent(progress) == 100
+    )
 
 
 def test_line_says_energy_speed_and_time_left(template: Report, clock: Clock):
     progress = Progress("words")
     progress(at(template, 100, energy=0.24681))
-    for words in ("step 100 of 1,000", "epoch 1 of 1", "energy 0.2468 nats per pixel", "3,200 images/s", "9 s left"):
+    for words in (
+        "step 100 of 1,000",
+        "epoch 1 of 1",
+        "energy 0.2468 nats per pixel",
+        "3,200 images/s",
+        "9 s left",
+    ):
         assert words in progress.page.value
     assert percent(progress) == 10
     bits = Progress("unit", unit="bits")
@@ -117,14 +132,18 @@ def test_line_says_energy_speed_and_time_left(template: Report, clock: Clock):
     assert "energy 0.2500 bits" in bits.page.value
 
 
-@pytest.mark.parametrize(("n_steps", "left"), [(1000, "10 s left"), (60_000, "10 min left"), (1_000_000, "2.8 h left")])
+@pytest.mark.parametrize(
+    ("n_steps", "left"), [(1000, "10 s left"), (60_000, "10 min left"), (1_000_000, "2.8 h left")]
+)
 def test_time_left_is_in_a_unit_one_can_feel(template: Report, n_steps: int, left: str):
     progress = Progress("time")
     progress(at(template, 1, n_steps=n_steps))
     assert left in progress.page.value
 
 
-def test_curve_has_at_most_a_hundred_points_and_falls_with_the_energy(template: Report, clock: Clock):
+def test_curve_has_at_most_a_hundred_points_and_falls_with_the_energy(
+    template: Report, clock: Clock
+):
     progress = Progress("curve")
     progress(at(template, 777))
     points = progress.page.value.split('points="')[1].split('"')[0].split()
@@ -149,7 +168,11 @@ def test_pressed_stop_ends_the_training_once_and_says_so(template: Report, clock
     progress.button.click()
     assert progress.button.disabled
     assert progress(at(template, 2)) is True
-    assert "stopped" in progress.page.value and "step 2 of" in progress.page.value and progress.button.disabled
+    assert (
+        "stopped" in progress.page.value
+        and "step 2 of" in progress.page.value
+        and progress.button.disabled
+    )
     assert not progress(at(template, 1)) and not progress.button.disabled  # another training
 
 
@@ -177,7 +200,9 @@ def test_stop_ends_fit_and_keeps_what_was_learnt():
 
 
 def shown(progress: Progress) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(progress.page.value.split("base64,")[1].split('"')[0])))
+    return Image.open(
+        io.BytesIO(base64.b64decode(progress.page.value.split("base64,")[1].split('"')[0]))
+    )
 
 
 @pytest.mark.parametrize("convert", [torch.tensor, np.asarray, Image.fromarray])
@@ -198,7 +223,9 @@ def test_preview_is_shown_in_its_own_pixels(template: Report, convert: Any):
         (lambda _: None, "Preview failed: TypeError"),
     ],
 )
-def test_broken_preview_is_a_line_of_text_and_training_goes_on(template: Report, preview: Any, told: str):
+def test_broken_preview_is_a_line_of_text_and_training_goes_on(
+    template: Report, preview: Any, told: str
+):
     progress = Progress("oops", preview=preview)
     assert not progress(at(template, 1))
     assert told in progress.page.value and "step 1 of" in progress.page.value
@@ -223,7 +250,9 @@ def test_saved_output_is_constant_and_has_no_picture(template: Report):
 def test_new_progress_of_the_same_title_closes_the_earlier():
     first = Progress("again")
     second = Progress("again")
-    assert first.widget.comm is None and first.button.comm is None and second.widget.comm is not None
+    assert (
+        first.widget.comm is None and first.button.comm is None and second.widget.comm is not None
+    )
 
 
 def test_more_than_five_updates_a_second_are_refused():

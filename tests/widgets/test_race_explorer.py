@@ -22,20 +22,26 @@ def shown(explorer: widgets.RaceExplorer, what: str) -> np.ndarray:
 
 def test_every_solver_is_shown_where_the_same_work_has_brought_it(decoder: gfe.MLPDecoder):
     explorer = widgets.RaceExplorer(decoder, DIGITS)
-    energies, budgets = shown(explorer, "energies"), np.linspace(0, 240, explorer.player.shape[1])
+    energies = shown(explorer, "energies")
+    budgets = np.linspace(0, 240, explorer.player.shape[1])
     tracks = explorer.tracks({"sample": 0, "field": FIELDS[0], "budget": 240}, None)
     for row, encoding in zip(energies, tracks.values(), strict=True):
         path = encoding.trajectory
         assert path is not None
         for energy, budget in zip(row[1:], budgets[1:], strict=True):
             affordable = (path.work[:, 0] <= budget + 1e-6).sum().item()
-            assert energy == pytest.approx(path.energy[max(int(affordable), 1) - 1, 0].item(), abs=1e-6)
+            assert energy == pytest.approx(
+                path.energy[max(int(affordable), 1) - 1, 0].item(), abs=1e-6
+            )
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_all_tracks_start_together_and_none_ends_below_the_lowest(decoder: gfe.MLPDecoder, field: str):
+def test_all_tracks_start_together_and_none_ends_below_the_lowest(
+    decoder: gfe.MLPDecoder, field: str
+):
     explorer = widgets.RaceExplorer(decoder, DIGITS, field=field)
-    energies, above = shown(explorer, "energies"), shown(explorer, "steps")
+    energies = shown(explorer, "energies")
+    above = shown(explorer, "steps")
     assert np.allclose(energies[:, 0], energies[0, 0]) and (above >= 0).all()
     assert energies[:, -1].max() < energies[0, 0] and len(explorer.player.names) == 4
 
@@ -46,7 +52,9 @@ def test_a_larger_budget_makes_a_frame_dearer_and_says_so(decoder: gfe.MLPDecode
     ask(explorer, 1, budget=480)
     after = shown(explorer, "energies")
     assert explorer.player.reply == 1 and after.shape == before.shape
-    assert np.allclose(after[:, 10], before[:, 20], atol=1e-3)  # grids of Euler have other ends, not other steps
+    assert np.allclose(
+        after[:, 10], before[:, 20], atol=1e-3
+    )  # grids of Euler have other ends, not other steps
     assert "a frame is 8 forward-equivalents" in explorer.player.caption
 
 

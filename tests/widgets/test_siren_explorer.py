@@ -1,4 +1,7 @@
-"""The explorer of implicit decoders: one code at every resolution, windows, few pixels, and what a request changes."""
+"""The explorer of implicit decoders.
+
+One code at every resolution, windows, few pixels, and what a request changes.
+"""
 
 import io
 from typing import Any
@@ -17,9 +20,14 @@ from gfe_core.widgets.siren.explorer import RESOLUTIONS, SirenView
 
 def siren(w0: float, epochs: int = 6) -> gfe.SirenDecoder:
     made = gfe.SirenDecoder(
-        latent_dim=4, hidden=(16, 16), image_shape=(8, 8), w0=w0, generator=torch.Generator().manual_seed(0)
+        latent_dim=4,
+        hidden=(16, 16),
+        image_shape=(8, 8),
+        w0=w0,
+        generator=torch.Generator().manual_seed(0),
     )
-    adam, batches = torch.optim.Adam(made.parameters(), 1e-2), gfe.data.Batches(DIGITS.x, size=20)
+    adam = torch.optim.Adam(made.parameters(), 1e-2)
+    batches = gfe.data.Batches(DIGITS.x, size=20)
     gfe.fit(made, batches, encoder=gon.Origin(), loss=gon.SQUARES, optimizer=adam, epochs=epochs)
     return made
 
@@ -58,19 +66,26 @@ def test_at_its_own_resolution_it_draws_the_reconstruction_and_enlarging_gives_t
 ):
     z = gon.Origin(adjoint=gfe.Detached())(sirens["calm"], DIGITS.x[:1]).z
     drawn, *enlarged = tiles(explorer.view)
-    wanted = (255 * gfe.reconstruct(sirens["calm"], z, gon.SQUARES).clamp(0, 1)).round().reshape(8, 8)
+    wanted = (
+        (255 * gfe.reconstruct(sirens["calm"], z, gon.SQUARES).clamp(0, 1)).round().reshape(8, 8)
+    )
     assert np.abs(drawn - wanted.numpy()).max() <= 1  # rounded to 256 levels
     for plain in enlarged:
         assert np.array_equal(plain, (255 * DIGITS.x[0]).round().reshape(8, 8).numpy())
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
-def test_a_finer_drawing_is_of_the_same_code_and_keeps_the_corners(explorer: SirenExplorer, resolution: int):
+def test_a_finer_drawing_is_of_the_same_code_and_keeps_the_corners(
+    explorer: SirenExplorer, resolution: int
+):
     corners = tiles(explorer.view)[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     facts = explorer.view.facts
     ask(explorer.view, 1, resolution=resolution)
     assert explorer.view.facts == facts and explorer.view.reply == 1
-    assert np.abs(tiles(explorer.view)[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(int) - corners).max() <= 1
+    assert (
+        np.abs(tiles(explorer.view)[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(int) - corners).max()
+        <= 1
+    )
 
 
 def test_a_window_is_a_part_of_the_whole(explorer: SirenExplorer):
@@ -78,28 +93,39 @@ def test_a_window_is_a_part_of_the_whole(explorer: SirenExplorer):
     whole = tiles(explorer.view)[0]
     ask(explorer.view, 2, half=0.5, down=-0.5, across=0.5)
     part = tiles(explorer.view)[0]
-    assert np.abs(part[0, [0, -1]].astype(int) - whole[0, [64, 127]]).max() <= 4  # half a fine pixel lies between
+    assert (
+        np.abs(part[0, [0, -1]].astype(int) - whole[0, [64, 127]]).max() <= 4
+    )  # half a fine pixel lies between
     assert np.abs(part.mean() - whole[:64, 64:].mean()) < 4
     assert explorer.view.row == round(0.25 * 7)
 
 
-def test_the_cut_passes_through_the_pixels_by_interpolation_and_near_them_by_the_code(explorer: SirenExplorer):
+def test_the_cut_passes_through_the_pixels_by_interpolation_and_near_them_by_the_code(
+    explorer: SirenExplorer,
+):
     pixels = DIGITS.x[0].reshape(8, 8)[explorer.view.row].numpy()
     at = np.linspace(0, 160, 8)
     by_code, bilinear = (np.interp(at, np.arange(161), curve) for curve in curves(explorer.view))
-    assert np.allclose(bilinear, pixels, atol=0.02)  # the nearest of 161 places, not the pixel's own
+    assert np.allclose(
+        bilinear, pixels, atol=0.02
+    )  # the nearest of 161 places, not the pixel's own
     assert np.abs(by_code - pixels).mean() < 0.5 * np.abs(pixels - pixels.mean()).mean() + 0.2
 
 
 def test_beyond_the_frame_interpolation_goes_on_with_the_last_pixel_and_the_code_does_not(
     sirens: dict[str, gfe.SirenDecoder],
 ):
-    bright = gfe.data.DataSet(1 - DIGITS.x, DIGITS.y, (8, 8), "digits", "test")  # edges that are not black
+    bright = gfe.data.DataSet(
+        1 - DIGITS.x, DIGITS.y, (8, 8), "digits", "test"
+    )  # edges that are not black
     view = SirenExplorer(sirens, bright, name="bright").view
     ask(view, 1, half=1.5)
     by_code, bilinear = curves(view)
     beyond = slice(0, 26)  # of 161 places from -1.5 to 1.5
-    assert np.allclose(bilinear[beyond], bright.x[0].reshape(8, 8)[view.row, 0]) and np.ptp(by_code[beyond]) > 1e-3
+    assert (
+        np.allclose(bilinear[beyond], bright.x[0].reshape(8, 8)[view.row, 0])
+        and np.ptp(by_code[beyond]) > 1e-3
+    )
 
 
 @pytest.mark.parametrize("by", ["one step", "flow"])
@@ -121,8 +147,10 @@ def test_a_step_from_few_pixels_is_as_long_as_one_from_all(
     explorer: SirenExplorer, sirens: dict[str, gfe.SirenDecoder]
 ):
     ask(explorer.view, 1, share=0.25)
-    some, calm = torch.tensor(seen(explorer.view)), sirens["calm"]
-    there, z = calm.at(calm.coordinates[some]), torch.zeros(1, 4, requires_grad=True)
+    some = torch.tensor(seen(explorer.view))
+    calm = sirens["calm"]
+    there = calm.at(calm.coordinates[some])
+    z = torch.zeros(1, 4, requires_grad=True)
     (slope,) = torch.autograd.grad((64 / 16) * (there(z) - DIGITS.x[:1, some]).square().sum(), z)
     wanted = (255 * calm(-slope).detach().clamp(0, 1)).round().reshape(8, 8)
     assert np.abs(tiles(explorer.view)[0] - wanted.numpy()).max() <= 1  # rounded to 256 levels
@@ -131,8 +159,12 @@ def test_a_step_from_few_pixels_is_as_long_as_one_from_all(
 def test_energies_of_seen_and_hidden_pixels_make_up_that_of_all(explorer: SirenExplorer):
     assert explorer.view.facts.endswith("per pixel")
     ask(explorer.view, 1, share=0.25)
-    everywhere, where_seen, elsewhere = (float(word) for word in explorer.view.facts.split() if "." in word)
-    assert (16 * where_seen + 48 * elsewhere) / 64 == pytest.approx(everywhere, abs=2e-4)  # four digits are told
+    everywhere, where_seen, elsewhere = (
+        float(word) for word in explorer.view.facts.split() if "." in word
+    )
+    assert (16 * where_seen + 48 * elsewhere) / 64 == pytest.approx(
+        everywhere, abs=2e-4
+    )  # four digits are told
     assert where_seen != pytest.approx(elsewhere, abs=1e-3)
 
 
@@ -149,7 +181,11 @@ def test_every_choice_changes_the_drawing_and_reset_gives_it_back(explorer: Sire
     first = view.tiles, view.curves, view.facts
     choices = {"sample": 3, "decoder": "wild", "by": "flow", "share": 0.5, "across": 0.4}
     for number, (name, value) in enumerate(choices.items(), start=1):
-        ask(view, number, **(view.defaults | {name: value, "half": 0.5 if name == "across" else 1.0}))
+        ask(
+            view,
+            number,
+            **(view.defaults | {name: value, "half": 0.5 if name == "across" else 1.0}),
+        )
         assert (view.tiles, view.curves, view.facts) != first, name
     ask(view, 7, **(view.defaults | {"share": 0.5, "seed": 1}))
     other = seen(view)
@@ -159,7 +195,9 @@ def test_every_choice_changes_the_drawing_and_reset_gives_it_back(explorer: Sire
     assert (view.tiles, view.curves, view.facts) == first and view.values == view.defaults
 
 
-def test_a_moving_window_does_not_find_the_code_anew(explorer: SirenExplorer, monkeypatch: pytest.MonkeyPatch):
+def test_a_moving_window_does_not_find_the_code_anew(
+    explorer: SirenExplorer, monkeypatch: pytest.MonkeyPatch
+):
     ask(explorer.view, 1, by="flow", half=0.25)
     monkeypatch.setattr(explorer, "_find", None)
     ask(explorer.view, 2, across=0.3)
@@ -183,7 +221,9 @@ def test_a_request_is_answered_in_one_message_of_moderate_size(explorer: SirenEx
     explorer.view.comm = None  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_one_decoder_without_a_name_will_do_and_what_does_not_fit_is_refused(sirens: dict[str, gfe.SirenDecoder]):
+def test_one_decoder_without_a_name_will_do_and_what_does_not_fit_is_refused(
+    sirens: dict[str, gfe.SirenDecoder],
+):
     assert SirenExplorer(sirens["calm"], DIGITS, name="one").view.values["decoder"] == "SIREN"
     finer = gfe.SirenDecoder(latent_dim=2, hidden=(8,), image_shape=(9, 8))
     with pytest.raises(ValueError, match="`samples` must be images of the decoders' shape"):
@@ -196,7 +236,8 @@ def test_one_decoder_without_a_name_will_do_and_what_does_not_fit_is_refused(sir
 
 def test_the_still_is_small_and_the_text_is_constant(explorer: SirenExplorer):
     ask(explorer.view, 1, share=0.5, half=0.5, resolution=64)
-    still, png = explorer.picture(), io.BytesIO()
+    still = explorer.picture()
+    png = io.BytesIO()
     still.save(png, format="PNG", optimize=True)
     assert still.width == 1000 and len(png.getvalue()) < 80_000
     assert repr(explorer) == f"Explorer('siren'): {explorer.alt_text}"

@@ -3,7 +3,14 @@ import pytest
 import torch
 
 import gfe_core as gfe
-from gfe_core.widgets.player.slices import Plane, energy_map, extent_around, film_of, grey, landscape_of
+from gfe_core.widgets.player.slices import (
+    Plane,
+    energy_map,
+    extent_around,
+    film_of,
+    grey,
+    landscape_of,
+)
 
 LOSS = gfe.Bernoulli()
 
@@ -56,11 +63,15 @@ def test_extent_has_the_maps_proportions_and_room_around_the_points():
 
 
 def test_map_shows_the_energy_with_the_largest_y_on_top(decoder: gfe.MLPDecoder, x: torch.Tensor):
-    plane = Plane.through(torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
+    plane = Plane.through(
+        torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    )
     ground = energy_map(decoder, x[0], LOSS, plane, (-2.0, 3.0, -1.0, 4.0))
     corners = plane.codes(torch.tensor([[-2.0, 4.0], [3.0, -1.0]], dtype=torch.float64))
     expected = LOSS.per_sample(decoder(corners), x.expand(2, -1))
-    assert torch.allclose(torch.stack([ground[0, 0], ground[-1, -1]]), expected.detach(), atol=1e-6)  # grid in float32
+    assert torch.allclose(
+        torch.stack([ground[0, 0], ground[-1, -1]]), expected.detach(), atol=1e-6
+    )  # grid in float32
 
 
 def test_film_holds_the_last_state_of_the_shorter_track(decoder: gfe.MLPDecoder, x: torch.Tensor):
@@ -69,7 +80,9 @@ def test_film_holds_the_last_state_of_the_shorter_track(decoder: gfe.MLPDecoder,
     short = gfe.encode(decoder, x, solver=gfe.Euler(n_steps=4), t1=2.0, save_at=saved)
     assert long.trajectory is not None and short.trajectory is not None
     plane = Plane.through(long.trajectory.z[:, 0])
-    film = film_of({"long": long, "short": short}, decoder, LOSS, plane, grey(x[0], (8, 8)), step_scale=2.0)
+    film = film_of(
+        {"long": long, "short": short}, decoder, LOSS, plane, grey(x[0], (8, 8)), step_scale=2.0
+    )
     assert film.n_frames == (10, 5)
     assert np.array_equal(film.energy[1, 4:], np.full(6, short.energy.item(), np.float32))
     assert np.allclose(film.step[0, :9], 2.0) and film.step[0, 9] == 0  # dt = 1, scaled
@@ -83,9 +96,15 @@ def test_film_asks_for_trajectories(decoder: gfe.MLPDecoder, x: torch.Tensor):
         film_of({"AMD": gfe.encode(decoder, x)}, decoder, LOSS, plane, grey(x[0], (8, 8)))
 
 
-def test_map_says_whether_it_is_a_slice(decoder: gfe.MLPDecoder, x: torch.Tensor, generator: torch.Generator):
+def test_map_says_whether_it_is_a_slice(
+    decoder: gfe.MLPDecoder, x: torch.Tensor, generator: torch.Generator
+):
     extent = (-1.0, 1.0, -1.0, 1.0)
-    slice_ = landscape_of(decoder, x[0], LOSS, Plane.through(torch.zeros(2, 5, dtype=torch.float64)), extent)
+    slice_ = landscape_of(
+        decoder, x[0], LOSS, Plane.through(torch.zeros(2, 5, dtype=torch.float64)), extent
+    )
     flat = gfe.LinearDecoder(latent_dim=2, data_dim=64, generator=generator).double()
-    whole = landscape_of(flat, x[0], LOSS, Plane.through(torch.zeros(2, 2, dtype=torch.float64)), extent)
+    whole = landscape_of(
+        flat, x[0], LOSS, Plane.through(torch.zeros(2, 2, dtype=torch.float64)), extent
+    )
     assert (slice_.label, whole.label) == ("a slice through latent space", "latent space")

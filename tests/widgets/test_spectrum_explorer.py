@@ -1,4 +1,7 @@
-"""Spectra under the flow: what a request changes, what a gap cannot change, and how the results are shown."""
+"""Spectra under the flow.
+
+What a request changes, what a gap cannot change, and how the results are shown.
+"""
 
 from typing import Any
 
@@ -8,29 +11,41 @@ import torch
 from wire import Wire
 
 import gfe_core as gfe
-from gfe_core.data import emission_lines as spectra
+from gfe_core.data import emission_lines
 from gfe_core.widgets import SpectrumExplorer
+from gfe_core.widgets.emission_lines.explorer import SOLVERS, SpectrumView
 from gfe_core.widgets.results import emission_lines as paper_spectra
-from gfe_core.widgets.spectrum.explorer import SOLVERS, SpectrumView
 
-SAMPLES = spectra.make(20, seed=1)
+SAMPLES = emission_lines.make(20, seed=1)
 LOSS = gfe.Gaussian(variance=0.02**2)
 
 
 @pytest.fixture(scope="module")
 def decoder() -> gfe.MLPDecoder:
-    decoder = gfe.MLPDecoder(latent_dim=3, hidden=(16,), data_dim=128, generator=torch.Generator().manual_seed(0))
+    decoder = gfe.MLPDecoder(
+        latent_dim=3, hidden=(16,), data_dim=128, generator=torch.Generator().manual_seed(0)
+    )
     adam = torch.optim.Adam(decoder.parameters(), lr=1e-2)
-    batches, x = gfe.data.Batches(SAMPLES.x, size=10), SAMPLES.x
-    gfe.fit(decoder, batches, encoder=lambda d, x: gfe.encode_observed(d, x, loss=LOSS, max_steps=5), loss=LOSS,
-            optimizer=adam, epochs=4, updates_per_encode=10)  # fmt: skip
+    batches = gfe.data.Batches(SAMPLES.x, size=10)
+    x = SAMPLES.x
+    gfe.fit(
+        decoder,
+        batches,
+        encoder=lambda d, x: gfe.encode_observed(d, x, loss=LOSS, max_steps=5),
+        loss=LOSS,
+        optimizer=adam,
+        epochs=4,
+        updates_per_encode=10,
+    )
     assert x.isnan().any()
     return decoder
 
 
 @pytest.fixture
 def explorer(decoder: gfe.MLPDecoder) -> SpectrumExplorer:
-    return SpectrumExplorer(decoder, SAMPLES, loss=LOSS, truth=spectra.clean(SAMPLES.y), level=0.5)
+    return SpectrumExplorer(
+        decoder, SAMPLES, loss=LOSS, truth=emission_lines.clean(SAMPLES.y), level=0.5
+    )
 
 
 def ask(view: SpectrumView, number: int, **values: Any) -> None:
@@ -51,18 +66,22 @@ def test_the_last_curve_is_drawn_from_the_code_and_the_first_from_the_origin(
 ):
     found = gfe.encode_observed(decoder, SAMPLES.x[:1], loss=LOSS, solver=gfe.BFGS())
     ends = gfe.reconstruct(decoder, torch.cat([torch.zeros(1, 3), found.z]), LOSS)
-    assert np.allclose(curves_of(explorer.view)[[0, -1]], ends, atol=1e-5)  # float32, another size of batch
+    assert np.allclose(
+        curves_of(explorer.view)[[0, -1]], ends, atol=1e-5
+    )  # float32, another size of batch
     assert floats(explorer.view.energies)[-1] == pytest.approx(found.energy.item())
     assert np.array_equal(np.isnan(floats(explorer.view.flux)), SAMPLES.x[0].isnan().numpy())
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_request_changes_sample_and_solver_and_the_energy_falls(explorer: SpectrumExplorer, solver: str):
+def test_a_request_changes_sample_and_solver_and_the_energy_falls(
+    explorer: SpectrumExplorer, solver: str
+):
     view = explorer.view
     ask(view, 7, sample=4, solver=solver)
     assert view.reply == 7 and view.values == {"sample": 4, "solver": solver}
     assert np.array_equal(floats(view.flux), SAMPLES.x[4].numpy(), equal_nan=True)
-    assert np.array_equal(floats(view.truth), spectra.clean(SAMPLES.y)[4].numpy())
+    assert np.array_equal(floats(view.truth), emission_lines.clean(SAMPLES.y)[4].numpy())
     energies = floats(view.energies)
     assert len(energies) == len(curves_of(view)) == view.frame + 1
     assert (np.diff(energies) <= 1e-5 * energies[:-1]).all()  # rounding of float32
@@ -98,10 +117,15 @@ def test_a_request_is_answered_in_one_message_of_moderate_size(explorer: Spectru
 
 def test_a_probe_stands_beside_the_true_parameters(decoder: gfe.MLPDecoder):
     explorer = SpectrumExplorer(
-        decoder, SAMPLES, loss=LOSS, probe=lambda z: z.repeat(1, 2)[:, :5], parameters=spectra.PARAMETERS, sample=6
+        decoder,
+        SAMPLES,
+        loss=LOSS,
+        probe=lambda z: z.repeat(1, 2)[:, :5],
+        parameters=emission_lines.PARAMETERS,
+        sample=6,
     )
     names, true, told = zip(*explorer.view.readings, strict=True)
-    assert names == spectra.PARAMETERS and list(true) == SAMPLES.y[6].tolist()
+    assert names == emission_lines.PARAMETERS and list(true) == SAMPLES.y[6].tolist()
     assert told[:2] == told[3:]
     assert explorer.view.truth == b"" and explorer.picture().width == 1000
 
@@ -116,7 +140,9 @@ def test_what_does_not_fit_the_samples_is_refused(decoder: gfe.MLPDecoder):
 
 
 def test_a_sample_without_any_number_is_still_shown(decoder: gfe.MLPDecoder):
-    lost = gfe.data.DataSet(torch.full((1, 128), torch.nan), torch.zeros(1), None, "nothing", "test")
+    lost = gfe.data.DataSet(
+        torch.full((1, 128), torch.nan), torch.zeros(1), None, "nothing", "test"
+    )
     explorer = SpectrumExplorer(decoder, lost, loss=LOSS, name="nothing")
     assert np.isfinite(curves_of(explorer.view)).all() and explorer.picture().width == 1000
 
@@ -129,16 +155,24 @@ def test_the_still_is_drawn_and_the_text_is_constant(explorer: SpectrumExplorer)
 def result() -> dict[str, Any]:
     """Content of a small result file."""
     methods = {"PCA": 0.6, "flow": 0.9}
-    r2 = {m: {p: {"mean": score, "sd": 0.0} for p in spectra.PARAMETERS} for m, score in methods.items()}
+    r2 = {
+        m: {p: {"mean": score, "sd": 0.0} for p in emission_lines.PARAMETERS}
+        for m, score in methods.items()
+    }
     energy = {m: {"mean": 10 * score, "sd": 0.0} for m, score in methods.items()}
-    raw = {"the spectrum itself": {p: {"mean": 0.8, "sd": 0.0} for p in spectra.PARAMETERS}}
-    return {"r2": {n: r2 | raw for n in ("50", "500")}, "energy": dict.fromkeys(("50", "500"), energy)}
+    raw = {"the spectrum itself": {p: {"mean": 0.8, "sd": 0.0} for p in emission_lines.PARAMETERS}}
+    return {
+        "r2": {n: r2 | raw for n in ("50", "500")},
+        "energy": dict.fromkeys(("50", "500"), energy),
+    }
 
 
 def test_results_are_drawn_for_every_method_that_the_file_has():
     figure: Any = paper_spectra.energies(result(), name="toy", alt_text="Two curves.").widget
     assert [trace.name for trace in figure.data] == ["PCA", "flow"]
-    assert figure.data[0].x.tolist() == [50, 500] and figure.data[0].y.tolist() == pytest.approx([6, 6])
+    assert figure.data[0].x.tolist() == [50, 500] and figure.data[0].y.tolist() == pytest.approx(
+        [6, 6]
+    )
     table: Any = paper_spectra.not_told(result(), name="toy", alt_text="A table.").widget
-    assert table.value.count("<tr>") == 1 + 2 * len(spectra.PARAMETERS)
+    assert table.value.count("<tr>") == 1 + 2 * len(emission_lines.PARAMETERS)
     assert "shift (km/s), from 500" in table.value and table.value.count("<u>0.10</u>") == 10

@@ -1,4 +1,7 @@
-"""The staircase: what it keeps of a training, and a training that goes on under the hand in another thread."""
+"""The staircase.
+
+What it keeps of a training, and a training that goes on under the hand in another thread.
+"""
 
 import io
 import time
@@ -25,10 +28,14 @@ def training(threshold: float = 6.0) -> tuple[narrowing.Narrowing, Callable[...,
     """A rule and what trains with it: the flow of two steps, which needs no second network."""
     chance = torch.Generator().manual_seed(0)
     inside = gfe.MLPDecoder(latent_dim=N, hidden=(16,), data_dim=64, generator=chance)
-    gated, find = narrowing.Gated(inside), partial(narrowing.encode_at, loss=gon.SQUARES, max_steps=2)
+    gated = narrowing.Gated(inside)
+    find = partial(narrowing.encode_at, loss=gon.SQUARES, max_steps=2)
     gates = torch.optim.Adam([gated.gamma], lr=0.1)
-    rule = narrowing.Narrowing(find, Constraint(threshold, smoothing=0.5), gates, price=10, generator=chance)
-    adam, batches = torch.optim.Adam(inside.parameters(), 1e-2), gfe.data.Batches(DIGITS.x, size=10)
+    rule = narrowing.Narrowing(
+        find, Constraint(threshold, smoothing=0.5), gates, price=10, generator=chance
+    )
+    adam = torch.optim.Adam(inside.parameters(), 1e-2)
+    batches = gfe.data.Batches(DIGITS.x, size=10)
     return rule, partial(gfe.fit, gated, batches, encoder=rule, loss=gon.SQUARES, optimizer=adam)
 
 
@@ -44,7 +51,9 @@ def explorer() -> Iterator[StaircaseExplorer]:
 def ask(explorer: StaircaseExplorer, **values: Any) -> None:
     """What the browser does when a control moves."""
     number = explorer.view.reply + 1
-    explorer.view.set_state({"request": {"id": number, "values": {**explorer.view.values, **values}}})
+    explorer.view.set_state(
+        {"request": {"id": number, "values": {**explorer.view.values, **values}}}
+    )
     assert explorer.view.reply == number and explorer.view.note == ""
 
 
@@ -62,17 +71,19 @@ def finish(explorer: StaircaseExplorer) -> None:
 
 
 def rows(explorer: StaircaseExplorer) -> list[tuple[float, ...]]:
-    return explorer.run.record.rows
+    return explorer.training.notes.rows
 
 
 def test_record_says_what_gates_and_constraint_were_after_each_update(explorer: StaircaseExplorer):
     lines = np.frombuffer(explorer.view.lines, np.float32).reshape(5, -1)
     assert lines[0].tolist() == list(range(1, 13))  # 40 digits in tens, three times
-    bound = explorer.run.rule.constraint
+    bound = explorer.training.rule.constraint
     assert lines[2:, -1] == pytest.approx([bound.average, bound.threshold, bound.multiplier])
-    gated = explorer.run.train.args[0]  # pyright: ignore[reportFunctionMemberAccess]
+    gated = explorer.training.train.args[0]  # pyright: ignore[reportFunctionMemberAccess]
     gates = np.frombuffer(explorer.view.gates, np.uint8).reshape(N, -1)
-    assert gates[:, -1] == pytest.approx((255 * gated.gamma.detach().sigmoid()).numpy(), abs=0.51)  # rounded
+    assert gates[:, -1] == pytest.approx(
+        (255 * gated.gamma.detach().sigmoid()).numpy(), abs=0.51
+    )  # rounded
     assert lines[1, -1] == gated.open.sum()
 
 
@@ -86,7 +97,9 @@ def test_training_in_a_thread_takes_the_same_way_as_training_in_a_cell(explorer:
     assert rows(explorer)[:60] == rows(other)[:60]
 
 
-def test_a_threshold_counts_from_the_next_update_on_and_changes_nothing_before(explorer: StaircaseExplorer):
+def test_a_threshold_counts_from_the_next_update_on_and_changes_nothing_before(
+    explorer: StaircaseExplorer,
+):
     before = list(rows(explorer))
     ask(explorer, running=True)
     wait(lambda: len(rows(explorer)) > len(before) + 3)
@@ -109,15 +122,19 @@ def test_pause_ends_the_thread_and_pressing_again_goes_on(explorer: StaircaseExp
         ask(explorer, running=False)
         assert not explorer.view.running
     finish(explorer)
-    assert [row[0] for row in rows(explorer)] == list(range(1, len(rows(explorer)) + 1)), "no update is lost or twice"
+    assert [row[0] for row in rows(explorer)] == list(range(1, len(rows(explorer)) + 1)), (
+        "no update is lost or twice"
+    )
 
 
-def test_reset_returns_to_the_run_of_the_cell_and_anew_to_its_beginning(explorer: StaircaseExplorer):
+def test_reset_returns_to_the_run_of_the_cell_and_anew_to_its_beginning(
+    explorer: StaircaseExplorer,
+):
     kept = list(rows(explorer))
     ask(explorer, running=True, threshold=3.0)
     wait(lambda: len(rows(explorer)) > 20)
     ask(explorer, threshold=6.0, running=False, fresh=False, start=1)
-    assert rows(explorer) == kept and explorer.run.rule.constraint.threshold == 6.0
+    assert rows(explorer) == kept and explorer.training.rule.constraint.threshold == 6.0
     finish(explorer)
     ask(explorer, running=True, fresh=True, start=2)
     wait(lambda: len(rows(explorer)) >= 12)
@@ -126,7 +143,9 @@ def test_reset_returns_to_the_run_of_the_cell_and_anew_to_its_beginning(explorer
     assert rows(explorer)[:12] == kept, "the same weights, the same order, the same draws"
 
 
-def test_training_on_in_a_cell_waits_for_the_thread_and_is_what_reset_returns_to(explorer: StaircaseExplorer):
+def test_training_on_in_a_cell_waits_for_the_thread_and_is_what_reset_returns_to(
+    explorer: StaircaseExplorer,
+):
     ask(explorer, running=True)
     wait(lambda: len(rows(explorer)) > 12)
     explorer.train(epochs=1)
@@ -154,8 +173,10 @@ def test_an_error_in_the_thread_is_told_and_the_button_is_back(
     def broken(_: Any) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(explorer.run.rule, "learn", broken)
-    explorer.view.set_state({"request": {"id": 2, "values": {**explorer.view.values, "running": True}}})
+    monkeypatch.setattr(explorer.training.rule, "learn", broken)
+    explorer.view.set_state(
+        {"request": {"id": 2, "values": {**explorer.view.values, "running": True}}}
+    )
     wait(lambda: explorer.view.note != "")
     assert explorer.view.note == "Training stopped (RuntimeError): out of luck"
     assert not explorer.view.running and not explorer.worker.running
@@ -175,7 +196,9 @@ def test_it_tells_five_times_a_second_at_most_and_in_small_messages(explorer: St
     explorer.view.comm = None  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_a_training_that_everybody_forgot_ends_by_itself(explorer: StaircaseExplorer, monkeypatch: pytest.MonkeyPatch):
+def test_a_training_that_everybody_forgot_ends_by_itself(
+    explorer: StaircaseExplorer, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(behind, "_MOST_UPDATES", 10)
     ask(explorer, running=True)
     wait(lambda: not explorer.view.running)
@@ -184,7 +207,7 @@ def test_a_training_that_everybody_forgot_ends_by_itself(explorer: StaircaseExpl
 
 def test_a_threshold_stays_within_reach_and_long_runs_are_thinned(explorer: StaircaseExplorer):
     ask(explorer, threshold=1e9)
-    assert explorer.run.rule.constraint.threshold == explorer.view.limits[1] == 30.0
+    assert explorer.training.rule.constraint.threshold == explorer.view.limits[1] == 30.0
     explorer.train(epochs=70)
     lines = np.frombuffer(explorer.view.lines, np.float32).reshape(5, -1)
     assert lines.shape[1] == 240 and lines[0, [0, -1]].tolist() == [1, 12 + 280]

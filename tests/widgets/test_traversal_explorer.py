@@ -18,7 +18,9 @@ SHAPES = shapes.make(400, side=8)
 class Places(nn.Module):
     """A decoder whose first latent is the place in x, and whose second does nothing."""
 
-    latent_dim, data_shape, image_shape = 2, (64,), (8, 8)
+    latent_dim = 2
+    data_shape = (64,)
+    image_shape = (8, 8)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         columns = torch.arange(8)[None, None] / 8
@@ -29,27 +31,36 @@ class Places(nn.Module):
 def explorer() -> TraversalExplorer:
     z = torch.stack([SHAPES.y[:, 3], SHAPES.y[:, 1] ** 2], 1)
     models = {"both": (Places(), z), "one": (Places(), z + 0.0)}
-    return TraversalExplorer(models, SHAPES, shapes.PARAMETERS, bases=(0, 7), latents={"both": ("3", "9")})
+    return TraversalExplorer(
+        models, SHAPES, shapes.PARAMETERS, bases=(0, 7), latents={"both": ("3", "9")}
+    )
 
 
-@pytest.mark.parametrize("bend", [lambda u: u, lambda u: (u - 0.5) ** 2, lambda u: torch.sin(9 * u)])
+@pytest.mark.parametrize(
+    "bend", [lambda u: u, lambda u: (u - 0.5) ** 2, lambda u: torch.sin(9 * u)]
+)
 def test_a_function_of_a_factor_is_explained_by_it_and_by_no_other(bend):
     factors = torch.rand(2000, 3, generator=torch.Generator().manual_seed(0))
     z = torch.stack([bend(factors[:, 1]), factors[:, 0]], 1)
     shares = explained(z, factors)
     assert shares.shape == (2, 3)
-    assert shares[0, 1] > 0.97 and shares[1, 0] > 0.97  # twenty groups: within each the factor still varies
+    assert (
+        shares[0, 1] > 0.97 and shares[1, 0] > 0.97
+    )  # twenty groups: within each the factor still varies
     assert shares[0, [0, 2]].max() < 0.03  # by chance 19 / 2000
 
 
 def test_names_are_groups_of_their_own_and_a_constant_is_explained_by_nothing():
     names = torch.tensor([[0.0], [1.0], [2.0]]).repeat(50, 1)
-    z = torch.cat([torch.tensor([5.0, -1.0, 5.0]).repeat(50)[:, None], torch.full((150, 1), 2.0)], 1)
+    z = torch.cat(
+        [torch.tensor([5.0, -1.0, 5.0]).repeat(50)[:, None], torch.full((150, 1), 2.0)], 1
+    )
     assert explained(z, names)[:, 0].tolist() == pytest.approx([1.0, 0.0], abs=1e-5)  # float32
 
 
 def test_pictures_are_what_the_decoder_draws_with_one_latent_moved(explorer: TraversalExplorer):
-    one, z = explorer.traversals["both"], torch.stack([SHAPES.y[:, 3], SHAPES.y[:, 1] ** 2], 1)
+    one = explorer.traversals["both"]
+    z = torch.stack([SHAPES.y[:, 3], SHAPES.y[:, 1] ** 2], 1)
     assert one.images.shape == (2, 2, 25, 8, 8)
     code = z[7].clone()
     code[0] = one.values[0, 20]
@@ -64,8 +75,17 @@ def test_pictures_are_what_the_decoder_draws_with_one_latent_moved(explorer: Tra
 def test_everything_travels_once_and_is_moderate(explorer: TraversalExplorer):
     view = explorer.view
     assert len(view.images) == 2 * 2 * 2 * 25 * 64
-    assert view.latents == [["3", "9"], ["0", "1"]] and view.factors == ["shape", "scale", "rotation", "x", "y"]
-    assert np.shape(view.numbers[0]["shares"]) == (2, 5) and np.shape(view.numbers[0]["own"]) == (2, 2)
+    assert view.latents == [["3", "9"], ["0", "1"]] and view.factors == [
+        "shape",
+        "scale",
+        "rotation",
+        "x",
+        "y",
+    ]
+    assert np.shape(view.numbers[0]["shares"]) == (2, 5) and np.shape(view.numbers[0]["own"]) == (
+        2,
+        2,
+    )
 
 
 def test_what_does_not_fit_is_refused():

@@ -13,11 +13,17 @@ class Wire:
         self.sent: list[tuple[dict[str, Any], int]] = []
 
     def send(self, data: dict[str, Any], buffers: list[Any] | None = None, **_: Any) -> None:
-        self.sent.append((data, len(json.dumps(data)) + sum(memoryview(b).nbytes for b in buffers or [])))
+        self.sent.append(
+            (data, len(json.dumps(data)) + sum(memoryview(b).nbytes for b in buffers or []))
+        )
 
     def on_msg(self, _: Any) -> None: ...
 
     def close(self, **_: Any) -> None: ...
 
     def answers(self) -> list[dict[str, Any]]:
-        return [data["state"] for data, _ in self.sent if data.get("method") == "update" and "reply" in data["state"]]
+        return [
+            data["state"]
+            for data, _ in self.sent
+            if data.get("method") == "update" and "reply" in data["state"]
+        ]

@@ -1,4 +1,7 @@
-"""What happens beside the training of a run: a clock, the best weights, and rehearsal of images met before."""
+"""What happens beside the training of a run.
+
+A clock, the best weights, and rehearsal of images met before.
+"""
 
 import math
 import time
@@ -16,16 +19,21 @@ from gfe_core.types import Encoder, Status
 
 
 class Watch:
-    """Count the seconds of training and keep the weights that explain validation images best after an epoch.
+    """Count the seconds of training and keep the weights with the best validation energy.
 
-    Seconds are those of the processor, so that what else the machine does and the judging itself do not count.
+    Seconds are those of the processor, so that what else the machine does and the judging itself do
+    not count.
     """
 
     def __init__(self, modules: nn.ModuleList, encoder: Encoder, x: Tensor, n_batches: int) -> None:
-        self.modules, self.encoder, self.x, self.n_batches = modules, encoder, x, n_batches
+        self.modules = modules
+        self.encoder = encoder
+        self.x = x
+        self.n_batches = n_batches
         self.energies: list[float] = []
         self.weights: dict[str, Any] = {}
-        self.seconds, self.since = 0.0, time.process_time()
+        self.seconds = 0.0
+        self.since = time.process_time()
 
     def __call__(self, report: Report) -> None:
         """After every batch; judges at the end of an epoch."""
@@ -53,14 +61,17 @@ class Watch:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
-        self.energies, self.weights, self.seconds = list(state["energies"]), state["weights"], state["seconds"]
+        self.energies = list(state["energies"])
+        self.weights = state["weights"]
+        self.seconds = state["seconds"]
         self.skip()
 
 
 class Rehearsal:
     """After each batch, update the decoder at images met before and the codes found for them then.
 
-    Images are encoded once a pass and learnt from often. Codes that carry a gradient, an autoencoder's, are found anew.
+    Images are encoded once a pass and learnt from often. Codes that carry a gradient, an
+    autoencoder's, are found anew.
 
     Args:
         encoder: of the run.
@@ -72,10 +83,19 @@ class Rehearsal:
     """
 
     def __init__(
-        self, encoder: Encoder, update: Callable[[Tensor, Tensor], None], *,
-        n_updates: int, size: int, memory: int, seed: int,
-    ) -> None:  # fmt: skip
-        self.encoder, self.update, self.n_updates, self.size = encoder, update, n_updates, size
+        self,
+        encoder: Encoder,
+        update: Callable[[Tensor, Tensor], None],
+        *,
+        n_updates: int,
+        size: int,
+        memory: int,
+        seed: int,
+    ) -> None:
+        self.encoder = encoder
+        self.update = update
+        self.n_updates = n_updates
+        self.size = size
         self.generator = torch.Generator().manual_seed(seed)
         self.met: deque[tuple[Tensor, Tensor]] = deque(maxlen=memory)
 
@@ -93,7 +113,8 @@ class Rehearsal:
     def _draw(self) -> tuple[Tensor, Tensor]:
         batches = torch.randint(len(self.met), (self.size,), generator=self.generator).tolist()
         rows = torch.rand(self.size, generator=self.generator).tolist()
-        drawn_x, drawn_z = [], []
+        drawn_x = []
+        drawn_z = []
         for batch, row in zip(batches, rows, strict=True):
             x, z = self.met[batch]
             drawn_x.append(x[int(row * len(x))])

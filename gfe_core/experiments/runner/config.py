@@ -1,6 +1,7 @@
 """What a training run is, as one JSON object, and the images that it sees.
 
-The last 10,000 training images are for choosing settings and for stopping early; no test image is read here.
+The last 10,000 training images are for choosing settings and for stopping early; no test image is
+read here.
 """
 
 import argparse
@@ -29,21 +30,24 @@ class Config:
     Args:
         data: "mnist", "seg-mnist" (digits 0-4, judged on 5-9) or "fashion-mnist".
         n_images: training images, drawn by the seed; None takes all but the last 10,000.
-        method: what finds codes in training: "flow" (from the origin), "autoencoder", "logistic_pca" (the flow with a
-            linear decoder), "stored_codes" (from where it ended last), "semi_amortised" (from an encoder's guess).
+        method: what finds codes in training: "flow" (from the origin), "autoencoder",
+            "logistic_pca" (the flow with a linear decoder), "stored_codes" (from where it ended
+            last), "semi_amortised" (from an encoder's guess).
         latent_dim: size of a code.
         hidden: widths of the decoder, mirrored by an encoder.
         size: images in a batch.
         epochs: passes over the images.
         updates_per_encode: decoder updates for each batch.
-        rehearsals: more updates after each batch, at images met before and the codes found for them then.
+        rehearsals: more updates after each batch, at images met before and the codes found for them
+            then.
         rehearsal_size: images in each of those.
         learning_rate: of Adam; the peak of a one-cycle schedule.
         schedule: "one_cycle" or "constant".
         warm_up: part of a one-cycle schedule in which the rate rises.
         weight_decay: of AdamW.
         max_steps: attempts of the flow for each image in training.
-        n_validation: validation images judged after each epoch to keep the best weights; 0 keeps the last.
+        n_validation: validation images judged after each epoch to keep the best weights; 0 keeps
+            the last.
         seed: of initial weights, order and choice of images.
 
     Raises:
@@ -75,7 +79,14 @@ class Config:
         checks.one_of("data", self.data, SETS)
         checks.one_of("method", self.method, METHODS)
         checks.one_of("schedule", self.schedule, ("one_cycle", "constant"))
-        for name in ("latent_dim", "size", "epochs", "updates_per_encode", "max_steps", "rehearsal_size"):
+        for name in (
+            "latent_dim",
+            "size",
+            "epochs",
+            "updates_per_encode",
+            "max_steps",
+            "rehearsal_size",
+        ):
             checks.at_least_one(name, getattr(self, name))
         if self.n_images is not None:
             checks.at_least_one("n_images", self.n_images)
@@ -83,13 +94,21 @@ class Config:
         checks.fraction("warm_up", self.warm_up)
         for name in ("weight_decay", "rehearsals", "seed"):
             value = getattr(self, name)
-            checks.require(0 <= value < math.inf, f"`{name}` must be a finite number of at least 0, got {value}.")
+            checks.require(
+                0 <= value < math.inf,
+                f"`{name}` must be a finite number of at least 0, got {value}.",
+            )
         fits = 0 <= self.n_validation <= N_VALIDATION
-        checks.require(fits, f"`n_validation` must be between 0 and {N_VALIDATION}, got {self.n_validation}.")
+        checks.require(
+            fits, f"`n_validation` must be between 0 and {N_VALIDATION}, got {self.n_validation}."
+        )
 
     @classmethod
     def read(cls, path: Path) -> "Config":
-        """Read the JSON that a run wrote, or one with just the fields; what is missing has its default."""
+        """Read the JSON that a run wrote, or one with just the fields.
+
+        What is missing has its default.
+        """
         return cls(**cls.load(path))
 
     @classmethod
@@ -98,23 +117,39 @@ class Config:
         try:
             content = json.loads(Path(path).read_text())
         except (OSError, ValueError) as error:
-            raise ValueError(f"`config` {path} cannot be read as JSON: {error} Pass the run.json of a run.") from error
+            raise ValueError(
+                f"`config` {path} cannot be read as JSON: {error} Pass the run.json of a run."
+            ) from error
         if isinstance(content, dict) and "config" in content:
             content = content["config"]
-        checks.require(isinstance(content, dict), f"`config` {path} must hold a JSON object with the fields of Config.")
+        checks.require(
+            isinstance(content, dict),
+            f"`config` {path} must hold a JSON object with the fields of Config.",
+        )
         known = [field.name for field in fields(cls)]
         for key in content:
             nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
-            checks.require(key in known, f"`config` {path} has an unknown key {key!r}. Did you mean {nearest!r}?")
-        return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+            checks.require(
+                key in known,
+                f"`config` {path} has an unknown key {key!r}. Did you mean {nearest!r}?",
+            )
+        return {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in content.items()
+        }
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """One option for each field of a config."""
     for field in fields(Config):
-        kind = int if field.default is None or isinstance(field.default, tuple) else type(field.default)
+        kind = (
+            int
+            if field.default is None or isinstance(field.default, tuple)
+            else type(field.default)
+        )
         option: dict[str, Any] = {"nargs": "+"} if isinstance(field.default, tuple) else {}
-        name, told = f"--{field.name.replace('_', '-')}", f"default {field.default}"
+        name = f"--{field.name.replace('_', '-')}"
+        told = f"default {field.default}"
         parser.add_argument(name, type=kind, default=None, help=told, metavar="VALUE", **option)
 
 
@@ -128,11 +163,15 @@ def from_options(chosen: argparse.Namespace) -> Config:
 def _same_type(name: str, value: Any, default: Any) -> None:
     """Refuse what a JSON file may hold in place of a number, a text or a list of widths."""
     if isinstance(default, tuple):
-        fits = isinstance(value, (list, tuple)) and all(type(width) is int and width >= 1 for width in value)
+        fits = isinstance(value, (list, tuple)) and all(
+            type(width) is int and width >= 1 for width in value
+        )
         wanted = "a list of widths, whole numbers of at least 1"
     else:
         kind = int if default is None else type(default)
-        fits = type(value) in ((int, float) if kind is float else (kind,)) or (default is None and value is None)
+        fits = type(value) in ((int, float) if kind is float else (kind,)) or (
+            default is None and value is None
+        )
         wanted = {int: "a whole number", float: "a number", str: "a text"}[kind]
     checks.require(fits, f"`{name}` must be {wanted}, such as {default!r}, got {value!r}.")
 
@@ -144,7 +183,9 @@ def schedule_of(
     if config.schedule == "constant":
         return None
     n_steps = n_updates + 1
-    n_steps += config.warm_up * n_steps == 1  # torch divides by the length of a rise of exactly one step, less one
+    n_steps += (
+        config.warm_up * n_steps == 1
+    )  # torch divides by the length of a rise of exactly one step, less one
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=n_steps, pct_start=config.warm_up
     )
@@ -157,10 +198,17 @@ def chosen_images(config: Config) -> tuple[Tensor, Tensor]:
         ValueError: there are fewer than it asks for.
     """
     x, validation = images(config.data)
-    wanted = {"n_images": (config.n_images or 0, len(x)), "n_validation": (config.n_validation, len(validation))}
+    wanted = {
+        "n_images": (config.n_images or 0, len(x)),
+        "n_validation": (config.n_validation, len(validation)),
+    }
     for name, (n, n_there) in wanted.items():
         checks.require(
-            n <= n_there, f"`{name}` must be at most {n_there} with `data` {config.data!r}, got {n}. Ask for fewer."
+            n <= n_there,
+            (
+                f"`{name}` must be at most {n_there} with `data` {config.data!r}, got {n}. Ask for "
+                "fewer."
+            ),
         )
     if config.n_images:
         generator = torch.Generator().manual_seed(config.seed)
@@ -169,9 +217,14 @@ def chosen_images(config: Config) -> tuple[Tensor, Tensor]:
 
 
 def images(data: str) -> tuple[Tensor, Tensor]:
-    """Training and validation images; of SegMNIST, validation shows the digits 5-9, which training never sees."""
+    """Training and validation images.
+
+    Of SegMNIST, validation shows the digits 5-9, which training never sees.
+    """
     loaded = gfe.data.load("mnist" if data == "seg-mnist" else data)
-    x, validation = loaded.x[:-N_VALIDATION], loaded.x[-N_VALIDATION:]
+    x = loaded.x[:-N_VALIDATION]
+    validation = loaded.x[-N_VALIDATION:]
     if data == "seg-mnist":
-        x, validation = x[loaded.y[:-N_VALIDATION] < 5], validation[loaded.y[-N_VALIDATION:] >= 5]
+        x = x[loaded.y[:-N_VALIDATION] < 5]
+        validation = validation[loaded.y[-N_VALIDATION:] >= 5]
     return x, validation

@@ -1,4 +1,4 @@
-"""Result files: written beside the target and moved into place, so that an interrupted run leaves the old file."""
+"""Result files, written beside the target and moved into place: the old file survives."""
 
 import json
 import os
@@ -25,5 +25,7 @@ def write_json(path: Path, content: Any) -> None:
     try:
         text = json.dumps(content, indent=2, allow_nan=False)
     except ValueError as error:
-        raise ValueError(f"`content` of {path} has NaN or infinity. Write None in its place.") from error
+        raise ValueError(
+            f"`content` of {path} has NaN or infinity. Write None in its place."
+        ) from error
     write_text(path, text + "\n")

@@ -1,7 +1,9 @@
-"""Experiments as jobs: each is done once, kept in a file of its own, and gathered into data/results when all are there.
+"""Experiments as jobs.
 
-An interrupted experiment goes on with the jobs that are missing. Jobs know nothing of each other, so that several
-processes can share them; each works with one thread.
+Each is done once, kept in a file of its own, and gathered into data/results when all are there.
+
+An interrupted experiment goes on with the jobs that are missing. Jobs know nothing of each other,
+so that several processes can share them; each works with one thread.
 """
 
 import json
@@ -87,7 +89,9 @@ def reproduce(
         for name, seconds in finished:
             done += 1
             tell(f"{experiment.name}: {done}/{len(experiment.jobs)} {name} ({seconds:.0f} s)")
-    cells = {job.name: json.loads((folder / f"{job.name}.json").read_text()) for job in experiment.jobs}
+    cells = {
+        job.name: json.loads((folder / f"{job.name}.json").read_text()) for job in experiment.jobs
+    }
     command = f"python -m gfe_core reproduce {experiment.name}"
     content = {"experiment": experiment.name, "question": experiment.question, "command": command}
     content |= experiment.gather(cells) | {"cells": cells}
@@ -105,14 +109,19 @@ def _is_done(job: Job, folder: Path) -> bool:
     return found.get("arguments", arguments) == arguments
 
 
-def _all_done(jobs: Sequence[Job], folder: Path, processes: int) -> Generator[tuple[str, float], None, None]:
+def _all_done(
+    jobs: Sequence[Job], folder: Path, processes: int
+) -> Generator[tuple[str, float], None, None]:
     """Yield the name and seconds of each job when its file is written."""
     if processes == 1 or len(jobs) < 2:
         for job in jobs:
             yield do(job, folder)
         return
-    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
-    with ProcessPoolExecutor(processes, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
+    with ProcessPoolExecutor(
+        processes, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
         futures = [pool.submit(do, job, folder) for job in jobs]
         try:
             for future in as_completed(futures):
@@ -130,7 +139,8 @@ def _all_done(jobs: Sequence[Job], folder: Path, processes: int) -> Generator[tu
 
 def do(job: Job, folder: Path) -> tuple[str, float]:
     """Do one job with one thread and write its file."""
-    start, threads = time.perf_counter(), torch.get_num_threads()
+    start = time.perf_counter()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with _interrupt_not_swallowed():
@@ -145,7 +155,10 @@ def do(job: Job, folder: Path) -> tuple[str, float]:
 
 @contextmanager
 def _interrupt_not_swallowed() -> Iterator[None]:
-    """Raise at the end what came on the way: `gfe.fit` ends cleanly at an interrupt, and half a job is none."""
+    """Raise at the end what came on the way.
+
+    `gfe.fit` ends cleanly at an interrupt, and half a job is none.
+    """
     came: list[bool] = []
 
     def note(*_: Any) -> None:

@@ -15,10 +15,17 @@ PRECISE = partial(gfe.encode, solver=gfe.BFGS())
 
 
 def ways(network: baselines.Autoencoder | None) -> dict[str, Encoder]:
-    """All ways to a code: the flow from the origin and, with a network, its guess and the flow from there."""
+    """All ways to a code.
+
+    The flow from the origin and, with a network, its guess and the flow from there.
+    """
     if network is None:
         return {"flow": PRECISE}
-    return {"flow": PRECISE, "encoder": network, "encoder_then_flow": baselines.ThenFlow(network, PRECISE)}
+    return {
+        "flow": PRECISE,
+        "encoder": network,
+        "encoder_then_flow": baselines.ThenFlow(network, PRECISE),
+    }
 
 
 def judged(decoder: nn.Module, ways: Mapping[str, Encoder], data: str) -> dict[str, Any]:
@@ -27,5 +34,7 @@ def judged(decoder: nn.Module, ways: Mapping[str, Encoder], data: str) -> dict[s
     found = {}
     for way, encoder in ways.items():
         result = gfe.evaluate(decoder, x, encoder=encoder)
-        found[way] = {name: getattr(result, name).double().mean().item() for name in ("energy", "excess")}
+        found[way] = {
+            name: getattr(result, name).double().mean().item() for name in ("energy", "excess")
+        }
     return found

@@ -1,4 +1,7 @@
-"""One training run: built from its config, resumed where it was left, judged on images that it has not seen."""
+"""One training run.
+
+Built from its config, resumed where it was left, judged on images that it has not seen.
+"""
 
 import json
 import math
@@ -34,32 +37,48 @@ class Run:
         decoder: to be trained.
         encoder: what finds codes in training.
         autoencoder: the network that guesses codes, or None.
-        judge: what finds codes when the run is judged by its own means: its network, or the flow to rest.
+        judge: what finds codes when the run is judged by its own means: its network, or the flow to
+            rest.
         watch: seconds of training, validation energies, best weights.
         history: of `fit`.
     """
 
     def __init__(self, config: Config) -> None:
-        self.config, self.history = config, History()
+        self.config = config
+        self.history = History()
         generator = torch.Generator().manual_seed(config.seed)
         self.x, validation = chosen_images(config)
-        sizes: dict[str, Any] = {"latent_dim": config.latent_dim, "data_dim": self.x.shape[1], "generator": generator}
+        sizes: dict[str, Any] = {
+            "latent_dim": config.latent_dim,
+            "data_dim": self.x.shape[1],
+            "generator": generator,
+        }
         linear = config.method == "logistic_pca"
-        self.decoder = gfe.LinearDecoder(**sizes) if linear else gfe.MLPDecoder(hidden=config.hidden, **sizes)
+        self.decoder = (
+            gfe.LinearDecoder(**sizes) if linear else gfe.MLPDecoder(hidden=config.hidden, **sizes)
+        )
         self.batches = gfe.data.Batches(self.x, size=config.size, seed=config.seed)
         self.autoencoder = self._autoencoder(generator)
-        trained = [self.decoder, self.autoencoder] if config.method == "autoencoder" else [self.decoder]
+        trained = (
+            [self.decoder, self.autoencoder] if config.method == "autoencoder" else [self.decoder]
+        )
         self.optimizer = self._optimizer(*[module for module in trained if module])
         updates_per_batch = config.updates_per_encode + config.rehearsals
-        self.schedule = schedule_of(config, self.optimizer, config.epochs * len(self.batches) * updates_per_batch)
+        self.schedule = schedule_of(
+            config, self.optimizer, config.epochs * len(self.batches) * updates_per_batch
+        )
         self.others: dict[str, Any] = {"network": self.autoencoder} if self.autoencoder else {}
         self.callbacks: list[Callback] = []
         self.encoder, self.judge = self._encoders()
         if config.rehearsals:
             self.others["rehearsal"] = rehearsal = Rehearsal(
-                self.encoder, self._update, n_updates=config.rehearsals, size=config.rehearsal_size,
-                memory=len(self.batches), seed=config.seed,
-            )  # fmt: skip
+                self.encoder,
+                self._update,
+                n_updates=config.rehearsals,
+                size=config.rehearsal_size,
+                memory=len(self.batches),
+                seed=config.seed,
+            )
             self.callbacks.append(rehearsal)
         modules = nn.ModuleList([module for module in (self.decoder, self.autoencoder) if module])
         self.watch = Watch(modules, self.judge, validation, len(self.batches))
@@ -89,7 +108,9 @@ class Run:
 
     def _optimizer(self, *modules: nn.Module) -> torch.optim.Optimizer:
         parameters = [parameter for module in modules for parameter in module.parameters()]
-        return torch.optim.AdamW(parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        return torch.optim.AdamW(
+            parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+        )
 
     def _update(self, z: Tensor, x: Tensor) -> None:
         update(self.decoder, gfe.Bernoulli(), self.optimizer, self.schedule, z, x)
@@ -113,12 +134,17 @@ class Run:
 
 
 def train(
-    config: Config, folder: Path | None = None, *, callbacks: Sequence[Callback] = (), save_every: float = 60.0
+    config: Config,
+    folder: Path | None = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+    save_every: float = 60.0,
 ) -> Run:
     """Train as the config says; with a folder, save as it goes on and go on from what lies there.
 
-    What is saved is a whole number of batches, so that a run that was interrupted ends at the same weights as one that
-    was not; an interrupt in the middle of an update keeps the checkpoint before.
+    What is saved is a whole number of batches, so that a run that was interrupted ends at the same
+    weights as one that was not; an interrupt in the middle of an update keeps the checkpoint
+    before.
 
     Args:
         config: what to train.
@@ -127,7 +153,8 @@ def train(
         save_every: seconds between checkpoints.
 
     Returns:
-        The run with its best weights, or, if it was interrupted, with its last (`run.history.interrupted`).
+        The run with its best weights, or, if it was interrupted, with its last
+        (`run.history.interrupted`).
 
     Raises:
         ValueError: the folder holds a run of another config.
@@ -136,13 +163,19 @@ def train(
 
 
 def finish(
-    run: Run, folder: Path | None = None, *, callbacks: Sequence[Callback] = (), save_every: float = 60.0
+    run: Run,
+    folder: Path | None = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+    save_every: float = 60.0,
 ) -> Run:
     """Make the passes that a run still lacks; as `train`, for callbacks that need the run."""
     if folder is not None:
         _resume(run, folder)
         _write_note(run, folder)
-    saved, whole, torn_before = time.monotonic(), len(run.history.step), run.torn
+    saved = time.monotonic()
+    whole = len(run.history.step)
+    torn_before = run.torn
 
     def save(report: Report) -> None:
         nonlocal saved, whole
@@ -154,10 +187,16 @@ def finish(
     run.watch.skip()
     if run.epochs_left:
         gfe.fit(
-            run.decoder, run.batches, encoder=run.encoder, optimizer=run.optimizer, schedule=run.schedule,
-            epochs=run.epochs_left, updates_per_encode=run.config.updates_per_encode, history=run.history,
+            run.decoder,
+            run.batches,
+            encoder=run.encoder,
+            optimizer=run.optimizer,
+            schedule=run.schedule,
+            epochs=run.epochs_left,
+            updates_per_encode=run.config.updates_per_encode,
+            history=run.history,
             callbacks=[*run.callbacks, save, *callbacks],
-        )  # fmt: skip
+        )
     torn = whole < len(run.history.step) or run.torn > torn_before
     run.history.interrupted = torn or run.epochs_left > 0
     if folder is not None and not torn:
@@ -170,12 +209,17 @@ def finish(
 
 def _resume(run: Run, folder: Path) -> None:
     """Load the checkpoint of this run, if there is one; refuse that of another."""
-    note, checkpoint = folder / "run.json", folder / "checkpoint.pt"
+    note = folder / "run.json"
+    checkpoint = folder / "checkpoint.pt"
     lack = f"`folder` {folder} holds a checkpoint.pt but no run.json that says of what."
-    checks.require(note.exists() or not checkpoint.exists(), f"{lack} Choose another folder, or move it away.")
+    checks.require(
+        note.exists() or not checkpoint.exists(), f"{lack} Choose another folder, or move it away."
+    )
     if note.exists():
         other = Config.read(note)
-        differing = [name for name, value in asdict(run.config).items() if getattr(other, name) != value]
+        differing = [
+            name for name, value in asdict(run.config).items() if getattr(other, name) != value
+        ]
         remedy = "Choose another folder, or pass `--config` with the run.json that lies there."
         message = f"`folder` {folder} holds a run with another {', '.join(differing)}. {remedy}"
         checks.require(not differing, message)
@@ -184,8 +228,12 @@ def _resume(run: Run, folder: Path) -> None:
 
 
 def _write_note(run: Run, folder: Path) -> None:
-    """Write run.json, unless one of as many updates is there: it may hold the test energies and was made by them."""
-    note, content = folder / "run.json", describe(run)
+    """Write run.json, unless one of as many updates is there.
+
+    It may hold the test energies and was made by them.
+    """
+    note = folder / "run.json"
+    content = describe(run)
     known = json.loads(note.read_text()).get("updates") if note.exists() else None
     if known != content["updates"] or not known:
         write_json(note, content)
@@ -205,7 +253,11 @@ def describe(run: Run) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Versions and machine, for a result file."""
-    versions = {"gfe_core": gfe.__version__, "torch": str(torch.__version__), "python": platform.python_version()}
+    versions = {
+        "gfe_core": gfe.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
     return {"versions": versions, "machine": platform.machine(), "threads": torch.get_num_threads()}
 
 
@@ -222,7 +274,9 @@ def evaluate(folder: Path) -> dict[str, Any]:
         ValueError: there is no finished run.
     """
     note = folder / "run.json"
-    checks.require(note.exists(), f"`folder` {folder} holds no run.json. {_command('Make one', folder)}")
+    checks.require(
+        note.exists(), f"`folder` {folder} holds no run.json. {_command('Make one', folder)}"
+    )
     run = Run(Config.read(note))
     _resume(run, folder)
     remedy = _command("Finish it", folder, f" --config {note}")

@@ -1,12 +1,22 @@
-"""The paper's tables and figures, and other long runs whose results the project ships: one module for each."""
+"""The paper's tables and figures, and other long runs whose results the project ships.
+
+One module for each.
+"""
 
 from typing import Any
 
 _ROOMS = {
-    "table1-few": "few", "table1-converged": "converged", "fig1": "fig1", "fig2": "fig2", "fig3": "fig3",
-    "two-by-two": "two_by_two", "missing": "missing", "spectra": "emission_lines", "gon": "gon",
+    "table1-few": "few",
+    "table1-converged": "converged",
+    "fig1": "fig1",
+    "fig2": "fig2",
+    "fig3": "fig3",
+    "two-by-two": "two_by_two",
+    "missing": "missing",
+    "spectra": "emission_lines",
+    "gon": "gon",
     "narrowing": "narrowing",
-}  # fmt: skip
+}
 
 NAMES = tuple(_ROOMS)
 """What `python -m gfe_core reproduce` knows."""

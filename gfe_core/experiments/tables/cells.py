@@ -1,7 +1,8 @@
 """The tables: few images, converged decoders, and decoders crossed with ways to a code.
 
-A cell is one training run judged on all test images by every way to a code that it has: "flow" (from the origin),
-"encoder" (its own network, or one fitted afterwards to its frozen decoder) and "encoder_then_flow".
+A cell is one training run judged on all test images by every way to a code that it has: "flow"
+(from the origin), "encoder" (its own network, or one fitted afterwards to its frozen decoder) and
+"encoder_then_flow".
 """
 
 import statistics
@@ -34,23 +35,37 @@ def trained_cell(config: dict[str, Any], *, fitted: dict[str, Any] | None = None
 def fit_afterwards(run: Run, config: Config) -> baselines.Autoencoder:
     """Fit an encoder to the frozen decoder on the run's own images; validation picks the pass."""
     assert isinstance(run.decoder, gfe.MLPDecoder)
-    network = baselines.Autoencoder.mirror(run.decoder, generator=torch.Generator().manual_seed(config.seed))
+    network = baselines.Autoencoder.mirror(
+        run.decoder, generator=torch.Generator().manual_seed(config.seed)
+    )
     batches = gfe.data.Batches(run.x, size=config.size, seed=config.seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = schedule_of(config, optimizer, config.epochs * len(batches) * config.updates_per_encode)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = schedule_of(
+        config, optimizer, config.epochs * len(batches) * config.updates_per_encode
+    )
     validation = chosen_images(config)[1]
     watch = Watch(torch.nn.ModuleList([network]), network, validation, len(batches))
     baselines.fit_encoder(
-        network, run.decoder, batches, optimizer=optimizer, schedule=schedule, epochs=config.epochs,
-        updates_per_encode=config.updates_per_encode, callbacks=[watch],
-    )  # fmt: skip
+        network,
+        run.decoder,
+        batches,
+        optimizer=optimizer,
+        schedule=schedule,
+        epochs=config.epochs,
+        updates_per_encode=config.updates_per_encode,
+        callbacks=[watch],
+    )
     watch.restore()
     return network
 
 
 def pca_cell(data: str, n_images: int, latent_dim: int, seed: int) -> dict[str, Any]:
-    """PCA, or the mean image without components, of the images that the trained decoders of this seed saw."""
-    x, validation = chosen_images(Config(data=data, n_images=n_images, seed=seed, n_validation=1000))
+    """PCA, or the mean image without components, of the images that a seed's decoders saw."""
+    x, validation = chosen_images(
+        Config(data=data, n_images=n_images, seed=seed, n_validation=1000)
+    )
 
     decoder = baselines.PCA(x, latent_dim=latent_dim)
 
@@ -59,21 +74,31 @@ def pca_cell(data: str, n_images: int, latent_dim: int, seed: int) -> dict[str, 
         return gfe.evaluate(decoder, validation, encoder=baselines.project).energy.mean().item()
 
     decoder.clip = min((0.0025, 0.005, 0.01, 0.02, 0.04), key=energy)
-    return {"clip": decoder.clip, "seed": seed, "test": judged(decoder, {"encoder": baselines.project}, data)}
+    return {
+        "clip": decoder.clip,
+        "seed": seed,
+        "test": judged(decoder, {"encoder": baselines.project}, data),
+    }
 
 
-def summary(values: Mapping[int, float], rival: Mapping[int, float] | None = None) -> dict[str, Any]:
+def summary(
+    values: Mapping[int, float], rival: Mapping[int, float] | None = None
+) -> dict[str, Any]:
     """Mean and spread over seeds, and the paired difference to a rival.
 
     Args:
         values: seed -> energy.
-        rival: the same seeds; the difference is values - rival, so that below zero these are better.
+        rival: the same seeds; the difference is values - rival, so that below zero these are
+            better.
     """
     found: dict[str, Any] = {"mean": statistics.fmean(values.values()), "n_seeds": len(values)}
     found["sd"] = statistics.stdev(values.values()) if len(values) > 1 else None
     if rival is not None:
         differences = [values[seed] - rival[seed] for seed in values if seed in rival]
-        checks.require(bool(differences), "`rival` has none of the seeds of `values`. Run both with the same seeds.")
+        checks.require(
+            bool(differences),
+            "`rival` has none of the seeds of `values`. Run both with the same seeds.",
+        )
         found["difference"] = statistics.fmean(differences)
         found["difference_sd"] = statistics.stdev(differences) if len(differences) > 1 else None
         found["lower_in"] = sum(difference < 0 for difference in differences)
@@ -85,7 +110,9 @@ def summaries(energies: Mapping[str, Mapping[int, float]], rival: str) -> dict[s
     return {label: summary(values, energies[rival]) for label, values in energies.items()}
 
 
-def collect(cells: Mapping[str, Any], prefix: str, measure: str = "energy") -> dict[str, dict[int, float]]:
+def collect(
+    cells: Mapping[str, Any], prefix: str, measure: str = "energy"
+) -> dict[str, dict[int, float]]:
     """Map "method, way" to seed to mean test energy, of the cells named PREFIX-METHOD-SEED."""
     found: dict[str, dict[int, float]] = {}
     for name, cell in cells.items():

@@ -1,4 +1,7 @@
-"""`reproduce table1-converged`: what is learnt from all training images of three sets within ten minutes."""
+"""`reproduce table1-converged`.
+
+What is learnt from all training images of three sets within ten minutes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -40,9 +43,12 @@ def jobs(data: str) -> list[Job]:
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"published": PUBLISHED, "energy": {}, "cpu_minutes": {}}
     for data in SETS:
-        found["energy"][data] = summaries(collect(cells, f"converged-{data}"), "autoencoder, encoder_then_flow")
+        found["energy"][data] = summaries(
+            collect(cells, f"converged-{data}"), "autoencoder, encoder_then_flow"
+        )
         found["cpu_minutes"][data] = {
-            method: max(cells[f"converged-{data}-{method}-{seed}"]["cpu_seconds"] for seed in SEEDS) / 60
+            method: max(cells[f"converged-{data}-{method}-{seed}"]["cpu_seconds"] for seed in SEEDS)
+            / 60
             for method in settings.CONVERGED_METHODS
         }
     return found

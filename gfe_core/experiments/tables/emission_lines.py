@@ -1,7 +1,8 @@
 """`reproduce spectra`: how well codes of noisy spectra with gaps tell the numbers that made them.
 
-Each method learns codes from n spectra; a probe learns the physical parameters from the codes of the same n, and is
-judged on a thousand others. PCA and the autoencoder see the mean where light is lost; the flow leaves it out.
+Each method learns codes from n spectra; a probe learns the physical parameters from the codes of
+the same n, and is judged on a thousand others. PCA and the autoencoder see the mean where light is
+lost; the flow leaves it out.
 """
 
 from collections.abc import Mapping
@@ -19,17 +20,21 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 import gfe_core as gfe
-from gfe_core.data import emission_lines as spectra
+from gfe_core.data import emission_lines
 from gfe_core.data.dataset import DataSet
 from gfe_core.encoders import autoencoder as baselines
 from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.runner.runs import machine
 from gfe_core.experiments.tables.cells import cells_of, head, row, summary
-from gfe_core.experiments.tables.settings import SPECTRA
+from gfe_core.experiments.tables.settings import EMISSION_LINES
 from gfe_core.types import Encoder
 
-SEEDS, SIZES, N_TEST = range(3), (50, 500, 5000), 1000
-LATENT, HIDDEN, NOISE = 8, (64, 128, 128), 0.02
+SEEDS = range(3)
+SIZES = (50, 500, 5000)
+N_TEST = 1000
+LATENT = 8
+HIDDEN = (64, 128, 128)
+NOISE = 0.02
 METHODS = ("PCA", "autoencoder", "linear decoder, flow", "flow")
 RAW = "the spectrum itself"
 LOSS = gfe.Gaussian(variance=NOISE**2)
@@ -37,25 +42,31 @@ LOSS = gfe.Gaussian(variance=NOISE**2)
 
 def cell(method: str, n: int, seed: int, *, judged_on: int = 1) -> dict[str, Any]:
     """Learn from n spectra; judge reconstruction and probe on spectra of another seed."""
-    train, test = spectra.make(n, seed=100 + seed, noise=NOISE), spectra.make(N_TEST, seed=judged_on, noise=NOISE)
+    train = emission_lines.make(n, seed=100 + seed, noise=NOISE)
+    test = emission_lines.make(N_TEST, seed=judged_on, noise=NOISE)
     mean = train.x.nanmean(0)
     codes = {"PCA": _pca, RAW: _raw}.get(method, partial(_learnt, method, seed))
     z_train, z_test, drawn = codes(train, test, mean)
     found: dict[str, Any] = {"r2": probe(z_train, train.y, z_test, test.y), "seed": seed}
     if drawn is not None:
-        found["energy"] = LOSS.per_sample(drawn, spectra.clean(test.y)).double().mean().item()
+        found["energy"] = (
+            LOSS.per_sample(drawn, emission_lines.clean(test.y)).double().mean().item()
+        )
     return found | machine()
 
 
 def probe(z: Tensor, y: Tensor, z_test: Tensor, y_test: Tensor) -> dict[str, float]:
-    """R^2 on test spectra of kernel ridge regression from codes to each parameter; cross-validated on the others."""
+    """R^2 on test spectra of kernel ridge regression from codes to each parameter.
+
+    Cross-validated on the others.
+    """
     grid = {"kernelridge__alpha": [1e-3, 1e-2, 1e-1], "kernelridge__gamma": [0.01, 0.03, 0.1, 0.3]}
     search = GridSearchCV(make_pipeline(StandardScaler(), KernelRidge(kernel="rbf")), grid, cv=3)
     scale = y.std(0)
     search.fit(z.double().numpy(), ((y - y.mean(0)) / scale).numpy())
     told = torch.from_numpy(search.predict(z_test.double().numpy())) * scale + y.mean(0)
     scores = np.atleast_1d(r2_score(y_test.numpy(), told.numpy(), multioutput="raw_values"))
-    return dict(zip(spectra.PARAMETERS, scores.tolist(), strict=True))
+    return dict(zip(emission_lines.PARAMETERS, scores.tolist(), strict=True))
 
 
 def _filled(x: Tensor, mean: Tensor) -> Tensor:
@@ -69,28 +80,46 @@ def _raw(train: DataSet, test: DataSet, mean: Tensor) -> tuple[Tensor, Tensor, N
 
 def _pca(train: DataSet, test: DataSet, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     pca = PCA(LATENT).fit(_filled(train.x, mean).numpy())
-    z_train, z_test = (torch.from_numpy(pca.transform(_filled(data.x, mean).numpy())) for data in (train, test))
+    z_train, z_test = (
+        torch.from_numpy(pca.transform(_filled(data.x, mean).numpy())) for data in (train, test)
+    )
     return z_train, z_test, torch.from_numpy(pca.inverse_transform(z_test.numpy())).float()
 
 
-def _learnt(method: str, seed: int, train: DataSet, test: DataSet, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _learnt(
+    method: str, seed: int, train: DataSet, test: DataSet, mean: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Codes and pictures by a decoder trained with its encoder."""
-    decoder, encoder = train_decoder(method, train.x, seed, **SPECTRA[method][len(train)], fill=mean)
+    decoder, encoder = train_decoder(
+        method, train.x, seed, **EMISSION_LINES[method][len(train)], fill=mean
+    )
     with torch.no_grad():
-        z_train, z_test = encoder(decoder, train.x).z, encoder(decoder, test.x).z
+        z_train = encoder(decoder, train.x).z
+        z_test = encoder(decoder, test.x).z
         return z_train, z_test, decoder(z_test)
 
 
 def train_decoder(
-    method: str, x: Tensor, seed: int, *, fill: Tensor, n_updates: int, learning_rate: float, weight_decay: float,
+    method: str,
+    x: Tensor,
+    seed: int,
+    *,
+    fill: Tensor,
+    n_updates: int,
+    learning_rate: float,
+    weight_decay: float,
     updates_per_encode: int = 1,
-) -> tuple[Any, Encoder]:  # fmt: skip
-    """Train a decoder on incomplete spectra; what finds codes for new ones is returned beside it."""
+) -> tuple[Any, Encoder]:
+    """Train a decoder on incomplete spectra.
+
+    What finds codes for new ones is returned beside it.
+    """
     generator = torch.Generator().manual_seed(seed)
     sizes: dict[str, Any] = {"latent_dim": LATENT, "data_dim": x.shape[1], "generator": generator}
     linear = method.startswith("linear")
     decoder = gfe.LinearDecoder(**sizes) if linear else gfe.MLPDecoder(hidden=HIDDEN, **sizes)
-    trained, encoder = [*decoder.parameters()], partial(gfe.encode_observed, loss=LOSS, max_steps=30)
+    trained = [*decoder.parameters()]
+    encoder = partial(gfe.encode_observed, loss=LOSS, max_steps=30)
     judge: Encoder = partial(gfe.encode_observed, loss=LOSS, solver=gfe.BFGS())
     if method == "autoencoder":
         assert isinstance(decoder, gfe.MLPDecoder)
@@ -103,9 +132,15 @@ def train_decoder(
     n_steps = epochs * len(batches) * updates_per_encode + 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=n_steps)
     gfe.fit(
-        decoder, batches, encoder=encoder, loss=LOSS, optimizer=optimizer, schedule=schedule, epochs=epochs,
+        decoder,
+        batches,
+        encoder=encoder,
+        loss=LOSS,
+        optimizer=optimizer,
+        schedule=schedule,
+        epochs=epochs,
         updates_per_encode=updates_per_encode,
-    )  # fmt: skip
+    )
     return decoder, judge
 
 
@@ -114,15 +149,22 @@ def _name(method: str, n: int, seed: int) -> str:
 
 
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"r2": {}, "energy": {}, "parameters": list(spectra.PARAMETERS)}
+    found: dict[str, Any] = {"r2": {}, "energy": {}, "parameters": list(emission_lines.PARAMETERS)}
     for n in SIZES:
-        of = {method: {seed: cells[_name(method, n, seed)] for seed in SEEDS} for method in (*METHODS, RAW)}
+        of = {
+            method: {seed: cells[_name(method, n, seed)] for seed in SEEDS}
+            for method in (*METHODS, RAW)
+        }
         found["r2"][str(n)] = {
-            method: {name: summary({seed: c["r2"][name] for seed, c in seeds.items()}) for name in spectra.PARAMETERS}
+            method: {
+                name: summary({seed: c["r2"][name] for seed, c in seeds.items()})
+                for name in emission_lines.PARAMETERS
+            }
             for method, seeds in of.items()
         }
         found["energy"][str(n)] = {
-            method: summary({seed: c["energy"] for seed, c in of[method].items()}) for method in METHODS
+            method: summary({seed: c["energy"] for seed, c in of[method].items()})
+            for method in METHODS
         }
     return found
 
@@ -131,10 +173,19 @@ def _table(content: Mapping[str, Any]) -> str:
     names = {method: method for method in METHODS}
     lines = ["Energy against the clean flux, nats per wavelength.", "", *head("spectra", *METHODS)]
     lines += [row(n, *cells_of(found, names)) for n, found in content["energy"].items()]
-    lines += ["", "R² of the parameters, probed from the codes.", "", *head("spectra", "codes", *spectra.PARAMETERS)]
+    lines += [
+        "",
+        "R² of the parameters, probed from the codes.",
+        "",
+        *head("spectra", "codes", *emission_lines.PARAMETERS),
+    ]
     for n, methods in content["r2"].items():
         for method, found in methods.items():
-            lines.append(row(n, method, *(f"{found[name]['mean']:.2f}" for name in spectra.PARAMETERS)))
+            lines.append(
+                row(
+                    n, method, *(f"{found[name]['mean']:.2f}" for name in emission_lines.PARAMETERS)
+                )
+            )
     return "\n".join(lines)
 
 
@@ -143,8 +194,10 @@ EXPERIMENT = Experiment(
     question="Do codes of incomplete spectra tell the physics that made them, and from how few?",
     jobs=[
         Job(_name(method, n, seed), cell, {"method": method, "n": n, "seed": seed})
-        for seed in SEEDS for n in SIZES for method in (*METHODS, RAW)
+        for seed in SEEDS
+        for n in SIZES
+        for method in (*METHODS, RAW)
     ],
     gather=_gather,
     table=_table,
-)  # fmt: skip
+)

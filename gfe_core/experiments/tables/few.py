@@ -1,4 +1,7 @@
-"""`reproduce table1-few` and `two-by-two`: what is learnt from 480, 1,920 and 5,760 images of MNIST."""
+"""`reproduce table1-few` and `two-by-two`.
+
+What is learnt from 480, 1,920 and 5,760 images of MNIST.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -6,7 +9,15 @@ from typing import Any
 
 from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.tables import settings
-from gfe_core.experiments.tables.cells import cells_of, collect, head, pca_cell, row, summaries, trained_cell
+from gfe_core.experiments.tables.cells import (
+    cells_of,
+    collect,
+    head,
+    pca_cell,
+    row,
+    summaries,
+    trained_cell,
+)
 
 SEEDS = range(5)
 PUBLISHED = {
@@ -62,14 +73,20 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(content: Mapping[str, Any]) -> str:
-    lines = ["Each image encoded once, as in the paper; equal decoder updates for every method.", ""]
+    lines = [
+        "Each image encoded once, as in the paper; equal decoder updates for every method.",
+        "",
+    ]
     lines += head("images", "published autoencoder", "published flow", *ONCE_COLUMNS)
     for n in settings.FEW:
         published = (f"{PUBLISHED[n][name]:.4f}" for name in ("autoencoder", "flow"))
         lines.append(row(n, *published, *cells_of(content["once"][str(n)], ONCE_COLUMNS)))
     lines += [
         "",
-        "All that can be learnt from the same images: as many passes as help, the best kept by validation.",
+        (
+            "All that can be learnt from the same images: as many passes as help, the best kept by "
+            "validation."
+        ),
         "",
     ]
     lines += head("images", *FREE_COLUMNS)

@@ -1,4 +1,7 @@
-"""`reproduce fig1`: test energy during one pass over the images, against images, updates and seconds."""
+"""`reproduce fig1`.
+
+Test energy during one pass over the images, against images, updates and seconds.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,22 +23,30 @@ METHODS = ("flow", "autoencoder", "logistic_pca")
 
 def curve(config: dict[str, Any]) -> dict[str, Any]:
     """Train for one pass at a constant rate and judge the decoder on the way by its own means."""
-    run, points = Run(Config(**config)), []
+    run = Run(Config(**config))
+    points = []
     x = gfe.data.load(run.config.data, split="test").x
 
     def look(report: Report) -> None:
         images = report.history.images[-1]
         if len(points) < len(LOOKS) and images >= LOOKS[len(points)]:
-            energy = gfe.evaluate(report.decoder, x, encoder=run.judge).energy.double().mean().item()
-            seconds, updates = run.watch.seconds, report.history.step[-1]
-            points.append({"images": images, "updates": updates, "cpu_seconds": seconds, "energy": energy})
+            energy = (
+                gfe.evaluate(report.decoder, x, encoder=run.judge).energy.double().mean().item()
+            )
+            seconds = run.watch.seconds
+            updates = report.history.step[-1]
+            points.append(
+                {"images": images, "updates": updates, "cpu_seconds": seconds, "energy": energy}
+            )
             run.watch.skip()
 
     finish(run, callbacks=[look])
     return describe(run) | {"curve": points}
 
 
-_TWELVE = Job("fig1-autoencoder_twelve_passes-0", trained_cell, {"config": asdict(settings.twelve_passes())})
+_TWELVE = Job(
+    "fig1-autoencoder_twelve_passes-0", trained_cell, {"config": asdict(settings.twelve_passes())}
+)
 
 
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,16 +58,30 @@ def _table(content: Mapping[str, Any]) -> str:
     lines = head("images", *(f"{method}, {unit}" for method in METHODS for unit in ("energy", "s")))
     for i, images in enumerate(LOOKS):
         points = [content["curves"][method][i] for method in METHODS]
-        entries = [entry for p in points for entry in (f"{p['energy']:.4f}", f"{p['cpu_seconds']:.0f}")]
+        entries = [
+            entry for p in points for entry in (f"{p['energy']:.4f}", f"{p['cpu_seconds']:.0f}")
+        ]
         lines.append(row(images, *entries))
-    lines += ["", f"The autoencoder after twelve passes: {content['twelve_passes']['encoder']['energy']:.4f}."]
+    lines += [
+        "",
+        (
+            f"The autoencoder after twelve passes: "
+            f"{content['twelve_passes']['encoder']['energy']:.4f}."
+        ),
+    ]
     return "\n".join(lines)
 
 
 EXPERIMENT = Experiment(
     name="fig1",
-    question="How does the test energy fall during one pass, for each image seen and for each second spent?",
-    jobs=[*(Job(f"fig1-{m}-0", curve, {"config": asdict(settings.one_pass(m))}) for m in METHODS), _TWELVE],
+    question=(
+        "How does the test energy fall during one pass, for each image seen and for each "
+        "second spent?"
+    ),
+    jobs=[
+        *(Job(f"fig1-{m}-0", curve, {"config": asdict(settings.one_pass(m))}) for m in METHODS),
+        _TWELVE,
+    ],
     gather=_gather,
     table=_table,
 )

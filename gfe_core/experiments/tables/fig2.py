@@ -1,8 +1,11 @@
-"""`reproduce fig2`: fixed grids beside AMD while a decoder trains, with and without the adjoint's integral.
+"""`reproduce fig2`.
+
+Fixed grids beside AMD while a decoder trains, with and without the adjoint's integral.
 
 Curves are the energies of each batch before its update, not smoothed.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -15,7 +18,9 @@ from gfe_core.experiments.runner.config import images
 from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.tables.cells import head, row
 
-SIZE, N_BATCHES, T1 = 20, 200, 1e4
+SIZE = 20
+N_BATCHES = 200
+T1 = 1e4
 _GRID = partial(gfe.encode, solver=gfe.RK4(n_steps=100, grid="log"), t1=T1)
 _DECAYING = gfe.GradientFlow(rate=gfe.ExponentialDecay(tau=T1))
 
@@ -25,14 +30,19 @@ ENCODERS = {
     "fixed grid, second order": partial(_GRID, flow=gfe.NesterovFlow()),
     "fixed grid, full adjoint": partial(_GRID, flow=_DECAYING, adjoint=gfe.DiscreteAdjoint()),
 }
-"""The paper's fixed grid: 100 steps of fourth order to t1, denser near the start, with a rate exp(-2 t / t1)."""
+"""The paper's fixed grid.
+
+100 steps of fourth order to t1, denser near the start, with a rate exp(-2 t / t1).
+"""
 
 
 def curve(name: str, seed: int) -> dict[str, Any]:
     """Train on the first images with one of the encoders."""
     x = images("mnist")[0][: SIZE * N_BATCHES]
     generator = torch.Generator().manual_seed(seed)
-    decoder = gfe.MLPDecoder(latent_dim=20, hidden=(150, 300, 600), data_dim=784, generator=generator)
+    decoder = gfe.MLPDecoder(
+        latent_dim=20, hidden=(150, 300, 600), data_dim=784, generator=generator
+    )
     optimizer = torch.optim.Adam(decoder.parameters(), lr=5e-4)
     batches = gfe.data.Batches(x, size=SIZE, seed=seed)
     start = time.process_time()
@@ -40,9 +50,11 @@ def curve(name: str, seed: int) -> dict[str, Any]:
     seconds = time.process_time() - start
     share = seconds / history.seconds[-1]
     return {
-        "seed": seed, "images": history.images, "energy": [e if e == e else None for e in history.energy],
+        "seed": seed,
+        "images": history.images,
+        "energy": [None if math.isnan(e) else e for e in history.energy],
         "cpu_seconds": [share * s for s in history.seconds],
-    }  # fmt: skip
+    }
 
 
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,13 +70,23 @@ def _table(content: Mapping[str, Any]) -> str:
     lines = head("encoder", "mean energy of the last 50 batches", "worst of them", "seconds")
     for name, found in content["curves"].items():
         last = [energy for energy in found["energy"][-50:] if energy is not None]
-        lines.append(row(name, f"{sum(last) / len(last):.4f}", f"{max(last):.4f}", f"{found['cpu_seconds'][-1]:.0f}"))
+        lines.append(
+            row(
+                name,
+                f"{sum(last) / len(last):.4f}",
+                f"{max(last):.4f}",
+                f"{found['cpu_seconds'][-1]:.0f}",
+            )
+        )
     return "\n".join(lines)
 
 
 EXPERIMENT = Experiment(
     name="fig2",
-    question="Do fixed grids stay stable while the decoder learns, and is the adjoint's integral worth its time?",
+    question=(
+        "Do fixed grids stay stable while the decoder learns, and is the adjoint's "
+        "integral worth its time?"
+    ),
     jobs=[Job(_cell(name), curve, {"name": name, "seed": 0}) for name in ENCODERS],
     gather=_gather,
     table=_table,

@@ -24,7 +24,11 @@ def pictures(config: dict[str, Any]) -> dict[str, Any]:
     x = torch.stack([test.x[test.y == digit][0] for digit in range(N_DIGITS)])
     encoding = run.judge(run.decoder, x)
     drawn = gfe.reconstruct(run.decoder, encoding.z)
-    return describe(run) | {"x": _packed(x), "drawn": _packed(drawn), "energy": encoding.energy.tolist()}
+    return describe(run) | {
+        "x": _packed(x),
+        "drawn": _packed(drawn),
+        "energy": encoding.energy.tolist(),
+    }
 
 
 def _packed(x: torch.Tensor) -> str:
@@ -47,7 +51,10 @@ def _cell(name: str) -> str:
 
 
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
-    return {"x": cells[_cell("flow, one pass")]["x"], "rows": {name: cells[_cell(name)] for name in CONFIGS}}
+    return {
+        "x": cells[_cell("flow, one pass")]["x"],
+        "rows": {name: cells[_cell(name)] for name in CONFIGS},
+    }
 
 
 def _table(content: Mapping[str, Any]) -> str:
@@ -60,7 +67,9 @@ def _table(content: Mapping[str, Any]) -> str:
 EXPERIMENT = Experiment(
     name="fig3",
     question="What do decoders of few images draw, beside those of many?",
-    jobs=[Job(_cell(name), pictures, {"config": asdict(config)}) for name, config in CONFIGS.items()],
+    jobs=[
+        Job(_cell(name), pictures, {"config": asdict(config)}) for name, config in CONFIGS.items()
+    ],
     gather=_gather,
     table=_table,
 )

@@ -1,4 +1,7 @@
-"""What `reproduce narrowing` trains and judges: gated decoders, with codes by an encoder or by the flow."""
+"""What `reproduce narrowing` trains and judges.
+
+Gated decoders, with codes by an encoder or by the flow.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,11 +27,19 @@ from gfe_core.training.fitting import Callback, Report
 from gfe_core.types import Encoder, Loss
 
 UNREACHABLE = 1e-9
-"""Threshold of a reference: its gates stay open, and lambda rises to its bound, where little but the error counts."""
+"""Threshold of a reference.
 
-SMOOTHING, GATE_RATE, EVERY = 0.8, 0.1, 20
+Its gates stay open, and lambda rises to its bound, where little but the error counts.
+"""
+
+SMOOTHING = 0.8
+GATE_RATE = 0.1
+EVERY = 20
 SETTLED = 0.8
-"""Share of the updates after which gates are left as they are. Until then the error hovers about the threshold, for
+"""Share of the updates after which gates are left as they are.
+
+Until then the error hovers about the threshold, for
+
 what is under it is spent at once; the rest goes into the error alone, at the open gates."""
 
 
@@ -41,8 +52,8 @@ class Setting:
         updates: with so many batches of `size` samples.
         size: of a batch.
         rate: peak of a one-cycle schedule.
-        price: of an open gate. What the constraint leaves to spend goes into gates before it goes into divergences
-            only where gates are dear; a flow has no divergences.
+        price: of an open gate. What the constraint leaves to spend goes into gates before it goes
+            into divergences only where gates are dear; a flow has no divergences.
         max_steps: of a flow.
     """
 
@@ -76,22 +87,28 @@ class Trained:
     @torch.no_grad()
     def error(self, x: Tensor) -> float:
         """Mean squared error of samples at hard gates, summed over features."""
-        parts = [self.gated(self.encode(self.gated, part).z)[:, : x.shape[1]] for part in x.split(500)]
+        parts = [
+            self.gated(self.encode(self.gated, part).z)[:, : x.shape[1]] for part in x.split(500)
+        ]
         return SQUARES.per_sample(torch.cat(parts), x).double().mean().item()
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
         """The open latents of samples."""
         n = self.gated.n_gates
-        return torch.cat([self.encode(self.gated, part).z[:, :n] for part in x.split(500)])[:, self.gated.open]
+        return torch.cat([self.encode(self.gated, part).z[:, :n] for part in x.split(500)])[
+            :, self.gated.open
+        ]
 
 
-def train(kind: str, x: Tensor, n_gates: int, threshold: float, setting: Setting, seed: int) -> Trained:
-    """Train a decoder of these samples whose gates close as long as its error is under the threshold.
+def train(
+    kind: str, x: Tensor, n_gates: int, threshold: float, setting: Setting, seed: int
+) -> Trained:
+    """Train a decoder whose gates close as long as its error is under the threshold.
 
     Args:
-        kind: "VAE", codes by an encoder; "flow", codes by the flow at each set of gates; or "flow, codes kept", where
-            those of the drawn gates are judged at the antithesis too.
+        kind: "VAE", codes by an encoder; "flow", codes by the flow at each set of gates; or "flow,
+            codes kept", where those of the drawn gates are judged at the antithesis too.
         x: samples.
         n_gates: latents at first.
         threshold: of the error.
@@ -99,18 +116,29 @@ def train(kind: str, x: Tensor, n_gates: int, threshold: float, setting: Setting
         seed: of weights, order and draws.
     """
     generator = torch.Generator().manual_seed(seed)
-    sizes: dict[str, Any] = {"latent_dim": n_gates, "hidden": setting.hidden, "data_dim": x.shape[1]}
-    decoder, constraint = gfe.MLPDecoder(**sizes, generator=generator), Constraint(threshold, smoothing=SMOOTHING)
-    gated, loss, network = narrowing.Gated(decoder, costs=kind == "VAE"), SQUARES, nn.Module()
+    sizes: dict[str, Any] = {
+        "latent_dim": n_gates,
+        "hidden": setting.hidden,
+        "data_dim": x.shape[1],
+    }
+    decoder = gfe.MLPDecoder(**sizes, generator=generator)
+    constraint = Constraint(threshold, smoothing=SMOOTHING)
+    gated = narrowing.Gated(decoder, costs=kind == "VAE")
+    loss = SQUARES
+    network = nn.Module()
     find: Any = partial(narrowing.encode_at, loss=SQUARES, max_steps=setting.max_steps)
     if kind == "VAE":
         loss = Evidence(likelihood=SQUARES, weight=constraint.weight)
         network = Autoencoder.mirror(decoder, latent_dim=2 * n_gates, generator=generator)
         find = narrowing.Inference(network=network, loss=loss, generator=generator)
     narrow = narrowing.Narrowing(
-        find, constraint, torch.optim.Adam([gated.gamma], lr=GATE_RATE), price=setting.price, anew=kind == "flow",
+        find,
+        constraint,
+        torch.optim.Adam([gated.gamma], lr=GATE_RATE),
+        price=setting.price,
+        anew=kind == "flow",
         generator=generator,
-    )  # fmt: skip
+    )
     staircase: list[tuple[int, int, float]] = []
 
     def note(report: Report) -> None:
@@ -128,7 +156,12 @@ def train(kind: str, x: Tensor, n_gates: int, threshold: float, setting: Setting
 
 
 def _training(
-    gated: narrowing.Gated, weights: list[nn.Parameter], loss: Loss, x: Tensor, setting: Setting, seed: int
+    gated: narrowing.Gated,
+    weights: list[nn.Parameter],
+    loss: Loss,
+    x: Tensor,
+    setting: Setting,
+    seed: int,
 ) -> Callable[[int, Encoder, Sequence[Callback]], None]:
     """What makes so many updates, again and again, on one schedule."""
     optimizer = torch.optim.Adam(weights, lr=setting.rate)
@@ -142,15 +175,25 @@ def _training(
             return report.step == updates
 
         gfe.fit(
-            gated, batches, encoder=encoder, loss=loss, optimizer=optimizer, schedule=schedule,
-            epochs=math.ceil(updates / len(batches)) + 1, callbacks=[*callbacks, enough],
-        )  # fmt: skip
+            gated,
+            batches,
+            encoder=encoder,
+            loss=loss,
+            optimizer=optimizer,
+            schedule=schedule,
+            epochs=math.ceil(updates / len(batches)) + 1,
+            callbacks=[*callbacks, enough],
+        )
 
     return learn
 
 
-def planted(n_latents: int, n: int, seed: int, split: int, *, data_dim: int = 64, noise: float = 0.1) -> Tensor:
-    """Samples of a decoder with so many latents: a network of random weights, one for each seed, and normal codes.
+def planted(
+    n_latents: int, n: int, seed: int, split: int, *, data_dim: int = 64, noise: float = 0.1
+) -> Tensor:
+    """Samples of a decoder with so many latents.
+
+    A network of random weights, one for each seed, and normal codes.
 
     Features have variance 1 on average, and noise of this standard deviation besides.
     """
@@ -177,22 +220,29 @@ _TURNS = {"rotation of squares": 4, "rotation of ellipses": 2, "rotation of hear
 def factors(codes: Tensor, y: Tensor) -> dict[str, float]:
     """How well codes tell the factors of `shapes`; the first half fits, the second judges.
 
-    R^2 of kernel ridge regression; an angle is told by sine and cosine of as many turns as leave the shape alike. Of
-    which shape it is, the share that a support vector machine names rightly: a third by chance.
+    R^2 of kernel ridge regression; an angle is told by sine and cosine of as many turns as leave
+    the shape alike. Of which shape it is, the share that a support vector machine names rightly: a
+    third by chance.
     """
     shape, scale, angle, across, down = y.unbind(1)
-    found = {name: _told(codes, aim[:, None]) for name, aim in {"x": across, "y": down, "scale": scale}.items()}
-    half, machine = len(codes) // 2, make_pipeline(StandardScaler(), SVC(C=100.0))
+    found = {
+        name: _told(codes, aim[:, None])
+        for name, aim in {"x": across, "y": down, "scale": scale}.items()
+    }
+    half = len(codes) // 2
+    machine = make_pipeline(StandardScaler(), SVC(C=100.0))
     machine.fit(codes[:half].numpy(), shape[:half].numpy())
     found["shape (share right)"] = float(machine.score(codes[half:].numpy(), shape[half:].numpy()))
     for i, (name, turns) in enumerate(_TURNS.items()):
-        rows, round_ = shape == i, turns * angle
+        rows = shape == i
+        round_ = turns * angle
         found[name] = _told(codes[rows], torch.stack([round_.cos(), round_.sin()], 1)[rows])
     return found
 
 
 def _told(codes: Tensor, aim: Tensor) -> float:
-    half, wanted = len(codes) // 2, (aim - aim.mean(0)) / aim.std(0)
+    half = len(codes) // 2
+    wanted = (aim - aim.mean(0)) / aim.std(0)
     probe = make_pipeline(StandardScaler(), KernelRidge(kernel="rbf", alpha=0.1, gamma=0.3))  # pyright: ignore[reportArgumentType]
     probe.fit(codes[:half].double().numpy(), wanted[:half].numpy())
     return float(r2_score(wanted[half:].numpy(), probe.predict(codes[half:].double().numpy())))

@@ -1,4 +1,6 @@
-"""`reproduce gon`: is one step from the origin enough, and what does it cost against the flow and an autoencoder?
+"""`reproduce gon`.
+
+Is one step from the origin enough, and what does it cost against the flow and an autoencoder?
 
 Every run makes 2,000 updates with 32 images and is judged on the first 1,000 test images.
 """
@@ -19,7 +21,8 @@ from gfe_core.experiments.tables.origins import N_TEST, RATES, SIZE, UPDATES, Tr
 from gfe_core.methods import gon, posterior
 from gfe_core.training.fitting import Report
 
-SEEDS, SETS = range(3), ("mnist", "fashion-mnist")
+SEEDS = range(3)
+SETS = ("mnist", "fashion-mnist")
 METHODS = ("gon", "detached", "three_steps", "flow", "autoencoder", "narrow_autoencoder", "siren")
 COLUMNS = {
     "GON": ("gon", "own steps"),
@@ -34,32 +37,43 @@ COLUMNS = {
 }
 """Told -> method and way to a code."""
 BOUNDS = {"variational GON": "variational_gon", "VAE": "vae"}
-MARKS, TIMED = (3, 60), {"GON": "gon", "flow-trained, flow": "flow", "autoencoder, equal width": "autoencoder"}
+MARKS = (3, 60)
+TIMED = {"GON": "gon", "flow-trained, flow": "flow", "autoencoder, equal width": "autoencoder"}
 """Processor seconds of training at a constant rate after which a decoder is judged."""
 PLACES = {"every place": "siren_everywhere", "a quarter of the places": "siren"}
-N_PLACES_UPDATES, EVERY = 500, 50
+N_PLACES_UPDATES = 500
+EVERY = 50
 LOOKS = (25, 50, 100, 200, 400, 800, 1200, 1600, 2000)
 """Updates after which samples are looked at."""
 
 
 def trained(method: str, data: str, seed: int) -> dict[str, Any]:
     """Train by one method, and judge it by all its ways to a code."""
-    x, restarts = images(data)[0], 0
+    x = images(data)[0]
+    restarts = 0
     training, found = _run(method, x, seed, RATES[method])
     while method not in BOUNDS.values() and restarts < 2 and _broke_down(training, x[:1000]):
         restarts += 1
         training, found = _run(method, x, seed, RATES[method] / 2**restarts)
-    return _told(training) | {"test": training.errors(_test(data)), "restarts": restarts, "seed": seed} | found
+    return (
+        _told(training)
+        | {"test": training.errors(_test(data)), "restarts": restarts, "seed": seed}
+        | found
+    )
 
 
 def _run(method: str, x: torch.Tensor, seed: int, rate: float) -> tuple[Training, dict[str, Any]]:
-    training, start = origins.build(method, x, seed), time.process_time()
+    training = origins.build(method, x, seed)
+    start = time.process_time()
     history = training.fit(rate, n_updates=UPDATES)
     return training, {"cpu_seconds": time.process_time() - start, "updates": history.step[-1]}
 
 
 def _broke_down(training: Training, x: torch.Tensor) -> bool:
-    """Whether training images are drawn hardly better than by their mean: a step was too long, and is halved."""
+    """Whether training images are drawn hardly better than by their mean.
+
+    A step was too long, and is halved.
+    """
     mean_image = (x - x.mean(0)).square().sum(1).mean().item()
     return not next(iter(training.errors(x).values())) < mean_image / 2
 
@@ -67,7 +81,10 @@ def _broke_down(training: Training, x: torch.Tensor) -> bool:
 def by_the_clock(method: str, data: str, seed: int) -> dict[str, Any]:
     """Train at a constant rate, half of the schedule's peak, and judge after 3 and 60 seconds."""
     training = origins.build(method, images(data)[0], seed)
-    x, found, spent, since = _test(data)[:500], dict[str, float](), 0.0, time.process_time()
+    x = _test(data)[:500]
+    found = dict[str, float]()
+    spent = 0.0
+    since = time.process_time()
 
     def look(report: Report) -> bool:
         nonlocal spent, since
@@ -82,12 +99,20 @@ def by_the_clock(method: str, data: str, seed: int) -> dict[str, Any]:
 
 
 def places(seed: int) -> dict[str, Any]:
-    """Train the small SIREN by every place and by a quarter, turn about, so that both meet the same machine."""
-    x, test = images("mnist")[0], _test("mnist")[:200]
-    found: dict[str, Any] = {"seed": seed, "updates": list(range(EVERY, N_PLACES_UPDATES + 1, EVERY))}
+    """Train the small SIREN by every place and by a quarter, in turns on the same machine."""
+    x = images("mnist")[0]
+    test = _test("mnist")[:200]
+    found: dict[str, Any] = {
+        "seed": seed,
+        "updates": list(range(EVERY, N_PLACES_UPDATES + 1, EVERY)),
+    }
     both = {told: origins.build(method, x, seed) for told, method in PLACES.items()}
-    optimizers = {told: torch.optim.Adam(training.trained, lr=RATES["siren"]) for told, training in both.items()}
-    found["curves"], found["spent"] = {told: [] for told in both}, dict.fromkeys(both, 0.0)
+    optimizers = {
+        told: torch.optim.Adam(training.trained, lr=RATES["siren"])
+        for told, training in both.items()
+    }
+    found["curves"] = {told: [] for told in both}
+    found["spent"] = dict.fromkeys(both, 0.0)
     for _ in found["updates"]:
         for told, training in both.items():
             start = time.process_time()
@@ -102,14 +127,23 @@ def _some_updates(training: Training, optimizer: torch.optim.Optimizer) -> None:
         return report.step == EVERY
 
     gfe.fit(
-        training.decoder, training.batches, encoder=training.encoder, loss=training.loss, optimizer=optimizer,
+        training.decoder,
+        training.batches,
+        encoder=training.encoder,
+        loss=training.loss,
+        optimizer=optimizer,
         callbacks=[enough],
-    )  # fmt: skip
+    )
 
 
 def samples(data: str, seed: int) -> dict[str, Any]:
-    """Draw from a Gaussian fitted to recent codes while a GON learns: how good, how varied, how normal the codes."""
-    training, recent, looks = origins.build("gon", images(data)[0], seed), gon.Recent(), []
+    """Draw from a Gaussian fitted to recent codes while a GON learns.
+
+    How good, how varied, how normal the codes.
+    """
+    training = origins.build("gon", images(data)[0], seed)
+    recent = gon.Recent()
+    looks = []
     real = _test(data)
 
     def look(report: Report) -> None:
@@ -117,7 +151,13 @@ def samples(data: str, seed: int) -> dict[str, Any]:
             generator = torch.Generator().manual_seed(seed)
             z = posterior.GaussianPrior.fit(recent.z, ridge=1e-6).sample(len(real), generator)
             drawn = gfe.reconstruct(training.decoder, z, gon.SQUARES)
-            looks.append({"updates": report.step, "normality": gon.normality(recent.z), **quality(drawn, real)})
+            looks.append(
+                {
+                    "updates": report.step,
+                    "normality": gon.normality(recent.z),
+                    **quality(drawn, real),
+                }
+            )
 
     training.fit(RATES["gon"], n_updates=UPDATES, callbacks=[recent, look])
     return {"looks": looks, "seed": seed}
@@ -136,7 +176,9 @@ def _jobs() -> list[Job]:
     for seed in SEEDS:
         for data in SETS:
             for method in (*METHODS, *BOUNDS.values()):
-                jobs.append(Job(f"gon-{data}-{method}-{seed}", trained, _arguments(method, data, seed)))
+                jobs.append(
+                    Job(f"gon-{data}-{method}-{seed}", trained, _arguments(method, data, seed))
+                )
         for method in TIMED.values():
             arguments = _arguments(method, "mnist", seed)
             jobs.append(Job(f"gon-clock-{method}-{seed}", by_the_clock, arguments))
@@ -158,21 +200,44 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
                 found[seed] = found[seed][key]
         return found
 
-    content: dict[str, Any] = {"batch": SIZE, "updates": UPDATES, "error": {}, "bound": {}, "seconds": {"mnist": {}}}
+    content: dict[str, Any] = {
+        "batch": SIZE,
+        "updates": UPDATES,
+        "error": {},
+        "bound": {},
+        "seconds": {"mnist": {}},
+    }
     for data in SETS:
-        errors = {told: over_seeds(f"gon-{data}-{m}-{{}}", "test", way) for told, (m, way) in COLUMNS.items()}
-        content["error"][data] = {told: summary(values, errors["GON"]) for told, values in errors.items()}
-        bounds = {told: over_seeds(f"gon-{data}-{m}-{{}}", "test", "own steps") for told, m in BOUNDS.items()}
-        content["bound"][data] = {told: summary(values, bounds["VAE"]) for told, values in bounds.items()}
+        errors = {
+            told: over_seeds(f"gon-{data}-{m}-{{}}", "test", way)
+            for told, (m, way) in COLUMNS.items()
+        }
+        content["error"][data] = {
+            told: summary(values, errors["GON"]) for told, values in errors.items()
+        }
+        bounds = {
+            told: over_seeds(f"gon-{data}-{m}-{{}}", "test", "own steps")
+            for told, m in BOUNDS.items()
+        }
+        content["bound"][data] = {
+            told: summary(values, bounds["VAE"]) for told, values in bounds.items()
+        }
     for told, method in TIMED.items():
-        marks = {str(mark): over_seeds(f"gon-clock-{method}-{{}}", "after", str(mark)) for mark in MARKS}
-        content["seconds"]["mnist"][told] = {mark: summary(values) for mark, values in marks.items()}
+        marks = {
+            str(mark): over_seeds(f"gon-clock-{method}-{{}}", "after", str(mark)) for mark in MARKS
+        }
+        content["seconds"]["mnist"][told] = {
+            mark: summary(values) for mark, values in marks.items()
+        }
     content["restarts"] = {
         f"{told}, {data}": n
-        for told, (m, _) in COLUMNS.items() for data in SETS
+        for told, (m, _) in COLUMNS.items()
+        for data in SETS
         if (n := sum(cells[f"gon-{data}-{m}-{seed}"].get("restarts", 0) for seed in SEEDS))
-    }  # fmt: skip
-    content["parameters"] = {told: cells[f"gon-mnist-{m}-0"]["parameters"] for told, (m, _) in COLUMNS.items()}
+    }
+    content["parameters"] = {
+        told: cells[f"gon-mnist-{m}-0"]["parameters"] for told, (m, _) in COLUMNS.items()
+    }
     content["places"] = _places([cells[f"gon-places-{seed}"] for seed in SEEDS])
     content["samples"] = [cells[f"gon-samples-{seed}"]["looks"] for seed in SEEDS]
     return content
@@ -181,13 +246,24 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
 def _places(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     every, quarter = PLACES
     ratios = {run["seed"]: run["spent"][quarter] / run["spent"][every] for run in runs}
-    curves = {told: [sum(values) / len(runs) for values in zip(*(run["curves"][told] for run in runs), strict=True)]
-              for told in PLACES}  # fmt: skip
+    curves = {
+        told: [
+            sum(values) / len(runs)
+            for values in zip(*(run["curves"][told] for run in runs), strict=True)
+        ]
+        for told in PLACES
+    }
     return {"updates": runs[0]["updates"], "curves": curves, "time_ratio": summary(ratios)}
 
 
 def _table(content: Mapping[str, Any]) -> str:
-    lines = [f"Squared error of a test image after {content['updates']} updates with {content['batch']} images.", ""]
+    lines = [
+        (
+            f"Squared error of a test image after {content['updates']} updates with "
+            f"{content['batch']} images."
+        ),
+        "",
+    ]
     lines += head("", *SETS, "weights trained")
     for told in COLUMNS:
         cells = [spread(content["error"][data][told]) for data in SETS]
@@ -195,21 +271,35 @@ def _table(content: Mapping[str, Any]) -> str:
     begun = (f"{told}: {n} of {len(SEEDS)} runs" for told, n in content["restarts"].items())
     lines += ["", f"Broke down and begun again at half the rate: {'; '.join(begun) or 'none'}."]
     lines += ["", "Minus the evidence bound of a test image, nats.", "", *head("", *SETS)]
-    lines += [row(told, *(spread(content["bound"][data][told]) for data in SETS)) for told in BOUNDS]
+    lines += [
+        row(told, *(spread(content["bound"][data][told]) for data in SETS)) for told in BOUNDS
+    ]
     lines += [
         "",
         "MNIST, squared error after seconds of one processor core.",
         "",
         *head("", *(f"{m} s" for m in MARKS)),
     ]
-    lines += [row(told, *(spread(found[str(m)]) for m in MARKS)) for told, found in content["seconds"]["mnist"].items()]
+    lines += [
+        row(told, *(spread(found[str(m)]) for m in MARKS))
+        for told, found in content["seconds"]["mnist"].items()
+    ]
     found = content["places"]
-    lines += ["", f"A step by a quarter of the places takes {found['time_ratio']['mean']:.2f} of the time.", ""]
+    lines += [
+        "",
+        f"A step by a quarter of the places takes {found['time_ratio']['mean']:.2f} of the time.",
+        "",
+    ]
     lines += head("updates", *PLACES)
     for i, updates in enumerate(found["updates"]):
         lines.append(row(updates, *(f"{found['curves'][told][i]:.1f}" for told in PLACES)))
     names = ("normality", "precision", "recall")
-    lines += ["", "Samples of a Gaussian fitted to recent codes, MNIST.", "", *head("updates", *names)]
+    lines += [
+        "",
+        "Samples of a Gaussian fitted to recent codes, MNIST.",
+        "",
+        *head("updates", *names),
+    ]
     for looks in zip(*content["samples"], strict=True):
         means = [sum(look[name] for look in looks) / len(looks) for name in names]
         lines.append(row(looks[0]["updates"], *(f"{mean:.2f}" for mean in means)))

@@ -1,9 +1,9 @@
 """`reproduce missing`: hidden pixels of MNIST, drawn from those that are seen.
 
-Decoders of whole images are given a part of unseen ones; energies are those of the hidden pixels. The flow and
-logistic PCA leave hidden pixels out of the energy, alone, with a prior of codes, or averaged over the posterior;
-encoders are given zeros. An encoder trained with gaps of just the kind it will meet is the rival to beat. In the last
-rows no decoder ever saw a whole image.
+Decoders of whole images are given a part of unseen ones; energies are those of the hidden pixels.
+The flow and logistic PCA leave hidden pixels out of the energy, alone, with a prior of codes, or
+averaged over the posterior; encoders are given zeros. An encoder trained with gaps of just the kind
+it will meet is the rival to beat. In the last rows no decoder ever saw a whole image.
 """
 
 import math
@@ -71,12 +71,15 @@ INCOMPLETE = {
     "flow, posterior mean": "flow, posterior mean",
 }
 LOST = "50 % at random"
-"""What is missing of every training image in the last rows, and of the images they are judged on."""
+"""What is missing of every training image, and of the images they are judged on."""
 
 
 @dataclass(frozen=True)
 class WithGaps:
-    """An autoencoder that learns to draw whole images from what gaps leave: its input has new gaps every time."""
+    """An autoencoder that learns to draw whole images from what gaps leave.
+
+    Its input has new gaps every time.
+    """
 
     autoencoder: Encoder
     gaps: Gaps
@@ -97,17 +100,22 @@ def trained_with_gaps(config: dict[str, Any], kind: str) -> dict[str, Any]:
     """Train an autoencoder with gaps of one kind and judge it with these."""
     run = Run(Config(**config))
     assert run.autoencoder is not None
-    run.encoder = WithGaps(run.autoencoder, MASKS[kind], torch.Generator().manual_seed(run.config.seed))
+    run.encoder = WithGaps(
+        run.autoencoder, MASKS[kind], torch.Generator().manual_seed(run.config.seed)
+    )
     run.watch.encoder = run.encoder
     finish(run)
     return describe(run) | {"hidden": _judged(run, kind)}
 
 
 def incomplete(config: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Train on images of which gaps of one kind were never seen and judge on new ones with such gaps."""
-    run, gaps = Run(Config(**config)), MASKS[kind]
+    """Train on images with gaps of one kind and judge on new images with such gaps."""
+    run = Run(Config(**config))
+    gaps = MASKS[kind]
     generator = torch.Generator().manual_seed(run.config.seed)
-    run.batches.x, run.watch.x = (torch.where(gaps(x, generator), x, torch.nan) for x in (run.x, run.watch.x))
+    run.batches.x, run.watch.x = (
+        torch.where(gaps(x, generator), x, torch.nan) for x in (run.x, run.watch.x)
+    )
     if run.autoencoder is not None:
         run.encoder = run.watch.encoder = baselines.Filled(run.autoencoder)
     else:
@@ -155,13 +163,21 @@ def _judged(run: Run, *kinds: str) -> dict[str, dict[str, float]]:
 def _guessed(run: Run, x: Tensor, seen: Tensor) -> dict[str, Tensor]:
     """Logits of what an encoder makes of zeros in the gaps."""
     assert run.autoencoder is not None
-    return {"zeros": _logits(run.decoder, run.autoencoder(run.decoder, torch.where(seen, x, 0.0)).z.detach())}
+    return {
+        "zeros": _logits(
+            run.decoder, run.autoencoder(run.decoder, torch.where(seen, x, 0.0)).z.detach()
+        )
+    }
 
 
-def _inferred(run: Run, prior: posterior.GaussianPrior, x: Tensor, seen: Tensor) -> dict[str, Tensor]:
+def _inferred(
+    run: Run, prior: posterior.GaussianPrior, x: Tensor, seen: Tensor
+) -> dict[str, Tensor]:
     """Logits by the energy of what is seen: alone, with the prior, averaged over the posterior."""
     believed = posterior.laplace(run.decoder, x, prior=prior, mask=seen, solver=gfe.BFGS())
-    mean, _ = posterior.spread(run.decoder, believed, n=50, generator=torch.Generator().manual_seed(0))
+    mean, _ = posterior.spread(
+        run.decoder, believed, n=50, generator=torch.Generator().manual_seed(0)
+    )
     return {
         "flow": _logits(run.decoder, PRECISE(run.decoder, x, mask=seen).z),
         "with prior": _logits(run.decoder, believed.best),
@@ -208,7 +224,9 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"energy": {}, "incomplete": {}}
     for kind in MASKS:
         energies = _energies(cells, kind)
-        found["energy"][kind] = {told: summary(energies[key], energies["flow, flow"]) for told, key in COLUMNS.items()}
+        found["energy"][kind] = {
+            told: summary(energies[key], energies["flow, flow"]) for told, key in COLUMNS.items()
+        }
     energies = _energies(cells, LOST)
     for told, key in INCOMPLETE.items():
         found["incomplete"][told] = summary(energies[f"incomplete_{key}"])
@@ -217,7 +235,9 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
 
 def _table(content: Mapping[str, Any]) -> str:
     names = {name: name for name in COLUMNS}
-    lines = head("hidden", *COLUMNS) + [row(kind, *cells_of(found, names)) for kind, found in content["energy"].items()]
+    lines = head("hidden", *COLUMNS) + [
+        row(kind, *cells_of(found, names)) for kind, found in content["energy"].items()
+    ]
     told = {name: name for name in INCOMPLETE}
     return "\n".join(
         [

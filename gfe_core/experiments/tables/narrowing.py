@@ -1,10 +1,11 @@
 """`reproduce narrowing`: do gates that close themselves find how many latents are needed?
 
-Planted data have a known number of latents: models start with twice as many. Digits and shapes have none: there, as in
-the article, models with 2n gates are held to the error of a reference with n latents. On shapes, a tight and a loose
-threshold say which factors are given up first. A reference has the same training and no gates; thresholds are multiples
-of its error: on unseen samples of planted data, on training images of the others, of which digits has few. Errors are
-squared, summed over features, at hard gates; those in the tables are of test data.
+Planted data have a known number of latents: models start with twice as many. Digits and shapes have
+none: there, as in the article, models with 2n gates are held to the error of a reference with n
+latents. On shapes, a tight and a loose threshold say which factors are given up first. A reference
+has the same training and no gates; thresholds are multiples of its error: on unseen samples of
+planted data, on training images of the others, of which digits has few. Errors are squared, summed
+over features, at hard gates; those in the tables are of test data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,11 +21,18 @@ from gfe_core.experiments.tables.gates import UNREACHABLE, Setting, Trained, fac
 
 KINDS = {"VAE": ("VAE",), "flow": ("flow", "flow, codes kept")}
 """Kind of a reference -> what is narrowed in its measure."""
-PLANTED, PLANTED_SEEDS, SLACK = (3, 5, 10), range(10), 1.75
-"""Latents, data sets, and the threshold in errors of the reference: with a latent too few no model comes under it."""
-SETS, LATENTS, SEEDS = ("digits", "shapes"), (5, 10), range(3)
+PLANTED = (3, 5, 10)
+PLANTED_SEEDS = range(10)
+SLACK = 1.75
+"""Latents, data sets, and the threshold in errors of the reference.
+
+With a latent too few no model comes under it.
+"""
+SETS = ("digits", "shapes")
+LATENTS = (5, 10)
+SEEDS = range(3)
 THRESHOLDS = {"VAE": {"tight": 1.2, "loose": 2.2}, "flow": {"tight": 1.2, "loose": 1.8}}
-"""Kind -> thresholds of shapes, in errors of the reference with most latents, which is larger with the flow."""
+"""Kind -> thresholds of shapes, in errors of the reference with most latents."""
 
 _SMALL = {
     "VAE": Setting(hidden=(128, 128), updates=5000, size=128, rate=1e-3, price=300.0),
@@ -40,16 +48,20 @@ SETTINGS = {
 }
 """Data -> kind of reference -> training.
 
-Chosen with ten planted latents on data sets 10 to 16 and a few of those judged, and for shapes on seed 0.
+Chosen with ten planted latents on data sets 10 to 16 and a few of those judged, and for shapes on
+seed 0.
 """
 
 
 def planted_cell(kind: str, n: int, seed: int) -> dict[str, Any]:
     """Find the number of latents of planted data, a data set for each seed."""
-    x, validation, test = (planted(n, size, seed, split) for split, size in enumerate((5000, 1000, 1000)))
+    x, validation, test = (
+        planted(n, size, seed, split) for split, size in enumerate((5000, 1000, 1000))
+    )
     how = SETTINGS["planted"][kind]
     reference = train(kind, x, n, UNREACHABLE, how, seed)
-    threshold, found = SLACK * reference.error(validation), {"reference": reference.error(test), "seed": seed}
+    threshold = SLACK * reference.error(validation)
+    found = {"reference": reference.error(test), "seed": seed}
     for told in KINDS[kind]:
         model = train(told, x, 2 * n, threshold, how, seed)
         judged = _judged(model, test)
@@ -60,24 +72,33 @@ def planted_cell(kind: str, n: int, seed: int) -> dict[str, Any]:
 def splits(data: str) -> tuple[Tensor, Tensor, Tensor]:
     """Training and test data, and what is known of the last."""
     if data == "shapes":
-        x, test = shapes.make(20_000, seed=0), shapes.make(6000, seed=1)
+        x = shapes.make(20_000, seed=0)
+        test = shapes.make(6000, seed=1)
     else:
-        x, test = gfe.data.load(data), gfe.data.load(data, split="test")
+        x = gfe.data.load(data)
+        test = gfe.data.load(data, split="test")
     return x.x, test.x, test.y
 
 
 def cell(data: str, kind: str, n: int, seed: int) -> dict[str, Any]:
-    """Hold 2n gates to the error of n latents; on shapes with most latents, n gates to the other thresholds too."""
+    """Hold 2n gates to the error of n latents.
+
+    On shapes with most latents, n gates to the other thresholds too.
+    """
     (x, test, y), how = splits(data), SETTINGS[data][kind]
     reference = train(kind, x, n, UNREACHABLE, how, seed)
-    error, found = reference.error(x[:2000]), {"reference": {"error": reference.error(test)}, "seed": seed}
+    error = reference.error(x[:2000])
+    found = {"reference": {"error": reference.error(test)}, "seed": seed}
     models = {"doubled": (2 * n, error)}
     if data == "shapes" and n == max(LATENTS):
         models |= {told: (n, times * error) for told, times in THRESHOLDS[kind].items()}
         found["reference"]["factors"] = factors(reference.codes(test), y)
     for told, (gates, threshold) in models.items():
         model = train(kind, x, gates, threshold, how, seed)
-        found[told] = _judged(model, test) | {"threshold": threshold, "met": model.error(x[:2000]) <= threshold}
+        found[told] = _judged(model, test) | {
+            "threshold": threshold,
+            "met": model.error(x[:2000]) <= threshold,
+        }
         if told != "doubled":
             found[told]["factors"] = factors(model.codes(test), y)
     return found
@@ -89,26 +110,46 @@ def _judged(model: Trained, test: Tensor) -> dict[str, Any]:
 
 def _jobs() -> list[Job]:
     jobs = [
-        Job(f"narrowing-planted-{kind}-{n}-{seed}", planted_cell, {"kind": kind, "n": n, "seed": seed})
-        for seed in PLANTED_SEEDS for kind in KINDS for n in PLANTED
-    ]  # fmt: skip
+        Job(
+            f"narrowing-planted-{kind}-{n}-{seed}",
+            planted_cell,
+            {"kind": kind, "n": n, "seed": seed},
+        )
+        for seed in PLANTED_SEEDS
+        for kind in KINDS
+        for n in PLANTED
+    ]
     return jobs + [
-        Job(f"narrowing-{data}-{kind}-{n}-{seed}", cell, {"data": data, "kind": kind, "n": n, "seed": seed})
-        for seed in SEEDS for data in SETS for kind in KINDS for n in LATENTS
-    ]  # fmt: skip
+        Job(
+            f"narrowing-{data}-{kind}-{n}-{seed}",
+            cell,
+            {"data": data, "kind": kind, "n": n, "seed": seed},
+        )
+        for seed in SEEDS
+        for data in SETS
+        for kind in KINDS
+        for n in LATENTS
+    ]
 
 
 def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"planted": {}, "doubled": {}, "factors": {}}
     for kind, narrowed in KINDS.items():
         for told in narrowed:
-            of = {n: [cells[f"narrowing-planted-{kind}-{n}-{s}"][told] for s in PLANTED_SEEDS] for n in PLANTED}
+            of = {
+                n: [cells[f"narrowing-planted-{kind}-{n}-{s}"][told] for s in PLANTED_SEEDS]
+                for n in PLANTED
+            }
             found["planted"][told] = {str(n): _counted(models, n) for n, models in of.items()}
         for data in SETS:
             of = {n: {s: cells[f"narrowing-{data}-{kind}-{n}-{s}"] for s in SEEDS} for n in LATENTS}
-            found["doubled"].setdefault(data, {})[kind] = {str(n): _doubled(seeds) for n, seeds in of.items()}
+            found["doubled"].setdefault(data, {})[kind] = {
+                str(n): _doubled(seeds) for n, seeds in of.items()
+            }
         last = {s: cells[f"narrowing-shapes-{kind}-{max(LATENTS)}-{s}"] for s in SEEDS}
-        found["factors"][kind] = {told: _factors(last, told) for told in ("reference", *THRESHOLDS[kind])}
+        found["factors"][kind] = {
+            told: _factors(last, told) for told in ("reference", *THRESHOLDS[kind])
+        }
     return found
 
 
@@ -136,11 +177,17 @@ def _factors(seeds: Mapping[int, Mapping[str, Any]], told: str) -> dict[str, Any
     return {
         "open": [model.get("open", max(LATENTS)) for model in models.values()],
         "error": summary({seed: model["error"] for seed, model in models.items()}),
-        "r2": {name: summary({seed: model["factors"][name] for seed, model in models.items()}) for name in names},
+        "r2": {
+            name: summary({seed: model["factors"][name] for seed, model in models.items()})
+            for name in names
+        },
     }
 
 
-_FACTORS = "Shapes: R² of each factor told from the codes of open latents, and how often the shape is named rightly."
+_FACTORS = (
+    "Shapes: R² of each factor told from the codes of open latents, and how often the "
+    "shape is named rightly."
+)
 
 
 def _table(content: Mapping[str, Any]) -> str:
@@ -148,13 +195,26 @@ def _table(content: Mapping[str, Any]) -> str:
     lines += head("model", "planted", "open", "within one and under the threshold")
     for told, rows in content["planted"].items():
         for n, one in rows.items():
-            lines.append(row(told, n, _listed(one["open"]), f"{one['within_one_and_met']} of {one['of']}"))
+            lines.append(
+                row(told, n, _listed(one["open"]), f"{one['within_one_and_met']} of {one['of']}")
+            )
     lines += ["", "Twice the gates, held to the error of a reference.", ""]
-    lines += head("data", "model", "latents of the reference", "open", "error", "error of the reference")
+    lines += head(
+        "data", "model", "latents of the reference", "open", "error", "error of the reference"
+    )
     for data, kinds in content["doubled"].items():
         for kind, rows in kinds.items():
             for n, one in rows.items():
-                lines.append(row(data, kind, n, _listed(one["open"]), spread(one["error"]), spread(one["reference"])))
+                lines.append(
+                    row(
+                        data,
+                        kind,
+                        n,
+                        _listed(one["open"]),
+                        spread(one["error"]),
+                        spread(one["reference"]),
+                    )
+                )
     names = list(content["factors"]["VAE"]["tight"]["r2"])
     lines += ["", _FACTORS, ""]
     lines += head("model", "threshold", "open", "error", *names)
@@ -171,7 +231,10 @@ def _listed(counts: list[int]) -> str:
 
 EXPERIMENT = Experiment(
     name="narrowing",
-    question="Do gates that close themselves find how many latents are needed, with an encoder and without?",
+    question=(
+        "Do gates that close themselves find how many latents are needed, with an encoder "
+        "and without?"
+    ),
     jobs=_jobs(),
     gather=_gather,
     table=_table,

@@ -1,6 +1,9 @@
-"""What `reproduce gon` trains: decoders with codes by one step, a few, the flow, or a network, for as many updates.
+"""What `reproduce gon` trains.
 
-All have the transposed convolutions of the paper at its width, or its small SIREN; what differs is how a code is found.
+Decoders with codes by one step, a few, the flow, or a network, for as many updates.
+
+All have the transposed convolutions of the paper at its width, or its small SIREN; what differs is
+how a code is found.
 """
 
 import math
@@ -19,23 +22,41 @@ from gfe_core.methods.variational import Evidence, VariationalDecoder, vae
 from gfe_core.training.fitting import History, Report
 from gfe_core.types import Encoder, Loss
 
-LATENT, WIDTHS, NARROW = 32, (64, 32, 16), (40, 20, 10)
+LATENT = 32
+WIDTHS = (64, 32, 16)
+NARROW = (40, 20, 10)
 """NARROW makes an encoder and a decoder together about as large as the decoder of WIDTHS alone."""
 
 SIREN = (32,) * 4
 SIREN_STEP = 1 / 64
-"""Length of the one step of a SIREN, whose sines magnify a code by w0; the published code's mean over 64 images."""
-SIZE, UPDATES, N_TEST = 32, 2000, 1000
+"""Length of the one step of a SIREN, whose sines magnify a code by w0.
+
+The published code's mean over 64 images.
+"""
+SIZE = 32
+UPDATES = 2000
+N_TEST = 1000
 
 FIRST_STEP: Encoder = partial(gfe.encode, loss=gon.SQUARES, max_steps=1)
-"""One step of the flow whose length is chosen by the curvature at the origin: a decoder of the flow knows no dt = 1."""
+"""One step of the flow whose length is chosen by the curvature at the origin.
+
+A decoder of the flow knows no dt = 1.
+"""
 TO_REST: Encoder = partial(gfe.encode, loss=gon.SQUARES, solver=gfe.BFGS())
 
 RATES = {
-    "gon": 7e-3, "detached": 2e-3, "three_steps": 2e-3, "flow": 5e-3, "autoencoder": 1e-2, "narrow_autoencoder": 1e-2,
-    "siren": 1e-3, "siren_everywhere": 1e-3, "variational_gon": 5e-3, "vae": 4e-3,
-}  # fmt: skip
-"""Method -> peak learning rate, the best of two to four on 300 validation images of MNIST after 700 updates."""
+    "gon": 7e-3,
+    "detached": 2e-3,
+    "three_steps": 2e-3,
+    "flow": 5e-3,
+    "autoencoder": 1e-2,
+    "narrow_autoencoder": 1e-2,
+    "siren": 1e-3,
+    "siren_everywhere": 1e-3,
+    "variational_gon": 5e-3,
+    "vae": 4e-3,
+}
+"""Method -> peak learning rate, chosen on 300 validation images after 700 updates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,26 +87,40 @@ class Training:
         return [*self.decoder.parameters(), *self.network.parameters()]
 
     def fit(self, rate: float, *, n_updates: int | None = None, callbacks: Any = ()) -> History:
-        """Make so many updates with a one-cycle schedule, or go on at a constant rate until a callback stops."""
+        """Train for a number of updates at a one-cycle rate, or until a callback stops."""
         optimizer = torch.optim.Adam(self.trained, lr=rate)
-        schedule = n_updates and torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=n_updates + 1)
+        schedule = n_updates and torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, rate, total_steps=n_updates + 1
+        )
         epochs = math.ceil((n_updates or 1_000_000) / len(self.batches))
 
         def enough(report: Report) -> bool:
             return report.step == n_updates
 
         return gfe.fit(
-            self.decoder, self.batches, encoder=self.encoder, loss=self.loss, optimizer=optimizer,
-            schedule=schedule or None, epochs=epochs, callbacks=[*callbacks, enough],
-        )  # fmt: skip
+            self.decoder,
+            self.batches,
+            encoder=self.encoder,
+            loss=self.loss,
+            optimizer=optimizer,
+            schedule=schedule or None,
+            epochs=epochs,
+            callbacks=[*callbacks, enough],
+        )
 
     @torch.no_grad()
     def errors(self, x: Tensor) -> dict[str, float]:
-        """Mean error of images that training did not see, by way to a code; of the bound, one draw for each image."""
+        """Mean error of images that training did not see, by way to a code.
+
+        Of the bound, one draw for each image.
+        """
         loss = self.loss if isinstance(self.loss, Evidence) else gon.SQUARES
         found = {}
         for name, way in self.ways.items():
-            parts = [loss.per_sample(self.judged(way(self.judged, part).z), part) for part in x.split(250)]
+            parts = [
+                loss.per_sample(self.judged(way(self.judged, part).z), part)
+                for part in x.split(250)
+            ]
             found[name] = torch.cat(parts).double().mean().item()
         return found
 
@@ -108,15 +143,21 @@ def build(method: str, x: Tensor, seed: int) -> Training:
         encoder = partial(gfe.encode, loss=gon.SQUARES, max_steps=16)
         return Training(**shared, encoder=encoder, ways={"flow": TO_REST, "one step": FIRST_STEP})
     encoders: dict[str, gon.Origin] = {
-        "gon": gon.Origin(), "detached": gon.Origin(adjoint=gfe.Detached()), "three_steps": gon.Origin(n_steps=3),
-    }  # fmt: skip
+        "gon": gon.Origin(),
+        "detached": gon.Origin(adjoint=gfe.Detached()),
+        "three_steps": gon.Origin(n_steps=3),
+    }
     ways = {"own steps": encoders[method]} | ({"flow": TO_REST} if method == "gon" else {})
     return Training(**shared, encoder=encoders[method], ways=ways)
 
 
-def _decoder(generator: torch.Generator, x: Tensor, channels: tuple[int, ...]) -> gfe.TransposedConvDecoder:
+def _decoder(
+    generator: torch.Generator, x: Tensor, channels: tuple[int, ...]
+) -> gfe.TransposedConvDecoder:
     shape = _square(x)
-    return gfe.TransposedConvDecoder(latent_dim=LATENT, image_shape=shape, channels=channels, generator=generator)
+    return gfe.TransposedConvDecoder(
+        latent_dim=LATENT, image_shape=shape, channels=channels, generator=generator
+    )
 
 
 def _square(x: Tensor) -> tuple[int, int]:
@@ -126,24 +167,44 @@ def _square(x: Tensor) -> tuple[int, int]:
 
 def _implicit(method: str, x: Tensor, seed: int, generator: torch.Generator) -> Training:
     """A function of place that learns from a quarter of the places at a time, or from all."""
-    siren = gfe.SirenDecoder(latent_dim=LATENT, hidden=SIREN, image_shape=_square(x), generator=generator)
+    siren = gfe.SirenDecoder(
+        latent_dim=LATENT, hidden=SIREN, image_shape=_square(x), generator=generator
+    )
     n_places = x.shape[1] // 4 if method == "siren" else x.shape[1]
     batches = gon.Scattered(x, siren, n_places=n_places, size=SIZE, seed=seed)
     return Training(
-        decoder=batches.decoder, encoder=gon.Origin(loss=batches.loss, dt=SIREN_STEP), loss=batches.loss,
-        batches=batches, judged=siren, ways={"own steps": gon.Origin(dt=SIREN_STEP)},
-    )  # fmt: skip
+        decoder=batches.decoder,
+        encoder=gon.Origin(loss=batches.loss, dt=SIREN_STEP),
+        loss=batches.loss,
+        batches=batches,
+        judged=siren,
+        ways={"own steps": gon.Origin(dt=SIREN_STEP)},
+    )
 
 
 def _variational(method: str, batches: gfe.data.Batches, generator: torch.Generator) -> Training:
-    """The evidence bound, with codes by one step at the mean or by a network of the mirrored layers."""
+    """The evidence bound, with codes by one step at the mean or by a mirrored network."""
     if method == "vae":
         decoder, network = vae(_decoder(generator, batches.x, WIDTHS), generator=generator)
         return Training(
-            decoder=decoder, judged=decoder, batches=batches, encoder=network, network=network, loss=Evidence(),
+            decoder=decoder,
+            judged=decoder,
+            batches=batches,
+            encoder=network,
+            network=network,
+            loss=Evidence(),
             ways={"own steps": network},
-        )  # fmt: skip
-    decoder = VariationalDecoder(_decoder(generator, batches.x, WIDTHS), latent_dim=LATENT, generator=generator)
+        )
+    decoder = VariationalDecoder(
+        _decoder(generator, batches.x, WIDTHS), latent_dim=LATENT, generator=generator
+    )
     encoder = gon.Origin(loss=Evidence(), by=VariationalDecoder.at_mean)
     ways = {"own steps": encoder}
-    return Training(decoder=decoder, judged=decoder, batches=batches, encoder=encoder, loss=Evidence(), ways=ways)
+    return Training(
+        decoder=decoder,
+        judged=decoder,
+        batches=batches,
+        encoder=encoder,
+        loss=Evidence(),
+        ways=ways,
+    )

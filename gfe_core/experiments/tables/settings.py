@@ -1,9 +1,10 @@
 """The settings of every run of the tables and figures, chosen on the last 10,000 training images.
 
-Each comes from a small search with one seed and 1,000 validation images: for 480, 1,920 and 5,760 images over learning
-rate, weight decay, batch size and passes; for all images of MNIST and Fashion-MNIST over rate, attempts and batch size
-of the flow, rate and passes of the autoencoder. SegMNIST has the settings of MNIST. For hidden pixels and spectra the
-search was smaller: up to five settings for each method, on 400 validation images and on spectra of another seed.
+Each comes from a small search with one seed and 1,000 validation images: for 480, 1,920 and 5,760
+images over learning rate, weight decay, batch size and passes; for all images of MNIST and
+Fashion-MNIST over rate, attempts and batch size of the flow, rate and passes of the autoencoder.
+SegMNIST has the settings of MNIST. For hidden pixels and spectra the search was smaller: up to five
+settings for each method, on 400 validation images and on spectra of another seed.
 """
 
 from typing import Any
@@ -22,20 +23,41 @@ _ONCE: dict[int, dict[str, Any]] = {
     1920: {"size": 10, "rehearsals": 10},
     5760: {"size": 20, "rehearsals": 10, "rehearsal_size": 64},
 }
-_ONCE_RATES = {"flow": (2e-3, 2e-3, 2e-3), "autoencoder": (1e-3, 1e-3, 2e-3), "logistic_pca": (4e-2, 4e-2, 2e-2)}
+_ONCE_RATES = {
+    "flow": (2e-3, 2e-3, 2e-3),
+    "autoencoder": (1e-3, 1e-3, 2e-3),
+    "logistic_pca": (4e-2, 4e-2, 2e-2),
+}
 
 
 def once(method: str, n_images: int, seed: int) -> Config:
-    """Protocol (a): each image is encoded once; every method makes the same number of decoder updates."""
+    """Protocol (a): each image is encoded once.
+
+    Every method makes the same number of decoder updates.
+    """
     rate = _ONCE_RATES[method][FEW.index(n_images)]
     shared = _ONCE[n_images]
-    return Config(method=method, n_images=n_images, seed=seed, learning_rate=rate, max_steps=40, **shared)
+    return Config(
+        method=method, n_images=n_images, seed=seed, learning_rate=rate, max_steps=40, **shared
+    )
 
 
 _REHEARSED = {"max_steps": 40, "rehearsals": 10}
 _FREE: dict[tuple[str, int], dict[str, Any]] = {
-    ("flow", 480): {"size": 10, "epochs": 8, "learning_rate": 2e-3, "weight_decay": 3.0, **_REHEARSED},
-    ("flow", 1920): {"size": 20, "epochs": 3, "learning_rate": 2e-3, "weight_decay": 1.0, **_REHEARSED},
+    ("flow", 480): {
+        "size": 10,
+        "epochs": 8,
+        "learning_rate": 2e-3,
+        "weight_decay": 3.0,
+        **_REHEARSED,
+    },
+    ("flow", 1920): {
+        "size": 20,
+        "epochs": 3,
+        "learning_rate": 2e-3,
+        "weight_decay": 1.0,
+        **_REHEARSED,
+    },
     ("flow", 5760): {
         "size": 40,
         "epochs": 3,
@@ -55,13 +77,19 @@ _FREE: dict[tuple[str, int], dict[str, Any]] = {
 
 
 def free(method: str, n_images: int, seed: int) -> Config:
-    """Protocol (b): all that one can learn from these images; validation says which pass was the best."""
+    """Protocol (b): all that one can learn from these images.
+
+    Validation says which pass was the best.
+    """
     own = _FREE[method, n_images]
     return Config(method=method, n_images=n_images, seed=seed, n_validation=1000, **own)
 
 
 def fitted(n_images: int, seed: int) -> Config:
-    """An encoder fitted afterwards to a frozen decoder: the settings of the autoencoder of as many images."""
+    """An encoder fitted afterwards to a frozen decoder.
+
+    The settings of the autoencoder of as many images.
+    """
     return free("autoencoder", n_images, seed)
 
 
@@ -89,8 +117,13 @@ _CONVERGED: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def converged(method: str, data: str, seed: int) -> Config:
-    """All training images, within ten minutes of one processor core; validation says which pass was the best."""
-    return Config(method=method, data=data, seed=seed, n_validation=1000, **_CONVERGED[method, data])
+    """All training images, within ten minutes of one processor core.
+
+    Validation says which pass was the best.
+    """
+    return Config(
+        method=method, data=data, seed=seed, n_validation=1000, **_CONVERGED[method, data]
+    )
 
 
 def fitted_to_converged(seed: int) -> Config:
@@ -126,18 +159,36 @@ _MISSING_DECAY = {"whole": 1.0, "with gaps": 0.3, "incomplete": 0.3}
 
 
 def missing(method: str, seed: int, task: str = "whole") -> Config:
-    """Ten thousand images, whole, shown with gaps, or incomplete; chosen for hidden pixels, not for whole images."""
+    """Ten thousand images, whole, shown with gaps, or incomplete.
+
+    Chosen for hidden pixels, not for whole images.
+    """
     own = dict(_MISSING[method])
     if method == "autoencoder":
         own["weight_decay"] = _MISSING_DECAY[task]
     return Config(method=method, n_images=10_000, n_validation=500, seed=seed, **own)
 
 
-SPECTRA: dict[str, dict[int, dict[str, Any]]] = {
+EMISSION_LINES: dict[str, dict[int, dict[str, Any]]] = {
     "flow": {
-        50: {"n_updates": 2000, "learning_rate": 2e-3, "weight_decay": 0.1, "updates_per_encode": 4},
-        500: {"n_updates": 3000, "learning_rate": 2e-3, "weight_decay": 0.1, "updates_per_encode": 4},
-        5000: {"n_updates": 6000, "learning_rate": 2e-3, "weight_decay": 0.0, "updates_per_encode": 4},
+        50: {
+            "n_updates": 2000,
+            "learning_rate": 2e-3,
+            "weight_decay": 0.1,
+            "updates_per_encode": 4,
+        },
+        500: {
+            "n_updates": 3000,
+            "learning_rate": 2e-3,
+            "weight_decay": 0.1,
+            "updates_per_encode": 4,
+        },
+        5000: {
+            "n_updates": 6000,
+            "learning_rate": 2e-3,
+            "weight_decay": 0.0,
+            "updates_per_encode": 4,
+        },
     },
     "autoencoder": {
         50: {"n_updates": 3000, "learning_rate": 2e-3, "weight_decay": 1.0},
@@ -145,9 +196,24 @@ SPECTRA: dict[str, dict[int, dict[str, Any]]] = {
         5000: {"n_updates": 10000, "learning_rate": 2e-3, "weight_decay": 0.0},
     },
     "linear decoder, flow": {
-        50: {"n_updates": 1000, "learning_rate": 1e-2, "weight_decay": 0.1, "updates_per_encode": 4},
-        500: {"n_updates": 2000, "learning_rate": 1e-2, "weight_decay": 0.0, "updates_per_encode": 4},
-        5000: {"n_updates": 3000, "learning_rate": 1e-2, "weight_decay": 0.0, "updates_per_encode": 4},
+        50: {
+            "n_updates": 1000,
+            "learning_rate": 1e-2,
+            "weight_decay": 0.1,
+            "updates_per_encode": 4,
+        },
+        500: {
+            "n_updates": 2000,
+            "learning_rate": 1e-2,
+            "weight_decay": 0.0,
+            "updates_per_encode": 4,
+        },
+        5000: {
+            "n_updates": 3000,
+            "learning_rate": 1e-2,
+            "weight_decay": 0.0,
+            "updates_per_encode": 4,
+        },
     },
 }
 """Method -> number of spectra -> arguments of its training."""

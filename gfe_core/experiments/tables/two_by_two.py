@@ -1,7 +1,9 @@
-"""`reproduce two-by-two`: decoders trained by an encoder or by the flow, crossed with ways to a code.
+"""`reproduce two-by-two`.
 
-Where does the advantage of the decoder that the flow trained end? From 480 images to all of them; the cells are those
-of the other two tables.
+Decoders trained by an encoder or by the flow, crossed with ways to a code.
+
+Where does the advantage of the decoder that the flow trained end? From 480 images to all of them;
+the cells are those of the other two tables.
 """
 
 from collections.abc import Mapping
@@ -22,7 +24,11 @@ COLUMNS = {
 
 
 def _jobs() -> list[Job]:
-    jobs = [job for job in few.EXPERIMENT.jobs if job.name.startswith("free-") and "logistic" not in job.name]
+    jobs = [
+        job
+        for job in few.EXPERIMENT.jobs
+        if job.name.startswith("free-") and "logistic" not in job.name
+    ]
     return jobs + converged.jobs("mnist")
 
 
@@ -34,13 +40,17 @@ def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
 
 def _table(content: Mapping[str, Any]) -> str:
     return "\n".join(
-        head("images", *COLUMNS) + [row(n, *cells_of(found, COLUMNS)) for n, found in content["sizes"].items()]
+        head("images", *COLUMNS)
+        + [row(n, *cells_of(found, COLUMNS)) for n, found in content["sizes"].items()]
     )
 
 
 EXPERIMENT = Experiment(
     name="two-by-two",
-    question="Is it the flow's code or the decoder it trained that explains unseen images better, and until when?",
+    question=(
+        "Is it the flow's code or the decoder it trained that explains unseen images "
+        "better, and until when?"
+    ),
     jobs=_jobs(),
     gather=_gather,
     table=_table,

@@ -1,4 +1,4 @@
-"""Stop the flow early under the hand, and see how wrong each shorter way to the decoder's gradient is."""
+"""Stop the flow early, and see how wrong each approximate gradient of the decoder is."""
 
 from typing import Any
 
@@ -30,9 +30,10 @@ _FLOOR = 1e-6  # float32 gradients agree no better
 
 
 class AdjointExplorer(Explorer):
-    """Relative error of three gradients of the decoder against the exact one of the flow, at every time to stop.
+    """Relative errors of three gradients against the exact one, at every time to stop.
 
-    The exact gradient walks the steps back (`DiscreteAdjoint`); the flow takes Euler steps of a third of its limit.
+    The exact gradient walks the steps back (`DiscreteAdjoint`); the flow takes Euler steps of a
+    third of its limit.
 
     Args:
         decoder: trained, its parameters requiring a gradient.
@@ -43,36 +44,61 @@ class AdjointExplorer(Explorer):
     """
 
     def __init__(
-        self, decoder: Any, samples: DataSet, *, n_samples: int = 32, t1: float = 4.0, outside: str = _OUTSIDE[0]
+        self,
+        decoder: Any,
+        samples: DataSet,
+        *,
+        n_samples: int = 32,
+        t1: float = 4.0,
+        outside: str = _OUTSIDE[0],
     ) -> None:
-        self.decoder, self.x, self.loss = decoder, samples.x[:n_samples], Bernoulli()
+        self.decoder = decoder
+        self.x = samples.x[:n_samples]
+        self.loss = Bernoulli()
         codes = encode(decoder, self.x, solver=BFGS()).z
-        self.modes = torch.linalg.eigvalsh(Energy(decoder, self.x, self.loss).hessian(codes)).median(0)[0]
-        self.first, self._known = {"t1": t1, "outside": outside}, {}
+        self.modes = torch.linalg.eigvalsh(
+            Energy(decoder, self.x, self.loss).hessian(codes)
+        ).median(0)[0]
+        self.first = {"t1": t1, "outside": outside}
+        self._known = {}
         self.figure = go.FigureWidget(self._figure(outside))
         self.time = ipywidgets.SelectionSlider(
-            options=[(f"{t:g}", t) for t in _TIMES], value=t1, description="t1 × λ_max", continuous_update=True
+            options=[(f"{t:g}", t) for t in _TIMES],
+            value=t1,
+            description="t1 × λ_max",
+            continuous_update=True,
         )
-        self.outside = ipywidgets.ToggleButtons(options=_OUTSIDE, value=outside, description="loss outside")
-        self.state, reset = ipywidgets.HTML(), ipywidgets.Button(description="Reset")
+        self.outside = ipywidgets.ToggleButtons(
+            options=_OUTSIDE, value=outside, description="loss outside"
+        )
+        self.state = ipywidgets.HTML()
+        reset = ipywidgets.Button(description="Reset")
         self.time.observe(self._stopped, names="value")
         self.outside.observe(self._changed, names="value")
         reset.on_click(lambda _: self.reset())
         self._stopped()
-        widget = ipywidgets.VBox([ipywidgets.HBox([self.time, self.outside, reset]), self.figure, self.state])
-        alt = "Errors of three gradients against flow time: dropping fades late, implicit starts worse and ends better."
+        widget = ipywidgets.VBox(
+            [ipywidgets.HBox([self.time, self.outside, reset]), self.figure, self.state]
+        )
+        alt = (
+            "Errors of three gradients against flow time: dropping fades late, implicit "
+            "starts worse and ends better."
+        )
         super().__init__("adjoint", widget, lambda: figure_picture(go.Figure(self.figure)), alt)
 
     def reset(self) -> None:
         """Return to what was shown first."""
-        self.outside.value, self.time.value = self.first["outside"], self.first["t1"]
+        self.outside.value = self.first["outside"]
+        self.time.value = self.first["t1"]
 
     def errors(self, outside: str) -> dict[str, list[float]]:
         """Relative errors of each way at every time; computed once for each loss."""
         if outside not in self._known:
             exact = [self._gradient(DiscreteAdjoint(), t, outside) for t in _TIMES]
             self._known[outside] = {
-                name: [self._distance(adjoint, *at, outside) for at in zip(_TIMES, exact, strict=True)]
+                name: [
+                    self._distance(adjoint, *at, outside) for at in zip(_TIMES, exact, strict=True)
+                ]
                 for name, adjoint in _WAYS.items()
             }
         return self._known[outside]
@@ -83,31 +109,51 @@ class AdjointExplorer(Explorer):
 
     def _gradient(self, adjoint: Adjoint, t: float, outside: str) -> Tensor:
         """Gradient of the mean loss at the codes in all weights."""
-        t1, solver = t / self.modes[-1].item(), Euler(n_steps=max(4, round(1.5 * t)))
+        t1 = t / self.modes[-1].item()
+        solver = Euler(n_steps=max(4, round(1.5 * t)))
         with torch.enable_grad():
-            z = encode(self.decoder, self.x, loss=self.loss, solver=solver, t1=t1, adjoint=adjoint).z
+            z = encode(
+                self.decoder, self.x, loss=self.loss, solver=solver, t1=t1, adjoint=adjoint
+            ).z
             output = self.decoder(z)
             same = outside == _OUTSIDE[0]
-            gap = self.loss.per_sample(output, self.x) if same else (self.loss.mean(output) - self.x).square().mean(1)
-            return torch.cat([g.flatten() for g in torch.autograd.grad(gap.mean(), list(self.decoder.parameters()))])
+            gap = (
+                self.loss.per_sample(output, self.x)
+                if same
+                else (self.loss.mean(output) - self.x).square().mean(1)
+            )
+            return torch.cat(
+                [
+                    g.flatten()
+                    for g in torch.autograd.grad(gap.mean(), list(self.decoder.parameters()))
+                ]
+            )
 
     def _figure(self, outside: str) -> go.Figure:
-        series: dict[str, plots.Series] = {name: (_TIMES, y) for name, y in self.errors(outside).items()}
+        series: dict[str, plots.Series] = {
+            name: (_TIMES, y) for name, y in self.errors(outside).items()
+        }
         series["stopped here"] = ([self.first["t1"]] * 2, [_FLOOR, 10.0])
-        time, error = "time the flow is given, t1 × λ_max", "relative error of the gradient"
+        time = "time the flow is given, t1 × λ_max"
+        error = "relative error of the gradient"
         return plots.curves(series, log=True, x_title=time, y_title=error)
 
     def _changed(self, _: object = None) -> None:
         with self.figure.batch_update():
-            for trace, values in zip(self.figure.data, self.errors(str(self.outside.value)).values(), strict=False):
+            for trace, values in zip(
+                self.figure.data, self.errors(str(self.outside.value)).values(), strict=False
+            ):
                 trace.y = values  # pyright: ignore[reportAttributeAccessIssue]
         self._stopped()
 
     def _stopped(self, _: object = None) -> None:
         """Move the mark, and say what the mark means."""
-        t, known = self.time.value, self.errors(str(self.outside.value))
+        t = self.time.value
+        known = self.errors(str(self.outside.value))
         self.figure.data[-1].x = [t, t]  # pyright: ignore[reportAttributeAccessIssue]
-        errors = " · ".join(f"{name} {values[_TIMES.index(t)]:.2g}" for name, values in known.items())
+        errors = " · ".join(
+            f"{name} {values[_TIMES.index(t)]:.2g}" for name, values in known.items()
+        )
         left = torch.exp(-self.modes / self.modes[-1] * t).tolist()
         unfinished = ", ".join(f"{share:.2f}" for share in reversed(left))
         self.state.value = (

@@ -1,4 +1,7 @@
-"""The same training runs against several axes: per image, per update and per second are different questions."""
+"""The same training runs against several axes.
+
+Per image, per update and per second are different questions.
+"""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -24,7 +27,8 @@ class AxesExplorer(Explorer):
     """Curves of the same runs, with a switch for what they are drawn against.
 
     Args:
-        runs: name -> {measure: one number for each point}; every run has every axis and the measure `y`.
+        runs: name -> {measure: one number for each point}; every run has every axis and the measure
+            `y`.
         axes: measures that the reader can choose among, the first shown first.
         y: the measure drawn upwards.
         y_title: with units.
@@ -34,32 +38,47 @@ class AxesExplorer(Explorer):
 
     Example:
         >>> runs = {"a": {"images": [10, 20], "seconds": [0.1, 0.2], "excess": [0.3, 0.2]}}
-        >>> shown = AxesExplorer(runs, ("images", "seconds"), "excess", name="toy", alt_text="One curve falls.")
+        >>> axes = ("images", "seconds")
+        >>> shown = AxesExplorer(runs, axes, "excess", name="toy", alt_text="One curve falls.")
         >>> shown.axis.value = "seconds"
         >>> shown.figure.layout.xaxis.title.text
         'seconds'
     """
 
     def __init__(
-        self, runs: Mapping[str, Mapping[str, Sequence[float]]], axes: Sequence[str], y: str, *,
-        name: str, alt_text: str, y_title: str = "excess, unseen (nats per pixel)", title: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        runs: Mapping[str, Mapping[str, Sequence[float]]],
+        axes: Sequence[str],
+        y: str,
+        *,
+        name: str,
+        alt_text: str,
+        y_title: str = "excess, unseen (nats per pixel)",
+        title: str = "",
+    ) -> None:
         for run, measures in runs.items():
             for measure in (*axes, y):
-                checks.require(measure in measures, f"`runs` lacks {measure!r} of {run!r}, got {sorted(measures)}.")
-        self.runs, self.y = runs, y
+                checks.require(
+                    measure in measures,
+                    f"`runs` lacks {measure!r} of {run!r}, got {sorted(measures)}.",
+                )
+        self.runs = runs
+        self.y = y
         series: dict[str, plots.Series] = {run: (m[axes[0]], m[y]) for run, m in runs.items()}
         figure = plots.curves(series, log=True, x_title=axes[0], y_title=y_title, title=title)
         figure.update_yaxes(type="linear", tickmode="auto", dtick=None, exponentformat="none")
         self.figure: Any = go.FigureWidget(figure)
         self._label(axes[0])
-        self.axis = ipywidgets.ToggleButtons(options=tuple(axes), value=axes[0], style={"button_width": "auto"})
+        self.axis = ipywidgets.ToggleButtons(
+            options=tuple(axes), value=axes[0], style={"button_width": "auto"}
+        )
         reset = ipywidgets.Button(description="Reset", tooltip="Return to the first axis.")
         reset.on_click(lambda _: self.reset())
         self.state = ipywidgets.HTML(self._state())
         self.axis.observe(self._changed, names="value")
         controls = ipywidgets.HBox(
-            [ipywidgets.Label("against"), self.axis, reset], layout=ipywidgets.Layout(flex_flow="row wrap")
+            [ipywidgets.Label("against"), self.axis, reset],
+            layout=ipywidgets.Layout(flex_flow="row wrap"),
         )
         widget = ipywidgets.VBox([controls, self.figure, self.state])
         super().__init__(name, widget, lambda: figure_picture(go.Figure(self.figure)), alt_text)
@@ -79,7 +98,9 @@ class AxesExplorer(Explorer):
         self.state.value = self._state()
 
     def _label(self, axis: str) -> None:
-        label_few_decades(self.figure.layout.xaxis, [x for run in self.runs.values() for x in run[axis]])
+        label_few_decades(
+            self.figure.layout.xaxis, [x for run in self.runs.values() for x in run[axis]]
+        )
 
     def _state(self) -> str:
         """What is shown, and its numbers on request."""
@@ -90,5 +111,10 @@ class AxesExplorer(Explorer):
             cells = "".join(f'<td style="{_CELL}">{tidy(x)}: {v:.4f}</td>' for x, v in numbers)
             rows.append(f'<tr><th style="{_HEAD}">{escape(run)}</th>{cells}</tr>')
         table = f'<div style="overflow-x: auto"><table>{"".join(rows)}</table></div>'
-        numbers_of = f"<details><summary>table of the numbers ({escape(axis)}: {escape(self.y)})</summary>"
-        return f'<div style="{NUMBERS}">{escape(self.y)} against {escape(axis)}{numbers_of}{table}</details></div>'
+        numbers_of = (
+            f"<details><summary>table of the numbers ({escape(axis)}: {escape(self.y)})</summary>"
+        )
+        return (
+            f'<div style="{NUMBERS}">{escape(self.y)} against '
+            f"{escape(axis)}{numbers_of}{table}</details></div>"
+        )

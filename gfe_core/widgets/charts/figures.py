@@ -1,4 +1,7 @@
-"""Showing a plotly figure or a picture: live with a kernel, a still of the same arrays without one."""
+"""Showing a plotly figure or a picture.
+
+Live with a kernel, a still of the same arrays without one.
+"""
 
 import io
 import math
@@ -33,7 +36,9 @@ def show_figure(figure: go.Figure, name: str, alt_text: str) -> Explorer:
 
 
 def unseen(widget: DOMWidget) -> DOMWidget:
-    """Make a figure anew: JupyterLab would draw one that was made before it is revealed empty. Others stay as they are.
+    """Make a figure anew: JupyterLab would draw one that was made before it is revealed empty.
+
+    Others stay as they are.
 
     Args:
         widget: any.
@@ -68,7 +73,9 @@ def show_picture(grey: np.ndarray, name: str, alt_text: str, *, width: int = 720
         width: on screen, in pixels, about.
     """
     scale = max(1, round(width / grey.shape[1]))
-    image = Image.fromarray(grey).resize((grey.shape[1] * scale, grey.shape[0] * scale), Image.Resampling.NEAREST)
+    image = Image.fromarray(grey).resize(
+        (grey.shape[1] * scale, grey.shape[0] * scale), Image.Resampling.NEAREST
+    )
     png = io.BytesIO()
     image.save(png, format="PNG", optimize=True)
     layout = ipywidgets.Layout(max_width="100%", align_self="flex-start")

@@ -1,6 +1,7 @@
 """plotly figures from results: they compute nothing and know no decoder.
 
-One template, one palette (Okabe-Ito, safe for colour-blind readers), dashes and marker shapes beside colour.
+One template, one palette (Okabe-Ito, safe for colour-blind readers), dashes and marker shapes
+beside colour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,14 +42,28 @@ def curves(
     figure = go.Figure(layout=_layout(title, x_title, y_title, "log" if log else "linear"))
     mode = "lines+markers" if log else "lines"
     for i, (name, (x, y)) in enumerate(series.items()):
-        style = {"color": PALETTE[i % len(PALETTE)], "dash": _DASHES[i % len(_DASHES)], "width": 2.5}
-        marker = {"symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 8, "color": PALETTE[i % len(PALETTE)]}
-        figure.add_trace(go.Scatter(x=_line(x), y=_line(y), name=name, mode=mode, line=style, marker=marker))
+        style = {
+            "color": PALETTE[i % len(PALETTE)],
+            "dash": _DASHES[i % len(_DASHES)],
+            "width": 2.5,
+        }
+        marker = {
+            "symbol": _SYMBOLS[i % len(_SYMBOLS)],
+            "size": 8,
+            "color": PALETTE[i % len(PALETTE)],
+        }
+        figure.add_trace(
+            go.Scatter(x=_line(x), y=_line(y), name=name, mode=mode, line=style, marker=marker)
+        )
     if level is not None:
         ends = np.concatenate([_line(x) for x, _ in series.values()])
         x = np.array([ends.min(), ends.max()], dtype=np.float32)
         line = {"color": "#777777", "dash": "dot", "width": 1.5}
-        figure.add_trace(go.Scatter(x=x, y=np.full(2, level[1], np.float32), name=level[0], mode="lines", line=line))
+        figure.add_trace(
+            go.Scatter(
+                x=x, y=np.full(2, level[1], np.float32), name=level[0], mode="lines", line=line
+            )
+        )
     return figure
 
 
@@ -60,7 +75,7 @@ def estimates(
     y_title: str,
     title: str = "",
 ) -> go.Figure:
-    """Draw estimates over exact values, each with a bar of two standard errors to both sides, and where they are equal.
+    """Draw estimates over exact values, with bars of two standard errors and the diagonal.
 
     Args:
         exact: values.
@@ -69,16 +84,22 @@ def estimates(
         y_title: with units.
         title: one message.
     """
-    figure, x = go.Figure(layout=_layout(title, x_title, y_title, "linear")), _line(exact)
+    figure = go.Figure(layout=_layout(title, x_title, y_title, "linear"))
+    x = _line(exact)
     ends = np.array([x.min(), x.max()])
     line = {"color": "#777777", "dash": "dot", "width": 1.5}
     figure.add_trace(go.Scatter(x=ends, y=ends, name="equal", mode="lines", line=line))
     for i, (name, (means, errors)) in enumerate(series.items()):
-        colour, y, bars = PALETTE[i % len(PALETTE)], _line(means), 2 * _line(errors)
+        colour = PALETTE[i % len(PALETTE)]
+        y = _line(means)
+        bars = 2 * _line(errors)
         gaps = np.full_like(x, np.nan)
-        up, across = np.stack([y - bars, y + bars, gaps], 1), np.stack([x, x, gaps], 1)
+        up = np.stack([y - bars, y + bars, gaps], 1)
+        across = np.stack([x, x, gaps], 1)
         line = {"color": colour, "width": 2}
-        figure.add_trace(go.Scatter(x=across.ravel(), y=up.ravel(), mode="lines", line=line, showlegend=False))
+        figure.add_trace(
+            go.Scatter(x=across.ravel(), y=up.ravel(), mode="lines", line=line, showlegend=False)
+        )
         marker = {"symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 8, "color": colour}
         figure.add_trace(go.Scatter(x=x, y=y, name=name, mode="markers", marker=marker))
     return figure
@@ -93,9 +114,13 @@ def learning_curves(
 ) -> go.Figure:
     """Draw the energy of training batches against images seen, decoder updates or seconds."""
     titles = {"images": "images encoded", "step": "decoder updates", "seconds": "seconds"}
-    series: dict[str, Series] = {name: (getattr(one, against), one.energy) for name, one in histories.items()}
+    series: dict[str, Series] = {
+        name: (getattr(one, against), one.energy) for name, one in histories.items()
+    }
     level = None if floor is None else ("floor", floor)
-    return curves(series, x_title=titles[against], y_title="energy (nats per pixel)", title=title, level=level)
+    return curves(
+        series, x_title=titles[against], y_title="energy (nats per pixel)", title=title, level=level
+    )
 
 
 def _line(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
@@ -104,7 +129,12 @@ def _line(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
 
 
 def _layout(title: str, x_title: str, y_title: str, kind: Literal["linear", "log"]) -> go.Layout:
-    axis = {"showline": True, "linecolor": "#888888", "gridcolor": "rgba(128,128,128,0.2)", "zeroline": False}
+    axis = {
+        "showline": True,
+        "linecolor": "#888888",
+        "gridcolor": "rgba(128,128,128,0.2)",
+        "zeroline": False,
+    }
     axis |= {"type": kind, "ticks": "outside", "tickcolor": "#888888"}
     if kind == "log":
         axis |= {"dtick": 1, "exponentformat": "power"}

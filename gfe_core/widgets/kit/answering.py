@@ -1,4 +1,7 @@
-"""What views have in common that ask the kernel: a request with a number, and a reply that acknowledges it."""
+"""What views have in common that ask the kernel.
+
+A request with a number, and a reply that acknowledges it.
+"""
 
 import threading
 from collections.abc import Callable
@@ -11,8 +14,8 @@ import traitlets as t
 class Answering(anywidget.AnyWidget):
     """A view whose choices are answered by the kernel.
 
-    Set `on_request` to a function of `values` that answers by setting the traits; it is called with one request under
-    way and the newest state after it. A failure is told in `note`.
+    Set `on_request` to a function of `values` that answers by setting the traits; it is called with
+    one request under way and the newest state after it. A failure is told in `note`.
     """
 
     on_request: Callable[[dict[str, Any]], None] | None = None
@@ -28,7 +31,10 @@ class Answering(anywidget.AnyWidget):
         self.observe(self._answer, names="request")
 
     def _answer(self, change: dict[str, Any]) -> None:
-        """Run the reader's request; whatever happens, acknowledge it, or the browser would wait for ever."""
+        """Run the reader's request.
+
+        Whatever happens, acknowledge it, or the browser would wait for ever.
+        """
         request = change["new"]
         with self._lock, self.hold_sync():
             self.note = ""

@@ -1,7 +1,7 @@
-"""A sheet of paper for still pictures: lines, dashes, markers, pictures and axes drawn with Pillow.
+"""A sheet for still pictures: lines, dashes, markers, pictures and axes drawn with Pillow.
 
-Everything is drawn twice as large and reduced at the end, which makes lines and letters smooth. Coordinates are
-pixels of the finished picture, x to the right and y downwards.
+Everything is drawn twice as large and reduced at the end, which makes lines and letters smooth.
+Coordinates are pixels of the finished picture, x to the right and y downwards.
 """
 
 import functools
@@ -13,11 +13,34 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-INK, SOFT, RULE, PAPER = "#1d1e22", "#62656d", "#dcdde1", "#ffffff"
+INK = "#1d1e22"
+SOFT = "#62656d"
+RULE = "#dcdde1"
+BACKGROUND = "#ffffff"
 _FINE = 2
 _FONTS = ("DejaVuSans.ttf", "Arial.ttf", "LiberationSans-Regular.ttf")
-_PLAIN = {"×": "x", "−": "-", "–": "-", "·": ".", "…": "...", "→": "->", "≤": "<=", "≥": ">=", "²": "^2", "₀": "0"}
-_PLAIN |= {"λ": "lambda", "α": "alpha", "β": "beta", "σ": "sigma", "τ": "tau", "θ": "theta", "ε": "eps", "∇": "grad "}
+_PLAIN = {
+    "×": "x",
+    "−": "-",
+    "–": "-",
+    "·": ".",
+    "…": "...",
+    "→": "->",
+    "≤": "<=",
+    "≥": ">=",
+    "²": "^2",
+    "₀": "0",
+}
+_PLAIN |= {
+    "λ": "lambda",
+    "α": "alpha",
+    "β": "beta",
+    "σ": "sigma",
+    "τ": "tau",
+    "θ": "theta",
+    "ε": "eps",
+    "∇": "grad ",
+}
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -25,7 +48,10 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 @functools.cache
 def _font(size: int) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, bool]:
-    """Return a font and whether it knows Greek and mathematical signs; the one inside Pillow does not."""
+    """Return a font and whether it knows Greek and mathematical signs.
+
+    The one inside Pillow does not.
+    """
     for name in _FONTS:
         try:
             return ImageFont.truetype(name, size), True
@@ -35,7 +61,7 @@ def _font(size: int) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, bool
 
 
 def _outline(shape: int, radius: float) -> np.ndarray:
-    """Return the corners of marker 0 circle, 1 square, 2 triangle or 3 diamond around the origin, (corners, 2)."""
+    """Return the corners (corners, 2) of marker 0 circle, 1 square, 2 triangle or 3 diamond."""
     if shape == 0:
         angle = np.linspace(0.0, 2 * np.pi, 32, endpoint=False)
         return radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -48,17 +74,22 @@ def _outline(shape: int, radius: float) -> np.ndarray:
 
 
 def _dashes(points: np.ndarray, dash: Sequence[float]) -> Iterable[np.ndarray]:
-    """Cut a line (n, 2) into the drawn pieces of a dash pattern, which runs on across the corners."""
-    turn, left, on = 0, dash[0], True
+    """Cut a line (n, 2) into the drawn pieces of a dash pattern that runs on at corners."""
+    turn = 0
+    left = dash[0]
+    on = True
     piece = [points[0]]
     for start, end in itertools.pairwise(points):
-        length, done = float(np.hypot(*(end - start))), 0.0
+        length = float(np.hypot(*(end - start)))
+        done = 0.0
         while length - done > left:
             done += left
             piece.append(start + (end - start) * done / length)
             if on:
                 yield np.array(piece)
-            turn, on, piece = turn + 1, not on, [piece[-1]]
+            turn = turn + 1
+            on = not on
+            piece = [piece[-1]]
             left = dash[turn % len(dash)]
         left -= length - done
         piece.append(end)
@@ -66,14 +97,16 @@ def _dashes(points: np.ndarray, dash: Sequence[float]) -> Iterable[np.ndarray]:
         yield np.array(piece)
 
 
-class Paper:
+class Sheet:
     """A sheet of `width` x `height` pixels."""
 
-    def __init__(self, width: float, height: float, background: str = PAPER) -> None:
+    def __init__(self, width: float, height: float, background: str = BACKGROUND) -> None:
         self.image = Image.new("RGB", (round(width * _FINE), round(height * _FINE)), background)
         self._pen = ImageDraw.Draw(self.image)
 
-    def line(self, points: np.ndarray, colour: str, width: float = 1.0, dash: Sequence[float] = ()) -> None:
+    def line(
+        self, points: np.ndarray, colour: str, width: float = 1.0, dash: Sequence[float] = ()
+    ) -> None:
         """Draw a line through points (n, 2); it is interrupted where they are not finite."""
         points = np.clip(np.asarray(points, dtype=float).reshape(-1, 2), -1e5, 1e5)
         finite = np.asarray(np.isfinite(points).all(axis=1))
@@ -81,17 +114,31 @@ class Paper:
             if len(run) > 1 and finite[run[0]]:
                 for piece in _dashes(points[run], dash) if dash else [points[run]]:
                     corners = [tuple(corner) for corner in piece * _FINE]
-                    self._pen.line(corners, fill=colour, width=max(1, round(width * _FINE)), joint="curve")
+                    self._pen.line(
+                        corners, fill=colour, width=max(1, round(width * _FINE)), joint="curve"
+                    )
 
-    def marker(self, at: Point, shape: int, radius: float, fill: str, rings: Sequence[tuple[float, str]] = ()) -> None:
-        """Draw a marker; `rings` are (width, colour) outlines from the outermost to the innermost."""
+    def marker(
+        self,
+        at: Point,
+        shape: int,
+        radius: float,
+        fill: str,
+        rings: Sequence[tuple[float, str]] = (),
+    ) -> None:
+        """Draw a marker.
+
+        `rings` are (width, colour) outlines from the outermost to the innermost.
+        """
         if not all(map(math.isfinite, at)):
             return
         for grow, colour in [*((width / 2, colour) for width, colour in rings), (0.0, fill)]:
             corners = (np.array(at) + _outline(shape, radius + grow)) * _FINE
             self._pen.polygon([tuple(corner) for corner in corners], fill=colour)
 
-    def text(self, at: Point, words: str, size: int = 13, colour: str = INK, anchor: str = "la") -> float:
+    def text(
+        self, at: Point, words: str, size: int = 13, colour: str = INK, anchor: str = "la"
+    ) -> float:
         """Write words with Pillow's anchor and return their width."""
         font, knows = _font(size * _FINE)
         words = words if knows else "".join(_PLAIN.get(letter, letter) for letter in words)
@@ -99,11 +146,17 @@ class Paper:
         return self._pen.textlength(words, font=font) / _FINE
 
     def paste(self, picture: "Image.Image | np.ndarray", box: Box, *, smooth: bool = False) -> None:
-        """Fill a box with a picture, or uint8 (rows, columns[, 3]); pixels stay square-edged unless `smooth`."""
+        """Fill a box with a picture, or uint8 (rows, columns[, 3]).
+
+        Pixels stay square-edged unless `smooth`.
+        """
         picture = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
         left, top, right, bottom = (round(edge * _FINE) for edge in box)
         how = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
-        self.image.paste(picture.convert("RGB").resize((max(right - left, 1), max(bottom - top, 1)), how), (left, top))
+        self.image.paste(
+            picture.convert("RGB").resize((max(right - left, 1), max(bottom - top, 1)), how),
+            (left, top),
+        )
 
     def vertical(self, at: Point, words: str, size: int = 12, colour: str = SOFT) -> None:
         """Write words upwards, centred at a point."""
@@ -117,12 +170,14 @@ class Paper:
         self.image.paste(Image.new("RGB", strip.size, colour), corner, strip)
 
     def finished(self, colours: np.ndarray | None = None) -> Image.Image:
-        """Return the sheet at its true size with few colours, which compresses to tens of kilobytes.
+        """Return the sheet at its true size with few colours, so that it compresses well.
 
         Args:
             colours: uint8 (at most 256, 3); without them Pillow chooses, which may tint greys.
         """
-        small = self.image.resize((self.image.width // _FINE, self.image.height // _FINE), Image.Resampling.LANCZOS)
+        small = self.image.resize(
+            (self.image.width // _FINE, self.image.height // _FINE), Image.Resampling.LANCZOS
+        )
         if colours is None:
             return small.quantize(128, dither=Image.Dither.NONE)
         palette = Image.new("P", (1, 1))
@@ -130,11 +185,25 @@ class Paper:
         return small.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
-def coloured(values: np.ndarray, limits: tuple[float, float], stops: Sequence[Sequence[float]]) -> np.ndarray:
-    """Return uint8 colours (*values.shape, 3) of values between two limits; NaN and infinity take the last colour."""
-    share = np.clip(np.nan_to_num((values - limits[0]) / (limits[1] - limits[0] or 1.0), nan=1.0, posinf=1.0), 0.0, 1.0)
-    at, table = share * (len(stops) - 1), np.asarray(stops, dtype=float)
-    return np.stack([np.interp(at, np.arange(len(table)), table[:, i]) for i in range(3)], -1).round().astype(np.uint8)
+def coloured(
+    values: np.ndarray, limits: tuple[float, float], stops: Sequence[Sequence[float]]
+) -> np.ndarray:
+    """Return uint8 colours (*values.shape, 3) of values between two limits.
+
+    NaN and infinity take the last colour.
+    """
+    share = np.clip(
+        np.nan_to_num((values - limits[0]) / (limits[1] - limits[0] or 1.0), nan=1.0, posinf=1.0),
+        0.0,
+        1.0,
+    )
+    at = share * (len(stops) - 1)
+    table = np.asarray(stops, dtype=float)
+    return (
+        np.stack([np.interp(at, np.arange(len(table)), table[:, i]) for i in range(3)], -1)
+        .round()
+        .astype(np.uint8)
+    )
 
 
 def as_hex(colour: np.ndarray | Sequence[int]) -> str:
@@ -152,7 +221,10 @@ def tidy(value: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Map values between `low` and `high` to 0..1; on a logarithmic scale both are powers of ten's exponents."""
+    """Map values between `low` and `high` to 0..1.
+
+    On a logarithmic scale both are powers of ten's exponents.
+    """
 
     low: float
     high: float
@@ -160,9 +232,14 @@ class Scale:
 
     @classmethod
     def around(
-        cls, values: np.ndarray, *, log: bool | None = None, zero: bool = False, margin: float = 0.06
+        cls,
+        values: np.ndarray,
+        *,
+        log: bool | None = None,
+        zero: bool = False,
+        margin: float = 0.06,
     ) -> "Scale":
-        """Fit values; `log=None` takes a logarithmic scale where positive values span more than a decade."""
+        """Fit values; `log=None` is logarithmic where positive values span a decade."""
         real = np.asarray(values, dtype=float).ravel()
         real = real[np.isfinite(real) & ((real > 0) | (log is not True))]
         if not real.size:
@@ -174,7 +251,10 @@ class Scale:
         return cls(low=0.0 if zero and not log else low - gap, high=high + gap, log=log)
 
     def __call__(self, values: np.ndarray | float) -> np.ndarray | np.floating:
-        """Return where values lie, 0 at `low` and 1 at `high`; NaN for what a logarithm cannot show."""
+        """Return where values lie, 0 at `low` and 1 at `high`.
+
+        NaN for what a logarithm cannot show.
+        """
         values = np.asarray(values, dtype=float)
         if self.log:
             values = np.log10(np.where(values > 0, values, np.nan))
@@ -187,18 +267,27 @@ class Scale:
             leads = (1, 2, 5) if high - low < 1.6 else (1, 3) if high - low < 2.6 else (1,)
             every = math.ceil((high - low) / 5)
             powers = range(math.floor(low / every) * every, math.ceil(high) + 1, every)
-            return [lead * 10.0**p for p in powers for lead in leads if low <= p + math.log10(lead) <= high]
+            return [
+                lead * 10.0**p
+                for p in powers
+                for lead in leads
+                if low <= p + math.log10(lead) <= high
+            ]
         if self.log:
-            low, high = 10**low, 10**high
+            low = 10**low
+            high = 10**high
         rough = (high - low or 1.0) / about
         ten = 10.0 ** math.floor(math.log10(rough))
         step = next(m * ten for m in (1, 2, 5, 10) if m * ten >= rough * 0.999)
-        return [round(k * step, 12) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+        return [
+            round(k * step, 12)
+            for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """A rectangle of the paper with a scale along each side."""
+    """A rectangle of the sheet with a scale along each side."""
 
     box: Box
     x: Scale
@@ -207,19 +296,24 @@ class Axes:
     def at(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
         """Return the pixels (n, 2) of data."""
         left, top, right, bottom = self.box
-        return np.stack(np.broadcast_arrays(left + (right - left) * self.x(x), bottom - (bottom - top) * self.y(y)), -1)
+        return np.stack(
+            np.broadcast_arrays(
+                left + (right - left) * self.x(x), bottom - (bottom - top) * self.y(y)
+            ),
+            -1,
+        )
 
-    def draw(self, paper: Paper, *, x_title: str = "", y_title: str = "") -> None:
+    def draw(self, sheet: Sheet, *, x_title: str = "", y_title: str = "") -> None:
         """Draw thin rules at the ticks of y, the numbers of both axes and their titles."""
         left, top, right, bottom = self.box
         for tick in self.y.ticks():
             y = float(self.at(0.0, tick)[1])
-            paper.line(np.array([(left, y), (right, y)]), RULE)
-            paper.text((left - 8, y), tidy(tick), 12, SOFT, "rm")
+            sheet.line(np.array([(left, y), (right, y)]), RULE)
+            sheet.text((left - 8, y), tidy(tick), 12, SOFT, "rm")
         for tick in self.x.ticks(max(3, int((right - left) / 90))):
             x = left + (right - left) * float(self.x(tick))
-            paper.text((x, bottom + 7), tidy(tick), 12, SOFT, "ma")
+            sheet.text((x, bottom + 7), tidy(tick), 12, SOFT, "ma")
         if x_title:
-            paper.text(((left + right) / 2, bottom + 24), x_title, 12, SOFT, "ma")
+            sheet.text(((left + right) / 2, bottom + 24), x_title, 12, SOFT, "ma")
         if y_title:
-            paper.vertical((left - 50, (top + bottom) / 2), y_title)
+            sheet.vertical((left - 50, (top + bottom) / 2), y_title)

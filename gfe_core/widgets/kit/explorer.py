@@ -1,7 +1,8 @@
 """The one base of everything that is shown: a live widget, a still picture and a sentence.
 
-A notebook output made by `Explorer` holds three views of the same arrays: the widget for a reader with
-a kernel, a PNG for the saved notebook (GitHub, nbviewer, print), and a constant text that strict `nbval` compares.
+A notebook output made by `Explorer` holds three views of the same arrays: the widget for a reader
+with a kernel, a PNG for the saved notebook (GitHub, nbviewer, print), and a constant text that
+strict `nbval` compares.
 """
 
 import base64
@@ -42,7 +43,8 @@ def live_view(widget: DOMWidget) -> dict[str, Any]:
         widget: the live view.
 
     Returns:
-        One entry, from the mime type of widgets to the reference that the front end follows; none for a closed widget.
+        One entry, from the mime type of widgets to the reference that the front end follows; none
+        for a closed widget.
     """
     if widget.comm is None:
         return {}
@@ -55,11 +57,14 @@ class Explorer:
     Args:
         name: what is explored; showing another explorer of the same name closes the earlier one.
         widget: the live view.
-        picture: draws the still view from the arrays that the widget shows; called when the output is made.
+        picture: draws the still view from the arrays that the widget shows; called when the output
+            is made.
         alt_text: one sentence that says what the picture shows, without trained or timed numbers.
     """
 
-    def __init__(self, name: str, widget: DOMWidget, picture: Callable[[], Image.Image], alt_text: str) -> None:
+    def __init__(
+        self, name: str, widget: DOMWidget, picture: Callable[[], Image.Image], alt_text: str
+    ) -> None:
         self.name = name
         self.widget = widget
         self.picture = picture

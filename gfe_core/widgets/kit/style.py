@@ -7,8 +7,11 @@ import json
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # Okabe-Ito, one per track, as in plots
 DASHES = ((), (7, 4), (2, 3), (10, 3, 2, 3))
-NUMBERS = "font-size: 13px; line-height: 1.5; font-variant-numeric: tabular-nums"  # of lines that hold figures
-TOO_LITTLE, TOO_MUCH = (86, 180, 233), (233, 110, 48)  # missing ink and ink that should not be there
+# Of lines that hold figures.
+NUMBERS = "font-size: 13px; line-height: 1.5; font-variant-numeric: tabular-nums"
+# missing ink and ink that should not be there
+TOO_LITTLE = (86, 180, 233)
+TOO_MUCH = (233, 110, 48)
 
 
 def _stops(colours: str) -> tuple[tuple[int, ...], ...]:
@@ -157,7 +160,8 @@ def _icon(*drawings: str) -> str:
     """Draw a button's sign; a second drawing shows while the film plays."""
     paths = "".join(f'<path d="{drawing}"/>' for drawing in drawings)
     return (
-        '<svg width="16" height="16" viewBox="0 0 16 16" fill="currentColor" stroke="currentColor" stroke-width="1.6" '
+        '<svg width="16" height="16" viewBox="0 0 16 16" fill="currentColor" '
+        'stroke="currentColor" stroke-width="1.6" '
         f'stroke-linejoin="round" stroke-linecap="round" aria-hidden="true">{paths}</svg>'
     )
 
@@ -170,7 +174,10 @@ _ICONS = {
     "last step": ("last", "M12 3v10M3 3l7 5-7 5z"),
 }
 BUTTONS = "".join(
-    f'<button type="button" class="{name}" aria-label="{label}" title="{label}">{_icon(*drawings)}</button>'
+    (
+        f'<button type="button" class="{name}" aria-label="{label}" '
+        f'title="{label}">{_icon(*drawings)}</button>'
+    )
     for label, (name, *drawings) in _ICONS.items()
 )
 _CHARTS = "".join(

@@ -21,7 +21,9 @@ Walk = Callable[[Codes, Codes, float], Codes]
 
 
 class BetweenExplorer(Explorer):
-    """Drag from one code to another and slide between them; the map is PCA, on which a straight line stays straight.
+    """Drag from one code to another and slide between them.
+
+    The map is PCA, on which a straight line stays straight.
 
     Args:
         decoder: trained.
@@ -54,9 +56,14 @@ class BetweenExplorer(Explorer):
         title: str = "From one code to another",
     ) -> None:
         self._mapped = Mapped(decoder, samples, loss, encoder)
-        self.codes, self.n_mix, self.walk = self._mapped.codes, n_mix, walk
+        self.codes = self._mapped.codes
+        self.n_mix = n_mix
+        self.walk = walk
         self._flat = layouts_of(self.codes.numpy(), []).pca
-        alt = "Codes on a map with a line from A to B, the images there, and what mixed codes and mixed pixels draw."
+        alt = (
+            "Codes on a map with a line from A to B, the images there, and what mixed codes "
+            "and mixed pixels draw."
+        )
         self.map = PointMap(
             **self._mapped.traits(),
             names=["codes"],
@@ -75,11 +82,14 @@ class BetweenExplorer(Explorer):
 
     def mix(self, a: int, b: int) -> None:
         """Show what lies between two rows."""
-        rows, mapped = [a, b], self._mapped
+        rows = [a, b]
+        mapped = self._mapped
         way = walked(self.walk, self.codes[rows], self.n_mix)
         images, curves = between(mapped, mapped.samples.x[rows], way)
         spots = None if self.walk is torch.lerp else self._spots(way)
-        self.map.show_between((a, b), mapped.pictures(images), curves.numpy().astype(np.float32), spots)
+        self.map.show_between(
+            (a, b), mapped.pictures(images), curves.numpy().astype(np.float32), spots
+        )
 
     def _spots(self, way: Codes) -> np.ndarray:
         """Where codes lie on the map, which is an affine image of latent space."""
@@ -87,7 +97,9 @@ class BetweenExplorer(Explorer):
         return (asked @ np.linalg.lstsq(known, self._flat, rcond=None)[0]).astype(np.float32)
 
 
-def walked(walk: Walk, ends: Float[Tensor, "2 latent"], n_mix: int) -> Float[Tensor, "n_mix latent"]:
+def walked(
+    walk: Walk, ends: Float[Tensor, "2 latent"], n_mix: int
+) -> Float[Tensor, "n_mix latent"]:
     """Codes at even t from one end to the other, both included."""
     return torch.cat([walk(ends[:1], ends[1:], t) for t in torch.linspace(0, 1, n_mix).tolist()])
 
@@ -95,7 +107,7 @@ def walked(walk: Walk, ends: Float[Tensor, "2 latent"], n_mix: int) -> Float[Ten
 def between(
     mapped: Mapped, x: Float[Tensor, "2 features"], way: Float[Tensor, "n_mix latent"]
 ) -> tuple[Float[Tensor, "2 n_mix features"], Float[Tensor, "3 n_mix"]]:
-    """Go from one sample to another by their codes and by their pixels, (1 - t) A + t B for t from 0 to 1.
+    """Go from one sample to another by codes and by pixels: (1 - t) A + t B.
 
     Args:
         mapped: its decoder draws the mixed codes, its encoder finds codes of the mixed pixels.
@@ -103,14 +115,17 @@ def between(
         way: codes from that of A to that of B.
 
     Returns:
-        Images by mixed codes and by mixed pixels; and energies above the floor: the mixed code for A, the mixed code
-        for B, and the mixed pixels at the code that is found for them.
+        Images by mixed codes and by mixed pixels; and energies above the floor: the mixed code for
+        A, the mixed code for B, and the mixed pixels at the code that is found for them.
     """
-    decoder, loss, n_mix = mapped.decoder, mapped.loss, len(way)
+    decoder = mapped.decoder
+    loss = mapped.loss
+    n_mix = len(way)
     with torch.no_grad():
         pixels = torch.lerp(x[:1], x[1:], torch.linspace(0, 1, n_mix).to(x)[:, None])
         to_ends = [
-            Energy(decoder, one.expand(n_mix, -1), loss).value(way) - loss.floor(one[None]) for one in x.unbind()
+            Energy(decoder, one.expand(n_mix, -1), loss).value(way) - loss.floor(one[None])
+            for one in x.unbind()
         ]
         own = mapped.encoder(decoder, pixels).energy - loss.floor(pixels)
         return torch.stack([reconstruct(decoder, way, loss), pixels]), torch.stack([*to_ends, own])

@@ -1,6 +1,7 @@
 """A map of images by their codes, and what such a map shows of points that mean nothing.
 
-`PointMap` sends every layout to the browser at once; map.js turns one into the next there, without the kernel.
+`PointMap` sends every layout to the browser at once; map.js turns one into the next there, without
+the kernel.
 """
 
 import threading
@@ -27,19 +28,27 @@ from gfe_core.widgets.map.style import LOOK, MAP_STYLE
 from gfe_core.widgets.player.slices import grey
 
 NOTES = {
-    "codes": "Where the codes lie, found without any label. Distances between groups mean nothing in t-SNE.",
-    "pixels": "The images themselves, without any code: the control that shows how much the codes add.",
-    "noise": "Random points of as many dimensions; each lends an image its place, so classes are mixed at random. "
+    "codes": (
+        "Where the codes lie, found without any label. Distances between groups mean "
+        "nothing in t-SNE."
+    ),
+    "pixels": (
+        "The images themselves, without any code: the control that shows how much the codes add."
+    ),
+    "noise": "Random points of as many dimensions; each lends an image its place, so classes "
+    "are mixed at random. "
     "Whatever groups you see here, the map has made.",
 }
 
 
 class PointMap(anywidget.AnyWidget):
-    """Maps of n images; the reader chooses the map, the perplexity, a point, and a pair A, B with a t between them.
+    """Maps of n images.
 
-    Set `on_pair` to a function of two rows that answers with `show_between`. `choice` and `frame` are where the map
-    opens, and then follow the reader; `first` holds what Reset returns to: map, frame, point, pair, step. Images are
-    uint8, other arrays float32.
+    The reader chooses the map, the perplexity, a point, and a pair A, B with a t between them.
+
+    Set `on_pair` to a function of two rows that answers with `show_between`. `choice` and `frame`
+    are where the map opens, and then follow the reader; `first` holds what Reset returns to: map,
+    frame, point, pair, step. Images are uint8, other arrays float32.
     """
 
     _esm = LOOK + (Path(__file__).parent / "map.js").read_text(encoding="utf-8")
@@ -52,7 +61,9 @@ class PointMap(anywidget.AnyWidget):
     seed = t.Int(0).tag(sync=True)
     layouts = t.Bytes().tag(sync=True)  # (maps, perplexities, n, 2)
     flat = t.Bytes().tag(sync=True)  # (maps, n, 2), by PCA
-    nearest = t.Bytes().tag(sync=True)  # uint16 (maps, n, 5), rows of the nearest points in all dimensions
+    nearest = t.Bytes().tag(
+        sync=True
+    )  # uint16 (maps, n, 5), rows of the nearest points in all dimensions
     labels = t.List(t.Int()).tag(sync=True)
     class_names = t.List(t.Unicode()).tag(sync=True)
     excess = t.Bytes().tag(sync=True)
@@ -67,7 +78,9 @@ class PointMap(anywidget.AnyWidget):
     mixed = t.List(t.Int()).tag(sync=True)  # the pair that mixes and curves belong to
     mixes = t.Bytes().tag(sync=True)  # (codes and pixels, n_mix, height, width)
     curves = t.Bytes().tag(sync=True)  # (3, n_mix)
-    way = t.Bytes().tag(sync=True)  # float32 (n_mix, 2), mixed codes on the map; nothing where they lie on a line
+    way = t.Bytes().tag(
+        sync=True
+    )  # float32 (n_mix, 2), mixed codes on the map; nothing where they lie on a line
     unit = t.Unicode("nats per pixel").tag(sync=True)  # of energies
     title = t.Unicode().tag(sync=True)
     alt_text = t.Unicode().tag(sync=True)
@@ -78,7 +91,11 @@ class PointMap(anywidget.AnyWidget):
         self.observe(self._answer, names="pair")
 
     def show_between(
-        self, pair: Sequence[int], pictures: np.ndarray, curves: np.ndarray, way: np.ndarray | None = None
+        self,
+        pair: Sequence[int],
+        pictures: np.ndarray,
+        curves: np.ndarray,
+        way: np.ndarray | None = None,
     ) -> None:
         """Send what lies between a pair, in one message.
 
@@ -86,11 +103,14 @@ class PointMap(anywidget.AnyWidget):
             pair: rows of A and B.
             pictures: uint8 (2, n_mix, height, width), by mixed codes and by mixed pixels.
             curves: float32 (3, n_mix), energies along the way.
-            way: float32 (n_mix, 2), where the mixed codes lie on the map; on a straight line by default.
+            way: float32 (n_mix, 2), where the mixed codes lie on the map; on a straight line by
+                default.
         """
         with self._lock, self.hold_sync():
             self.way = b"" if way is None else way.tobytes()
-            self.mixes, self.curves, self.mixed = pictures.tobytes(), curves.tobytes(), list(pair)
+            self.mixes = pictures.tobytes()
+            self.curves = curves.tobytes()
+            self.mixed = list(pair)
 
     def _answer(self, change: dict[str, Any]) -> None:
         with self._lock:
@@ -108,12 +128,19 @@ class Mapped:
         encoder: finds the codes, `encode` with this loss by default.
     """
 
-    def __init__(self, decoder: Decoder, samples: DataSet, loss: Loss | None, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, decoder: Decoder, samples: DataSet, loss: Loss | None, encoder: Encoder | None = None
+    ) -> None:
         checks.require(
             samples.image_shape is not None and not samples.y.is_floating_point(),
-            f"`samples` must be images with classes, got {samples!r}. Curves can be drawn with `gfe_core.plots`.",
+            (
+                f"`samples` must be images with classes, got {samples!r}. Curves can be drawn with "
+                "`gfe_core.plots`."
+            ),
         )
-        self.decoder, self.samples, self.loss = decoder, samples, loss or Bernoulli()
+        self.decoder = decoder
+        self.samples = samples
+        self.loss = loss or Bernoulli()
         self.encoder = encoder or partial(encode, loss=self.loss)
         with torch.no_grad():
             found = self.encoder(decoder, samples.x)
@@ -139,11 +166,14 @@ class Mapped:
 
 
 class MapExplorer(Explorer):
-    """Look at images by their codes: t-SNE with the perplexity under the hand, PCA beside, noise as a control.
+    """Look at images by their codes.
+
+    T-SNE with the perplexity under the hand, PCA beside, noise as a control.
 
     Args:
         decoder: trained.
-        samples: what is mapped, a few hundred; t-SNE takes about half a second for each map and perplexity.
+        samples: what is mapped, a few hundred; t-SNE takes about half a second for each map and
+            perplexity.
         name: of the explorer.
         perplexities: increasing, at least one; each less than the number of samples.
         perplexity: one of them, shown first.
@@ -171,19 +201,28 @@ class MapExplorer(Explorer):
         title: str = "What lies near what",
     ) -> None:
         checks.require(
-            perplexity in perplexities, f"`perplexity` must be one of {list(perplexities)}, got {perplexity}."
+            perplexity in perplexities,
+            f"`perplexity` must be one of {list(perplexities)}, got {perplexity}.",
         )
         mapped = Mapped(decoder, samples, loss)
         self.codes = mapped.codes
         noise = np.random.default_rng(seed).normal(size=self.codes.shape)
-        points = {"codes": self.codes.numpy(), "pixels": samples.x.flatten(1).numpy(), "noise": noise}
-        self.layouts = {told: layouts_of(these, perplexities, seed=seed) for told, these in points.items()}
+        points = {
+            "codes": self.codes.numpy(),
+            "pixels": samples.x.flatten(1).numpy(),
+            "noise": noise,
+        }
+        self.layouts = {
+            told: layouts_of(these, perplexities, seed=seed) for told, these in points.items()
+        }
         frame = list(perplexities).index(perplexity)
         alt = "Images of digits as points on a map, one mark for each, and the same points by PCA."
         widget = PointMap(
             **mapped.traits(),
             **_packed(self.layouts),
-            nearest=np.stack([nearest(these, 5) for these in points.values()]).astype(np.uint16).tobytes(),
+            nearest=np.stack([nearest(these, 5) for these in points.values()])
+            .astype(np.uint16)
+            .tobytes(),
             perplexities=[float(one) for one in perplexities],
             seed=seed,
             frame=frame,

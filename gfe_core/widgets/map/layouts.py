@@ -1,6 +1,7 @@
 """Flat maps of many points: principal components, and t-SNE at several perplexities.
 
-Shape vocabulary: n points with any number of features become (n, 2), centred and scaled into [-1, 1].
+Shape vocabulary: n points with any number of features become (n, 2), centred and scaled into [-1,
+1].
 """
 
 from collections.abc import Sequence
@@ -23,11 +24,14 @@ class Layouts:
     tsne: Float[np.ndarray, "perplexities n two"]
 
 
-def layouts_of(points: Float[np.ndarray, "n features"], perplexities: Sequence[float], *, seed: int = 0) -> Layouts:
+def layouts_of(
+    points: Float[np.ndarray, "n features"], perplexities: Sequence[float], *, seed: int = 0
+) -> Layouts:
     """Lay points out by PCA and by t-SNE, each layout started from the one before it.
 
-    t-SNE begins with the largest perplexity, at the principal components: what it draws first is coarse, and every
-    smaller perplexity refines it. So a map turns into the next one instead of jumping.
+    t-SNE begins with the largest perplexity, at the principal components: what it draws first is
+    coarse, and every smaller perplexity refines it. So a map turns into the next one instead of
+    jumping.
 
     Args:
         points: what is mapped.
@@ -45,34 +49,52 @@ def layouts_of(points: Float[np.ndarray, "n features"], perplexities: Sequence[f
         >>> layouts_of(np.eye(12), [2, 5]).tsne.shape
         (2, 12, 2)
 
-    Source: van der Maaten and Hinton 2008, Visualizing data using t-SNE; starting from principal components: Kobak and
+    Source: van der Maaten and Hinton 2008, Visualizing data using t-SNE; starting from principal
+        components: Kobak and
     Berens 2019 (Nature Communications 10, 5416).
     """
-    if list(perplexities) != sorted(set(perplexities)) or not all(0 < one < len(points) for one in perplexities):
-        raise ValueError(f"`perplexities` must increase within (0, {len(points)}), got {list(perplexities)}.")
-    from sklearn.decomposition import PCA  # here, because they take a second that only a map should cost
+    if list(perplexities) != sorted(set(perplexities)) or not all(
+        0 < one < len(points) for one in perplexities
+    ):
+        raise ValueError(
+            f"`perplexities` must increase within (0, {len(points)}), got {list(perplexities)}."
+        )
+    from sklearn.decomposition import (
+        PCA,
+    )  # here, because they take a second that only a map should cost
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     pca = PCA(2, random_state=seed).fit_transform(points)
-    frames, start = [], 1e-4 * pca / pca[:, 0].std()
+    frames = []
+    start = 1e-4 * pca / pca[:, 0].std()
     with threadpool_limits(1, user_api="openmp"):  # sums in another order would end in another map
         for perplexity in reversed(perplexities):
             tsne = TSNE(perplexity=perplexity, init=start, max_iter=500, random_state=seed)  # pyright: ignore
             start = tsne.fit_transform(points)
             start = turned(start, toward=frames[0] if frames else pca)
             frames.insert(0, in_view(start))
-    return Layouts(in_view(pca), np.stack(frames) if frames else np.empty((0, len(points), 2), np.float32))
+    return Layouts(
+        in_view(pca), np.stack(frames) if frames else np.empty((0, len(points), 2), np.float32)
+    )
 
 
 def in_view(layout: Float[np.ndarray, "n two"]) -> Float[np.ndarray, "n two"]:
     """Centre a layout and scale its longer side into [-1, 1]."""
-    low, high = layout.min(0), layout.max(0)
-    return ((layout - (low + high) / 2) / max(float((high - low).max()) / 2, 1e-12)).astype(np.float32)
+    low = layout.min(0)
+    high = layout.max(0)
+    return ((layout - (low + high) / 2) / max(float((high - low).max()) / 2, 1e-12)).astype(
+        np.float32
+    )
 
 
-def turned(layout: Float[np.ndarray, "n two"], *, toward: Float[np.ndarray, "n two"]) -> Float[np.ndarray, "n two"]:
-    """Turn and mirror a layout to lie as near to another as it can: its orientation means nothing."""
+def turned(
+    layout: Float[np.ndarray, "n two"], *, toward: Float[np.ndarray, "n two"]
+) -> Float[np.ndarray, "n two"]:
+    """Turn and mirror a layout to lie as near to another as it can.
+
+    Its orientation means nothing.
+    """
     left, _, right = np.linalg.svd((layout - layout.mean(0)).T @ (toward - toward.mean(0)))
     return ((layout - layout.mean(0)) @ (left @ right)).astype(np.float32)
 

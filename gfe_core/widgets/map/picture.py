@@ -5,48 +5,71 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor
 
-from gfe_core.widgets.kit.drawing import INK, PAPER, RULE, SOFT, Axes, Box, Paper, Scale, coloured
+from gfe_core.widgets.kit.drawing import (
+    BACKGROUND,
+    INK,
+    RULE,
+    SOFT,
+    Axes,
+    Box,
+    Scale,
+    Sheet,
+    coloured,
+)
 from gfe_core.widgets.kit.style import COLOURS, DASHES
 from gfe_core.widgets.map.style import CURVES, INKS, ON
 
-_WIDTH, _MARGIN, _MAIN, _GAP = 1000, 16, 500, 32
-_THEME = {"fg": INK, "bg": PAPER}
+_WIDTH = 1000
+_MARGIN = 16
+_MAIN = 500
+_GAP = 32
+_THEME = {"fg": INK, "bg": BACKGROUND}
 
 
 def map_picture(shown: Any) -> Image.Image:
-    """Draw the first screen of a `PointMap`, 1000 pixels wide: its map, the map beside it or the way from A to B.
+    """Draw the first screen of a `PointMap`, 1000 pixels wide.
+
+    Its map, the map beside it or the way from A to B.
 
     Args:
         shown: the widget; its traits are read.
     """
     top = _MARGIN + 36
-    paper = Paper(_WIDTH, top + 20 + _MAIN + _MARGIN)
-    paper.text((_MARGIN, _MARGIN), shown.title, 20)
+    sheet = Sheet(_WIDTH, top + 20 + _MAIN + _MARGIN)
+    sheet.text((_MARGIN, _MARGIN), shown.title, 20)
     flat = np.frombuffer(shown.flat, np.float32).reshape(len(shown.names), -1, 2)[shown.choice]
-    name, layout, how = shown.names[shown.choice], flat, "by PCA"
+    name = shown.names[shown.choice]
+    layout = flat
+    how = "by PCA"
     if shown.perplexities:
         shape = (len(shown.names), len(shown.perplexities), -1, 2)
         layout = np.frombuffer(shown.layouts, np.float32).reshape(shape)[shown.choice, shown.frame]
         how = f"t-SNE with perplexity {shown.perplexities[shown.frame]:.0f}"
-    paper.text((_MARGIN, top), f"{name}, {how}", 12, SOFT)
+    sheet.text((_MARGIN, top), f"{name}, {how}", 12, SOFT)
     box = (_MARGIN, top + 20, _MARGIN + _MAIN, top + 20 + _MAIN)
-    axes = _draw_map(paper, box, layout, shown, 8)
+    axes = _draw_map(sheet, box, layout, shown, 8)
     left = _MARGIN + _MAIN + _GAP
     if shown.n_mix:
-        _draw_way(paper, axes, layout, shown)
-        _draw_between(paper, left, top, shown)
+        _draw_way(sheet, axes, layout, shown)
+        _draw_between(sheet, left, top, shown)
     else:
-        _draw_beside(paper, left, top, flat, shown)
+        _draw_beside(sheet, left, top, flat, shown)
         for map_axes, positions in ((axes, layout), (_square(_beside_box(left, top)), flat)):
-            _draw_near(paper, map_axes, positions, shown)
-    return paper.finished(_few_colours())
+            _draw_near(sheet, map_axes, positions, shown)
+    return sheet.finished(_few_colours())
 
 
 def _few_colours() -> np.ndarray:
     """Return the inks on their way to black and white, and greys, uint8 (colours, 3)."""
     inks = [ImageColor.getrgb(ink) for ink in (*INKS, *COLOURS) if ink.startswith("#")]
-    ramps = [coloured(np.arange(6), (0, 5), [end, ink]) for ink in inks for end in ((0, 0, 0), (255, 255, 255))]
-    return np.concatenate([*ramps, coloured(np.arange(32), (0, 31), [(0, 0, 0), (255, 255, 255)])])[:256]
+    ramps = [
+        coloured(np.arange(6), (0, 5), [end, ink])
+        for ink in inks
+        for end in ((0, 0, 0), (255, 255, 255))
+    ]
+    return np.concatenate([*ramps, coloured(np.arange(32), (0, 31), [(0, 0, 0), (255, 255, 255)])])[
+        :256
+    ]
 
 
 def _spot(axes: Axes, layout: np.ndarray, row: int) -> np.ndarray:
@@ -60,13 +83,13 @@ def _near(shown: Any) -> list[int]:
     return rows[shown.choice, shown.first["point"]].tolist()
 
 
-def _draw_near(paper: Paper, axes: Axes, layout: np.ndarray, shown: Any) -> None:
+def _draw_near(sheet: Sheet, axes: Axes, layout: np.ndarray, shown: Any) -> None:
     """Draw a ring around the chosen point and lines to its nearest."""
     here = _spot(axes, layout, shown.first["point"])
-    for colour, width in ((PAPER, 4), (INK, 1.4)):
+    for colour, width in ((BACKGROUND, 4), (INK, 1.4)):
         for row in _near(shown):
-            paper.line(np.stack([here, _spot(axes, layout, row)]), colour, width)
-    _ring(paper, here)
+            sheet.line(np.stack([here, _spot(axes, layout, row)]), colour, width)
+    _ring(sheet, here)
 
 
 def _square(box: Box) -> Axes:
@@ -77,54 +100,67 @@ def _beside_box(left: float, top: float) -> Box:
     return (left, top + 20, left + 290, top + 310)
 
 
-def _draw_map(paper: Paper, box: Box, layout: np.ndarray, shown: Any, radius: float) -> Axes:
+def _draw_map(sheet: Sheet, box: Box, layout: np.ndarray, shown: Any, radius: float) -> Axes:
     """Draw a frame and one mark for each point, with its class."""
     x0, y0, x1, y1 = box
-    paper.line(np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]), RULE)
+    sheet.line(np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]), RULE)
     axes = _square(box)
     for spot, label in zip(axes.at(layout[:, 0], layout[:, 1]), shown.labels, strict=True):
-        ink, words = INKS[label % len(INKS)], ON[label % len(INKS)]
+        ink = INKS[label % len(INKS)]
+        words = ON[label % len(INKS)]
         fill = _THEME.get(ink) or ink
-        paper.marker(tuple(spot), 0, radius, fill, [(1, INK if ink == "bg" else PAPER)])
-        paper.text(tuple(spot), shown.class_names[label][:1], round(1.4 * radius), _THEME.get(words) or words, "mm")
+        sheet.marker(tuple(spot), 0, radius, fill, [(1, INK if ink == "bg" else BACKGROUND)])
+        sheet.text(
+            tuple(spot),
+            shown.class_names[label][:1],
+            round(1.4 * radius),
+            _THEME.get(words) or words,
+            "mm",
+        )
     return axes
 
 
-def _ring(paper: Paper, spot: np.ndarray, letter: str = "") -> None:
+def _ring(sheet: Sheet, spot: np.ndarray, letter: str = "") -> None:
     angle = np.linspace(0, 2 * np.pi, 40)
     circle = spot + 12 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    for colour, width in ((PAPER, 5), (INK, 2.4)):
-        paper.line(circle, colour, width)
+    for colour, width in ((BACKGROUND, 5), (INK, 2.4)):
+        sheet.line(circle, colour, width)
     if letter:
         corner = (spot[0] + 15, spot[1] - 13)
-        paper.marker(corner, 0, 9, PAPER)
-        paper.text(corner, letter, 14, INK, "mm")
+        sheet.marker(corner, 0, 9, BACKGROUND)
+        sheet.text(corner, letter, 14, INK, "mm")
 
 
 def _pictures(data: bytes, shown: Any) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(-1, *shown.image_shape)
 
 
-def _draw_tile(paper: Paper, at: tuple[float, float], side: float, words: str, pixels: np.ndarray) -> None:
+def _draw_tile(
+    sheet: Sheet, at: tuple[float, float], side: float, words: str, pixels: np.ndarray
+) -> None:
     x, y = at
-    paper.text((x, y), words, 12)
-    paper.paste(pixels, (x, y + 20, x + side, y + 20 + side))
+    sheet.text((x, y), words, 12)
+    sheet.paste(pixels, (x, y + 20, x + side, y + 20 + side))
 
 
-def _draw_beside(paper: Paper, left: float, top: float, flat: np.ndarray, shown: Any) -> None:
+def _draw_beside(sheet: Sheet, left: float, top: float, flat: np.ndarray, shown: Any) -> None:
     """Draw the same points by PCA, and the chosen image with its reconstruction."""
     point = shown.first["point"]
-    paper.text((left, top), "the same points by PCA", 12, SOFT)
-    _draw_map(paper, _beside_box(left, top), flat, shown, 5.5)
-    _draw_tile(paper, (left + 310, top), 130, "image", _pictures(shown.images, shown)[point])
-    _draw_tile(paper, (left + 310, top + 164), 130, "from its code", _pictures(shown.drawn, shown)[point])
-    paper.text((left, top + 326), "its five nearest in all dimensions; lines lead to them", 12, SOFT)
+    sheet.text((left, top), "the same points by PCA", 12, SOFT)
+    _draw_map(sheet, _beside_box(left, top), flat, shown, 5.5)
+    _draw_tile(sheet, (left + 310, top), 130, "image", _pictures(shown.images, shown)[point])
+    _draw_tile(
+        sheet, (left + 310, top + 164), 130, "from its code", _pictures(shown.drawn, shown)[point]
+    )
+    sheet.text(
+        (left, top + 326), "its five nearest in all dimensions; lines lead to them", 12, SOFT
+    )
     for k, row in enumerate(_near(shown)):
         x = left + 89 * k
-        paper.paste(_pictures(shown.images, shown)[row], (x, top + 346, x + 77, top + 423))
-    paper.text((left, top + 440), f"image {point}, class {shown.class_names[shown.labels[point]]}")
+        sheet.paste(_pictures(shown.images, shown)[row], (x, top + 346, x + 77, top + 423))
+    sheet.text((left, top + 440), f"image {point}, class {shown.class_names[shown.labels[point]]}")
     for k, words in enumerate(_lines(shown.notes[shown.choice], 62)):
-        paper.text((left, top + 464 + 18 * k), words, 13, SOFT)
+        sheet.text((left, top + 464 + 18 * k), words, 13, SOFT)
 
 
 def _lines(words: str, length: int) -> list[str]:
@@ -136,36 +172,42 @@ def _lines(words: str, length: int) -> list[str]:
     return lines
 
 
-def _draw_way(paper: Paper, axes: Axes, layout: np.ndarray, shown: Any) -> None:
+def _draw_way(sheet: Sheet, axes: Axes, layout: np.ndarray, shown: Any) -> None:
     """Draw the line from A to B and how far along it the slider stands."""
     a, b = (_spot(axes, layout, k) for k in shown.pair)
     way = np.linspace(a, b, shown.n_mix)
     if shown.way:
         x, y = np.frombuffer(shown.way, np.float32).reshape(-1, 2).T
         way = axes.at(x, y)
-    for colour, width in ((PAPER, 5), (INK, 2.2)):
-        paper.line(way, colour, width)
-    _ring(paper, a, "A")
-    _ring(paper, b, "B")
-    paper.marker(tuple(way[shown.first["step"]]), 3, 7, INK)
+    for colour, width in ((BACKGROUND, 5), (INK, 2.2)):
+        sheet.line(way, colour, width)
+    _ring(sheet, a, "A")
+    _ring(sheet, b, "B")
+    sheet.marker(tuple(way[shown.first["step"]]), 3, 7, INK)
 
 
-def _draw_between(paper: Paper, left: float, top: float, shown: Any) -> None:
+def _draw_between(sheet: Sheet, left: float, top: float, shown: Any) -> None:
     """Draw A, both mixtures, B, and the energies along the way."""
-    step, images = shown.first["step"], _pictures(shown.images, shown)
+    step = shown.first["step"]
+    images = _pictures(shown.images, shown)
     mixes = _pictures(shown.mixes, shown).reshape(2, shown.n_mix, *shown.image_shape)
     side = (_WIDTH - _MARGIN - left - 3 * 12) / 4
-    tiles = {"A": images[shown.pair[0]], "codes mixed": mixes[0, step], "pixels mixed": mixes[1, step]}
+    tiles = {
+        "A": images[shown.pair[0]],
+        "codes mixed": mixes[0, step],
+        "pixels mixed": mixes[1, step],
+    }
     for k, (words, pixels) in enumerate((tiles | {"B": images[shown.pair[1]]}).items()):
-        _draw_tile(paper, (left + k * (side + 12), top), side, words, pixels)
+        _draw_tile(sheet, (left + k * (side + 12), top), side, words, pixels)
     curves = np.frombuffer(shown.curves, np.float32).reshape(len(CURVES), -1)
-    paper.text((left, top + side + 44), f"energy above the floor, {shown.unit}", 12, SOFT)
+    sheet.text((left, top + side + 44), f"energy above the floor, {shown.unit}", 12, SOFT)
     box = (left + 44, top + side + 72, _WIDTH - _MARGIN - 8, top + side + 290)
     steps = np.linspace(0, 1, shown.n_mix)
     axes = Axes(box=box, x=Scale(low=0, high=1), y=Scale(low=0, high=1.08 * float(curves.max())))
-    axes.draw(paper, x_title="t, from A to B")
+    axes.draw(sheet, x_title="t, from A to B")
     for k, (name, curve) in enumerate(zip(CURVES, curves, strict=True)):
-        paper.line(axes.at(steps, curve), COLOURS[k], 2, DASHES[k])
-        x, y = left + (0, 172, 262)[k], box[3] + 58
-        paper.line(np.array([(x, y), (x + 28, y)]), COLOURS[k], 2, DASHES[k])
-        paper.text((x + 36, y), name, 12, INK, "lm")
+        sheet.line(axes.at(steps, curve), COLOURS[k], 2, DASHES[k])
+        x = left + (0, 172, 262)[k]
+        y = box[3] + 58
+        sheet.line(np.array([(x, y), (x + 28, y)]), COLOURS[k], 2, DASHES[k])
+        sheet.text((x + 36, y), name, 12, INK, "lm")

@@ -1,12 +1,37 @@
-"""Markup and look of the map of points; map.js fills the markup. The rest of the look is the player's."""
+"""Markup and look of the map of points; map.js fills the markup.
+
+The rest of the look is the player's.
+"""
 
 import json
 
 from gfe_core.widgets.kit.style import COLOURS, DASHES, STYLE
 
 # Okabe-Ito and grey; "fg" and "bg" are the theme's ink and paper, and the tenth class is drawn open
-INKS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8f98", "fg", "#f0e442", "bg")
-ON = ("#ffffff", "#1d1e22", "#ffffff", "#1d1e22", "#1d1e22", "#ffffff", "#ffffff", "bg", "#1d1e22", "fg")  # words there
+INKS = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#d55e00",
+    "#8c8f98",
+    "fg",
+    "#f0e442",
+    "bg",
+)
+ON = (
+    "#ffffff",
+    "#1d1e22",
+    "#ffffff",
+    "#1d1e22",
+    "#1d1e22",
+    "#ffffff",
+    "#ffffff",
+    "bg",
+    "#1d1e22",
+    "fg",
+)  # words there
 CURVES = ("codes mixed, as A", "as B", "pixels mixed, own code")
 
 MAP_STYLE = (
@@ -41,7 +66,8 @@ MAP_STYLE = (
 
 _TILE = '<div class="tile"><p>{}</p><canvas role="img" aria-label="{}"></canvas></div>'
 _KEY = "".join(
-    f'<span><svg width="26" height="8" viewBox="0 0 26 8" aria-hidden="true"><path d="M0 4H26" stroke="{colour}" '
+    f'<span><svg width="26" height="8" viewBox="0 0 26 8" aria-hidden="true"><path d="M0 4H26" '
+    f'stroke="{colour}" '
     f'stroke-width="2" stroke-dasharray="{",".join(map(str, dash))}"/></svg>{name}</span>'
     for name, colour, dash in zip(CURVES, COLOURS, DASHES, strict=False)
 )
@@ -69,5 +95,11 @@ MARKUP = f"""
 
 LOOK = "".join(
     f"const {name} = {json.dumps(value)};\n"
-    for name, value in {"MARKUP": MARKUP, "INKS": INKS, "ON": ON, "COLOURS": COLOURS, "DASHES": DASHES}.items()
+    for name, value in {
+        "MARKUP": MARKUP,
+        "INKS": INKS,
+        "ON": ON,
+        "COLOURS": COLOURS,
+        "DASHES": DASHES,
+    }.items()
 )

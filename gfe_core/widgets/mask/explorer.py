@@ -1,4 +1,7 @@
-"""What a flow makes of an image of which parts are missing, and how sure it may be: the mask is painted by hand."""
+"""What a flow makes of an image of which parts are missing, and how sure it may be.
+
+The mask is painted by hand.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,19 +47,22 @@ class MaskView(MaskPainter):
 
 
 class MaskExplorer(Explorer):
-    """Paint what is missing; the flow finds codes for the rest, and draws from their posterior say what may be there.
+    """Paint what is missing.
 
-    Beside the painter stand the mean of the draws and their standard deviation for each pixel, what others make of the
-    same image, the truth (covered until asked for), eight draws, and the draws as codes on the plane of the two widest
-    directions of the training codes. Energies are those of hidden pixels, which nothing that is judged has seen.
+    The flow finds codes for the rest, and draws from their posterior say what may be there.
+
+    Beside the painter stand the mean of the draws and their standard deviation for each pixel, what
+    others make of the same image, the truth (covered until asked for), eight draws, and the draws
+    as codes on the plane of the two widest directions of the training codes. Energies are those of
+    hidden pixels, which nothing that is judged has seen.
 
     Args:
         decoder: trained, for grey values in [0, 1].
         train: gives the prior, by its codes, and the mean image.
         samples: what can be chosen; needs an image shape.
         name: of the explorer.
-        others: name -> (decoder, encoder) that stand beside; the encoder is shown NaN where a pixel is hidden, for
-            example `baselines.Filled(autoencoder)`.
+        others: name -> (decoder, encoder) that stand beside; the encoder is shown NaN where a pixel
+            is hidden, for example `baselines.Filled(autoencoder)`.
         sample: row of `samples` shown first, its left half hidden.
         seed: of starts, draws and of the random mask.
         n_starts: flows for each picture, the first from the origin.
@@ -83,23 +89,36 @@ class MaskExplorer(Explorer):
         title: str = "What may be there?",
     ) -> None:
         shape = samples.image_shape
-        checks.require(shape is not None, f"`samples` must be images, got {samples!r}. Use load('digits').")
+        checks.require(
+            shape is not None, f"`samples` must be images, got {samples!r}. Use load('digits')."
+        )
         checks.require(n_draws >= N_DRAWS, f"`n_draws` must be at least {N_DRAWS}, got {n_draws}.")
-        self.decoder, self.samples, self.others = decoder, samples, dict(others or {})
-        self.n_starts, self.n_draws = n_starts, n_draws
+        self.decoder = decoder
+        self.samples = samples
+        self.others = dict(others or {})
+        self.n_starts = n_starts
+        self.n_draws = n_draws
         self.codes = encode(decoder, train.x).z
         self.prior = GaussianPrior.fit(self.codes, ridge=1e-3)
         self._flat = GaussianPrior(mean=self.prior.mean, precision=_FLAT * self.prior.precision)
         self._mean_image = train.x.mean(0)
         self._plane = widest_plane(self.codes)
         self._whole: tuple[int, Tensor] | None = None
-        alt = "A digit with hatched hidden pixels; beside it what the decoder draws there, and how sure it may be."
+        alt = (
+            "A digit with hatched hidden pixels; beside it what the decoder draws there, and "
+            "how sure it may be."
+        )
         pixels = grey(samples.x[sample], shape or (1, 1))
         self.view = MaskView(
-            pixels, seen=_right_half(pixels.shape), title=title, alt_text=alt, n_samples=len(samples),
-            brush=max(1, round(pixels.shape[0] / 6)), values={"seed": seed, "sample": sample, "prior": True},
+            pixels,
+            seen=_right_half(pixels.shape),
+            title=title,
+            alt_text=alt,
+            n_samples=len(samples),
+            brush=max(1, round(pixels.shape[0] / 6)),
+            values={"seed": seed, "sample": sample, "prior": True},
             **self._traits(),
-        )  # fmt: skip
+        )
         self.view.on_request = self._answer
         self._answer()
         super().__init__(name, self.view, lambda: mask_picture(self.view), alt)
@@ -112,39 +131,73 @@ class MaskExplorer(Explorer):
         edges = torch.stack([low - margin, high + margin], 1).flatten().tolist()
         names = ["mean of draws", "their spread", *self.others, "truth"]
         palettes = ["cividis" if name == "their spread" else "" for name in names]
-        return {"names": names, "palettes": palettes, "extent": edges, "ground": _packed(spots[:_GROUND])}
+        return {
+            "names": names,
+            "palettes": palettes,
+            "extent": edges,
+            "ground": _packed(spots[:_GROUND]),
+        }
 
     def _answer(self) -> None:
         """Find the posterior of what the reader left to see, and show what it draws."""
-        values, view = self.view.values, self.view
-        k, generator = int(values["sample"]), torch.Generator().manual_seed(int(values["seed"]))
+        values = self.view.values
+        view = self.view
+        k = int(values["sample"])
+        generator = torch.Generator().manual_seed(int(values["seed"]))
         x = self.samples.x[k : k + 1]
         mask = torch.tensor(view.seen).reshape(x.shape)
-        prior, loss = self.prior if values["prior"] else self._flat, Bernoulli(reduction="sum")
-        found = laplace(self.decoder, x, prior=prior, loss=loss, mask=mask, n_starts=self.n_starts, generator=generator)
+        prior = self.prior if values["prior"] else self._flat
+        loss = Bernoulli(reduction="sum")
+        found = laplace(
+            self.decoder,
+            x,
+            prior=prior,
+            loss=loss,
+            mask=mask,
+            n_starts=self.n_starts,
+            generator=generator,
+        )
         z = found.sample(self.n_draws, generator)[:, 0]
         drawn = reconstruct(self.decoder, z).nan_to_num()
-        tiles = [drawn.mean(0, keepdim=True), drawn.std(0, keepdim=True) / _WIDEST, *self._by_others(x, mask), x]
+        tiles = [
+            drawn.mean(0, keepdim=True),
+            drawn.std(0, keepdim=True) / _WIDEST,
+            *self._by_others(x, mask),
+            x,
+        ]
         energies = [_hidden_energy(tile, x, mask) for tile in (*tiles, self._mean_image[None])]
         notes = [f"{energy:.2f} nats" for energy in energies[:-1]]
-        notes[1], notes[-1] = f"0 to {_WIDEST} (light)", f"{_floor(x, mask):.2f}, the floor"
+        notes[1] = f"0 to {_WIDEST} (light)"
+        notes[-1] = f"{_floor(x, mask):.2f}, the floor"
         with view.hold_sync():
             view.image = self._grey(x).tobytes()
-            view.tiles, view.draws = self._grey(torch.cat(tiles)).tobytes(), self._grey(drawn[:N_DRAWS]).tobytes()
-            view.cloud, view.marks = (_packed(self._plane.coordinates(codes)) for codes in (z, self._code_of(k)))
+            view.tiles = self._grey(torch.cat(tiles)).tobytes()
+            view.draws = self._grey(drawn[:N_DRAWS]).tobytes()
+            view.cloud, view.marks = (
+                _packed(self._plane.coordinates(codes)) for codes in (z, self._code_of(k))
+            )
             told = f"energy per hidden pixel {energies[0]:.3f}, mean image {energies[-1]:.3f} nats"
-            view.notes, view.facts = ([""] * len(notes), "nothing is hidden") if mask.all() else (notes, told)
+            view.notes, view.facts = (
+                ([""] * len(notes), "nothing is hidden") if mask.all() else (notes, told)
+            )
 
     def _by_others(self, x: Tensor, mask: Tensor) -> list[Tensor]:
         holed = torch.where(mask, x, torch.nan)
         with torch.no_grad():
-            return [reconstruct(decoder, encoder(decoder, holed).z) for decoder, encoder in self.others.values()]
+            return [
+                reconstruct(decoder, encoder(decoder, holed).z)
+                for decoder, encoder in self.others.values()
+            ]
 
     def _code_of(self, k: int) -> Tensor:
         """The code of a whole sample, found when it is first asked for."""
         if self._whole is None or self._whole[0] != k:
-            loss, x = Bernoulli(reduction="sum"), self.samples.x[k : k + 1]
-            self._whole = k, encode(self.decoder, x, loss=loss, penalty=self.prior, solver=GaussNewton()).z
+            loss = Bernoulli(reduction="sum")
+            x = self.samples.x[k : k + 1]
+            self._whole = (
+                k,
+                encode(self.decoder, x, loss=loss, penalty=self.prior, solver=GaussNewton()).z,
+            )
         return self._whole[1]
 
     def _grey(self, pictures: Tensor) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A canvas on which a hand paints what is missing of an image.
 
-mask_painter.js draws every stroke at once, in the browser; the kernel hears of it ten times a second at most, and of
-its end.
+mask_painter.js draws every stroke at once, in the browser; the kernel hears of it ten times a
+second at most, and of its end.
 """
 
 import threading
@@ -20,11 +20,14 @@ PAINTER_SCRIPT = (FOLDER / "mask_painter.js").read_text(encoding="utf-8")
 
 
 class MaskPainter(anywidget.AnyWidget):
-    """Show an image and let the hand hide parts of it; what is hidden is hatched, for missing is not black.
+    """Show an image and let the hand hide parts of it.
 
-    Set `on_request` to a function without arguments; it is called when mask or values have changed, with one request
-    under way and the newest state after it. `values` holds "seed" and, where such controls are wanted, "sample" and
-    "prior" (a bool); `first` holds what Reset returns to: values, and "hidden", the rows of hidden pixels.
+    What is hidden is hatched, for missing is not black.
+
+    Set `on_request` to a function without arguments; it is called when mask or values have changed,
+    with one request under way and the newest state after it. `values` holds "seed" and, where such
+    controls are wanted, "sample" and "prior" (a bool); `first` holds what Reset returns to: values,
+    and "hidden", the rows of hidden pixels.
     """
 
     _esm = look() + PAINTER_SCRIPT
@@ -33,7 +36,9 @@ class MaskPainter(anywidget.AnyWidget):
 
     image = t.Bytes().tag(sync=True)  # uint8, one row after the other
     image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)
-    mask = t.Bytes(b"\1").tag(sync=True, from_json=lambda arrived, _: bytes(arrived))  # uint8, 1 where seen
+    mask = t.Bytes(b"\1").tag(
+        sync=True, from_json=lambda arrived, _: bytes(arrived)
+    )  # uint8, 1 where seen
     brush = t.Int(1).tag(sync=True)
     n_samples = t.Int(1).tag(sync=True)
     values = t.Dict().tag(sync=True)
@@ -46,16 +51,29 @@ class MaskPainter(anywidget.AnyWidget):
     reply = t.Int(0).tag(sync=True)
 
     def __init__(self, image: np.ndarray, *, seen: np.ndarray | None = None, **traits: Any) -> None:
-        """Show an image, uint8 (height, width); `seen` is True where it is not hidden, everywhere by default."""
+        """Show an image, uint8 (height, width).
+
+        `seen` is True where it is not hidden, everywhere by default.
+        """
         self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs
         if image.ndim != 2 or image.dtype != np.uint8:
-            raise ValueError(f"`image` must be uint8 (height, width), got {image.dtype} {image.shape}. Use `grey`.")
+            raise ValueError(
+                f"`image` must be uint8 (height, width), got {image.dtype} {image.shape}. Use "
+                "`grey`."
+            )
         seen = np.ones(image.shape, dtype=bool) if seen is None else seen
         if seen.shape != image.shape or seen.dtype != bool:
-            raise ValueError(f"`seen` must be bool {image.shape}, True where seen, got {seen.dtype} {seen.shape}.")
+            raise ValueError(
+                f"`seen` must be bool {image.shape}, True where seen, got {seen.dtype} "
+                f"{seen.shape}."
+            )
         values = {"seed": 0} | traits.pop("values", {})
         first = values | {"hidden": np.flatnonzero(~seen).tolist()}
-        shown = {"image": image.tobytes(), "image_shape": list(image.shape), "mask": seen.astype(np.uint8).tobytes()}
+        shown = {
+            "image": image.tobytes(),
+            "image_shape": list(image.shape),
+            "mask": seen.astype(np.uint8).tobytes(),
+        }
         super().__init__(**shown, values=values, first=first, **traits)
         self._usual_caption = self.caption
         self.observe(self._answer, names="request")
@@ -66,7 +84,10 @@ class MaskPainter(anywidget.AnyWidget):
         return np.frombuffer(self.mask, np.uint8).reshape(self.image_shape).astype(bool)
 
     def _answer(self, change: dict[str, Any]) -> None:
-        """Answer the reader in one message; whatever happens, acknowledge, or the browser would wait for ever."""
+        """Answer the reader in one message.
+
+        Whatever happens, acknowledge, or the browser would wait for ever.
+        """
         request = change["new"]
         if "id" not in request:
             return

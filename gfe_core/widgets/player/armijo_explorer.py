@@ -1,4 +1,7 @@
-"""How AMD chooses a step: the path above, and below it the energy along the ray of the step that leaves this frame."""
+"""How AMD chooses a step.
+
+The path above, and below it the energy along the ray of the step that leaves this frame.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +35,10 @@ _LOOKS = {
 
 @dataclass(frozen=True)
 class _Rays:
-    """For every step of a path: the energy along its ray, the slope's promise and Armijo's line (steps, points)."""
+    """For every step of a path.
+
+    The energy along its ray, the slope's promise and Armijo's line (steps, points).
+    """
 
     step: np.ndarray
     energy: np.ndarray
@@ -46,8 +52,12 @@ class _Rays:
     def along(path: Trajectory, solver: AMD, decoder: Decoder, x: Tensor, loss: Loss) -> "_Rays":
         """Look along every step that was taken, somewhat further than the longest trial in view."""
         n = int(path.accepted[:, 0].sum())
-        z, dt, start = path.z[:n, 0], path.dt[:n, 0], path.energy[:n, 0]
-        refused = (path.work[1 : n + 1, 0] - path.work[:n, 0] - 2).round()  # an accepted step alone costs 2
+        z = path.z[:n, 0]
+        dt = path.dt[:n, 0]
+        start = path.energy[:n, 0]
+        refused = (
+            path.work[1 : n + 1, 0] - path.work[:n, 0] - 2
+        ).round()  # an accepted step alone costs 2
         most = max(1, int(np.log(_VIEW) / -np.log(solver.decrease_factor)))
         seen = refused.clamp(max=most)
         energies = Energy(decoder, x.expand(n, -1), loss)
@@ -58,27 +68,41 @@ class _Rays:
         energy = Energy(decoder, x.expand(len(codes), -1), loss).value(codes) if n else codes[:, 0]
         fall = step * gradient.square().sum(1)[:, None]
         lines = (start[:, None] - share * fall for share in (1.0, solver.armijo_slope))
-        arrays = (part.numpy().astype(np.float32) for part in (step, energy.reshape(step.shape), *lines, dt))
-        return _Rays(*arrays, n_refused=refused.numpy().astype(int), n_seen=seen.numpy().astype(int))
+        arrays = (
+            part.numpy().astype(np.float32)
+            for part in (step, energy.reshape(step.shape), *lines, dt)
+        )
+        return _Rays(
+            *arrays, n_refused=refused.numpy().astype(int), n_seen=seen.numpy().astype(int)
+        )
 
 
 def _ray_figure() -> go.Figure:
     """Five empty series: three lines, two kinds of marks."""
     figure: Any = plots.curves(
-        {name: ([0.0], [0.0]) for name in _LOOKS}, x_title="step × λ_max", y_title="energy (nats per pixel)", title="-"
+        {name: ([0.0], [0.0]) for name in _LOOKS},
+        x_title="step × λ_max",
+        y_title="energy (nats per pixel)",
+        title="-",
     )
-    figure.update_layout(height=340, margin={"t": 84}, title={"y": 0.97, "yanchor": "top"})  # above the legend
+    figure.update_layout(
+        height=340, margin={"t": 84}, title={"y": 0.97, "yanchor": "top"}
+    )  # above the legend
     for trace, look in zip(figure.data, _LOOKS.values(), strict=True):
         trace.update(mode="markers" if "marker" in look else "lines", **look)
-        trace.line.color = look.get("marker", trace.line)["color"]  # a still takes the colour of marks from here
+        trace.line.color = look.get("marker", trace.line)[
+            "color"
+        ]  # a still takes the colour of marks from here
     return figure
 
 
 class ArmijoExplorer(LandscapeExplorer):
-    """Follow AMD and look along each of its steps: the energy on the ray, Armijo's line, trials kept and refused.
+    """Follow AMD and look along each of its steps.
 
-    A trial is accepted where the energy lies on or under the line E - sigma s |grad|^2. Scrubbing the player moves the
-    lower figure along.
+    The energy on the ray, Armijo's line, trials kept and refused.
+
+    A trial is accepted where the energy lies on or under the line E - sigma s |grad|^2. Scrubbing
+    the player moves the lower figure along.
 
     Args:
         decoder: trained.
@@ -89,24 +113,41 @@ class ArmijoExplorer(LandscapeExplorer):
     def __init__(self, decoder: Decoder, samples: DataSet, *, sample: int = 0) -> None:
         first = {"sample": sample, "trial": "carry", "beta": 0.5, "sigma": 0.1, "growth": 2.0}
         self.figure: Any = go.FigureWidget(_ray_figure())
-        alt = "A code goes down its landscape by AMD; below, the energy along one step and the line it must get under."
+        alt = (
+            "A code goes down its landscape by AMD; below, the energy along one step and the "
+            "line it must get under."
+        )
         title = "How AMD chooses its step"
-        super().__init__(decoder, samples, name="armijo", first=first, controls=tuple(first), title=title, alt_text=alt)
+        super().__init__(
+            decoder,
+            samples,
+            name="armijo",
+            first=first,
+            controls=tuple(first),
+            title=title,
+            alt_text=alt,
+        )
         self.widget = ipywidgets.VBox([self.player, self.figure])
         self.picture = self._still
-        self.player.frame = int(np.append(self._rays.n_refused, 0).argmax())  # opens where the search was longest
+        self.player.frame = int(
+            np.append(self._rays.n_refused, 0).argmax()
+        )  # opens where the search was longest
         self._show_ray(self.player.frame)
         self.player.observe(lambda change: self._show_ray(change["new"]), names="frame")
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
         """AMD with the reader's constants."""
         self._solver = AMD(
-            armijo_slope=float(values["sigma"]), decrease_factor=float(values["beta"]),
-            increase_factor=float(values["growth"]), trial=values["trial"],
-        )  # fmt: skip
+            armijo_slope=float(values["sigma"]),
+            decrease_factor=float(values["beta"]),
+            increase_factor=float(values["growth"]),
+            trial=values["trial"],
+        )
         encoding = self.follow(self._solver, z0, max_steps=200)
         assert encoding.trajectory is not None
-        self._rays = _Rays.along(encoding.trajectory, self._solver, self.shown_decoder, self.x, self.loss)
+        self._rays = _Rays.along(
+            encoding.trajectory, self._solver, self.shown_decoder, self.x, self.loss
+        )
         self._show_ray(self.player.frame)
         return {"AMD": encoding}
 
@@ -114,10 +155,39 @@ class ArmijoExplorer(LandscapeExplorer):
         """Sample, how a trial is chosen, and the three constants."""
         return [
             sample_control(self.samples),
-            {"name": "trial", "label": "first trial", "kind": "choice", "options": ["carry", "barzilai_borwein"]},
-            {"name": "beta", "label": "decrease β", "kind": "range", "min": 0.1, "max": 0.9, "step": 0.05, "format": 2},
-            {"name": "sigma", "label": "slope σ", "kind": "range", "min": 0.05, "max": 0.95, "step": 0.05, "format": 2},
-            {"name": "growth", "label": "growth", "kind": "range", "min": 1.1, "max": 4.0, "step": 0.1, "format": 1},
+            {
+                "name": "trial",
+                "label": "first trial",
+                "kind": "choice",
+                "options": ["carry", "barzilai_borwein"],
+            },
+            {
+                "name": "beta",
+                "label": "decrease β",
+                "kind": "range",
+                "min": 0.1,
+                "max": 0.9,
+                "step": 0.05,
+                "format": 2,
+            },
+            {
+                "name": "sigma",
+                "label": "slope σ",
+                "kind": "range",
+                "min": 0.05,
+                "max": 0.95,
+                "step": 0.05,
+                "format": 2,
+            },
+            {
+                "name": "growth",
+                "label": "growth",
+                "kind": "range",
+                "min": 1.1,
+                "max": 4.0,
+                "step": 0.1,
+                "format": 1,
+            },
         ]
 
     def close(self) -> None:
@@ -126,26 +196,44 @@ class ArmijoExplorer(LandscapeExplorer):
             widget.close()
 
     def _show_ray(self, frame: int) -> None:
-        """Draw the ray of the step that leaves this frame; the last state has none, so the last step stays."""
-        rays, n = self._rays, len(self._rays.dt)
+        """Draw the ray of the step that leaves this frame.
+
+        The last state has none, so the last step stays.
+        """
+        rays = self._rays
+        n = len(self._rays.dt)
         k = min(frame, n - 1)
         with self.figure.batch_update():
             if n == 0:
                 self.figure.layout.title.text = "no step was accepted"
                 return
-            dt, scale = rays.dt[k], np.float32(self.lambda_max)
-            ray, low, high = rays.step[k], min(rays.energy[k].min(), rays.armijo[k].min()), rays.energy[k].max()
-            tried = dt / self._solver.decrease_factor ** np.arange(rays.n_seen[k], 0, -1, dtype=np.float32)
-            for trace, y in zip(self.figure.data, (rays.energy[k], rays.promise[k], rays.armijo[k]), strict=False):
+            dt = rays.dt[k]
+            scale = np.float32(self.lambda_max)
+            ray = rays.step[k]
+            low = min(rays.energy[k].min(), rays.armijo[k].min())
+            high = rays.energy[k].max()
+            tried = dt / self._solver.decrease_factor ** np.arange(
+                rays.n_seen[k], 0, -1, dtype=np.float32
+            )
+            for trace, y in zip(
+                self.figure.data, (rays.energy[k], rays.promise[k], rays.armijo[k]), strict=False
+            ):
                 shown = y >= low - 0.15 * (high - low)  # the slope alone falls out of the picture
-                trace.x, trace.y = (ray * scale)[shown], y[shown]
+                trace.x = (ray * scale)[shown]
+                trace.y = y[shown]
             for trace, x in zip(self.figure.data[3:], (tried, rays.dt[k : k + 1]), strict=True):
-                trace.x, trace.y = x * scale, np.interp(x, ray, rays.energy[k]).astype(np.float32)
-            self.figure.layout.title.text = _words(k, int(rays.n_refused[k]), len(tried), float(dt), float(scale))
+                trace.x = x * scale
+                trace.y = np.interp(x, ray, rays.energy[k]).astype(np.float32)
+            self.figure.layout.title.text = _words(
+                k, int(rays.n_refused[k]), len(tried), float(dt), float(scale)
+            )
 
     def _still(self) -> Image.Image:
-        upper, lower = self.player.picture().convert("RGB"), figure_picture(go.Figure(self.figure)).convert("RGB")
-        both = Image.new("RGB", (max(upper.width, lower.width), upper.height + lower.height), "white")
+        upper = self.player.picture().convert("RGB")
+        lower = figure_picture(go.Figure(self.figure)).convert("RGB")
+        both = Image.new(
+            "RGB", (max(upper.width, lower.width), upper.height + lower.height), "white"
+        )
         both.paste(upper, (0, 0))
         both.paste(lower, (0, upper.height))
         return both.quantize(256, dither=Image.Dither.NONE)
@@ -154,4 +242,6 @@ class ArmijoExplorer(LandscapeExplorer):
 def _words(k: int, n_refused: int, n_seen: int, dt: float, scale: float) -> str:
     """Say what happened at a step."""
     beyond = f" ({n_refused - n_seen} of them farther right)" if n_refused > n_seen else ""
-    return f"step {k}: {n_refused} refused{beyond}, then dt × λ_max = {dt * scale:.2f} (dt = {dt:.3g})"
+    return (
+        f"step {k}: {n_refused} refused{beyond}, then dt × λ_max = {dt * scale:.2f} (dt = {dt:.3g})"
+    )

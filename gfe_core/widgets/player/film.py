@@ -1,7 +1,7 @@
 """What a player shows, as plain numpy arrays: the film of the tracks and the landscape under them.
 
-Made from encodings by the explorers, drawn by player.js in the browser and by picture.py in a still.
-Shape vocabulary: tracks (one per solver), frames (one per step), maps, rows, columns.
+Made from encodings by the explorers, drawn by player.js in the browser and by picture.py in a
+still. Shape vocabulary: tracks (one per solver), frames (one per step), maps, rows, columns.
 """
 
 import io
@@ -18,7 +18,8 @@ _SPRITE_PIXELS = 400_000  # all maps together: keeps the landscape of a whole tr
 def _expect(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: Any) -> None:
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(
-            f"`{name}` must have shape {shape} and dtype {np.dtype(dtype)}, got {array.shape} and {array.dtype}. "
+            f"`{name}` must have shape {shape} and dtype {np.dtype(dtype)}, got {array.shape} "
+            f"and {array.dtype}. "
             f"Stack one row per track and convert with `.astype({str(np.dtype(dtype))!r})`."
         )
 
@@ -33,7 +34,8 @@ class Film:
         path: float32 (tracks, frames, 2), position in the plane of the landscape.
         off_plane: float32 (tracks, frames), distance from that plane; 0 for a true 2-D latent.
         energy: float32 (tracks, frames), true energy.
-        step: float32 (tracks, frames), step size leaving each frame, in flow units; 0 where there is none.
+        step: float32 (tracks, frames), step size leaving each frame, in flow units; 0 where there
+            is none.
         n_frames: real frames per track; later frames hold the last state.
         images: uint8 (tracks, frames, height, width), reconstructions.
         target: uint8 (height, width).
@@ -58,21 +60,32 @@ class Film:
     step_limit_label: str = ""
 
     def __post_init__(self) -> None:
-        tracks, frames = len(self.names), self.energy.shape[-1] if self.energy.ndim else 0
+        tracks = len(self.names)
+        frames = self.energy.shape[-1] if self.energy.ndim else 0
         for name in ("notes", "n_frames"):
             if len(getattr(self, name)) != tracks:
-                raise ValueError(f"`{name}` must have one entry per track ({tracks}), got {len(getattr(self, name))}.")
+                raise ValueError(
+                    f"`{name}` must have one entry per track ({tracks}), got "
+                    f"{len(getattr(self, name))}."
+                )
         if tracks > 4:
-            raise ValueError(f"`names` must hold at most 4 tracks, got {tracks}. Show the others in a second player.")
+            raise ValueError(
+                f"`names` must hold at most 4 tracks, got {tracks}. Show the others in a "
+                "second player."
+            )
         if any(not 0 <= n <= frames for n in self.n_frames):
             raise ValueError(
-                f"`n_frames` must lie between 0 and {frames}, got {self.n_frames}. Count real frames only."
+                f"`n_frames` must lie between 0 and {frames}, got {self.n_frames}. Count real "
+                "frames only."
             )
         for name in ("energy", "off_plane", "step"):
             _expect(name, getattr(self, name), (tracks, frames), np.float32)
         _expect("path", self.path, (tracks, frames, 2), np.float32)
         if self.target.ndim != 2:
-            raise ValueError(f"`target` must be one image (height, width), got shape {self.target.shape}. Reshape it.")
+            raise ValueError(
+                f"`target` must be one image (height, width), got shape {self.target.shape}. "
+                "Reshape it."
+            )
         _expect("target", self.target, self.target.shape, np.uint8)
         _expect("images", self.images, (tracks, frames, *self.target.shape), np.uint8)
 
@@ -82,9 +95,10 @@ class Landscape:
     """Energy on a plane through latent space.
 
     Args:
-        energy: float32 (maps, rows, columns) in nats per pixel, row 0 at the top (largest y). One map, or one per
-            frame for a landscape that changes while a decoder trains.
-        extent: x_min, x_max, y_min, y_max of the plane in latent units. A ratio of about 8 to 5 fits the player best.
+        energy: float32 (maps, rows, columns) in nats per pixel, row 0 at the top (largest y). One
+            map, or one per frame for a landscape that changes while a decoder trains.
+        extent: x_min, x_max, y_min, y_max of the plane in latent units. A ratio of about 8 to 5
+            fits the player best.
         label: what the map is, in a few words.
     """
 
@@ -100,14 +114,16 @@ class Landscape:
             )
         x_min, x_max, y_min, y_max = self.extent
         if not (x_min < x_max and y_min < y_max):
-            raise ValueError(f"`extent` must be (x_min, x_max, y_min, y_max) in rising order, got {self.extent}.")
+            raise ValueError(
+                f"`extent` must be (x_min, x_max, y_min, y_max) in rising order, got {self.extent}."
+            )
 
 
 def energy_range(film: Film, landscape: Landscape) -> tuple[float, float]:
     """Return the energies of the first and the last colour, in nats per pixel.
 
-    The lowest energy anywhere opens the range. The 80th percentile of the ground, or the highest start, closes it: one
-    steep corner or a diverging track must not flatten the rest.
+    The lowest energy anywhere opens the range. The 80th percentile of the ground, or the highest
+    start, closes it: one steep corner or a diverging track must not flatten the rest.
     """
     ground = landscape.energy[np.isfinite(landscape.energy)]
     visited = film.energy[np.isfinite(film.energy)]
@@ -128,7 +144,9 @@ def grey_sprite(landscape: Landscape, limits: tuple[float, float]) -> bytes:
     sprite = Image.new("L", (width, height * maps))
     for k, one in enumerate(np.nan_to_num(level, nan=255.0).astype(np.float32)):
         smooth = np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC))
-        sprite.paste(Image.fromarray(np.clip(smooth.round(), 0, 255).astype(np.uint8)), (0, k * height))
+        sprite.paste(
+            Image.fromarray(np.clip(smooth.round(), 0, 255).astype(np.uint8)), (0, k * height)
+        )
     buffer = io.BytesIO()
     sprite.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

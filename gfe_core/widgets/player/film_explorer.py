@@ -1,4 +1,6 @@
-"""Films that are made once and then only watched: a decoder in training, and a flow that fits the noise too late.
+"""Films that are made once and then only watched.
+
+A decoder in training, and a flow that fits the noise too late.
 
 The reader scrubs and plays; nothing is asked of the kernel.
 """
@@ -20,20 +22,37 @@ from gfe_core.types import Decoder, Loss, SaveAt
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
-from gfe_core.widgets.player.slices import Plane, energy_map, extent_around, film_of, grey, landscape_of, map_label
+from gfe_core.widgets.player.slices import (
+    Plane,
+    energy_map,
+    extent_around,
+    film_of,
+    grey,
+    landscape_of,
+    map_label,
+)
 
 
 class FilmExplorer(Explorer):
     """Show one film in a player without controls."""
 
-    def __init__(self, name: str, film: Film, landscape: Landscape, *, title: str, caption: str, alt_text: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        film: Film,
+        landscape: Landscape,
+        *,
+        title: str,
+        caption: str,
+        alt_text: str,
+    ) -> None:
         self.player = FlowPlayer(title=title, caption=caption, alt_text=alt_text, draggable=False)
         self.player.show(film, landscape)
         super().__init__(name, self.player, self.player.picture, alt_text)
 
 
 class TrainingFilm:
-    """A callback of `fit` that keeps copies of a decoder with two latents, to show how its landscape changes.
+    """A callback of `fit` that keeps copies of a decoder with two latents.
 
     Args:
         x: the image whose landscape and code are shown, (features,).
@@ -41,8 +60,12 @@ class TrainingFilm:
         n_frames: copies kept, evenly spread over the training.
     """
 
-    def __init__(self, x: Float[Tensor, "features"], image_shape: tuple[int, ...], *, n_frames: int = 48) -> None:
-        self.x, self.image_shape, self.n_frames = x, image_shape, n_frames
+    def __init__(
+        self, x: Float[Tensor, "features"], image_shape: tuple[int, ...], *, n_frames: int = 48
+    ) -> None:
+        self.x = x
+        self.image_shape = image_shape
+        self.n_frames = n_frames
         self.decoders: list[Any] = []  # modules that are decoders; their types cannot say both
         self.steps: list[int] = []
 
@@ -54,16 +77,22 @@ class TrainingFilm:
             self.steps.append(report.step)
 
     def explorer(self, name: str = "training film", *, loss: Loss | None = None) -> FilmExplorer:
-        """Encode the image with every copy and show code, landscape and reconstruction over the training."""
+        """Encode the image with every copy; show code, landscape and reconstruction."""
         if not self.decoders:
-            raise ValueError("The film is empty. Pass it to a training first: `gfe.fit(..., callbacks=[film])`.")
+            raise ValueError(
+                "The film is empty. Pass it to a training first: `gfe.fit(..., callbacks=[film])`."
+            )
         loss = loss or Bernoulli()
         found = [encode(decoder, self.x[None], loss=loss) for decoder in self.decoders]
         path = torch.cat([one.z for one in found])
         plane = Plane.through(path)
         extent = extent_around(torch.cat([path, torch.zeros_like(path[:1])]))
-        maps = [energy_map(decoder, self.x, loss, plane, extent).numpy() for decoder in self.decoders]
-        pictures = torch.cat([reconstruct(d, one.z, loss) for d, one in zip(self.decoders, found, strict=True)])
+        maps = [
+            energy_map(decoder, self.x, loss, plane, extent).numpy() for decoder in self.decoders
+        ]
+        pictures = torch.cat(
+            [reconstruct(d, one.z, loss) for d, one in zip(self.decoders, found, strict=True)]
+        )
         moved = torch.cat([path.diff(dim=0).norm(dim=1), torch.zeros(1)])
         film = Film(
             names=("reconstruction",),
@@ -80,10 +109,20 @@ class TrainingFilm:
         return FilmExplorer(
             name,
             film,
-            Landscape(energy=np.stack(maps).astype(np.float32), extent=extent, label=map_label(self.decoders[-1])),
+            Landscape(
+                energy=np.stack(maps).astype(np.float32),
+                extent=extent,
+                label=map_label(self.decoders[-1]),
+            ),
             title="The landscape of one digit while the decoder learns",
-            caption="Each frame is a later moment of the training. The marker is the code that the flow finds from 0.",
-            alt_text="The energy landscape of one digit changes while its decoder learns, and its code moves with it.",
+            caption=(
+                "Each frame is a later moment of the training. The marker is the code that "
+                "the flow finds from 0."
+            ),
+            alt_text=(
+                "The energy landscape of one digit changes while its decoder learns, and "
+                "its code moves with it."
+            ),
         )
 
 
@@ -99,7 +138,7 @@ def early_stopping(
     loss: Loss | None = None,
     name: str = "early stopping",
 ) -> FilmExplorer:
-    """Follow the flow of a noisy image and show, at every time, how far its reconstruction is from the clean one.
+    """Follow the flow of a noisy image and show how far it is from the clean one.
 
     Args:
         decoder: trained on clean images.
@@ -115,24 +154,42 @@ def early_stopping(
     loss = loss or Bernoulli()
     times = torch.cat([torch.zeros(1), torch.logspace(-2.5, 0, n_frames) * t1])
     solver = Euler(n_steps=n_steps, grid="log", log_base=100.0)
-    flow = encode(decoder, noisy[None], loss=loss, solver=solver, t1=t1, save_at=SaveAt.times(times))
+    flow = encode(
+        decoder, noisy[None], loss=loss, solver=solver, t1=t1, save_at=SaveAt.times(times)
+    )
     unseen = encode(decoder, clean[None], loss=loss).z
     rest = encode(
-        decoder, noisy[None], loss=loss, z0=unseen, solver=Euler(steps=torch.zeros(1)), save_at=SaveAt.steps()
+        decoder,
+        noisy[None],
+        loss=loss,
+        z0=unseen,
+        solver=Euler(steps=torch.zeros(1)),
+        save_at=SaveAt.steps(),
     )
     assert flow.trajectory is not None
     path = torch.cat([flow.trajectory.z[:, 0], unseen])
     plane = Plane.through(path[:-1])
-    film = film_of({"flow": flow, "clean image": rest}, decoder, loss, plane, grey(noisy, image_shape))
+    film = film_of(
+        {"flow": flow, "clean image": rest}, decoder, loss, plane, grey(noisy, image_shape)
+    )
     error = np.sqrt(np.square(film.images / 255 - grey(clean, image_shape) / 255).mean((2, 3)))
     error[1] = 0.0  # not drawn: the clean image is no distance from itself
     notes = ("sees only the noisy image", "the code that the flow finds without noise")
     return FilmExplorer(
         name,
-        replace(film, step=error.astype(np.float32), step_label="distance to the clean image", notes=notes),
+        replace(
+            film,
+            step=error.astype(np.float32),
+            step_label="distance to the clean image",
+            notes=notes,
+        ),
         landscape_of(decoder, noisy, loss, plane, extent_around(plane.coordinates(path))),
         title="Stop the flow early",
-        caption="The energy is that of the noisy image. The distance, root mean square over pixels, is to the clean "
+        caption="The energy is that of the noisy image. The distance, root mean square over "
+        "pixels, is to the clean "
         "one, which the flow never sees. Frames are evenly spaced in the logarithm of time.",
-        alt_text="The energy of a noisy digit falls all the way; its distance to the clean digit falls, then rises.",
+        alt_text=(
+            "The energy of a noisy digit falls all the way; its distance to the clean "
+            "digit falls, then rises."
+        ),
     )

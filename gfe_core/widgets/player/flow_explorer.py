@@ -1,4 +1,7 @@
-"""The first thing a reader touches: a digit, its energy landscape, and the flow from wherever the hand starts it."""
+"""The first thing a reader touches.
+
+A digit, its energy landscape, and the flow from wherever the hand starts it.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +13,13 @@ from gfe_core.data.sets import DataSet
 from gfe_core.solvers import AMD, RK4, Euler
 from gfe_core.types import Decoder, Encoding, Loss
 from gfe_core.widgets.player.film import Film
-from gfe_core.widgets.player.landscape_explorer import LIMITS, LandscapeExplorer, dt_control, sample_control, with_limit
+from gfe_core.widgets.player.landscape_explorer import (
+    LIMITS,
+    LandscapeExplorer,
+    dt_control,
+    sample_control,
+    with_limit,
+)
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "AMD and Euler": ("AMD", "Euler"),
@@ -26,7 +35,8 @@ _SLOPES = [1e-4, 1e-2, 0.1, 0.3, 0.5, 0.7, 0.9]
 class FlowExplorer(LandscapeExplorer):
     """Follow the flow of one sample at a time, with the landscape under it.
 
-    Fixed grids are steered by dt x lambda_max, where lambda_max is the largest curvature at the code.
+    Fixed grids are steered by dt x lambda_max, where lambda_max is the largest curvature at the
+    code.
 
     Args:
         decoder: trained, in eval mode if it has normalisation.
@@ -59,16 +69,32 @@ class FlowExplorer(LandscapeExplorer):
     ) -> None:
         checks.one_of("solver", solver, tuple(_CHOICES))
         self.n_steps = n_steps
-        first = {"sample": sample, "solver": solver, "dt": dt_times_curvature, "armijo_slope": AMD().armijo_slope}
-        alt = "A point flows down the energy landscape of a digit while its reconstruction sharpens beside it."
+        first = {
+            "sample": sample,
+            "solver": solver,
+            "dt": dt_times_curvature,
+            "armijo_slope": AMD().armijo_slope,
+        }
+        alt = (
+            "A point flows down the energy landscape of a digit while its reconstruction "
+            "sharpens beside it."
+        )
         super().__init__(
-            decoder, samples, name=name, first=first, controls=controls, title=title, alt_text=alt, loss=loss,
+            decoder,
+            samples,
+            name=name,
+            first=first,
+            controls=controls,
+            title=title,
+            alt_text=alt,
+            loss=loss,
             playing=playing,
-        )  # fmt: skip
+        )
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
         """One or two solvers from the same start."""
-        slope, t1 = float(values["armijo_slope"]), float(values["dt"]) / self.lambda_max * self.n_steps
+        slope = float(values["armijo_slope"])
+        t1 = float(values["dt"]) / self.lambda_max * self.n_steps
         recipes = {
             "AMD": lambda: self.follow(AMD(armijo_slope=slope), z0),
             "AMD, carried step": lambda: self.follow(AMD(armijo_slope=slope, trial="carry"), z0),
@@ -90,5 +116,10 @@ class FlowExplorer(LandscapeExplorer):
             sample_control(self.samples),
             {"name": "solver", "label": "solver", "kind": "choice", "options": list(_CHOICES)},
             dt_control("dt × λ_max", 3.0, note),
-            {"name": "armijo_slope", "label": "Armijo slope σ", "kind": "choice", "options": _SLOPES},
+            {
+                "name": "armijo_slope",
+                "label": "Armijo slope σ",
+                "kind": "choice",
+                "options": _SLOPES,
+            },
         ]

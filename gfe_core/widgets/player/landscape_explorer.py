@@ -1,7 +1,9 @@
-"""What every explorer of a flow shares: one sample, the landscape around its code, and tracks over it.
+"""What every explorer of a flow shares.
 
-A subclass says which controls there are and which tracks they ask for; this base follows them from wherever the hand
-put the start, and sends film and landscape to the player in one message.
+One sample, the landscape around its code, and tracks over it.
+
+A subclass says which controls there are and which tracks they ask for; this base follows them from
+wherever the hand put the start, and sends film and landscape to the player in one message.
 """
 
 from abc import ABC, abstractmethod
@@ -33,9 +35,9 @@ _LANDMARKS = 200  # samples whose codes say how far a flat latent space goes
 class LandscapeExplorer(Explorer, ABC):
     """Show tracks over the landscape of one sample; the base of explorers, not shown itself.
 
-    The landscape is a plane through the start, the code that AMD finds from the origin, and the largest deviation of
-    its path; with two latents it is all of latent space, as far as codes go. It stays as it is while the start is
-    dragged or solvers change; another sample has another one.
+    The landscape is a plane through the start, the code that AMD finds from the origin, and the
+    largest deviation of its path; with two latents it is all of latent space, as far as codes go.
+    It stays as it is while the start is dragged or solvers change; another sample has another one.
 
     Args:
         decoder: trained, in eval mode if it has normalisation.
@@ -66,10 +68,18 @@ class LandscapeExplorer(Explorer, ABC):
         playing: bool = False,
     ) -> None:
         if samples.image_shape is None:
-            raise ValueError(f"`samples` must be images; {samples.name!r} has no image shape. Use load('digits').")
-        self.decoder, self.samples, self.loss = decoder, samples, loss or Bernoulli()
-        self._first, shown = first, {name: first[name] for name in controls}
-        self.player = FlowPlayer(title=title, alt_text=alt_text, values=shown, defaults=shown, playing=playing)
+            raise ValueError(
+                f"`samples` must be images; {samples.name!r} has no image shape. Use "
+                "load('digits')."
+            )
+        self.decoder = decoder
+        self.samples = samples
+        self.loss = loss or Bernoulli()
+        self._first = first
+        shown = {name: first[name] for name in controls}
+        self.player = FlowPlayer(
+            title=title, alt_text=alt_text, values=shown, defaults=shown, playing=playing
+        )
         self.player.on_request = self._answer
         super().__init__(name, self.player, self.player.picture, alt_text)
         self._look_at(first)
@@ -81,7 +91,10 @@ class LandscapeExplorer(Explorer, ABC):
 
     @abstractmethod
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
-        """Describe every control, as `FlowPlayer.controls`; those that are not shown are left out."""
+        """Describe every control, as `FlowPlayer.controls`.
+
+        Those that are not shown are left out.
+        """
 
     def decoder_for(self, values: dict[str, Any]) -> Decoder:
         """Return the decoder that the controls ask for."""
@@ -89,9 +102,16 @@ class LandscapeExplorer(Explorer, ABC):
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Turn tracks into a film, with steps in units of 1 / lambda_max."""
-        scale, label = self.lambda_max, "step size × λ_max"
+        scale = self.lambda_max
+        label = "step size × λ_max"
         return film_of(
-            tracks, self.shown_decoder, self.loss, self.plane, self._target, step_scale=scale, step_label=label
+            tracks,
+            self.shown_decoder,
+            self.loss,
+            self.plane,
+            self._target,
+            step_scale=scale,
+            step_label=label,
         )
 
     def follow(
@@ -105,26 +125,39 @@ class LandscapeExplorer(Explorer, ABC):
     ) -> Encoding:
         """Encode the sample and keep every state."""
         return encode(
-            self.shown_decoder, self.x, loss=self.loss, solver=solver, flow=flow or GradientFlow(), z0=z0, t1=t1,
-            save_at=SaveAt.steps(), max_steps=max_steps,
-        )  # fmt: skip
+            self.shown_decoder,
+            self.x,
+            loss=self.loss,
+            solver=solver,
+            flow=flow or GradientFlow(),
+            z0=z0,
+            t1=t1,
+            save_at=SaveAt.steps(),
+            max_steps=max_steps,
+        )
 
     def caption(self, values: dict[str, Any]) -> str:
         """Say what is shown."""
         label = self.samples.y[self._sample]
-        return f"{self.samples.name} ({self.samples.split}), sample {values['sample']}, label {label:g}"
+        return (
+            f"{self.samples.name} ({self.samples.split}), sample {values['sample']}, label "
+            f"{label:g}"
+        )
 
     def _answer(self, request: dict[str, Any]) -> None:
         values: dict[str, Any] = self._first | self.player.values
-        landscape, start = None, request.get("start")
+        landscape = None
+        start = request.get("start")
         if self._seen != [values[name] for name in self.ground]:
             self._look_at(values)
-            landscape, start = self._landscape, None
+            landscape = self._landscape
+            start = None
         self._redraw(values, None if start is None else torch.tensor([start]), landscape)
 
     def _look_at(self, values: dict[str, Any]) -> None:
         """Encode the sample from the origin and lay the plane through that path."""
-        self._seen, self._sample = [values[name] for name in self.ground], int(values["sample"])
+        self._seen = [values[name] for name in self.ground]
+        self._sample = int(values["sample"])
         self.x = self.samples.x[self._sample : self._sample + 1]
         self.shown_decoder = self.decoder_for(values)
         self.reference = self.follow(AMD(), None)
@@ -132,28 +165,37 @@ class LandscapeExplorer(Explorer, ABC):
         path = self.reference.trajectory.z[:, 0]
         self.plane = Plane.through(path)
         self._target = grey(self.x[0], self.samples.image_shape)
-        self.curvature = torch.linalg.eigvalsh(Energy(self.shown_decoder, self.x, self.loss).hessian(self.reference.z))[
-            0
-        ]
+        self.curvature = torch.linalg.eigvalsh(
+            Energy(self.shown_decoder, self.x, self.loss).hessian(self.reference.z)
+        )[0]
         self.lambda_max = max(self.curvature.max().item(), 1e-12)
         extent = extent_around(self.plane.coordinates(torch.cat([path, self._corners()])))
         self._landscape = landscape_of(self.shown_decoder, self.x[0], self.loss, self.plane, extent)
 
     def _corners(self) -> Tensor:
-        """Two corners that hold nearly all codes of a flat latent space; nothing where the map is a slice."""
+        """Two corners that hold nearly all codes of a flat latent space.
+
+        Nothing where the map is a slice.
+        """
         if self.shown_decoder.latent_dim != 2:
             return self.x.new_zeros(0, self.shown_decoder.latent_dim)
-        codes = encode(self.shown_decoder, self.samples.x[:_LANDMARKS], loss=self.loss, max_steps=50).z
+        codes = encode(
+            self.shown_decoder, self.samples.x[:_LANDMARKS], loss=self.loss, max_steps=50
+        ).z
         return torch.quantile(codes, torch.tensor([0.05, 0.95], dtype=codes.dtype), dim=0)
 
-    def _redraw(self, values: dict[str, Any], start: Tensor | None, landscape: Landscape | None) -> None:
+    def _redraw(
+        self, values: dict[str, Any], start: Tensor | None, landscape: Landscape | None
+    ) -> None:
         """Follow the flow again with the reader's choices and show it."""
         z0 = None if start is None else self.plane.codes(start.to(self.x))
         film = self.film(self.tracks(values, z0), values)
         with self.player.hold_sync():
             self.player.start = [0.0, 0.0] if start is None else start[0].tolist()
             wanted = self.controls(values)
-            self.player.controls = [control for control in wanted if control["name"] in self.player.values]
+            self.player.controls = [
+                control for control in wanted if control["name"] in self.player.values
+            ]
             self.player.caption = self.caption(values)
             self.player.show(film, landscape)
 
@@ -166,12 +208,26 @@ def with_limit(film: Film, name: str) -> Film:
 def sample_control(samples: DataSet) -> dict[str, Any]:
     """Return the control that chooses a sample."""
     last = len(samples) - 1
-    return {"name": "sample", "label": "sample", "kind": "range", "min": 0, "max": last, "step": 1, "format": 0}
+    return {
+        "name": "sample",
+        "label": "sample",
+        "kind": "range",
+        "min": 0,
+        "max": last,
+        "step": 1,
+        "format": 0,
+    }
 
 
 def dt_control(label: str, largest: float, note: str, *, name: str = "dt") -> dict[str, Any]:
     """Return a control for a step in units of its stability limit's denominator."""
     return {
-        "name": name, "label": label, "kind": "range", "min": 0.05, "max": largest, "step": 0.05, "format": 2,
+        "name": name,
+        "label": label,
+        "kind": "range",
+        "min": 0.05,
+        "max": largest,
+        "step": 0.05,
+        "format": 2,
         "note": note,
-    }  # fmt: skip
+    }

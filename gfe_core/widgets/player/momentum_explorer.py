@@ -1,4 +1,7 @@
-"""Momentum under the hand: overshoot, friction, restart, and what an explicit step makes of them."""
+"""Momentum under the hand.
+
+Overshoot, friction, restart, and what an explicit step makes of them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +21,11 @@ from gfe_core.types import Decoder, Encoding
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 
-_PAIRS = ("momentum and gradient flow", "semi-implicit and explicit Euler", "restart and no restart")
+_PAIRS = (
+    "momentum and gradient flow",
+    "semi-implicit and explicit Euler",
+    "restart and no restart",
+)
 _NOTES = {
     _PAIRS[0]: " · a step of the gradient flow is dt² long",
     _PAIRS[2]: " · AMD rolls too: it tests its steps and restarts",
@@ -29,7 +36,7 @@ _STEPS = (40, 300)  # enough to see an instability, few enough for a quick answe
 
 @dataclass(frozen=True, kw_only=True)
 class _Restarting(SemiImplicit):
-    """The semi-implicit rule, from rest again with full friction wherever the velocity points uphill."""
+    """The semi-implicit rule, restarted from rest where the velocity points uphill."""
 
     def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
         super().begin(energy, flow, state)
@@ -39,7 +46,8 @@ class _Restarting(SemiImplicit):
         v = state.y[:, state.grad.shape[1] :]
         uphill = (state.grad * v).sum(1) > 0
         state.own["rested_at"] = torch.where(uphill, state.t, state.own["rested_at"])
-        v, dt = torch.where(uphill[:, None], 0.0, v), state.dt
+        v = torch.where(uphill[:, None], 0.0, v)
+        dt = state.dt
         friction = flow.friction(state.t - state.own["rested_at"] + dt)
         v = (v + dt[:, None] * flow.force(state.t, state.grad)) / (1 + dt * friction)[:, None]
         return taken(state, torch.cat([state.z + dt[:, None] * v, v], 1))
@@ -48,9 +56,10 @@ class _Restarting(SemiImplicit):
 class MomentumExplorer(LandscapeExplorer):
     """Follow the flow with momentum beside something it should be compared with.
 
-    Steps are steered by dt x sqrt(lambda_max), the natural unit of a flow with momentum; 2 is the limit of the
-    semi-implicit rule. Beside it the gradient flow takes as many Euler steps of dt squared: the same work, and the step
-    that momentum is built on. The right chart is the energy above the lowest that any track of the picture reached.
+    Steps are steered by dt x sqrt(lambda_max), the natural unit of a flow with momentum; 2 is the
+    limit of the semi-implicit rule. Beside it the gradient flow takes as many Euler steps of dt
+    squared: the same work, and the step that momentum is built on. The right chart is the energy
+    above the lowest that any track of the picture reached.
 
     Args:
         decoder: trained.
@@ -62,30 +71,51 @@ class MomentumExplorer(LandscapeExplorer):
     """
 
     def __init__(
-        self, decoder: Decoder, samples: DataSet, *, name: str = "momentum", sample: int = 0, pair: str = _PAIRS[0],
+        self,
+        decoder: Decoder,
+        samples: DataSet,
+        *,
+        name: str = "momentum",
+        sample: int = 0,
+        pair: str = _PAIRS[0],
         controls: Sequence[str] = ("sample", "pair", "dt", "damping"),
-    ) -> None:  # fmt: skip
+    ) -> None:
         checks.one_of("pair", pair, _PAIRS)
         first = {"sample": sample, "pair": pair, "dt": 0.5, "damping": 3.0}
-        title, alt = "A ball that rolls", "A code with momentum overshoots and swings back beside one without momentum."
+        title = "A ball that rolls"
+        alt = "A code with momentum overshoots and swings back beside one without momentum."
         super().__init__(
-            decoder, samples, name=name, first=first, controls=controls, title=title, alt_text=alt, playing=True
+            decoder,
+            samples,
+            name=name,
+            first=first,
+            controls=controls,
+            title=title,
+            alt_text=alt,
+            playing=True,
         )
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
         """The pair that was chosen."""
-        flow, dt = NesterovFlow(damping=float(values["damping"])), self._dt(values)
+        flow = NesterovFlow(damping=float(values["damping"]))
+        dt = self._dt(values)
         n = min(max(round(_TIME / float(values["dt"])), _STEPS[0]), _STEPS[1])
         semi = self.follow(SemiImplicit(n_steps=n), z0, flow=flow, t1=n * dt)
         if values["pair"] == _PAIRS[0]:
-            return {"momentum": semi, "gradient flow": self.follow(Euler(n_steps=n), z0, t1=n * dt**2)}
+            return {
+                "momentum": semi,
+                "gradient flow": self.follow(Euler(n_steps=n), z0, t1=n * dt**2),
+            }
         if values["pair"] == _PAIRS[1]:
-            return {"semi-implicit": semi, "explicit Euler": self.follow(Euler(n_steps=n), z0, flow=flow, t1=n * dt)}
+            return {
+                "semi-implicit": semi,
+                "explicit Euler": self.follow(Euler(n_steps=n), z0, flow=flow, t1=n * dt),
+            }
         restarting = self.follow(_Restarting(n_steps=n), z0, flow=flow, t1=n * dt)
         return {"restart": restarting, "no restart": semi, "AMD": self.follow(AMD(), z0, flow=flow)}
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
-        """Show how far each state is above the lowest energy, where a swing and a restart are plain to see."""
+        """Show how far each state is above the lowest energy."""
         film = super().film(tracks, values)
         lowest = min(float(film.energy.min()), self.reference.energy.item())
         above = np.maximum(film.energy - lowest, 0).astype(np.float32)
@@ -93,12 +123,28 @@ class MomentumExplorer(LandscapeExplorer):
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, pair, dt x sqrt(lambda_max) and damping."""
-        dt = {"name": "dt", "label": "dt × √λ_max", "kind": "range", "min": 0.1, "max": 2.5, "step": 0.05, "format": 2}
+        dt = {
+            "name": "dt",
+            "label": "dt × √λ_max",
+            "kind": "range",
+            "min": 0.1,
+            "max": 2.5,
+            "step": 0.05,
+            "format": 2,
+        }
         return [
             sample_control(self.samples),
             {"name": "pair", "label": "compare", "kind": "choice", "options": list(_PAIRS)},
             dt | {"note": f"dt = {self._dt(values):.3g}"},
-            {"name": "damping", "label": "damping", "kind": "range", "min": 0.5, "max": 9.0, "step": 0.5, "format": 1},
+            {
+                "name": "damping",
+                "label": "damping",
+                "kind": "range",
+                "min": 0.5,
+                "max": 9.0,
+                "step": 0.5,
+                "format": 1,
+            },
         ]
 
     def caption(self, values: dict[str, Any]) -> str:

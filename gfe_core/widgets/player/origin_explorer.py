@@ -1,4 +1,7 @@
-"""From one step to the whole flow: decoders trained with few steps or many, each followed by few steps or many."""
+"""From one step to the whole flow.
+
+Decoders trained with few steps or many, each followed by few steps or many.
+"""
 
 import base64
 import io
@@ -17,15 +20,37 @@ from gfe_core.data.sets import DataSet
 from gfe_core.methods.gon import SQUARES
 from gfe_core.solvers import AMD, Euler
 from gfe_core.types import Decoder, Encoding, Loss
-from gfe_core.widgets.kit.drawing import SOFT, Paper, tidy
+from gfe_core.widgets.kit.drawing import SOFT, Sheet, tidy
 from gfe_core.widgets.kit.style import NUMBERS
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control, with_limit
 
 STEPS = ("1", "2", "4", "8", "16", "flow")
-_SHARES = (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)
-_SIDE, _MOST = 46, 17  # of a picture in the strip; so many steps are drawn
-_WIDTH, _MARGIN = 1000, 16  # as of the player's still
+_SHARES = (
+    0.01,
+    0.015,
+    0.02,
+    0.03,
+    0.05,
+    0.07,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.5,
+    0.7,
+    0.85,
+    1.0,
+    1.2,
+    1.5,
+    2.0,
+)
+# of a picture in the strip; so many steps are drawn
+_SIDE = 46
+_MOST = 17
+# as of the player's still
+_WIDTH = 1000
+_MARGIN = 16
 
 Tile = tuple[str, str, np.ndarray]
 """Words above, words below, picture."""
@@ -34,18 +59,19 @@ Tile = tuple[str, str, np.ndarray]
 class OriginExplorer(LandscapeExplorer):
     """Choose how many steps a decoder was trained with, and how many it is followed with now.
 
-    The landscape is that of the decoder chosen; the flow to its end is always followed beside the steps. Below the
-    player stands what each step draws.
+    The landscape is that of the decoder chosen; the flow to its end is always followed beside the
+    steps. Below the player stands what each step draws.
 
     Args:
-        decoders: how the gradient treated the steps in training ("unrolled", "detached") -> steps in training, as
-            text, -> decoder; each of the first has the same of the second.
+        decoders: how the gradient treated the steps in training ("unrolled", "detached") -> steps
+            in training, as text, -> decoder; each of the first has the same of the second.
         samples: what can be encoded; needs an image shape.
         name: of the explorer.
         sample: row shown first.
         trained: steps in training, shown first; the first of them by default.
         steps: taken now, one of `STEPS`, shown first.
-        dt: length of a step, shown first; the control reaches from a hundredth of it to twice as much.
+        dt: length of a step, shown first; the control reaches from a hundredth of it to twice as
+            much.
         loss: of the steps, summed squares by default.
         seed: of the decoders; it is only said.
         title: above the player.
@@ -54,23 +80,50 @@ class OriginExplorer(LandscapeExplorer):
     ground = ("sample", "trained", "adjoint")
 
     def __init__(
-        self, decoders: Mapping[str, Mapping[str, Decoder]], samples: DataSet, *, name: str = "origin", sample: int = 0,
-        trained: str | None = None, steps: str = "1", dt: float = 1.0, loss: Loss | None = None, seed: int = 0,
+        self,
+        decoders: Mapping[str, Mapping[str, Decoder]],
+        samples: DataSet,
+        *,
+        name: str = "origin",
+        sample: int = 0,
+        trained: str | None = None,
+        steps: str = "1",
+        dt: float = 1.0,
+        loss: Loss | None = None,
+        seed: int = 0,
         title: str = "From one step to the whole flow",
-    ) -> None:  # fmt: skip
+    ) -> None:
         lists = [list(of_steps) for of_steps in decoders.values()]
         same = bool(lists) and all(one and one == lists[0] for one in lists)
         checks.require(same, f"`decoders` must have the same steps for every adjoint, got {lists}.")
         checks.one_of("steps", steps, STEPS)
         trained = trained or lists[0][0]
         checks.one_of("trained", trained, tuple(lists[0]))
-        self.decoders, self.seed, self._dt, self.strip = decoders, seed, dt, ipywidgets.HTML()
-        first = {"sample": sample, "trained": trained, "adjoint": next(iter(decoders)), "steps": steps, "dt": dt}
-        alt = "Steps from the origin over a landscape beside the flow to its end, and what each step draws of a digit."
+        self.decoders = decoders
+        self.seed = seed
+        self._dt = dt
+        self.strip = ipywidgets.HTML()
+        first = {
+            "sample": sample,
+            "trained": trained,
+            "adjoint": next(iter(decoders)),
+            "steps": steps,
+            "dt": dt,
+        }
+        alt = (
+            "Steps from the origin over a landscape beside the flow to its end, and what "
+            "each step draws of a digit."
+        )
         super().__init__(
-            self.decoder_for(first), samples, name=name, first=first, controls=tuple(first), title=title, alt_text=alt,
+            self.decoder_for(first),
+            samples,
+            name=name,
+            first=first,
+            controls=tuple(first),
+            title=title,
+            alt_text=alt,
             loss=loss or SQUARES,
-        )  # fmt: skip
+        )
         self.widget = ipywidgets.VBox([self.player, self.strip])
         self.picture = self._still
 
@@ -85,11 +138,15 @@ class OriginExplorer(LandscapeExplorer):
         if values["steps"] == "flow":
             return flow
         n = int(values["steps"])
-        return {_steps(values["steps"]): self.follow(Euler(n_steps=n), z0, t1=n * float(values["dt"]))} | flow
+        return {
+            _steps(values["steps"]): self.follow(Euler(n_steps=n), z0, t1=n * float(values["dt"]))
+        } | flow
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Add Euler's limit, and what the energy is."""
-        film = replace(super().film(tracks, values), energy_label="energy: squared error, summed over pixels")
+        film = replace(
+            super().film(tracks, values), energy_label="energy: squared error, summed over pixels"
+        )
         self.shown = with_limit(film, "Euler")
         return self.shown
 
@@ -98,8 +155,16 @@ class OriginExplorer(LandscapeExplorer):
         trained = _stops("trained", "steps in training", list(self.decoders[values["adjoint"]]))
         steps = _stops("steps", "steps now", list(STEPS))
         note = f"dt × λ_max = {float(values['dt']) * self.lambda_max:.3g}"
-        dt = _stops("dt", "dt", [self._dt * share for share in _SHARES]) | {"format": 3, "note": note}
-        adjoint = {"name": "adjoint", "label": "gradient", "kind": "choice", "options": list(self.decoders)}
+        dt = _stops("dt", "dt", [self._dt * share for share in _SHARES]) | {
+            "format": 3,
+            "note": note,
+        }
+        adjoint = {
+            "name": "adjoint",
+            "label": "gradient",
+            "kind": "choice",
+            "options": list(self.decoders),
+        }
         return [sample_control(self.samples), trained, adjoint, steps, dt]
 
     def caption(self, values: dict[str, Any]) -> str:
@@ -111,14 +176,19 @@ class OriginExplorer(LandscapeExplorer):
             f"{name if name == 'the flow' else f'{name} {dt}'}: {tidy(float(energy[-1]))}"
             for name, energy in zip(self.shown.names, self.shown.energy, strict=True)
         )
-        return f"{super().caption(values)} · trained with {how}, seed {self.seed} · energy after {ends}"
+        return (
+            f"{super().caption(values)} · trained with {how}, seed {self.seed} · energy "
+            f"after {ends}"
+        )
 
     def close(self) -> None:
         """Close player and strip."""
         for widget in (self.player, self.strip, self.widget):
             widget.close()
 
-    def _redraw(self, values: dict[str, Any], start: Tensor | None, landscape: Landscape | None) -> None:
+    def _redraw(
+        self, values: dict[str, Any], start: Tensor | None, landscape: Landscape | None
+    ) -> None:
         super()._redraw(values, start, landscape)
         self.player.frame = self.shown.energy.shape[1] - 1
         self.strip.value = strip_html(tiles_of(self.shown))
@@ -139,29 +209,51 @@ def _steps(n: str) -> str:
 def _stops(name: str, label: str, options: list[Any]) -> dict[str, Any]:
     """A slider with a stop for each option."""
     last = len(options) - 1
-    return {"name": name, "label": label, "kind": "range", "min": 0, "max": last, "step": 1, "options": options}
+    return {
+        "name": name,
+        "label": label,
+        "kind": "range",
+        "min": 0,
+        "max": last,
+        "step": 1,
+        "options": options,
+    }
 
 
 def tiles_of(film: Film) -> list[Tile]:
-    """The image, what its first track draws at its steps (some of them, if they are many), and the end of the flow.
+    """The image, what its first track draws at some steps, and the end of the flow.
 
     Args:
         film: whose last track is the flow.
     """
-    shown = torch.linspace(0, film.n_frames[0] - 1, min(_MOST, film.n_frames[0])).round().int().tolist()
-    steps = [("origin" if k == 0 else f"step {k}", tidy(float(film.energy[0, k])), film.images[0, k]) for k in shown]
-    end = [("flow", tidy(float(film.energy[-1, -1])), film.images[-1, -1])] if len(film.names) > 1 else []
+    shown = (
+        torch.linspace(0, film.n_frames[0] - 1, min(_MOST, film.n_frames[0])).round().int().tolist()
+    )
+    steps = [
+        ("origin" if k == 0 else f"step {k}", tidy(float(film.energy[0, k])), film.images[0, k])
+        for k in shown
+    ]
+    end = (
+        [("flow", tidy(float(film.energy[-1, -1])), film.images[-1, -1])]
+        if len(film.names) > 1
+        else []
+    )
     return [("image", "energy", film.target), *steps, *end]
 
 
 def strip_html(tiles: list[Tile]) -> str:
     """The strip in the reader's theme."""
     figures = "".join(
-        f'<div style="text-align: center">{above}<br><img alt="{above}" width="{_SIDE}" height="{_SIDE}" '
-        f'style="image-rendering: pixelated" src="data:image/png;base64,{_png(pixels)}"><br>{below}</div>'
+        f'<div style="text-align: center">{above}<br><img alt="{above}" width="{_SIDE}" '
+        f'height="{_SIDE}" '
+        f'style="image-rendering: pixelated" '
+        f'src="data:image/png;base64,{_png(pixels)}"><br>{below}</div>'
         for above, below, pixels in tiles
     )
-    return f'<div class="gfe-strip" style="{NUMBERS}; display: flex; flex-wrap: wrap; gap: 8px 6px">{figures}</div>'
+    return (
+        f'<div class="gfe-strip" style="{NUMBERS}; display: flex; flex-wrap: wrap; gap: 8px '
+        f'6px">{figures}</div>'
+    )
 
 
 def _png(pixels: np.ndarray) -> str:
@@ -171,11 +263,12 @@ def _png(pixels: np.ndarray) -> str:
 
 
 def _strip_picture(tiles: list[Tile]) -> Image.Image:
-    paper, gap = Paper(_WIDTH, _SIDE + 60), min(_SIDE + 24, (_WIDTH - 2 * _MARGIN) / len(tiles))
+    sheet = Sheet(_WIDTH, _SIDE + 60)
+    gap = min(_SIDE + 24, (_WIDTH - 2 * _MARGIN) / len(tiles))
     side = min(_SIDE, gap - 4)
     for k, (above, below, pixels) in enumerate(tiles):
         x = _MARGIN + k * gap
-        paper.text((x, 0), above, 11, SOFT)
-        paper.paste(pixels, (x, 18, x + side, 18 + side))
-        paper.text((x, 24 + side), below, 11, SOFT)
-    return paper.finished().convert("RGB")
+        sheet.text((x, 0), above, 11, SOFT)
+        sheet.paste(pixels, (x, 18, x + side, 18 + side))
+        sheet.text((x, 24 + side), below, 11, SOFT)
+    return sheet.finished().convert("RGB")

@@ -1,7 +1,8 @@
 """The player: a latent code flows down its energy landscape while its picture sharpens.
 
-`FlowPlayer` sends a `Film` and a `Landscape` to the browser in one message; player.js draws them there, so that
-scrubbing never waits for the kernel. What the reader drags or turns comes back as one request at a time.
+`FlowPlayer` sends a `Film` and a `Landscape` to the browser in one message; player.js draws them
+there, so that scrubbing never waits for the kernel. What the reader drags or turns comes back as
+one request at a time.
 """
 
 import base64
@@ -27,12 +28,15 @@ _SCRIPT = LOOK + (Path(__file__).parent / "player.js").read_text(encoding="utf-8
 
 
 class FlowPlayer(anywidget.AnyWidget):
-    """Play films of codes that flow down a landscape; the reader scrubs, drags the start and turns the controls.
+    """Play films of codes that flow down a landscape.
 
-    Set `on_request` to a function of one dictionary `{"id", "start", "values", "changed"}`; it is called when the
-    reader released the start point or changed a control, and answers with `show`. `controls` lists the inputs:
-    `{"name", "label", "kind": "range" | "choice" | "number", "min", "max", "step" | "options", "format": decimals,
-    "note": text beside the value}`. `values` holds their state and `defaults` what Reset returns to (with `start`).
+    The reader scrubs, drags the start and turns the controls.
+
+    Set `on_request` to a function of one dictionary `{"id", "start", "values", "changed"}`; it is
+    called when the reader released the start point or changed a control, and answers with `show`.
+    `controls` lists the inputs: `{"name", "label", "kind": "range" | "choice" | "number", "min",
+    "max", "step" | "options", "format": decimals, "note": text beside the value}`. `values` holds
+    their state and `defaults` what Reset returns to (with `start`).
     """
 
     _esm = _SCRIPT
@@ -63,7 +67,9 @@ class FlowPlayer(anywidget.AnyWidget):
     playing = t.Bool(False).tag(sync=True)
     speed = t.Float(1.0).tag(sync=True)
     palette = t.Enum(["cividis", "viridis", "grey"], default_value="cividis").tag(sync=True)
-    alt_text = t.Unicode("A point moves over an energy landscape while a picture sharpens.").tag(sync=True)
+    alt_text = t.Unicode("A point moves over an energy landscape while a picture sharpens.").tag(
+        sync=True
+    )
     title = t.Unicode().tag(sync=True)
     caption = t.Unicode().tag(sync=True)
     controls = t.List(t.Dict()).tag(sync=True)
@@ -108,7 +114,7 @@ class FlowPlayer(anywidget.AnyWidget):
         )
 
     def save_html(self, path: str | Path) -> Path:
-        """Write one file that plays from disk without a network or a kernel, and return its path."""
+        """Write one file that plays without a network or a kernel; return its path."""
         path = Path(path)
         state = {name: _plain(getattr(self, name)) for name in _STORED}
         page = PAGE.format(
@@ -128,24 +134,37 @@ class FlowPlayer(anywidget.AnyWidget):
 
     def _set_film(self, film: Film) -> None:
         self._film = film
-        self.names, self.notes, self.n_frames = list(film.names), list(film.notes), list(film.n_frames)
-        self.shape, self.image_shape = list(film.energy.shape), list(film.target.shape)
-        self.trajectory, self.off_plane = film.path.tobytes(), film.off_plane.tobytes()
-        self.energies, self.steps = film.energy.tobytes(), film.step.tobytes()
-        self.target, self.frames = film.target.tobytes(), film.images.tobytes()
-        self.energy_label, self.step_label, self.step_limit = film.energy_label, film.step_label, film.step_limit
+        self.names = list(film.names)
+        self.notes = list(film.notes)
+        self.n_frames = list(film.n_frames)
+        self.shape = list(film.energy.shape)
+        self.image_shape = list(film.target.shape)
+        self.trajectory = film.path.tobytes()
+        self.off_plane = film.off_plane.tobytes()
+        self.energies = film.energy.tobytes()
+        self.steps = film.step.tobytes()
+        self.target = film.target.tobytes()
+        self.frames = film.images.tobytes()
+        self.energy_label = film.energy_label
+        self.step_label = film.step_label
+        self.step_limit = film.step_limit
         self.step_limit_label = film.step_limit_label
         self.frame = min(self.frame, max(film.energy.shape[1] - 1, 0))
 
     def _set_landscape(self, film: Film, landscape: Landscape) -> None:
         self._landscape = landscape
         limits = energy_range(film, landscape)
-        self.landscape, self.n_maps = grey_sprite(landscape, limits), len(landscape.energy)
+        self.landscape = grey_sprite(landscape, limits)
+        self.n_maps = len(landscape.energy)
         self.map_label = landscape.label
-        self.extent, self.energy_range = [float(edge) for edge in landscape.extent], list(limits)
+        self.extent = [float(edge) for edge in landscape.extent]
+        self.energy_range = list(limits)
 
     def _answer(self, change: dict[str, Any]) -> None:
-        """Run the reader's request; whatever happens, acknowledge it, or the browser would wait for ever."""
+        """Run the reader's request.
+
+        Whatever happens, acknowledge it, or the browser would wait for ever.
+        """
         request = change["new"]
         if "id" not in request:
             return
@@ -161,17 +180,24 @@ class FlowPlayer(anywidget.AnyWidget):
             self.reply = request["id"]
 
     def _say(self, trouble: str | None) -> None:
-        """Show trouble in place of the caption, and give the caption back when the next request succeeds."""
+        """Show trouble in place of the caption until the next request succeeds."""
         if trouble is not None:
-            self._usual_caption = self.caption if self._usual_caption is None else self._usual_caption
+            self._usual_caption = (
+                self.caption if self._usual_caption is None else self._usual_caption
+            )
             self.caption = trouble
         elif self._usual_caption is not None:
-            self.caption, self._usual_caption = self._usual_caption, None
+            self.caption = self._usual_caption
+            self._usual_caption = None
 
 
-_STORED = [name for name, trait in FlowPlayer.class_own_traits().items() if trait.metadata.get("sync")]
+_STORED = [
+    name for name, trait in FlowPlayer.class_own_traits().items() if trait.metadata.get("sync")
+]
 
 
 def _plain(value: Any) -> Any:
     """Return a trait's value as JSON; bytes become {"base64": text}."""
-    return {"base64": base64.b64encode(value).decode("ascii")} if isinstance(value, bytes) else value
+    return (
+        {"base64": base64.b64encode(value).decode("ascii")} if isinstance(value, bytes) else value
+    )

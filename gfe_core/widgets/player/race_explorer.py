@@ -1,4 +1,4 @@
-"""A race: several solvers over one landscape, each frame the same amount of work for all of them."""
+"""A race: several solvers over one landscape, equal work in each frame."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,8 +29,8 @@ _FRAMES = 60
 class RaceExplorer(LandscapeExplorer):
     """Let solvers run side by side at equal work; a frame is a fixed number of forward-equivalents.
 
-    Euler and RK4 are given lambda_max at the code for nothing and step at 0.95 of their limit: more than they could
-    know. The lower chart is the energy above the lowest that any of them reached.
+    Euler and RK4 are given lambda_max at the code for nothing and step at 0.95 of their limit: more
+    than they could know. The lower chart is the energy above the lowest that any of them reached.
 
     Args:
         decoder: trained.
@@ -40,14 +40,26 @@ class RaceExplorer(LandscapeExplorer):
     """
 
     def __init__(
-        self, decoder: Decoder, samples: DataSet, *, sample: int = 0, field: str = "AMD, Gauss-Newton, BFGS, Euler"
+        self,
+        decoder: Decoder,
+        samples: DataSet,
+        *,
+        sample: int = 0,
+        field: str = "AMD, Gauss-Newton, BFGS, Euler",
     ) -> None:
         checks.one_of("field", field, tuple(_FIELDS))
         first = {"sample": sample, "field": field, "budget": 240}
         alt = "Solvers race down one energy landscape, each frame the same work for all of them."
         title = "Which solver finds the code first?"
         super().__init__(
-            decoder, samples, name="race", first=first, controls=tuple(first), title=title, alt_text=alt, playing=True
+            decoder,
+            samples,
+            name="race",
+            first=first,
+            controls=tuple(first),
+            title=title,
+            alt_text=alt,
+            playing=True,
         )
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
@@ -59,10 +71,14 @@ class RaceExplorer(LandscapeExplorer):
             "published": lambda: self.follow(AMD.published(), z0, max_steps=work // 2),
             "momentum": lambda: self.follow(AMD(), z0, flow=NesterovFlow(), max_steps=work // 3),
             "BFGS": lambda: self.follow(BFGS(), z0, max_steps=work // 2),
-            "Gauss-Newton": lambda: self.follow(GaussNewton(), z0, max_steps=work // self.decoder.latent_dim),
+            "Gauss-Newton": lambda: self.follow(
+                GaussNewton(), z0, max_steps=work // self.decoder.latent_dim
+            ),
             "Euler": lambda: self._grid(Euler, z0, 1.9, work // 2),
             "RK4": lambda: self._grid(RK4, z0, 2.646, work // 8),
-            "Dopri5": lambda: self.follow(Dopri5(), z0, t1=1e3 / self.lambda_max, max_steps=work // 12),
+            "Dopri5": lambda: self.follow(
+                Dopri5(), z0, t1=1e3 / self.lambda_max, max_steps=work // 12
+            ),
         }
         return {name: recipes[name]() for name in _FIELDS[values["field"]]}
 
@@ -75,10 +91,15 @@ class RaceExplorer(LandscapeExplorer):
         energy = film.energy[track, rows]
         lowest = min(one.energy.item() for one in (*tracks.values(), self.reference))
         return replace(
-            film, path=film.path[track, rows], off_plane=film.off_plane[track, rows], energy=energy,
-            step=np.maximum(energy - lowest, 0).astype(np.float32), images=film.images[track, rows],
-            n_frames=(_FRAMES + 1,) * len(tracks), step_label="energy above the lowest reached",
-        )  # fmt: skip
+            film,
+            path=film.path[track, rows],
+            off_plane=film.off_plane[track, rows],
+            energy=energy,
+            step=np.maximum(energy - lowest, 0).astype(np.float32),
+            images=film.images[track, rows],
+            n_frames=(_FRAMES + 1,) * len(tracks),
+            step_label="energy above the lowest reached",
+        )
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, solvers and budget."""
@@ -91,16 +112,24 @@ class RaceExplorer(LandscapeExplorer):
     def caption(self, values: dict[str, Any]) -> str:
         """Say what a frame is."""
         each = int(values["budget"]) / _FRAMES
-        return f"{super().caption(values)} · a frame is {each:g} forward-equivalents for every solver"
+        return (
+            f"{super().caption(values)} · a frame is {each:g} forward-equivalents for every solver"
+        )
 
-    def _grid(self, rule: type[Euler] | type[RK4], z0: Tensor | None, limit: float, n: int) -> Encoding:
+    def _grid(
+        self, rule: type[Euler] | type[RK4], z0: Tensor | None, limit: float, n: int
+    ) -> Encoding:
         return self.follow(rule(n_steps=n), z0, t1=n * limit / self.lambda_max)
 
 
 def _reached(encoding: Encoding, work: np.ndarray) -> np.ndarray:
-    """Row of the trajectory that has been reached when so much work is spent; the start costs nothing here."""
+    """Row of the trajectory that has been reached when so much work is spent.
+
+    The start costs nothing here.
+    """
     assert encoding.trajectory is not None
-    spent, mask = encoding.trajectory.work[:, 0], encoding.trajectory.mask[:, 0]
+    spent = encoding.trajectory.work[:, 0]
+    mask = encoding.trajectory.mask[:, 0]
     arrived = torch.where(mask, spent, torch.inf).numpy()
     arrived[0] = 0.0
     return np.searchsorted(arrived, work, side="right") - 1

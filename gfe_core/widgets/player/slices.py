@@ -1,7 +1,7 @@
 """Slices: a flat plane through latent space, the energy on it and the flows seen from it.
 
-A plane is drawn truly, but a path through more than two dimensions leaves it; what is lost is kept as a distance.
-Shape vocabulary: time, latent; coordinates on a plane are (x, y) in latent units.
+A plane is drawn truly, but a path through more than two dimensions leaves it; what is lost is kept
+as a distance. Shape vocabulary: time, latent; coordinates on a plane are (x, y) in latent units.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,8 @@ from gfe_core.types import Decoder, Encoding, Loss, Status
 from gfe_core.widgets.player.film import Film, Landscape
 
 _ASPECT = 1.6  # width over height of the player's map
-_COLUMNS, _ROWS = 72, 45
+_COLUMNS = 72
+_ROWS = 45
 _ENDINGS = {
     Status.CONVERGED: "converged",
     Status.REACHED_T: "reached t",
@@ -38,17 +39,22 @@ class Plane:
 
     @staticmethod
     def through(path: Float[Tensor, "time latent"]) -> "Plane":
-        """Return the plane of a path: its start, its end and its largest deviation from the line between them.
+        """Return the plane of a path.
+
+        Its start, its end and its largest deviation from the line between them.
 
         With two latents this is all of latent space, with its own axes.
         """
-        origin, latent = path[0], path.shape[1]
+        origin = path[0]
+        latent = path.shape[1]
         if latent == 2:
             return Plane(torch.zeros_like(origin), torch.eye(2).to(path))
         along = _unit(path[-1] - origin, avoid=None)
         aside = (path - origin) - ((path - origin) @ along)[:, None] * along
         across = aside[aside.norm(dim=1).argmax()]
-        return Plane(origin, torch.stack([along, _unit(across - (across @ along) * along, avoid=along)]))
+        return Plane(
+            origin, torch.stack([along, _unit(across - (across @ along) * along, avoid=along)])
+        )
 
     def coordinates(self, z: Float[Tensor, "*time latent"]) -> Float[Tensor, "*time two"]:
         """Position of codes on the plane, by orthogonal projection."""
@@ -64,7 +70,7 @@ class Plane:
 
 
 def _unit(direction: Tensor, *, avoid: Tensor | None) -> Tensor:
-    """Normalise; where nothing is left, take the coordinate axis that is most perpendicular to `avoid`."""
+    """Normalise; if nothing is left, take the axis most perpendicular to `avoid`."""
     if direction.norm() > 1e-6:
         return direction / direction.norm()
     basis = torch.eye(len(direction)).to(direction)
@@ -75,9 +81,12 @@ def _unit(direction: Tensor, *, avoid: Tensor | None) -> Tensor:
     return axis / axis.norm()
 
 
-def extent_around(points: Float[Tensor, "time two"], *, margin: float = 0.45) -> tuple[float, float, float, float]:
-    """Return a frame (x_min, x_max, y_min, y_max) of the map's proportions with some space around the points."""
-    low, high = points.min(0).values, points.max(0).values
+def extent_around(
+    points: Float[Tensor, "time two"], *, margin: float = 0.45
+) -> tuple[float, float, float, float]:
+    """Return a frame (x_min, x_max, y_min, y_max) with some space around the points."""
+    low = points.min(0).values
+    high = points.max(0).values
     centre = (low + high) / 2
     half = (high - low) * (0.5 + margin)
     width = max(half[0].item(), half[1].item() * _ASPECT, 1e-3)
@@ -86,22 +95,33 @@ def extent_around(points: Float[Tensor, "time two"], *, margin: float = 0.45) ->
 
 
 def energy_map(
-    decoder: Decoder, x: Float[Tensor, "features"], loss: Loss, plane: Plane, extent: tuple[float, float, float, float]
+    decoder: Decoder,
+    x: Float[Tensor, "features"],
+    loss: Loss,
+    plane: Plane,
+    extent: tuple[float, float, float, float],
 ) -> Float[Tensor, "rows columns"]:
     """Energy of one sample on a grid over the plane, first row at the top."""
     x_min, x_max, y_min, y_max = extent
-    across, down = torch.linspace(x_min, x_max, _COLUMNS), torch.linspace(y_max, y_min, _ROWS)
+    across = torch.linspace(x_min, x_max, _COLUMNS)
+    down = torch.linspace(y_max, y_min, _ROWS)
     y_grid, x_grid = torch.meshgrid(down, across, indexing="ij")
     z = plane.codes(torch.stack([x_grid, y_grid], -1).reshape(-1, 2).to(plane.origin))
     return Energy(decoder, x.expand(len(z), -1), loss).value(z).reshape(_ROWS, _COLUMNS)
 
 
 def landscape_of(
-    decoder: Decoder, x: Float[Tensor, "features"], loss: Loss, plane: Plane, extent: tuple[float, float, float, float]
+    decoder: Decoder,
+    x: Float[Tensor, "features"],
+    loss: Loss,
+    plane: Plane,
+    extent: tuple[float, float, float, float],
 ) -> Landscape:
     """One map, ready for the player."""
     energy = energy_map(decoder, x, loss, plane, extent)
-    return Landscape(energy=energy.numpy().astype(np.float32)[None], extent=extent, label=map_label(decoder))
+    return Landscape(
+        energy=energy.numpy().astype(np.float32)[None], extent=extent, label=map_label(decoder)
+    )
 
 
 def map_label(decoder: Decoder) -> str:
@@ -127,7 +147,9 @@ def film_of(
     step_limit: float | None = None,
     step_limit_label: str = "",
 ) -> Film:
-    """Turn encodings of one sample, saved with `SaveAt.steps()`, into a film; shorter tracks hold their last state.
+    """Turn encodings of one sample, saved with `SaveAt.steps()`, into a film.
+
+    Shorter tracks hold their last state.
 
     Args:
         tracks: name -> encoding of a batch of one.
@@ -164,7 +186,10 @@ def film_of(
 
 def _path(encoding: Encoding) -> Tensor:
     if encoding.trajectory is None:
-        raise ValueError("`tracks` must hold encodings with a trajectory. Encode with `save_at=gfe.SaveAt.steps()`.")
+        raise ValueError(
+            "`tracks` must hold encodings with a trajectory. Encode with "
+            "`save_at=gfe.SaveAt.steps()`."
+        )
     return encoding.trajectory.z[:, 0]
 
 
@@ -175,8 +200,12 @@ def _held(rows: Tensor, n: int) -> Tensor:
 
 def note_of(encoding: Encoding) -> str:
     """Steps, work and ending of a batch of one, in words."""
-    steps, work = encoding.statistics.n_accepted.item(), encoding.statistics.work.item()
-    return f"{steps} steps, {work} forward-equivalents, {_ENDINGS[Status(int(encoding.status.item()))]}"
+    steps = encoding.statistics.n_accepted.item()
+    work = encoding.statistics.work.item()
+    return (
+        f"{steps} steps, {work} forward-equivalents, "
+        f"{_ENDINGS[Status(int(encoding.status.item()))]}"
+    )
 
 
 def _float32(values: Tensor) -> np.ndarray:

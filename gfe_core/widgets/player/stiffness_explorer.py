@@ -10,7 +10,13 @@ from gfe_core.data.sets import DataSet
 from gfe_core.solvers import AMD, RK4, Dopri5, Euler
 from gfe_core.types import Decoder, Encoding
 from gfe_core.widgets.player.film import Film
-from gfe_core.widgets.player.landscape_explorer import LIMITS, LandscapeExplorer, dt_control, sample_control, with_limit
+from gfe_core.widgets.player.landscape_explorer import (
+    LIMITS,
+    LandscapeExplorer,
+    dt_control,
+    sample_control,
+    with_limit,
+)
 
 _TOLERANCES = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
 _STRETCH = [0.25, 0.5, 1.0, 2.0, 4.0]
@@ -20,8 +26,8 @@ _T_CURVATURE = 40.0  # length of the flow in units of 1 / lambda_max
 class StiffnessExplorer(LandscapeExplorer):
     """Compare a solver that follows the flow with AMD, and stretch the latents by c.
 
-    The fixed grids take steps of dt x lambda_max; Dopri5 chooses its own from rtol. The map is redrawn in the
-    stretched latents: path and steps look the same, dt has changed by c squared.
+    The fixed grids take steps of dt x lambda_max; Dopri5 chooses its own from rtol. The map is
+    redrawn in the stretched latents: path and steps look the same, dt has changed by c squared.
 
     Args:
         decoder: trained.
@@ -32,10 +38,15 @@ class StiffnessExplorer(LandscapeExplorer):
 
     ground = ("sample", "c")
 
-    def __init__(self, decoder: Decoder, samples: DataSet, *, sample: int = 0, solver: str = "Euler") -> None:
+    def __init__(
+        self, decoder: Decoder, samples: DataSet, *, sample: int = 0, solver: str = "Euler"
+    ) -> None:
         first = {"sample": sample, "solver": solver, "dt": 1.8, "rtol": 1e-3, "c": 1.0}
         title = "How long may a step be?"
-        alt = "Two solvers go down the landscape of a digit; one has to stay under its stability limit."
+        alt = (
+            "Two solvers go down the landscape of a digit; one has to stay under its "
+            "stability limit."
+        )
         super().__init__(
             decoder,
             samples,
@@ -54,10 +65,18 @@ class StiffnessExplorer(LandscapeExplorer):
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
         """The chosen solver over a fixed time, and AMD."""
-        t1, dt = _T_CURVATURE / self.lambda_max, float(values["dt"]) / self.lambda_max
-        solvers = {"Euler": Euler(dt=dt), "RK4": RK4(dt=dt), "Dopri5": Dopri5(rtol=float(values["rtol"]))}
+        t1 = _T_CURVATURE / self.lambda_max
+        dt = float(values["dt"]) / self.lambda_max
+        solvers = {
+            "Euler": Euler(dt=dt),
+            "RK4": RK4(dt=dt),
+            "Dopri5": Dopri5(rtol=float(values["rtol"])),
+        }
         name = values["solver"]
-        return {name: self.follow(solvers[name], z0, t1=t1, max_steps=900), "AMD": self.follow(AMD(), z0)}
+        return {
+            name: self.follow(solvers[name], z0, t1=t1, max_steps=900),
+            "AMD": self.follow(AMD(), z0),
+        }
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Add the stability limit of the solver."""
@@ -78,6 +97,8 @@ class StiffnessExplorer(LandscapeExplorer):
         """Say how stiff the flow is here."""
         positive = self.curvature[self.curvature > 0]
         condition = (
-            f"condition number {(positive.max() / positive.min()).item():.3g}" if len(positive) else "no minimum"
+            f"condition number {(positive.max() / positive.min()).item():.3g}"
+            if len(positive)
+            else "no minimum"
         )
         return f"{super().caption(values)} · λ_max = {self.lambda_max:.3g}, {condition}"

@@ -1,4 +1,7 @@
-"""Tables and curves of `gon`, for `show_result`: one step from the origin beside flows and autoencoders."""
+"""Tables and curves of `gon`, for `show_result`.
+
+One step from the origin beside flows and autoencoders.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,28 +13,40 @@ from gfe_core.widgets.tables import Table, show_table
 
 
 def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """One row for each method: parameters, final errors, and errors after some seconds; the lowest are marked.
+    """One row for each method.
+
+    Parameters, final errors, and errors after some seconds; the lowest are marked.
 
     Args:
         result: content of the file; result["error"][set][method]["mean"] and
-            result["seconds"][set][method][seconds]["mean"] are summed squared errors of a test image,
-            result["parameters"][method] counts.
+            result["seconds"][set][method][seconds]["mean"] are summed squared errors of a test
+            image, result["parameters"][method] counts.
         name: of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
-    error, seconds, counts = result["error"], result.get("seconds", {}), result.get("parameters", {})
+    error = result["error"]
+    seconds = result.get("seconds", {})
+    counts = result.get("parameters", {})
     methods = dict.fromkeys(method for of_set in error.values() for method in of_set)
-    columns: dict[str, list[float | None]] = {told: [_mean(found, m) for m in methods] for told, found in error.items()}
+    columns: dict[str, list[float | None]] = {
+        told: [_mean(found, m) for m in methods] for told, found in error.items()
+    }
     for told, found in seconds.items():
         times = sorted({time for of_method in found.values() for time in of_method}, key=float)
         for time in times:
             columns[f"{told}, {time} s"] = [_mean(found.get(m, {}), time) for m in methods]
     rows: dict[str, Sequence[float | None]] = {
-        m: [counts.get(m), *(column[k] for column in columns.values())] for k, m in enumerate(methods)
+        m: [counts.get(m), *(column[k] for column in columns.values())]
+        for k, m in enumerate(methods)
     }
-    caption = "Squared error of a test image, summed over pixels; after so many processor seconds of training"
+    caption = (
+        "Squared error of a test image, summed over pixels; after so many processor "
+        "seconds of training"
+    )
     heads = ("method", "parameters", *columns)
-    return show_table(Table(heads, rows, caption, compared=[*columns], digits=2, down=True), name, alt_text)
+    return show_table(
+        Table(heads, rows, caption, compared=[*columns], digits=2, down=True), name, alt_text
+    )
 
 
 def bounds(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
@@ -50,16 +65,23 @@ def bounds(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
 
 
 def samples(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Against training: distance of codes from normal, and precision and recall of samples, means over seeds.
+    """Against training.
+
+    Distance of codes from normal, and precision and recall of samples, means over seeds.
 
     Args:
-        result: content of the file; result["samples"] has for each seed a list of looks, each with "updates" and these.
+        result: content of the file; result["samples"] has for each seed a list of looks, each with
+            "updates" and these.
         name: of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
     looks = [*zip(*result["samples"], strict=True)]
     updates = [at_once[0]["updates"] for at_once in looks]
-    told = {"precision": "precision", "recall": "recall", "normality": "distance of codes from normal"}
+    told = {
+        "precision": "precision",
+        "recall": "recall",
+        "normality": "distance of codes from normal",
+    }
     series: dict[str, plots.Series] = {
         words: (updates, [sum(look[key] for look in at_once) / len(at_once) for at_once in looks])
         for key, words in told.items()
@@ -68,18 +90,23 @@ def samples(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
 
 
 def places(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Errors of the small SIREN at equal updates, trained by every place and by a quarter, and what an update takes.
+    """Errors of the small SIREN at equal updates, by every place and by a quarter.
 
     Args:
-        result: content of the file; result["places"] has "updates", "curves" by name, and "time_ratio".
+        result: content of the file; result["places"] has "updates", "curves" by name, and
+            "time_ratio".
         name: of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
     found = result["places"]
-    series: dict[str, plots.Series] = {told: (found["updates"], errors) for told, errors in found["curves"].items()}
+    series: dict[str, plots.Series] = {
+        told: (found["updates"], errors) for told, errors in found["curves"].items()
+    }
     title = f"An update by a quarter takes {found['time_ratio']['mean']:.2f} of the time"
     return show_figure(
-        plots.curves(series, x_title="updates", y_title="squared error, MNIST", title=title), name, alt_text
+        plots.curves(series, x_title="updates", y_title="squared error, MNIST", title=title),
+        name,
+        alt_text,
     )
 
 

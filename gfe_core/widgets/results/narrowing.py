@@ -1,4 +1,7 @@
-"""Tables of `narrowing`, for `show_result`: how many gates stayed open, and what the open latents tell."""
+"""Tables of `narrowing`, for `show_result`.
+
+How many gates stayed open, and what the open latents tell.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +11,13 @@ from gfe_core.widgets.tables import Table, show_table
 
 
 def planted(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """One row for each model and planted number: the mean and range of open gates, and how many runs found it.
+    """One row for each model and planted number.
+
+    The mean and range of open gates, and how many runs found it.
 
     Args:
-        result: content of the file; result["planted"][model][n] has "open", a list, and "within_one_and_met" "of" runs.
+        result: content of the file; result["planted"][model][n] has "open", a list, and
+            "within_one_and_met" "of" runs.
         name: of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
@@ -27,23 +33,39 @@ def planted(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
 
 
 def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """One row for each model and threshold on shapes: error, open gates, and what the codes tell of each factor.
+    """One row for each model and threshold on shapes.
+
+    Error, open gates, and what the codes tell of each factor.
 
     That is R², and for the shape the share that is named rightly.
 
     Args:
-        result: content of the file; result["factors"][model][threshold] has "error", "open" and "r2" by factor.
+        result: content of the file; result["factors"][model][threshold] has "error", "open" and
+            "r2" by factor.
         name: of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
     found: Mapping[str, Mapping[str, Any]] = result["factors"]
-    names = dict.fromkeys(told for rows in found.values() for one in rows.values() for told in one["r2"])
+    names = dict.fromkeys(
+        told for rows in found.values() for one in rows.values() for told in one["r2"]
+    )
     rows: dict[str, list[float | None]] = {
         f"{model}, {threshold}": [
-            one["error"]["mean"], sum(one["open"]) / len(one["open"]), *(one["r2"][told]["mean"] for told in names)
+            one["error"]["mean"],
+            sum(one["open"]) / len(one["open"]),
+            *(one["r2"][told]["mean"] for told in names),
         ]
-        for model, of_model in found.items() for threshold, one in of_model.items()
-    }  # fmt: skip
-    caption = "Shapes: error, open gates, R² of each factor told from the open latents; shape: share named rightly"
-    columns = ("model, threshold", "error", "open", *(told.replace("rotation of", "turn of") for told in names))
+        for model, of_model in found.items()
+        for threshold, one in of_model.items()
+    }
+    caption = (
+        "Shapes: error, open gates, R² of each factor told from the open latents; shape: "
+        "share named rightly"
+    )
+    columns = (
+        "model, threshold",
+        "error",
+        "open",
+        *(told.replace("rotation of", "turn of") for told in names),
+    )
     return show_table(Table(columns, rows, caption, compared=(), digits=2), name, alt_text)

@@ -1,4 +1,6 @@
-"""The large results as a reader sees them: each function draws the content of one file in data/results.
+"""The large results as a reader sees them.
+
+Each function draws the content of one file in data/results.
 
 They only read; `gfe_core.experiments` computes. To be passed to `show_result`.
 """
@@ -49,30 +51,50 @@ def all_images(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explor
 
 
 def two_by_two(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Curves of `two-by-two`: excess of decoders crossed with codes, against the number of training images."""
-    floor, series = floor_of(result), {}
+    """Curves of `two-by-two`.
+
+    Excess of decoders crossed with codes, against the number of training images.
+    """
+    floor = floor_of(result)
+    series = {}
     for told, key in _PAIRS.items():
-        points = {int(n): found[key]["mean"] - floor for n, found in result["sizes"].items() if key in found}
+        points = {
+            int(n): found[key]["mean"] - floor
+            for n, found in result["sizes"].items()
+            if key in found
+        }
         series[told] = ([*points], [*points.values()])
     y_title = "test excess (nats per pixel)"
-    return show_figure(plots.curves(series, log=True, x_title="training images", y_title=y_title), name, alt_text)
+    return show_figure(
+        plots.curves(series, log=True, x_title="training images", y_title=y_title), name, alt_text
+    )
 
 
 def one_pass(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Curves of `fig1` against images, updates or seconds, and where an autoencoder is after twelve passes."""
+    """Curves of `fig1` against images, updates or seconds."""
     runs: dict[str, dict[str, Sequence[float]]] = {}
     for method, points in result["curves"].items():
         measures = _AXES | {"energy": "energy"}
-        runs[_METHODS[method]] = {told: [point[key] for point in points] for key, told in measures.items()}
+        runs[_METHODS[method]] = {
+            told: [point[key] for point in points] for key, told in measures.items()
+        }
     if longer := result["cells"].get("fig1-autoencoder_twelve_passes-0"):
         measures = {told: [longer[key]] for key, told in _AXES.items()}
-        runs["autoencoder, twelve passes"] = {**measures, "energy": [longer["test"]["encoder"]["energy"]]}
+        runs["autoencoder, twelve passes"] = {
+            **measures,
+            "energy": [longer["test"]["encoder"]["energy"]],
+        }
     y_title = "test energy (nats per pixel)"
-    return AxesExplorer(runs, [*_AXES.values()], "energy", y_title=y_title, name=name, alt_text=alt_text)
+    return AxesExplorer(
+        runs, [*_AXES.values()], "energy", y_title=y_title, name=name, alt_text=alt_text
+    )
 
 
 def drawings(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Pictures of `fig3`: ten test digits above, below them what each decoder draws, in the order of the file."""
+    """Pictures of `fig3`.
+
+    Ten test digits above, below them what each decoder draws, in the order of the file.
+    """
     rows = [result["x"], *(row["drawn"] for row in result["rows"].values())]
     return show_picture(gallery([_unpacked(row) for row in rows], (28, 28)), name, alt_text)
 
@@ -84,20 +106,30 @@ def floor_of(result: Mapping[str, Any]) -> float:
     return found["energy"] - found["excess"]
 
 
-def _beside_published(published: Mapping[str, Any], ours: Mapping[str, Any], name: str, alt_text: str) -> Explorer:
-    """One row of published numbers and one for each of ours; columns that nobody filled are left out."""
+def _beside_published(
+    published: Mapping[str, Any], ours: Mapping[str, Any], name: str, alt_text: str
+) -> Explorer:
+    """One row of published numbers and one for each of ours.
+
+    Columns that nobody filled are left out.
+    """
     rows: dict[str, list[float | None]] = {}
     for which, numbers in published.items():
         rows[f"{which}, published"] = [
-            numbers[_PUBLISHED[told]] if _PUBLISHED.get(told) in numbers else None for told in _COLUMNS
+            numbers[_PUBLISHED[told]] if _PUBLISHED.get(told) in numbers else None
+            for told in _COLUMNS
         ]
         for told, found in ours.items():
             keys = _COLUMNS.values()
-            rows[f"{which}, {told}"] = [found[which][key]["mean"] if key in found[which] else None for key in keys]
+            rows[f"{which}, {told}"] = [
+                found[which][key]["mean"] if key in found[which] else None for key in keys
+            ]
     filled = [i for i in range(len(_COLUMNS)) if any(row[i] is not None for row in rows.values())]
     columns = ["", *([*_COLUMNS][i] for i in filled)]
     kept = {label: [row[i] for i in filled] for label, row in rows.items()}
-    return show_table(Table(columns, kept, "Mean energy of test images, nats per pixel"), name, alt_text)
+    return show_table(
+        Table(columns, kept, "Mean energy of test images, nats per pixel"), name, alt_text
+    )
 
 
 def _unpacked(text: str) -> torch.Tensor:

@@ -1,4 +1,7 @@
-"""An image as a function of place: one code drawn at any resolution, in any window, from few or all of its pixels."""
+"""An image as a function of place.
+
+One code drawn at any resolution, in any window, from few or all of its pixels.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,13 +33,22 @@ from gfe_core.widgets.siren.style import LOOK, SIREN_STYLE
 FOUND_BY = ("one step", "flow")
 RESOLUTIONS = (8, 16, 28, 64, 128)
 SHARES = (1.0, 0.5, 0.25, 0.1)
-WINDOWS = {"whole image": 1.0, "half": 0.5, "a quarter": 0.25, "an eighth": 0.125, "beyond the frame": 1.5}
+WINDOWS = {
+    "whole image": 1.0,
+    "half": 0.5,
+    "a quarter": 0.25,
+    "an eighth": 0.125,
+    "beyond the frame": 1.5,
+}
 _CUT = 161  # places along the cut
 _MOST_STEPS = 60
 
 
 class SirenView(Answering):
-    """An image with a window on it, and what a code and its pixels make of that window; made by `SirenExplorer`."""
+    """An image with a window on it, and what a code and its pixels make of that window.
+
+    Made by `SirenExplorer`.
+    """
 
     _esm = LOOK + (Path(__file__).parent / "siren.js").read_text(encoding="utf-8")
     _css = SIREN_STYLE
@@ -56,10 +68,10 @@ class SirenView(Answering):
 
 
 class SirenExplorer(Explorer):
-    """Draw one code at any resolution beside plain enlargement of the pixels, in a window that the hand drags.
+    """Draw one code at any resolution beside plain enlargement of the pixels.
 
-    The code is found by one step from the origin or by the flow, from all pixels or from a share of them drawn at
-    random. A cut through one row of pixels shows code and interpolation as curves.
+    The code is found by one step from the origin or by the flow, from all pixels or from a share of
+    them drawn at random. A cut through one row of pixels shows code and interpolation as curves.
 
     Args:
         sirens: a trained decoder, or several under their names, such as one for each w0.
@@ -77,30 +89,67 @@ class SirenExplorer(Explorer):
     """
 
     def __init__(
-        self, sirens: SirenDecoder | Mapping[str, SirenDecoder], samples: DataSet, *, name: str = "siren",
-        origin: Origin | None = None, decoder: str | None = None, sample: int = 0, resolution: int = 64, seed: int = 0,
+        self,
+        sirens: SirenDecoder | Mapping[str, SirenDecoder],
+        samples: DataSet,
+        *,
+        name: str = "siren",
+        origin: Origin | None = None,
+        decoder: str | None = None,
+        sample: int = 0,
+        resolution: int = 64,
+        seed: int = 0,
         title: str = "One code, any resolution",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.sirens = {"SIREN": sirens} if isinstance(sirens, SirenDecoder) else dict(sirens)
         decoder = decoder or next(iter(self.sirens))
         checks.one_of("decoder", decoder, tuple(self.sirens))
-        checks.require(resolution in RESOLUTIONS, f"`resolution` must be one of {RESOLUTIONS}, got {resolution}.")
+        checks.require(
+            resolution in RESOLUTIONS,
+            f"`resolution` must be one of {RESOLUTIONS}, got {resolution}.",
+        )
         shapes = {samples.image_shape, *(siren.image_shape for siren in self.sirens.values())}
-        wanted = f"`samples` must be images of the decoders' shape, got {samples!r} for {list(self.sirens.values())}."
-        checks.require(samples.image_shape is not None and len(shapes) == 1, f"{wanted} Draw the decoders `at` others.")
-        self.samples, self.shape = samples, samples.image_shape or (1, 1)
+        wanted = (
+            f"`samples` must be images of the decoders' shape, got {samples!r} for "
+            f"{list(self.sirens.values())}."
+        )
+        checks.require(
+            samples.image_shape is not None and len(shapes) == 1,
+            f"{wanted} Draw the decoders `at` others.",
+        )
+        self.samples = samples
+        self.shape = samples.image_shape or (1, 1)
         self.origin = replace(origin or Origin(), adjoint=Detached())
         self._known: dict[tuple[Any, ...], tuple[Codes, Tensor]] = {}
         first = {
-            "decoder": decoder, "sample": sample, "by": FOUND_BY[0], "share": 1.0, "seed": seed,
-            "resolution": resolution, "half": 1.0, "down": 0.0, "across": 0.0,
-        }  # fmt: skip
-        options = {"decoder": list(self.sirens), "by": FOUND_BY, "share": SHARES, "resolution": RESOLUTIONS}
-        alt = "An image in coarse pixels; beside it what its code draws, finer than any pixel, and plain enlargements."
+            "decoder": decoder,
+            "sample": sample,
+            "by": FOUND_BY[0],
+            "share": 1.0,
+            "seed": seed,
+            "resolution": resolution,
+            "half": 1.0,
+            "down": 0.0,
+            "across": 0.0,
+        }
+        options = {
+            "decoder": list(self.sirens),
+            "by": FOUND_BY,
+            "share": SHARES,
+            "resolution": RESOLUTIONS,
+        }
+        alt = (
+            "An image in coarse pixels; beside it what its code draws, finer than any pixel, "
+            "and plain enlargements."
+        )
         self.view = SirenView(
-            image_shape=list(self.shape), n_samples=len(samples), defaults=first, title=title, alt_text=alt,
+            image_shape=list(self.shape),
+            n_samples=len(samples),
+            defaults=first,
+            title=title,
+            alt_text=alt,
             options={**options, "half": list(WINDOWS.items())},
-        )  # fmt: skip
+        )
         self.show(first)
         self.view.on_request = self.show
         super().__init__(name, self.view, lambda: siren_picture(self.view), alt)
@@ -109,41 +158,68 @@ class SirenExplorer(Explorer):
         """Find the code of a sample and draw it in a window.
 
         Args:
-            values: "decoder", "sample", "by", "share", "seed", "resolution", and the window: "half", its half width,
-                "down" and "across", its middle, in coordinates.
+            values: "decoder", "sample", "by", "share", "seed", "resolution", and the window:
+                "half", its half width, "down" and "across", its middle, in coordinates.
         """
-        siren, n = self.sirens[values["decoder"]], int(values["resolution"])
+        siren = self.sirens[values["decoder"]]
+        n = int(values["resolution"])
         x = self.samples.x[int(values["sample"])][None]
         z, some = self._found(values)
         here = _window(values, n, n)
         row = round((min(max(values["down"], -1.0), 1.0) + 1) / 2 * (self.shape[0] - 1))
-        cut = _window(values | {"half": 0.0, "down": 2 * row / max(self.shape[0] - 1, 1) - 1}, 1, _CUT)
+        cut = _window(
+            values | {"half": 0.0, "down": 2 * row / max(self.shape[0] - 1, 1) - 1}, 1, _CUT
+        )
         cut[:, 1] = values["across"] + values["half"] * torch.linspace(-1, 1, _CUT)
-        tiles = [_drawn(siren, z, here), self.enlarged(x, here, "bilinear"), self.enlarged(x, here, "nearest")]
+        tiles = [
+            _drawn(siren, z, here),
+            self.enlarged(x, here, "bilinear"),
+            self.enlarged(x, here, "nearest"),
+        ]
         curves = [_drawn(siren, z, cut), self.enlarged(x, cut, "bilinear")]
         seen = torch.zeros(len(siren.coordinates), dtype=torch.uint8)
         seen[some] = 1
         with self.view.hold_sync():
-            self.view.image, self.view.seen = grey(x[0], self.shape).tobytes(), seen.numpy().tobytes()
+            self.view.image = grey(x[0], self.shape).tobytes()
+            self.view.seen = seen.numpy().tobytes()
             self.view.tiles = grey(torch.stack(tiles), (n, n)).tobytes()
-            self.view.curves, self.view.row = torch.stack(curves).numpy().astype(np.float32).tobytes(), row
-            self.view.facts, self.view.values = self._facts(siren, z, x, some), dict(values)
+            self.view.curves = torch.stack(curves).numpy().astype(np.float32).tobytes()
+            self.view.row = row
+            self.view.facts = self._facts(siren, z, x, some)
+            self.view.values = dict(values)
 
-    def enlarged(self, x: Float[Tensor, "1 pixels"], places: Coordinates, mode: str) -> Float[Tensor, "features"]:
+    def enlarged(
+        self, x: Float[Tensor, "1 pixels"], places: Coordinates, mode: str
+    ) -> Float[Tensor, "features"]:
         """Enlarge an image plainly; beyond its frame the nearest pixel goes on."""
         at = places.flip(1)[None, None]  # grid_sample wants (horizontal, vertical)
         image = x.reshape(1, 1, *self.shape)
-        return F.grid_sample(image, at, mode=mode, padding_mode="border", align_corners=True).flatten()
+        return F.grid_sample(
+            image, at, mode=mode, padding_mode="border", align_corners=True
+        ).flatten()
 
     def _found(self, values: dict[str, Any]) -> tuple[Codes, Tensor]:
-        """The code and the places that it was found from; kept, so that a moving window waits for no flow."""
+        """The code and the places that it was found from.
+
+        Kept, so that a moving window waits for no flow.
+        """
         key = tuple(values[name] for name in ("decoder", "sample", "by", "share", "seed"))
         if key not in self._known:
-            siren, x = self.sirens[values["decoder"]], self.samples.x[int(values["sample"])][None]
+            siren = self.sirens[values["decoder"]]
+            x = self.samples.x[int(values["sample"])][None]
             n = len(siren.coordinates)
             chance = torch.Generator().manual_seed(int(values["seed"]))
-            some = torch.randperm(n, generator=chance)[: max(round(values["share"] * n), 1)].sort().values
-            self._known = {key: (self._find(siren.at(siren.coordinates[some]), x[:, some], n, values["by"]), some)}
+            some = (
+                torch.randperm(n, generator=chance)[: max(round(values["share"] * n), 1)]
+                .sort()
+                .values
+            )
+            self._known = {
+                key: (
+                    self._find(siren.at(siren.coordinates[some]), x[:, some], n, values["by"]),
+                    some,
+                )
+            }
         return self._known[key]
 
     def _find(self, there: SirenDecoder, x: Tensor, n_places: int, by: str) -> Codes:
@@ -162,7 +238,10 @@ class SirenExplorer(Explorer):
             return told
         hidden = torch.ones(len(squares), dtype=torch.bool)
         hidden[some] = False
-        return f"{told}, {squares[some].mean():.4f} of the {len(some)} seen, {squares[hidden].mean():.4f} of the others"
+        return (
+            f"{told}, {squares[some].mean():.4f} of the {len(some)} seen, "
+            f"{squares[hidden].mean():.4f} of the others"
+        )
 
 
 def _window(values: Mapping[str, Any], height: int, width: int) -> Coordinates:

@@ -1,4 +1,7 @@
-"""Markup and look of the explorer of implicit decoders; siren.js fills the markup. The rest is the player's."""
+"""Markup and look of the explorer of implicit decoders; siren.js fills the markup.
+
+The rest is the player's.
+"""
 
 import json
 
@@ -8,8 +11,11 @@ from gfe_core.widgets.mask.style import HATCH
 LIMITS = (-0.4, 1.4)
 """Of the values along a cut."""
 HONEST = (
-    "blue: darker than bilinear,", "orange: brighter. Nobody", "measured between pixels:", "what is added is invented."
-)  # fmt: skip
+    "blue: darker than bilinear,",
+    "orange: brighter. Nobody",
+    "measured between pixels:",
+    "what is added is invented.",
+)
 NAMES = ("the code", "bilinear", "nearest pixel", "code − bilinear, ×2")
 
 SIREN_STYLE = (
@@ -46,11 +52,16 @@ def _sign(drawing: str) -> str:
 
 def _stroke(colour: str, dash: tuple[int, ...]) -> str:
     pattern = ",".join(map(str, dash))
-    return _sign(f'<path d="M0 5H26" stroke="{colour}" stroke-width="2.4" stroke-dasharray="{pattern}"/>')
+    return _sign(
+        f'<path d="M0 5H26" stroke="{colour}" stroke-width="2.4" stroke-dasharray="{pattern}"/>'
+    )
 
 
 def _select(name: str, label: str) -> str:
-    return f'<label class="of-{name}">{label} <select class="{name}" aria-label="{label}"></select></label>'
+    return (
+        f'<label class="of-{name}">{label} <select class="{name}" '
+        f'aria-label="{label}"></select></label>'
+    )
 
 
 _KEY = "".join(
@@ -59,11 +70,19 @@ _KEY = "".join(
         (_stroke(COLOURS[0], DASHES[0]), "the code"),
         (_stroke(COLOURS[1], DASHES[1]), "bilinear"),
         (_sign('<circle cx="13" cy="5" r="3.4" fill="var(--fg)"/>'), "pixel"),
-        (_sign('<circle cx="13" cy="5" r="3.4" fill="none" stroke="var(--fg)" stroke-width="1.4"/>'), "pixel not seen"),
+        (
+            _sign(
+                '<circle cx="13" cy="5" r="3.4" fill="none" stroke="var(--fg)" stroke-width="1.4"/>'
+            ),
+            "pixel not seen",
+        ),
     )
 )
 _TILES = "".join(
-    f'<div class="tile{"" if k else " large"}"><p>{name}</p><canvas role="img" aria-label="{name}"></canvas></div>'
+    (
+        f'<div class="tile{"" if k else " large"}"><p>{name}</p><canvas role="img" '
+        f'aria-label="{name}"></canvas></div>'
+    )
     for k, name in enumerate(NAMES)
 )
 _TILES += f'<p class="soft honest">{" ".join(HONEST)}</p>'
@@ -85,7 +104,12 @@ MARKUP = f"""
 LOOK = "".join(
     f"const {name} = {json.dumps(value)};\n"
     for name, value in {
-        "MARKUP": MARKUP, "COLOURS": COLOURS, "DASHES": DASHES, "HATCH": HATCH, "LIMITS": LIMITS,
-        "TOO_LITTLE": TOO_LITTLE, "TOO_MUCH": TOO_MUCH,
+        "MARKUP": MARKUP,
+        "COLOURS": COLOURS,
+        "DASHES": DASHES,
+        "HATCH": HATCH,
+        "LIMITS": LIMITS,
+        "TOO_LITTLE": TOO_LITTLE,
+        "TOO_MUCH": TOO_MUCH,
     }.items()
-)  # fmt: skip
+)

@@ -13,7 +13,7 @@ from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.staircase.picture import staircase_picture
 from gfe_core.widgets.staircase.style import LOOK, STAIRCASE_STYLE
-from gfe_core.widgets.staircase.worker import Run, Worker
+from gfe_core.widgets.staircase.worker import Training, Worker
 
 
 class StaircaseView(Answering):
@@ -22,7 +22,9 @@ class StaircaseView(Answering):
     _esm = LOOK + (Path(__file__).parent / "staircase.js").read_text(encoding="utf-8")
     _css = STAIRCASE_STYLE
 
-    lines = t.Bytes().tag(sync=True)  # float32 (5, points): updates, open, average, threshold, multiplier
+    lines = t.Bytes().tag(
+        sync=True
+    )  # float32 (5, points): updates, open, average, threshold, multiplier
     gates = t.Bytes().tag(sync=True)  # uint8 (gates, points): probabilities
     n_gates = t.Int(1).tag(sync=True)
     running = t.Bool(False).tag(sync=True)
@@ -36,16 +38,18 @@ class StaircaseView(Answering):
 class StaircaseExplorer(Explorer):
     """Train behind gates, and go on training while the reader moves the threshold.
 
-    The notebook trains with `train`. Then the reader goes on: the buttons train in a thread of the kernel and pause it,
-    start anew, or return to what the notebook had trained. A threshold that moves counts from the next update on, and
-    another one changes nothing but what comes.
+    The notebook trains with `train`. Then the reader goes on: the buttons train in a thread of the
+    kernel and pause it, start anew, or return to what the notebook had trained. A threshold that
+    moves counts from the next update on, and another one changes nothing but what comes.
 
     Args:
         rule: the encoder of the training.
-        train: `functools.partial(gfe.fit, gated, batches, encoder=rule, ...)`, all but epochs and callbacks.
+        train: `functools.partial(gfe.fit, gated, batches, encoder=rule, ...)`, all but epochs and
+            callbacks.
         n_gates: of the decoder.
         name: of the explorer.
-        reach: the threshold can be moved from its first value divided by this to its first value times this, > 1.
+        reach: the threshold can be moved from its first value divided by this to its first value
+            times this, > 1.
         unit: of the error.
         seed: of the run; it is only said.
         title: above it all.
@@ -55,19 +59,35 @@ class StaircaseExplorer(Explorer):
     """
 
     def __init__(
-        self, rule: Narrowing, train: Callable[..., Any], n_gates: int, *, name: str = "staircase", reach: float = 5.0,
-        unit: str = "squared error of an image", seed: int = 0, title: str = "Gates close while the error allows it",
-    ) -> None:  # fmt: skip
+        self,
+        rule: Narrowing,
+        train: Callable[..., Any],
+        n_gates: int,
+        *,
+        name: str = "staircase",
+        reach: float = 5.0,
+        unit: str = "squared error of an image",
+        seed: int = 0,
+        title: str = "Gates close while the error allows it",
+    ) -> None:
         checks.above_one("reach", reach)
         checks.at_least_one("n_gates", n_gates)
-        self.run, self.worker = Run(rule, train), Worker(self._tell)
-        self._fresh, self._kept, self._start = self.run.copy(), None, 0
+        self.training = Training(rule, train)
+        self.worker = Worker(self._tell)
+        self._fresh = self.training.copy()
+        self._kept = None
+        self._start = 0
         first = rule.constraint.threshold
         alt = "The number of open gates falls in steps while the error stays near its threshold."
         self.view = StaircaseView(
-            n_gates=n_gates, limits=[first / reach, first * reach], unit=unit, seed=seed, title=title, alt_text=alt,
+            n_gates=n_gates,
+            limits=[first / reach, first * reach],
+            unit=unit,
+            seed=seed,
+            title=title,
+            alt_text=alt,
             values={"threshold": first, "running": False, "start": 0, "fresh": False},
-        )  # fmt: skip
+        )
         self.view.on_request = self._answer
         super().__init__(name, self.view, lambda: staircase_picture(self.view), alt)
 
@@ -79,7 +99,7 @@ class StaircaseExplorer(Explorer):
             callbacks: of `fit`, beside the explorer's own, such as a `Progress`.
         """
         self.worker.finish()
-        self.run.go_on(epochs, callbacks)
+        self.training.go_on(epochs, callbacks)
         self._kept = None
         self._tell(None)
 
@@ -92,13 +112,14 @@ class StaircaseExplorer(Explorer):
         """Threshold, whether to train, and which run: a start that is new replaces the run."""
         threshold = min(max(float(values["threshold"]), self.view.limits[0]), self.view.limits[1])
         if self._kept is None:
-            self._kept = self.run.copy()  # nothing has trained on yet
+            self._kept = self.training.copy()  # nothing has trained on yet
         if values["start"] != self._start:
             self.worker.pause()
-            self.run, self._start = (self._fresh if values["fresh"] else self._kept).copy(), values["start"]
-        self.run.rule.constraint.threshold = threshold
+            self.training = (self._fresh if values["fresh"] else self._kept).copy()
+            self._start = values["start"]
+        self.training.rule.constraint.threshold = threshold
         if values["running"]:
-            self.worker.start(self.run)
+            self.worker.start(self.training)
         else:
             self.worker.pause()
         self.view.values = {**values, "threshold": threshold}
@@ -112,7 +133,8 @@ class StaircaseExplorer(Explorer):
             self._draw()
 
     def _draw(self) -> None:
-        lines, gates = self.run.record.drawn()
-        self.view.lines, self.view.gates = lines.tobytes(), gates.tobytes()
+        lines, gates = self.training.notes.drawn()
+        self.view.lines = lines.tobytes()
+        self.view.gates = gates.tobytes()
         self.view.running = self.worker.running
         self.view.values = {**self.view.values, "running": self.worker.running}

@@ -30,7 +30,8 @@ STAIRCASE_STYLE = (
 )
 
 _CHARTS = "".join(
-    f'<figure class="{name}"><p class="heading soft">{told}</p><div class="layers" style="height:{height}px">'
+    f'<figure class="{name}"><p class="heading soft">{told}</p><div class="layers" '
+    f'style="height:{height}px">'
     f'<canvas role="img" aria-label="{told}"></canvas></div></figure>'
     for name, told, height in CHARTS
 )
@@ -47,6 +48,9 @@ MARKUP = f"""
 LOOK = "".join(
     f"const {name} = {json.dumps(value)};\n"
     for name, value in {
-        "MARKUP": MARKUP, "COLOURS": COLOURS, "DASHES": DASHES, "ERROR_HEADING": ERROR_HEADING,
+        "MARKUP": MARKUP,
+        "COLOURS": COLOURS,
+        "DASHES": DASHES,
+        "ERROR_HEADING": ERROR_HEADING,
     }.items()
-)  # fmt: skip
+)

@@ -12,7 +12,9 @@ from gfe_core.training.fitting import Report
 from gfe_core.widgets.player.slices import grey
 
 
-def gallery(rows: list[Float[Tensor, "n features"]], image_shape: tuple[int, ...], *, gap: int = 1) -> np.ndarray:
+def gallery(
+    rows: list[Float[Tensor, "n features"]], image_shape: tuple[int, ...], *, gap: int = 1
+) -> np.ndarray:
     """Lay out samples as one picture: each tensor is a row, each of its samples a column.
 
     Args:
@@ -28,8 +30,13 @@ def gallery(rows: list[Float[Tensor, "n features"]], image_shape: tuple[int, ...
     return padded.transpose(0, 2, 1, 3).reshape(padded.shape[0] * padded.shape[2], -1)
 
 
-def preview_of(x: Float[Tensor, "n features"], image_shape: tuple[int, ...]) -> Callable[[Report], np.ndarray]:
-    """Return a preview for `Progress`: the images above, below them what the decoder makes of their codes right now."""
+def preview_of(
+    x: Float[Tensor, "n features"], image_shape: tuple[int, ...]
+) -> Callable[[Report], np.ndarray]:
+    """Return a preview for `Progress`.
+
+    The images above, below them what the decoder makes of their codes right now.
+    """
 
     def preview(report: Report) -> np.ndarray:
         with torch.no_grad():

@@ -1,4 +1,7 @@
-"""The codes of one step from the origin while a decoder learns: a live histogram, and how normal they are."""
+"""The codes of one step from the origin while a decoder learns.
+
+A live histogram, and how normal they are.
+"""
 
 import io
 import math
@@ -14,19 +17,27 @@ from gfe_core.energy.energy import Energy
 from gfe_core.methods.gon import SQUARES, normality
 from gfe_core.training.fitting import Report
 from gfe_core.types import Codes, Loss
-from gfe_core.widgets.kit.drawing import SOFT, Axes, Paper, Scale
+from gfe_core.widgets.kit.drawing import SOFT, Axes, Scale, Sheet
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.style import COLOURS, DASHES, NUMBERS
 
-_WIDTH, _HEIGHT, _BINS, _REACH = 760, 250, 41, 4.0  # the histogram reaches so many standard deviations
-_CHANCE = 0.87  # mean distance of n normal points is about this over sqrt(n), Kolmogorov and Smirnov
+# the histogram reaches so many standard deviations
+_WIDTH = 760
+_HEIGHT = 250
+_BINS = 41
+_REACH = 4.0
+_CHANCE = (
+    0.87  # mean distance of n normal points is about this over sqrt(n), Kolmogorov and Smirnov
+)
 
 
 class GradientHistogram:
-    """A callback and a preview of `fit`: minus the gradients of images at the origin, all latents together.
+    """A callback and a preview of `fit`.
 
-    Beside the histogram, with the normal curve of its mean and variance, stands the distance of the codes from a
-    normal distribution (`gon.normality`) against training.
+    Minus the gradients of images at the origin, all latents together.
+
+    Beside the histogram, with the normal curve of its mean and variance, stands the distance of the
+    codes from a normal distribution (`gon.normality`) against training.
 
     Args:
         x: images, more than the decoder has latents.
@@ -39,9 +50,13 @@ class GradientHistogram:
         distance: of them from a normal distribution, at each look.
     """
 
-    def __init__(self, x: Float[Tensor, "n features"], *, loss: Loss = SQUARES, every: int = 2) -> None:
+    def __init__(
+        self, x: Float[Tensor, "n features"], *, loss: Loss = SQUARES, every: int = 2
+    ) -> None:
         checks.at_least_one("every", every)
-        self.x, self.loss, self.every = x, loss, every
+        self.x = x
+        self.loss = loss
+        self.every = every
         self.steps: list[int] = []
         self.codes: list[Codes] = []
         self.distance: list[float] = []
@@ -62,12 +77,12 @@ class GradientHistogram:
         return self.picture()
 
     def picture(self, look: int = -1) -> Image.Image:
-        """Draw a look: histogram with the normal curve on the left, distance against training on the right."""
-        paper = Paper(_WIDTH, _HEIGHT)
+        """Draw a histogram with the normal curve, and its distance against training."""
+        sheet = Sheet(_WIDTH, _HEIGHT)
         if self.codes:
-            self._histogram(paper, self.codes[look].flatten().numpy().astype(float))
-            self._distances(paper, look)
-        return paper.finished()
+            self._histogram(sheet, self.codes[look].flatten().numpy().astype(float))
+            self._distances(sheet, look)
+        return sheet.finished()
 
     def explorer(self, name: str, alt_text: str) -> Explorer:
         """Let the reader go back through the training.
@@ -77,17 +92,26 @@ class GradientHistogram:
             alt_text: one sentence that says what to see, without numbers.
         """
         last = len(self.steps) - 1
-        checks.require(last >= 0, "The histogram has seen no training: pass it to `fit(..., callbacks=[histogram])`.")
+        checks.require(
+            last >= 0,
+            "The histogram has seen no training: pass it to `fit(..., callbacks=[histogram])`.",
+        )
         self.slider = ipywidgets.IntSlider(value=last, max=last, description="look", readout=False)
-        reset, self.state = ipywidgets.Button(description="Reset"), ipywidgets.HTML()
+        reset = ipywidgets.Button(description="Reset")
+        self.state = ipywidgets.HTML()
         layout = ipywidgets.Layout(max_width="100%", align_self="flex-start")
         self.image = ipywidgets.Image(format="png", layout=layout)
         reset.on_click(lambda _: self.slider.set_trait("value", last))
         self.slider.observe(lambda _: self._show(self.slider.value), names="value")
         self._show(last)
-        controls = ipywidgets.HBox([self.slider, reset, self.state], layout=ipywidgets.Layout(flex_flow="row wrap"))
+        controls = ipywidgets.HBox(
+            [self.slider, reset, self.state], layout=ipywidgets.Layout(flex_flow="row wrap")
+        )
         return Explorer(
-            name, ipywidgets.VBox([controls, self.image]), lambda: self.picture(self.slider.value), alt_text
+            name,
+            ipywidgets.VBox([controls, self.image]),
+            lambda: self.picture(self.slider.value),
+            alt_text,
         )
 
     def _show(self, look: int) -> None:
@@ -100,7 +124,7 @@ class GradientHistogram:
     def _chance(self) -> float:
         return _CHANCE / math.sqrt(len(self.x))
 
-    def _histogram(self, paper: Paper, values: np.ndarray) -> None:
+    def _histogram(self, sheet: Sheet, values: np.ndarray) -> None:
         values = values[np.isfinite(values)]
         mean, sd = (values.mean(), values.std() or 1.0) if values.size else (0.0, 1.0)
         edges = mean + sd * np.linspace(-_REACH, _REACH, _BINS + 1)
@@ -108,25 +132,33 @@ class GradientHistogram:
         grid = np.linspace(edges[0], edges[-1], 161)
         normal = np.exp(-0.5 * ((grid - mean) / sd) ** 2) / (sd * math.sqrt(2 * math.pi))
         high = Scale(low=0.0, high=1.1 * float(max(density.max(), normal.max())))
-        axes = Axes(box=(60.0, 34.0, 430.0, _HEIGHT - 48.0), x=Scale(low=edges[0], high=edges[-1]), y=high)
-        axes.draw(paper, x_title="minus the gradient at the origin, all latents")
-        floor, pale = axes.at(0.0, 0.0)[1], np.full((1, 1, 3), (176, 208, 230), np.uint8)
+        axes = Axes(
+            box=(60.0, 34.0, 430.0, _HEIGHT - 48.0), x=Scale(low=edges[0], high=edges[-1]), y=high
+        )
+        axes.draw(sheet, x_title="minus the gradient at the origin, all latents")
+        floor = axes.at(0.0, 0.0)[1]
+        pale = np.full((1, 1, 3), (176, 208, 230), np.uint8)
         for left, right, height in zip(edges[:-1], edges[1:], density, strict=True):
             (x0, top), (x1, _) = axes.at(left, height), axes.at(right, height)
             if height:
-                paper.paste(pale, (x0, top, x1 - 1, floor))
-        paper.line(axes.at(grid, normal), COLOURS[1], 2.2, DASHES[1])
-        paper.text((60, 10), "histogram; dashed: the normal curve", 12, SOFT)
+                sheet.paste(pale, (x0, top, x1 - 1, floor))
+        sheet.line(axes.at(grid, normal), COLOURS[1], 2.2, DASHES[1])
+        sheet.text((60, 10), "histogram; dashed: the normal curve", 12, SOFT)
 
-    def _distances(self, paper: Paper, look: int) -> None:
+    def _distances(self, sheet: Sheet, look: int) -> None:
         values = np.array(self.distance)
-        x, y = np.array(self.steps, dtype=float), Scale.around(np.append(values, [0.0, self._chance()]), log=False)
-        axes = Axes(box=(510.0, 34.0, _WIDTH - 20.0, _HEIGHT - 48.0), x=Scale.around(np.append(x, 0), log=False), y=y)
-        axes.draw(paper, x_title="decoder updates")
+        x = np.array(self.steps, dtype=float)
+        y = Scale.around(np.append(values, [0.0, self._chance()]), log=False)
+        axes = Axes(
+            box=(510.0, 34.0, _WIDTH - 20.0, _HEIGHT - 48.0),
+            x=Scale.around(np.append(x, 0), log=False),
+            y=y,
+        )
+        axes.draw(sheet, x_title="decoder updates")
         chance = axes.at(np.array([0.0, x[-1]]), self._chance())
-        paper.line(chance, SOFT, 1.2, (5, 4))
-        paper.text((float(chance[1, 0]), float(chance[1, 1]) - 3), "by chance", 11, SOFT, "rd")
+        sheet.line(chance, SOFT, 1.2, (5, 4))
+        sheet.text((float(chance[1, 0]), float(chance[1, 1]) - 3), "by chance", 11, SOFT, "rd")
         spots = axes.at(x, values)
-        paper.line(spots, COLOURS[0], 2)
-        paper.marker(tuple(spots[look]), 0, 4.5, COLOURS[0], [(2, "#ffffff")])
-        paper.text((510, 10), "distance of the codes from normal", 12, SOFT)
+        sheet.line(spots, COLOURS[0], 2)
+        sheet.marker(tuple(spots[look]), 0, 4.5, COLOURS[0], [(2, "#ffffff")])
+        sheet.text((510, 10), "distance of the codes from normal", 12, SOFT)

@@ -1,7 +1,8 @@
 """Progress: training under the reader's eye, and a way to stop it.
 
-A callback for `fit`: each report may become one small update of a bar, a line of text, a curve and a picture. At most
-five updates a second leave the kernel, each of at most 20 kB in one message (two more at the end, for the button).
+A callback for `fit`: each report may become one small update of a bar, a line of text, a curve and
+a picture. At most five updates a second leave the kernel, each of at most 20 kB in one message (two
+more at the end, for the button).
 """
 
 import base64
@@ -28,7 +29,10 @@ _POINTS = 100  # of the curve
 _PNG_BYTES = 12_000
 _PICTURE_PIXELS = 320
 _ACCENT = "var(--jp-brand-color1, #1976d2)"
-_BAR = "height: 8px; margin: 4px 0; border-radius: 4px; overflow: hidden; background: var(--jp-layout-color3, #bdbdbd)"
+_BAR = (
+    "height: 8px; margin: 4px 0; border-radius: 4px; overflow: hidden; background: "
+    "var(--jp-layout-color3, #bdbdbd)"
+)
 _CURVE = "display: block; width: 100%; height: 48px; margin-top: 4px"
 _PIXELATED = "display: block; max-width: 100%; margin-top: 4px; image-rendering: pixelated"
 _STOP = (
@@ -42,9 +46,10 @@ class Progress:
 
     Args:
         title: of the display; showing another progress of the same title closes the earlier one.
-        preview: draws what the decoder can do now, from the report: a PIL image, or grey values as uint8
-            (height, width). Its errors are shown and never stop the training.
-        every: seconds from one update to the next, >= 0.2; the first and the last report are always shown.
+        preview: draws what the decoder can do now, from the report: a PIL image, or grey values as
+            uint8 (height, width). Its errors are shown and never stop the training.
+        every: seconds from one update to the next, >= 0.2; the first and the last report are always
+            shown.
         unit: of the energy.
 
     Raises:
@@ -52,7 +57,8 @@ class Progress:
 
     Example:
         >>> import gfe_core as gfe
-        >>> digits, decoder = gfe.data.load("digits").take(8), gfe.LinearDecoder(latent_dim=2, data_dim=64)
+        >>> digits = gfe.data.load("digits").take(8)
+        >>> decoder = gfe.LinearDecoder(latent_dim=2, data_dim=64)
         >>> progress = Progress("Training")
         >>> history = gfe.fit(decoder, gfe.data.Batches(digits.x, size=8), callbacks=[progress])
         >>> progress
@@ -60,13 +66,25 @@ class Progress:
     """
 
     def __init__(
-        self, title: str, *, preview: Preview | None = None, every: float = 0.2, unit: str = "nats per pixel"
+        self,
+        title: str,
+        *,
+        preview: Preview | None = None,
+        every: float = 0.2,
+        unit: str = "nats per pixel",
     ) -> None:
         if not every >= 0.2:
-            raise ValueError(f"`every` must be at least 0.2 seconds (five updates a second), got {every}.")
-        self.title, self.preview, self.every, self.unit = title, preview, every, unit
-        self._lock, self._asked_to_stop = threading.Lock(), False
-        self._running, self._shown_at = False, -math.inf
+            raise ValueError(
+                f"`every` must be at least 0.2 seconds (five updates a second), got {every}."
+            )
+        self.title = title
+        self.preview = preview
+        self.every = every
+        self.unit = unit
+        self._lock = threading.Lock()
+        self._asked_to_stop = False
+        self._running = False
+        self._shown_at = -math.inf
         self._build()
         show_only(self, title)
 
@@ -79,7 +97,9 @@ class Progress:
         Returns:
             True where the reader asked to stop; that uses the request up.
         """
-        stopped = self._take_request() and report.step > 1  # a click that waited since an earlier training is void
+        stopped = (
+            self._take_request() and report.step > 1
+        )  # a click that waited since an earlier training is void
         last = stopped or report.step >= report.n_steps
         self._running = not last
         if last or report.step == 1 or time.monotonic() - self._shown_at >= self.every:
@@ -88,12 +108,16 @@ class Progress:
         return stopped
 
     def request_stop(self) -> None:
-        """Ask the training to stop after the present batch; safe from any thread, without effect when none runs."""
+        """Ask the training to stop after the present batch.
+
+        Safe from any thread, without effect when none runs.
+        """
         if not self._running:
             return
         with self._lock:
             self._asked_to_stop = True
-        self.button.description, self.button.disabled = "Stop asked for", True
+        self.button.description = "Stop asked for"
+        self.button.disabled = True
 
     def close(self) -> None:
         """Close the widgets and free what they hold in the browser."""
@@ -108,13 +132,18 @@ class Progress:
 
     def _take_request(self) -> bool:
         with self._lock:
-            asked, self._asked_to_stop = self._asked_to_stop, False
+            asked = self._asked_to_stop
+            self._asked_to_stop = False
         return asked
 
     def _build(self) -> None:
         self.page = HTML(self._page(0, ["waiting for the first batch"], ""))
         self.button = Button(
-            description="Stop", icon="stop", tooltip=_STOP, disabled=True, layout=Layout(width="150px")
+            description="Stop",
+            icon="stop",
+            tooltip=_STOP,
+            disabled=True,
+            layout=Layout(width="150px"),
         )
         self.button.on_click(lambda _: self.request_stop())
         frame = Layout(max_width="560px", padding="8px 4px")
@@ -123,8 +152,11 @@ class Progress:
     def _show(self, report: Report, stopped: bool, last: bool) -> None:
         ending = "stopped" if stopped else "done" if last else _time_left(report)
         below = _curve(report.history.energy) + self._picture(report)
-        self.page.value = self._page(report.step / report.n_steps, [*self._words(report), ending], below)
-        self.button.description, self.button.disabled = "Stop", last
+        self.page.value = self._page(
+            report.step / report.n_steps, [*self._words(report), ending], below
+        )
+        self.button.description = "Stop"
+        self.button.disabled = last
 
     def _words(self, report: Report) -> list[str]:
         return [
@@ -135,16 +167,25 @@ class Progress:
         ]
 
     def _page(self, fraction: float, words: Sequence[str], below: str) -> str:
-        percent, title = round(100 * min(fraction, 1)), escape(self.title)
-        phrases = " · ".join(f'<span style="white-space: nowrap">{escape(word)}</span>' for word in words)
+        percent = round(100 * min(fraction, 1))
+        title = escape(self.title)
+        phrases = " · ".join(
+            f'<span style="white-space: nowrap">{escape(word)}</span>' for word in words
+        )
         return (
-            f'<div class="gfe-progress" data-percent="{percent}" style="{NUMBERS}"><strong>{title}</strong>'
-            f'<div role="progressbar" aria-label="{title}" aria-valuenow="{percent}" style="{_BAR}">'
-            f'<div style="width: {percent}%; height: 100%; background: {_ACCENT}"></div></div>{phrases}{below}</div>'
+            f'<div class="gfe-progress" data-percent="{percent}" '
+            f'style="{NUMBERS}"><strong>{title}</strong>'
+            f'<div role="progressbar" aria-label="{title}" aria-valuenow="{percent}" '
+            f'style="{_BAR}">'
+            f'<div style="width: {percent}%; height: 100%; background: '
+            f'{_ACCENT}"></div></div>{phrases}{below}</div>'
         )
 
     def _picture(self, report: Report) -> str:
-        """What `preview` draws; what goes wrong there becomes a line of text, for training matters more."""
+        """What `preview` draws.
+
+        What goes wrong there becomes a line of text, for training matters more.
+        """
         if self.preview is None:
             return ""
         try:
@@ -155,7 +196,10 @@ class Progress:
         except Exception as error:
             return f"<div>Preview failed: {escape(f'{type(error).__name__}: {error}'[:500])}</div>"
         size = f'width="{scale * image.width}" height="{scale * image.height}"'
-        return f'<img alt="Preview" {size} style="{_PIXELATED}" decoding="sync" src="data:image/png;base64,{png}">'
+        return (
+            f'<img alt="Preview" {size} style="{_PIXELATED}" decoding="sync" '
+            f'src="data:image/png;base64,{png}">'
+        )
 
 
 def _image(picture: Any) -> Image.Image:
@@ -164,7 +208,10 @@ def _image(picture: Any) -> Image.Image:
         return picture if picture.mode in ("L", "P") else picture.convert("RGB")
     grey = np.asarray(picture)
     if grey.dtype != np.uint8 or grey.ndim != 2:
-        raise TypeError(f"it must be a PIL image or uint8 of shape (height, width), got {grey.dtype} {grey.shape}")
+        raise TypeError(
+            f"it must be a PIL image or uint8 of shape (height, width), got {grey.dtype} "
+            f"{grey.shape}"
+        )
     return Image.fromarray(grey)
 
 
@@ -190,12 +237,16 @@ def _curve(energies: Sequence[float]) -> str:
     if len(finite) < 2:
         return ""
     means = [part.mean() for part in np.array_split(finite, min(len(finite), _POINTS))]
-    low, high = min(means), max(means)
+    low = min(means)
+    high = max(means)
     heights = [48 - 46 * (mean - low) / max(high - low, 1e-12) - 1 for mean in means]
-    points = " ".join(f"{400 * i / (len(means) - 1):.0f},{height:.1f}" for i, height in enumerate(heights))
+    points = " ".join(
+        f"{400 * i / (len(means) - 1):.0f},{height:.1f}" for i, height in enumerate(heights)
+    )
     told = f"energy, from {means[0]:.4f} to {means[-1]:.4f}"
     return (
-        f'<svg viewBox="0 0 400 48" preserveAspectRatio="none" role="img" aria-label="{told}" style="{_CURVE}">'
+        f'<svg viewBox="0 0 400 48" preserveAspectRatio="none" role="img" aria-label="{told}" '
+        f'style="{_CURVE}">'
         f'<polyline points="{points}" fill="none" stroke="{_ACCENT}" stroke-width="2" '
         f'vector-effect="non-scaling-stroke"/></svg><div>{told}</div>'
     )

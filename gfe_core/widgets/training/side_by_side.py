@@ -1,4 +1,7 @@
-"""Several decoders judged on unseen images while they train: curves of their excess, and what each draws."""
+"""Several decoders judged on unseen images while they train.
+
+Curves of their excess, and what each draws.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -16,16 +19,21 @@ from gfe_core import checks
 from gfe_core.encoding import reconstruct
 from gfe_core.training.fitting import Report, evaluate
 from gfe_core.types import Encoder, Loss
-from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Axes, Paper, Scale
+from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Axes, Scale, Sheet
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.style import COLOURS, DASHES
 from gfe_core.widgets.player.slices import grey
 
-_WIDTH, _CHART, _TILE, _LABELS = 560, 190, 40, 120
+_WIDTH = 560
+_CHART = 190
+_TILE = 40
+_LABELS = 120
 
 
 class SideBySide:
-    """A callback and a preview of `fit`: the excess of unseen images for each competitor, and their drawings.
+    """A callback and a preview of `fit`.
+
+    The excess of unseen images for each competitor, and their drawings.
 
     Args:
         x: images that no competitor trains on.
@@ -44,23 +52,38 @@ class SideBySide:
     """
 
     def __init__(
-        self, x: Float[Tensor, "n features"], image_shape: tuple[int, ...],
-        competitors: Mapping[str, tuple[Any, Encoder]], *, every: int = 5,
-        at: Sequence[int] | None = None, n_drawn: int = 10, loss: Loss | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        x: Float[Tensor, "n features"],
+        image_shape: tuple[int, ...],
+        competitors: Mapping[str, tuple[Any, Encoder]],
+        *,
+        every: int = 5,
+        at: Sequence[int] | None = None,
+        n_drawn: int = 10,
+        loss: Loss | None = None,
+    ) -> None:
         checks.require(
             1 <= len(competitors) <= len(COLOURS),
-            f"`competitors` must be 1 to {len(COLOURS)}, got {len(competitors)}. Show the others in a second one.",
+            (
+                f"`competitors` must be 1 to {len(COLOURS)}, got {len(competitors)}. Show the "
+                "others in a second one."
+            ),
         )
         checks.at_least_one("every", every)
-        self.x, self.image_shape, self.competitors = x, image_shape, dict(competitors)
-        self.every, self.at, self.n_drawn, self.loss = every, at, n_drawn, loss
+        self.x = x
+        self.image_shape = image_shape
+        self.competitors = dict(competitors)
+        self.every = every
+        self.at = at
+        self.n_drawn = n_drawn
+        self.loss = loss
         self.updates: list[int] = []
         self.images: list[int] = []
         self.seconds: list[float] = []
         self.excess: dict[str, list[float]] = {name: [] for name in self.competitors}
 
-        self._spent, self._since = 0.0, time.process_time()
+        self._spent = 0.0
+        self._since = time.process_time()
 
     def __call__(self, report: Report) -> None:
         """Look when it is time to."""
@@ -89,7 +112,10 @@ class SideBySide:
 
     def _due(self, report: Report) -> bool:
         if self.at is not None:
-            return len(self.updates) < len(self.at) and report.history.step[-1] >= self.at[len(self.updates)]
+            return (
+                len(self.updates) < len(self.at)
+                and report.history.step[-1] >= self.at[len(self.updates)]
+            )
         return (report.step - 1) % self.every == 0 or report.step == report.n_steps
 
     def preview(self, report: Report) -> Image.Image:
@@ -97,15 +123,21 @@ class SideBySide:
         return self.picture()
 
     def explorer(self, name: str, alt_text: str) -> Explorer:
-        """Show the last numbers to the reader who watched, and the last picture to one without a kernel.
+        """Show the last numbers to the reader who watched, else the last picture.
 
         Args:
             name: of the explorer.
             alt_text: one sentence that says what to see.
         """
         picture = self.picture()
-        ends = " · ".join(f"{escape(name)} {one[-1]:.4f}" for name, one in self.excess.items() if one)
-        told = f"After {self.updates[-1]} updates, excess of unseen images: {ends}" if self.updates else "No look yet."
+        ends = " · ".join(
+            f"{escape(name)} {one[-1]:.4f}" for name, one in self.excess.items() if one
+        )
+        told = (
+            f"After {self.updates[-1]} updates, excess of unseen images: {ends}"
+            if self.updates
+            else "No look yet."
+        )
         return Explorer(name, ipywidgets.HTML(told), lambda: picture, alt_text)
 
     def picture(self) -> Image.Image:
@@ -117,36 +149,47 @@ class SideBySide:
                 rows[name] = reconstruct(decoder, encoder(decoder, x).z, self.loss)
         scale = max(1, round(_TILE / self.image_shape[-1]))
         height, width = (scale * side for side in self.image_shape)
-        paper = Paper(_WIDTH, _CHART + (height + 4) * len(rows) + 8)
+        sheet = Sheet(_WIDTH, _CHART + (height + 4) * len(rows) + 8)
         if self.updates:
-            self._curves(paper)
+            self._curves(sheet)
         for i, name in enumerate(rows):
-            paper.text((_LABELS - 8, _CHART + 4 + i * (height + 4) + height / 2), name, 12, INK, "rm")
-        picture = paper.finished(_few_colours())
+            sheet.text(
+                (_LABELS - 8, _CHART + 4 + i * (height + 4) + height / 2), name, 12, INK, "rm"
+            )
+        picture = sheet.finished(_few_colours())
         for i, row in enumerate(rows.values()):
-            for k, tile in enumerate(grey(row, self.image_shape) // 16):  # the first colours are 16 greys
+            for k, tile in enumerate(
+                grey(row, self.image_shape) // 16
+            ):  # the first colours are 16 greys
                 image = Image.fromarray(tile).resize((width, height), Image.Resampling.NEAREST)
                 image.putpalette(_few_colours().tobytes())
                 picture.paste(image, (_LABELS + k * (width + 4), _CHART + 4 + i * (height + 4)))
         return picture
 
-    def _curves(self, paper: Paper) -> None:
+    def _curves(self, sheet: Sheet) -> None:
         values = np.concatenate([np.asarray(one) for one in self.excess.values()])
         box = (74.0, 30.0, _WIDTH - 24.0, _CHART - 48.0)
         ends = np.array([0, max(self.updates)])
-        axes = Axes(box=box, x=Scale.around(ends, log=False, margin=0), y=Scale.around(values, log=False))
-        axes.draw(paper, x_title="decoder updates", y_title="excess, unseen")
+        axes = Axes(
+            box=box, x=Scale.around(ends, log=False, margin=0), y=Scale.around(values, log=False)
+        )
+        axes.draw(sheet, x_title="decoder updates", y_title="excess, unseen")
         right = _WIDTH - 12.0
-        for (name, curve), colour, dash in reversed(list(zip(self.excess.items(), COLOURS, DASHES, strict=False))):
-            paper.line(axes.at(np.asarray(self.updates), np.asarray(curve)), colour, 2.5, dash)
-            right -= paper.text((right, 14), name, 12, INK, "rm") + 40
-            paper.line(np.array([(right, 14), (right + 32, 14)]), colour, 2.5, dash)
+        for (name, curve), colour, dash in reversed(
+            list(zip(self.excess.items(), COLOURS, DASHES, strict=False))
+        ):
+            sheet.line(axes.at(np.asarray(self.updates), np.asarray(curve)), colour, 2.5, dash)
+            right -= sheet.text((right, 14), name, 12, INK, "rm") + 40
+            sheet.line(np.array([(right, 14), (right + 32, 14)]), colour, 2.5, dash)
             right -= 18
-        paper.text((16, 14), "nats per pixel above the floor", 12, SOFT, "lm")
+        sheet.text((16, 14), "nats per pixel above the floor", 12, SOFT, "lm")
 
 
 def _few_colours() -> np.ndarray:
-    """Sixteen greys for the digits, then the inks and their pale edges: few colours keep an update small and sharp."""
+    """Sixteen greys for the digits, then the inks and their pale edges.
+
+    Few colours keep an update small and sharp.
+    """
     greys = np.repeat(17 * np.arange(16)[:, None], 3, axis=1)
     inks = np.array([ImageColor.getrgb(ink) for ink in (INK, SOFT, RULE, *COLOURS)])
     pale = [255 - (255 - inks) * share for share in (1.0, 0.7, 0.35)]

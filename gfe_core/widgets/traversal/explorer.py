@@ -19,13 +19,20 @@ from gfe_core.widgets.traversal.traversal import Traversal, traverse
 
 
 class TraversalView(anywidget.AnyWidget):
-    """A picture that follows one latent, and rows of pictures along all; made by `TraversalExplorer`."""
+    """A picture that follows one latent, and rows of pictures along all.
+
+    Made by `TraversalExplorer`.
+    """
 
     _esm = LOOK + (Path(__file__).parent / "traversal.js").read_text(encoding="utf-8")
     _css = TRAVERSAL_STYLE
 
-    images = t.Bytes().tag(sync=True)  # uint8: of each model (bases, latents, frames, height, width)
-    numbers = t.List().tag(sync=True)  # of each model: values (latents, frames), own (bases, latents), shares
+    images = t.Bytes().tag(
+        sync=True
+    )  # uint8: of each model (bases, latents, frames, height, width)
+    numbers = t.List().tag(
+        sync=True
+    )  # of each model: values (latents, frames), own (bases, latents), shares
     models = t.List(t.Unicode()).tag(sync=True)
     latents = t.List().tag(sync=True)  # of each model: the names of its latents
     factors = t.List(t.Unicode()).tag(sync=True)
@@ -42,11 +49,12 @@ class TraversalView(anywidget.AnyWidget):
 class TraversalExplorer(Explorer):
     """Move one latent of an image's code and see what changes; all pictures are made in advance.
 
-    Beside each row of pictures stands which share of the latent's variance each factor explains alone.
+    Beside each row of pictures stands which share of the latent's variance each factor explains
+    alone.
 
     Args:
-        models: name -> (decoder of the latents, codes of the samples), for example `Gated.narrowed()` and the open
-            columns of the codes.
+        models: name -> (decoder of the latents, codes of the samples), for example
+            `Gated.narrowed()` and the open columns of the codes.
         samples: images, with the factors that made them as y (n, factors).
         factors: their names; a unit in brackets is left out.
         latents: name of a model -> names of its latents; their numbers by default.
@@ -62,15 +70,29 @@ class TraversalExplorer(Explorer):
     """
 
     def __init__(
-        self, models: Mapping[str, tuple[Any, Codes]], samples: DataSet, factors: Sequence[str], *,
-        latents: Mapping[str, Sequence[str]] | None = None, bases: Sequence[int] = (0, 1, 2, 3),
-        name: str = "traversal", n_frames: int = 25, loss: Loss | None = None, seed: int = 0,
+        self,
+        models: Mapping[str, tuple[Any, Codes]],
+        samples: DataSet,
+        factors: Sequence[str],
+        *,
+        latents: Mapping[str, Sequence[str]] | None = None,
+        bases: Sequence[int] = (0, 1, 2, 3),
+        name: str = "traversal",
+        n_frames: int = 25,
+        loss: Loss | None = None,
+        seed: int = 0,
         title: str = "What each latent does",
-    ) -> None:  # fmt: skip
-        checks.require(bool(models), "`models` must hold at least one decoder with its codes, got none.")
+    ) -> None:
+        checks.require(
+            bool(models), "`models` must hold at least one decoder with its codes, got none."
+        )
         shape = samples.image_shape or ()
         wanted = f"`samples` must be images with factors y (n, {len(factors)})"
-        fits = bool(shape) and samples.y is not None and tuple(samples.y.shape) == (len(samples), len(factors))
+        fits = (
+            bool(shape)
+            and samples.y is not None
+            and tuple(samples.y.shape) == (len(samples), len(factors))
+        )
         checks.require(fits, f"{wanted}, got {samples!r}.")
         checks.require(n_frames >= 2, f"`n_frames` must be at least 2, got {n_frames}.")
         how = {"bases": bases, "image_shape": shape, "n_frames": n_frames, "loss": loss or SQUARES}
@@ -80,15 +102,26 @@ class TraversalExplorer(Explorer):
         named = latents or {}
         numbered = {told: [str(j) for j in range(z.shape[1])] for told, (_, z) in models.items()}
         first = {"model": 0, "base": 0, "latent": 0, "frame": n_frames // 2}
-        alt = "Rows of pictures along each latent, and a table of the factors that each latent follows."
+        alt = (
+            "Rows of pictures along each latent, and a table of the factors that each latent "
+            "follows."
+        )
         made = self.traversals.values()
         self.view = TraversalView(
-            images=b"".join(one.images.tobytes() for one in made), numbers=[_numbers(one) for one in made],
-            models=list(models), latents=[list(named.get(told, numbered[told])) for told in models],
-            factors=[told.split(" (")[0] for told in factors], image_shape=list(shape),
-            n_bases=len(bases), n_frames=n_frames, defaults=first,
-            values=first, title=title, alt_text=alt, note=f"seed {seed}",
-        )  # fmt: skip
+            images=b"".join(one.images.tobytes() for one in made),
+            numbers=[_numbers(one) for one in made],
+            models=list(models),
+            latents=[list(named.get(told, numbered[told])) for told in models],
+            factors=[told.split(" (")[0] for told in factors],
+            image_shape=list(shape),
+            n_bases=len(bases),
+            n_frames=n_frames,
+            defaults=first,
+            values=first,
+            title=title,
+            alt_text=alt,
+            note=f"seed {seed}",
+        )
         super().__init__(name, self.view, lambda: traversal_picture(self.view), alt)
 
 

@@ -5,11 +5,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gfe_core.widgets.kit.drawing import INK, SOFT, Paper, coloured
+from gfe_core.widgets.kit.drawing import INK, SOFT, Sheet, coloured
 from gfe_core.widgets.kit.style import COLOURS
 from gfe_core.widgets.traversal.style import HEADING, N_TILES
 
-_WIDTH, _LEFT, _TILE, _CELL = 1000, 90, 44, 84
+_WIDTH = 1000
+_LEFT = 90
+_TILE = 44
+_CELL = 84
 _BLUE = tuple(bytes.fromhex(COLOURS[0][1:]))
 
 
@@ -20,42 +23,53 @@ def traversal_picture(view: Any) -> Image.Image:
         view: a `TraversalView`.
     """
     counts = [len(names) for names in view.latents]
-    paper = Paper(_WIDTH, 62 + sum(58 + n * (_TILE + 4) for n in counts))
-    paper.text((16, 14), view.title, 20)
-    paper.text((16, 44), f"right: {HEADING} · image {view.values['base']} · {view.note}", 13, SOFT)
-    top, start = 74.0, 0
-    for told, n, numbers, names in zip(view.models, counts, view.numbers, view.latents, strict=True):
+    sheet = Sheet(_WIDTH, 62 + sum(58 + n * (_TILE + 4) for n in counts))
+    sheet.text((16, 14), view.title, 20)
+    sheet.text((16, 44), f"right: {HEADING} · image {view.values['base']} · {view.note}", 13, SOFT)
+    top = 74.0
+    start = 0
+    for told, n, numbers, names in zip(
+        view.models, counts, view.numbers, view.latents, strict=True
+    ):
         shape = (view.n_bases, n, view.n_frames, *view.image_shape)
         size = int(np.prod(shape))
-        images = np.frombuffer(view.images, np.uint8)[start : start + size].reshape(shape)[view.values["base"]]
+        images = np.frombuffer(view.images, np.uint8)[start : start + size].reshape(shape)[
+            view.values["base"]
+        ]
         start += size
-        paper.text((16, top + 4), f"{told}: {n} open", 14, INK)
+        sheet.text((16, top + 4), f"{told}: {n} open", 14, INK)
         for i, factor in enumerate(view.factors):
-            paper.text((_cell(i) + _CELL / 2, top + 20), factor, 11, SOFT, "ms")
+            sheet.text((_cell(i) + _CELL / 2, top + 20), factor, 11, SOFT, "ms")
         top += 28
         for j, name in enumerate(names):
-            _draw_row(paper, top, f"latent {name}", images[j], numbers["shares"][j])
+            _draw_row(sheet, top, f"latent {name}", images[j], numbers["shares"][j])
             top += _TILE + 4
         top += 30
-    return paper.finished(_few_colours())
+    return sheet.finished(_few_colours())
 
 
 def _cell(column: int) -> float:
     return _LEFT + N_TILES * (_TILE + 2) + 24 + column * (_CELL + 4)
 
 
-def _draw_row(paper: Paper, top: float, told: str, images: np.ndarray, shares: list[float]) -> None:
-    paper.text((16, top + _TILE / 2), told, 12, SOFT, "lm")
+def _draw_row(sheet: Sheet, top: float, told: str, images: np.ndarray, shares: list[float]) -> None:
+    sheet.text((16, top + _TILE / 2), told, 12, SOFT, "lm")
     for k, frame in enumerate(np.linspace(0, len(images) - 1, N_TILES).round().astype(int)):
         left = _LEFT + k * (_TILE + 2)
-        paper.paste(images[frame], (left, top, left + _TILE, top + _TILE))
+        sheet.paste(images[frame], (left, top, left + _TILE, top + _TILE))
     for i, share in enumerate(shares):
         ink = coloured(np.array([[share]]), (0.0, 1.0), [(255, 255, 255), _BLUE])
-        paper.paste(ink, (_cell(i), top + 6, _cell(i) + _CELL, top + _TILE - 6))
-        paper.text((_cell(i) + _CELL / 2, top + _TILE / 2), f"{share:.2f}", 12, "#ffffff" if share > 0.5 else INK, "mm")
+        sheet.paste(ink, (_cell(i), top + 6, _cell(i) + _CELL, top + _TILE - 6))
+        sheet.text(
+            (_cell(i) + _CELL / 2, top + _TILE / 2),
+            f"{share:.2f}",
+            12,
+            "#ffffff" if share > 0.5 else INK,
+            "mm",
+        )
 
 
 def _few_colours() -> np.ndarray:
-    """Greys, and the ink fading to paper, uint8 (colours, 3)."""
+    """Greys, and the ink fading to the background, uint8 (colours, 3)."""
     ramps = [(96, [(0, 0, 0), (255, 255, 255)]), (64, [_BLUE, (255, 255, 255)])]
     return np.concatenate([coloured(np.arange(k), (0, k - 1), ramp) for k, ramp in ramps])

@@ -1,4 +1,7 @@
-"""What each latent does: pictures along it, made in advance, and the factors of the data that it follows."""
+"""What each latent does.
+
+Pictures along it, made in advance, and the factors of the data that it follows.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +21,13 @@ _EDGES = (0.02, 0.98)  # quantiles of the codes between which a latent is moved
 
 
 def explained(z: Codes, factors: Float[Tensor, "n factors"]) -> Float[Tensor, "latents factors"]:
-    """Return which share of each latent's variance each factor explains alone: 1 if it is a function of it, 0 if not.
+    """Return which share of each latent's variance each factor explains alone.
 
-    The variance between the means of groups of samples with about the same factor, over the whole variance. It need not
-    be a straight line: a factor may go round, or be a name. By chance it is about 19 over the number of samples.
+    1 if it is a function of it, 0 if not.
+
+    The variance between the means of groups of samples with about the same factor, over the whole
+    variance. It need not be a straight line: a factor may go round, or be a name. By chance it is
+    about 19 over the number of samples.
 
     Args:
         z: codes of the samples.
@@ -38,7 +44,8 @@ def _groups(factor: Float[Tensor, "n"]) -> Float[Tensor, "n groups"]:
     values = factor.unique()
     if len(values) > _N_GROUPS:
         cuts = torch.quantile(factor, torch.linspace(0, 1, _N_GROUPS + 1)[1:-1])
-        values, factor = torch.arange(_N_GROUPS), torch.bucketize(factor.contiguous(), cuts)
+        values = torch.arange(_N_GROUPS)
+        factor = torch.bucketize(factor.contiguous(), cuts)
     return (factor[:, None] == values).to(torch.float32)
 
 
@@ -55,7 +62,8 @@ class Traversal:
 
     Args:
         values: (latents, frames), where each latent is moved to.
-        images: uint8 (bases, latents, frames, height, width); the other latents stay those of the base.
+        images: uint8 (bases, latents, frames, height, width); the other latents stay those of the
+            base.
         own: (bases, latents), the codes of the bases.
         shares: (latents, factors), of `explained`.
     """
@@ -66,8 +74,16 @@ class Traversal:
     shares: Float[Tensor, "latents factors"]
 
 
-def traverse(decoder: Any, z: Codes, factors: Float[Tensor, "n factors"], *, bases: Sequence[int],
-             image_shape: tuple[int, ...], n_frames: int, loss: Loss) -> Traversal:  # fmt: skip
+def traverse(
+    decoder: Any,
+    z: Codes,
+    factors: Float[Tensor, "n factors"],
+    *,
+    bases: Sequence[int],
+    image_shape: tuple[int, ...],
+    n_frames: int,
+    loss: Loss,
+) -> Traversal:
     """Move each latent of some samples through the range that the codes of all samples take.
 
     Args:
@@ -81,10 +97,13 @@ def traverse(decoder: Any, z: Codes, factors: Float[Tensor, "n factors"], *, bas
     """
     low, high = torch.quantile(z, torch.tensor(_EDGES), dim=0)
     values = low[:, None] + (high - low)[:, None] * torch.linspace(0, 1, n_frames)
-    own, n = z[list(bases)], z.shape[1]
+    own = z[list(bases)]
+    n = z.shape[1]
     codes = own[:, None, None].repeat(1, n, n_frames, 1)
     for j in range(n):
         codes[:, j, :, j] = values[j]
     images = grey(reconstruct(decoder, codes.flatten(0, 2), loss), image_shape)
     shape = (len(own), n, n_frames, *image_shape)
-    return Traversal(values=values, images=images.reshape(shape), own=own, shares=explained(z, factors))
+    return Traversal(
+        values=values, images=images.reshape(shape), own=own, shares=explained(z, factors)
+    )

@@ -1,7 +1,8 @@
 """A spectrum with gaps under the flow: what the code draws at every step, through the gaps too.
 
-`SpectrumView` sends every step of one sample to the browser at once; spectrum.js draws them there. Another sample or
-solver is a request to the kernel, one at a time. Any rows of numbers that have an order serve in place of spectra.
+`SpectrumView` sends every step of one sample to the browser at once; emission_lines.js draws them.
+Another sample or solver is a request to the kernel, one at a time. Any rows of numbers that have an
+order serve in place of spectra.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +21,11 @@ from gfe_core.encoding import encode_observed, reconstruct
 from gfe_core.energy.energy import Energy
 from gfe_core.solvers import AMD, BFGS, Euler, GaussNewton
 from gfe_core.types import Decoder, Encoding, Loss, SaveAt
+from gfe_core.widgets.emission_lines.picture import spectrum_picture
+from gfe_core.widgets.emission_lines.style import LOOK, SPECTRUM_STYLE
 from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.player.slices import note_of
-from gfe_core.widgets.spectrum.picture import spectrum_picture
-from gfe_core.widgets.spectrum.style import LOOK, SPECTRUM_STYLE
 
 SOLVERS = ("BFGS", "AMD", "GaussNewton", "Euler")
 _MOST_STEPS = 300
@@ -35,12 +36,15 @@ Probe = Callable[[Tensor], Any]
 
 
 class SpectrumView(Answering):
-    """One sample with gaps, and a curve through it for every step of a flow; the reader scrubs and plays.
+    """One sample with gaps, and a curve through it for every step of a flow.
 
-    `values` are {"sample", "solver"}; `readings` are rows of name, true value and value read from the code.
+    The reader scrubs and plays.
+
+    `values` are {"sample", "solver"}; `readings` are rows of name, true value and value read from
+    the code.
     """
 
-    _esm = LOOK + (Path(__file__).parent / "spectrum.js").read_text(encoding="utf-8")
+    _esm = LOOK + (Path(__file__).parent / "emission_lines.js").read_text(encoding="utf-8")
     _css = SPECTRUM_STYLE
 
     at = t.Bytes().tag(sync=True)  # (features,), where they lie
@@ -72,9 +76,11 @@ class SpectrumExplorer(Explorer):
         name: of the explorer.
         at: where the features lie, increasing, for example wavelengths; their number by default.
         truth: the samples without noise and gaps, as a curve that can be shown; none by default.
-        probe: codes -> the parameters in `samples.y`; with it their true values stand beside those it reads.
+        probe: codes -> the parameters in `samples.y`; with it their true values stand beside those
+            it reads.
         parameters: their names.
-        level: energy of the noise alone, drawn as a line; 0.5 for a Gaussian loss with the variance of the noise.
+        level: energy of the noise alone, drawn as a line; 0.5 for a Gaussian loss with the variance
+            of the noise.
         sample: row shown first.
         solver: one of `SOLVERS`, shown first.
         title: above the curve.
@@ -86,23 +92,48 @@ class SpectrumExplorer(Explorer):
     """
 
     def __init__(
-        self, decoder: Decoder, samples: DataSet, *, loss: Loss, name: str = "spectrum",
-        at: Float[Tensor, "features"] | None = None, truth: Float[Tensor, "n features"] | None = None,
-        probe: Probe | None = None, parameters: Sequence[str] = (), level: float | None = None, sample: int = 0,
-        solver: str = "BFGS", title: str = "A code found through the gaps", x_title: str = "feature",
+        self,
+        decoder: Decoder,
+        samples: DataSet,
+        *,
+        loss: Loss,
+        name: str = "spectrum",
+        at: Float[Tensor, "features"] | None = None,
+        truth: Float[Tensor, "n features"] | None = None,
+        probe: Probe | None = None,
+        parameters: Sequence[str] = (),
+        level: float | None = None,
+        sample: int = 0,
+        solver: str = "BFGS",
+        title: str = "A code found through the gaps",
+        x_title: str = "feature",
         y_title: str = "value",
-    ) -> None:  # fmt: skip
+    ) -> None:
         checks.one_of("solver", solver, SOLVERS)
         _fits(samples, truth, probe, parameters)
-        self.decoder, self.samples, self.loss, self.truth = decoder, samples, loss, truth
-        self.probe, self.parameters = probe, tuple(parameters)
+        self.decoder = decoder
+        self.samples = samples
+        self.loss = loss
+        self.truth = truth
+        self.probe = probe
+        self.parameters = tuple(parameters)
         at = torch.arange(samples.x.shape[1]) if at is None else at
-        alt = "A curve goes through measured points and through the gaps between them; its energy falls by steps."
+        alt = (
+            "A curve goes through measured points and through the gaps between them; its "
+            "energy falls by steps."
+        )
         first = {"sample": sample, "solver": solver}
         self.view = SpectrumView(
-            at=_bytes(at), n_samples=len(samples), solvers=list(SOLVERS), defaults=first, level=level,
-            title=title, alt_text=alt, x_title=x_title, y_title=y_title,
-        )  # fmt: skip
+            at=_bytes(at),
+            n_samples=len(samples),
+            solvers=list(SOLVERS),
+            defaults=first,
+            level=level,
+            title=title,
+            alt_text=alt,
+            x_title=x_title,
+            y_title=y_title,
+        )
         self.show(first)
         self.view.on_request = self.show
         super().__init__(name, self.view, lambda: spectrum_picture(self.view), alt)
@@ -119,25 +150,40 @@ class SpectrumExplorer(Explorer):
         curves = reconstruct(self.decoder, found.trajectory.z[:, 0], self.loss)
         truth = None if self.truth is None else self.truth[row]
         with self.view.hold_sync():
-            self.view.flux, self.view.truth = _bytes(self.samples.x[row]), b"" if truth is None else _bytes(truth)
-            self.view.curves, self.view.energies = _bytes(curves), _bytes(found.trajectory.energy[:, 0])
+            self.view.flux = _bytes(self.samples.x[row])
+            self.view.truth = b"" if truth is None else _bytes(truth)
+            self.view.curves = _bytes(curves)
+            self.view.energies = _bytes(found.trajectory.energy[:, 0])
             self.view.limits = _limits([self.samples.x[row], curves[-1:], truth])
-            self.view.frame, self.view.values = len(curves) - 1, {name: values[name] for name in ("sample", "solver")}
+            self.view.frame = len(curves) - 1
+            self.view.values = {name: values[name] for name in ("sample", "solver")}
             self.view.readings = self._readings(row, found)
-            self.view.note = f"{self.samples.name} ({self.samples.split}) · {values['solver']}: {note_of(found)}"
+            self.view.note = (
+                f"{self.samples.name} ({self.samples.split}) · {values['solver']}: {note_of(found)}"
+            )
 
     def follow(self, x: Float[Tensor, "1 features"], solver: str) -> Encoding:
         """Encode one sample and keep every state."""
         if solver != "Euler":
             minimiser = {"BFGS": BFGS(), "AMD": AMD(), "GaussNewton": GaussNewton()}[solver]
             return encode_observed(
-                self.decoder, x, loss=self.loss, solver=minimiser, save_at=SaveAt.steps(), max_steps=_MOST_STEPS
+                self.decoder,
+                x,
+                loss=self.loss,
+                solver=minimiser,
+                save_at=SaveAt.steps(),
+                max_steps=_MOST_STEPS,
             )
         end = encode_observed(self.decoder, x, loss=self.loss, solver=BFGS()).z
         energy = Energy(self.decoder, x, self.loss, mask=~x.isnan())
         dt = _EULER / max(torch.linalg.eigvalsh(energy.hessian(end)).max().item(), 1e-12)
         return encode_observed(
-            self.decoder, x, loss=self.loss, solver=Euler(dt=dt), t1=_MOST_STEPS * dt, save_at=SaveAt.steps()
+            self.decoder,
+            x,
+            loss=self.loss,
+            solver=Euler(dt=dt),
+            t1=_MOST_STEPS * dt,
+            save_at=SaveAt.steps(),
         )
 
     def _readings(self, row: slice, found: Encoding) -> list[list[Any]]:
@@ -145,16 +191,28 @@ class SpectrumExplorer(Explorer):
         if self.probe is None:
             return []
         read = np.asarray(self.probe(found.z), dtype=float)[0]
-        return [list(one) for one in zip(self.parameters, self.samples.y[row][0].tolist(), read.tolist(), strict=True)]
+        return [
+            list(one)
+            for one in zip(
+                self.parameters, self.samples.y[row][0].tolist(), read.tolist(), strict=True
+            )
+        ]
 
 
-def _fits(samples: DataSet, truth: Tensor | None, probe: Probe | None, parameters: Sequence[str]) -> None:
+def _fits(
+    samples: DataSet, truth: Tensor | None, probe: Probe | None, parameters: Sequence[str]
+) -> None:
     shape = tuple(samples.x.shape)
     same = truth is None or tuple(truth.shape) == shape
-    checks.require(same, f"`truth` must have the shape of the samples, {shape}. Pass one clean row for each sample.")
+    checks.require(
+        same,
+        f"`truth` must have the shape of the samples, {shape}. Pass one clean row for each sample.",
+    )
     wanted = f"`parameters` must name the columns of `samples.y`, shape {tuple(samples.y.shape)}"
     named = probe is None or tuple(samples.y.shape) == (shape[0], len(parameters))
-    checks.require(named, f"{wanted}, got {list(parameters)}. Leave `probe` out where none are known.")
+    checks.require(
+        named, f"{wanted}, got {list(parameters)}. Leave `probe` out where none are known."
+    )
 
 
 def _limits(parts: Sequence[Tensor | None]) -> list[float]:
@@ -163,7 +221,8 @@ def _limits(parts: Sequence[Tensor | None]) -> list[float]:
     known = values[values.isfinite()]
     if not len(known):
         return [0.0, 1.0]
-    low, high = known.min().item(), known.max().item()
+    low = known.min().item()
+    high = known.max().item()
     space = 0.06 * (high - low or 1.0)
     return [low - space, high + space]
 

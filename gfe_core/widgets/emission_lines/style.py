@@ -1,4 +1,7 @@
-"""Markup and look of a spectrum under the flow; spectrum.js fills the markup. The rest of the look is the player's."""
+"""Markup and look of a spectrum under the flow; emission_lines.js fills the markup.
+
+The rest of the look is the player's.
+"""
 
 import json
 
@@ -32,20 +35,28 @@ def _sign(drawing: str) -> str:
 
 def _stroke(colour: str, dash: tuple[int, ...] = ()) -> str:
     pattern = ",".join(map(str, dash))
-    return _sign(f'<path d="M0 5H26" stroke="{colour}" stroke-width="2.4" stroke-dasharray="{pattern}"/>')
+    return _sign(
+        f'<path d="M0 5H26" stroke="{colour}" stroke-width="2.4" stroke-dasharray="{pattern}"/>'
+    )
 
 
 _HATCH = "".join(f"M{x} 10l8 -10" for x in range(0, 19, 6))
 _KEY = "".join(
     f'<span class="{name}">{sign}{told}</span>'
     for name, sign, told in (
-        ("dots", _sign('<circle cx="7" cy="5" r="2" fill="var(--fg)"/><circle cx="19" cy="4" r="2" fill="var(--fg)"/>'),
-         "measured"),
+        (
+            "dots",
+            _sign(
+                '<circle cx="7" cy="5" r="2" fill="var(--fg)"/><circle cx="19" cy="4" r="2" '
+                'fill="var(--fg)"/>'
+            ),
+            "measured",
+        ),
         ("gaps", _sign(f'<path d="{_HATCH}" stroke="var(--soft)" stroke-width="1"/>'), "lost"),
         ("flow", _stroke(COLOURS[0]), "what the code draws"),
         ("clean", _stroke(COLOURS[1], DASHES[1]), "the clean truth"),
     )
-)  # fmt: skip
+)
 
 MARKUP = f"""
 <p class="title"></p><div class="controls">
