@@ -54,7 +54,7 @@ _SHUT_DOWN = f"""() => {{ {_MODEL}
 }}"""
 _OUTPUTS = (
     f"() => {{ {_MODEL} return cells.map(cell => cell.type === 'code' ? "
-    "cell.outputs.toJSON() : []); }}"
+    "cell.outputs.toJSON() : []); }"
 )
 
 
