@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from gfe_core.data.sets import data_folder
+from gfe_core.data import data_folder
 
 Importer = Callable[[str], ModuleType]
 

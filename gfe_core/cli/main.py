@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gfe_core.cli import doctor, lab
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
