@@ -2,7 +2,11 @@
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
 PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
-NBVAL    := GFE_PREDICT=commit PYTHONPATH=tests/notebooks $(PYTHON) -m pytest -q -p nbval_timeouts --nbval --nbval-current-env \
+# Processes of one thread each (small matrices gain nothing from a second); the tests of a file stay in one process.
+JOBS     ?= 2
+PYTEST   := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(JOBS) --dist loadfile
+UNIT     := $(PYTEST) --doctest-modules --ignore=tests/browser tests gfe_core
+NBVAL    := GFE_PREDICT=commit PYTHONPATH=tests/notebooks $(PYTEST) -p nbval_timeouts --nbval --nbval-current-env \
             --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120
 NB       ?= notebooks/
 LAB_ARGS ?=
@@ -11,19 +15,20 @@ LAB_ARGS ?=
 export JUPYTER_PREFER_ENV_PATH := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint types unit notebooks notebooks-portable browser refresh bench
+.PHONY: help lab test check lint types unit quick notebooks notebooks-portable browser refresh bench
 
 help: ## list these targets
 	@echo "usage: make TARGET"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
-	@echo "variables: NB=notebooks/00_start_here.ipynb  LAB_ARGS=--no-browser  TORCH_INDEX=https://download.pytorch.org/whl/cpu"
+	@echo "variables: NB=notebooks/00_start_here.ipynb  LAB_ARGS=--no-browser  JOBS=2  TORCH_INDEX=https://download.pytorch.org/whl/cpu"
 
 lab: $(VENV)/installed ## open the notebooks in JupyterLab
-	@echo "Opening JupyterLab; stop it with Ctrl-C."
-	@$(PYTHON) -m jupyterlab $(LAB_ARGS) notebooks/00_start_here.ipynb
+	@$(PYTHON) -m gfe_core lab notebooks/00_start_here.ipynb $(LAB_ARGS)
 
-test: lint types unit notebooks notebooks-portable browser ## run every check, in this order
+test: lint types unit notebooks-portable browser ## run every check, in this order (20 minutes)
 	@echo "All checks passed."
+
+check: lint types quick ## what to run while working: all but slow tests, notebooks and browser (3 minutes)
 
 lint: $(VENV)/installed-dev ## ruff: rules and formatting, notebooks too
 	$(PYTHON) -m ruff check .
@@ -33,15 +38,18 @@ types: $(VENV)/installed-dev ## pyright
 	$(PYTHON) -m pyright
 
 unit: $(VENV)/installed-dev ## unit tests and the examples in docstrings
-	$(PYTHON) -m pytest -q --doctest-modules --ignore=tests/browser tests gfe_core
+	$(UNIT)
+
+quick: $(VENV)/installed-dev ## the same without the tests marked slow
+	$(UNIT) -m "not slow"
 
 notebooks: $(VENV)/installed-dev ## run the notebooks and compare every output (NB=one.ipynb)
 	$(NBVAL) $(NB)
 
-notebooks-portable: $(VENV)/installed-dev ## the same without vector instructions: no output may depend on the processor
+notebooks-portable: $(VENV)/installed-dev ## the notebooks without vector instructions: no output may depend on the processor
 	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
 
-browser: $(VENV)/installed-dev ## JupyterLab in Chromium (skipped without one, unless GFE_REQUIRE_BROWSER=1)
+browser: $(VENV)/installed-dev ## JupyterLab in Chromium: views, and every notebook's outputs (skipped without one, unless GFE_REQUIRE_BROWSER=1)
 	$(PYTHON) -m pytest -q -s -m browser tests/browser
 
 refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)

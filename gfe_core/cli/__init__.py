@@ -1,4 +1,4 @@
 """The command line.
 
-`python -m gfe_core doctor | train | evaluate | reproduce | claims | decoders`.
+`python -m gfe_core doctor | lab | train | evaluate | reproduce | claims | decoders`.
 """

@@ -1,6 +1,6 @@
 """The command line.
 
-`python -m gfe_core doctor | train | evaluate | reproduce | claims | decoders`.
+`python -m gfe_core doctor | lab | train | evaluate | reproduce | claims | decoders`.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gfe_core.cli import doctor
+from gfe_core.cli import doctor, lab
 from gfe_core.training import Report
 
 
@@ -22,11 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 when all is well, 1 for something to fix, 130 after an interrupt.
     """
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen, chosen.rest = parser.parse_known_args(arguments)
+    if chosen.rest and chosen.command != "lab":
+        parser.error(f"unrecognized arguments: {' '.join(chosen.rest)}")
     if chosen.command is None:
-        _parser().print_help()
+        parser.print_help()
         return 0
-    commands = (_doctor, _train, _evaluate, _reproduce, _claims, _decoders)
+    commands = (_doctor, _lab, _train, _evaluate, _reproduce, _claims, _decoders)
     try:
         return {command.__name__[1:]: command for command in commands}[chosen.command](chosen)
     except (ValueError, RuntimeError, OSError) as error:
@@ -48,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     commands.add_parser(
         "doctor", help="check that this machine is ready, with a remedy for what is not"
+    )
+    commands.add_parser(
+        "lab",
+        usage="%(prog)s [NOTEBOOK] [OPTIONS OF JUPYTERLAB]",
+        help="open a notebook in JupyterLab, as root too",
     )
     train = commands.add_parser(
         "train", help="train a decoder; the same command goes on after an interrupt"
@@ -81,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         "--folder", type=Path, default=Path("data/checkpoints"), help="where the files go"
     )
     return parser
+
+
+def _lab(chosen: argparse.Namespace) -> int:
+    return lab.start(chosen.rest)
 
 
 def _train(chosen: argparse.Namespace) -> int:

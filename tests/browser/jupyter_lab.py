@@ -54,12 +54,12 @@ _SHUT_DOWN = f"""() => {{ {_MODEL}
 }}"""
 _OUTPUTS = (
     f"() => {{ {_MODEL} return cells.map(cell => cell.type === 'code' ? "
-    "cell.outputs.toJSON() : []); }}"
+    "cell.outputs.toJSON() : []); }"
 )
 
 
 class LabServer:
-    """JupyterLab over one folder, with settings and workspaces in throw-away folders."""
+    """JupyterLab as a reader starts it, with settings and workspaces in throw-away folders."""
 
     def __init__(self, root: Path, scratch: Path) -> None:
         self.root = root
@@ -72,11 +72,11 @@ class LabServer:
         config.write_text(_CONFIG.format(port=port, settings=str(scratch / "settings")))
         environment = os.environ | {
             "JUPYTERLAB_GALATA_ROOT_DIR": str(root),
-            "JUPYTER_PREFER_ENV_PATH": "1",
             "JUPYTER_CONFIG_DIR": str(scratch / "config"),
             "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
         }
-        command = [sys.executable, "-m", "jupyterlab", f"--config={config}", "--allow-root"]
+        first = root / "00_start_here.ipynb"
+        command = [sys.executable, "-m", "gfe_core", "lab", str(first), f"--config={config}"]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
                 command, env=environment, cwd=root, stdout=log, stderr=log, start_new_session=True

@@ -1,4 +1,4 @@
-"""Every notebook, opened and run in JupyterLab in Chromium, shows a reader nothing broken."""
+"""Every notebook, run in JupyterLab in Chromium, shows nothing broken and what was saved."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,22 +8,24 @@ import pytest
 from jupyter_lab import LabServer, NotebookPage
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from refresh_notebooks import METADATA
+from saved_outputs import differences
 
 pytestmark = pytest.mark.browser
-NAMES = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
 SLIDER = """
 import ipywidgets
 from PIL import Image
-from gfe_core.widgets.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Explorer
 slider = ipywidgets.IntSlider(description="frame")
 Explorer("toy", slider, lambda: Image.new("L", (8, 8)), "A slider.")
 """
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_notebook_runs_in_jupyterlab_without_a_blemish(
-    name: str, open_notebook: Callable[[str], NotebookPage]
+def test_notebook_runs_without_a_blemish_and_shows_what_is_saved(
+    name: str, open_notebook: Callable[[str], NotebookPage], request: pytest.FixtureRequest
 ):
     notebook = open_notebook(name)
     notebook.run_all()
@@ -31,6 +33,7 @@ def test_notebook_runs_in_jupyterlab_without_a_blemish(
         notebook.set_theme(theme)
         notebook.screenshots(theme)
     assert notebook.troubles() == []
+    assert differences(request.session, NOTEBOOKS / name, notebook.outputs()) == []
 
 
 def open_cells(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from playwright.sync_api import Browser, Page
+from quiet_times import QuietTimes
 
 import gfe_core as gfe
 from gfe_core.widgets.kit.style import PAGE, STORED_MODEL
@@ -92,14 +93,14 @@ def test_a_stroke_is_drawn_within_the_event_and_told_ten_times_a_second_at_most(
     open_painter: OpenPainter,
 ):
     page = open_painter()
-    times = []
+    times = QuietTimes()
     page.get_by_role("button", name="clear").click()
     page.evaluate("answer()")
     page.mouse.move(*spot(page, 0, 6))
     page.mouse.down()
     for step in range(1, 41):
         page.mouse.move(*spot(page, 7 * step / 40, 6))
-        times.append(float(data(page, "latency")))
+        times.add(float(data(page, "latency")))
         page.evaluate("answer()")
     page.mouse.up()
     print(

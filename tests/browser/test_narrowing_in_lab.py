@@ -11,6 +11,7 @@ import pytest
 from jupyter_lab import LabServer, NotebookPage
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Locator
+from quiet_times import QuietTimes
 from refresh_notebooks import METADATA
 
 pytestmark = pytest.mark.browser
@@ -81,15 +82,15 @@ def test_threshold_moves_while_the_kernel_trains_and_the_run_follows(page: Noteb
     button.click()
     wait_for(page, f"d.running === 'true' && Number(d.updates) > {trained + 20}")
     assert button.inner_text() == "Pause"
-    draws = []
-    answers = []
+    draws = QuietTimes()
+    answers = QuietTimes()
     before = data(view, "threshold")
     for _ in range(12):
         reply = data(view, "reply")
         slider.press("ArrowRight")
-        draws.append(data(view, "latency"))
+        draws.add(data(view, "latency"))
         wait_for(page, f"Number(d.reply) > {reply}")
-        answers.append(data(view, "roundtrip"))
+        answers.add(data(view, "roundtrip"))
     print(
         f"\nmove to drawing {statistics.median(draws):.1f} ms, to the kernel's word "
         f"{statistics.median(answers):.0f} ms"
@@ -140,14 +141,14 @@ def test_a_picture_follows_the_latent_under_mouse_and_keyboard(page: NotebookPag
     seen = {large.evaluate(pixels)}
     box = strip.bounding_box()
     assert box is not None
-    times: list[float] = []
+    times = QuietTimes()
     page.page.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
     page.page.mouse.down()
     for k in range(1, 21):
         page.page.mouse.move(
             box["x"] + 2 + k * (box["width"] - 6) / 20, box["y"] + box["height"] / 2
         )
-        times.append(data(view, "latency"))
+        times.add(data(view, "latency"))
         seen.add(large.evaluate(pixels))
     page.page.mouse.up()
     print(f"\nmove to drawing: median {statistics.median(times):.1f} ms, most {max(times):.1f} ms")

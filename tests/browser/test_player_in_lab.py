@@ -11,6 +11,7 @@ import pytest
 from jupyter_lab import LabServer, NotebookPage
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Locator
+from quiet_times import QuietTimes
 from refresh_notebooks import METADATA
 
 pytestmark = pytest.mark.browser
@@ -75,10 +76,10 @@ def wait_for_reply(page: NotebookPage, before: float) -> None:
 def test_scrubbing_draws_within_a_frame_of_the_screen(player_page: NotebookPage):
     player = player_page.page.locator(".gfe-player")
     frame = player.locator("input[aria-label=frame]")
-    times: list[float] = []
+    times = QuietTimes()
     for _ in range(60):
         frame.press("ArrowRight")
-        times.append(attribute(player, "latency"))
+        times.add(attribute(player, "latency"))
     assert attribute(player, "drawn") == 60
     assert player_page.troubles() == []
     report("from slider move to drawing", times, DRAWING)
@@ -88,7 +89,7 @@ def test_a_new_start_or_step_is_back_on_screen_at_once(player_page: NotebookPage
     page = player_page.page
     player = page.locator(".gfe-player")
     player.scroll_into_view_if_needed()
-    times: list[float] = []
+    times = QuietTimes()
     for k in range(60):
         before = attribute(player, "reply")
         if k % 2:
@@ -104,7 +105,7 @@ def test_a_new_start_or_step_is_back_on_screen_at_once(player_page: NotebookPage
             page.mouse.move(x + (9 if k % 4 else -9), y + 5, steps=3)
             page.mouse.up()
         wait_for_reply(player_page, before)
-        times.append(attribute(player, "roundtrip"))
+        times.add(attribute(player, "roundtrip"))
     assert player_page.troubles() == []
     report("from release to new trajectory of 200 steps", times, ROUND_TRIP)
 
@@ -145,11 +146,13 @@ def test_first_frame_of_the_first_notebook_comes_soon(open_notebook: Callable[[s
     notebook.clear()
     notebook.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
     start = time.monotonic()
+    times = QuietTimes()
     notebook.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
     notebook.page.locator(".gfe-player[data-drawn]").wait_for(
         state="attached", timeout=1000 * MARGIN * FIRST_FRAME
     )
-    seconds = time.monotonic() - start
+    times.add(1000 * (time.monotonic() - start))
+    seconds = times[0] / 1000
     print(f"\nfrom Run All to the first drawn frame: {seconds:.1f} s (promised {FIRST_FRAME:.0f})")
     assert seconds <= FIRST_FRAME
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from playwright.sync_api import Browser, Page
+from quiet_times import QuietTimes
 from view_page import OpenView, pages_of
 
 import gfe_core as gfe
@@ -88,7 +89,7 @@ def test_every_control_asks_and_reset_asks_for_the_first_state(
 
 def test_a_window_follows_the_hand_and_stays_in_the_image(open_view: OpenView):
     page = open_view()
-    times = []
+    times = QuietTimes()
     page.locator("select.half").select_option("0.25")
     box = page.locator(".paper").bounding_box()
     assert box is not None
@@ -97,7 +98,7 @@ def test_a_window_follows_the_hand_and_stays_in_the_image(open_view: OpenView):
     page.mouse.down()
     for k in range(1, 21):
         page.mouse.move(middle[0] + 6 * k, middle[1] - 12 * k)
-        times.append(float(data(page, "latency")))
+        times.add(float(data(page, "latency")))
     page.mouse.up()
     print(
         f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest "

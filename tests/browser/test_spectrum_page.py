@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from playwright.sync_api import Browser, Page
+from quiet_times import QuietTimes
 from view_page import OpenView, pages_of
 
 import gfe_core as gfe
@@ -69,12 +70,12 @@ def last(view: SpectrumView) -> int:
 
 def test_scrubbing_draws_at_once(open_view: OpenView, view: SpectrumView):
     page = open_view()
-    times = []
+    times = QuietTimes()
     assert data(page, "frame") == str(last(view))
     slider = page.locator(".frame")
     for _ in range(min(20, last(view))):
         slider.press("ArrowLeft")
-        times.append(float(data(page, "latency")))
+        times.add(float(data(page, "latency")))
     print(
         f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest "
         f"{max(times):.1f} ms"

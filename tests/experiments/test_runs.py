@@ -90,7 +90,8 @@ def test_run_that_was_killed_goes_on_from_its_last_checkpoint(tmp_path):
     config = small(method="stored_codes")
     code = (
         "import os, signal, sys, torch; from pathlib import Path; torch.set_num_threads(1)\n"
-        "from gfe_core.experiments.runs import Config, train\n"
+        "from gfe_core.experiments.runner.config import Config\n"
+        "from gfe_core.experiments.runner.runs import train\n"
         "kill = lambda report: report.step == 8 and os.kill(os.getpid(), signal.SIGKILL)\n"
         "train(Config.read(Path(sys.argv[1])), Path(sys.argv[2]), callbacks=[kill], save_every=-1)"
     )

@@ -1,0 +1,97 @@
+"""`python -m gfe_core lab`: JupyterLab on one notebook, also where it is run by root.
+
+JupyterLab refuses to run as root, prints the address of its front page instead of the notebook's,
+and prefers a kernel that another installation left in the home folder. This module changes these
+three and leaves everything else to JupyterLab.
+"""
+
+import os
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+FIRST = Path("notebooks/00_start_here.ipynb")
+_AS_ROOT = (
+    "Running as root, as in a container: adding --allow-root, because JupyterLab refuses to start "
+    "without it; only this machine can reach it (localhost), unless you pass --ip."
+)
+_NO_BROWSER = (
+    "No browser to open here: JupyterLab prints its address below, for a browser elsewhere."
+)
+_TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
+
+
+def command(
+    notebook: Path, options: Sequence[str] = (), *, as_root: bool, browser: bool
+) -> list[str]:
+    """Return the command that starts JupyterLab.
+
+    Args:
+        notebook: file to open; its folder is what JupyterLab shows.
+        options: of JupyterLab, such as `--port=9000`; they win over what is chosen here.
+        as_root: whether the process belongs to root.
+        browser: whether there is a browser to open.
+
+    Returns:
+        The words of the command.
+
+    Raises:
+        FileNotFoundError: there is no such notebook.
+    """
+    if not notebook.is_file():
+        raise FileNotFoundError(
+            f"`notebook` must be a file, got {notebook}; run this in the folder that holds "
+            f"{FIRST.parent}/, or name a notebook: `python -m gfe_core lab NOTEBOOK`."
+        )
+    words = [sys.executable, "-m", "jupyterlab"]
+    words.append(f"--ServerApp.root_dir={notebook.resolve().parent}")
+    words.append(f"--LabApp.default_url=/lab/tree/{quote(notebook.name)}")
+    if as_root:
+        words.append("--allow-root")
+        if not any(option.split("=")[0] in ("--ip", "--ServerApp.ip") for option in options):
+            words.append("--ServerApp.ip=localhost")
+    if not browser and "--no-browser" not in options:
+        words.append("--no-browser")
+    return [*words, *options]
+
+
+def is_root() -> bool:
+    """Return whether this process belongs to root; never on Windows."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def has_browser() -> bool:
+    """Return whether a browser can be opened from here; one for terminals does not count."""
+    try:
+        return getattr(webbrowser.get(), "name", "") not in _TEXT_BROWSERS
+    except webbrowser.Error:
+        return False
+
+
+def start(words: Sequence[str]) -> int:
+    """Start JupyterLab and stay until it ends.
+
+    Args:
+        words: the notebook, by default the first of the kit, and then options of JupyterLab.
+
+    Returns:
+        The exit status of JupyterLab.
+    """
+    named = bool(words) and not words[0].startswith("-")
+    notebook, options = (Path(words[0]), words[1:]) if named else (FIRST, words)
+    as_root, browser = is_root(), has_browser()
+    line = command(notebook, options, as_root=as_root, browser=browser)
+    if as_root:
+        print(_AS_ROOT)
+    if not browser:
+        print(_NO_BROWSER)
+    print("Starting JupyterLab; stop it with Ctrl-C.", flush=True)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = (
+        "1"  # the kernel of this environment goes before one in the home folder
+    )
+    if os.name == "posix":
+        os.execv(line[0], line)  # Ctrl-C and the memory are JupyterLab's alone
+    return subprocess.call(line)

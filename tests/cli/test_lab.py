@@ -1,0 +1,145 @@
+"""`python -m gfe_core lab` starts JupyterLab on a notebook, whoever runs it and wherever."""
+
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gfe_core.cli import lab
+from gfe_core.cli.main import main
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+FIRST = NOTEBOOKS / "00_start_here.ipynb"
+
+
+def options_of(*options: str, as_root: bool = False, browser: bool = True) -> list[str]:
+    return lab.command(FIRST, options, as_root=as_root, browser=browser)[3:]
+
+
+def test_the_notebook_is_opened_in_its_folder():
+    folder = f"--ServerApp.root_dir={NOTEBOOKS}"
+    assert options_of() == [folder, "--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
+
+
+def test_root_is_allowed_and_reached_from_this_machine_only_unless_the_reader_says_otherwise():
+    assert options_of(as_root=True)[2:] == ["--allow-root", "--ServerApp.ip=localhost"]
+    for ip in ("--ip=0.0.0.0", "--ServerApp.ip=0.0.0.0"):
+        assert options_of(ip, as_root=True)[2:] == ["--allow-root", ip]
+
+
+def test_no_browser_is_asked_for_once_where_there_is_none():
+    assert options_of(browser=False)[2:] == ["--no-browser"]
+    assert options_of("--no-browser", "--port=9000", browser=False)[2:] == [
+        "--no-browser",
+        "--port=9000",
+    ]
+
+
+def test_a_browser_for_terminals_does_not_count(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(webbrowser, "get", lambda: webbrowser.GenericBrowser("w3m"))
+    assert not lab.has_browser()
+    monkeypatch.setattr(webbrowser, "get", lambda: webbrowser.Chrome("google-chrome"))
+    assert lab.has_browser()
+
+    def none() -> webbrowser.BaseBrowser:
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setattr(webbrowser, "get", none)
+    assert not lab.has_browser()
+
+
+def test_a_notebook_that_is_not_there_is_answered(capsys: pytest.CaptureFixture[str]):
+    assert main(["lab", "nowhere.ipynb"]) == 1
+    assert "`notebook` must be a file, got nowhere.ipynb; run this in" in capsys.readouterr().err
+
+
+def test_options_are_passed_on_and_the_first_notebook_is_the_default(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    started: list[list[str]] = []
+    monkeypatch.chdir(NOTEBOOKS.parent)
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "")
+    monkeypatch.setattr(lab, "is_root", lambda: True)
+    monkeypatch.setattr(lab, "has_browser", lambda: False)
+    monkeypatch.setattr(os, "execv", lambda program, words: started.append(words))
+    monkeypatch.setattr(subprocess, "call", lambda words: len(started))
+    assert main(["lab", "--port", "9000"]) == 1  # what JupyterLab ended with
+    assert started[0][1:4] == ["-m", "jupyterlab", f"--ServerApp.root_dir={NOTEBOOKS}"]
+    assert started[0][-2:] == ["--port", "9000"]
+    assert os.environ["JUPYTER_PREFER_ENV_PATH"] == "1"
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("Running as root") and "because JupyterLab refuses" in told[0]
+    assert told[1].startswith("No browser") and told[2].endswith("stop it with Ctrl-C.")
+
+
+@contextmanager
+def running(home: Path, *options: str) -> Iterator["queue.Queue[str]"]:
+    """Run the command; the queue gets the lines that it prints, and an empty one at its end."""
+    environment = os.environ | {"HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    environment |= {"DISPLAY": "", "WAYLAND_DISPLAY": "", "BROWSER": ""}
+    command = [sys.executable, "-m", "gfe_core", "lab", str(FIRST), *options]
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    output = process.stdout
+    assert output is not None
+    lines: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        for line in output:
+            lines.put(line)
+        lines.put("")
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield lines
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+            reader.join()
+            output.close()
+
+
+def printed_address(lines: "queue.Queue[str]") -> str:
+    """Wait for the address that a reader would copy."""
+    told = ""
+    while line := lines.get(timeout=120):
+        told += line
+        if "Or copy and paste" in told and (found := re.search(r"http://localhost:\S+", line)):
+            return found[0]
+    raise AssertionError(f"no address in:\n{told}")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="browsers are found in other ways there")
+def test_printed_address_opens_the_notebook_also_where_the_port_is_busy(tmp_path: Path):
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        with running(tmp_path, f"--port={port}") as lines:
+            address = printed_address(lines)
+            where, path = re.fullmatch(r"http://localhost:(\d+)(\S+)", address).groups()  # pyright: ignore[reportOptionalMemberAccess]
+            assert int(where) != port
+            assert re.fullmatch(r"/lab/tree/00_start_here\.ipynb\?token=[0-9a-f]+", path)
+            with urllib.request.urlopen(address, timeout=60) as page:
+                assert page.status == 200 and b"JupyterLab" in page.read()
