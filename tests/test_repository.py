@@ -119,7 +119,10 @@ ORDER = {
         *("settings", "cells", "few", "converged", "two_by_two", "fig1", "fig2", "fig3", "missing"),
         *("emission_lines", "origins", "gon", "gates", "narrowing"),
     ),
-    "gfe_core/cli": ("doctor", "main"),
+    "gfe_core/cli": (
+        *("command", "progress", "doctor", "train", "evaluate", "reproduce", "claims", "decoders"),
+        "main",
+    ),
 }
 """Direction of travel.
 

@@ -19,9 +19,9 @@ import torch
 from small_sets import SMALL, sets  # noqa: F401  (a fixture)
 from test_jobs import experiment
 
-import gfe_core.cli.main as command_line
 from gfe_core import experiments
-from gfe_core.cli.main import main
+from gfe_core.cli import train as train_command
+from gfe_core.cli.main import COMMANDS, main
 from gfe_core.data import results
 from gfe_core.experiments import mnist_decoders
 from gfe_core.experiments.runner.config import Config
@@ -101,7 +101,7 @@ def test_interrupted_training_exits_130_and_the_same_command_goes_on(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(command_line, "_tell", interrupt)
+        patch.setattr(train_command, "tell", interrupt)
         status, out, err = call(*words, tmp_path / "run")
     assert status == 130 and out == "" and "The same command goes on from there" in err
     assert note(tmp_path / "run")["updates"] == 10
