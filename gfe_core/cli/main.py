@@ -7,7 +7,6 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Union
 
 import tyro
 
@@ -65,10 +64,9 @@ def _parse(words: Sequence[str]) -> Command:
     program = "gfe" if Path(sys.argv[0]).stem == "gfe" else "python -m gfe_core"
     if words[0] in COMMANDS:
         return COMMANDS[words[0]].parse(words[1:], prog=f"{program} {words[0]}")
-    named = [
-        Annotated[command, tyro.conf.subcommand(name=name)] for name, command in COMMANDS.items()
-    ]
-    return tyro.cli(Union[tuple(named)], args=words, prog=program, description=_DESCRIPTION)
+    return tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog=program, description=_DESCRIPTION, args=words
+    )
 
 
 if __name__ == "__main__":
