@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.adjoints.detached import Detached, Found, parameters_of
-from gfe_core.energy.energy import Energy
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.adjoints import Detached, Found
+from gfe_core.adjoints.detached import parameters_of
+from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
 from gfe_core.solvers.integrate import integrate

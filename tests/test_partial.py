@@ -26,8 +26,9 @@ from problems import (
 from torch import Tensor, nn
 
 import gfe_core as gfe
-from gfe_core.data.sets import Batches
-from gfe_core.encoders.autoencoder import Autoencoder, Filled, SemiAmortised, StoredCodes, ThenFlow
+from gfe_core.data.batches import Batches
+from gfe_core.encoders.amortised import SemiAmortised, StoredCodes, ThenFlow
+from gfe_core.encoders.autoencoder import Autoencoder, Filled
 from gfe_core.training.fitting import update
 from gfe_core.types import Decoder, Status
 

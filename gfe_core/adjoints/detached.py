@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.solvers.recording import Record
 from gfe_core.types import Codes, Encoding
 

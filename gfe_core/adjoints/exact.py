@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from gfe_core import checks
 from gfe_core.adjoints.detached import Found, parameters_of
 from gfe_core.adjoints.replay import Path, pulled_back, unrolled
-from gfe_core.energy.curvature import Matrices
+from gfe_core.energy import Matrices
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Dopri5, Solver
 from gfe_core.types import Codes, PerSample, SaveAt

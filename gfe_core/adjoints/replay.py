@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow, States
 from gfe_core.solvers.step import Gradient, Node
 from gfe_core.types import Codes, Status, Trajectory

@@ -20,8 +20,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.energy.energy import Energy
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow, NesterovFlow
 from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
 from gfe_core.solvers.runge_kutta import FixedGrid

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from gfe_core.cli.command import Command
-from gfe_core.data.sets import data_folder
+from gfe_core.data import data_folder
 
 Importer = Callable[[str], ModuleType]
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 
 
 def tell(report: Report) -> None:

@@ -1,6 +1,7 @@
 """Data: sets by name or path, and the order in which training sees their samples."""
 
+from gfe_core.data.batches import Batches
 from gfe_core.data.dataset import DataError, DataSet
-from gfe_core.data.sets import Batches, data_folder, load
+from gfe_core.data.sets import data_folder, load
 
 __all__ = ["Batches", "DataError", "DataSet", "data_folder", "load"]

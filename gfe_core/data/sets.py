@@ -11,13 +11,11 @@ import math
 import os
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core import checks
@@ -81,8 +79,8 @@ def load(name: str | Path, split: str = "train", *, label: str | None = None) ->
         of scikit-learn;
     MNIST: LeCun, Bottou, Bengio and Haffner 1998; Fashion-MNIST: Xiao, Rasul and Vollgraf 2017
         (arXiv 1708.07747);
-    shapes, in the manner of dSprites: Matthey, Higgins, Hassabis and Lerchner 2017;
-    SegMNIST and the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
+    shapes, in the manner of dSprites: Matthey, Higgins, Hassabis and Lerchner 2017; SegMNIST and
+    the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
     """
     checks.one_of("split", split, _SPLITS)
     if name not in tuple(_SETS):
@@ -212,91 +210,3 @@ _SETS: dict[str, Callable[[str, str], DataSet]] = {
     **dict.fromkeys(("shapes", "spectra"), _made),
     **dict.fromkeys(("mnist", "fashion-mnist", "seg-mnist"), _images),
 }
-
-
-class Batches:
-    """The samples in batches; one iteration is one pass over all of them, each exactly once.
-
-    The order is a function of (seed, epoch) alone. The position (`epoch`, `index` of the next
-    batch) moves on as a batch is handed out: a saved position goes on with the next batch, and so
-    does an iteration that was left early.
-
-    Args:
-        x: at least one sample, along the first axis.
-        size: samples in a batch, >= 1; the last batch of an epoch may be smaller.
-        seed: of the order, >= 0.
-        shuffle: False keeps the order of x.
-
-    Raises:
-        TypeError: x is not a tensor.
-        ValueError: x is empty, size is below 1 or seed below 0.
-
-    Example:
-        >>> batches = Batches(torch.arange(5.0), size=2, seed=0)
-        >>> [len(batch) for batch in batches], batches.epoch
-        ([2, 2, 1], 1)
-    """
-
-    def __init__(
-        self, x: Float[Tensor, "n *data"], *, size: int, seed: int = 0, shuffle: bool = True
-    ) -> None:
-        if not isinstance(x, Tensor):
-            raise TypeError(
-                f"`x` must be a torch.Tensor, got {type(x).__name__}. Pass the samples: `data.x`."
-            )
-        if x.dim() == 0 or len(x) == 0:
-            raise ValueError(
-                f"`x` must hold at least one sample along its first axis, got shape "
-                f"{tuple(x.shape)}."
-            )
-        wanted = "`size` must be at least 1 and `seed` at least 0"
-        checks.require(size >= 1 and seed >= 0, f"{wanted}, got size={size} and seed={seed}.")
-        self.x = x
-        self.size = size
-        self.seed = seed
-        self.shuffle = shuffle
-        self.epoch = self.index = 0
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.x) / self.size)
-
-    def __iter__(self) -> Iterator[Float[Tensor, "batch *data"]]:
-        order = self._order().to(self.x.device)
-        while self.index < len(self):
-            start = self.index * self.size
-            self.index += 1
-            yield self.x[order[start : start + self.size]]
-        self.epoch = self.epoch + 1
-        self.index = 0
-
-    def _order(self) -> Int[Tensor, "n"]:
-        if not self.shuffle:
-            return torch.arange(len(self.x))
-        # torch keeps only 32 bits of a seed: numpy mixes (seed, epoch) into them
-        mixed = int(np.random.SeedSequence((self.seed, self.epoch)).generate_state(1)[0])
-        return torch.randperm(len(self.x), generator=torch.Generator().manual_seed(mixed))
-
-    def state_dict(self) -> dict[str, int]:
-        """Return the position, and what it must be used with, as plain integers."""
-        order = {
-            "n": len(self.x),
-            "size": self.size,
-            "seed": self.seed,
-            "shuffle": int(self.shuffle),
-        }
-        return order | {"epoch": self.epoch, "index": self.index}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go to a saved position.
-
-        A ValueError refuses that of batches with other n, size, seed or shuffle.
-        """
-        mine = self.state_dict()
-        fits = state.keys() == mine.keys() and all(
-            state[key] == mine[key] for key in ("n", "size", "seed", "shuffle")
-        )
-        checks.require(
-            fits, f"`state` {state} belongs to other batches than {mine}: build them as they were."
-        )
-        self.epoch = state["epoch"]
-        self.index = state["index"]

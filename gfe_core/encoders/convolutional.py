@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import nn
 
+from gfe_core.decoders import initialise
 from gfe_core.decoders.conv import margins
-from gfe_core.decoders.mlp import Source, initialise
+from gfe_core.decoders.mlp import Source
 from gfe_core.encoders.autoencoder import Autoencoder
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.energy import Bernoulli
 from gfe_core.types import Loss
 
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gfe_core.decoders.mlp import LinearDecoder, MLPDecoder
+from gfe_core.decoders import LinearDecoder, MLPDecoder
 from gfe_core.types import Codes
 
 

@@ -18,7 +18,7 @@ import torch
 import gfe_core as gfe
 from gfe_core import checks
 from gfe_core.experiments.runner.files import write_json, write_text
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 
 N_TRAIN = 50_000
 """The first images of the training set; the last 10,000 are left for choosing."""

@@ -25,13 +25,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.adjoints.exact import Unrolled
-from gfe_core.decoders.mlp import initialise
+from gfe_core.adjoints import Unrolled
+from gfe_core.decoders import initialise
 from gfe_core.encoding import encode
-from gfe_core.energy.losses import Gaussian
+from gfe_core.energy import Gaussian
 from gfe_core.methods.scattered import Scattered as Scattered
 from gfe_core.solvers import Euler
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 from gfe_core.types import Adjoint, Codes, Data, Encoding, Loss, Mask, PerSample, Status
 
 SQUARES = Gaussian(variance=0.5, reduction="sum")

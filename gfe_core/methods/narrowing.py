@@ -27,12 +27,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.encoders.autoencoder import Autoencoder, one_look
+from gfe_core.encoders import Autoencoder, one_look
 from gfe_core.encoding import encode
 from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
 from gfe_core.methods.variational import divergence
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 from gfe_core.types import Codes, Data, Encoding, Loss, PerSample
 
 Gates = Float[Tensor, "*draws gates"]

@@ -23,8 +23,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.energy.energy import Energy
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.energy import Bernoulli, Energy
 from gfe_core.solvers import GaussNewton, Solver
 from gfe_core.types import Codes, Data, Decoder, Loss, Mask, PerSample, Status
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.sets import Batches
-from gfe_core.decoders.siren import SirenDecoder
-from gfe_core.energy.losses import Gaussian
+from gfe_core.data import Batches
+from gfe_core.decoders import SirenDecoder
+from gfe_core.energy import Gaussian
 
 
 class Scattered(Batches):

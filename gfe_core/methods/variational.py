@@ -13,11 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.decoders.conv import TransposedConvDecoder
-from gfe_core.decoders.mlp import initialise
-from gfe_core.encoders.autoencoder import Autoencoder
-from gfe_core.encoders.convolutional import ConvAutoencoder
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.decoders import TransposedConvDecoder, initialise
+from gfe_core.encoders import Autoencoder, ConvAutoencoder
+from gfe_core.energy import Bernoulli
 from gfe_core.types import Codes, Data, Loss, Mask, PerSample
 
 Outputs = Float[Tensor, "batch outputs"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow, NesterovFlow, States
 from gfe_core.solvers.line_search import (
     falls_enough,
@@ -61,9 +61,8 @@ class AMD:
     Raises:
         ValueError: a factor or a bound is out of range.
 
-    Source: Flouris et al. 2024 (arXiv 2412.00864), equations 6 and 7; Armijo 1966; Barzilai &
-        Borwein 1988;
-    the non-monotone test is that of Grippo, Lampariello & Lucidi 1986; the restart that of
+    Source: Flouris et al. 2024 (arXiv 2412.00864), equations 6 and 7; Armijo 1966; Barzilai and
+    Borwein 1988; the non-monotone test is that of Grippo, Lampariello & Lucidi 1986; the restart that of
     O'Donoghue & Candes 2015; the half for momentum that of Beck & Teboulle 2009, whose backtracking
     demands it.
     """

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers.line_search import falls_enough, first_trial, given_up
 from gfe_core.solvers.step import State, Step

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow, States
 from gfe_core.solvers.line_search import first_trial
 from gfe_core.solvers.runge_kutta import gradient_of, slope

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.solvers.recording import Record, statistics
 from gfe_core.solvers.step import PER_SAMPLE, Solver, State, Step
 from gfe_core.types import Codes, Encoding, Flow, Status, Stop

@@ -6,7 +6,7 @@ The Armijo test, giving up, and the first step.
 import torch
 from torch import Tensor
 
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.solvers.step import State
 from gfe_core.types import PerSample, Status
 

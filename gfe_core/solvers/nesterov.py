@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow, NesterovFlow, States
 from gfe_core.solvers.runge_kutta import FixedGrid, gradient_of, taken
 from gfe_core.solvers.step import Gradient, Node, State, Step

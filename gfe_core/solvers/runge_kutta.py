@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow, States
 from gfe_core.solvers.step import Gradient, Node, State, Step
 from gfe_core.types import Codes, PerSample, Status, Stop

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gfe_core.energy.energy import Energy, Point
+from gfe_core.energy import Energy, Point
 from gfe_core.flows import States
 from gfe_core.types import Codes, PerSample, Status, Stop
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.data.sets import Batches
+from gfe_core.data import Batches
 from gfe_core.training.fitting import History
 
 _FORMAT = 1

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.data.sets import Batches
+from gfe_core.data import Batches
 from gfe_core.encoding import encode
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.energy import Bernoulli
 from gfe_core.types import Encoder, Encoding, Loss, Statistics, Status
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from gfe_core.data.sets import Batches
+from gfe_core.data.batches import Batches
 
 
 def rows(batches: Batches) -> list[list[float]]:

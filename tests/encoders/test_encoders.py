@@ -12,16 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import gfe_core as gfe
-from gfe_core.data.sets import Batches
-from gfe_core.encoders.autoencoder import (
-    PCA,
-    Autoencoder,
-    SemiAmortised,
-    StoredCodes,
-    ThenFlow,
-    fit_encoder,
-    project,
-)
+from gfe_core.data.batches import Batches
+from gfe_core.encoders.amortised import SemiAmortised, StoredCodes, ThenFlow
+from gfe_core.encoders.autoencoder import Autoencoder, fit_encoder
+from gfe_core.encoders.pca import PCA, project
 from gfe_core.types import Encoding, Statistics, Status
 
 SHORT = partial(gfe.encode, max_steps=3)

@@ -12,7 +12,7 @@ from problems import digits, fresh
 from torch import nn
 
 import gfe_core as gfe
-from gfe_core.data.sets import Batches
+from gfe_core.data.batches import Batches
 from gfe_core.training.checkpoints import load_checkpoint, save_checkpoint
 from gfe_core.training.fitting import History, fit
 

@@ -10,7 +10,7 @@ from problems import digits, fresh, trained
 from torch import nn
 
 import gfe_core as gfe
-from gfe_core.data.sets import Batches
+from gfe_core.data.batches import Batches
 from gfe_core.training.fitting import History, Report, evaluate, fit
 from gfe_core.types import Encoding
 

@@ -14,9 +14,8 @@ import torch
 from explorers import DIGITS
 
 import gfe_core as gfe
-from gfe_core import widgets
+from gfe_core import encoders, widgets
 from gfe_core.data import results
-from gfe_core.encoders import autoencoder as baselines
 from gfe_core.widgets.charts import plots
 
 SHOWN = {"name": "toy", "alt_text": "A toy."}
@@ -30,7 +29,7 @@ def trained(generator: torch.Generator, **options: Any) -> widgets.SideBySide:
     """Three rounds of a linear decoder, judged beside an untrained autoencoder."""
     decoder = gfe.LinearDecoder(latent_dim=2, data_dim=64, generator=generator)
     twin = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=64, generator=generator)
-    guess = baselines.Autoencoder.mirror(twin, generator=generator)
+    guess = encoders.Autoencoder.mirror(twin, generator=generator)
     pairs = {"flow": (decoder, gfe.encode), "autoencoder": (twin, guess)}
     side = widgets.SideBySide(DIGITS.x[:10], (8, 8), pairs, n_drawn=3, **options)
     gfe.fit(decoder, gfe.data.Batches(DIGITS.x[:30], size=10), epochs=2, callbacks=[side])

@@ -14,8 +14,7 @@ from explorers import DIGITS, briefly_trained
 from PIL import Image
 
 import gfe_core as gfe
-from gfe_core import widgets
-from gfe_core.encoders import autoencoder as baselines
+from gfe_core import encoders, widgets
 from gfe_core.widgets.mask.explorer import MaskExplorer, widest_plane
 from gfe_core.widgets.results.missing import hidden_pixels
 
@@ -25,8 +24,8 @@ TRAIN = gfe.data.load("digits").take(100)
 @pytest.fixture
 def explorer(generator: torch.Generator) -> MaskExplorer:
     decoder = briefly_trained(generator)
-    encoder = baselines.Autoencoder(latent_dim=4, hidden=(16,), data_dim=64, generator=generator)
-    others = {"given zeros": (decoder, baselines.Filled(encoder))}
+    encoder = encoders.Autoencoder(latent_dim=4, hidden=(16,), data_dim=64, generator=generator)
+    others = {"given zeros": (decoder, encoders.Filled(encoder))}
     return MaskExplorer(decoder, TRAIN, DIGITS, others=others, n_starts=2, n_draws=40)
 
 

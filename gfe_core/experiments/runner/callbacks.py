@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import gfe_core as gfe
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 from gfe_core.types import Encoder, Status
 
 

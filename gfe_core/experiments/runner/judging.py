@@ -7,14 +7,14 @@ from typing import Any
 from torch import nn
 
 import gfe_core as gfe
-from gfe_core.encoders import autoencoder as baselines
+from gfe_core import encoders
 from gfe_core.types import Encoder
 
 PRECISE = partial(gfe.encode, solver=gfe.BFGS())
 """How codes are found when a decoder is judged: from the origin to rest."""
 
 
-def ways(network: baselines.Autoencoder | None) -> dict[str, Encoder]:
+def ways(network: encoders.Autoencoder | None) -> dict[str, Encoder]:
     """All ways to a code.
 
     The flow from the origin and, with a network, its guess and the flow from there.
@@ -24,7 +24,7 @@ def ways(network: baselines.Autoencoder | None) -> dict[str, Encoder]:
     return {
         "flow": PRECISE,
         "encoder": network,
-        "encoder_then_flow": baselines.ThenFlow(network, PRECISE),
+        "encoder_then_flow": encoders.ThenFlow(network, PRECISE),
     }
 
 

@@ -17,13 +17,12 @@ import torch
 from torch import Tensor, nn
 
 import gfe_core as gfe
-from gfe_core import checks
-from gfe_core.encoders import autoencoder as baselines
+from gfe_core import checks, encoders
 from gfe_core.experiments.runner.callbacks import Rehearsal, Watch
 from gfe_core.experiments.runner.config import Config, chosen_images, schedule_of
 from gfe_core.experiments.runner.files import write_json
 from gfe_core.experiments.runner.judging import PRECISE, judged, ways
-from gfe_core.training.fitting import Callback, History, Report, update
+from gfe_core.training import Callback, History, Report, update
 from gfe_core.types import Encoder
 
 
@@ -85,26 +84,26 @@ class Run:
         self.others["watch"] = self.watch
         self.callbacks.append(self.watch)
 
-    def _autoencoder(self, generator: torch.Generator) -> baselines.Autoencoder | None:
+    def _autoencoder(self, generator: torch.Generator) -> encoders.Autoencoder | None:
         if self.config.method not in ("autoencoder", "semi_amortised"):
             return None
         assert isinstance(self.decoder, gfe.MLPDecoder)
-        return baselines.Autoencoder.mirror(self.decoder, generator=generator)
+        return encoders.Autoencoder.mirror(self.decoder, generator=generator)
 
     def _encoders(self) -> tuple[Encoder, Encoder]:
         """What finds codes in training, and what finds them when the run is judged."""
         flow = partial(gfe.encode, max_steps=self.config.max_steps)
         if self.config.method == "stored_codes":
-            self.others["stored"] = stored = baselines.StoredCodes(flow)
+            self.others["stored"] = stored = encoders.StoredCodes(flow)
             return stored, PRECISE
         if self.autoencoder is None:
             return flow, PRECISE
         if self.config.method == "autoencoder":
             return self.autoencoder, self.autoencoder
         self.others["network_optimizer"] = optimizer = self._optimizer(self.autoencoder)
-        amortised = baselines.SemiAmortised(self.autoencoder, flow, optimizer)
+        amortised = encoders.SemiAmortised(self.autoencoder, flow, optimizer)
         self.callbacks.append(amortised.learn)
-        return amortised, baselines.ThenFlow(self.autoencoder, PRECISE)
+        return amortised, encoders.ThenFlow(self.autoencoder, PRECISE)
 
     def _optimizer(self, *modules: nn.Module) -> torch.optim.Optimizer:
         parameters = [parameter for module in modules for parameter in module.parameters()]

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 import gfe_core as gfe
-from gfe_core import checks
-from gfe_core.encoders import autoencoder as baselines
+from gfe_core import checks, encoders
 from gfe_core.experiments.runner.callbacks import Watch
 from gfe_core.experiments.runner.config import Config, chosen_images, schedule_of
 from gfe_core.experiments.runner.judging import judged, ways
@@ -32,10 +31,10 @@ def trained_cell(config: dict[str, Any], *, fitted: dict[str, Any] | None = None
     return describe(run) | {"test": judged(run.decoder, ways(network), run.config.data)}
 
 
-def fit_afterwards(run: Run, config: Config) -> baselines.Autoencoder:
+def fit_afterwards(run: Run, config: Config) -> encoders.Autoencoder:
     """Fit an encoder to the frozen decoder on the run's own images; validation picks the pass."""
     assert isinstance(run.decoder, gfe.MLPDecoder)
-    network = baselines.Autoencoder.mirror(
+    network = encoders.Autoencoder.mirror(
         run.decoder, generator=torch.Generator().manual_seed(config.seed)
     )
     batches = gfe.data.Batches(run.x, size=config.size, seed=config.seed)
@@ -47,7 +46,7 @@ def fit_afterwards(run: Run, config: Config) -> baselines.Autoencoder:
     )
     validation = chosen_images(config)[1]
     watch = Watch(torch.nn.ModuleList([network]), network, validation, len(batches))
-    baselines.fit_encoder(
+    encoders.fit_encoder(
         network,
         run.decoder,
         batches,
@@ -67,17 +66,17 @@ def pca_cell(data: str, n_images: int, latent_dim: int, seed: int) -> dict[str, 
         Config(data=data, n_images=n_images, seed=seed, n_validation=1000)
     )
 
-    decoder = baselines.PCA(x, latent_dim=latent_dim)
+    decoder = encoders.PCA(x, latent_dim=latent_dim)
 
     def energy(clip: float) -> float:
         decoder.clip = clip
-        return gfe.evaluate(decoder, validation, encoder=baselines.project).energy.mean().item()
+        return gfe.evaluate(decoder, validation, encoder=encoders.project).energy.mean().item()
 
     decoder.clip = min((0.0025, 0.005, 0.01, 0.02, 0.04), key=energy)
     return {
         "clip": decoder.clip,
         "seed": seed,
-        "test": judged(decoder, {"encoder": baselines.project}, data),
+        "test": judged(decoder, {"encoder": encoders.project}, data),
     }
 
 

@@ -20,9 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 import gfe_core as gfe
-from gfe_core.data import emission_lines
-from gfe_core.data.dataset import DataSet
-from gfe_core.encoders import autoencoder as baselines
+from gfe_core import encoders
+from gfe_core.data import DataSet, emission_lines
 from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.runner.runs import machine
 from gfe_core.experiments.tables.cells import cells_of, head, row, summary
@@ -123,9 +122,9 @@ def train_decoder(
     judge: Encoder = partial(gfe.encode_observed, loss=LOSS, solver=gfe.BFGS())
     if method == "autoencoder":
         assert isinstance(decoder, gfe.MLPDecoder)
-        network = baselines.Autoencoder.mirror(decoder, loss=LOSS, generator=generator)
+        network = encoders.Autoencoder.mirror(decoder, loss=LOSS, generator=generator)
         trained += network.parameters()
-        judge = encoder = baselines.Filled(network, fill)
+        judge = encoder = encoders.Filled(network, fill)
     batches = gfe.data.Batches(x, size=min(len(x), 50), seed=seed)
     epochs = max(1, round(n_updates / updates_per_encode / len(batches)))
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)

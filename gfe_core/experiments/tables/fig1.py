@@ -13,7 +13,7 @@ from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.runner.runs import Run, describe, finish
 from gfe_core.experiments.tables import settings
 from gfe_core.experiments.tables.cells import head, row, trained_cell
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 
 LOOKS = (480, 960, 1920, 5760, 12_000, 24_000, 50_000)
 """Images after which the decoder is judged on all test images."""

@@ -18,12 +18,12 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 
 import gfe_core as gfe
-from gfe_core.encoders.autoencoder import Autoencoder
+from gfe_core.encoders import Autoencoder
 from gfe_core.methods import narrowing
 from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
 from gfe_core.methods.variational import Evidence
-from gfe_core.training.fitting import Callback, Report
+from gfe_core.training import Callback, Report
 from gfe_core.types import Encoder, Loss
 
 UNREACHABLE = 1e-9

@@ -19,7 +19,7 @@ from gfe_core.experiments.tables import origins
 from gfe_core.experiments.tables.cells import head, row, spread, summary
 from gfe_core.experiments.tables.origins import N_TEST, RATES, SIZE, UPDATES, Training
 from gfe_core.methods import gon, posterior
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 
 SEEDS = range(3)
 SETS = ("mnist", "fashion-mnist")

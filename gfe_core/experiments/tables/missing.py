@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import gfe_core as gfe
-from gfe_core.encoders import autoencoder as baselines
+from gfe_core import encoders
 from gfe_core.experiments.runner.config import Config, chosen_images
 from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.runner.judging import PRECISE
@@ -117,7 +117,7 @@ def incomplete(config: dict[str, Any], kind: str) -> dict[str, Any]:
         torch.where(gaps(x, generator), x, torch.nan) for x in (run.x, run.watch.x)
     )
     if run.autoencoder is not None:
-        run.encoder = run.watch.encoder = baselines.Filled(run.autoencoder)
+        run.encoder = run.watch.encoder = encoders.Filled(run.autoencoder)
     else:
         run.encoder = partial(gfe.encode_observed, max_steps=run.config.max_steps)
         run.watch.encoder = partial(gfe.encode_observed, solver=gfe.BFGS())
@@ -128,7 +128,7 @@ def incomplete(config: dict[str, Any], kind: str) -> dict[str, Any]:
 def mean_image(n_images: int, seed: int) -> dict[str, Any]:
     """The mean of the training images, whatever is seen."""
     x, _ = chosen_images(Config(n_images=n_images, seed=seed))
-    decoder = baselines.PCA(x, latent_dim=0, clip=0.0025)
+    decoder = encoders.PCA(x, latent_dim=0, clip=0.0025)
     found = {}
     for name, gaps in MASKS.items():
         test, seen = _test_images(gaps)

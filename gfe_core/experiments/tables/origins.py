@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 import gfe_core as gfe
-from gfe_core.encoders.convolutional import ConvAutoencoder
+from gfe_core.encoders import ConvAutoencoder
 from gfe_core.methods import gon
 from gfe_core.methods.variational import Evidence, VariationalDecoder, vae
-from gfe_core.training.fitting import History, Report
+from gfe_core.training import History, Report
 from gfe_core.types import Encoder, Loss
 
 LATENT = 32

@@ -7,12 +7,10 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from gfe_core.adjoints.detached import Detached
-from gfe_core.adjoints.exact import DiscreteAdjoint, Implicit
-from gfe_core.data.sets import DataSet
+from gfe_core.adjoints import Detached, DiscreteAdjoint, Implicit
+from gfe_core.data import DataSet
 from gfe_core.encoding import encode
-from gfe_core.energy.energy import Energy
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.energy import Bernoulli, Energy
 from gfe_core.solvers import BFGS, Euler
 from gfe_core.types import Adjoint
 from gfe_core.widgets.charts import plots

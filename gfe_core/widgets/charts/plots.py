@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from torch import Tensor
 
-from gfe_core.training.fitting import History
+from gfe_core.training import History
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 _DASHES = ("solid", "dash", "dot", "dashdot")

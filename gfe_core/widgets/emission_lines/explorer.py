@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.dataset import DataSet
+from gfe_core.data import DataSet
 from gfe_core.encoding import encode_observed, reconstruct
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.solvers import AMD, BFGS, Euler, GaussNewton
 from gfe_core.types import Decoder, Encoding, Loss, SaveAt
 from gfe_core.widgets.emission_lines.picture import spectrum_picture

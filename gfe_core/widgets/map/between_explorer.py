@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gfe_core.data.sets import DataSet
+from gfe_core.data import DataSet
 from gfe_core.encoding import reconstruct
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.types import Codes, Decoder, Encoder, Loss
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.map.explorer import Mapped, PointMap

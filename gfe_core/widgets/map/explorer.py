@@ -17,9 +17,9 @@ import traitlets as t
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.sets import DataSet
+from gfe_core.data import DataSet
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.energy import Bernoulli
 from gfe_core.types import Decoder, Encoder, Loss
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.map.layouts import Layouts, layouts_of, nearest

@@ -12,9 +12,9 @@ import traitlets as t
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.sets import DataSet
+from gfe_core.data import DataSet
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.energy import Bernoulli
 from gfe_core.methods.posterior import GaussianPrior, laplace
 from gfe_core.solvers import GaussNewton
 from gfe_core.types import Decoder, Encoder

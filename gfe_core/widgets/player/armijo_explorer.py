@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gfe_core.data.sets import DataSet
-from gfe_core.energy.energy import Energy
+from gfe_core.data import DataSet
+from gfe_core.energy import Energy
 from gfe_core.solvers import AMD
 from gfe_core.types import Decoder, Encoding, Loss, Trajectory
 from gfe_core.widgets.charts import plots

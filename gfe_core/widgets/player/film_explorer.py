@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.energy import Bernoulli
 from gfe_core.solvers import Euler
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 from gfe_core.types import Decoder, Loss, SaveAt
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.player.film import Film, Landscape

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.sets import DataSet
+from gfe_core.data import DataSet
 from gfe_core.solvers import AMD, RK4, Euler
 from gfe_core.types import Decoder, Encoding, Loss
 from gfe_core.widgets.player.film import Film

@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gfe_core.data.sets import DataSet
+from gfe_core.data import DataSet
 from gfe_core.encoding import encode
-from gfe_core.energy.energy import Energy
-from gfe_core.energy.losses import Bernoulli
+from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
 from gfe_core.types import Decoder, Encoding, Flow, Loss, SaveAt

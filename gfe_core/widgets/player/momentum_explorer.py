@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.sets import DataSet
-from gfe_core.energy.energy import Energy
+from gfe_core.data import DataSet
+from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow, NesterovFlow
 from gfe_core.solvers import AMD, Euler, SemiImplicit, State, Step
 from gfe_core.solvers.runge_kutta import taken

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.sets import DataSet
+from gfe_core.data import DataSet
 from gfe_core.methods.gon import SQUARES
 from gfe_core.solvers import AMD, Euler
 from gfe_core.types import Decoder, Encoding, Loss

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.sets import DataSet
+from gfe_core.data import DataSet
 from gfe_core.flows import NesterovFlow
 from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton
 from gfe_core.types import Decoder, Encoding

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core.encoding import reconstruct
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.types import Decoder, Encoding, Loss, Status
 from gfe_core.widgets.player.film import Film, Landscape
 

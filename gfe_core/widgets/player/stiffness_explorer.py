@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from gfe_core.analysis.stiffness import rescaled
-from gfe_core.data.sets import DataSet
+from gfe_core.data import DataSet
 from gfe_core.solvers import AMD, RK4, Dopri5, Euler
 from gfe_core.types import Decoder, Encoding
 from gfe_core.widgets.player.film import Film

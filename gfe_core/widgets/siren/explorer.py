@@ -16,11 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.adjoints.detached import Detached
-from gfe_core.data.dataset import DataSet
-from gfe_core.decoders.siren import Coordinates, SirenDecoder
+from gfe_core.adjoints import Detached
+from gfe_core.data import DataSet
+from gfe_core.decoders import Coordinates, SirenDecoder
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.energy.losses import Gaussian
+from gfe_core.energy import Gaussian
 from gfe_core.methods.gon import SQUARES, Origin
 from gfe_core.solvers import BFGS
 from gfe_core.types import Codes

@@ -69,7 +69,7 @@ def siren_picture(view: Any) -> Image.Image:
 
 
 def _few_colours() -> np.ndarray:
-    """Return greys and the inks in use, fading to the background or to black, uint8 (colours, 3)."""
+    """Return greys and the inks in use, fading to the background or black, uint8 (colours, 3)."""
     inks = [*HATCH["light"], *COLOURS[:2], as_hex(TOO_LITTLE), as_hex(TOO_MUCH)]
     ramps: list[Any] = [(96, [(0, 0, 0), (255, 255, 255)])]
     ramps += [

@@ -8,7 +8,7 @@ import traitlets as t
 
 from gfe_core import checks
 from gfe_core.methods.narrowing import Narrowing
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.staircase.picture import staircase_picture

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from gfe_core.methods.narrowing import Gated, Narrowing
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 
 _MOST_POINTS = 240  # drawn; a message then stays under 10 kB with 16 gates
 _REST = 0.2  # seconds from one telling to the next, at least

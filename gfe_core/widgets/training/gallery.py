@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 from gfe_core.widgets.player.slices import grey
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.energy.energy import Energy
+from gfe_core.energy import Energy
 from gfe_core.methods.gon import SQUARES, normality
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 from gfe_core.types import Codes, Loss
 from gfe_core.widgets.kit.drawing import SOFT, Axes, Scale, Sheet
 from gfe_core.widgets.kit.explorer import Explorer

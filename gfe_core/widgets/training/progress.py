@@ -19,7 +19,7 @@ import torch
 from ipywidgets import HTML, Button, Layout, VBox
 from PIL import Image
 
-from gfe_core.training.fitting import Report
+from gfe_core.training import Report
 from gfe_core.widgets.kit.explorer import live_view, show_only
 from gfe_core.widgets.kit.style import NUMBERS
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.encoding import reconstruct
-from gfe_core.training.fitting import Report, evaluate
+from gfe_core.training import Report, evaluate
 from gfe_core.types import Encoder, Loss
 from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Axes, Scale, Sheet
 from gfe_core.widgets.kit.explorer import Explorer

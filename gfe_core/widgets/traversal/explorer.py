@@ -9,7 +9,7 @@ import numpy as np
 import traitlets as t
 
 from gfe_core import checks
-from gfe_core.data.dataset import DataSet
+from gfe_core.data import DataSet
 from gfe_core.methods.gon import SQUARES
 from gfe_core.types import Codes, Loss
 from gfe_core.widgets.kit.explorer import Explorer

@@ -1,0 +1,119 @@
+"""Codes that start from somewhere better than the origin: an encoder's guess, or a stored code."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gfe_core import checks
+from gfe_core.encoders.autoencoder import Autoencoder
+from gfe_core.training import Report
+from gfe_core.types import Encoder, Encoding, Statistics, Status
+
+
+@dataclass(frozen=True)
+class ThenFlow:
+    """Start the flow at the code of another encoder instead of the origin.
+
+    Args:
+        first: gives the start, without a gradient.
+        flow: `functools.partial(gfe.encode, ...)`, called with `z0=`.
+    """
+
+    first: Encoder
+    flow: Any
+
+    def __call__(self, decoder: Any, x: Tensor) -> Encoding:
+        """Encode twice; the counts of both are added."""
+        with torch.no_grad():
+            start = self.first(decoder, x)
+        encoding = self.flow(decoder, x, z0=start.z.detach())
+        both = {
+            name: n + getattr(start.statistics, name)
+            for name, n in vars(encoding.statistics).items()
+        }
+        return replace(encoding, statistics=Statistics(**both))
+
+
+class SemiAmortised(nn.Module):
+    """An encoder that starts the flow, and learns from the codes at which the flow ends.
+
+    `learn` belongs among the callbacks of `fit`: after each round it takes one step of the encoder
+    down E at its own codes, with the decoder held fixed.
+
+    Args:
+        encoder: gives the start.
+        flow: `functools.partial(gfe.encode, ...)` with few steps.
+        optimizer: of the encoder's parameters.
+
+    Source: after Kim, Wiseman, Miller, Sontag and Rush 2018 (arXiv 1802.02550), who differentiate
+        through the steps.
+    """
+
+    def __init__(self, encoder: Autoencoder, flow: Any, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.optimizer = optimizer
+        self.encode = ThenFlow(encoder, flow)
+
+    def forward(self, decoder: Any, x: Tensor) -> Encoding:
+        """Encode, then flow."""
+        return self.encode(decoder, x)
+
+    def learn(self, report: Report) -> None:
+        """One step of the encoder, and nothing else."""
+        finite = (report.encoding.status != Status.NON_FINITE) & report.x.isfinite().all(1)
+        if finite.any():
+            x = report.x[finite]
+            self.optimizer.zero_grad(set_to_none=True)
+            energy = self.encoder.loss.per_sample(report.decoder(self.encoder.layers(x)), x).mean()
+            energy.backward(inputs=list(self.encoder.parameters()))
+            self.optimizer.step()
+
+
+class StoredCodes(nn.Module):
+    """Start the flow where it ended when the sample was last met, and at the origin when it is new.
+
+    A sample is recognised by its own numbers, so that batches may come in any order. Codes are
+    kept, in a checkpoint too, until they are replaced.
+
+    Args:
+        flow: `functools.partial(gfe.encode, ...)`, called with `z0=`; a few steps are enough.
+
+    Source: the auto-decoder of Park et al. 2019 (arXiv 1901.05103), with steps of a line search
+        instead of Adam's.
+    """
+
+    def __init__(self, flow: Any) -> None:
+        super().__init__()
+        self.flow = flow
+        self.codes: dict[bytes, Tensor] = {}
+
+    def forward(self, decoder: Any, x: Tensor) -> Encoding:
+        """Encode and remember."""
+        checks.data_for(decoder, x)
+        names = [
+            hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+            for row in x.detach().cpu().numpy()
+        ]
+        origin = torch.zeros(decoder.latent_dim, dtype=x.dtype)
+        start = torch.stack([self.codes.get(name, origin) for name in names])
+        encoding = self.flow(decoder, x, z0=start.to(x.device))
+        self.codes.update(zip(names, encoding.z.detach().cpu().clone(), strict=True))
+        return encoding
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """Names and codes as tensors, for a checkpoint."""
+        names = torch.tensor([list(name) for name in self.codes], dtype=torch.uint8)
+        return {
+            "names": names,
+            "codes": torch.stack([*self.codes.values()]) if self.codes else torch.empty(0),
+        }
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Take the codes of a checkpoint."""
+        self.codes = dict(
+            zip(map(bytes, state["names"].tolist()), state["codes"].clone(), strict=True)
+        )

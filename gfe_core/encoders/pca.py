@@ -1,0 +1,76 @@
+"""Principal components: the linear decoder whose codes need no search.
+
+The mean image is PCA without components; logistic PCA is `fit` with a `LinearDecoder`.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gfe_core import checks
+from gfe_core.encoders.single_look import accepted, one_look
+from gfe_core.energy import Bernoulli
+from gfe_core.types import Codes, Encoding, Loss
+
+
+class PCA(nn.Module):
+    """Principal components as a decoder: the logits of mean + z W, cut to stay inside (0, 1).
+
+    Args:
+        x: images to fit, grey values in [0, 1].
+        latent_dim: number of components; 0 is the mean image.
+        clip: grey values of the output are kept in [clip, 1 - clip]: a pixel that was always black
+            in x would otherwise cost infinitely many nats.
+
+    Raises:
+        ValueError: more components than samples or features, clip outside (0, 0.5), or values that
+            are not finite.
+
+    Source: Pearson 1901; Jolliffe 2002, Principal Component Analysis.
+    """
+
+    mean: Tensor
+    components: Tensor
+
+    def __init__(
+        self, x: Float[Tensor, "n features"], *, latent_dim: int, clip: float = 0.01
+    ) -> None:
+        super().__init__()
+        checks.require(
+            len(x) > 0, f"`x` must hold at least one sample, got shape {tuple(x.shape)}."
+        )
+        n_bad = int((~x.isfinite().all(1)).sum())
+        checks.require(
+            not n_bad,
+            f"`x` has NaN or infinity in {n_bad} samples. Leave out: `x[x.isfinite().all(1)]`.",
+        )
+        n = min(x.shape)
+        wanted = (
+            f"`latent_dim` must be between 0 and {n} for {len(x)} samples of {x.shape[1]} features"
+        )
+        checks.require(0 <= latent_dim <= n, f"{wanted}, got {latent_dim}. Pass fewer components.")
+        checks.require(0 < clip < 0.5, f"`clip` must lie strictly between 0 and 0.5, got {clip}.")
+        mean = x.double().mean(0)
+        directions = (
+            torch.linalg.svd(x.double() - mean, full_matrices=False).Vh
+            if latent_dim
+            else x[:0].double()
+        )
+        self.register_buffer("mean", mean.to(x.dtype))
+        self.register_buffer("components", directions[:latent_dim].to(x.dtype))
+        self.latent_dim = latent_dim
+        self.clip = clip
+        self.data_shape = (x.shape[1],)
+
+    def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
+        """Logits of codes."""
+        return (self.mean + z @ self.components).clamp(self.clip, 1 - self.clip).logit()
+
+
+def project(
+    decoder: PCA, x: Float[Tensor, "batch features"], *, loss: Loss | None = None
+) -> Encoding:
+    """Encode by the orthogonal projection z = (x - mean) W', the least-squares code of PCA."""
+    loss = loss or Bernoulli()
+    accepted(decoder, x, loss)
+    return one_look(decoder, x, (x - decoder.mean) @ decoder.components.T, loss)

@@ -1,0 +1,33 @@
+"""What every encoder that takes one look at a sample shares.
+
+An encoder is anything called as (decoder, x) -> Encoding, so that `fit` trains with it and
+`evaluate` judges it like the flow. One that takes a single look has no gradient norm and no time
+(NaN), and its pass counts as one forward-equivalent.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.types import Encoding, Loss, Statistics, Status
+
+
+def accepted(decoder: Any, x: Tensor, loss: Loss) -> None:
+    """Refuse what `encode` refuses."""
+    checks.decoder_ready(decoder)
+    checks.data_for(decoder, x)
+    loss.check_data(x)
+
+
+def one_look(decoder: Any, x: Tensor, z: Tensor, loss: Loss) -> Encoding:
+    """The result of an encoder without steps: judged once, never improved."""
+    with torch.no_grad():
+        energy = loss.per_sample(decoder(z.detach()), x)
+    finite = energy.isfinite() & z.detach().isfinite().all(1)
+    status = torch.where(finite, int(Status.REACHED_T), int(Status.NON_FINITE))
+    counts = {f.name: torch.full_like(status, int(f.name == "n_loss")) for f in fields(Statistics)}
+    unknown = torch.full_like(energy, torch.nan)
+    return Encoding(z, energy, unknown, unknown, status, Statistics(**counts))
