@@ -59,7 +59,7 @@ ORDER = {
         "settings cells few converged two_by_two fig1 fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
-    "gfe_core/cli": "doctor lab main",
+    "gfe_core/cli": "command progress doctor lab train evaluate reproduce claims decoders main",
 }
 """Direction of travel.
 

@@ -1,4 +1,1 @@
-"""The command line.
-
-`python -m gfe_core doctor | lab | train | evaluate | reproduce | claims | decoders`.
-"""
+"""The command line, `python -m gfe_core COMMAND`: one module for each command."""

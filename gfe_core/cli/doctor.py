@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from gfe_core.cli.command import Command
 from gfe_core.data import data_folder
 
 Importer = Callable[[str], ModuleType]
@@ -80,6 +81,20 @@ class Check:
             if self.ok
             else f"FIX  {self.name}: {self.found} -> {self.remedy}"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor(Command):
+    """Check that this machine is ready, with a remedy for what is not."""
+
+    def run(self) -> int:
+        """Print one line for each check, and how many need a remedy."""
+        checks = report()
+        for check in checks:
+            print(check)
+        broken = sum(not check.ok for check in checks)
+        print(f"{broken} to fix." if broken else "Ready.")
+        return 1 if broken else 0
 
 
 def report(importer: Importer = importlib.import_module) -> list[Check]:

@@ -10,8 +10,13 @@ import subprocess
 import sys
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+import tyro
+
+from gfe_core.cli.command import Command
 
 FIRST = Path("notebooks/00_start_here.ipynb")
 _AS_ROOT = (
@@ -22,6 +27,47 @@ _NO_BROWSER = (
     "No browser to open here: JupyterLab prints its address below, for a browser elsewhere."
 )
 _TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab(Command):
+    """Open a notebook in JupyterLab, as root too.
+
+    Everything after the notebook goes to JupyterLab: `lab --no-browser --port=9000`.
+
+    Args:
+        notebook: file to open; its folder is what JupyterLab shows.
+        options: options of JupyterLab; they win over what is chosen here.
+    """
+
+    notebook: tyro.conf.Positional[Path] = FIRST
+    options: tyro.conf.Positional[tuple[str, ...]] = ()
+
+    @classmethod
+    def parse(cls, words: Sequence[str], *, prog: str) -> "Lab":
+        """Take the first word as the notebook unless it is an option; the rest is JupyterLab's."""
+        if {"-h", "--help"} & set(words):
+            return super().parse(["--help"], prog=prog)
+        if words and not words[0].startswith("-"):
+            return cls(notebook=Path(words[0]), options=tuple(words[1:]))
+        return cls(options=tuple(words))
+
+    def run(self) -> int:
+        """Start JupyterLab and stay until it ends; its exit status is returned."""
+        as_root = is_root()
+        browser = has_browser()
+        line = command(self.notebook, self.options, as_root=as_root, browser=browser)
+        if as_root:
+            print(_AS_ROOT)
+        if not browser:
+            print(_NO_BROWSER)
+        print("Starting JupyterLab; stop it with Ctrl-C.", flush=True)
+        # The kernel of this environment goes before one in the home folder.
+        os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+        if os.name == "posix":
+            # Replaced by JupyterLab, to which Ctrl-C and the memory then belong alone.
+            os.execv(line[0], line)
+        return subprocess.call(line)
 
 
 def command(
@@ -69,29 +115,3 @@ def has_browser() -> bool:
         return getattr(webbrowser.get(), "name", "") not in _TEXT_BROWSERS
     except webbrowser.Error:
         return False
-
-
-def start(words: Sequence[str]) -> int:
-    """Start JupyterLab and stay until it ends.
-
-    Args:
-        words: the notebook, by default the first of the kit, and then options of JupyterLab.
-
-    Returns:
-        The exit status of JupyterLab.
-    """
-    named = bool(words) and not words[0].startswith("-")
-    notebook, options = (Path(words[0]), words[1:]) if named else (FIRST, words)
-    as_root, browser = is_root(), has_browser()
-    line = command(notebook, options, as_root=as_root, browser=browser)
-    if as_root:
-        print(_AS_ROOT)
-    if not browser:
-        print(_NO_BROWSER)
-    print("Starting JupyterLab; stop it with Ctrl-C.", flush=True)
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = (
-        "1"  # the kernel of this environment goes before one in the home folder
-    )
-    if os.name == "posix":
-        os.execv(line[0], line)  # Ctrl-C and the memory are JupyterLab's alone
-    return subprocess.call(line)

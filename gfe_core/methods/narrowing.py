@@ -19,7 +19,7 @@ Shapes: `batch` samples; `gates` latents of the decoder inside; `code` what a `G
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -135,6 +135,10 @@ class Gated(nn.Module):
             [self.decoder(z * nu), *((cost * nu).sum(1, keepdim=True) for cost in costs)], 1
         )
 
+    def hard(self, x: Data) -> Gates:
+        """Gates of each sample of x, open where they are more likely open than closed."""
+        return self.open.to(x).expand(len(x), -1)
+
     def narrowed(self) -> "Narrowed":
         """An ordinary decoder of the open latents alone, which shares every weight."""
         return Narrowed(self.decoder, self.open)
@@ -207,6 +211,77 @@ class Inference:
         )
 
 
+class Loan:
+    """Random draws that count as made only once something has learnt from them.
+
+    While a loan is open its generators draw as usual. At its end they are back where they were, so
+    that whoever draws next draws the same, as if nothing had happened; `keep` sets them on.
+
+    Args:
+        generators: sources of the draws; one that is named twice counts once, None not at all.
+    """
+
+    def __init__(self, *generators: torch.Generator | None) -> None:
+        named = {id(generator): generator for generator in generators if generator is not None}
+        self._generators = list(named.values())
+        self._after: list[Tensor] = []
+
+    def __enter__(self) -> "Loan":
+        self._before = self._states()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._after = self._states()
+        self._set(self._before)
+
+    def keep(self, *_: object) -> None:
+        """Set the generators on behind these draws; a second time changes nothing."""
+        self._set(self._after)
+        self._after = []
+
+    def _states(self) -> list[Tensor]:
+        return [generator.get_state() for generator in self._generators]
+
+    def _set(self, states: list[Tensor]) -> None:
+        for generator, state in zip(self._generators, states, strict=False):
+            generator.set_state(state)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Draws:
+    """All that gates and constraint learn from one batch.
+
+    Args:
+        u: uniform draws, a row for each sample.
+        energy: weighted costs and error of each sample at the gates of u.
+        twin_energy: the same at their antithesis.
+        error: error alone of each sample, at the gates of u.
+        loan: sources of all draws of this batch.
+    """
+
+    u: Gates
+    energy: PerSample
+    twin_energy: PerSample
+    error: PerSample
+    loan: Loan
+
+    @property
+    def sound(self) -> Bool[Tensor, "batch"]:
+        """Samples with finite energies, which alone teach."""
+        return (self.energy + self.twin_energy).isfinite()
+
+
+@dataclass(frozen=True)
+class GatedEncoding(Encoding):
+    """An encoding at drawn gates, which carries what these gates learn from.
+
+    Args:
+        draws: made for this batch; `Narrowing` always gives them.
+    """
+
+    draws: Draws | None = field(default=None, repr=False)
+
+
 class Narrowing:
     """The encoder of `fit` for a gated decoder; its callback `learn` moves gates and constraint.
 
@@ -214,9 +289,15 @@ class Narrowing:
     Until the constraint is first met, all gates are open and none learns; later, what they cost
     counts only while it is met.
 
+    What a batch leads to travels with its codes, and `learn` reads it there: gates learn from the
+    batch that `fit` trains on and from nothing else. Other data may be encoded or evaluated between
+    two updates without a change to the last bit, because draws count only once something has learnt
+    from them. This holds for `generator` and for the generator of `find`; draws from torch's global
+    source (None) move it on.
+
     Args:
         find: (decoder, x, nu) -> Encoding: an `Inference`, or `functools.partial(encode_at,
-            loss=...)`.
+            loss=...)`. What it draws comes from its attribute `generator`, if it has one.
         constraint: on the error.
         optimizer: of `Gated.gamma` alone.
         price: of an open gate, > 0, in nats. The constraint leaves some error to spend; with a
@@ -253,48 +334,79 @@ class Narrowing:
         self.anew = anew
         self.generator = generator
 
-    def __call__(self, decoder: Gated, x: Data) -> Encoding:
-        """Encode at drawn gates, and keep what they and their antithesis lead to."""
-        u = torch.rand(len(x), decoder.n_gates, generator=self.generator, dtype=x.dtype).to(
-            x.device
-        )
-        frozen = not self.constraint.was_met
-        nu, twin = (torch.ones_like(u),) * 2 if frozen else drawn(decoder.gamma.detach(), u)
-        encoding = self.find(decoder, x, nu)
-        anew = self.anew and not frozen
-        other = (
-            self.find(decoder, x, twin).z
-            if anew
-            else torch.cat([encoding.z[:, : -decoder.n_gates], twin], 1)
-        )
-        with torch.no_grad():
-            self._seen = u, self._told(decoder, encoding.z, x), self._told(decoder, other, x)
-        return encoding
+    def __call__(self, decoder: Gated, x: Data) -> GatedEncoding:
+        """Encode at drawn gates; what they and their antithesis lead to travels with the codes."""
+        with self._loan() as loan:
+            u = torch.rand(len(x), decoder.n_gates, generator=self.generator, dtype=x.dtype)
+            u = u.to(x.device)
+            nu, twin = self._gates(decoder, u)
+            encoding = self.find(decoder, x, nu)
+            twin_code = self._code_of_twin(decoder, x, encoding, twin)
+        energy, error = self._judged(decoder, encoding.z, x)
+        twin_energy, _ = self._judged(decoder, twin_code, x)
+        draws = Draws(u=u, energy=energy, twin_energy=twin_energy, error=error, loan=loan)
+        return GatedEncoding(**vars(_learnt_from(encoding, loan)), draws=draws)
 
-    def _told(self, decoder: Gated, code: Codes, x: Data) -> tuple[PerSample, PerSample]:
+    def learn(self, report: Report) -> None:
+        """After every batch: move the constraint by its errors, the gates by both of its draws.
+
+        Raises:
+            ValueError: the batch was encoded by something else.
+        """
+        draws = getattr(report.encoding, "draws", None)
+        if draws is None:
+            raise ValueError(
+                "`report.encoding` must come from a Narrowing, whose draws teach the gates, got "
+                f"{type(report.encoding).__name__}. Pass it to `fit` as `encoder`, too."
+            )
+        draws.loan.keep()
+        self.constraint.observe(draws.error[draws.sound].mean().item())
+        if self.constraint.was_met and draws.sound.any():
+            self._move_gates(cast(Gated, report.decoder).gamma, draws)
+
+    def hard(self, decoder: Gated, x: Data) -> Encoding:
+        """The encoder of evaluation: each gate is what it more likely is."""
+        with self._loan() as loan:
+            encoding = self.find(decoder, x, decoder.hard(x))
+        return _learnt_from(encoding, loan)
+
+    def _loan(self) -> Loan:
+        """Borrow from every source that an encoding draws from."""
+        return Loan(self.generator, getattr(self.find, "generator", None))
+
+    def _gates(self, decoder: Gated, u: Gates) -> tuple[Gates, Gates]:
+        """Gates and their antithesis; all open until the constraint was first met."""
+        if self.constraint.was_met:
+            return drawn(decoder.gamma.detach(), u)
+        return torch.ones_like(u), torch.ones_like(u)
+
+    def _code_of_twin(self, decoder: Gated, x: Data, encoding: Encoding, twin: Gates) -> Codes:
+        """The code that is judged at the antithesis: one of its own, or the same behind it."""
+        if self.anew and self.constraint.was_met:
+            return self.find(decoder, x, twin).z
+        return torch.cat([encoding.z[:, : -decoder.n_gates], twin], 1)
+
+    @torch.no_grad()
+    def _judged(self, decoder: Gated, code: Codes, x: Data) -> tuple[PerSample, PerSample]:
         """Weighted costs and error of each sample together, and the error alone."""
         outputs = decoder(code)
         n = math.prod(decoder.data_shape)
         error = self.error.per_sample(outputs[:, :n], x)
         return self.constraint.weight * outputs[:, n:].sum(1) + error, error
 
-    def learn(self, report: Report) -> None:
-        """After every batch.
-
-        Move the constraint by its errors, and the gates by what both draws led to.
-        """
-        u, (energy, error), (twin, _) = self._seen
-        sound = (energy + twin).isfinite()
-        self.constraint.observe(error[sound].mean().item())
-        if not self.constraint.was_met or not sound.any():
-            return
-        gamma = cast(Gated, report.decoder).gamma
+    def _move_gates(self, gamma: nn.Parameter, draws: Draws) -> None:
+        """One step of the optimizer along ARM's estimate and the slope of the price."""
+        rows = draws.sound
         p = torch.sigmoid(gamma.detach())
         cost = self.price * self.constraint.weight * self.constraint.met
-        gamma.grad = arm(energy[sound], twin[sound], u[sound]) + cost * p * (1 - p)
+        slope = arm(draws.energy[rows], draws.twin_energy[rows], draws.u[rows])
+        gamma.grad = slope + cost * p * (1 - p)
         self.optimizer.step()
         gamma.grad = None
 
-    def hard(self, decoder: Gated, x: Data) -> Encoding:
-        """The encoder of evaluation: each gate is what it more likely is."""
-        return self.find(decoder, x, decoder.open.to(x).expand(len(x), -1))
+
+def _learnt_from(encoding: Encoding, loan: Loan) -> Encoding:
+    """Keep the loan as soon as a gradient reaches these codes: then a network learns from them."""
+    if encoding.z.requires_grad:
+        encoding.z.register_hook(loan.keep)
+    return encoding

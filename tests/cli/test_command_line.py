@@ -19,8 +19,8 @@ import torch
 from small_sets import SMALL, sets  # noqa: F401  (a fixture)
 from test_jobs import experiment
 
-import gfe_core.cli.main as command_line
 from gfe_core import experiments
+from gfe_core.cli import train as train_command
 from gfe_core.cli.main import main
 from gfe_core.data import results
 from gfe_core.experiments import mnist_decoders
@@ -74,6 +74,15 @@ def test_train_accepts_what_any_run_wrote_and_options_win_over_it(call, config, 
     )
 
 
+def test_option_wins_over_a_file_even_where_it_is_the_default(call, config, tmp_path):
+    content = json.loads(config.read_text()) | {"seed": 7, "weight_decay": 0.1}
+    config.write_text(json.dumps(content))
+    words = ("train", "--config", config, "--seed", 0, "--n-images", "None", "--epochs", 1)
+    assert call(*words, "--folder", tmp_path / "run")[0] == 0
+    changed = {"seed": 0, "n_images": None, "epochs": 1}
+    assert Config.read(tmp_path / "run" / "run.json") == Config(**content | changed)
+
+
 def test_every_field_of_a_config_has_an_option(call, config, tmp_path):
     fields = asdict(
         Config(**SMALL | {"data": "fashion-mnist", "method": "stored_codes", "seed": 2})
@@ -101,7 +110,7 @@ def test_interrupted_training_exits_130_and_the_same_command_goes_on(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(command_line, "_tell", interrupt)
+        patch.setattr(train_command, "tell", interrupt)
         status, out, err = call(*words, tmp_path / "run")
     assert status == 130 and out == "" and "The same command goes on from there" in err
     assert note(tmp_path / "run")["updates"] == 10
@@ -171,6 +180,23 @@ def test_interrupted_command_says_what_it_kept(call, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train",), "--folder"),
+        (("train", "--folder", "x", "--latent-dims", 3), "--latent-dims"),
+        (("train", "--folder", "x", "--epochs", "two"), "'two'"),
+        (("reproduce", "table9"), "'table9'"),
+        (("decoders", "--passes", 3), "'3'"),
+    ],
+)
+def test_words_that_are_no_options_end_with_2_and_are_named_on_stderr(capsys, words, message):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    told = capsys.readouterr()
+    assert stopped.value.code == 2 and message in told.err and told.out == ""
+
+
+@pytest.mark.parametrize(
     ("content", "options", "message"),
     [
         ('{"epoch": 3}', (), "unknown key 'epoch'. Did you mean 'epochs'?"),
@@ -217,7 +243,7 @@ def test_folder_that_does_not_fit_is_answered(call, config, tmp_path):
     folder = tmp_path / "run"
     status, _, err = call("evaluate", "--folder", folder)
     assert status == 1 and f"Make one: `python -m gfe_core train --folder {folder}`." in err
-    call(*words, folder)
+    assert call(*words, folder)[0] == 0
     status, _, err = call(*words, folder, "--size", 9)
     assert status == 1 and "holds a run with another size. Choose another folder" in err
     checkpoint = folder / "checkpoint.pt"

@@ -4,7 +4,6 @@ The last 10,000 training images are for choosing settings and for stopping early
 read here.
 """
 
-import argparse
 import difflib
 import json
 import math
@@ -27,28 +26,42 @@ SETS = ("mnist", "seg-mnist", "fashion-mnist")
 class Config:
     """What a run is: two runs with equal configs on one machine end at equal weights.
 
+    The text of each field is also the help of the option of `train` that sets it.
+
     Args:
-        data: "mnist", "seg-mnist" (digits 0-4, judged on 5-9) or "fashion-mnist".
-        n_images: training images, drawn by the seed; None takes all but the last 10,000.
-        method: what finds codes in training: "flow" (from the origin), "autoencoder",
-            "logistic_pca" (the flow with a linear decoder), "stored_codes" (from where it ended
-            last), "semi_amortised" (from an encoder's guess).
-        latent_dim: size of a code.
-        hidden: widths of the decoder, mirrored by an encoder.
-        size: images in a batch.
-        epochs: passes over the images.
-        updates_per_encode: decoder updates for each batch.
-        rehearsals: more updates after each batch, at images met before and the codes found for them
-            then.
-        rehearsal_size: images in each of those.
-        learning_rate: of Adam; the peak of a one-cycle schedule.
-        schedule: "one_cycle" or "constant".
-        warm_up: part of a one-cycle schedule in which the rate rises.
-        weight_decay: of AdamW.
-        max_steps: attempts of the flow for each image in training.
-        n_validation: validation images judged after each epoch to keep the best weights; 0 keeps
-            the last.
-        seed: of initial weights, order and choice of images.
+        data: images to learn from: "mnist", "fashion-mnist", or "seg-mnist", which trains on the
+            digits 0 to 4 and is judged on 5 to 9.
+        n_images: number of training images, at least 1, drawn at random by the seed. None takes all
+            but the last 10,000, which are left for validation.
+        method: how codes are found while the decoder trains: "flow" from the origin, the same with
+            a linear decoder ("logistic_pca"), the flow from where it ended last
+            time ("stored_codes"), an encoder trained with the decoder ("autoencoder"), or the flow
+            from an encoder's guess ("semi_amortised").
+        latent_dim: number of latents, the length of a code; from 1 to the number of pixels.
+        hidden: width of each hidden layer of the decoder, from code to image; each at least 1. An
+            encoder has the same widths in reverse order. A linear decoder ignores them.
+        size: number of images in a batch, at least 1.
+        epochs: number of passes over the training images, at least 1.
+        updates_per_encode: number of decoder updates for each batch, at least 1. All have the same
+            codes, unless an autoencoder is trained: it encodes again before each.
+        rehearsals: number of additional decoder updates after each batch, at least 0. Each draws
+            images of earlier batches with the codes that were found for them then; an autoencoder
+            encodes them again.
+        rehearsal_size: number of images in each additional update, at least 1.
+        learning_rate: step size of the optimizer AdamW, above 0. With a one-cycle schedule it is
+            the highest rate, reached at the end of the warm-up.
+        schedule: how the learning rate changes: "one_cycle", a rise and then a fall to almost 0,
+            or "constant".
+        warm_up: fraction of all updates during which the rate of a one-cycle schedule rises,
+            above 0 and below 1. A constant schedule ignores it.
+        weight_decay: decay of AdamW, at least 0. Before each update every weight shrinks by its
+            product with the decay and the learning rate.
+        max_steps: largest number of steps of the flow for each training image, rejected ones
+            counted; at least 1. An autoencoder ignores it.
+        n_validation: number of validation images, from 0 to 10,000. They are judged after each
+            epoch, and the weights with the lowest energy are kept. With 0 the last weights are.
+        seed: whole number, at least 0. It decides the initial weights, which images are drawn and
+            in which order.
 
     Raises:
         ValueError: a field is out of range or of another type than its default.
@@ -137,27 +150,6 @@ class Config:
             key: tuple(value) if isinstance(value, list) else value
             for key, value in content.items()
         }
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """One option for each field of a config."""
-    for field in fields(Config):
-        kind = (
-            int
-            if field.default is None or isinstance(field.default, tuple)
-            else type(field.default)
-        )
-        option: dict[str, Any] = {"nargs": "+"} if isinstance(field.default, tuple) else {}
-        name = f"--{field.name.replace('_', '-')}"
-        told = f"default {field.default}"
-        parser.add_argument(name, type=kind, default=None, help=told, metavar="VALUE", **option)
-
-
-def from_options(chosen: argparse.Namespace) -> Config:
-    """The config of a command: options that are given win over its file, if there is one."""
-    known = Config.load(chosen.config) if chosen.config else {}
-    given = {field.name: getattr(chosen, field.name) for field in fields(Config)}
-    return Config(**known | {name: value for name, value in given.items() if value is not None})
 
 
 def _same_type(name: str, value: Any, default: Any) -> None:

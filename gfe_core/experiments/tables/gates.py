@@ -4,7 +4,7 @@ Gated decoders, with codes by an encoder or by the flow.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +24,10 @@ from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
 from gfe_core.methods.variational import Evidence
 from gfe_core.training import Callback, Report
-from gfe_core.types import Encoder, Loss
+from gfe_core.types import Encoder, Encoding, Loss
+
+Find = Callable[[narrowing.Gated, Tensor, Tensor], Encoding]
+"""Encodes samples at gates of their own."""
 
 UNREACHABLE = 1e-9
 """Threshold of a reference.
@@ -71,12 +74,12 @@ class Trained:
 
     Args:
         gated: the decoder.
-        encode: at hard gates.
+        find: (decoder, x, gates) -> Encoding, as `Narrowing` takes it.
         staircase: (update, open gates, moving average of the error) where their number had changed.
     """
 
     gated: narrowing.Gated
-    encode: Encoder
+    find: Find
     staircase: list[tuple[int, int, float]]
 
     @property
@@ -87,18 +90,19 @@ class Trained:
     @torch.no_grad()
     def error(self, x: Tensor) -> float:
         """Mean squared error of samples at hard gates, summed over features."""
-        parts = [
-            self.gated(self.encode(self.gated, part).z)[:, : x.shape[1]] for part in x.split(500)
-        ]
+        parts = [self.gated(code)[:, : x.shape[1]] for code in self._hard_codes(x)]
         return SQUARES.per_sample(torch.cat(parts), x).double().mean().item()
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
         """The open latents of samples."""
         n = self.gated.n_gates
-        return torch.cat([self.encode(self.gated, part).z[:, :n] for part in x.split(500)])[
-            :, self.gated.open
-        ]
+        return torch.cat([code[:, :n] for code in self._hard_codes(x)])[:, self.gated.open]
+
+    def _hard_codes(self, x: Tensor) -> Iterator[Tensor]:
+        """Codes at hard gates, 500 samples at a time; those of an encoder are draws."""
+        for part in x.split(500):
+            yield self.find(self.gated, part, self.gated.hard(part)).z
 
 
 def train(
@@ -126,7 +130,7 @@ def train(
     gated = narrowing.Gated(decoder, costs=kind == "VAE")
     loss = SQUARES
     network = nn.Module()
-    find: Any = partial(narrowing.encode_at, loss=SQUARES, max_steps=setting.max_steps)
+    find: Find = partial(narrowing.encode_at, loss=SQUARES, max_steps=setting.max_steps)
     if kind == "VAE":
         loss = Evidence(likelihood=SQUARES, weight=constraint.weight)
         network = Autoencoder.mirror(decoder, latent_dim=2 * n_gates, generator=generator)
@@ -152,7 +156,7 @@ def train(
     learn(first, narrow, [narrow.learn, note])
     constraint.weight.fill_(1 / constraint.bounds[1])
     learn(setting.updates - first, narrow.hard, [])
-    return Trained(gated, narrow.hard, staircase)
+    return Trained(gated, find, staircase)
 
 
 def _training(
