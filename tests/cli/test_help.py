@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,10 @@ def test_train_explains_every_field_of_a_config_with_its_default(help_of):
         assert told[field.name] in line and f"(default: {shown})" in line
 
 
+def config_with(name: str, value: Any) -> Config:
+    return Config(**{name: value})
+
+
 def test_ranges_in_the_help_are_those_that_a_config_keeps():
     """Each bound is tried on both sides; an open bound is said by "above" or "below"."""
     at_least = {
@@ -95,9 +100,9 @@ def test_ranges_in_the_help_are_those_that_a_config_keeps():
     told = documented(Config)
     for name, bound in at_least.items():
         assert f"at least {bound}" in told[name] or f"from {bound} to" in told[name], name
-        Config(**{name: bound})
+        config_with(name, bound)
         with pytest.raises(ValueError, match=f"`{name}`"):
-            Config(**{name: bound - 1})
+            config_with(name, bound - 1)
     assert "at least 0" in told["weight_decay"] and Config(weight_decay=0.0)
     assert "above 0" in told["learning_rate"] and "above 0 and below 1" in told["warm_up"]
     assert "from 0 to 10,000" in told["n_validation"] and Config(n_validation=10_000)
@@ -110,7 +115,7 @@ def test_ranges_in_the_help_are_those_that_a_config_keeps():
         ("n_validation", -1),
     ):
         with pytest.raises(ValueError, match=f"`{name}`"):
-            Config(**{name: value})
+            config_with(name, value)
 
 
 def test_words_of_a_choice_are_all_in_the_help():
