@@ -407,6 +407,7 @@ class Spy:
     def __init__(self, find: Callable[..., Encoding]) -> None:
         self.find = find
         self.seen = []
+        self.generator = getattr(find, "generator", None)
 
     def __call__(self, decoder: Any, x: Tensor, nu: Tensor) -> Encoding:
         self.seen.append(nu)
@@ -434,14 +435,21 @@ class Run:
         self.gammas.append(self.gated.gamma.detach().clone())
 
     def fit(
-        self, x: Tensor, *, loss: Any = SQUARES, size: int = 5, more: Any = (), lr: float = 1e-3
+        self,
+        x: Tensor,
+        *,
+        loss: Any = SQUARES,
+        size: int = 5,
+        before: Any = (),
+        more: Any = (),
+        lr: float = 1e-3,
     ) -> "Run":
-        """One pass over x in its order, gates learning, then `more` callbacks."""
+        """One pass over x in its order: `before`, gates learning, then `more` callbacks."""
         weights = [p for p in self.gated.decoder.parameters() if p.requires_grad]
         if isinstance(self.find.find, Inference):
             weights += self.find.find.network.parameters()
         batches = gfe.data.Batches(x, size=size, shuffle=False)
-        calls = [self.narrowing.learn, self.note, *more]
+        calls = [*before, self.narrowing.learn, self.note, *more]
         optimizer = torch.optim.SGD(weights, lr=lr)
         gfe.fit(
             self.gated,
@@ -596,6 +604,93 @@ def test_same_seeds_give_the_same_gates():
         return torch.stack(run.fit(digits(40), loss=cast(Inference, run.find.find).loss).gammas)
 
     assert torch.equal(gammas(), gammas())
+
+
+Other = Callable[[Narrowing, Gated, Tensor], object]
+OTHERS: dict[str, Other] = {
+    "encoded": lambda rule, gated, x: rule(gated, x),
+    "encoded at hard gates": lambda rule, gated, x: rule.hard(gated, x),
+    "evaluated": lambda rule, gated, x: gfe.evaluate(gated, x, encoder=rule),
+    "evaluated at hard gates": lambda rule, gated, x: gfe.evaluate(gated, x, encoder=rule.hard),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("kind", ["flow", "flow anew", "inference", "one generator for all"])
+def test_other_data_between_two_updates_change_nothing_that_is_learnt(kind: str, other: str):
+    """The fault to be kept out: gates that learn from whatever was encoded last."""
+
+    def trained(disturb: Callable[[Run], object]) -> list[Tensor]:
+        of_network = kind in ("inference", "one generator for all")
+        gated = gated_at([0.5, -0.5, 1.0, 0.0], costs=of_network)
+        constraint = Constraint(1e9, smoothing=0.0)
+        constraint.observe(1.0)
+        find = inference(gated, weight=constraint.weight) if of_network else FIND
+        chance = find.generator if isinstance(find, Inference) and "one" in kind else generator(5)
+        run = Run(gated, find, constraint=constraint, anew=kind == "flow anew", generator=chance)
+        loss = find.loss if isinstance(find, Inference) else SQUARES
+
+        def between(_: Report) -> None:  # what a callback returns would end the training
+            disturb(run)
+
+        run.fit(digits(30), loss=loss, before=[between], more=[between])
+        network = find.network.parameters() if isinstance(find, Inference) else ()
+        return [*run.gammas, *gated.parameters(), *network, torch.tensor(constraint.average)]
+
+    unseen = -3.0 * digits(40)[30:37]
+    alone = trained(lambda run: None)
+    beside = trained(lambda run: OTHERS[other](run.narrowing, run.gated, unseen))
+    assert all(torch.equal(a, b) for a, b in zip(alone, beside, strict=True))
+    assert not torch.equal(alone[0], alone[6])
+
+
+def test_draws_go_on_with_what_is_learnt_from_and_only_then():
+    gated = gated_at([0.5, -0.5, 1.0, 0.0], costs=True)
+    find = inference(gated)
+    run = Run(gated, find)
+    x = digits(5)
+    noise = [run.narrowing.hard(gated, x).z for _ in range(2)]
+    assert torch.equal(noise[0], noise[1])
+    noise[1].sum().backward()
+    assert not torch.equal(run.narrowing.hard(gated, x).z, noise[1])
+    codes: list[Tensor] = []
+    gfe.fit(
+        gated,
+        gfe.data.Batches(x.repeat(3, 1), size=5, shuffle=False),
+        encoder=run.narrowing.hard,
+        loss=find.loss,
+        optimizer=torch.optim.SGD(gated.decoder.parameters(), lr=0.0),
+        callbacks=[lambda report: codes.append(report.encoding.z.detach())],
+    )
+    assert not torch.equal(codes[0], codes[1]) and not torch.equal(codes[1], codes[2])
+
+
+def test_draws_of_a_batch_that_failed_are_made_again():
+    gated = gated_at([0.5, -0.5, 1.0, 0.0])
+
+    def interrupted(decoder: Any, x: Tensor, nu: Tensor) -> Encoding:
+        raise KeyboardInterrupt
+
+    run = Run(gated, interrupted)
+    assert run.narrowing.generator is not None
+    state = run.narrowing.generator.get_state()
+    with pytest.raises(KeyboardInterrupt):
+        run.narrowing(gated, digits(5))
+    assert torch.equal(run.narrowing.generator.get_state(), state)
+
+
+def test_gates_refuse_to_learn_from_codes_that_something_else_found():
+    gated = gated_at([0.5, -0.5, 1.0, 0.0])
+    run = Run(gated, FIND)
+    batches = gfe.data.Batches(digits(10), size=5)
+    with pytest.raises(ValueError, match="must come from a Narrowing.* got Encoding. Pass it to"):
+        gfe.fit(
+            gated,
+            batches,
+            encoder=run.narrowing.hard,
+            loss=SQUARES,
+            callbacks=[run.narrowing.learn],
+        )
 
 
 def test_evaluation_is_at_hard_gates():
