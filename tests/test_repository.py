@@ -31,6 +31,7 @@ ORDER = {
             "solvers",
             "adjoints",
             "encoding",
+            "models",
         ),
         *(
             "training",
@@ -43,7 +44,7 @@ ORDER = {
             "__main__",
         ),
     ),
-    "gfe_core/data": ("dataset", "emission_lines", "shapes", "readers", "sets", "results"),
+    "gfe_core/data": ("files", "dataset", "emission_lines", "shapes", "readers", "sets", "results"),
     "gfe_core/decoders": ("mlp", "conv", "siren"),
     "gfe_core/energy": ("losses", "dense", "curvature", "energy"),
     "gfe_core/solvers": (
@@ -114,7 +115,7 @@ ORDER = {
     "gfe_core/widgets/traversal": ("style", "picture", "traversal", "explorer"),
     "gfe_core/widgets/results": ("paper", "gon", "missing", "narrowing", "emission_lines"),
     "gfe_core/experiments": ("runner", "tables", "claims", "pages", "mnist_decoders"),
-    "gfe_core/experiments/runner": ("files", "config", "callbacks", "judging", "runs", "jobs"),
+    "gfe_core/experiments/runner": ("config", "callbacks", "judging", "runs", "jobs"),
     "gfe_core/experiments/tables": (
         *("settings", "cells", "few", "converged", "two_by_two", "fig1", "fig2", "fig3", "missing"),
         *("emission_lines", "origins", "gon", "gates", "narrowing"),

@@ -115,8 +115,8 @@ def _reproduce(chosen: argparse.Namespace) -> int:
 
 
 def _claims(chosen: argparse.Namespace) -> int:
+    from gfe_core.data.files import write_text
     from gfe_core.experiments.pages import pages
-    from gfe_core.experiments.runner.files import write_text
 
     for path, text in pages().items():
         write_text(path, text)

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 import gfe_core as gfe
 from gfe_core import checks
+from gfe_core.data.files import write_json
 from gfe_core.encoders import autoencoder as baselines
 from gfe_core.experiments.runner.callbacks import Rehearsal, Watch
 from gfe_core.experiments.runner.config import Config, chosen_images, schedule_of
-from gfe_core.experiments.runner.files import write_json
 from gfe_core.experiments.runner.judging import PRECISE, judged, ways
 from gfe_core.training.fitting import Callback, History, Report, update
 from gfe_core.types import Encoder
