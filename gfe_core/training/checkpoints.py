@@ -18,6 +18,8 @@ from gfe_core.training.fitting import History
 _FORMAT = 1
 _WITH_KIND = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
 """Parts that take the state of another kind without a word."""
+_OF_SCHEDULES = {"initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"}
+"""What schedules of torch write among the settings of an optimizer."""
 
 
 def save_checkpoint(
@@ -190,7 +192,8 @@ def _same_kind(name: str, part: Any, content: dict[str, Any], path: Any) -> None
 
 def _settings(state: dict[str, Any]) -> set[str]:
     """The names of an optimizer's settings, such as lr and betas."""
-    return {name for group in state.get("param_groups", ()) for name in group} - {"initial_lr"}
+    names = {name for group in state.get("param_groups", ()) for name in group}
+    return names - _OF_SCHEDULES
 
 
 def _public(state: dict[str, Any]) -> set[str]:
