@@ -3,7 +3,6 @@
     fit  ->  save  ->  a file  ->  load  ->  Model(decoder, loss, ...)  ->  encode
 
 A file of a model is for use, a checkpoint (`gfe.save_checkpoint`) is for going on with training.
-`wrap` makes a decoder of any callable.
 """
 
 import math
@@ -25,13 +24,15 @@ from gfe_core.decoders import (
     MLPDecoder,
     SirenDecoder,
     TransposedConvDecoder,
+    Wrapped,
 )
+from gfe_core.decoders.wrapped import check_output, wrap
 from gfe_core.energy import Bernoulli, Gaussian
-from gfe_core.types import Codes, Data, Decoder, Loss
+from gfe_core.types import Data, Decoder, Loss
 
 _FORMAT = "gfe_core model"
 _VERSION = 1
-_DECODERS: dict[str, type[FlatDecoder]] = {
+_DECODERS: dict[str, Callable[..., FlatDecoder]] = {
     kind.__name__: kind
     for kind in (MLPDecoder, LinearDecoder, ConvDecoder, TransposedConvDecoder, SirenDecoder)
 }
@@ -147,23 +148,23 @@ def save(
         "weights to save. Make it one: `gfe.wrap(decoder, latent_dim=..., data_shape=...)`.",
         TypeError,
     )
-    decoder = getattr(decoder, "_orig_mod", decoder)
-    checks.decoder_ready(decoder)
-    data_shape = tuple(int(n) for n in decoder.data_shape)
+    original: Any = getattr(decoder, "_orig_mod", decoder)
+    checks.decoder_ready(original)
+    data_shape = tuple(int(n) for n in original.data_shape)
     content = {
         "format": _FORMAT,
         "version": _VERSION,
-        "decoder": _description(decoder),
-        "latent_dim": int(decoder.latent_dim),
+        "decoder": _description(original),
+        "latent_dim": int(original.latent_dim),
         "data_shape": data_shape,
-        "weights": _weights(decoder),
-        "probe": _probe(decoder),
+        "weights": _weights(original),
+        "probe": _probe(original),
         "loss": _loss_description(loss or Bernoulli()),
         "scaling": None if scaling is None else _scaling(scaling, data_shape),
         "classes": None if classes is None else _class_names(classes),
         "card": _plain_card(card or {}),
     }
-    _check_description(decoder, content)
+    _check_description(original, content)
     write_tensors(path, content)
     return Path(path)
 
@@ -217,128 +218,7 @@ def load(
     )
 
 
-class Wrapped(nn.Module):
-    """A decoder made of any callable by `wrap`.
-
-    Args:
-        module: maps codes (batch, latent) to data (batch, *data).
-        latent_dim: size of a code.
-        data_shape: shape of one sample.
-    """
-
-    def __init__(
-        self, module: Callable[[Tensor], Tensor], latent_dim: int, data_shape: tuple[int, ...]
-    ) -> None:
-        super().__init__()
-        self.module = module
-        self.latent_dim = latent_dim
-        self.data_shape = data_shape
-
-    def forward(self, z: Codes) -> Data:
-        """Return the module's output, after checking its shape."""
-        output = self.module(z)
-        _check_output(output, (len(z), *self.data_shape))
-        return output
-
-
-def wrap(
-    module: Callable[[Tensor], Tensor], *, latent_dim: int, data_shape: int | Sequence[int]
-) -> Wrapped:
-    """Make a decoder of any callable: a module, a function, a traced or compiled module.
-
-    The module is held, not copied: training the decoder trains it. It is tried at two codes of
-    zeros, unless it has layers that are in training mode; a function of which the dtype is unknown
-    is checked when it is first called.
-
-    Args:
-        module: maps codes (batch, latent) to data (batch, *data), rows independent of each other.
-            One that wants codes in another shape is called in a function: `lambda z:
-            net(z[:, :, None, None])`; then give its weights to the optimizer yourself.
-        latent_dim: size of a code, >= 1.
-        data_shape: shape of one sample: (features,), (height, width), (channels, height, width).
-
-    Raises:
-        TypeError: module cannot be called, or returns no tensor.
-        ValueError: a size is below 1, the trial fails, or its output has another shape.
-
-    Example:
-        >>> import gfe_core as gfe
-        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 12), torch.nn.Unflatten(1, (3, 4)))
-        >>> decoder = wrap(net, latent_dim=2, data_shape=(3, 4))
-        >>> gfe.encode(decoder, torch.rand(5, 3, 4)).z.shape
-        torch.Size([5, 2])
-    """
-    what = type(module).__name__
-    is_class = isinstance(module, type)
-    checks.require(
-        callable(module) and not is_class,
-        f"`module` must be a module or a function of codes, got "
-        f"{f'the class {module.__name__}: pass an instance' if is_class else what}.",
-        TypeError,
-    )
-    checks.at_least_one("latent_dim", latent_dim)
-    shape = tuple(int(n) for n in ([data_shape] if isinstance(data_shape, int) else data_shape))
-    for n in shape:
-        checks.at_least_one("data_shape", n)
-    decoder = Wrapped(module, latent_dim, shape)
-    _try(module, latent_dim, shape)
-    return decoder
-
-
-# wrap
-
-
-def _try(module: Any, latent_dim: int, data_shape: tuple[int, ...]) -> None:
-    """Call a module once on zeros, if that changes nothing, and check what it returns."""
-    # what was compiled is tried uncompiled: a trial is no reason to compile
-    original = getattr(module, "_orig_mod", None) or getattr(
-        module, "_torchdynamo_orig_callable", module
-    )
-    parameter = next(original.parameters(), None) if isinstance(original, nn.Module) else None
-    z = torch.zeros(2, latent_dim) if parameter is None else parameter.new_zeros(2, latent_dim)
-    if isinstance(original, nn.Module) and _has_training_layers(original):
-        return
-    try:
-        with torch.no_grad():
-            output = original(z)
-    except Exception as error:  # a stranger's module fails in its own way
-        if parameter is None:  # it may want another dtype or device than that of zeros
-            return
-        raise ValueError(
-            f"`module` failed at codes of shape {tuple(z.shape)}: {error} If it wants codes in "
-            "another shape, call it in a function, such as `lambda z: net(z[:, :, None, None])`."
-        ) from error
-    _check_output(output, (2, *data_shape))
-
-
-def _has_training_layers(module: nn.Module) -> bool:
-    """Whether a call would change statistics or draw random numbers, as far as can be seen."""
-    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
-    return any(part.training and isinstance(part, kinds) for part in module.modules())
-
-
-def _check_output(output: Any, shape: tuple[int, ...], name: str = "module") -> None:
-    checks.require(
-        isinstance(output, Tensor),
-        f"`{name}` must return a tensor of shape {shape}, got {type(output).__name__}. Pick the "
-        "tensor in a function: `lambda z: net(z)[0]`.",
-        TypeError,
-    )
-    if tuple(output.shape) != shape:
-        same = output.numel() == math.prod(shape)
-        remedy = (
-            f"Reshape it in a function, `lambda z: net(z).reshape(len(z), *{shape[1:]})`, or give "
-            "its own shape as `data_shape`."
-            if same
-            else "Give the shape of one sample as `data_shape`; the first axis counts the codes."
-        )
-        raise ValueError(
-            f"`{name}` must return shape (batch, *data_shape) = {shape} for {shape[0]} codes, got "
-            f"{tuple(output.shape)}. {remedy}"
-        )
-
-
-# decoders in files
+# decoders
 
 
 def _description(decoder: nn.Module) -> dict[str, Any]:
@@ -388,7 +268,7 @@ def _probe(decoder: Any) -> dict[str, Tensor]:
     z = torch.randn(_N_PROBES, decoder.latent_dim, generator=source).to(parameter)
     with torch.no_grad():
         output = decoder(z)
-    _check_output(output, (_N_PROBES, *decoder.data_shape), "decoder")
+    check_output(output, (_N_PROBES, *decoder.data_shape), "decoder")
     return {"z": z.cpu(), "output": output.detach().cpu()}
 
 
@@ -411,7 +291,7 @@ def _check_description(decoder: nn.Module, content: dict[str, Any]) -> None:
         raise ValueError(f"{lack}. {remedy}") from error
 
 
-def _build(content: dict[str, Any], factory: Callable[[], Any] | None, path: Any) -> nn.Module:
+def _build(content: dict[str, Any], factory: Callable[[], Any] | None, path: Any) -> Any:
     described = content["decoder"]
     name = described["name"]
     if factory is None:
@@ -428,9 +308,9 @@ def _build(content: dict[str, Any], factory: Callable[[], Any] | None, path: Any
         f"{'a module' if instance else type(factory).__name__}. Pass `lambda: ...` around it.",
         TypeError,
     )
-    built = factory()
-    if described.get("wrapped") and not isinstance(built, Wrapped) and callable(built):
-        built = Wrapped(built, content["latent_dim"], tuple(content["data_shape"]))
+    built: Any = factory()
+    if described.get("wrapped") and not isinstance(built, Wrapped):
+        built = wrap(built, latent_dim=content["latent_dim"], data_shape=content["data_shape"])
     checks.require(
         isinstance(built, nn.Module),
         f"`decoder` must build a torch.nn.Module, got {type(built).__name__}.",
@@ -470,7 +350,7 @@ def _compare_with_probe(decoder: Any, probe: dict[str, Tensor], path: Any) -> No
     parameter = next(decoder.parameters(), probe["z"])
     with torch.no_grad():
         output = decoder(probe["z"].to(parameter.device)).cpu()
-    _check_output(output, tuple(saved.shape), "decoder")
+    check_output(output, tuple(saved.shape), "decoder")
     finite = saved.isfinite()
     size = saved[finite].abs().max().item() if finite.any() else 0.0
     # another machine rounds otherwise, and layers add it up

@@ -251,7 +251,8 @@ class Encoding:
             ImportError: pandas is not installed.
         """
         try:
-            import pandas  # here, because nothing else in the kit needs pandas
+            # here, because nothing else in the kit needs pandas
+            import pandas  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ImportError(
                 "`to_frame` needs pandas, which is not installed. Install it: "

@@ -45,7 +45,7 @@ ORDER = {
         ),
     ),
     "gfe_core/data": ("files", "dataset", "emission_lines", "shapes", "readers", "sets", "results"),
-    "gfe_core/decoders": ("mlp", "conv", "siren"),
+    "gfe_core/decoders": ("mlp", "conv", "siren", "wrapped"),
     "gfe_core/energy": ("losses", "dense", "curvature", "energy"),
     "gfe_core/solvers": (
         *(
