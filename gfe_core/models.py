@@ -237,8 +237,8 @@ def _description(decoder: nn.Module) -> dict[str, Any]:
 
 def _of_the_kit(described: dict[str, Any]) -> FlatDecoder:
     """Build a decoder of the kit from its description, its weights still to be loaded."""
-    source = torch.Generator().manual_seed(0)  # not the global one, which a file must not move
-    built = _DECODERS[described["name"]](**described["arguments"], generator=source)
+    with torch.random.fork_rng(devices=[]):  # files must not move what is drawn next
+        built = _DECODERS[described["name"]](**described["arguments"])
     if isinstance(built, SirenDecoder):
         shape = described["image_shape"]
         return built.at(described["coordinates"], image_shape=shape)

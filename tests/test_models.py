@@ -57,11 +57,11 @@ def same_function(one: Any, other: Any) -> bool:
 @pytest.mark.parametrize("name", kit_decoders())
 def test_decoder_of_the_kit_comes_back_to_the_bit(tmp_path, name):
     decoder = kit_decoders()[name]
-    path = gfe.save(tmp_path / "folder" / "model.pt", decoder)
     state = torch.get_rng_state()
+    path = gfe.save(tmp_path / "folder" / "model.pt", decoder)
     model = gfe.load(path)
     again: Any = model.decoder
-    assert torch.equal(torch.get_rng_state(), state), "reading a file draws no random numbers"
+    assert torch.equal(torch.get_rng_state(), state), "files draw no random numbers"
     assert type(again) is type(decoder) and same_function(decoder, again)
     assert again.data_shape == model.data_shape == decoder.data_shape
     assert (again.latent_dim, again.image_shape) == (decoder.latent_dim, decoder.image_shape)
@@ -109,7 +109,7 @@ def test_loss_comes_back_with_its_fields(tmp_path, loss):
 
 
 @dataclass(frozen=True)
-class Huber(gfe.Gaussian.__mro__[0]):
+class Huber(gfe.Gaussian):
     """A loss of a user's own, with a field that is a tensor."""
 
     width: float = 1.0
@@ -142,8 +142,8 @@ def test_loss_of_ones_own_is_named_and_built_by_its_class(tmp_path):
 class MyNet(nn.Module):
     """A stranger's decoder, of images in colour."""
 
-    latent_dim = 4
-    data_shape = (3, 4, 4)
+    latent_dim: int = 4
+    data_shape: tuple[int, ...] = (3, 4, 4)
 
     def __init__(self, activation: Callable[[Tensor], Tensor] = torch.tanh) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def test_module_of_ones_own_comes_back_by_a_function_that_builds_it(tmp_path):
 
 
 class Wider(MyNet):
-    data_shape = (3, 4, 5)
+    data_shape: tuple[int, ...] = (3, 4, 5)
 
 
 def without_norm() -> MyNet:
@@ -195,16 +195,13 @@ def without_norm() -> MyNet:
         (trained(), TypeError, "must be a function that builds the module, got a module. Pass"),
         (3, TypeError, "must be a function that builds the module, got int"),
         (lambda: 3, TypeError, "must build a torch.nn.Module, got int"),
-        (lambda: nn.Linear(4, 48), ValueError, "absent here"),
+        (lambda: nn.Linear(4, 48), TypeError, "`decoder` must have `latent_dim`"),
     ],
 )
 def test_function_that_builds_something_else_is_refused(
     tmp_path, build, error, message, unchecked: None
 ):
     path = gfe.save(tmp_path / "model.pt", trained())
-    if isinstance(build, type(lambda: 0)) and isinstance(built := build(), nn.Linear):
-        built.latent_dim, built.data_shape = 4, (3, 4, 4)  # pyright: ignore
-        build = lambda: built  # noqa: E731
     with pytest.raises(error, match=message):
         gfe.load(path, decoder=build)
 
@@ -235,7 +232,8 @@ def test_function_whose_weights_a_file_cannot_hold_is_refused_when_they_are_othe
 
 def test_compiled_decoder_is_saved_as_the_one_that_was_compiled(tmp_path):
     decoder = kit_decoders()["mlp"]
-    path = gfe.save(tmp_path / "model.pt", torch.compile(decoder, backend="eager"))
+    compiled_one: Any = torch.compile(decoder, backend="eager")
+    path = gfe.save(tmp_path / "model.pt", compiled_one)
     assert same_function(decoder, gfe.load(path).decoder)
     inner = nn.Linear(4, 12)
     compiled = gfe.wrap(torch.compile(inner, backend="eager"), latent_dim=4, data_shape=(12,))
@@ -352,7 +350,7 @@ def test_scaling_is_applied_and_undone(tmp_path, scaling, mean, scale):
         ({"card": {"path": Path("x")}}, TypeError, r"`card\['path'\]` must be plain .*`str\("),
         ({"card": {"a": [{"b": torch.ones(2)}]}}, TypeError, r"`card\['a'\]\[0\]\['b'\]` must be"),
         ({"card": {1: 2}}, TypeError, "`card` must have texts as names, got 1"),
-        ({"loss": gfe.Bernoulli}, TypeError, "`loss` must be a loss, such as `gfe.Bernoulli()`"),
+        ({"loss": gfe.Bernoulli}, TypeError, "`loss` must be a loss, .* got <class"),
         ({"loss": "bernoulli"}, TypeError, "`loss` must be a loss, .* got 'bernoulli'"),
         ({"decoder": lambda z: z}, TypeError, "must be a torch.nn.Module, got function.*gfe.wrap"),
         ({"decoder": nn.Linear(2, 3)}, TypeError, "`decoder` must have `latent_dim`"),

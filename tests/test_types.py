@@ -70,7 +70,7 @@ def test_rows_can_be_chosen_by_what_is_known_of_them_and_iterated(enc):
 
 
 def test_rows_keep_the_gradient_of_their_codes():
-    decoder = fresh("mlp")
+    decoder: Any = fresh("mlp")
     enc = gfe.encode(decoder, digits(3), adjoint=gfe.Implicit(), max_steps=5)
     enc[1:].z.square().sum().backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in decoder.parameters())

@@ -103,8 +103,9 @@ def test_parts_of_another_machine_are_removed_after_a_day_and_other_files_never(
         file.write_text("half")
     write_text(tmp_path / "first", "new")
     assert part.exists(), "it may be written to there"
+    yesterday = time.time() - 90_000
     for file in (part, *mine):
-        os.utime(file, (time.time() - 90_000,) * 2)
+        os.utime(file, (yesterday, yesterday))
     write_text(tmp_path / "second", "new")
     assert not part.exists() and all(file.exists() for file in mine)
 

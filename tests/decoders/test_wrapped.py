@@ -79,7 +79,7 @@ def test_any_callable_encodes_and_trains_as_the_module_itself(name: str):
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_traced_module_is_a_decoder():
-    traced = torch.jit.trace(net(), torch.zeros(2, 3))
+    traced: Any = torch.jit.trace(net(), torch.zeros(2, 3))
     decoder = gfe.wrap(traced, latent_dim=3, data_shape=(6,))
     x = torch.rand(5, 6)
     expected = gfe.encode(gfe.wrap(net(), latent_dim=3, data_shape=6), x).z
