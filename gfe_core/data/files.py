@@ -175,8 +175,8 @@ def _named(full: OSError, target: Path) -> OSError:
     while not disk.is_mount() and disk != disk.parent:
         disk = disk.parent
     usage = shutil.disk_usage(target.parent)
-    size = f"{usage.free / 1e6:.1f} MB of {usage.total / 1e6:.1f} MB are free"
+    size = f"of {usage.total / 1e6:.1f} MB, {usage.free / 1e6:.1f} MB are free, too little"
     what = "no file is there" if not target.exists() else "the file there is as it was"
-    message = f"No space left on the disk {disk} ({size}) for {target}; {what}."
+    message = f"No space left on the disk {disk} for {target}: {size}; {what}."
     remedy = "Free some space, or write to another disk."
     return OSError(full.errno, f"{message} {remedy}")

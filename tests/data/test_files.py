@@ -137,15 +137,15 @@ def test_full_disk_is_named_with_the_path_and_nothing_changes(tmp_path, monkeypa
         write(path)
     text = str(caught.value)
     assert caught.value.errno == errno.ENOSPC
-    assert "No space left on the disk /" in text and f"for {path}; {what}. Free some" in text
-    assert "MB are free" in text
+    assert "No space left on the disk /" in text and f" for {path}: of " in text
+    assert f"MB are free, too little; {what}. Free some space, or write to another disk." in text
     assert [file.name for file in tmp_path.iterdir()] == before
     assert not old or path.read_text() == old
 
 
 def test_disk_is_the_one_that_the_file_lies_on(tmp_path):
     error = files._named(OSError(errno.ENOSPC, "full"), tmp_path / "file")
-    disk = Path(str(error).split("the disk ")[1].split(" (")[0])
+    disk = Path(str(error).split("the disk ")[1].split(" for ")[0])
     assert (disk.is_mount() and disk in tmp_path.parents) or disk == tmp_path
     assert os.stat(disk).st_dev == os.stat(tmp_path).st_dev
 
