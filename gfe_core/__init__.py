@@ -1,8 +1,8 @@
 """gfe_core: Gradient Flow Encoding, an autoencoder without an encoder.
 
 A reader of the method follows one encode: `types`, `checks`, `data`, `decoders`, `energy`, `flows`,
-`solvers`, `adjoints`, `encoding`. Everything after that builds on it: `training`, `encoders`,
-`analysis`, `methods`, and what shows and runs them: `widgets`, `experiments`, `cli`.
+`solvers`, `adjoints`, `encoding`. Everything after that builds on it: `models`, `training`,
+`encoders`, `analysis`, `methods`, and what shows and runs them: `widgets`, `experiments`, `cli`.
 """
 
 from importlib import import_module
@@ -18,11 +18,13 @@ from gfe_core.decoders import (
     SirenDecoder,
     TransposedConvDecoder,
     siren,
+    wrap,
 )
 from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Bernoulli, Energy, Gaussian
 from gfe_core.flows import ExponentialDecay, GradientFlow, NesterovFlow
 from gfe_core.methods import gon, narrowing, posterior, variational
+from gfe_core.models import Model, load, save
 from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit
 from gfe_core.training import evaluate, fit, load_checkpoint, save_checkpoint
 from gfe_core.types import SaveAt, Status, Stop
@@ -47,6 +49,7 @@ __all__ = [
     "Implicit",
     "LinearDecoder",
     "MLPDecoder",
+    "Model",
     "NesterovFlow",
     "SaveAt",
     "SemiImplicit",
@@ -61,14 +64,17 @@ __all__ = [
     "evaluate",
     "fit",
     "gon",
+    "load",
     "load_checkpoint",
     "narrowing",
     "posterior",
     "reconstruct",
+    "save",
     "save_checkpoint",
     "siren",
     "stiffness",
     "variational",
+    "wrap",
 ]
 
 _MOVED = {

@@ -11,8 +11,9 @@ Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from itertools import pairwise
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -187,6 +188,138 @@ class Encoding:
     status: Int[Tensor, "batch"]
     statistics: Statistics
     trajectory: Trajectory | None = None
+
+    def __len__(self) -> int:
+        """Count the samples."""
+        return len(self.z)
+
+    def __getitem__(self, rows: Any) -> "Encoding":
+        """Return some of the samples, with their counts and their part of the trajectory.
+
+        Args:
+            rows: a slice, whole numbers (a list or a tensor), a boolean mask of shape (batch,), or
+                one number, for which the batch axis stays. Codes keep their gradient.
+
+        Raises:
+            TypeError: rows are none of these.
+            IndexError: a number is outside the batch, or a mask has another length.
+
+        Example:
+            >>> import gfe_core as gfe
+            >>> decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+            >>> enc = gfe.encode(decoder, torch.rand(5, 3))
+            >>> len(enc[1:3]), len(enc[enc.energy < 0])
+            (2, 0)
+        """
+        index = _rows(rows, len(self))
+        return _with_tensors(self, lambda tensor, axis: tensor[(slice(None),) * axis + (index,)])
+
+    def to(self, *args: Any, **kwargs: Any) -> "Encoding":
+        """Move to a device or convert floats to a dtype, as `Tensor.to`; counts stay integers.
+
+        Example:
+            >>> import gfe_core as gfe
+            >>> enc = gfe.encode(gfe.LinearDecoder(latent_dim=2, data_dim=3), torch.rand(5, 3))
+            >>> enc.to("cpu", torch.float64).z.dtype
+            torch.float64
+        """
+        example = torch.empty(0, dtype=self.z.dtype, device=self.z.device).to(*args, **kwargs)
+        if not example.is_floating_point():
+            raise TypeError(f"`dtype` must be a float dtype for codes, got {example.dtype}.")
+
+        def moved(tensor: Tensor, axis: int) -> Tensor:
+            is_float = tensor.is_floating_point()
+            return tensor.to(example.device, example.dtype if is_float else tensor.dtype)
+
+        return _with_tensors(self, moved)
+
+    def __repr__(self) -> str:
+        statuses = Counter(self.status.tolist())
+        counts = ", ".join(f"{n} {_status_name(code)}" for code, n in sorted(statuses.items()))
+        finite = self.energy[self.energy.isfinite()]
+        energy = f", mean energy {finite.mean().item():.4g}" if len(finite) else ""
+        states = "" if self.trajectory is None else f", {len(self.trajectory.t)} states kept"
+        size = f"{len(self)} samples, {self.z.shape[1]} latents"
+        return f"Encoding({size}{energy}{states}; {counts or 'no status'})"
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame, one row for each sample.
+
+        Columns: z_0, z_1 and so on; energy, grad_norm, t; status by name; the counts and the work.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            # here, because nothing else in the kit needs pandas
+            import pandas  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise ImportError(
+                "`to_frame` needs pandas, which is not installed. Install it: "
+                "`pip install pandas`, or use the tensors: `enc.z`, `enc.energy`."
+            ) from error
+        columns: dict[str, list[Any]] = {
+            f"z_{i}": column.tolist() for i, column in enumerate(self.z.detach().unbind(1))
+        }
+        for name in ("energy", "grad_norm", "t"):
+            columns[name] = getattr(self, name).tolist()
+        columns["status"] = [_status_name(code) for code in self.status.tolist()]
+        for field in fields(Statistics):
+            columns[field.name] = getattr(self.statistics, field.name).tolist()
+        columns["work"] = self.statistics.work.tolist()
+        return pandas.DataFrame(columns)
+
+
+def _status_name(code: int) -> str:
+    return Status(code).name if code in tuple(Status) else str(code)
+
+
+def _with_tensors(encoding: Encoding, change: Callable[[Tensor, int], Tensor]) -> Encoding:
+    """Change every tensor of an encoding; `change` gets it and its batch axis."""
+
+    def changed(part: Any, axis: int) -> Any:
+        tensors = {field.name: getattr(part, field.name) for field in fields(part)}
+        return replace(
+            part,
+            **{
+                name: change(tensor, axis)
+                for name, tensor in tensors.items()
+                if isinstance(tensor, Tensor)
+            },
+        )
+
+    statistics = changed(encoding.statistics, 0)
+    trajectory = None if encoding.trajectory is None else changed(encoding.trajectory, 1)
+    return replace(changed(encoding, 0), statistics=statistics, trajectory=trajectory)
+
+
+def _rows(rows: Any, n: int) -> slice | Tensor:
+    """What selects rows of n samples: a slice, indices or a mask."""
+    if isinstance(rows, slice):
+        backwards = rows.step is not None and rows.step < 0  # torch knows no such slices
+        return torch.tensor(range(n)[rows], dtype=torch.long) if backwards else rows
+    wanted = (
+        "`rows` must be a slice, a whole number, whole numbers or a boolean mask of shape "
+        f"({n},), got"
+    )
+    if rows is None or isinstance(rows, (tuple, str)):
+        raise TypeError(f"{wanted} {rows!r}. Other axes are those of the tensors: `enc.z[:, 0]`.")
+    try:
+        index = torch.as_tensor(rows)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{wanted} {type(rows).__name__}.") from error
+    if index.numel() == 0 and not isinstance(rows, Tensor):  # an empty list is of floats to torch
+        index = index.long()
+    if index.dim() > 1 or index.is_floating_point() or index.is_complex():
+        raise TypeError(f"{wanted} shape {tuple(index.shape)}, {index.dtype}.")
+    if index.dtype == torch.bool:
+        if tuple(index.shape) != (n,):
+            raise IndexError(f"{wanted} a mask of shape {tuple(index.shape)}.")
+        return index
+    index = index.reshape(-1).long()
+    if len(index) and not (-n <= int(index.min()) and int(index.max()) < n):
+        raise IndexError(f"`rows` must lie between {-n} and {n - 1}, got {index.tolist()[:5]}.")
+    return index
 
 
 @runtime_checkable

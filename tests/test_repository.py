@@ -21,11 +21,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
-        "types checks threads data decoders energy flows solvers adjoints encoding training "
-        "encoders analysis methods widgets experiments cli __main__"
+        "types checks threads data decoders energy flows solvers adjoints encoding models "
+        "training encoders analysis methods widgets experiments cli __main__"
     ),
-    "gfe_core/data": "dataset batches emission_lines shapes readers sets results",
-    "gfe_core/decoders": "mlp conv siren",
+    "gfe_core/data": "files dataset batches emission_lines shapes readers sets results",
+    "gfe_core/decoders": "mlp conv siren wrapped",
     "gfe_core/energy": "losses dense curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs gauss_newton dopri5 recording integrate"
@@ -54,7 +54,7 @@ ORDER = {
     "gfe_core/widgets/traversal": "style picture traversal explorer",
     "gfe_core/widgets/results": "paper gon missing narrowing emission_lines",
     "gfe_core/experiments": "runner tables claims pages mnist_decoders",
-    "gfe_core/experiments/runner": "files config callbacks judging runs jobs",
+    "gfe_core/experiments/runner": "config callbacks judging runs jobs",
     "gfe_core/experiments/tables": (
         "settings cells few converged two_by_two fig1 fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"

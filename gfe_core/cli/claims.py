@@ -11,8 +11,8 @@ class Claims(Command):
 
     def run(self) -> int:
         """Write the pages, and print their names."""
+        from gfe_core.data.files import write_text
         from gfe_core.experiments.pages import pages
-        from gfe_core.experiments.runner.files import write_text
 
         for path, text in pages().items():
             write_text(path, text)

@@ -3,6 +3,7 @@
 from gfe_core.decoders.conv import ConvDecoder, TransposedConvDecoder
 from gfe_core.decoders.mlp import FlatDecoder, LinearDecoder, MLPDecoder, initialise, perceptron
 from gfe_core.decoders.siren import Coordinates, SirenDecoder, grid
+from gfe_core.decoders.wrapped import Wrapped, wrap
 
 __all__ = [
     "ConvDecoder",
@@ -12,7 +13,9 @@ __all__ = [
     "MLPDecoder",
     "SirenDecoder",
     "TransposedConvDecoder",
+    "Wrapped",
     "grid",
     "initialise",
     "perceptron",
+    "wrap",
 ]

@@ -53,6 +53,11 @@ class ConvDecoder(FlatDecoder):
         generator: Source = None,
     ) -> None:
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
+        self.arguments = {
+            "latent_dim": latent_dim,
+            "image_shape": image_shape,
+            "channels": tuple(channels),
+        }
         height, width = (math.ceil(side / 2 ** len(channels)) for side in image_shape)
         layers: list[nn.Module] = [nn.Linear(latent_dim, channels[0] * height * width), nn.ELU()]
         layers += [nn.Unflatten(1, (channels[0], height, width))]
@@ -104,6 +109,11 @@ class TransposedConvDecoder(FlatDecoder):
         generator: Source = None,
     ) -> None:
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
+        self.arguments = {
+            "latent_dim": latent_dim,
+            "image_shape": image_shape,
+            "channels": tuple(channels),
+        }
         self.channels = tuple(channels)
         crop = [-n for n in margins(image_shape, channels)]
         layers: list[nn.Module] = [

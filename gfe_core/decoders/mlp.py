@@ -8,6 +8,7 @@ several solvers live on.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -24,7 +25,13 @@ Source = torch.Generator | None
 
 
 class FlatDecoder(nn.Module):
-    """What every decoder knows of itself: latent_dim, data_shape and image_shape."""
+    """What every decoder knows of itself: latent_dim, data_shape and image_shape.
+
+    `arguments` holds what its constructor was given, all but the source of the weights: with them
+    and its weights a file describes it.
+    """
+
+    arguments: dict[str, Any]
 
     def __init__(self, latent_dim: int, data_dim: int, image_shape: Shape) -> None:
         super().__init__()
@@ -75,6 +82,12 @@ class MLPDecoder(FlatDecoder):
         generator: Source = None,
     ) -> None:
         super().__init__(latent_dim, data_dim, image_shape)
+        self.arguments = {
+            "latent_dim": latent_dim,
+            "hidden": tuple(hidden),
+            "data_dim": data_dim,
+            "image_shape": image_shape,
+        }
         self.layers = perceptron((latent_dim, *hidden, data_dim))
         initialise(self, generator)
 
@@ -106,6 +119,12 @@ class LinearDecoder(FlatDecoder):
         generator: Source = None,
     ) -> None:
         super().__init__(latent_dim, data_dim, image_shape)
+        self.arguments = {
+            "latent_dim": latent_dim,
+            "data_dim": data_dim,
+            "bias": bias,
+            "image_shape": image_shape,
+        }
         self.linear = nn.Linear(latent_dim, data_dim, bias=bias)
         initialise(self, generator)
 

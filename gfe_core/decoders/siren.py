@@ -66,6 +66,12 @@ class SirenDecoder(FlatDecoder):
         generator: Source = None,
     ) -> None:
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
+        self.arguments = {
+            "latent_dim": latent_dim,
+            "hidden": tuple(hidden),
+            "image_shape": image_shape,
+            "w0": w0,
+        }
         checks.finite_positive("w0", w0)
         self.w0 = w0
         self.register_buffer("coordinates", grid(*image_shape), persistent=False)

@@ -17,7 +17,7 @@ import torch
 
 import gfe_core as gfe
 from gfe_core import checks
-from gfe_core.experiments.runner.files import write_json, write_text
+from gfe_core.data.files import write_json, write_text
 from gfe_core.training import Report
 
 N_TRAIN = 50_000

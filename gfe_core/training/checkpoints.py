@@ -1,8 +1,6 @@
 """Checkpoints: everything needed to go on, in one file that executes nothing when it is read."""
 
 import os
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
@@ -14,9 +12,14 @@ from torch import Tensor, nn
 
 from gfe_core import checks
 from gfe_core.data import Batches
+from gfe_core.data.files import read_tensors, write_tensors
 from gfe_core.training.fitting import History
 
 _FORMAT = 1
+_WITH_KIND = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+"""Parts that take the state of another kind without a word."""
+_OF_SCHEDULES = {"initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"}
+"""What schedules of torch write among the settings of an optimizer."""
 
 
 def save_checkpoint(
@@ -55,23 +58,16 @@ def save_checkpoint(
 
     Raises:
         ValueError: a name in `others` is that of another part.
+        OSError: the file cannot be written; a full disk is named, with the path.
     """
-    target = Path(path)
     parts = _parts(others, decoder=decoder, optimizer=optimizer, schedule=schedule, batches=batches)
-    target.parent.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
     content |= {"format": _FORMAT, "history": None if history is None else asdict(history)}
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return target
+    content["kinds"] = {
+        name: _kind(part) for name, part in parts.items() if isinstance(part, _WITH_KIND)
+    }
+    write_tensors(path, content)
+    return Path(path)
 
 
 def load_checkpoint(
@@ -101,7 +97,7 @@ def load_checkpoint(
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, no checkpoint, lacks a part that was asked for, or belongs
-            to another decoder.
+            to another decoder, another kind of optimizer or schedule, or other sizes.
     """
     wanted = _parts(
         others, decoder=decoder, optimizer=optimizer, schedule=schedule, batches=batches
@@ -113,13 +109,15 @@ def load_checkpoint(
             f"`path` {path} holds no {' or '.join(missing)}: it was saved without. {remedy}"
         )
     _same_shapes(decoder, content["decoder"], path)
+    for name, part in wanted.items():
+        _same_kind(name, part, content, path)
     _restore(wanted, content, path)
     return None if content["history"] is None else History(**content["history"])
 
 
 def _parts(others: Mapping[str, Any] | None, **parts: Any) -> dict[str, Any]:
     """Everything with a state, by name; a part must not take the place of another."""
-    taken = [name for name in others or {} if name in (*parts, "format", "history")]
+    taken = [name for name in others or {} if name in (*parts, "format", "history", "kinds")]
     checks.require(
         not taken,
         f"`others` must not be named {' or '.join(taken)}: other parts are. Choose another name.",
@@ -134,10 +132,12 @@ def _restore(parts: dict[str, Any], saved: dict[str, Any], path: Any) -> None:
     try:
         for name, part in parts.items():
             part.load_state_dict(saved[name])
-    except Exception as error:  # each part refuses in its own way
+    except BaseException as error:
         for name_before, state in before.items():
             parts[name_before].load_state_dict(state)
-        raise ValueError(
+        if not isinstance(error, Exception):  # an interrupt stays one
+            raise
+        raise ValueError(  # each part refuses in its own way
             f"`{name}` does not fit the checkpoint {path}: {error} Build it as it was saved."
         ) from error
 
@@ -149,24 +149,80 @@ def _read(path: Path) -> dict[str, Any]:
             f"`path` {path} does not exist. Save one first: `gfe.save_checkpoint(path, "
             "decoder=decoder)`."
         )
-    try:
-        with zipfile.ZipFile(
-            path
-        ) as archive:  # torch does not compare the checksums that it writes
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-        content = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # damaged bytes fail in too many ways to list
-        raise ValueError(
-            f"`path` {path} is damaged or no checkpoint ({type(error).__name__}). "
-            "Delete it and train again, or restore a copy."
-        ) from error
+    remedy = "Delete it and train again, or restore a copy."
+    content = read_tensors(path, kind="checkpoint", remedy=remedy)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(
             f"`path` {path} is no gfe_core checkpoint of format {_FORMAT}. "
             "Pass a file written by `gfe.save_checkpoint`."
         )
     return content
+
+
+def _kind(part: Any) -> str:
+    return type(part).__name__
+
+
+def _same_kind(name: str, part: Any, content: dict[str, Any], path: Any) -> None:
+    """Refuse the state of another kind of optimizer or schedule, or of other sizes.
+
+    torch takes either without a word, and fails or goes astray at the next step.
+    """
+    saved = content[name]
+    if not isinstance(part, _WITH_KIND) or not isinstance(saved, dict):
+        return
+    kind = content.get("kinds", {}).get(name)  # checkpoints of the first build name none
+    wrong = kind is not None and kind != _kind(part)
+    reason = f"it is that of another kind, {kind}, and this is {_kind(part)}."
+    if kind is None and isinstance(part, torch.optim.Optimizer):
+        foreign = _settings(saved) - _settings(part.state_dict())
+        wrong = bool(foreign)
+        reason = f"it has {', '.join(sorted(foreign))}, which {_kind(part)} does not know."
+    elif kind is None:
+        other = _public(saved) ^ _public(part.state_dict())
+        wrong = bool(other)
+        reason = f"{', '.join(sorted(other))} is of one of the two only: another kind."
+    if not wrong and isinstance(part, torch.optim.Optimizer):
+        reason = _other_sizes(part, saved)
+        wrong = bool(reason)
+    if wrong:
+        remedy = f"Build `{name}` as it was saved, or leave it out."
+        raise ValueError(f"`{name}` does not fit the checkpoint {path}: {reason} {remedy}")
+
+
+def _settings(state: dict[str, Any]) -> set[str]:
+    """The names of an optimizer's settings, such as lr and betas."""
+    names = {name for group in state.get("param_groups", ()) for name in group}
+    return names - _OF_SCHEDULES
+
+
+def _public(state: dict[str, Any]) -> set[str]:
+    return {name for name in state if not name.startswith("_")} - {"verbose"}
+
+
+def _other_sizes(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> str:
+    """What in a saved state cannot belong to a parameter of this optimizer, if anything."""
+    if isinstance(optimizer, torch.optim.LBFGS):  # keeps one vector for all of its parameters
+        return ""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, state in saved.get("state", {}).items():
+        for name, value in state.items():
+            if not isinstance(value, Tensor) or index >= len(parameters):
+                continue
+            shape = tuple(parameters[index].shape)
+            if not _fits(tuple(value.shape), shape):
+                return (
+                    f"`{name}` of parameter {index} has shape {tuple(value.shape)}, the parameter "
+                    f"{shape}."
+                )
+    return ""
+
+
+def _fits(state: tuple[int, ...], parameter: tuple[int, ...]) -> bool:
+    """Whether a state has a parameter's shape, or one that is 1 along some of its axes."""
+    if len(state) not in (0, len(parameter)):
+        return state == (1,)
+    return all(n in (1, size) for n, size in zip(state, parameter, strict=False))
 
 
 def _same_shapes(decoder: nn.Module, saved: dict[str, Tensor], path: Any) -> None:

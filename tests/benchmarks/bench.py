@@ -24,8 +24,8 @@ import torchdiffeq
 from torch import Tensor
 
 import gfe_core as gfe
+from gfe_core.data.files import write_text
 from gfe_core.experiments.mnist_decoders import new_decoder
-from gfe_core.experiments.runner.files import write_text
 
 ROOT = Path(__file__).parents[2]
 NEVER = gfe.Stop(grad_norm=0, energy_slope=0)

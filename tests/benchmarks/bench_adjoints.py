@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 import gfe_core as gfe
+from gfe_core.data.files import write_text
 from gfe_core.experiments.mnist_decoders import new_decoder
-from gfe_core.experiments.runner.files import write_text
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "data" / "results" / "adjoints.json"

@@ -15,7 +15,7 @@ from small_sets import SMALL, sets  # noqa: F401  (a fixture)
 
 import gfe_core as gfe
 from gfe_core.data.batches import Batches
-from gfe_core.experiments.runner.files import write_json, write_text
+from gfe_core.data.files import write_json, write_text
 from gfe_core.experiments.runner.jobs import Experiment, Job, do, reproduce
 from gfe_core.experiments.tables import cells as tables
 

@@ -445,6 +445,41 @@ def test_checkpoint_without_a_note_of_what_it_is_of_is_refused(tmp_path):
         train(small(), tmp_path)
 
 
+@pytest.mark.parametrize("damage", ["half", "nothing", "foreign", "unknown key"])
+def test_damaged_note_beside_a_whole_checkpoint_says_how_to_go_on(damage, tmp_path: Path):
+    config = small()
+    train(config, tmp_path, callbacks=[interrupt_at(3)])
+    note = tmp_path / "run.json"
+    whole_note = note.read_text()
+    note.write_text(
+        {
+            "half": whole_note[: len(whole_note) // 2],
+            "nothing": "",
+            "foreign": "[1, 2]",
+            "unknown key": '{"sed": 3}',
+        }[damage]
+    )
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    remedy = (
+        r"has a damaged run.json. The weights are in checkpoint.pt.*replace run.json by the set"
+    )
+    for verb in (lambda: train(config, tmp_path), lambda: evaluate(tmp_path)):
+        with pytest.raises(ValueError, match=remedy):
+            verb()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    note.write_text(json.dumps(asdict(config)))  # as it says
+    assert state(train(config, tmp_path)) == whole(config)
+    assert json.loads(note.read_text())["updates"] == 36
+
+
+def test_damaged_note_without_a_checkpoint_may_be_deleted(tmp_path: Path):
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged run.json. No weights lie beside it: delete it"):
+        train(small(), tmp_path)
+    (tmp_path / "run.json").unlink()
+    assert not train(small(), tmp_path).history.interrupted
+
+
 def test_only_finished_runs_are_judged(tmp_path):
     with pytest.raises(
         ValueError, match="holds no run.json. Make one: `python -m gfe_core train --folder"

@@ -20,6 +20,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from gfe_core.data.files import replacing, write_text
+
 FRONT_PAGE = "00_start_here"
 PICTURE = Path(__file__).parents[2] / "data" / "first_flow.png"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -73,9 +75,7 @@ def publish(notebook: NotebookNode) -> None:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Replace the file in one step: an interrupted refresh leaves the old notebook whole."""
-    part = path.with_name(path.name + ".part")
-    nbformat.write(notebook, part)
-    part.replace(path)
+    write_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")
 
 
 def write_first_picture(notebook: NotebookNode, path: Path) -> None:
@@ -86,9 +86,8 @@ def write_first_picture(notebook: NotebookNode, path: Path) -> None:
         for output in cell.get("outputs", ())
         if "data" in output and "image/png" in output.data
     )
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(base64.b64decode(next(pictures)))
-    part.replace(path)
+    with replacing(path) as file:
+        file.write(base64.b64decode(next(pictures)))
 
 
 def refresh(path: Path) -> None:

@@ -344,7 +344,7 @@ def test_other_part_that_does_not_fit_is_refused_before_anything_changes(tmp_pat
     assert equal(other.snapshot(), before) and equal(wider.state_dict(), weights)
 
 
-@pytest.mark.parametrize("name", ["decoder", "optimizer", "history", "format"])
+@pytest.mark.parametrize("name", ["decoder", "optimizer", "history", "format", "kinds"])
 def test_other_part_must_not_take_the_name_of_a_part(tmp_path, name):
     decoder = Run().decoder
     for verb in (save_checkpoint, load_checkpoint):
@@ -381,3 +381,159 @@ def test_schedules_of_torch_survive_the_safe_format(tmp_path, name):
     other = make()
     load_checkpoint(path, decoder=decoder, schedule=other)
     assert other.last_epoch == expected
+
+
+# another optimizer, another size
+
+
+KINDS = {
+    "Adam": lambda parameters: torch.optim.Adam(parameters, lr=0.1),
+    "AdamW": lambda parameters: torch.optim.AdamW(parameters, lr=0.1),
+    "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9),
+    "RMSprop": lambda parameters: torch.optim.RMSprop(parameters, lr=0.1),
+    "Adafactor": lambda parameters: torch.optim.Adafactor(parameters, lr=0.1),
+    "LBFGS": lambda parameters: torch.optim.LBFGS(parameters, lr=0.1),
+}
+
+
+def stepped(kind: str, decoder: nn.Module) -> torch.optim.Optimizer:
+    """An optimizer that has made two steps and has a state."""
+    optimizer = KINDS[kind](decoder.parameters())
+    x = torch.ones(4, 3)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = decoder(x).square().mean()
+        loss.backward()
+        return loss
+
+    for _ in range(2):
+        optimizer.step(closure)
+    return optimizer
+
+
+def forget_the_kinds(path: Path) -> None:
+    """Make a file as the first release wrote it."""
+    content = torch.load(path)
+    del content["kinds"]
+    torch.save(content, path)
+
+
+@pytest.mark.parametrize("first_release", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_optimizer_of_the_same_kind_goes_on(tmp_path, kind, first_release):
+    decoder = nn.Linear(3, 2)
+    optimizer = stepped(kind, decoder)
+    path = save_checkpoint(tmp_path / "run.pt", decoder=decoder, optimizer=optimizer)
+    if first_release:
+        forget_the_kinds(path)
+    fresh_one = KINDS[kind](decoder.parameters())
+    load_checkpoint(path, decoder=decoder, optimizer=fresh_one)
+    assert equal(fresh_one.state_dict(), optimizer.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("saved", "wanted", "first_release"),
+    [
+        ("Adam", "SGD", False),
+        ("SGD", "Adam", False),
+        ("Adam", "AdamW", False),
+        ("LBFGS", "Adam", False),
+        ("Adam", "SGD", True),
+        ("SGD", "Adam", True),
+        ("RMSprop", "AdamW", True),
+    ],
+)
+def test_state_of_another_optimizer_is_refused_before_anything_changes(
+    tmp_path, saved, wanted, first_release
+):
+    decoder = nn.Linear(3, 2)
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, decoder=decoder, optimizer=stepped(saved, decoder))
+    if first_release:
+        forget_the_kinds(path)
+    other = nn.Linear(3, 2)
+    optimizer = stepped(wanted, other)
+    before = copy.deepcopy((other.state_dict(), optimizer.state_dict()))
+    reason = "which .* does not know" if first_release else f"another kind, {saved}, and this is"
+    with pytest.raises(
+        ValueError,
+        match=f"`optimizer` does not fit the checkpoint .*{reason}.* Build `optimizer` as it was",
+    ):
+        load_checkpoint(path, decoder=other, optimizer=optimizer)
+    assert equal((other.state_dict(), optimizer.state_dict()), before)
+    load_checkpoint(path, decoder=other)  # the remedy
+    assert equal(other.state_dict(), decoder.state_dict())
+
+
+@pytest.mark.parametrize("kind", ["Adam", "SGD", "RMSprop", "Adafactor"])
+def test_state_for_other_sizes_is_refused_before_anything_changes(tmp_path, kind):
+    decoder = nn.Linear(3, 2)
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, decoder=decoder, optimizer=stepped(kind, decoder))
+    other = nn.Linear(3, 2)
+    optimizer = stepped(kind, nn.Linear(3, 5))  # by mistake, that of another network
+    before = copy.deepcopy((other.state_dict(), optimizer.state_dict()))
+    with pytest.raises(
+        ValueError, match=r"of parameter 0 has shape \(2, .*, the parameter \(5, 3\)"
+    ):
+        load_checkpoint(path, decoder=other, optimizer=optimizer)
+    assert equal((other.state_dict(), optimizer.state_dict()), before)
+
+
+@pytest.mark.parametrize("first_release", [False, True])
+def test_schedule_of_another_kind_is_refused_before_anything_changes(tmp_path, first_release):
+    decoder = nn.Linear(3, 2)
+    schedulers = torch.optim.lr_scheduler
+    optimizer = stepped("Adam", decoder)
+    path = tmp_path / "run.pt"
+    cosine = schedulers.CosineAnnealingLR(optimizer, T_max=20)
+    save_checkpoint(path, decoder=decoder, optimizer=optimizer, schedule=cosine)
+    if first_release:
+        forget_the_kinds(path)
+    other = nn.Linear(3, 2)
+    optimizer = stepped("Adam", other)
+    schedule = schedulers.StepLR(optimizer, 3)
+    parts = {"decoder": other, "optimizer": optimizer, "schedule": schedule}
+    before = copy.deepcopy({name: part.state_dict() for name, part in parts.items()})
+    with pytest.raises(ValueError, match="`schedule` does not fit the checkpoint .*another kind"):
+        load_checkpoint(path, **parts)
+    assert equal({name: part.state_dict() for name, part in parts.items()}, before)
+
+
+def test_interrupt_while_parts_are_loaded_puts_them_back(tmp_path):
+    class Interrupted(nn.Linear):
+        def load_state_dict(self, *arguments: Any, **others: Any) -> Any:
+            if not torch.equal(arguments[0]["weight"], self.weight):
+                raise KeyboardInterrupt
+            return super().load_state_dict(*arguments, **others)
+
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, others={"network": nn.Linear(3, 2)}, **Run().parts)
+    other = Run(seed=9)
+    before = other.snapshot()
+    with pytest.raises(KeyboardInterrupt):
+        load_checkpoint(path, others={"network": Interrupted(3, 2)}, **other.parts)
+    assert equal(other.snapshot(), before)
+
+
+CHECKPOINTS = Path(__file__).parents[2] / "data" / "checkpoints"
+
+
+@pytest.mark.parametrize("path", sorted(CHECKPOINTS.glob("*.pt")), ids=lambda path: path.stem)
+def test_checkpoints_of_the_first_release_still_load(path: Path):
+    decoder = gfe.MLPDecoder(latent_dim=20, hidden=(150, 300, 600), data_dim=784)
+    assert load_checkpoint(path, decoder=decoder) is None
+    saved = torch.load(path, weights_only=True)["decoder"]
+    assert equal(decoder.state_dict(), {name: value.float() for name, value in saved.items()})
+
+
+def test_checkpoint_of_the_first_release_with_a_whole_training_still_loads(tmp_path):
+    run = Run()
+    path = tmp_path / "run.pt"
+    history = run.fit(callbacks=[after_rounds(3)])
+    save_checkpoint(path, history=history, others={"network": nn.Linear(3, 2)}, **run.parts)
+    forget_the_kinds(path)
+    other = Run(seed=9)
+    assert load_checkpoint(path, **other.parts) == history
+    assert equal(other.snapshot(), run.snapshot())

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import re
 import threading
 from dataclasses import replace
@@ -206,10 +207,10 @@ def test_an_interrupted_save_leaves_the_earlier_file_alone(
     path = player.save_html(tmp_path / "flow.html")
     before = path.read_bytes()
 
-    def fail(self: Path, target: Path) -> Path:
+    def fail(source: Path, target: Path) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="no space"):
         player.save_html(path)
     assert path.read_bytes() == before

@@ -22,7 +22,7 @@ import torch
 
 from gfe_core import checks
 from gfe_core.data import results
-from gfe_core.experiments.runner.files import write_json
+from gfe_core.data.files import write_json
 from gfe_core.experiments.runner.runs import machine
 
 

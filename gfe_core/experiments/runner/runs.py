@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 import gfe_core as gfe
 from gfe_core import checks, encoders
+from gfe_core.data.files import write_json
 from gfe_core.experiments.runner.callbacks import Rehearsal, Watch
 from gfe_core.experiments.runner.config import Config, chosen_images, schedule_of
-from gfe_core.experiments.runner.files import write_json
 from gfe_core.experiments.runner.judging import PRECISE, judged, ways
 from gfe_core.training import Callback, History, Report, update
 from gfe_core.types import Encoder
@@ -215,7 +215,7 @@ def _resume(run: Run, folder: Path) -> None:
         note.exists() or not checkpoint.exists(), f"{lack} Choose another folder, or move it away."
     )
     if note.exists():
-        other = Config.read(note)
+        other = _read_note(folder)
         differing = [
             name for name, value in asdict(run.config).items() if getattr(other, name) != value
         ]
@@ -224,6 +224,23 @@ def _resume(run: Run, folder: Path) -> None:
         checks.require(not differing, message)
     if checkpoint.exists():
         run.history = gfe.load_checkpoint(checkpoint, **run.parts) or History()
+
+
+def _read_note(folder: Path) -> Config:
+    """The config in run.json; one that cannot be read is refused with how to go on."""
+    note = folder / "run.json"
+    try:
+        return Config.read(note)
+    except ValueError as error:
+        if (folder / "checkpoint.pt").exists():
+            remedy = (
+                "The weights are in checkpoint.pt beside it. To go on, replace run.json by the "
+                'settings of this run, such as {"seed": 3, "epochs": 5} (a setting left out has '
+                "its default), and give the command again. To begin again, choose another folder."
+            )
+        else:
+            remedy = "No weights lie beside it: delete it and give the command again."
+        raise ValueError(f"`folder` {folder} has a damaged run.json. {remedy} ({error})") from error
 
 
 def _write_note(run: Run, folder: Path) -> None:
@@ -276,7 +293,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     checks.require(
         note.exists(), f"`folder` {folder} holds no run.json. {_command('Make one', folder)}"
     )
-    run = Run(Config.read(note))
+    run = Run(_read_note(folder))
     _resume(run, folder)
     remedy = _command("Finish it", folder, f" --config {note}")
     checks.require(not run.epochs_left, f"`folder` {folder} holds an unfinished run. {remedy}")

@@ -7,7 +7,6 @@ one request at a time.
 
 import base64
 import json
-import os
 import threading
 from collections.abc import Callable
 from html import escape
@@ -18,6 +17,7 @@ import anywidget
 import traitlets as t
 from PIL import Image
 
+from gfe_core.data.files import write_text
 from gfe_core.widgets.kit.style import LOOK, PAGE, STORED_MODEL, STYLE
 from gfe_core.widgets.player.film import Film, Landscape, energy_range, grey_sprite
 from gfe_core.widgets.player.picture import player_picture
@@ -124,12 +124,7 @@ class FlowPlayer(anywidget.AnyWidget):
             model=STORED_MODEL,
             script=_SCRIPT[: _SCRIPT.rindex("export default")],
         )
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            temporary.write_text(page, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_text(path, page)
         return path
 
     def _set_film(self, film: Film) -> None:

@@ -1,0 +1,184 @@
+"""Decoders made of any callable: a module, a function, a traced or compiled module."""
+
+import dis
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gfe_core import checks
+from gfe_core.types import Codes, Data
+
+
+class Wrapped(nn.Module):
+    """A decoder made of any callable by `wrap`.
+
+    `held` are the modules that a function reaches: optimizers, files and checks see their weights.
+
+    Args:
+        module: maps codes (batch, latent) to data (batch, *data).
+        latent_dim: size of a code.
+        data_shape: shape of one sample.
+    """
+
+    def __init__(
+        self, module: Callable[[Tensor], Tensor], latent_dim: int, data_shape: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.held = nn.ModuleList(_modules_of(module))
+        self.latent_dim = latent_dim
+        self.data_shape = data_shape
+
+    def forward(self, z: Codes) -> Data:
+        """Return the module's output, after checking its shape."""
+        output = self.module(z)
+        check_output(output, (len(z), *self.data_shape))
+        return output
+
+
+def wrap(
+    module: Callable[[Tensor], Tensor], *, latent_dim: int, data_shape: int | Sequence[int]
+) -> Wrapped:
+    """Make a decoder of any callable: a module, a function, a traced or compiled module.
+
+    The module is held, not copied: training the decoder trains it. Of a function, a method or a
+    partial, the modules in its closure, its object or its arguments are held. It is tried at two
+    codes of zeros, unless it has dropout or batch normalisation in training mode; a function
+    without weights, whose dtype is unknown, may also be checked only when it is used.
+
+    Args:
+        module: maps codes (batch, latent) to data (batch, *data), rows independent of each other.
+            One that wants codes in another shape is called in a function: `lambda z:
+            net(z[:, :, None, None])`.
+        latent_dim: size of a code, >= 1.
+        data_shape: shape of one sample: (features,), (height, width), (channels, height, width).
+
+    Raises:
+        TypeError: module cannot be called, or returns no tensor.
+        ValueError: a size is below 1, the trial fails, or its output has another shape.
+
+    Example:
+        >>> import gfe_core as gfe
+        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 12), torch.nn.Unflatten(1, (3, 4)))
+        >>> decoder = wrap(net, latent_dim=2, data_shape=(3, 4))
+        >>> gfe.encode(decoder, torch.rand(5, 3, 4)).z.shape
+        torch.Size([5, 2])
+    """
+    what = type(module).__name__
+    is_class = isinstance(module, type)
+    checks.require(
+        callable(module) and not is_class,
+        f"`module` must be a module or a function of codes, got "
+        f"{f'the class {module.__name__}: pass an instance' if is_class else what}.",
+        TypeError,
+    )
+    checks.at_least_one("latent_dim", latent_dim)
+    shape = tuple(int(n) for n in ([data_shape] if isinstance(data_shape, int) else data_shape))
+    for n in shape:
+        checks.at_least_one("data_shape", n)
+    decoder = Wrapped(module, latent_dim, shape)
+    _try(decoder)
+    return decoder
+
+
+def _modules_of(function: Any) -> list[nn.Module]:
+    """Modules that a function reaches by its closure, globals, object, arguments or attributes."""
+    found: dict[int, nn.Module] = {}
+    seen: set[int] = set()
+    waiting = [] if isinstance(function, nn.Module) else [function]
+    while waiting:
+        part = waiting.pop(0)
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, nn.Module):
+            found[id(part)] = part
+        elif inspect.ismethod(part):
+            waiting += [part.__self__, part.__func__]
+        elif isinstance(part, partial):
+            waiting += [part.func, *part.args, *part.keywords.values()]
+        elif inspect.isfunction(part):
+            waiting += _reached(part)
+        elif part is function:  # an object that can be called
+            waiting += list(getattr(part, "__dict__", {}).values())
+    return list(found.values())
+
+
+def _reached(function: FunctionType) -> list[Any]:
+    """What the code of a function can touch; functions of other Python modules are left out."""
+    values: list[Any] = list(function.__defaults__ or ())
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # an empty cell: a name that was never set
+            values.append(cell.cell_contents)
+    instructions = dis.get_instructions(function)
+    names = {step.argval for step in instructions if step.opname == "LOAD_GLOBAL"}
+    scope = function.__globals__
+    values += [scope[name] for name in sorted(names) if name in scope]
+    values.append(getattr(function, "_torchdynamo_orig_callable", None))
+    return [
+        value
+        for value in values
+        if not inspect.isfunction(value) or value.__module__ == function.__module__
+    ]
+
+
+def _uncompiled(module: Any) -> Any:
+    """What torch.compile was given, or the module itself."""
+    original = getattr(module, "_orig_mod", None)
+    return original or getattr(module, "_torchdynamo_orig_callable", module)
+
+
+def _try(decoder: Wrapped) -> None:
+    """Call the module once on zeros, if that changes nothing, and check what it returns."""
+    if _has_training_layers(decoder):
+        return
+    original = _uncompiled(decoder.module)  # a trial is no reason to compile
+    parameter = next(decoder.parameters(), None)
+    shape = (2, decoder.latent_dim)
+    z = torch.zeros(shape) if parameter is None else parameter.new_zeros(shape)
+    try:
+        with torch.no_grad():
+            output = original(z)
+    except Exception as error:  # a stranger's module fails in its own way
+        if parameter is None:  # it may want another dtype or device than that of zeros
+            return
+        raise ValueError(
+            f"`module` failed at codes of shape {tuple(z.shape)}: {error} If it wants codes in "
+            "another shape, call it in a function, such as `lambda z: net(z[:, :, None, None])`."
+        ) from error
+    check_output(output, (2, *decoder.data_shape))
+
+
+def _has_training_layers(module: nn.Module) -> bool:
+    """Whether a call would change statistics or draw random numbers, as far as can be seen."""
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
+    return any(part.training and isinstance(part, kinds) for part in module.modules())
+
+
+def check_output(output: Any, shape: tuple[int, ...], name: str = "module") -> None:
+    """Refuse an output of another shape than (batch, *data)."""
+    checks.require(
+        isinstance(output, Tensor),
+        f"`{name}` must return a tensor of shape {shape}, got {type(output).__name__}. Pick the "
+        "tensor in a function: `lambda z: net(z)[0]`.",
+        TypeError,
+    )
+    if tuple(output.shape) != shape:
+        same = output.numel() == math.prod(shape)
+        remedy = (
+            f"Reshape it in a function, `lambda z: net(z).reshape(len(z), *{shape[1:]})`, or give "
+            "its own shape as `data_shape`."
+            if same
+            else "Give the shape of one sample as `data_shape`; the first axis counts the codes."
+        )
+        raise ValueError(
+            f"`{name}` must return shape (batch, *data_shape) = {shape} for {shape[0]} codes, got "
+            f"{tuple(output.shape)}. {remedy}"
+        )

@@ -1,0 +1,508 @@
+"""Models: a trained decoder with all that makes its codes mean something, in one file.
+
+    fit  ->  save  ->  a file  ->  load  ->  Model(decoder, loss, ...)  ->  encode
+
+A file of a model is for use, a checkpoint (`gfe.save_checkpoint`) is for going on with training.
+"""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gfe_core import checks
+from gfe_core.data.files import read_tensors, write_tensors
+from gfe_core.decoders import (
+    ConvDecoder,
+    FlatDecoder,
+    LinearDecoder,
+    MLPDecoder,
+    SirenDecoder,
+    TransposedConvDecoder,
+    Wrapped,
+)
+from gfe_core.decoders.wrapped import check_output, wrap
+from gfe_core.energy import Bernoulli, Gaussian
+from gfe_core.types import Data, Decoder, Loss
+
+_FORMAT = "gfe_core model"
+_VERSION = 1
+_DECODERS: dict[str, Callable[..., FlatDecoder]] = {
+    kind.__name__: kind
+    for kind in (MLPDecoder, LinearDecoder, ConvDecoder, TransposedConvDecoder, SirenDecoder)
+}
+_LOSSES: dict[str, Callable[..., Loss]] = {kind.__name__: kind for kind in (Bernoulli, Gaussian)}
+_N_PROBES = 3
+"""Codes whose outputs are kept in a file: a decoder that is built again must return them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A decoder and what is needed to encode with it; made by `load`.
+
+    Args:
+        decoder: in evaluation mode, on the processor.
+        loss: that it was trained with.
+        data_shape: shape of one sample.
+        card: what was written about it: data, settings, command, energies.
+        scaling: "mean" and "scale" of the data in their own units, float64; None if not given.
+        classes: names of the classes; None if not given.
+
+    Example:
+        >>> import tempfile
+        >>> import gfe_core as gfe
+        >>> path = Path(tempfile.mkdtemp(), "model.pt")
+        >>> decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+        >>> _ = save(path, decoder, loss=gfe.Gaussian(), scaling={"mean": 20.0, "scale": 5.0})
+        >>> model = load(path)
+        >>> x = torch.tensor([[20.0, 25.0, 15.0]])
+        >>> model.scaled(x)
+        tensor([[ 0.,  1., -1.]])
+        >>> gfe.encode(model.decoder, model.scaled(x), loss=model.loss).z.shape
+        torch.Size([1, 2])
+    """
+
+    decoder: Decoder
+    loss: Loss
+    data_shape: tuple[int, ...]
+    card: Mapping[str, Any] = field(default_factory=dict)
+    scaling: Mapping[str, Tensor] | None = None
+    classes: tuple[str, ...] | None = None
+
+    def scaled(self, x: Data) -> Data:
+        """Convert data in their own units to those of the decoder: (x - mean) / scale.
+
+        Without a scaling, they are returned as they are.
+        """
+        if self.scaling is None:
+            return x
+        return (x - self.scaling["mean"].to(x)) / self.scaling["scale"].to(x)
+
+    def unscaled(self, x: Data) -> Data:
+        """Convert reconstructions to the units of the data: x * scale + mean."""
+        if self.scaling is None:
+            return x
+        return x * self.scaling["scale"].to(x) + self.scaling["mean"].to(x)
+
+    def __repr__(self) -> str:
+        name = type(self.decoder).__name__
+        size = f"latent_dim={self.decoder.latent_dim}, data_shape={self.data_shape}"
+        more = [f"card: {', '.join(self.card)}"] if self.card else []
+        more += ["scaled"] if self.scaling is not None else []
+        more += [f"{len(self.classes)} classes"] if self.classes is not None else []
+        return f"Model({name}({size}), {self.loss!r}{''.join(f'; {word}' for word in more)})"
+
+
+def save(
+    path: str | os.PathLike[str],
+    decoder: nn.Module,
+    *,
+    loss: Loss | None = None,
+    scaling: Mapping[str, Any] | None = None,
+    classes: Sequence[str] | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a decoder, its loss and what is known of its data to one file.
+
+    The file holds tensors and plain values: nothing in it is executed when it is read. The kit's
+    own decoders are described by their arguments, so that `load(path)` builds them; of any other
+    module the weights are kept, and `load` is given a function that builds it. It is written beside
+    the target and moved into place.
+
+    Args:
+        path: of the file.
+        decoder: in evaluation mode, if it has layers that know one. A compiled one is saved as the
+            module that was compiled.
+        loss: that it was trained with, `Bernoulli()` by default; kept by name and fields.
+        scaling: {"mean": ..., "scale": ...}, how data were converted before training, (x - mean) /
+            scale: numbers, or one for each feature; one that is left out is 0 or 1.
+        classes: names of the classes that labels count.
+        card: what a reader should know, as plain values with names: data, settings, command,
+            energies.
+
+    Returns:
+        The path written.
+
+    Raises:
+        TypeError: the decoder is no module, the loss none, or a value of the card is not plain.
+        ValueError: scaling does not fit the data, or the decoder is not one that its arguments
+            build (a layer was replaced, a hook added): pass it through `wrap`.
+        OSError: the file cannot be written; a full disk is named, with the path.
+
+    Example:
+        >>> import tempfile
+        >>> import gfe_core as gfe
+        >>> decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=4)
+        >>> path = save(Path(tempfile.mkdtemp(), "model.pt"), decoder, card={"data": "digits"})
+        >>> load(path).card
+        {'data': 'digits'}
+    """
+    checks.require(
+        isinstance(decoder, nn.Module),
+        f"`decoder` must be a torch.nn.Module, got {type(decoder).__name__}: only modules have "
+        "weights to save. Make it one: `gfe.wrap(decoder, latent_dim=..., data_shape=...)`.",
+        TypeError,
+    )
+    original: Any = getattr(decoder, "_orig_mod", decoder)
+    checks.decoder_ready(original)
+    data_shape = tuple(int(n) for n in original.data_shape)
+    content = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "decoder": _description(original),
+        "latent_dim": int(original.latent_dim),
+        "data_shape": data_shape,
+        "weights": _weights(original),
+        "probe": _probe(original),
+        "loss": _loss_description(loss or Bernoulli()),
+        "scaling": None if scaling is None else _scaling(scaling, data_shape),
+        "classes": None if classes is None else _class_names(classes),
+        "card": _plain_card(card or {}),
+    }
+    _check_description(original, content)
+    write_tensors(path, content)
+    return Path(path)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    decoder: Callable[[], Any] | None = None,
+    loss: Callable[..., Loss] | None = None,
+) -> Model:
+    """Read a model that `save` wrote; no code in the file is executed.
+
+    Args:
+        path: of the file.
+        decoder: builds the module whose weights the file holds: a class or function without
+            arguments, such as `lambda: MyNet(width=64)`. Needed for modules that are not the kit's.
+        loss: the class of a loss that is not the kit's. It is called with the fields of the loss
+            that was saved, if it was a dataclass of plain values and tensors, or with nothing.
+
+    Returns:
+        The model; all of its weights can be trained. With the same versions on the same machine,
+        codes are equal to the bit.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        TypeError: decoder builds no module.
+        ValueError: the file is damaged or no model; decoder or loss is needed; or what decoder
+            builds has other weights, or computes something else than what was saved.
+
+    Example:
+        >>> import tempfile
+        >>> import gfe_core as gfe
+        >>> def build():
+        ...     return gfe.wrap(torch.nn.Linear(2, 3), latent_dim=2, data_shape=(3,))
+        >>> path = save(Path(tempfile.mkdtemp(), "mine.pt"), build(), loss=gfe.Gaussian())
+        >>> load(path, decoder=build)
+        Model(Wrapped(latent_dim=2, data_shape=(3,)), Gaussian(reduction='mean', variance=1.0))
+    """
+    content = _read(path)
+    built = _build(content, decoder, path)
+    _load_weights(built, content["weights"], path)
+    built.eval()
+    _compare_with_probe(built, content["probe"], path)
+    return Model(
+        decoder=built,
+        loss=_build_loss(content["loss"], loss, path),
+        data_shape=tuple(content["data_shape"]),
+        card=content["card"],
+        scaling=content["scaling"],
+        classes=None if content["classes"] is None else tuple(content["classes"]),
+    )
+
+
+# decoders
+
+
+def _description(decoder: nn.Module) -> dict[str, Any]:
+    """What builds a decoder of the kit again, or the name of another."""
+    name = type(decoder).__name__
+    if _DECODERS.get(name) is not type(decoder):
+        return {"name": name, "arguments": None, "wrapped": isinstance(decoder, Wrapped)}
+    assert isinstance(decoder, FlatDecoder)
+    described = {"name": name, "arguments": _plain(decoder.arguments, "decoder.arguments")}
+    if isinstance(decoder, SirenDecoder):  # which may look at other places than its own
+        shape = decoder.image_shape
+        described["coordinates"] = decoder.coordinates.detach().cpu().clone()
+        described["image_shape"] = None if shape is None else tuple(shape)
+    return described
+
+
+def _of_the_kit(described: dict[str, Any]) -> FlatDecoder:
+    """Build a decoder of the kit from its description, its weights still to be loaded."""
+    with torch.random.fork_rng(devices=[]):  # files must not move what is drawn next
+        built = _DECODERS[described["name"]](**described["arguments"])
+    if isinstance(built, SirenDecoder):
+        shape = described["image_shape"]
+        return built.at(described["coordinates"], image_shape=shape)
+    return built
+
+
+def _weights(decoder: nn.Module) -> dict[str, Tensor]:
+    weights = dict(decoder.state_dict())
+    other = [name for name, value in weights.items() if not isinstance(value, Tensor)]
+    checks.require(
+        not other,
+        f"`decoder` has a state that is no tensor: {', '.join(other)}. Register it as a buffer.",
+        TypeError,
+    )
+    return {_plain_name(name): value.detach().cpu() for name, value in weights.items()}
+
+
+def _plain_name(weight: str) -> str:
+    """The name of a weight without what torch.compile puts into it."""
+    return weight.replace("_orig_mod.", "")
+
+
+def _probe(decoder: Any) -> dict[str, Tensor]:
+    """A few codes and what the decoder makes of them."""
+    parameter = next(decoder.parameters(), torch.empty(0))
+    source = torch.Generator().manual_seed(0)
+    z = torch.randn(_N_PROBES, decoder.latent_dim, generator=source).to(parameter)
+    with torch.no_grad():
+        output = decoder(z)
+    check_output(output, (_N_PROBES, *decoder.data_shape), "decoder")
+    return {"z": z.cpu(), "output": output.detach().cpu()}
+
+
+def _check_description(decoder: nn.Module, content: dict[str, Any]) -> None:
+    """Refuse a decoder of the kit that is not what its arguments build."""
+    if content["decoder"]["arguments"] is None:
+        return
+    name = content["decoder"]["name"]
+    lack = f"`decoder` is a {name}, but its arguments and weights do not build it again"
+    remedy = (
+        "A layer, hook or parametrisation was added. Save it as another module, `gfe.save(path, "
+        "gfe.wrap(decoder, latent_dim=..., data_shape=...))`, and load it with `decoder=`, a "
+        "function that builds it."
+    )
+    twin = _of_the_kit(content["decoder"])
+    try:
+        _load_weights(twin, content["weights"], "to be written")
+        _compare_with_probe(twin, content["probe"], "to be written")
+    except ValueError as error:
+        raise ValueError(f"{lack}. {remedy}") from error
+
+
+def _build(content: dict[str, Any], factory: Callable[[], Any] | None, path: Any) -> Any:
+    described = content["decoder"]
+    name = described["name"]
+    if factory is None:
+        checks.require(
+            described["arguments"] is not None,
+            f"`path` {path} holds the weights of {name}, which is no decoder of the kit. Pass a "
+            "function that builds one: `gfe.load(path, decoder=lambda: ...)`.",
+        )
+        return _of_the_kit(described)
+    instance = isinstance(factory, nn.Module)
+    checks.require(
+        callable(factory) and not instance,
+        "`decoder` must be a function that builds the module, got "
+        f"{'a module' if instance else type(factory).__name__}. Pass `lambda: ...` around it.",
+        TypeError,
+    )
+    built: Any = factory()
+    if described.get("wrapped") and not isinstance(built, Wrapped):
+        built = wrap(built, latent_dim=content["latent_dim"], data_shape=content["data_shape"])
+    checks.require(
+        isinstance(built, nn.Module),
+        f"`decoder` must build a torch.nn.Module, got {type(built).__name__}.",
+        TypeError,
+    )
+    checks.decoder_ready(built.eval())
+    ours = (built.latent_dim, tuple(built.data_shape))
+    theirs = (content["latent_dim"], tuple(content["data_shape"]))
+    checks.require(
+        ours == theirs,
+        f"`decoder` builds a module of latent_dim and data_shape {ours}, but `path` {path} holds "
+        f"one of {theirs}. Build it with the sizes it was saved with.",
+    )
+    return built
+
+
+def _load_weights(decoder: nn.Module, weights: dict[str, Tensor], path: Any) -> None:
+    """Put weights in, each in the dtype of the file."""
+    own = decoder.state_dict(keep_vars=True)
+    ours = {_plain_name(name): tuple(value.shape) for name, value in own.items()}
+    theirs = {name: tuple(value.shape) for name, value in weights.items()}
+    if ours != theirs:
+        differing = next(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
+        raise ValueError(
+            f"`decoder` does not fit `path` {path}: `{differing}` is "
+            f"{ours.get(differing, 'absent')} here and {theirs.get(differing, 'absent')} in the "
+            "file. Build it as it was saved."
+        )
+    for name, value in own.items():
+        value.data = value.data.to(weights[_plain_name(name)].dtype)
+    decoder.load_state_dict({name: weights[_plain_name(name)] for name in own})
+
+
+def _compare_with_probe(decoder: Any, probe: dict[str, Tensor], path: Any) -> None:
+    """Refuse a decoder that computes something else than the one that was saved."""
+    saved = probe["output"]
+    parameter = next(decoder.parameters(), probe["z"])
+    with torch.no_grad():
+        output = decoder(probe["z"].to(parameter.device)).cpu()
+    check_output(output, tuple(saved.shape), "decoder")
+    finite = saved.isfinite()
+    size = saved[finite].abs().max().item() if finite.any() else 0.0
+    # another machine rounds otherwise, and layers add it up
+    tolerance = size * math.sqrt(torch.finfo(saved.dtype).eps)
+    difference = (output.to(saved) - saved)[finite].abs().max().item() if finite.any() else 0.0
+    checks.require(
+        difference <= tolerance,
+        f"`decoder` has the weights of `path` {path} but computes something else: its outputs "
+        f"differ by {difference:.3g} from those that were saved, of size {size:.3g}. Build it as "
+        "it was saved: the same layers, activations and constants.",
+    )
+
+
+# losses, scaling, classes, card
+
+
+def _loss_description(loss: Loss) -> dict[str, Any]:
+    """Name and fields of a loss."""
+    checks.require(
+        isinstance(loss, Loss) and not isinstance(loss, type),
+        f"`loss` must be a loss, such as `gfe.Bernoulli()`, got {loss!r}.",
+        TypeError,
+    )
+    values = {}
+    if is_dataclass(loss):
+        values = {one.name: getattr(loss, one.name) for one in fields(loss) if one.init}
+    try:
+        values = _plain(values, "loss", tensors=True)
+    except TypeError:  # a function or a loss within a loss: whoever loads it builds it
+        values = {}
+    return {"name": type(loss).__name__, "fields": values, "kit": _is_kit(loss)}
+
+
+def _is_kit(loss: Any) -> bool:
+    return _LOSSES.get(type(loss).__name__) is type(loss)
+
+
+def _build_loss(described: dict[str, Any], factory: Callable[..., Loss] | None, path: Any) -> Loss:
+    name = described["name"]
+    if factory is not None:
+        built = factory(**described["fields"])
+        got = type(built).__name__
+        checks.require(
+            got == name, f"`loss` must build a {name}, as was saved in `path` {path}, got a {got}."
+        )
+        return built
+    checks.require(
+        described["kit"] and name in _LOSSES,
+        f"`path` {path} was saved with the loss {name}, which is none of the kit. Pass its class: "
+        f"`gfe.load(path, loss={name})`.",
+    )
+    return _LOSSES[name](**described["fields"])
+
+
+def _scaling(scaling: Mapping[str, Any], data_shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """Mean and scale as tensors that fit one sample."""
+    checks.require(
+        isinstance(scaling, Mapping) and set(scaling) <= {"mean", "scale"},
+        '`scaling` must be {"mean": ..., "scale": ...}, got '
+        f"{list(scaling) if isinstance(scaling, Mapping) else type(scaling).__name__}.",
+        TypeError,
+    )
+    numbers = {"mean": 0.0, "scale": 1.0} | dict(scaling)
+    result = {
+        name: torch.as_tensor(value, dtype=torch.float64).detach().cpu().clone()
+        for name, value in numbers.items()
+    }
+    for name, value in result.items():
+        shape = tuple(value.shape)
+        try:
+            fits = torch.broadcast_shapes(shape, data_shape) == torch.Size(data_shape)
+        except RuntimeError:
+            fits = False
+        wanted = f"`scaling` {name!r} must be a number or fit the shape of a sample, {data_shape}"
+        checks.require(fits, f"{wanted}, got shape {shape}.")
+        checks.require(bool(value.isfinite().all()), f"`scaling` {name!r} must be finite.")
+    constant = "A feature that never varies has scale 0: use 1 for it."
+    checks.require(
+        bool((result["scale"] > 0).all()), f"`scaling` 'scale' must be positive. {constant}"
+    )
+    return result
+
+
+def _class_names(classes: Sequence[str]) -> list[str]:
+    names = [] if isinstance(classes, str) else list(classes)
+    checks.require(
+        bool(names) and all(isinstance(name, str) for name in names),
+        f"`classes` must be names, such as ['cat', 'dog'], got {classes!r}.",
+        TypeError,
+    )
+    return [str(name) for name in names]
+
+
+def _plain_card(card: Mapping[str, Any]) -> dict[str, Any]:
+    checks.require(
+        isinstance(card, Mapping),
+        f"`card` must be a dict of names and plain values, got {type(card).__name__}.",
+        TypeError,
+    )
+    return _plain(card, "card")
+
+
+def _plain(value: Any, place: str, *, tensors: bool = False) -> Any:
+    """Return numbers, texts, lists and dicts as Python's own; refuse everything else by its place.
+
+    Numbers of numpy and tensors without axes become numbers, tuples stay tuples.
+    """
+    if tensors and isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, Mapping):
+        for key in value:
+            checks.require(
+                isinstance(key, str), f"`{place}` must have texts as names, got {key!r}.", TypeError
+            )
+        return {
+            str(key): _plain(inner, f"{place}[{key!r}]", tensors=tensors)
+            for key, inner in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        inner = [_plain(one, f"{place}[{i}]", tensors=tensors) for i, one in enumerate(value)]
+        return inner if isinstance(value, list) else tuple(inner)
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return _plain(value.item(), place)
+    raise TypeError(
+        f"`{place}` must be plain (a number, text, list or dict), got {type(value).__name__}. "
+        "Convert it: `.tolist()` for arrays and tensors, `str(...)` for anything else."
+    )
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    if not Path(path).exists():
+        raise FileNotFoundError(
+            f"`path` {path} does not exist. Save a model first: `gfe.save(path, decoder)`."
+        )
+    content = read_tensors(path, kind="model", remedy="Save it again, or restore a copy.")
+    if isinstance(content, dict) and content.get("format") == 1 and "decoder" in content:
+        raise ValueError(
+            f"`path` {path} is a checkpoint of training. Build the decoder and load it with "
+            "`gfe.load_checkpoint(path, decoder=decoder)`; `gfe.save` then makes a model of it."
+        )
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ValueError(
+            f"`path` {path} is no model of gfe_core. Pass a file written by `gfe.save`."
+        )
+    if content["version"] > _VERSION:
+        raise ValueError(
+            f"`path` {path} was written by a newer gfe_core (version {content['version']} of the "
+            f"format, this one reads {_VERSION}). Update gfe_core."
+        )
+    return content

@@ -1,0 +1,430 @@
+"""A model in a file is the model that was saved, to the bit, or it is refused in words."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gfe_core as gfe
+from gfe_core.decoders import grid
+
+
+def source(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def kit_decoders() -> dict[str, Any]:
+    image = {"latent_dim": 3, "image_shape": (5, 7), "generator": source()}
+    siren = gfe.SirenDecoder(**image, hidden=(6, 5), w0=12.0)
+    return {
+        "mlp": gfe.MLPDecoder(latent_dim=3, hidden=(7, 11), data_dim=12, generator=source()),
+        "mlp of one layer": gfe.MLPDecoder(latent_dim=3, hidden=(), data_dim=9),
+        "mlp with a shape": gfe.MLPDecoder(
+            latent_dim=3, hidden=[5], data_dim=12, image_shape=(3, 4), generator=source()
+        ),
+        "linear": gfe.LinearDecoder(latent_dim=3, data_dim=12, generator=source()),
+        "linear without bias": gfe.LinearDecoder(latent_dim=3, data_dim=16, bias=False),
+        "conv": gfe.ConvDecoder(**image, channels=(4, 3)),
+        "transposed": gfe.TransposedConvDecoder(**image, channels=(4, 3)),
+        "siren": siren,
+        "siren elsewhere": siren.at(torch.tensor([[0.0, 0.5], [-0.2, 0.1]])),
+        "siren at another size": siren.at(grid(4, 6), image_shape=(4, 6)),
+        "double": gfe.MLPDecoder(latent_dim=3, hidden=(7,), data_dim=12).double(),
+        "half": gfe.MLPDecoder(latent_dim=3, hidden=(7,), data_dim=12).half(),
+    }
+
+
+def codes(decoder: Any, n: int = 5) -> Tensor:
+    weight = next(decoder.parameters())
+    return torch.randn(n, decoder.latent_dim, generator=source(1)).to(weight)
+
+
+def same_function(one: Any, other: Any) -> bool:
+    z = codes(one)
+    with torch.no_grad():
+        return torch.equal(one(z), other(z))
+
+
+@pytest.mark.parametrize("name", kit_decoders())
+def test_decoder_of_the_kit_comes_back_to_the_bit(tmp_path, name):
+    decoder = kit_decoders()[name]
+    state = torch.get_rng_state()
+    path = gfe.save(tmp_path / "folder" / "model.pt", decoder)
+    model = gfe.load(path)
+    again: Any = model.decoder
+    assert torch.equal(torch.get_rng_state(), state), "files draw no random numbers"
+    assert type(again) is type(decoder) and same_function(decoder, again)
+    assert again.data_shape == model.data_shape == decoder.data_shape
+    assert (again.latent_dim, again.image_shape) == (decoder.latent_dim, decoder.image_shape)
+    assert [p.dtype for p in again.parameters()] == [p.dtype for p in decoder.parameters()]
+    assert all(p.requires_grad for p in again.parameters())
+    assert same_function(again, gfe.load(gfe.save(path, again)).decoder), "and again"
+
+
+SAVED = """
+import sys, torch
+import gfe_core as gfe
+model = gfe.load(sys.argv[1])
+enc = gfe.encode(model.decoder, model.scaled(torch.load(sys.argv[2])), loss=model.loss)
+torch.save({"z": enc.z, "energy": enc.energy, "drawn": model.unscaled(
+    gfe.reconstruct(model.decoder, enc.z, model.loss))}, sys.argv[3])
+"""
+
+
+def test_new_process_encodes_new_samples_in_three_lines_to_the_same_bit(tmp_path):
+    x = 20 + 3 * torch.rand(40, 6, generator=source())
+    scaling = {"mean": x[:30].mean(0), "scale": x[:30].std(0)}
+    loss = gfe.Gaussian(variance=0.3)
+    scaled = (x - scaling["mean"]) / scaling["scale"]
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=6, generator=source())
+    gfe.fit(decoder, gfe.data.Batches(scaled[:30], size=10), loss=loss, epochs=3)
+    path = gfe.save(tmp_path / "model.pt", decoder, loss=loss, scaling=scaling)
+    torch.save(x[30:], tmp_path / "new.pt")
+    command = [sys.executable, "-c", SAVED, path, tmp_path / "new.pt", tmp_path / "found.pt"]
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    root = str(Path(gfe.__file__).parents[1])
+    subprocess.run(command, check=True, env=os.environ | threads | {"PYTHONPATH": root})
+    found = torch.load(tmp_path / "found.pt")
+    enc = gfe.encode(decoder, scaled[30:], loss=loss)
+    assert torch.equal(found["z"], enc.z) and torch.equal(found["energy"], enc.energy)
+    drawn = gfe.reconstruct(decoder, enc.z, loss) * scaling["scale"] + scaling["mean"]
+    assert torch.equal(found["drawn"], drawn)
+
+
+@pytest.mark.parametrize(
+    "loss", [None, gfe.Bernoulli(reduction="sum"), gfe.Gaussian(variance=1 / 3, reduction="sum")]
+)
+def test_loss_comes_back_with_its_fields(tmp_path, loss):
+    path = gfe.save(tmp_path / "model.pt", gfe.LinearDecoder(latent_dim=2, data_dim=3), loss=loss)
+    assert gfe.load(path).loss == (loss or gfe.Bernoulli())
+
+
+@dataclass(frozen=True)
+class Huber(gfe.Gaussian):
+    """A loss of a user's own, with a field that is a tensor."""
+
+    width: float = 1.0
+    weight: Tensor | None = None
+
+
+class Counted(gfe.Bernoulli):
+    """A loss with a state that no file can hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        object.__setattr__(self, "seen", [])
+
+
+def test_loss_of_ones_own_is_named_and_built_by_its_class(tmp_path):
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    loss = Huber(variance=2.0, width=0.5, weight=torch.tensor([1.0, 2.0]))
+    path = gfe.save(tmp_path / "model.pt", decoder, loss=loss)
+    with pytest.raises(ValueError, match=r"with the loss Huber.*gfe.load\(path, loss=Huber\)"):
+        gfe.load(path)
+    again: Any = gfe.load(path, loss=Huber).loss
+    assert (again.variance, again.width) == (2.0, 0.5)
+    assert torch.equal(again.weight, loss.weight)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="`loss` must build a Huber, .* got a Gaussian"):
+        gfe.load(path, loss=lambda **_: gfe.Gaussian())
+    path = gfe.save(tmp_path / "model.pt", decoder, loss=Counted())
+    assert type(gfe.load(path, loss=lambda **_: Counted()).loss) is Counted
+
+
+class MyNet(nn.Module):
+    """A stranger's decoder, of images in colour."""
+
+    latent_dim: int = 4
+    data_shape: tuple[int, ...] = (3, 4, 4)
+
+    def __init__(self, activation: Callable[[Tensor], Tensor] = torch.tanh) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.last = nn.Linear(8, 48)
+        self.activation = activation
+
+    def forward(self, z: Tensor) -> Tensor:
+        hidden = self.activation(self.norm(self.first(z)))
+        return self.last(hidden).unflatten(1, (3, 4, 4))
+
+
+def trained() -> MyNet:
+    net = MyNet()
+    net(torch.randn(64, 4, generator=source()))  # its statistics
+    return net.eval()
+
+
+def test_module_of_ones_own_comes_back_by_a_function_that_builds_it(tmp_path):
+    net = trained()
+    path = gfe.save(tmp_path / "model.pt", net, loss=gfe.Gaussian())
+    for build in (MyNet, lambda: MyNet().double(), lambda: MyNet().eval()):
+        model = gfe.load(path, decoder=build)
+        assert same_function(net, model.decoder) and model.data_shape == (3, 4, 4)
+        x = torch.rand(5, 3, 4, 4, generator=source())
+        expected = gfe.encode(net, x, loss=gfe.Gaussian()).z
+        assert torch.equal(gfe.encode(model.decoder, x, loss=model.loss).z, expected)
+    with pytest.raises(ValueError, match=r"weights of MyNet, .*gfe.load\(path, decoder=lambda:"):
+        gfe.load(path)
+
+
+class Wider(MyNet):
+    data_shape: tuple[int, ...] = (3, 4, 5)
+
+
+def without_norm() -> MyNet:
+    net = MyNet()
+    del net.norm
+    return net
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda: MyNet(torch.relu), ValueError, "has the weights of .* but computes something els"),
+        (Wider, ValueError, r"builds .* data_shape \(4, \(3, 4, 5\)\), but .* one of \(4, \(3, 4,"),
+        (without_norm, ValueError, r"`norm.weight` is absent here and \(8,\) in the file"),
+        (trained(), TypeError, "must be a function that builds the module, got a module. Pass"),
+        (3, TypeError, "must be a function that builds the module, got int"),
+        (lambda: 3, TypeError, "must build a torch.nn.Module, got int"),
+        (lambda: nn.Linear(4, 48), TypeError, "`decoder` must have `latent_dim`"),
+    ],
+)
+def test_function_that_builds_something_else_is_refused(
+    tmp_path, build, error, message, unchecked: None
+):
+    path = gfe.save(tmp_path / "model.pt", trained())
+    with pytest.raises(error, match=message):
+        gfe.load(path, decoder=build)
+
+
+def test_wrapped_module_comes_back_by_a_function_for_it_or_for_what_it_holds(tmp_path):
+    def build() -> nn.Sequential:
+        return nn.Sequential(nn.Linear(4, 12), nn.Tanh(), nn.Unflatten(1, (3, 4)))
+
+    decoder = gfe.wrap(build(), latent_dim=4, data_shape=(3, 4))
+    path = gfe.save(tmp_path / "model.pt", decoder)
+    assert same_function(decoder, gfe.load(path, decoder=build).decoder)
+    wrapped = gfe.load(
+        path, decoder=lambda: gfe.wrap(build(), latent_dim=4, data_shape=(3, 4))
+    ).decoder
+    assert same_function(decoder, wrapped)
+
+
+def test_function_whose_weights_a_file_cannot_hold_is_refused_when_they_are_others(tmp_path):
+    def build(seed: int) -> Any:
+        weight = torch.randn(4, 12, generator=source(seed))
+        return gfe.wrap(lambda z: z @ weight, latent_dim=4, data_shape=(12,))
+
+    path = gfe.save(tmp_path / "model.pt", build(0))
+    assert gfe.load(path, decoder=lambda: build(0)).data_shape == (12,)
+    with pytest.raises(ValueError, match="computes something else: its outputs differ by"):
+        gfe.load(path, decoder=lambda: build(1))
+
+
+def test_compiled_decoder_is_saved_as_the_one_that_was_compiled(tmp_path):
+    decoder = kit_decoders()["mlp"]
+    compiled_one: Any = torch.compile(decoder, backend="eager")
+    path = gfe.save(tmp_path / "model.pt", compiled_one)
+    assert same_function(decoder, gfe.load(path).decoder)
+    inner = nn.Linear(4, 12)
+    compiled = gfe.wrap(torch.compile(inner, backend="eager"), latent_dim=4, data_shape=(12,))
+    path = gfe.save(path, compiled)
+    assert same_function(compiled, gfe.load(path, decoder=lambda: nn.Linear(4, 12)).decoder)
+
+
+def replaced_activation(decoder: Any) -> None:
+    decoder.layers[1] = nn.Tanh()
+
+
+def hook(decoder: Any) -> None:
+    decoder.register_forward_hook(lambda module, z, output: 2 * output)
+
+
+def parametrised(decoder: Any) -> None:
+    nn.utils.parametrizations.weight_norm(decoder.layers[0])
+
+
+@pytest.mark.parametrize("change", [replaced_activation, hook, parametrised])
+def test_decoder_that_its_arguments_do_not_build_is_refused_before_a_file_is_there(
+    tmp_path, change
+):
+    decoder = kit_decoders()["mlp"]
+    change(decoder)
+    with pytest.raises(ValueError, match=r"is a MLPDecoder, but its arguments and .*gfe.wrap"):
+        gfe.save(tmp_path / "model.pt", decoder)
+    assert list(tmp_path.iterdir()) == []
+    wrapped = gfe.wrap(decoder, latent_dim=3, data_shape=(12,))
+    path = gfe.save(tmp_path / "model.pt", wrapped)
+
+    def build() -> Any:
+        fresh = kit_decoders()["mlp"]
+        change(fresh)
+        return fresh
+
+    assert same_function(wrapped, gfe.load(path, decoder=build).decoder)
+
+
+def test_subclass_of_a_decoder_of_the_kit_is_a_strangers(tmp_path):
+    class Twice(gfe.LinearDecoder):
+        def forward(self, z: Tensor) -> Tensor:
+            return 2 * super().forward(z)
+
+    path = gfe.save(tmp_path / "model.pt", Twice(latent_dim=2, data_dim=3))
+    with pytest.raises(ValueError, match="weights of Twice, which is no decoder of the kit"):
+        gfe.load(path)
+    with pytest.raises(ValueError, match="computes something else"):
+        gfe.load(path, decoder=lambda: gfe.LinearDecoder(latent_dim=2, data_dim=3))
+    gfe.load(path, decoder=lambda: Twice(latent_dim=2, data_dim=3))
+
+
+def test_card_and_classes_come_back_as_plain_values(tmp_path):
+    card = {
+        "data": "stones.csv",
+        "energies": [np.float32(0.5), torch.tensor(2)],
+        "settings": {"epochs": 4, "shape": (2, 3), "note": None, "shuffled": np.bool_(True)},
+    }
+    path = gfe.save(
+        tmp_path / "model.pt",
+        gfe.LinearDecoder(latent_dim=2, data_dim=3),
+        card=card,
+        classes=["granite", "basalt"],
+    )
+    model = gfe.load(path)
+    assert model.card == {
+        "data": "stones.csv",
+        "energies": [0.5, 2],
+        "settings": {"epochs": 4, "shape": (2, 3), "note": None, "shuffled": True},
+    }
+    assert [type(value) for value in model.card["energies"]] == [float, int]
+    assert model.classes == ("granite", "basalt")
+    assert repr(model) == (
+        "Model(LinearDecoder(latent_dim=2, data_shape=(3,)), Bernoulli(reduction='mean'); "
+        "card: data, energies, settings; 2 classes)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("scaling", "mean", "scale"),
+    [
+        ({"mean": 2, "scale": 4.0}, [2.0] * 3, [4.0] * 3),
+        ({"scale": np.array([1.0, 2.0, 4.0])}, [0.0] * 3, [1.0, 2.0, 4.0]),
+        ({"mean": [1.0, 2.0, 3.0]}, [1.0, 2.0, 3.0], [1.0] * 3),
+        ({"mean": torch.ones(3, dtype=torch.float16)}, [1.0] * 3, [1.0] * 3),
+    ],
+)
+def test_scaling_is_applied_and_undone(tmp_path, scaling, mean, scale):
+    path = tmp_path / "model.pt"
+    gfe.save(path, gfe.LinearDecoder(latent_dim=2, data_dim=3), scaling=scaling)
+    model = gfe.load(path)
+    x = torch.tensor([[1.0, 5.0, -3.0], [0.0, 8.0, 2.0]])
+    expected = (x - torch.tensor(mean)) / torch.tensor(scale)
+    assert torch.equal(model.scaled(x), expected) and model.scaled(x).dtype == torch.float32
+    assert torch.allclose(model.unscaled(model.scaled(x)), x)
+    assert model.scaled(x.double()).dtype == torch.float64
+    plain = gfe.load(gfe.save(path, gfe.LinearDecoder(latent_dim=2, data_dim=3)))
+    assert plain.scaling is None
+    assert torch.equal(plain.scaled(x), x) and torch.equal(plain.unscaled(x), x)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"scaling": {"std": 1.0}}, TypeError, r"`scaling` must be .*got \['std'\]"),
+        ({"scaling": (0, 1)}, TypeError, "`scaling` must be .*got tuple"),
+        ({"scaling": {"mean": [1, 2]}}, ValueError, r"'mean' must be a number or fit .* \(3,\), g"),
+        ({"scaling": {"mean": [[1, 2, 3]]}}, ValueError, r"got shape \(1, 3\)"),
+        ({"scaling": {"scale": [1, 0, 1]}}, ValueError, "'scale' must be positive. A feature that"),
+        ({"scaling": {"mean": float("nan")}}, ValueError, "'mean' must be finite"),
+        ({"classes": "abc"}, TypeError, "`classes` must be names, .* got 'abc'"),
+        ({"classes": [0, 1]}, TypeError, "`classes` must be names"),
+        ({"card": "mine"}, TypeError, "`card` must be a dict of names and plain values, got str"),
+        ({"card": {"path": Path("x")}}, TypeError, r"`card\['path'\]` must be plain .*`str\("),
+        ({"card": {"a": [{"b": torch.ones(2)}]}}, TypeError, r"`card\['a'\]\[0\]\['b'\]` must be"),
+        ({"card": {1: 2}}, TypeError, "`card` must have texts as names, got 1"),
+        ({"loss": gfe.Bernoulli}, TypeError, "`loss` must be a loss, .* got <class"),
+        ({"loss": "bernoulli"}, TypeError, "`loss` must be a loss, .* got 'bernoulli'"),
+        ({"decoder": lambda z: z}, TypeError, "must be a torch.nn.Module, got function.*gfe.wrap"),
+        ({"decoder": nn.Linear(2, 3)}, TypeError, "`decoder` must have `latent_dim`"),
+        ({"decoder": MyNet()}, ValueError, "BatchNorm1d .* in training mode.*decoder.eval()"),
+    ],
+)
+def test_what_no_file_can_hold_is_refused_and_no_file_is_there(
+    tmp_path, arguments, error, message, unchecked: None
+):
+    decoder = arguments.get("decoder", gfe.LinearDecoder(latent_dim=2, data_dim=3))
+    others = {name: value for name, value in arguments.items() if name != "decoder"}
+    with pytest.raises(error, match=message):
+        gfe.save(tmp_path / "model.pt", decoder, **others)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_no_models_are_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "file.pt"
+    with pytest.raises(FileNotFoundError, match=r"file.pt does not exist. Save a model first: `gf"):
+        gfe.load(path)
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    gfe.save_checkpoint(path, decoder=decoder)
+    with pytest.raises(ValueError, match=r"is a checkpoint of training.*gfe.load_checkpoint"):
+        gfe.load(path)
+    for content in ({"a": torch.zeros(2)}, [1], None):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match="is no model of gfe_core. Pass a file written by `gf"):
+            gfe.load(path)
+    gfe.save(path, decoder)
+    with pytest.raises(ValueError, match="is no gfe_core checkpoint of format 1"):
+        gfe.load_checkpoint(path, decoder=decoder)
+    content = torch.load(path)
+    torch.save(content | {"version": 2}, path)
+    with pytest.raises(ValueError, match="written by a newer gfe_core .*Update gfe_core"):
+        gfe.load(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_damaged_file_is_refused(tmp_path, share):
+    path = gfe.save(tmp_path / "model.pt", kit_decoders()["mlp"])
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"is damaged or no model .*Save it again, or restore a"):
+        gfe.load(path)
+
+
+class Evil:
+    """Something that writes a file when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.target,))
+
+
+def test_code_in_a_file_is_not_executed(tmp_path):
+    path = gfe.save(tmp_path / "model.pt", kit_decoders()["mlp"])
+    trace = tmp_path / "trace"
+    torch.save(torch.load(path) | {"card": Evil(trace)}, path)
+    with pytest.raises(ValueError, match="is damaged or no model"):
+        gfe.load(path)
+    assert not trace.exists()
+    torch.load(path, weights_only=False)
+    assert trace.exists(), "the file of this test is harmless"
+
+
+def test_file_is_written_by_the_one_writer(tmp_path):
+    link = tmp_path / "link.pt"
+    link.symlink_to(tmp_path / "model.pt")
+    before = os.umask(0o027)
+    try:
+        assert gfe.save(link, kit_decoders()["linear"]) == link
+    finally:
+        os.umask(before)
+    assert link.is_symlink() and stat.S_IMODE((tmp_path / "model.pt").stat().st_mode) == 0o640
+    assert len(list(tmp_path.iterdir())) == 2

@@ -1,0 +1,151 @@
+"""What `encode` returns can be counted, cut, moved, read and put into a table."""
+
+import sys
+from dataclasses import fields, replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from problems import digits, fresh
+from torch import Tensor
+
+import gfe_core as gfe
+from gfe_core.types import Encoding, Statistics, Status
+
+
+@pytest.fixture(scope="module")
+def enc() -> Encoding:
+    timed = gfe.AMD(trial="carry")
+    saved = gfe.SaveAt.steps()
+    return gfe.encode(fresh("mlp"), digits(7), solver=timed, max_steps=12, save_at=saved)
+
+
+def tensors(encoding: Encoding) -> dict[str, Tensor]:
+    """Every tensor of an encoding, the batch axis first."""
+    parts: dict[str, Any] = {f.name: getattr(encoding, f.name) for f in fields(encoding)}
+    parts |= {f.name: getattr(encoding.statistics, f.name) for f in fields(Statistics)}
+    if encoding.trajectory is not None:
+        for f in fields(encoding.trajectory):
+            value = getattr(encoding.trajectory, f.name)
+            parts[f"trajectory.{f.name}"] = None if value is None else value.transpose(0, 1)
+    return {name: value for name, value in parts.items() if isinstance(value, Tensor)}
+
+
+ROWS = {
+    "slice": (slice(1, 4), [1, 2, 3]),
+    "slice with a step": (slice(None, None, 3), [0, 3, 6]),
+    "slice backwards": (slice(None, None, -2), [6, 4, 2, 0]),
+    "nothing": (slice(3, 3), []),
+    "number": (2, [2]),
+    "number from the end": (-1, [6]),
+    "list": ([5, 0, 5], [5, 0, 5]),
+    "empty list": ([], []),
+    "indices": (torch.tensor([6, -7]), [6, 0]),
+    "small integers": (torch.tensor([3, 1], dtype=torch.uint8), [3, 1]),
+    "mask": (torch.tensor([True, False, True, False, False, False, True]), [0, 2, 6]),
+    "list of booleans": ([False] * 6 + [True], [6]),
+    "no row": (torch.zeros(7, dtype=torch.bool), []),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_are_those_of_every_tensor_and_of_the_trajectory(enc, name):
+    rows, numbers = ROWS[name]
+    chosen = enc[rows]
+    assert isinstance(chosen, Encoding) and len(chosen) == len(numbers)
+    whole = tensors(enc)
+    found = tensors(chosen)
+    assert found.keys() == whole.keys() and len(whole) == 18
+    for key, value in found.items():
+        assert torch.equal(value, whole[key][torch.tensor(numbers, dtype=torch.long)]), key
+
+
+def test_rows_can_be_chosen_by_what_is_known_of_them_and_iterated(enc):
+    few = enc[enc.energy < enc.energy.median()]
+    assert len(few) == 3 and bool((few.energy < enc.energy.median()).all())
+    assert [one.energy.item() for one in enc] == enc.energy.tolist()
+    without = replace(enc, trajectory=None)
+    assert without[:2].trajectory is None
+
+
+def test_rows_keep_the_gradient_of_their_codes():
+    decoder: Any = fresh("mlp")
+    enc = gfe.encode(decoder, digits(3), adjoint=gfe.Implicit(), max_steps=5)
+    enc[1:].z.square().sum().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in decoder.parameters())
+    decoder.zero_grad(set_to_none=True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        (7, IndexError, r"`rows` must lie between -7 and 6, got \[7\]"),
+        ([0, -8], IndexError, "must lie between -7 and 6"),
+        (torch.ones(3, dtype=torch.bool), IndexError, r"mask of shape \(7,\), got a mask of shape"),
+        (torch.ones(2), TypeError, "`rows` must be a slice, a whole number, whole numbers or a"),
+        ((0, 1), TypeError, r"got \(0, 1\). Other axes are those of the tensors: `enc.z\[:, 0\]`"),
+        ("z", TypeError, "got 'z'"),
+        (torch.ones(2, 2, dtype=torch.long), TypeError, r"got shape \(2, 2\), torch.int64"),
+        ({"a": 1}, TypeError, "got dict"),
+    ],
+)
+def test_rows_that_make_no_sense_are_refused(enc, rows, error, message):
+    with pytest.raises(error, match=message):
+        enc[rows]
+
+
+def test_to_converts_floats_and_leaves_counts(enc):
+    for moved in (enc.to(torch.float32), enc.to(dtype=torch.float32), enc.to("cpu", torch.float32)):
+        for name, value in tensors(moved).items():
+            before = tensors(enc)[name]
+            expected = torch.float32 if before.is_floating_point() else before.dtype
+            assert value.dtype == expected, name
+            assert torch.equal(value, before.to(expected)), name
+    assert enc.to("meta").statistics.n_steps.device.type == "meta"
+    assert enc.to("meta").trajectory.z.device.type == "meta"
+    assert enc.z.dtype == torch.float64, "the encoding itself stays"
+    with pytest.raises(TypeError, match="`dtype` must be a float dtype for codes, got torch.int32"):
+        enc.to(torch.int32)
+
+
+def test_repr_is_one_line_of_counts_without_tensors(enc):
+    status = torch.tensor([1, 1, 6, 3, 1, 3, 1])
+    energy = torch.tensor([1.0, 2, float("nan"), 3, 4, 5, 6]).double()
+    text = repr(replace(enc, status=status, energy=energy))
+    states = len(enc.trajectory.t)
+    assert text == (
+        f"Encoding(7 samples, 8 latents, mean energy 3.5, {states} states kept; "
+        "4 CONVERGED, 2 MAX_STEPS, 1 NON_FINITE)"
+    )
+    assert repr(enc[:0]).endswith("states kept; no status)") and "energy" not in repr(enc[:0])
+    other = replace(enc, status=torch.full((7,), 99), trajectory=None)
+    assert repr(other).endswith("; 7 99)"), "a status of another kit"
+
+
+def test_to_frame_without_pandas_names_it(enc, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="`to_frame` needs pandas.*`pip install pandas`"):
+        enc.to_frame()
+
+
+def test_to_frame_hands_pandas_one_column_for_each_thing_known(enc, monkeypatch):
+    pandas = ModuleType("pandas")
+    pandas.DataFrame = dict  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, "pandas", pandas)
+    frame = enc.to_frame()
+    assert list(frame)[:12] == [f"z_{i}" for i in range(8)] + ["energy", "grad_norm", "t", "status"]
+    assert list(frame)[12:] == [*(f.name for f in fields(Statistics)), "work"]
+    assert frame["z_3"] == enc.z[:, 3].tolist() and frame["energy"] == enc.energy.tolist()
+    assert frame["status"] == [Status(code).name for code in enc.status.tolist()]
+    assert frame["work"] == enc.statistics.work.tolist()
+    assert {len(column) for column in frame.values()} == {7}
+
+
+def test_to_frame_is_a_frame_of_pandas(enc):
+    pandas = pytest.importorskip("pandas")
+    frame = enc.to_frame()
+    assert isinstance(frame, pandas.DataFrame) and frame.shape == (7, 19)
+    assert frame["z_0"].tolist() == enc.z[:, 0].tolist()
+    half = enc.to(torch.bfloat16).to_frame()  # numpy knows no such type
+    assert half["z_0"].tolist() == enc.z[:, 0].bfloat16().tolist()
