@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.data import emission_lines as spectra
 from gfe_core.data import readers, shapes
 from gfe_core.data.dataset import DataError, DataSet
@@ -216,7 +216,9 @@ class Batches:
         while self.index < len(self):
             start = self.index * self.size
             self.index += 1
-            yield self.x[order[start : start + self.size]]
+            with threads.suited():  # to copy some rows is no work for two
+                x = self.x[order[start : start + self.size]]
+            yield x
         self.epoch, self.index = self.epoch + 1, 0
 
     def _order(self) -> Int[Tensor, "n"]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gfe_core import threads
 from gfe_core.data.sets import DataSet
 from gfe_core.encoding import encode
 from gfe_core.energy.energy import Energy
@@ -132,9 +133,8 @@ class LandscapeExplorer(Explorer, ABC):
         path = self.reference.trajectory.z[:, 0]
         self.plane = Plane.through(path)
         self._target = grey(self.x[0], self.samples.image_shape)
-        self.curvature = torch.linalg.eigvalsh(Energy(self.shown_decoder, self.x, self.loss).hessian(self.reference.z))[
-            0
-        ]
+        hessian = Energy(self.shown_decoder, self.x, self.loss).hessian(self.reference.z)
+        self.curvature = torch.linalg.eigvalsh(hessian)[0]
         self.lambda_max = max(self.curvature.max().item(), 1e-12)
         extent = extent_around(self.plane.coordinates(torch.cat([path, self._corners()])))
         self._landscape = landscape_of(self.shown_decoder, self.x[0], self.loss, self.plane, extent)
@@ -149,7 +149,8 @@ class LandscapeExplorer(Explorer, ABC):
     def _redraw(self, values: dict[str, Any], start: Tensor | None, landscape: Landscape | None) -> None:
         """Follow the flow again with the reader's choices and show it."""
         z0 = None if start is None else self.plane.codes(start.to(self.x))
-        film = self.film(self.tracks(values, z0), values)
+        with threads.suited(self.shown_decoder):
+            film = self.film(self.tracks(values, z0), values)
         with self.player.hold_sync():
             self.player.start = [0.0, 0.0] if start is None else start[0].tolist()
             wanted = self.controls(values)
