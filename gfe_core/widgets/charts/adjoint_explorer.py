@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
+from gfe_core import threads
 from gfe_core.adjoints.detached import Detached
 from gfe_core.adjoints.exact import DiscreteAdjoint, Implicit
 from gfe_core.data.sets import DataSet
@@ -84,7 +85,7 @@ class AdjointExplorer(Explorer):
     def _gradient(self, adjoint: Adjoint, t: float, outside: str) -> Tensor:
         """Gradient of the mean loss at the codes in all weights."""
         t1, solver = t / self.modes[-1].item(), Euler(n_steps=max(4, round(1.5 * t)))
-        with torch.enable_grad():
+        with threads.suited(self.decoder), torch.enable_grad():
             z = encode(self.decoder, self.x, loss=self.loss, solver=solver, t1=t1, adjoint=adjoint).z
             output = self.decoder(z)
             same = outside == _OUTSIDE[0]
