@@ -108,12 +108,14 @@ def worker(task: str, side: str, place: str) -> Iterator[Callable[[], float]]:
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     environment["PYTHONPATH"] = str(ROOT)
     process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=environment)
-    assert process.stdin is not None and process.stdout is not None
-    assert process.stdout.readline() == "ready\n", f"{task} with {side} did not start"
+    orders = process.stdin
+    answers = process.stdout
+    assert orders is not None and answers is not None
+    assert answers.readline() == "ready\n", f"{task} with {side} did not start"
 
     def measure() -> float:
-        print("again", file=process.stdin, flush=True)
-        return float(process.stdout.readline())
+        print("again", file=orders, flush=True)
+        return float(answers.readline())
 
     try:
         yield measure
