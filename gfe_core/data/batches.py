@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gfe_core import checks
+from gfe_core import checks, threads
 
 
 class Batches:
@@ -62,7 +62,10 @@ class Batches:
         while self.index < len(self):
             start = self.index * self.size
             self.index += 1
-            yield self.x[order[start : start + self.size]]
+            # To copy some rows is no work for two.
+            with threads.suited():
+                x = self.x[order[start : start + self.size]]
+            yield x
         self.epoch = self.epoch + 1
         self.index = 0
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gfe_core import threads
 from gfe_core.energy.dense import Dense, padded
 from gfe_core.types import Codes, Decoder, Loss, Penalty
 
@@ -50,7 +51,7 @@ class Curvature(ABC):
 
     def hessian(self, z: Codes) -> Matrices:
         """Latent Hessian of each sample, exact and symmetric up to rounding."""
-        with torch.enable_grad():
+        with threads.suited(self.decoder), torch.enable_grad():
             z, grad = self._differentiable_grad(z)
             rows = [
                 torch.autograd.grad(column.sum(), z, retain_graph=True)[0]

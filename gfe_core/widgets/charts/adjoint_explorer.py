@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
+from gfe_core import threads
 from gfe_core.adjoints import Detached, DiscreteAdjoint, Implicit
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode
@@ -109,7 +110,7 @@ class AdjointExplorer(Explorer):
         """Gradient of the mean loss at the codes in all weights."""
         t1 = t / self.modes[-1].item()
         solver = Euler(n_steps=max(4, round(1.5 * t)))
-        with torch.enable_grad():
+        with threads.suited(self.decoder), torch.enable_grad():
             z = encode(
                 self.decoder, self.x, loss=self.loss, solver=solver, t1=t1, adjoint=adjoint
             ).z

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gfe_core import threads
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode
 from gfe_core.energy import Bernoulli, Energy
@@ -188,7 +189,8 @@ class LandscapeExplorer(Explorer, ABC):
     ) -> None:
         """Follow the flow again with the reader's choices and show it."""
         z0 = None if start is None else self.plane.codes(start.to(self.x))
-        film = self.film(self.tracks(values, z0), values)
+        with threads.suited(self.shown_decoder):
+            film = self.film(self.tracks(values, z0), values)
         with self.player.hold_sync():
             self.player.start = [0.0, 0.0] if start is None else start[0].tolist()
             wanted = self.controls(values)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.energy import Energy
 from gfe_core.methods.gon import SQUARES, normality
 from gfe_core.training import Report
@@ -67,7 +67,8 @@ class GradientHistogram:
             return
         decoder = report.decoder
         origin = self.x.new_zeros(len(self.x), decoder.latent_dim)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        codes = -Energy(decoder, self.x, self.loss).value_and_grad(origin)[1]  # pyright: ignore[reportArgumentType]
+        with threads.suited(decoder):
+            codes = -Energy(decoder, self.x, self.loss).value_and_grad(origin)[1]  # pyright: ignore[reportArgumentType]
         self.steps.append(report.history.step[-1])
         self.codes.append(codes)
         self.distance.append(normality(codes) if codes.isfinite().all() else math.nan)
