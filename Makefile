@@ -50,7 +50,7 @@ notebooks-portable: $(VENV)/installed-dev ## the notebooks without vector instru
 	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
 
 browser: $(VENV)/installed-dev ## JupyterLab in Chromium: views, and every notebook's outputs (skipped without one, unless GFE_REQUIRE_BROWSER=1)
-	$(PYTHON) -m pytest -q -s -m browser tests/browser
+	$(PYTEST) -m browser tests/browser
 
 refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
 	$(PYTHON) tests/notebooks/refresh_notebooks.py $(NB)
