@@ -61,7 +61,10 @@ def suited(*models: object) -> Iterator[None]:
 
 @cache
 def _openmp() -> list[Any]:
-    """Find the thread pools of the OpenMP libraries that are loaded: torch's, whoever imported it."""
+    """Find the thread pools of the OpenMP libraries that are loaded.
+
+    Torch's, whoever imported it.
+    """
     return ThreadpoolController().select(user_api="openmp").lib_controllers
 
 
@@ -94,7 +97,10 @@ def _caller_chose(n: int) -> bool:
 
 
 def _convolves(models: tuple[object, ...]) -> bool:
-    """Whether some model has a convolution; it is found in encoders, too, that hold a module as an attribute."""
+    """Whether some model has a convolution.
+
+    It is found in encoders, too, that hold a module as an attribute.
+    """
     parts = [part for model in models for part in (model, *getattr(model, "__dict__", {}).values())]
     modules = (module for part in parts if isinstance(part, nn.Module) for module in part.modules())
     return any(isinstance(module, _ConvNd) for module in modules)
@@ -109,7 +115,10 @@ def _free_processors() -> int:
 
 
 def _busy_elsewhere() -> int:
-    """Count the threads of other processes that run or wait for a processor, as Linux reports; elsewhere 0."""
+    """Count the threads of other processes that run or wait for a processor, as Linux reports.
+
+    Elsewhere 0.
+    """
     try:
         running = int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
     except (OSError, ValueError, IndexError):
@@ -118,7 +127,10 @@ def _busy_elsewhere() -> int:
 
 
 def _runs(task: Path) -> bool:
-    """Whether a thread of this process runs or waits for a processor; one that ended meanwhile does not."""
+    """Whether a thread of this process runs or waits for a processor.
+
+    One that ended meanwhile does not.
+    """
     try:
         return (task / "stat").read_text().rpartition(")")[2].split()[0] == "R"
     except OSError:

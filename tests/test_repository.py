@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
-        "types checks threads data decoders energy flows solvers adjoints encoding training encoders "
-        "analysis methods widgets experiments cli __main__"
+        "types checks threads data decoders energy flows solvers adjoints encoding training "
+        "encoders analysis methods widgets experiments cli __main__"
     ),
     "gfe_core/data": "dataset batches emission_lines shapes readers sets results",
     "gfe_core/decoders": "mlp conv siren",

@@ -1,4 +1,7 @@
-"""The number of threads: what the kit chooses for a block, what it leaves to the caller, and what it leaves behind."""
+"""The number of threads.
+
+What the kit chooses for a block, what it leaves to the caller, and what it leaves behind.
+"""
 
 import os
 import subprocess

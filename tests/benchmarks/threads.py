@@ -1,4 +1,6 @@
-"""What the kit's choice of threads costs: its times beside those of one thread, and of torch's own number.
+"""What the kit's choice of threads costs.
+
+Its times beside those of one thread, and of torch's own number.
 
     python tests/benchmarks/threads.py [--rounds 5]
 
@@ -22,19 +24,33 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 SIDES = {
     "one thread": "import torch; torch.set_num_threads(1); import gfe_core",
-    "torch's number": "import torch; torch.set_num_threads(torch.get_num_threads()); import gfe_core",
+    "torch's number": (
+        "import torch; torch.set_num_threads(torch.get_num_threads()); import gfe_core"
+    ),
     "kit first": "import gfe_core",
     "torch first": "import torch; torch.ones(400_000).add(1); import gfe_core",
 }
-"""What each process runs first. A number that was set is kept by the kit, so the second is torch without the kit."""
+"""What each process runs first.
+
+A number that was set is kept by the kit, so the second is torch without the kit.
+"""
 ROWS = [
-    *((task, place, "one thread", side, 1.5)
-      for place in ("quiet", "one busy process", "one busy process, one processor")
-      for task in ("README", "fit", "widget") for side in ("kit first", "torch first")),
-    *((task, "quiet", "torch's number", side, 1.1)
-      for task in ("convolutions", "transposed") for side in ("kit first", "torch first")),
-    *((task, "one busy process", "one thread", "kit first", 1.5) for task in ("convolutions", "transposed")),
-]  # fmt: skip
+    *(
+        (task, place, "one thread", side, 1.5)
+        for place in ("quiet", "one busy process", "one busy process, one processor")
+        for task in ("README", "fit", "widget")
+        for side in ("kit first", "torch first")
+    ),
+    *(
+        (task, "quiet", "torch's number", side, 1.1)
+        for task in ("convolutions", "transposed")
+        for side in ("kit first", "torch first")
+    ),
+    *(
+        (task, ("one busy process"), ("one thread"), ("kit first"), 1.5)
+        for task in ("convolutions", "transposed")
+    ),
+]
 """Task, place, the side compared with, the side judged, the largest ratio that is allowed."""
 
 
@@ -94,7 +110,7 @@ def convolutions(kind: str) -> Callable[[], Any]:
 
 
 def work(task: str, side: str) -> None:
-    """Prepare, do the task once, then once for each line that arrives, and answer with the seconds it took."""
+    """Prepare, do the task once, then once a line that arrives; answer with the seconds it took."""
     exec(SIDES[side], {})
     prepared = {"README": readme, "fit": fit, "widget": widget}.get(
         task, lambda: convolutions(task)
@@ -121,12 +137,14 @@ def worker(task: str, side: str, place: str) -> Iterator[Callable[[], float]]:
     }
     environment["PYTHONPATH"] = str(ROOT)
     process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=environment)
-    assert process.stdin is not None and process.stdout is not None
-    assert process.stdout.readline() == "ready\n", f"{task} with {side} did not start"
+    orders = process.stdin
+    answers = process.stdout
+    assert orders is not None and answers is not None
+    assert answers.readline() == "ready\n", f"{task} with {side} did not start"
 
     def measure() -> float:
-        print("again", file=process.stdin, flush=True)
-        return float(process.stdout.readline())
+        print("again", file=orders, flush=True)
+        return float(answers.readline())
 
     try:
         yield measure
@@ -174,10 +192,12 @@ def main() -> None:
     if chosen.work:
         return work(chosen.work, chosen.side)
     print(
-        f"{len(os.sched_getaffinity(0))} processors, load {os.getloadavg()[0]:.1f} before it begins; seconds\n"
+        f"{len(os.sched_getaffinity(0))} processors, load {os.getloadavg()[0]:.1f} before it "
+        "begins; seconds\n"
     )
     print(
-        f"{'task':14}{'where':33}{'against':16}{'seconds':>8}  {'the kit':13}{'seconds':>8}{'ratio':>7}  limit"
+        f"{'task':14}{'where':33}{'against':16}{'seconds':>8}  "
+        f"{'the kit':13}{'seconds':>8}{'ratio':>7}  limit"
     )
     beyond = 0
     for task, place, against, side, limit in ROWS:
@@ -186,7 +206,8 @@ def main() -> None:
         theirs, ours = compare(task, place, against, side, chosen.rounds)
         beyond += ours / theirs > limit
         print(
-            f"{task:14}{place:33}{against:16}{theirs:8.3f}  {side:13}{ours:8.3f}{ours / theirs:7.2f}  {limit}"
+            f"{task:14}{place:33}{against:16}{theirs:8.3f}  "
+            f"{side:13}{ours:8.3f}{ours / theirs:7.2f}  {limit}"
             f"{'  BEYOND' if ours / theirs > limit else ''}",
             flush=True,
         )
