@@ -2,9 +2,9 @@
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
 PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# Processes of one thread each (small matrices gain nothing from a second); the tests of a file stay in one process.
+# The tests of a file stay in one process; a thread that waits for another leaves the processor to the rest meanwhile.
 JOBS     ?= 2
-PYTEST   := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(JOBS) --dist loadfile
+PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS) --dist loadfile
 UNIT     := $(PYTEST) --doctest-modules --ignore=tests/browser tests gfe_core
 NBVAL    := GFE_PREDICT=commit PYTHONPATH=tests/notebooks $(PYTEST) -p nbval_timeouts --nbval --nbval-current-env \
             --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120
@@ -50,7 +50,7 @@ notebooks-portable: $(VENV)/installed-dev ## the notebooks without vector instru
 	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
 
 browser: $(VENV)/installed-dev ## JupyterLab in Chromium: views, and every notebook's outputs (skipped without one, unless GFE_REQUIRE_BROWSER=1)
-	$(PYTHON) -m pytest -q -s -m browser tests/browser
+	$(PYTEST) -m browser tests/browser
 
 refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
 	$(PYTHON) tests/notebooks/refresh_notebooks.py $(NB)

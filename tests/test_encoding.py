@@ -28,7 +28,12 @@ from gfe_core.types import Encoding, Status
 KINDS = ["mlp", "conv", "linear"]
 
 
-@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
+@pytest.fixture(
+    params=[
+        pytest.param(1, id="one thread"),
+        pytest.param(2, id="two threads", marks=pytest.mark.slow),
+    ]
+)
 def step_limit(request: pytest.FixtureRequest) -> Iterator[int]:
     """Set the number of threads and say how many steps are affordable.
 
@@ -120,6 +125,7 @@ def test_bad_sample_with_the_shared_step_of_the_published_rule_leaves_the_others
 
 
 @pytest.mark.parametrize("kind", [gfe.Euler, gfe.RK4])
+@pytest.mark.slow
 def test_sample_that_overflows_returns_its_best_finite_point(kind):
     problem = quadratic()
     x = problem.x.clone()
@@ -261,6 +267,7 @@ def test_answer_does_not_share_memory_with_the_start():
     assert (z0 == 0).all()
 
 
+@pytest.mark.slow
 def test_energy_and_gradient_norm_belong_to_the_code_returned():
     x = digits(16)
     for solver, arguments in SOLVERS.values():

@@ -320,6 +320,7 @@ def test_update_with_nothing_missing_is_what_it_was_to_the_last_bit():
     assert all(torch.equal(a, b) for a, b in zip(weights(ours), weights(theirs), strict=True))
 
 
+@pytest.mark.slow
 def test_training_on_gaps_fits_what_was_observed_and_predicts_what_was_not():
     whole = digits(200)
     seen = torch.rand(200, 64, generator=generator(3)) < 0.7

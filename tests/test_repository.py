@@ -200,6 +200,7 @@ def test_readme_opens_with_the_two_commands():
     assert 0 <= first.find("make lab") < first.find("make test")
 
 
+@pytest.mark.slow
 def test_readme_example_runs_and_is_short():
     example = next(text for language, text in readme_blocks() if language == "python")
     assert len([line for line in example.splitlines() if line.strip()]) <= 10

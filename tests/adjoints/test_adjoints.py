@@ -199,6 +199,7 @@ def toy_gradient(solver, adjoint) -> float:
 @pytest.mark.parametrize(
     "adjoint", [gfe.Unrolled(), gfe.DiscreteAdjoint(), gfe.Implicit(frozen=True)]
 )
+@pytest.mark.slow
 def test_scalar_toy_has_its_closed_form(adjoint, unchecked):
     exact = 0.9 * math.exp(-4.732)  # theta exp(-2 alpha c^2 t1)
     assert abs(exact - 0.007927952) < 1e-9
@@ -220,6 +221,7 @@ def continuous(decoder, x: Tensor, found: Encoding) -> Tensor:
     return flat(total)
 
 
+@pytest.mark.slow
 def test_plain_continuous_equations_approach_the_discrete_adjoint_with_slope_one_in_dt(unchecked):
     decoder = trained("mlp")
     x = digits(5)
@@ -307,6 +309,7 @@ def test_another_loss_outside_needs_more_than_dropping():
 
 
 @pytest.mark.parametrize("rate", [0.7, gfe.ExponentialDecay(tau=1.0)], ids=str)
+@pytest.mark.slow
 def test_frozen_factor_is_that_of_the_exact_flow_on_a_parabola(rate, unchecked):
     problem = quadratic()
     arguments = {"loss": problem.loss, "t1": 0.8, "flow": gfe.GradientFlow(rate=rate)}
@@ -570,6 +573,7 @@ def test_memory_of_the_discrete_adjoint_grows_by_the_stored_codes_only():
     assert unrolled > 100 * codes  # every layer's outputs and their derivatives
 
 
+@pytest.mark.slow
 def test_backward_of_the_discrete_adjoint_costs_at_most_three_and_a_half_gradients():
     decoder, x = mnist_like()
     ratios = []

@@ -70,6 +70,7 @@ def interrupt_at(step: int):
 
 
 @every_method
+@pytest.mark.slow
 def test_run_that_was_interrupted_three_times_ends_at_the_weights_of_an_undisturbed_one(
     method, tmp_path
 ):
@@ -86,6 +87,7 @@ def test_run_that_was_interrupted_three_times_ends_at_the_weights_of_an_undistur
     assert state(train(replace(config, seed=1))) != whole(config)
 
 
+@pytest.mark.slow
 def test_run_that_was_killed_goes_on_from_its_last_checkpoint(tmp_path):
     config = small(method="stored_codes")
     code = (

@@ -762,6 +762,7 @@ def test_autoencoder_keeps_the_two_latents_that_were_planted():
 
 
 @pytest.mark.usefixtures("unchecked")
+@pytest.mark.slow
 def test_flow_keeps_the_two_latents_that_were_planted():
     # a needed latent must save more than the price: 40^2 in squares, against 100 / lambda
     x, frame = planted(40.0, 3.0, 128)

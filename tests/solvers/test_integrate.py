@@ -203,6 +203,7 @@ def test_saved_steps_are_consistent(name):
         assert torch.equal(path.energy.amin(0), encoding.energy)
 
 
+@pytest.mark.slow
 def test_saving_changes_nothing_else():
     for solver, arguments in SOLVERS.values():
         bare = gfe.encode(trained("mlp"), digits(9), solver=solver, **arguments)
@@ -215,6 +216,7 @@ def test_saving_changes_nothing_else():
         assert bare.trajectory is None
 
 
+@pytest.mark.slow
 def test_interpolation_error_falls_with_the_fourth_power_of_dt():
     problem = quadratic()
     n_steps = (10, 20, 40, 80)
@@ -502,6 +504,7 @@ def test_questions_about_who_is_finished_are_asked_once_in_eight_attempts_where_
     assert questions(160, 8) - questions(80, 8) == 10
 
 
+@pytest.mark.slow
 def test_decaying_rate_brings_every_method_with_time_to_the_same_point_of_the_path():
     problem = quadratic()
     tau = 2.0
