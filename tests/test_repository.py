@@ -60,7 +60,7 @@ ORDER = {
         *("recording", "integrate"),
     ),
     "gfe_core/adjoints": ("detached", "replay", "exact"),
-    "gfe_core/training": ("fitting", "checkpoints"),
+    "gfe_core/training": ("interrupts", "fitting", "checkpoints"),
     "gfe_core/encoders": ("autoencoder", "convolutional"),
     "gfe_core/analysis": ("stiffness", "sample_quality"),
     "gfe_core/methods": ("constraint", "scattered", "gon", "variational", "narrowing", "posterior"),

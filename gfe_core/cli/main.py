@@ -87,9 +87,7 @@ def _train(chosen: argparse.Namespace) -> int:
     from gfe_core.experiments.runner import runs
     from gfe_core.experiments.runner.config import from_options
 
-    run = runs.train(from_options(chosen), chosen.folder, callbacks=[_tell])
-    if run.history.interrupted:
-        raise KeyboardInterrupt
+    runs.train(from_options(chosen), chosen.folder, callbacks=[_tell])
     print(chosen.folder / "run.json")
     return 0
 

@@ -1,5 +1,6 @@
 """Experiments do what is missing, in one process or in several, and write whole files or none."""
 
+import ast
 import json
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ import torch
 from small_sets import SMALL, sets  # noqa: F401  (a fixture)
 
 import gfe_core as gfe
+from gfe_core import experiments
 from gfe_core.data.sets import Batches
 from gfe_core.experiments.runner.files import write_json, write_text
 from gfe_core.experiments.runner.jobs import Experiment, Job, do, reproduce
@@ -42,10 +44,10 @@ def broken(number: int, diary: str) -> dict[str, Any]:
 
 
 def interrupted_fit(number: int, diary: str) -> dict[str, Any]:
-    """Training that ends cleanly at an interrupt and has half of a result."""
+    """Training in which Ctrl-C is pressed."""
     decoder = gfe.LinearDecoder(latent_dim=1, data_dim=4)
     stop = [lambda report: signal.raise_signal(signal.SIGINT)]
-    gfe.fit(decoder, Batches(torch.rand(4, 4), size=2), callbacks=stop)
+    gfe.fit(decoder, Batches(torch.rand(4, 4), size=2), callbacks=stop, on_interrupt="raise")
     return square(number, diary)
 
 
@@ -164,12 +166,28 @@ def test_job_that_fails_keeps_the_work_of_those_that_run_and_says_why(tmp_path, 
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["tiny-1.json"]
 
 
-def test_interrupt_that_training_swallowed_leaves_no_result(tmp_path):
+def test_interrupt_in_a_training_leaves_no_result(tmp_path):
     job = experiment(tmp_path, n=1, work=interrupted_fit).jobs[0]
     with pytest.raises(KeyboardInterrupt):
         do(job, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_every_training_of_an_experiment_asks_for_the_interrupt():
+    """Half a training is no result; `fit` returns one to a notebook and to nobody else."""
+    folder = Path(experiments.__file__).parent
+    trainings = [
+        (path.name, call)
+        for path in folder.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in ("gfe.fit", "baselines.fit_encoder")
+    ]
+    assert len(trainings) >= 8
+    for name, call in trainings:
+        asked = [ast.unparse(word.value) for word in call.keywords if word.arg == "on_interrupt"]
+        assert asked == ["'raise'"], f"{name}, line {call.lineno}"
 
 
 def test_fewer_than_one_process_is_refused(tmp_path, results):

@@ -21,6 +21,11 @@ from gfe_core import checks
 N_VALIDATION = 10_000
 METHODS = ("flow", "autoencoder", "logistic_pca", "stored_codes", "semi_amortised")
 SETS = ("mnist", "seg-mnist", "fashion-mnist")
+STOP = gfe.Stop(grad_norm=1e-6, energy_slope=3e-5, window=5)
+"""When a code counts as found in every experiment.
+
+Its own numbers, so that results keep their meaning when those of `encode` change.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,9 @@ class Config:
         warm_up: part of a one-cycle schedule in which the rate rises.
         weight_decay: of AdamW.
         max_steps: attempts of the flow for each image in training.
+        grad_norm: of the flow's stop rule in training, as in `Stop`.
+        energy_slope: of the same.
+        window: of the same.
         n_validation: validation images judged after each epoch to keep the best weights; 0 keeps
             the last.
         seed: of initial weights, order and choice of images.
@@ -69,6 +77,9 @@ class Config:
     warm_up: float = 0.3
     weight_decay: float = 0.0
     max_steps: int = 16
+    grad_norm: float = STOP.grad_norm
+    energy_slope: float = STOP.energy_slope
+    window: int = STOP.window
     n_validation: int = 0
     seed: int = 0
 
@@ -101,6 +112,14 @@ class Config:
         fits = 0 <= self.n_validation <= N_VALIDATION
         checks.require(
             fits, f"`n_validation` must be between 0 and {N_VALIDATION}, got {self.n_validation}."
+        )
+        _ = self.stop  # refuses its numbers
+
+    @property
+    def stop(self) -> gfe.Stop:
+        """When the flow of an image ends in training."""
+        return gfe.Stop(
+            grad_norm=self.grad_norm, energy_slope=self.energy_slope, window=self.window
         )
 
     @classmethod

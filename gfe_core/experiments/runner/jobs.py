@@ -9,11 +9,10 @@ so that several processes can share them; each works with one thread.
 import json
 import multiprocessing
 import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,36 +142,10 @@ def do(job: Job, folder: Path) -> tuple[str, float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with _interrupt_not_swallowed():
-            result = job.work(**job.arguments)
+        result = job.work(**job.arguments)
         seconds = time.perf_counter() - start
         told = {"arguments": dict(job.arguments), "seconds": round(seconds, 1)}
         write_json(folder / f"{job.name}.json", result | told | machine())
     finally:
         torch.set_num_threads(threads)
     return job.name, seconds
-
-
-@contextmanager
-def _interrupt_not_swallowed() -> Iterator[None]:
-    """Raise at the end what came on the way.
-
-    `gfe.fit` ends cleanly at an interrupt, and half a job is none.
-    """
-    came: list[bool] = []
-
-    def note(*_: Any) -> None:
-        came.append(True)
-        raise KeyboardInterrupt
-
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if came:
-        raise KeyboardInterrupt

@@ -8,9 +8,10 @@ from torch import nn
 
 import gfe_core as gfe
 from gfe_core.encoders import autoencoder as baselines
+from gfe_core.experiments.runner.config import STOP
 from gfe_core.types import Encoder
 
-PRECISE = partial(gfe.encode, solver=gfe.BFGS())
+PRECISE = partial(gfe.encode, solver=gfe.BFGS(), stop=STOP)
 """How codes are found when a decoder is judged: from the origin to rest."""
 
 

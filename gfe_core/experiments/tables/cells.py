@@ -56,6 +56,7 @@ def fit_afterwards(run: Run, config: Config) -> baselines.Autoencoder:
         epochs=config.epochs,
         updates_per_encode=config.updates_per_encode,
         callbacks=[watch],
+        on_interrupt="raise",
     )
     watch.restore()
     return network

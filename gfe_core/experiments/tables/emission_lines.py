@@ -140,6 +140,7 @@ def train_decoder(
         schedule=schedule,
         epochs=epochs,
         updates_per_encode=updates_per_encode,
+        on_interrupt="raise",
     )
     return decoder, judge
 

@@ -10,7 +10,7 @@ from typing import Any
 import gfe_core as gfe
 from gfe_core.experiments.runner.config import Config
 from gfe_core.experiments.runner.jobs import Experiment, Job
-from gfe_core.experiments.runner.runs import Run, describe, finish
+from gfe_core.experiments.runner.runs import build, describe, finish
 from gfe_core.experiments.tables import settings
 from gfe_core.experiments.tables.cells import head, row, trained_cell
 from gfe_core.training.fitting import Report
@@ -23,7 +23,7 @@ METHODS = ("flow", "autoencoder", "logistic_pca")
 
 def curve(config: dict[str, Any]) -> dict[str, Any]:
     """Train for one pass at a constant rate and judge the decoder on the way by its own means."""
-    run = Run(Config(**config))
+    run = build(Config(**config))
     points = []
     x = gfe.data.load(run.config.data, split="test").x
 

@@ -46,7 +46,9 @@ def curve(name: str, seed: int) -> dict[str, Any]:
     optimizer = torch.optim.Adam(decoder.parameters(), lr=5e-4)
     batches = gfe.data.Batches(x, size=SIZE, seed=seed)
     start = time.process_time()
-    history = gfe.fit(decoder, batches, encoder=ENCODERS[name], optimizer=optimizer)
+    history = gfe.fit(
+        decoder, batches, encoder=ENCODERS[name], optimizer=optimizer, on_interrupt="raise"
+    )
     seconds = time.process_time() - start
     share = seconds / history.seconds[-1]
     return {

@@ -183,6 +183,7 @@ def _training(
             schedule=schedule,
             epochs=math.ceil(updates / len(batches)) + 1,
             callbacks=[*callbacks, enough],
+            on_interrupt="raise",
         )
 
     return learn

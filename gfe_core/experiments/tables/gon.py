@@ -133,6 +133,7 @@ def _some_updates(training: Training, optimizer: torch.optim.Optimizer) -> None:
         loss=training.loss,
         optimizer=optimizer,
         callbacks=[enough],
+        on_interrupt="raise",
     )
 
 

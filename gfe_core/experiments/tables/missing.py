@@ -20,7 +20,7 @@ from gfe_core.encoders import autoencoder as baselines
 from gfe_core.experiments.runner.config import Config, chosen_images
 from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.runner.judging import PRECISE
-from gfe_core.experiments.runner.runs import Run, describe, finish
+from gfe_core.experiments.runner.runs import Run, build, describe, finish
 from gfe_core.experiments.tables import settings
 from gfe_core.experiments.tables.cells import cells_of, head, row, summary
 from gfe_core.methods import posterior
@@ -92,13 +92,13 @@ class WithGaps:
 
 def whole(config: dict[str, Any]) -> dict[str, Any]:
     """Train on whole images and judge with every kind of gap."""
-    run = finish(Run(Config(**config)))
+    run = finish(build(Config(**config)))
     return describe(run) | {"hidden": _judged(run, *MASKS)}
 
 
 def trained_with_gaps(config: dict[str, Any], kind: str) -> dict[str, Any]:
     """Train an autoencoder with gaps of one kind and judge it with these."""
-    run = Run(Config(**config))
+    run = build(Config(**config))
     assert run.autoencoder is not None
     run.encoder = WithGaps(
         run.autoencoder, MASKS[kind], torch.Generator().manual_seed(run.config.seed)
@@ -110,7 +110,7 @@ def trained_with_gaps(config: dict[str, Any], kind: str) -> dict[str, Any]:
 
 def incomplete(config: dict[str, Any], kind: str) -> dict[str, Any]:
     """Train on images with gaps of one kind and judge on new images with such gaps."""
-    run = Run(Config(**config))
+    run = build(Config(**config))
     gaps = MASKS[kind]
     generator = torch.Generator().manual_seed(run.config.seed)
     run.batches.x, run.watch.x = (

@@ -106,6 +106,7 @@ class Training:
             schedule=schedule or None,
             epochs=epochs,
             callbacks=[*callbacks, enough],
+            on_interrupt="raise",
         )
 
     @torch.no_grad()
