@@ -114,7 +114,15 @@ ORDER = {
     "gfe_core/widgets/traversal": ("style", "picture", "traversal", "explorer"),
     "gfe_core/widgets/results": ("paper", "gon", "missing", "narrowing", "emission_lines"),
     "gfe_core/experiments": ("runner", "tables", "claims", "pages", "mnist_decoders"),
-    "gfe_core/experiments/runner": ("files", "config", "callbacks", "judging", "runs", "jobs"),
+    "gfe_core/experiments/runner": (
+        "files",
+        "records",
+        "config",
+        "callbacks",
+        "judging",
+        "runs",
+        "jobs",
+    ),
     "gfe_core/experiments/tables": (
         *("settings", "cells", "few", "converged", "two_by_two", "fig1", "fig2", "fig3", "missing"),
         *("emission_lines", "origins", "gon", "gates", "narrowing"),

@@ -105,6 +105,7 @@ def train(
         "size": size,
         "max_steps": max_steps,
         "seed": seed,
+        "stop": repr(STOP),
         "minutes": (time.perf_counter() - start) / 60,
         "test_energy_amd": _test_energy(decoder, gfe.AMD()),
         "test_energy_bfgs": _test_energy(decoder, gfe.BFGS()),

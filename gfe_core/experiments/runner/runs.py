@@ -26,6 +26,9 @@ from gfe_core.experiments.runner.judging import PRECISE, judged, ways
 from gfe_core.training.fitting import Callback, History, Report, update
 from gfe_core.types import Encoder
 
+SOLVER = gfe.AMD()
+"""What finds codes while a decoder learns."""
+
 
 @dataclass(kw_only=True)
 class Run:
@@ -148,7 +151,7 @@ class _Codes:
 
 def _codes(config: Config, network: baselines.Autoencoder | None) -> _Codes:
     """What finds codes by the method of a config."""
-    flow = partial(gfe.encode, solver=gfe.AMD(), stop=config.stop, max_steps=config.max_steps)
+    flow = partial(gfe.encode, solver=SOLVER, stop=config.stop, max_steps=config.max_steps)
     if config.method == "stored_codes":
         stored = baselines.StoredCodes(flow)
         return _Codes(encoder=stored, judge=PRECISE, others={"stored": stored})
