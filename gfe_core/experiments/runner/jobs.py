@@ -132,6 +132,8 @@ def _is_done(job: Job, folder: Path, tell: Callable[[str], None]) -> bool:
         stored = json.loads(job.file(folder).read_text())
     except (FileNotFoundError, ValueError):
         return False
+    if not isinstance(stored, dict):
+        return False
     changed = list(_changes(stored, job.description))
     if changed:
         more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
