@@ -142,10 +142,10 @@ def check_reproduce(folder: Path, n_kills: int, chance: random.Random) -> bool:
     seconds = (time.monotonic() - start) / N_JOBS
 
     def moment() -> float:
-        n_before = len(list(diary.iterdir()))
-        while len(list(diary.iterdir())) == n_before and not _all_there(folder):
+        n_begun = len(list(diary.iterdir())) + chance.randint(1, PROCESSES + 2)
+        while len(list(diary.iterdir())) < n_begun and not _all_there(folder):
             time.sleep(0.01)
-        return chance.uniform(0, 2 * seconds)
+        return chance.uniform(0, seconds)
 
     def work(place: Path) -> None:
         reproduce(experiment, folder=place, processes=PROCESSES)
