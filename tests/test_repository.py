@@ -31,7 +31,7 @@ ORDER = {
         "step line_search runge_kutta nesterov amd bfgs gauss_newton dopri5 recording integrate"
     ),
     "gfe_core/adjoints": "detached replay exact",
-    "gfe_core/training": "fitting checkpoints",
+    "gfe_core/training": "interrupts fitting checkpoints",
     "gfe_core/encoders": "single_look pca autoencoder convolutional amortised",
     "gfe_core/analysis": "stiffness sample_quality",
     "gfe_core/methods": "constraint scattered gon variational narrowing posterior",
@@ -54,7 +54,7 @@ ORDER = {
     "gfe_core/widgets/traversal": "style picture traversal explorer",
     "gfe_core/widgets/results": "paper gon missing narrowing emission_lines",
     "gfe_core/experiments": "runner tables claims pages mnist_decoders",
-    "gfe_core/experiments/runner": "config callbacks judging runs jobs",
+    "gfe_core/experiments/runner": "records config callbacks judging runs jobs",
     "gfe_core/experiments/tables": (
         "settings cells few converged two_by_two fig1 fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"

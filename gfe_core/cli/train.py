@@ -52,8 +52,6 @@ class Train(Command):
         """Train, and print where the run is described."""
         from gfe_core.experiments.runner import runs
 
-        run = runs.train(Config(**asdict(self.training)), self.folder, callbacks=[tell])
-        if run.history.interrupted:
-            raise KeyboardInterrupt
+        runs.train(Config(**asdict(self.training)), self.folder, callbacks=[tell])
         print(self.folder / "run.json")
         return 0

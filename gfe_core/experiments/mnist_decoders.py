@@ -18,6 +18,7 @@ import torch
 import gfe_core as gfe
 from gfe_core import checks
 from gfe_core.data.files import write_json, write_text
+from gfe_core.experiments.runner.config import STOP
 from gfe_core.training import Report
 
 N_TRAIN = 50_000
@@ -81,23 +82,30 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=2e-3, total_steps=n_updates + 1
     )
-    history = gfe.fit(
-        decoder,
-        batches,
-        encoder=partial(gfe.encode, max_steps=max_steps),
-        optimizer=optimizer,
-        schedule=schedule,
-        epochs=passes,
-        callbacks=[callback],
+    try:
+        history = gfe.fit(
+            decoder,
+            batches,
+            encoder=partial(gfe.encode, solver=gfe.AMD(), stop=STOP, max_steps=max_steps),
+            optimizer=optimizer,
+            schedule=schedule,
+            epochs=passes,
+            callbacks=[callback],
+            on_interrupt="raise",
+        )
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt("training was interrupted; nothing was written") from interrupt
+    checks.require(
+        not history.interrupted,
+        "`callback` stopped the training: nothing was written. Return None to go on.",
     )
-    if history.interrupted:
-        raise KeyboardInterrupt("training was interrupted; nothing was written")
     decoder = deepcopy(decoder).half().float()  # judged as it is kept
     figures = {
         "passes": passes,
         "size": size,
         "max_steps": max_steps,
         "seed": seed,
+        "stop": repr(STOP),
         "minutes": (time.perf_counter() - start) / 60,
         "test_energy_amd": _test_energy(decoder, gfe.AMD()),
         "test_energy_bfgs": _test_energy(decoder, gfe.BFGS()),
@@ -114,7 +122,8 @@ def train(
 def _test_energy(decoder: gfe.MLPDecoder, solver: gfe.AMD | gfe.BFGS) -> float:
     parts = gfe.data.load("mnist", split="test").x.split(2000)
     energies = [
-        gfe.evaluate(decoder, x, encoder=partial(gfe.encode, solver=solver)).energy for x in parts
+        gfe.evaluate(decoder, x, encoder=partial(gfe.encode, solver=solver, stop=STOP)).energy
+        for x in parts
     ]
     return torch.cat(energies).double().mean().item()
 

@@ -5,9 +5,10 @@ only calls callbacks; what a reader sees of it (a progress bar, a line on stderr
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +18,7 @@ from gfe_core import checks, threads
 from gfe_core.data import Batches
 from gfe_core.encoding import encode
 from gfe_core.energy import Bernoulli
+from gfe_core.training.interrupts import EVERY_ONE, Interrupts
 from gfe_core.types import Encoder, Encoding, Loss, Statistics, Status
 
 
@@ -84,15 +86,22 @@ def fit(
     updates_per_encode: int = 1,
     callbacks: Sequence[Callback] = (),
     history: History | None = None,
+    on_interrupt: Literal["return", "raise"] = "return",
 ) -> History:
     """Train the decoder in place: encode a batch, update the decoder at the codes, repeat.
 
     The update follows the gradient of the batch mean of E(z, theta) in theta, as far as the
-    encoder's adjoint lets it through. An interrupt (Ctrl-C, a notebook's stop button) ends training
-    cleanly and keeps what was learnt; a batch whose codes were being found comes first when
-    training goes on. Samples whose status is NON_FINITE teach nothing and do not count in the mean
+    encoder's adjoint lets it through.
+
+    An interrupt (Ctrl-C, a notebook's stop button) ends training at a whole number of updates and
+    keeps what was learnt: decoder, optimizer, schedule, batches and history are those of the last
+    finished batch. While codes are found it comes at once, and their batch comes first when
+    training goes on; an encoder that is a module may keep codes of its own and finishes its batch.
+    During the updates it waits for the callbacks too; a second one breaks these off.
+
+    Samples whose status is NON_FINITE teach nothing and do not count in the mean
     energy: those with NaN in the data, unless the encoder takes NaN for unobserved features
-    (`encode_observed`, `baselines.Filled`). Of these the features observed teach, and no others.
+    (`encode_observed`, `encoders.Filled`). Of these the features observed teach, and no others.
 
     Args:
         decoder: changed in place.
@@ -106,12 +115,15 @@ def fit(
             carry a gradient, which serves one update only, they are found anew.
         callbacks: each is called with a `Report` after every round.
         history: what happened before, to be carried on in place; a new one by default.
+        on_interrupt: "return" returns the history, whose `interrupted` is True; "raise" raises the
+            KeyboardInterrupt, for callers to whom half a training is none.
 
     Returns:
         The history.
 
     Raises:
-        ValueError: epochs or updates_per_encode is below 1.
+        KeyboardInterrupt: training was interrupted and on_interrupt is "raise".
+        ValueError: epochs or updates_per_encode is below 1, or on_interrupt is another word.
 
     Example:
         >>> import gfe_core as gfe
@@ -125,48 +137,65 @@ def fit(
     """
     checks.at_least_one("epochs", epochs)
     checks.at_least_one("updates_per_encode", updates_per_encode)
+    checks.one_of("on_interrupt", on_interrupt, ("return", "raise"))
     loss = loss or Bernoulli()
     find_codes = _encoder(encoder, loss)
     optimizer = optimizer or torch.optim.Adam(decoder.parameters(), lr=1e-3)
-    if batches.index == len(
-        batches
-    ):  # saved at the last batch of an epoch, whose empty rest is no pass over the data
+    if batches.index == len(batches):  # the last batch of an epoch: its empty rest is no pass
         next(iter(batches), None)
     history = history or History()
+    history.interrupted = False
     before = len(history.step)
     n_steps = epochs * len(batches) - batches.index
     start = time.perf_counter() - (history.seconds[-1] if before else 0.0)
-    history.interrupted = waiting = (
-        False  # waiting: a batch was handed out and has taught nothing yet
-    )
 
     def report(epoch: int, x: Tensor, encoding: Encoding) -> Report:
-        _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
         step = len(history.step) - before
         energy = history.energy[-1]
         seconds = history.seconds[-1]
         return Report(step, n_steps, epoch, epochs, energy, seconds, decoder, x, encoding, history)
 
+    def learn(x: Tensor, encoding: Encoding) -> None:
+        codes = encoding
+        finite = encoding.status != Status.NON_FINITE
+        for i in range(updates_per_encode):
+            if i and codes.z.requires_grad:
+                codes = find_codes(decoder, x)
+            update(decoder, loss, optimizer, schedule, codes.z[finite], x[finite])
+        _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
+
+    held_by_encoder = EVERY_ONE if isinstance(find_codes, nn.Module) else 0
+    position = (batches.epoch, batches.index)  # of the next batch to learn from
     try:
-        for epoch in range(1, epochs + 1):
-            for x in batches:
-                waiting = True
+        with Interrupts() as interrupts:
+            for epoch, x in _passes(batches, epochs):
+                position = (batches.epoch, batches.index - 1)
+                interrupts.hold(held_by_encoder)
                 with threads.suited(decoder, encoder):
-                    encoding = codes = find_codes(decoder, x)
-                    finite = encoding.status != Status.NON_FINITE
-                    waiting = False
-                    for i in range(updates_per_encode):
-                        if i and codes.z.requires_grad:
-                            codes = find_codes(decoder, x)
-                        update(decoder, loss, optimizer, schedule, codes.z[finite], x[finite])
+                    encoding = find_codes(decoder, x)
+                    interrupts.hold(EVERY_ONE)
+                    learn(x, encoding)
+                position = (batches.epoch, batches.index)
+                interrupts.hold(1)
                 news = report(epoch, x, encoding)
-                if any([callback(news) for callback in callbacks]):
-                    history.interrupted = True
-                    return history
+                history.interrupted = any([callback(news) for callback in callbacks])
+                interrupts.hold(0)
+                if history.interrupted:
+                    break
+                interrupts.hold(EVERY_ONE)  # until the next batch is handed out
     except KeyboardInterrupt:
         history.interrupted = True
-        batches.index -= waiting
+        batches.epoch, batches.index = position
+        if on_interrupt == "raise":
+            raise
     return history
+
+
+def _passes(batches: Batches, epochs: int) -> Iterator[tuple[int, Tensor]]:
+    """So many passes over the batches, as (number of the pass from 1, batch)."""
+    for epoch in range(1, epochs + 1):
+        for x in batches:
+            yield epoch, x
 
 
 def _encoder(encoder: Encoder | None, loss: Loss) -> Encoder:

@@ -154,7 +154,7 @@ def entries(decoder: Any, x: Tensor, tune: Tensor) -> Iterator[Entry]:
     for steps in (5, 6, 7, 9):
         yield entry("GaussNewton", f"{steps} attempts", ours, gfe.GaussNewton(), max_steps=steps)
     for slope in (1e-3, 1e-4, 3e-5):
-        stop = gfe.Stop(energy_slope=slope)
+        stop = gfe.Stop(grad_norm=1e-6, energy_slope=slope, window=5)
         yield entry("BFGS, each sample stops", f"slope {slope:g}", ours, gfe.BFGS(), stop)
         yield entry("AMD, each sample stops", f"slope {slope:g}", ours, gfe.AMD(), stop)
     for evaluations in (25, 40, 60, 90):
@@ -189,7 +189,8 @@ def rk4_step(decoder: Any, x: Tensor) -> float:
 
     Given to it for nothing.
     """
-    z = gfe.encode(decoder, x[:100], solver=gfe.BFGS()).z
+    stop = gfe.Stop(grad_norm=1e-6, energy_slope=3e-5, window=5)
+    z = gfe.encode(decoder, x[:100], solver=gfe.BFGS(), stop=stop).z
     hessian = gfe.Energy(decoder, x[:100], gfe.Bernoulli()).hessian(z)
     return 0.95 * 2.785 / torch.linalg.eigvalsh(hessian)[:, -1].max().item()
 
@@ -197,7 +198,12 @@ def rk4_step(decoder: Any, x: Tensor) -> float:
 def settled(decoder: Any, x: Tensor, z: Tensor) -> Tensor:
     """Energy at the bottom of the basin that each code lies in."""
     return gfe.encode(
-        decoder, x, z0=z, solver=gfe.BFGS(), stop=gfe.Stop(energy_slope=1e-6), max_steps=200
+        decoder,
+        x,
+        z0=z,
+        solver=gfe.BFGS(),
+        stop=gfe.Stop(grad_norm=1e-6, energy_slope=1e-6, window=5),
+        max_steps=200,
     ).energy
 
 

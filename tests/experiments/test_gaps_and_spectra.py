@@ -12,6 +12,7 @@ from small_sets import N_TEST, SMALL, sets  # noqa: F401  (a fixture)
 import gfe_core as gfe
 from gfe_core.data import emission_lines
 from gfe_core.experiments.runner.config import Config
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.tables import emission_lines as codes_of_spectra
 from gfe_core.experiments.tables import missing, settings
 
@@ -66,19 +67,18 @@ def _with_other_values(lost: torch.Tensor):
 
 
 def test_every_way_to_a_code_is_judged_by_hidden_pixels_alone():
-    cells = {"missing-mean-0": missing.mean_image(60, 0)}
-    for method in ("flow", "logistic_pca", "autoencoder"):
-        cells[f"missing-{method}-0"] = missing.whole(small(method))
-        cells[f"missing-incomplete_{method}-0"] = missing.incomplete(small(method), missing.LOST)
-    for i, kind in enumerate(missing.MASKS):
-        cells[f"missing-trained_with_gaps_{i}-0"] = missing.trained_with_gaps(
-            small("autoencoder"), kind
-        )
-    content = missing.EXPERIMENT.gather(cells)
+    rows = []
+    mean = missing.mean_image(60, 0)
+    for job in missing.EXPERIMENT.jobs:
+        if job.fields["seed"] == 0:
+            kind = {name: job.arguments[name] for name in ("kind",) if name in job.arguments}
+            method = job.fields["method"].replace("trained_with_gaps", "autoencoder")
+            found = mean if method == "mean" else job.work(small(method), **kind)
+            rows.append({"fields": job.fields} | found)
+    content = missing.EXPERIMENT.gather(Records(rows))
     assert all(set(found) == set(missing.COLUMNS) for found in content["energy"].values())
     assert (
-        content["energy"]["left half"]["mean image"]["mean"]
-        == cells["missing-mean-0"]["hidden"]["left half"]["image"]
+        content["energy"]["left half"]["mean image"]["mean"] == mean["hidden"]["left half"]["image"]
     )
     assert "| 90 % at random |" in missing.EXPERIMENT.table(content)
 

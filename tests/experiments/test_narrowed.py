@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gfe_core.data import shapes
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.tables import gates
 from gfe_core.experiments.tables import narrowing as experiment
 
@@ -34,12 +35,14 @@ def _both(setting: gates.Setting) -> dict[str, gates.Setting]:
 
 def test_all_jobs_are_done_and_gathered_into_one_table(short: None):
     jobs = [job for job in experiment.EXPERIMENT.jobs if job.arguments["seed"] == 0]
-    first = {job.name: job.work(**job.arguments) for job in jobs}
-    cells = {
-        job.name: first[f"{job.name[:-1]}0"] | {"seed": job.arguments["seed"]}
-        for job in experiment.EXPERIMENT.jobs
-    }
-    content = experiment.EXPERIMENT.gather(cells)
+    first = Records([{"fields": job.fields} | job.work(**job.arguments) for job in jobs])
+    records = Records(
+        [
+            {**first.only(**{**job.fields, "seed": 0}), "fields": job.fields}
+            for job in experiment.EXPERIMENT.jobs
+        ]
+    )
+    content = experiment.EXPERIMENT.gather(records)
     assert list(content["planted"]) == ["VAE", "flow", "flow, codes kept"]
     for n in experiment.PLANTED:
         assert content["planted"]["VAE"][str(n)]["open"] == 10 * [2 * n], (
@@ -48,7 +51,7 @@ def test_all_jobs_are_done_and_gathered_into_one_table(short: None):
     doubled = content["doubled"]["shapes"]["flow"]["10"]
     assert doubled["open"] == [20, 20, 20]
     assert doubled["error"]["mean"] == pytest.approx(
-        first["narrowing-shapes-flow-10-0"]["doubled"]["error"]
+        first.only(data="shapes", kind="flow", n=10)["doubled"]["error"]
     )
     table = experiment.EXPERIMENT.table(content)
     assert (

@@ -10,6 +10,7 @@ from small_sets import N_TEST, sets  # noqa: F401  (a fixture)
 import gfe_core as gfe
 from gfe_core.analysis import sample_quality as sampling
 from gfe_core.experiments.runner.config import images
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.tables import gon as experiment
 from gfe_core.experiments.tables import origins
 from gfe_core.methods import gon
@@ -35,19 +36,19 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_jobs_are_done_and_gathered_into_one_table(short: None):
     jobs = [job for job in experiment.EXPERIMENT.jobs if job.arguments["seed"] == 0]
-    first = {job.name: job.work(**job.arguments) for job in jobs}
-    cells = {
-        f"{name[:-1]}{seed}": cell | {"seed": seed}
-        for seed in experiment.SEEDS
-        for name, cell in first.items()
-    }
-    assert cells.keys() == {job.name for job in experiment.EXPERIMENT.jobs}
-    content = experiment.EXPERIMENT.gather(cells)
+    first = Records([{"fields": job.fields} | job.work(**job.arguments) for job in jobs])
+    records = Records(
+        [
+            {**first.only(**{**job.fields, "seed": 0}), "fields": job.fields}
+            for job in experiment.EXPERIMENT.jobs
+        ]
+    )
+    content = experiment.EXPERIMENT.gather(records)
     for data in experiment.SETS:
         assert set(content["error"][data]) == set(experiment.COLUMNS)
         assert content["bound"][data].keys() == {"variational GON", "VAE"}
     assert content["error"]["mnist"]["GON"]["mean"] == pytest.approx(
-        first["gon-mnist-gon-0"]["test"]["own steps"]
+        first.only(protocol="updates", data="mnist", method="gon")["test"]["own steps"]
     )
     table = experiment.EXPERIMENT.table(content)
     assert all(f"| {told} |" in table for told in experiment.COLUMNS)

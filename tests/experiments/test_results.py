@@ -9,6 +9,7 @@ import pytest
 from gfe_core import experiments
 from gfe_core.data import results as files
 from gfe_core.experiments import claims, pages
+from gfe_core.experiments.runner.jobs import gathered
 from gfe_core.experiments.tables import gon
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,27 @@ def test_readme_shows_gates_as_they_were_found():
     rows = [line for line in table.splitlines() if line.startswith(("| VAE", "| flow"))]
     assert len(rows) == 9 + 6, "planted, and factors of shapes"
     assert [line for line in rows if line not in page] == []
+
+
+@pytest.mark.parametrize("name", experiments.NAMES)
+def test_figures_of_a_result_file_are_gathered_from_its_records(name: str):
+    content = files.load(name)
+    assert (
+        json.loads(json.dumps(gathered(experiments.experiment(name), content["cells"]))) == content
+    )
+
+
+@pytest.mark.parametrize("name", experiments.NAMES)
+def test_records_of_a_result_file_say_what_they_are_about_and_how_they_were_made(name: str):
+    cells = files.load(name)["cells"]
+    for job in experiments.experiment(name).jobs:
+        record = cells[job.name]
+        assert record["fields"] == job.description["fields"]
+        assert record["settings"].keys() == job.settings.keys()
+        if "config" in record:
+            rule = {"grad_norm": 1e-6, "energy_slope": 3e-5, "window": 5}
+            for config in (record["config"], record["arguments"]["config"]):
+                assert rule.items() <= config.items()
 
 
 def test_claims_and_tables_are_those_of_the_results_as_their_command_writes_them():

@@ -3,8 +3,6 @@
 import json
 import math
 import signal
-import subprocess
-import sys
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +18,7 @@ from gfe_core.experiments.runner import config as config_module
 from gfe_core.experiments.runner import runs
 from gfe_core.experiments.runner.callbacks import Rehearsal, Watch
 from gfe_core.experiments.runner.config import METHODS, Config, chosen_images, images, schedule_of
-from gfe_core.experiments.runner.runs import Run, evaluate, train
+from gfe_core.experiments.runner.runs import Run, build, evaluate, finish, train
 from gfe_core.training.fitting import History, Report, update
 from gfe_core.types import Encoding, Statistics
 
@@ -66,6 +64,10 @@ def interrupt_at(step: int):
     return callback
 
 
+def stop_at(step: int):
+    return lambda report: report.step == step
+
+
 # going on
 
 
@@ -77,7 +79,9 @@ def test_run_that_was_interrupted_three_times_ends_at_the_weights_of_an_undistur
     config = small(method=method)
     done = []
     for stop in (4, 2, 3):  # in the first pass, at its end, in the second
-        run = train(config, tmp_path, callbacks=[interrupt_at(stop)])
+        run = build(config)
+        with pytest.raises(KeyboardInterrupt):
+            finish(run, tmp_path, callbacks=[interrupt_at(stop)])
         done.append(len(run.history.step))
         assert run.history.interrupted
     assert done == [4, 6, 9]
@@ -87,46 +91,30 @@ def test_run_that_was_interrupted_three_times_ends_at_the_weights_of_an_undistur
     assert state(train(replace(config, seed=1))) != whole(config)
 
 
-@pytest.mark.slow
-def test_run_that_was_killed_goes_on_from_its_last_checkpoint(tmp_path):
-    config = small(method="stored_codes")
-    code = (
-        "import os, signal, sys, torch; from pathlib import Path; torch.set_num_threads(1)\n"
-        "from gfe_core.experiments.runner.config import Config\n"
-        "from gfe_core.experiments.runner.runs import train\n"
-        "kill = lambda report: report.step == 8 and os.kill(os.getpid(), signal.SIGKILL)\n"
-        "train(Config.read(Path(sys.argv[1])), Path(sys.argv[2]), callbacks=[kill], save_every=-1)"
-    )
-    path = tmp_path / "config.json"
-    folder = tmp_path / "run"
-    path.write_text(json.dumps(asdict(config)))
-    died = subprocess.run(
-        [sys.executable, "-c", code, path, folder], capture_output=True, timeout=120, check=False
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    steps: list[int] = []
-    run = train(config, folder, callbacks=[lambda report: steps.append(report.step)])
-    assert steps == [1, 2, 3, 4] and state(run) == whole(config)
-
-
 @pytest.mark.parametrize("rounds", [0, 5])
-def test_interrupt_in_the_middle_of_an_update_keeps_the_checkpoint_before(
-    rounds, tmp_path, monkeypatch
+@pytest.mark.parametrize("presses", [1, 2])
+def test_interrupt_between_two_updates_of_a_batch_keeps_whole_batches(
+    rounds, presses, tmp_path, monkeypatch
 ):
     config = small()
     calls = []
 
-    def half(*arguments: Any) -> None:
+    def pressed(*arguments: Any) -> None:
         calls.append(1)
-        if len(calls) == 2 * rounds + 2:  # the second of two rehearsals
-            raise KeyboardInterrupt
+        if len(calls) == 2 * rounds + 2:  # the second of two rehearsals, which are callbacks
+            for _ in range(presses):
+                signal.raise_signal(signal.SIGINT)
         update(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "update", half)
-        assert train(config, tmp_path, save_every=-1, callbacks=[]).history.interrupted
-    assert (tmp_path / "checkpoint.pt").exists() == (rounds > 0)
-    assert state(train(config, tmp_path)) == whole(config)
+        patch.setattr(runs, "update", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path, save_every=-1, callbacks=[])
+    kept = rounds + (presses == 1)  # a second press does not wait for the rest of the batch
+    assert (tmp_path / "checkpoint.pt").exists() == (kept > 0)
+    steps: list[int] = []
+    run = train(config, tmp_path, callbacks=[lambda report: steps.append(report.step)])
+    assert len(steps) == 12 - kept and state(run) == whole(config)
 
 
 def test_interrupt_while_codes_are_found_is_saved_at_once(tmp_path, monkeypatch):
@@ -142,7 +130,8 @@ def test_interrupt_while_codes_are_found_is_saved_at_once(tmp_path, monkeypatch)
 
     with monkeypatch.context() as patch:
         patch.setattr(gfe, "encode", interrupted)
-        assert train(config, tmp_path).history.interrupted
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path)
     assert (
         json.loads((tmp_path / "run.json").read_text())["updates"] == 9
     )  # three batches of three updates
@@ -197,7 +186,7 @@ def test_finished_run_has_its_best_weights(tmp_path):
     assert (
         len(run.watch.energies) == 4 and energy == min(run.watch.energies) < run.watch.energies[-1]
     )
-    train(config, tmp_path / "run", callbacks=[interrupt_at(3)])  # when the best pass is over
+    train(config, tmp_path / "run", callbacks=[stop_at(3)])  # when the best pass is over
     assert plain(train(config, tmp_path / "run").decoder.state_dict()) == plain(
         run.decoder.state_dict()
     )
@@ -264,7 +253,7 @@ def result(energy: float) -> Any:
 
 
 def test_rehearsal_learns_from_the_images_of_the_last_pass_and_the_codes_found_for_them():
-    run = Run(small(rehearsals=0))
+    run = build(small(rehearsals=0))
     seen = []
     rehearsal = Rehearsal(
         run.encoder, lambda z, x: seen.append((z, x)), n_updates=3, size=50, memory=2, seed=0
@@ -404,7 +393,7 @@ def test_config_file_that_makes_no_sense_is_refused(text, message, tmp_path, unc
 )
 def test_more_than_there_is_is_refused_with_the_size(changes, message):
     with pytest.raises(ValueError, match=message):
-        Run(small(**changes))
+        build(small(**changes))
 
 
 # folders
@@ -424,13 +413,13 @@ def test_folder_of_another_run_is_refused_and_left_as_it_is(tmp_path):
 def test_checkpoint_that_is_none_of_this_run_is_refused(content, tmp_path: Path):
     path = tmp_path / "checkpoint.pt"
     config = small()
-    train(config, tmp_path, callbacks=[interrupt_at(3)])
+    train(config, tmp_path, callbacks=[stop_at(3)])
     if content == "truncated":
         path.write_bytes(path.read_bytes()[:-900])
     elif content == "foreign":
         torch.save({"weights": torch.zeros(3)}, path)
     else:
-        train(small(hidden=(7,)), tmp_path / "other", callbacks=[interrupt_at(3)])
+        train(small(hidden=(7,)), tmp_path / "other", callbacks=[stop_at(3)])
         (tmp_path / "other" / "checkpoint.pt").replace(path)
     before = path.read_bytes()
     with pytest.raises(
@@ -487,7 +476,7 @@ def test_only_finished_runs_are_judged(tmp_path):
         ValueError, match="holds no run.json. Make one: `python -m gfe_core train --folder"
     ):
         evaluate(tmp_path)
-    train(small(), tmp_path, callbacks=[interrupt_at(3)])
+    train(small(), tmp_path, callbacks=[stop_at(3)])
     with pytest.raises(
         ValueError,
         match="holds an unfinished run. Finish it: `python -m gfe_core train --folder .* --config",

@@ -1,8 +1,11 @@
 import copy
 import json
 import math
+import signal
+import threading
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from torch import nn
 
 import gfe_core as gfe
 from gfe_core.data.batches import Batches
+from gfe_core.encoders.amortised import StoredCodes
 from gfe_core.training.fitting import History, Report, evaluate, fit
 from gfe_core.types import Encoding
 
@@ -237,6 +241,112 @@ def test_training_interrupted_while_codes_were_found_goes_on_with_the_batch_that
         expected.images,
         expected.step,
     )
+
+
+def press() -> None:
+    """Ctrl-C."""
+    signal.raise_signal(signal.SIGINT)
+
+
+class Pressing(torch.optim.SGD):
+    """Press once or more before any weight moves, in the third update."""
+
+    presses = 1
+    n_updates = 0
+
+    def step(self, *arguments: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.n_updates += 1
+        for _ in range(self.presses if self.n_updates == 3 else 0):
+            press()
+        return super().step(*arguments)
+
+
+@pytest.mark.parametrize("presses", [1, 4])
+def test_interrupt_during_an_update_waits_until_it_is_whole(presses):
+    decoder = decoder_of()
+    optimizer = Pressing(decoder.parameters(), lr=0.5)
+    optimizer.presses = presses
+    batches = Batches(digits(128), size=32)
+    history = fit(decoder, batches, encoder=SHORT, optimizer=optimizer, updates_per_encode=2)
+    whole = decoder_of()
+    fit(
+        whole,
+        Batches(digits(128), size=32),
+        encoder=SHORT,
+        optimizer=sgd(whole),
+        updates_per_encode=2,
+        callbacks=[lambda report: report.step == 2],
+    )
+    assert history.interrupted and history.step == [2, 4] and batches.index == 2
+    assert same(weights(decoder), weights(whole))
+
+
+def test_interrupt_during_an_update_waits_for_the_callbacks_and_a_second_does_not():
+    def training(*callbacks: Any) -> tuple[History, list[int]]:
+        seen: list[int] = []
+        decoder = decoder_of()
+        optimizer = Pressing(decoder.parameters(), lr=0.5)
+        after = [*callbacks, lambda report: seen.append(report.step)]
+        batches = Batches(digits(128), size=32)
+        return fit(decoder, batches, encoder=SHORT, optimizer=optimizer, callbacks=after), seen
+
+    history, seen = training()
+    assert history.step == seen == [1, 2, 3] and history.interrupted
+    history, seen = training(lambda report: press() if report.step == 3 else None)
+    assert history.step == [1, 2, 3] and seen == [1, 2] and history.interrupted
+
+
+def test_interrupt_while_an_encoder_with_a_memory_works_waits_until_its_batch_is_learnt():
+    stored = StoredCodes(lambda decoder, x, z0: (press(), SHORT(decoder, x))[1])
+    batches = Batches(digits(64), size=32)
+    history = fit(decoder_of(), batches, encoder=stored)
+    assert history.interrupted and history.step == [1] and batches.index == 1
+    assert len(stored.codes) == 32
+
+
+def test_caller_who_wants_the_interrupt_gets_it_with_everything_at_a_whole_update(
+    unchecked: None,
+):
+    decoder = decoder_of()
+    history = History()
+    optimizer = Pressing(decoder.parameters(), lr=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            decoder,
+            Batches(digits(128), size=32),
+            encoder=SHORT,
+            optimizer=optimizer,
+            history=history,
+            on_interrupt="raise",
+        )
+    assert history.interrupted and history.step == [1, 2, 3]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(ValueError, match="`on_interrupt` must be 'return' or 'raise', got 'stop'"):
+        fit(decoder, Batches(digits(4), size=4), on_interrupt="stop")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_programs_own_handler_of_interrupts_is_called_and_put_back():
+    came = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        own = signal.getsignal(signal.SIGINT)
+        decoder = decoder_of()
+        optimizer = Pressing(decoder.parameters(), lr=0.5)
+        history = fit(decoder, Batches(digits(128), size=32), encoder=SHORT, optimizer=optimizer)
+        assert came == [signal.SIGINT] and signal.getsignal(signal.SIGINT) is own
+        assert not history.interrupted and len(history.step) == 4, "its handler raised nothing"
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_training_in_another_thread_leaves_interrupts_alone():
+    handlers = []
+    note = [lambda report: handlers.append(signal.getsignal(signal.SIGINT))]
+    arguments = (decoder_of(), Batches(digits(4), size=4))
+    worker = threading.Thread(target=partial(fit, *arguments, encoder=SHORT, callbacks=note))
+    worker.start()
+    worker.join()
+    assert handlers == [signal.default_int_handler]
 
 
 def sgd(decoder: nn.Module) -> torch.optim.Optimizer:

@@ -134,15 +134,16 @@ def content(experiment: str) -> dict[str, Any]:
         "fig3": {"x": picture, "rows": {"flow, 480 images": {"drawn": picture}}},
     }
     longer = {
+        "fields": {"passes": 12},
         "images": 960,
         "updates": 500,
         "cpu_seconds": 2,
         "test": {"encoder": {"energy": 0.1, "excess": 0.04}},
     }
     cells = {
-        "a": {"curve": []},
-        "fig1-autoencoder_twelve_passes-0": longer,
-        "b": {"test": {"flow": {"energy": 0.1, "excess": 0.04}}},
+        "a": {"fields": {"passes": 1}, "curve": []},
+        "longer": longer,
+        "b": {"fields": {}, "test": {"flow": {"energy": 0.1, "excess": 0.04}}},
     }
     return parts[experiment] | {"cells": cells}
 

@@ -20,6 +20,11 @@ from gfe_core import checks
 N_VALIDATION = 10_000
 METHODS = ("flow", "autoencoder", "logistic_pca", "stored_codes", "semi_amortised")
 SETS = ("mnist", "seg-mnist", "fashion-mnist")
+STOP = gfe.Stop(grad_norm=1e-6, energy_slope=3e-5, window=5)
+"""When a code counts as found in every experiment.
+
+Its own numbers, so that results keep their meaning when those of `encode` change.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,11 @@ class Config:
             product with the decay and the learning rate.
         max_steps: largest number of steps of the flow for each training image, rejected ones
             counted; at least 1. An autoencoder ignores it.
+        grad_norm: gradient norm at which the flow of a training image stops, at least 0, in units
+            of the energy per latent unit; as in `Stop`.
+        energy_slope: fall of the energy in the last `window` steps, relative to the energy, below
+            which the flow of a training image stops; at least 0.
+        window: number of steps over which that fall is measured, at least 1.
         n_validation: number of validation images, from 0 to 10,000. They are judged after each
             epoch, and the weights with the lowest energy are kept. With 0 the last weights are.
         seed: whole number, at least 0. It decides the initial weights, which images are drawn and
@@ -82,6 +92,9 @@ class Config:
     warm_up: float = 0.3
     weight_decay: float = 0.0
     max_steps: int = 16
+    grad_norm: float = STOP.grad_norm
+    energy_slope: float = STOP.energy_slope
+    window: int = STOP.window
     n_validation: int = 0
     seed: int = 0
 
@@ -114,6 +127,14 @@ class Config:
         fits = 0 <= self.n_validation <= N_VALIDATION
         checks.require(
             fits, f"`n_validation` must be between 0 and {N_VALIDATION}, got {self.n_validation}."
+        )
+        _ = self.stop  # refuses its numbers
+
+    @property
+    def stop(self) -> gfe.Stop:
+        """When the flow of an image ends in training."""
+        return gfe.Stop(
+            grad_norm=self.grad_norm, energy_slope=self.energy_slope, window=self.window
         )
 
     @classmethod

@@ -3,18 +3,22 @@
 Each is done once, kept in a file of its own, and gathered into data/results when all are there.
 
 An interrupted experiment goes on with the jobs that are missing. Jobs know nothing of each other,
-so that several processes can share them; each works with one thread.
+so that several processes can share them; each works with one thread. A job's file says what it is
+about (`fields`) and how it was made (`arguments`, `settings`); a finished job that is made
+otherwise today is made again, and its old file is kept.
 """
 
 import json
 import multiprocessing
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,7 @@ import torch
 from gfe_core import checks
 from gfe_core.data import results
 from gfe_core.data.files import write_json
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.runner.runs import machine
 
 
@@ -31,14 +36,29 @@ class Job:
     """One piece of an experiment.
 
     Args:
-        name: of its file; experiments that need the same job name it alike.
+        name: of its file, for people; experiments that need the same job name it alike.
         work: a function at the top level of a module; gets the arguments, returns plain values.
         arguments: plain values.
+        fields: what it is about, by which its record is chosen; plain values.
+        settings: what else decides its result, such as the rule by which codes are judged; plain
+            values.
     """
 
     name: str
     work: Callable[..., dict[str, Any]]
     arguments: Mapping[str, Any]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def file(self, folder: Path) -> Path:
+        """Where its result is kept."""
+        return folder / f"{self.name}.json"
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What its file says of it, as JSON gives it back."""
+        made = {"fields": self.fields, "arguments": self.arguments, "settings": self.settings}
+        return json.loads(json.dumps({name: dict(value) for name, value in made.items()}))
 
 
 @dataclass(frozen=True)
@@ -49,14 +69,14 @@ class Experiment:
         name: as in the command.
         question: one sentence, kept in the result file.
         jobs: all of them, cheapest knowledge first.
-        gather: name -> result of every job, to what the result file holds beside them.
+        gather: from the records of all jobs, to what the result file holds beside them.
         table: the result file's content as Markdown, for a reader.
     """
 
     name: str
     question: str
     jobs: Sequence[Job]
-    gather: Callable[[dict[str, Any]], dict[str, Any]]
+    gather: Callable[[Records], dict[str, Any]]
     table: Callable[[dict[str, Any]], str]
 
 
@@ -67,13 +87,13 @@ def reproduce(
     processes: int = 1,
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Do the jobs that are missing, then gather all and write the result file.
+    """Do the jobs that are missing or made otherwise today, gather all, write the result file.
 
     Args:
         experiment: what to do.
         folder: of the jobs' files, which experiments share; data/runs by default.
         processes: how many jobs at a time.
-        tell: gets a line for every job that is done.
+        tell: gets a line for every job that is made again, and one for every job that is done.
 
     Returns:
         What was written.
@@ -83,30 +103,85 @@ def reproduce(
     """
     checks.at_least_one("processes", processes)
     folder = folder or results.folder().parent / "runs"
-    missing = [job for job in experiment.jobs if not _is_done(job, folder)]
+    missing = [job for job in experiment.jobs if not _is_done(job, folder, tell)]
     done = len(experiment.jobs) - len(missing)
     with closing(_all_done(missing, folder, processes)) as finished:
         for name, seconds in finished:
             done += 1
             tell(f"{experiment.name}: {done}/{len(experiment.jobs)} {name} ({seconds:.0f} s)")
-    cells = {
-        job.name: json.loads((folder / f"{job.name}.json").read_text()) for job in experiment.jobs
-    }
-    command = f"python -m gfe_core reproduce {experiment.name}"
-    content = {"experiment": experiment.name, "question": experiment.question, "command": command}
-    content |= experiment.gather(cells) | {"cells": cells}
+    content = gathered(experiment, {job.name: _record(job, folder) for job in experiment.jobs})
     write_json(results.path(experiment.name), content)
     return content
 
 
-def _is_done(job: Job, folder: Path) -> bool:
-    """Whether the file of a job is there, whole, and tells of these arguments."""
+def gathered(experiment: Experiment, cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the content of a result file from the records of all jobs, by name."""
+    command = f"python -m gfe_core reproduce {experiment.name}"
+    content = {"experiment": experiment.name, "question": experiment.question, "command": command}
+    return content | experiment.gather(Records([*cells.values()])) | {"cells": dict(cells)}
+
+
+def _record(job: Job, folder: Path) -> dict[str, Any]:
+    """What a finished job left; a file of the first build does not say what it is about."""
+    return {"fields": dict(job.fields)} | json.loads(job.file(folder).read_text())
+
+
+def _is_done(job: Job, folder: Path, tell: Callable[[str], None]) -> bool:
+    """Whether the file of a job is there, whole, and made as it would be made today."""
     try:
-        found = json.loads((folder / f"{job.name}.json").read_text())
+        stored = json.loads(job.file(folder).read_text())
     except (FileNotFoundError, ValueError):
         return False
-    arguments = json.loads(json.dumps(dict(job.arguments)))
-    return found.get("arguments", arguments) == arguments
+    if not isinstance(stored, dict):
+        return False
+    changed = list(_changes(stored, job.description))
+    if changed:
+        more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
+        tell(
+            f"{job.name} was made with {', '.join(changed[:2])}{more}: it is made again, and the "
+            f"old file is kept in {_earlier(folder)}"
+        )
+    return not changed
+
+
+def _changes(stored: Mapping[str, Any], today: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between how a job was made and how it would be made today.
+
+    Files of the first build have arguments and no settings: what they do not mention has not
+    changed.
+    """
+    for part, values in today.items():
+        known = stored.get(part)
+        if known is not None:
+            yield from _differences(part, known, values, strict="settings" in stored)
+
+
+def _differences(name: str, stored: Any, today: Any, *, strict: bool) -> Iterator[str]:
+    if not (isinstance(stored, dict) and isinstance(today, dict)):
+        if stored != today:
+            yield f"{name} {stored!r} (today {today!r})"
+        return
+    for key in stored | today:
+        if key not in today:
+            yield f"{name}.{key} {stored[key]!r} (today none)"
+        elif key in stored:
+            yield from _differences(f"{name}.{key}", stored[key], today[key], strict=strict)
+        elif strict:
+            yield f"no {name}.{key} (today {today[key]!r})"
+
+
+def _earlier(folder: Path) -> Path:
+    """Where files are kept whose jobs were made again."""
+    return folder / "earlier"
+
+
+def _set_aside(path: Path) -> None:
+    """Move a file to where it is kept, under a name that is free."""
+    if path.exists():
+        place = _earlier(path.parent)
+        place.mkdir(exist_ok=True)
+        free = (place / f"{path.stem}-{n}{path.suffix}" for n in count(1))
+        path.rename(next(name for name in free if not name.exists()))
 
 
 def _all_done(
@@ -119,9 +194,7 @@ def _all_done(
         return
     context = multiprocessing.get_context("spawn")
     others = multiprocessing.active_children()
-    with ProcessPoolExecutor(
-        processes, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
+    with ProcessPoolExecutor(processes, context, _begin_worker) as pool:
         futures = [pool.submit(do, job, folder) for job in jobs]
         try:
             for future in as_completed(futures):
@@ -137,42 +210,32 @@ def _all_done(
             raise
 
 
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed tells nobody: its workers would wait for jobs forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def do(job: Job, folder: Path) -> tuple[str, float]:
     """Do one job with one thread and write its file."""
     start = time.perf_counter()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with _interrupt_not_swallowed():
-            result = job.work(**job.arguments)
+        result = job.work(**job.arguments)
         seconds = time.perf_counter() - start
-        told = {"arguments": dict(job.arguments), "seconds": round(seconds, 1)}
-        write_json(folder / f"{job.name}.json", result | told | machine())
+        told = job.description | {"seconds": round(seconds, 1)}
+        path = job.file(folder)
+        _set_aside(path)
+        write_json(path, result | told | machine())
     finally:
         torch.set_num_threads(threads)
     return job.name, seconds
-
-
-@contextmanager
-def _interrupt_not_swallowed() -> Iterator[None]:
-    """Raise at the end what came on the way.
-
-    `gfe.fit` ends cleanly at an interrupt, and half a job is none.
-    """
-    came: list[bool] = []
-
-    def note(*_: Any) -> None:
-        came.append(True)
-        raise KeyboardInterrupt
-
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if came:
-        raise KeyboardInterrupt

@@ -8,10 +8,24 @@ from torch import nn
 
 import gfe_core as gfe
 from gfe_core import encoders
+from gfe_core.experiments.runner.config import STOP
 from gfe_core.types import Encoder
 
-PRECISE = partial(gfe.encode, solver=gfe.BFGS())
+TO_REST: dict[str, Any] = {"solver": gfe.BFGS(), "stop": STOP, "max_steps": 500}
+"""Options of `encode` by which decoders are judged; all are written out, as are those of `STOP`."""
+PRECISE = partial(gfe.encode, **TO_REST)
 """How codes are found when a decoder is judged: from the origin to rest."""
+
+
+def in_words(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of an encoder as plain values, for the settings of a job.
+
+    Solvers, losses and rules are given as the code that makes them.
+    """
+    plain = (bool, int, float, str, type(None))
+    return {
+        name: value if isinstance(value, plain) else repr(value) for name, value in options.items()
+    }
 
 
 def ways(network: encoders.Autoencoder | None) -> dict[str, Encoder]:

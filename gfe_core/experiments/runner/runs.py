@@ -7,8 +7,8 @@ import json
 import math
 import platform
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,94 +25,44 @@ from gfe_core.experiments.runner.judging import PRECISE, judged, ways
 from gfe_core.training import Callback, History, Report, update
 from gfe_core.types import Encoder
 
+SOLVER = gfe.AMD()
+"""What finds codes while a decoder learns."""
 
+
+@dataclass(kw_only=True)
 class Run:
-    """The objects that a config names; `train` works on them.
+    """The objects that a config names; `build` makes them and `train` works on them.
 
     Args:
-        config: what to build.
-
-    Attributes:
+        config: what they were built from.
+        x: training images.
+        batches: of them.
         decoder: to be trained.
-        encoder: what finds codes in training.
         autoencoder: the network that guesses codes, or None.
+        encoder: what finds codes in training.
         judge: what finds codes when the run is judged by its own means: its network, or the flow to
             rest.
-        watch: seconds of training, validation energies, best weights.
+        optimizer: of the decoder, and of an autoencoder's network.
+        schedule: of its rate, or None.
+        callbacks: what else learns or takes note after every batch.
+        watch: seconds of training, validation energies, best weights; the last of the callbacks.
+        others: by name, what else has a state that a checkpoint keeps.
         history: of `fit`.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.history = History()
-        generator = torch.Generator().manual_seed(config.seed)
-        self.x, validation = chosen_images(config)
-        sizes: dict[str, Any] = {
-            "latent_dim": config.latent_dim,
-            "data_dim": self.x.shape[1],
-            "generator": generator,
-        }
-        linear = config.method == "logistic_pca"
-        self.decoder = (
-            gfe.LinearDecoder(**sizes) if linear else gfe.MLPDecoder(hidden=config.hidden, **sizes)
-        )
-        self.batches = gfe.data.Batches(self.x, size=config.size, seed=config.seed)
-        self.autoencoder = self._autoencoder(generator)
-        trained = (
-            [self.decoder, self.autoencoder] if config.method == "autoencoder" else [self.decoder]
-        )
-        self.optimizer = self._optimizer(*[module for module in trained if module])
-        updates_per_batch = config.updates_per_encode + config.rehearsals
-        self.schedule = schedule_of(
-            config, self.optimizer, config.epochs * len(self.batches) * updates_per_batch
-        )
-        self.others: dict[str, Any] = {"network": self.autoencoder} if self.autoencoder else {}
-        self.callbacks: list[Callback] = []
-        self.encoder, self.judge = self._encoders()
-        if config.rehearsals:
-            self.others["rehearsal"] = rehearsal = Rehearsal(
-                self.encoder,
-                self._update,
-                n_updates=config.rehearsals,
-                size=config.rehearsal_size,
-                memory=len(self.batches),
-                seed=config.seed,
-            )
-            self.callbacks.append(rehearsal)
-        modules = nn.ModuleList([module for module in (self.decoder, self.autoencoder) if module])
-        self.watch = Watch(modules, self.judge, validation, len(self.batches))
-        self.others["watch"] = self.watch
-        self.callbacks.append(self.watch)
-
-    def _autoencoder(self, generator: torch.Generator) -> encoders.Autoencoder | None:
-        if self.config.method not in ("autoencoder", "semi_amortised"):
-            return None
-        assert isinstance(self.decoder, gfe.MLPDecoder)
-        return encoders.Autoencoder.mirror(self.decoder, generator=generator)
-
-    def _encoders(self) -> tuple[Encoder, Encoder]:
-        """What finds codes in training, and what finds them when the run is judged."""
-        flow = partial(gfe.encode, max_steps=self.config.max_steps)
-        if self.config.method == "stored_codes":
-            self.others["stored"] = stored = encoders.StoredCodes(flow)
-            return stored, PRECISE
-        if self.autoencoder is None:
-            return flow, PRECISE
-        if self.config.method == "autoencoder":
-            return self.autoencoder, self.autoencoder
-        self.others["network_optimizer"] = optimizer = self._optimizer(self.autoencoder)
-        amortised = encoders.SemiAmortised(self.autoencoder, flow, optimizer)
-        self.callbacks.append(amortised.learn)
-        return amortised, encoders.ThenFlow(self.autoencoder, PRECISE)
-
-    def _optimizer(self, *modules: nn.Module) -> torch.optim.Optimizer:
-        parameters = [parameter for module in modules for parameter in module.parameters()]
-        return torch.optim.AdamW(
-            parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
-
-    def _update(self, z: Tensor, x: Tensor) -> None:
-        update(self.decoder, gfe.Bernoulli(), self.optimizer, self.schedule, z, x)
+    config: Config
+    x: Tensor
+    batches: gfe.data.Batches
+    decoder: gfe.MLPDecoder | gfe.LinearDecoder
+    autoencoder: encoders.Autoencoder | None
+    encoder: Encoder
+    judge: Encoder
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler | None
+    callbacks: list[Callback]
+    watch: Watch
+    others: dict[str, Any]
+    history: History = field(default_factory=History)
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -126,10 +76,109 @@ class Run:
         at_the_end = self.batches.index == len(self.batches)
         return self.config.epochs - self.batches.epoch - at_the_end
 
-    @property
-    def torn(self) -> int:
-        """Batches that an interrupt hit while they were learnt from."""
-        return self.batches.epoch * len(self.batches) + self.batches.index - len(self.history.step)
+
+def build(config: Config) -> Run:
+    """Build what a config names: images, networks, what finds codes, what learns from them."""
+    generator = torch.Generator().manual_seed(config.seed)  # the decoder draws from it first
+    x, validation = chosen_images(config)
+    batches = gfe.data.Batches(x, size=config.size, seed=config.seed)
+    decoder = _decoder(config, x.shape[1], generator)
+    network = _network(config, decoder, generator)
+    modules = [module for module in (decoder, network) if module is not None]
+    optimizer = _optimizer(config, modules if config.method == "autoencoder" else [decoder])
+    n_updates = config.epochs * len(batches) * (config.updates_per_encode + config.rehearsals)
+    schedule = schedule_of(config, optimizer, n_updates)
+    codes = _codes(config, network)
+    watch = Watch(nn.ModuleList(modules), codes.judge, validation, len(batches))
+    callbacks = list(codes.callbacks)
+    others = dict(codes.others)
+    if config.rehearsals:
+        learn = partial(update, decoder, gfe.Bernoulli(), optimizer, schedule)
+        others["rehearsal"] = rehearsal = _rehearsal(config, codes.encoder, learn, len(batches))
+        callbacks.append(rehearsal)
+    return Run(
+        config=config,
+        x=x,
+        batches=batches,
+        decoder=decoder,
+        autoencoder=network,
+        encoder=codes.encoder,
+        judge=codes.judge,
+        optimizer=optimizer,
+        schedule=schedule,
+        callbacks=[*callbacks, watch],
+        watch=watch,
+        others=others | {"watch": watch},
+    )
+
+
+def _decoder(
+    config: Config, data_dim: int, generator: torch.Generator
+) -> gfe.MLPDecoder | gfe.LinearDecoder:
+    if config.method == "logistic_pca":
+        return gfe.LinearDecoder(
+            latent_dim=config.latent_dim, data_dim=data_dim, generator=generator
+        )
+    return gfe.MLPDecoder(
+        latent_dim=config.latent_dim, hidden=config.hidden, data_dim=data_dim, generator=generator
+    )
+
+
+def _network(
+    config: Config, decoder: nn.Module, generator: torch.Generator
+) -> encoders.Autoencoder | None:
+    """The network that guesses codes, where the method has one."""
+    if config.method not in ("autoencoder", "semi_amortised"):
+        return None
+    return encoders.Autoencoder.mirror(decoder, generator=generator)
+
+
+def _optimizer(config: Config, modules: Sequence[nn.Module]) -> torch.optim.Optimizer:
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Codes:
+    """What finds codes in training and when the run is judged, and what belongs to that."""
+
+    encoder: Encoder
+    judge: Encoder
+    callbacks: Sequence[Callback] = ()
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _codes(config: Config, network: encoders.Autoencoder | None) -> _Codes:
+    """What finds codes by the method of a config."""
+    flow = partial(gfe.encode, solver=SOLVER, stop=config.stop, max_steps=config.max_steps)
+    if config.method == "stored_codes":
+        stored = encoders.StoredCodes(flow)
+        return _Codes(encoder=stored, judge=PRECISE, others={"stored": stored})
+    if network is None:
+        return _Codes(encoder=flow, judge=PRECISE)
+    if config.method == "autoencoder":
+        return _Codes(encoder=network, judge=network, others={"network": network})
+    optimizer = _optimizer(config, [network])
+    amortised = encoders.SemiAmortised(network, flow, optimizer)
+    return _Codes(
+        encoder=amortised,
+        judge=encoders.ThenFlow(network, PRECISE),
+        callbacks=[amortised.learn],
+        others={"network": network, "network_optimizer": optimizer},
+    )
+
+
+def _rehearsal(
+    config: Config, encoder: Encoder, learn: Callable[[Tensor, Tensor], None], n_batches: int
+) -> Rehearsal:
+    return Rehearsal(
+        encoder,
+        learn,
+        n_updates=config.rehearsals,
+        size=config.rehearsal_size,
+        memory=n_batches,
+        seed=config.seed,
+    )
 
 
 def train(
@@ -142,23 +191,23 @@ def train(
     """Train as the config says; with a folder, save as it goes on and go on from what lies there.
 
     What is saved is a whole number of batches, so that a run that was interrupted ends at the same
-    weights as one that was not; an interrupt in the middle of an update keeps the checkpoint
-    before.
+    weights as one that was not.
 
     Args:
         config: what to train.
         folder: gets run.json and checkpoint.pt; None keeps nothing.
-        callbacks: for progress; one that returns True interrupts.
+        callbacks: for progress; one that returns True stops.
         save_every: seconds between checkpoints.
 
     Returns:
-        The run with its best weights, or, if it was interrupted, with its last
+        The run with its best weights, or, if a callback stopped it, with its last
         (`run.history.interrupted`).
 
     Raises:
+        KeyboardInterrupt: it was interrupted; what it had learnt is saved.
         ValueError: the folder holds a run of another config.
     """
-    return finish(Run(config), folder, callbacks=callbacks, save_every=save_every)
+    return finish(build(config), folder, callbacks=callbacks, save_every=save_every)
 
 
 def finish(
@@ -172,17 +221,21 @@ def finish(
     if folder is not None:
         _resume(run, folder)
         _write_note(run, folder)
-    saved = time.monotonic()
-    whole = len(run.history.step)
-    torn_before = run.torn
+    keeper = _Keeper(run, folder, save_every)
+    try:
+        _learn(run, [*run.callbacks, keeper, *callbacks])
+    except KeyboardInterrupt:
+        keeper.close()
+        raise
+    keeper.close()
+    run.history.interrupted = run.epochs_left > 0
+    if not run.history.interrupted:
+        run.watch.restore()
+    return run
 
-    def save(report: Report) -> None:
-        nonlocal saved, whole
-        whole = len(run.history.step)
-        if folder is not None and time.monotonic() - saved > save_every:
-            gfe.save_checkpoint(folder / "checkpoint.pt", history=run.history, **run.parts)
-            saved = time.monotonic()
 
+def _learn(run: Run, callbacks: Sequence[Callback]) -> None:
+    """Train for the passes that are left."""
     run.watch.skip()
     if run.epochs_left:
         gfe.fit(
@@ -194,16 +247,46 @@ def finish(
             epochs=run.epochs_left,
             updates_per_encode=run.config.updates_per_encode,
             history=run.history,
-            callbacks=[*run.callbacks, save, *callbacks],
+            callbacks=callbacks,
+            on_interrupt="raise",
         )
-    torn = whole < len(run.history.step) or run.torn > torn_before
-    run.history.interrupted = torn or run.epochs_left > 0
-    if folder is not None and not torn:
-        gfe.save_checkpoint(folder / "checkpoint.pt", history=run.history, **run.parts)
-        _write_note(run, folder)
-    if not run.history.interrupted:
-        run.watch.restore()
-    return run
+
+
+class _Keeper:
+    """Saves a run as it goes on: a callback that comes after those of the run.
+
+    Args:
+        run: to be saved.
+        folder: where, or None.
+        every: seconds between checkpoints.
+    """
+
+    def __init__(self, run: Run, folder: Path | None, every: float) -> None:
+        self.run = run
+        self.folder = folder
+        self.every = every
+        self.saved = time.monotonic()
+        self.n_whole = len(run.history.step)
+        """Batches after which all callbacks of the run had their turn."""
+
+    def __call__(self, report: Report) -> None:
+        """After every batch."""
+        self.n_whole = len(self.run.history.step)
+        if time.monotonic() - self.saved > self.every:
+            self._save()
+            self.saved = time.monotonic()
+
+    def close(self) -> None:
+        """Save what there is, unless the callbacks of the last batch were broken off."""
+        if self.n_whole == len(self.run.history.step):
+            self._save()
+            if self.folder is not None:
+                _write_note(self.run, self.folder)
+
+    def _save(self) -> None:
+        if self.folder is not None:
+            path = self.folder / "checkpoint.pt"
+            gfe.save_checkpoint(path, history=self.run.history, **self.run.parts)
 
 
 def _resume(run: Run, folder: Path) -> None:
@@ -293,7 +376,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     checks.require(
         note.exists(), f"`folder` {folder} holds no run.json. {_command('Make one', folder)}"
     )
-    run = Run(_read_note(folder))
+    run = build(_read_note(folder))
     _resume(run, folder)
     remedy = _command("Finish it", folder, f" --config {note}")
     checks.require(not run.epochs_left, f"`folder` {folder} holds an unfinished run. {remedy}")

@@ -15,8 +15,12 @@ import gfe_core as gfe
 from gfe_core import checks, encoders
 from gfe_core.experiments.runner.callbacks import Watch
 from gfe_core.experiments.runner.config import Config, chosen_images, schedule_of
-from gfe_core.experiments.runner.judging import judged, ways
-from gfe_core.experiments.runner.runs import Run, describe, train
+from gfe_core.experiments.runner.judging import TO_REST, in_words, judged, ways
+from gfe_core.experiments.runner.records import Records
+from gfe_core.experiments.runner.runs import SOLVER, Run, describe, train
+
+SETTINGS: dict[str, Any] = {"training": {"solver": repr(SOLVER)}, "judging": in_words(TO_REST)}
+"""What decides a cell beside its config."""
 
 
 def trained_cell(config: dict[str, Any], *, fitted: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -55,6 +59,7 @@ def fit_afterwards(run: Run, config: Config) -> encoders.Autoencoder:
         epochs=config.epochs,
         updates_per_encode=config.updates_per_encode,
         callbacks=[watch],
+        on_interrupt="raise",
     )
     watch.restore()
     return network
@@ -109,17 +114,13 @@ def summaries(energies: Mapping[str, Mapping[int, float]], rival: str) -> dict[s
     return {label: summary(values, energies[rival]) for label, values in energies.items()}
 
 
-def collect(
-    cells: Mapping[str, Any], prefix: str, measure: str = "energy"
-) -> dict[str, dict[int, float]]:
-    """Map "method, way" to seed to mean test energy, of the cells named PREFIX-METHOD-SEED."""
+def collect(records: Records, measure: str = "energy") -> dict[str, dict[int, float]]:
+    """Map "method, way" to seed to mean test energy, of records with these fields."""
     found: dict[str, dict[int, float]] = {}
-    for name, cell in cells.items():
-        head, _, rest = name.partition(f"{prefix}-")
-        method, _, seed = rest.rpartition("-")
-        if not head and "-" not in method and seed.isdecimal():
-            for way, value in cell["test"].items():
-                found.setdefault(f"{method}, {way}", {})[int(seed)] = value[measure]
+    for record in records:
+        fields = record["fields"]
+        for way, value in record["test"].items():
+            found.setdefault(f"{fields['method']}, {way}", {})[fields["seed"]] = value[measure]
     return found
 
 

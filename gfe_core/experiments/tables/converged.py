@@ -9,8 +9,17 @@ from typing import Any
 
 from gfe_core.experiments.runner.config import SETS
 from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.tables import settings
-from gfe_core.experiments.tables.cells import cells_of, collect, head, row, summaries, trained_cell
+from gfe_core.experiments.tables.cells import (
+    SETTINGS,
+    cells_of,
+    collect,
+    head,
+    row,
+    summaries,
+    trained_cell,
+)
 
 SEEDS = range(3)
 PUBLISHED = {
@@ -36,19 +45,19 @@ def jobs(data: str) -> list[Job]:
             arguments = {"config": asdict(settings.converged(method, data, seed))}
             if data == "mnist" and method == "flow":
                 arguments["fitted"] = asdict(settings.fitted_to_converged(seed))
-            found.append(Job(f"converged-{data}-{method}-{seed}", trained_cell, arguments))
+            name = f"converged-{data}-{method}-{seed}"
+            fields = {"protocol": "converged", "data": data, "method": method, "seed": seed}
+            found.append(Job(name, trained_cell, arguments, fields, SETTINGS))
     return found
 
 
-def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+def _gather(records: Records) -> dict[str, Any]:
     found: dict[str, Any] = {"published": PUBLISHED, "energy": {}, "cpu_minutes": {}}
     for data in SETS:
-        found["energy"][data] = summaries(
-            collect(cells, f"converged-{data}"), "autoencoder, encoder_then_flow"
-        )
+        of = records.where(protocol="converged", data=data)
+        found["energy"][data] = summaries(collect(of), "autoencoder, encoder_then_flow")
         found["cpu_minutes"][data] = {
-            method: max(cells[f"converged-{data}-{method}-{seed}"]["cpu_seconds"] for seed in SEEDS)
-            / 60
+            method: max(record["cpu_seconds"] for record in of.where(method=method)) / 60
             for method in settings.CONVERGED_METHODS
         }
     return found

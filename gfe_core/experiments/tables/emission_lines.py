@@ -22,7 +22,10 @@ from torch import Tensor
 import gfe_core as gfe
 from gfe_core import encoders
 from gfe_core.data import DataSet, emission_lines
+from gfe_core.experiments.runner.config import STOP
 from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.runner.judging import TO_REST, in_words
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.runner.runs import machine
 from gfe_core.experiments.tables.cells import cells_of, head, row, summary
 from gfe_core.experiments.tables.settings import EMISSION_LINES
@@ -37,6 +40,9 @@ NOISE = 0.02
 METHODS = ("PCA", "autoencoder", "linear decoder, flow", "flow")
 RAW = "the spectrum itself"
 LOSS = gfe.Gaussian(variance=NOISE**2)
+TRAINING: dict[str, Any] = {"loss": LOSS, "solver": gfe.AMD(), "stop": STOP, "max_steps": 30}
+JUDGING: dict[str, Any] = {"loss": LOSS, **TO_REST}
+"""Options of the flow while a decoder learns and when it is judged."""
 
 
 def cell(method: str, n: int, seed: int, *, judged_on: int = 1) -> dict[str, Any]:
@@ -118,8 +124,8 @@ def train_decoder(
     linear = method.startswith("linear")
     decoder = gfe.LinearDecoder(**sizes) if linear else gfe.MLPDecoder(hidden=HIDDEN, **sizes)
     trained = [*decoder.parameters()]
-    encoder = partial(gfe.encode_observed, loss=LOSS, max_steps=30)
-    judge: Encoder = partial(gfe.encode_observed, loss=LOSS, solver=gfe.BFGS())
+    encoder = partial(gfe.encode_observed, **TRAINING)
+    judge: Encoder = partial(gfe.encode_observed, **JUDGING)
     if method == "autoencoder":
         assert isinstance(decoder, gfe.MLPDecoder)
         network = encoders.Autoencoder.mirror(decoder, loss=LOSS, generator=generator)
@@ -139,21 +145,27 @@ def train_decoder(
         schedule=schedule,
         epochs=epochs,
         updates_per_encode=updates_per_encode,
+        on_interrupt="raise",
     )
     return decoder, judge
 
 
-def _name(method: str, n: int, seed: int) -> str:
-    return f"spectra-{n}-{method.replace(', ', '_').replace(' ', '_')}-{seed}"
+def _job(method: str, n: int, seed: int) -> Job:
+    name = f"spectra-{n}-{method.replace(', ', '_').replace(' ', '_')}-{seed}"
+    fields = {"method": method, "n": n, "seed": seed}
+    settings: dict[str, Any] = {"n_test": N_TEST, "noise": NOISE}
+    if method != RAW:
+        settings["latent_dim"] = LATENT
+    if method in EMISSION_LINES:
+        settings |= {"learning": EMISSION_LINES[method][n], "hidden": HIDDEN}
+        settings |= {"training": in_words(TRAINING), "judging": in_words(JUDGING)}
+    return Job(name, cell, fields, fields, settings)
 
 
-def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+def _gather(records: Records) -> dict[str, Any]:
     found: dict[str, Any] = {"r2": {}, "energy": {}, "parameters": list(emission_lines.PARAMETERS)}
     for n in SIZES:
-        of = {
-            method: {seed: cells[_name(method, n, seed)] for seed in SEEDS}
-            for method in (*METHODS, RAW)
-        }
+        of = {method: records.where(method=method, n=n).by("seed") for method in (*METHODS, RAW)}
         found["r2"][str(n)] = {
             method: {
                 name: summary({seed: c["r2"][name] for seed, c in seeds.items()})
@@ -191,12 +203,7 @@ def _table(content: Mapping[str, Any]) -> str:
 EXPERIMENT = Experiment(
     name="spectra",
     question="Do codes of incomplete spectra tell the physics that made them, and from how few?",
-    jobs=[
-        Job(_name(method, n, seed), cell, {"method": method, "n": n, "seed": seed})
-        for seed in SEEDS
-        for n in SIZES
-        for method in (*METHODS, RAW)
-    ],
+    jobs=[_job(method, n, seed) for seed in SEEDS for n in SIZES for method in (*METHODS, RAW)],
     gather=_gather,
     table=_table,
 )

@@ -3,13 +3,15 @@
 What is learnt from 480, 1,920 and 5,760 images of MNIST.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.tables import settings
 from gfe_core.experiments.tables.cells import (
+    SETTINGS,
     cells_of,
     collect,
     head,
@@ -44,31 +46,46 @@ FREE_COLUMNS = {
 }
 
 
+def _job(
+    protocol: str, n: int, method: str, seed: int, work: Callable[..., Any], arguments: Any
+) -> Job:
+    fields = {
+        "protocol": protocol,
+        "data": "mnist",
+        "n_images": n,
+        "method": method,
+        "seed": seed,
+    }
+    trained = SETTINGS if work is trained_cell else {}
+    return Job(f"{protocol}-{n}-{method}-{seed}", work, arguments, fields, trained)
+
+
 def _jobs() -> list[Job]:
     jobs = []
     for seed in SEEDS:
         for n in settings.FEW:
             for method, size in (("mean", 0), ("pca", 20)):
                 arguments = {"data": "mnist", "n_images": n, "latent_dim": size, "seed": seed}
-                jobs.append(Job(f"once-{n}-{method}-{seed}", pca_cell, arguments))
+                jobs.append(_job("once", n, method, seed, pca_cell, arguments))
             for method in settings.FEW_METHODS:
-                config = asdict(settings.once(method, n, seed))
-                jobs.append(Job(f"once-{n}-{method}-{seed}", trained_cell, {"config": config}))
+                config = {"config": asdict(settings.once(method, n, seed))}
+                jobs.append(_job("once", n, method, seed, trained_cell, config))
         for n in settings.FEW:
             for method in settings.FEW_METHODS:
                 arguments = {"config": asdict(settings.free(method, n, seed))}
                 if method == "flow":
                     arguments["fitted"] = asdict(settings.fitted(n, seed))
-                jobs.append(Job(f"free-{n}-{method}-{seed}", trained_cell, arguments))
+                jobs.append(_job("free", n, method, seed, trained_cell, arguments))
     return jobs
 
 
-def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+def _gather(records: Records) -> dict[str, Any]:
     found: dict[str, Any] = {"published": {str(n): value for n, value in PUBLISHED.items()}}
     for protocol in ("once", "free"):
         found[protocol] = {}
         for n in settings.FEW:
-            found[protocol][str(n)] = summaries(collect(cells, f"{protocol}-{n}"), "flow, flow")
+            energies = collect(records.where(protocol=protocol, n_images=n))
+            found[protocol][str(n)] = summaries(energies, "flow, flow")
     return found
 
 

@@ -10,20 +10,23 @@ from typing import Any
 import gfe_core as gfe
 from gfe_core.experiments.runner.config import Config
 from gfe_core.experiments.runner.jobs import Experiment, Job
-from gfe_core.experiments.runner.runs import Run, describe, finish
+from gfe_core.experiments.runner.records import Records
+from gfe_core.experiments.runner.runs import build, describe, finish
 from gfe_core.experiments.tables import settings
-from gfe_core.experiments.tables.cells import head, row, trained_cell
+from gfe_core.experiments.tables.cells import SETTINGS, head, row, trained_cell
 from gfe_core.training import Report
 
 LOOKS = (480, 960, 1920, 5760, 12_000, 24_000, 50_000)
 """Images after which the decoder is judged on all test images."""
 
 METHODS = ("flow", "autoencoder", "logistic_pca")
+LONGER = {"protocol": "cell", "passes": 12, "method": "autoencoder", "seed": 0}
+"""Fields of the run beside the curves."""
 
 
 def curve(config: dict[str, Any]) -> dict[str, Any]:
     """Train for one pass at a constant rate and judge the decoder on the way by its own means."""
-    run = Run(Config(**config))
+    run = build(Config(**config))
     points = []
     x = gfe.data.load(run.config.data, split="test").x
 
@@ -44,14 +47,21 @@ def curve(config: dict[str, Any]) -> dict[str, Any]:
     return describe(run) | {"curve": points}
 
 
-_TWELVE = Job(
-    "fig1-autoencoder_twelve_passes-0", trained_cell, {"config": asdict(settings.twelve_passes())}
-)
+def _jobs() -> list[Job]:
+    jobs = []
+    for method in METHODS:
+        fields = {"protocol": "curve", "passes": 1, "method": method, "seed": 0}
+        config = {"config": asdict(settings.one_pass(method))}
+        looks = SETTINGS | {"looks": LOOKS}
+        jobs.append(Job(f"fig1-{method}-0", curve, config, fields, looks))
+    name = "fig1-autoencoder_twelve_passes-0"
+    config = {"config": asdict(settings.twelve_passes())}
+    return [*jobs, Job(name, trained_cell, config, LONGER, SETTINGS)]
 
 
-def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
-    curves = {method: cells[f"fig1-{method}-0"]["curve"] for method in METHODS}
-    return {"curves": curves, "twelve_passes": cells[_TWELVE.name]["test"]}
+def _gather(records: Records) -> dict[str, Any]:
+    curves = {method: records.only(passes=1, method=method)["curve"] for method in METHODS}
+    return {"curves": curves, "twelve_passes": records.only(**LONGER)["test"]}
 
 
 def _table(content: Mapping[str, Any]) -> str:
@@ -78,10 +88,7 @@ EXPERIMENT = Experiment(
         "How does the test energy fall during one pass, for each image seen and for each "
         "second spent?"
     ),
-    jobs=[
-        *(Job(f"fig1-{m}-0", curve, {"config": asdict(settings.one_pass(m))}) for m in METHODS),
-        _TWELVE,
-    ],
+    jobs=_jobs(),
     gather=_gather,
     table=_table,
 )

@@ -10,9 +10,10 @@ import torch
 import gfe_core as gfe
 from gfe_core.experiments.runner.config import Config
 from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.runner.runs import describe, train
 from gfe_core.experiments.tables import settings
-from gfe_core.experiments.tables.cells import head, row
+from gfe_core.experiments.tables.cells import SETTINGS, head, row
 
 N_DIGITS = 10
 
@@ -46,15 +47,16 @@ CONFIGS = {
 }
 
 
-def _cell(name: str) -> str:
-    return f"fig3-{name.replace(', ', '_').replace(' ', '_')}-0"
+def _job(decoder: str) -> Job:
+    """The training and the pictures of one of the decoders."""
+    name = f"fig3-{decoder.replace(', ', '_').replace(' ', '_')}-0"
+    config = {"config": asdict(CONFIGS[decoder])}
+    return Job(name, pictures, config, {"decoder": decoder, "seed": 0}, SETTINGS)
 
 
-def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "x": cells[_cell("flow, one pass")]["x"],
-        "rows": {name: cells[_cell(name)] for name in CONFIGS},
-    }
+def _gather(records: Records) -> dict[str, Any]:
+    rows = {name: records.only(decoder=name) for name in CONFIGS}
+    return {"x": rows["flow, one pass"]["x"], "rows": rows}
 
 
 def _table(content: Mapping[str, Any]) -> str:
@@ -67,9 +69,7 @@ def _table(content: Mapping[str, Any]) -> str:
 EXPERIMENT = Experiment(
     name="fig3",
     question="What do decoders of few images draw, beside those of many?",
-    jobs=[
-        Job(_cell(name), pictures, {"config": asdict(config)}) for name, config in CONFIGS.items()
-    ],
+    jobs=[_job(decoder) for decoder in CONFIGS],
     gather=_gather,
     table=_table,
 )

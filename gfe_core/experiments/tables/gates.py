@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 import gfe_core as gfe
 from gfe_core.encoders import Autoencoder
+from gfe_core.experiments.runner.config import STOP
 from gfe_core.methods import narrowing
 from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
@@ -34,6 +35,9 @@ UNREACHABLE = 1e-9
 
 Its gates stay open, and lambda rises to its bound, where little but the error counts.
 """
+
+FLOW: dict[str, Any] = {"loss": SQUARES, "solver": gfe.AMD(), "stop": STOP}
+"""Options of a flow beside its attempts."""
 
 SMOOTHING = 0.8
 GATE_RATE = 0.1
@@ -130,7 +134,7 @@ def train(
     gated = narrowing.Gated(decoder, costs=kind == "VAE")
     loss = SQUARES
     network = nn.Module()
-    find: Find = partial(narrowing.encode_at, loss=SQUARES, max_steps=setting.max_steps)
+    find: Find = partial(narrowing.encode_at, **FLOW, max_steps=setting.max_steps)
     if kind == "VAE":
         loss = Evidence(likelihood=SQUARES, weight=constraint.weight)
         network = Autoencoder.mirror(decoder, latent_dim=2 * n_gates, generator=generator)
@@ -187,6 +191,7 @@ def _training(
             schedule=schedule,
             epochs=math.ceil(updates / len(batches)) + 1,
             callbacks=[*callbacks, enough],
+            on_interrupt="raise",
         )
 
     return learn

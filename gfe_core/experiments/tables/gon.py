@@ -15,6 +15,8 @@ import gfe_core as gfe
 from gfe_core.analysis.sample_quality import quality
 from gfe_core.experiments.runner.config import images
 from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.runner.judging import in_words
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.tables import origins
 from gfe_core.experiments.tables.cells import head, row, spread, summary
 from gfe_core.experiments.tables.origins import N_TEST, RATES, SIZE, UPDATES, Training
@@ -133,6 +135,7 @@ def _some_updates(training: Training, optimizer: torch.optim.Optimizer) -> None:
         loss=training.loss,
         optimizer=optimizer,
         callbacks=[enough],
+        on_interrupt="raise",
     )
 
 
@@ -176,76 +179,96 @@ def _jobs() -> list[Job]:
     for seed in SEEDS:
         for data in SETS:
             for method in (*METHODS, *BOUNDS.values()):
-                jobs.append(
-                    Job(f"gon-{data}-{method}-{seed}", trained, _arguments(method, data, seed))
-                )
+                name = f"gon-{data}-{method}-{seed}"
+                how = _settings(method) | {"updates": UPDATES, "n_test": N_TEST}
+                arguments = {"method": method, "data": data, "seed": seed}
+                fields = {"protocol": "updates", **arguments}
+                jobs.append(Job(name, trained, arguments, fields, how))
         for method in TIMED.values():
-            arguments = _arguments(method, "mnist", seed)
-            jobs.append(Job(f"gon-clock-{method}-{seed}", by_the_clock, arguments))
-        jobs.append(Job(f"gon-places-{seed}", places, {"seed": seed}))
-        jobs.append(Job(f"gon-samples-{seed}", samples, {"data": "mnist", "seed": seed}))
+            how = _settings(method) | {"marks": MARKS}
+            arguments = {"method": method, "data": "mnist", "seed": seed}
+            fields = {"protocol": "clock", **arguments}
+            jobs.append(Job(f"gon-clock-{method}-{seed}", by_the_clock, arguments, fields, how))
+        how = _settings("siren") | {"updates": N_PLACES_UPDATES, "every": EVERY}
+        fields = {"protocol": "places", "seed": seed}
+        jobs.append(Job(f"gon-places-{seed}", places, {"seed": seed}, fields, how))
+        how = _settings("gon") | {"updates": UPDATES, "looks": LOOKS}
+        arguments = {"data": "mnist", "seed": seed}
+        fields = {"protocol": "samples", **arguments}
+        jobs.append(Job(f"gon-samples-{seed}", samples, arguments, fields, how))
     return jobs
 
 
-def _arguments(method: str, data: str, seed: int) -> dict[str, Any]:
-    return {"method": method, "data": data, "seed": seed}
+def _settings(method: str) -> dict[str, Any]:
+    """What decides a training beside its arguments."""
+    found: dict[str, Any] = {
+        "learning_rate": RATES[method],
+        "size": SIZE,
+        "latent_dim": origins.LATENT,
+    }
+    if method == "flow":
+        found["training"] = in_words(origins.TRAINING)
+    if method in ("flow", "gon"):
+        found["judging"] = in_words(origins.JUDGING)
+    return found
 
 
-def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
-    def over_seeds(name: str, *keys: str) -> dict[int, float]:
-        found = {}
-        for seed in SEEDS:
-            found[seed] = cells[name.format(seed)]
-            for key in keys:
-                found[seed] = found[seed][key]
-        return found
+def _gather(records: Records) -> dict[str, Any]:
+    content = _compared(records.where(protocol="updates"))
+    clock = records.where(protocol="clock")
+    content["seconds"] = {"mnist": {told: _timed(clock, m) for told, m in TIMED.items()}}
+    content["places"] = _places(records.where(protocol="places"))
+    content["samples"] = [record["looks"] for record in records.where(protocol="samples")]
+    return content
+
+
+def _timed(records: Records, method: str) -> dict[str, Any]:
+    """Errors after so many seconds, over seeds."""
+    seeds = records.where(method=method).by("seed")
+    return {
+        str(mark): summary({seed: one["after"][str(mark)] for seed, one in seeds.items()})
+        for mark in MARKS
+    }
+
+
+def _compared(records: Records) -> dict[str, Any]:
+    """Errors and bounds after equally many updates, and what they took."""
+
+    def over_seeds(data: str, method: str, way: str) -> dict[int, float]:
+        seeds = records.where(data=data, method=method).by("seed")
+        return {seed: one["test"][way] for seed, one in seeds.items()}
 
     content: dict[str, Any] = {
         "batch": SIZE,
         "updates": UPDATES,
         "error": {},
         "bound": {},
-        "seconds": {"mnist": {}},
     }
     for data in SETS:
-        errors = {
-            told: over_seeds(f"gon-{data}-{m}-{{}}", "test", way)
-            for told, (m, way) in COLUMNS.items()
-        }
+        errors = {told: over_seeds(data, m, way) for told, (m, way) in COLUMNS.items()}
         content["error"][data] = {
             told: summary(values, errors["GON"]) for told, values in errors.items()
         }
-        bounds = {
-            told: over_seeds(f"gon-{data}-{m}-{{}}", "test", "own steps")
-            for told, m in BOUNDS.items()
-        }
+        bounds = {told: over_seeds(data, m, "own steps") for told, m in BOUNDS.items()}
         content["bound"][data] = {
             told: summary(values, bounds["VAE"]) for told, values in bounds.items()
-        }
-    for told, method in TIMED.items():
-        marks = {
-            str(mark): over_seeds(f"gon-clock-{method}-{{}}", "after", str(mark)) for mark in MARKS
-        }
-        content["seconds"]["mnist"][told] = {
-            mark: summary(values) for mark, values in marks.items()
         }
     content["restarts"] = {
         f"{told}, {data}": n
         for told, (m, _) in COLUMNS.items()
         for data in SETS
-        if (n := sum(cells[f"gon-{data}-{m}-{seed}"].get("restarts", 0) for seed in SEEDS))
+        if (n := sum(one.get("restarts", 0) for one in records.where(data=data, method=m)))
     }
     content["parameters"] = {
-        told: cells[f"gon-mnist-{m}-0"]["parameters"] for told, (m, _) in COLUMNS.items()
+        told: records.only(data="mnist", method=m, seed=0)["parameters"]
+        for told, (m, _) in COLUMNS.items()
     }
-    content["places"] = _places([cells[f"gon-places-{seed}"] for seed in SEEDS])
-    content["samples"] = [cells[f"gon-samples-{seed}"]["looks"] for seed in SEEDS]
     return content
 
 
 def _places(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     every, quarter = PLACES
-    ratios = {run["seed"]: run["spent"][quarter] / run["spent"][every] for run in runs}
+    ratios = {run["fields"]["seed"]: run["spent"][quarter] / run["spent"][every] for run in runs}
     curves = {
         told: [
             sum(values) / len(runs)

@@ -19,16 +19,19 @@ import gfe_core as gfe
 from gfe_core import encoders
 from gfe_core.experiments.runner.config import Config, chosen_images
 from gfe_core.experiments.runner.jobs import Experiment, Job
-from gfe_core.experiments.runner.judging import PRECISE
-from gfe_core.experiments.runner.runs import Run, describe, finish
+from gfe_core.experiments.runner.judging import PRECISE, TO_REST
+from gfe_core.experiments.runner.records import Records
+from gfe_core.experiments.runner.runs import SOLVER, Run, build, describe, finish
 from gfe_core.experiments.tables import settings
-from gfe_core.experiments.tables.cells import cells_of, head, row, summary
+from gfe_core.experiments.tables.cells import SETTINGS, cells_of, head, row, summary
 from gfe_core.methods import posterior
 from gfe_core.types import Encoder, Encoding
 
 SEEDS = range(3)
 N_TEST = 2000
 """The first test images, all with the same gaps for every method."""
+N_DRAWS = 50
+"""Codes drawn from the posterior of each image."""
 
 Gaps = Callable[[Tensor, torch.Generator], Tensor]
 """Images (n, pixels) and a source of chance -> True where a pixel is seen, of their shape."""
@@ -92,13 +95,13 @@ class WithGaps:
 
 def whole(config: dict[str, Any]) -> dict[str, Any]:
     """Train on whole images and judge with every kind of gap."""
-    run = finish(Run(Config(**config)))
+    run = finish(build(Config(**config)))
     return describe(run) | {"hidden": _judged(run, *MASKS)}
 
 
 def trained_with_gaps(config: dict[str, Any], kind: str) -> dict[str, Any]:
     """Train an autoencoder with gaps of one kind and judge it with these."""
-    run = Run(Config(**config))
+    run = build(Config(**config))
     assert run.autoencoder is not None
     run.encoder = WithGaps(
         run.autoencoder, MASKS[kind], torch.Generator().manual_seed(run.config.seed)
@@ -110,7 +113,7 @@ def trained_with_gaps(config: dict[str, Any], kind: str) -> dict[str, Any]:
 
 def incomplete(config: dict[str, Any], kind: str) -> dict[str, Any]:
     """Train on images with gaps of one kind and judge on new images with such gaps."""
-    run = Run(Config(**config))
+    run = build(Config(**config))
     gaps = MASKS[kind]
     generator = torch.Generator().manual_seed(run.config.seed)
     run.batches.x, run.watch.x = (
@@ -119,8 +122,13 @@ def incomplete(config: dict[str, Any], kind: str) -> dict[str, Any]:
     if run.autoencoder is not None:
         run.encoder = run.watch.encoder = encoders.Filled(run.autoencoder)
     else:
-        run.encoder = partial(gfe.encode_observed, max_steps=run.config.max_steps)
-        run.watch.encoder = partial(gfe.encode_observed, solver=gfe.BFGS())
+        run.encoder = partial(
+            gfe.encode_observed,
+            solver=SOLVER,
+            stop=run.config.stop,
+            max_steps=run.config.max_steps,
+        )
+        run.watch.encoder = partial(gfe.encode_observed, **TO_REST)
     finish(run)
     return describe(run) | {"hidden": _judged(run, kind)}
 
@@ -150,7 +158,7 @@ def _judged(run: Run, *kinds: str) -> dict[str, dict[str, float]]:
     """Energies of hidden pixels, by kind of gap and way to a code from the seen ones."""
     prior = None
     if run.autoencoder is None:
-        met = gfe.encode_observed(run.decoder, run.batches.x[:2000], solver=gfe.BFGS())
+        met = gfe.encode_observed(run.decoder, run.batches.x[:2000], **TO_REST)
         prior = posterior.GaussianPrior.fit(met.z)
     found = {}
     for kind in kinds:
@@ -174,9 +182,9 @@ def _inferred(
     run: Run, prior: posterior.GaussianPrior, x: Tensor, seen: Tensor
 ) -> dict[str, Tensor]:
     """Logits by the energy of what is seen: alone, with the prior, averaged over the posterior."""
-    believed = posterior.laplace(run.decoder, x, prior=prior, mask=seen, solver=gfe.BFGS())
+    believed = posterior.laplace(run.decoder, x, prior=prior, mask=seen, **TO_REST)
     mean, _ = posterior.spread(
-        run.decoder, believed, n=50, generator=torch.Generator().manual_seed(0)
+        run.decoder, believed, n=N_DRAWS, generator=torch.Generator().manual_seed(0)
     )
     return {
         "flow": _logits(run.decoder, PRECISE(run.decoder, x, mask=seen).z),
@@ -194,42 +202,55 @@ def _config(method: str, seed: int, task: str = "whole") -> dict[str, Any]:
     return {"config": asdict(settings.missing(method, seed, task))}
 
 
+_HOW = SETTINGS | {"n_test": N_TEST, "n_draws": N_DRAWS}
+
+
+def _job(name: str, work: Callable[..., dict[str, Any]], arguments: Any, **fields: Any) -> Job:
+    how = {"n_test": N_TEST} if work is mean_image else _HOW
+    return Job(f"missing-{name}-{fields['seed']}", work, arguments, fields, how)
+
+
 def _jobs() -> list[Job]:
     jobs = []
     for seed in SEEDS:
         n_images = settings.missing("flow", seed).n_images
-        jobs.append(Job(f"missing-mean-{seed}", mean_image, {"n_images": n_images, "seed": seed}))
+        images = {"n_images": n_images, "seed": seed}
+        jobs.append(_job("mean", mean_image, images, trained="whole", method="mean", seed=seed))
         for method in ("flow", "logistic_pca", "autoencoder"):
-            jobs.append(Job(f"missing-{method}-{seed}", whole, _config(method, seed)))
+            of = {"method": method, "seed": seed}
+            jobs.append(_job(method, whole, _config(method, seed), trained="whole", **of))
             config = _config(method, seed, "incomplete") | {"kind": LOST}
-            jobs.append(Job(f"missing-incomplete_{method}-{seed}", incomplete, config))
+            name = f"incomplete_{method}"
+            jobs.append(_job(name, incomplete, config, trained="incomplete", kind=LOST, **of))
         for i, kind in enumerate(MASKS):
             config = _config("autoencoder", seed, "with gaps") | {"kind": kind}
-            jobs.append(Job(f"missing-trained_with_gaps_{i}-{seed}", trained_with_gaps, config))
+            of = {"method": "trained_with_gaps", "kind": kind, "seed": seed}
+            name = f"trained_with_gaps_{i}"
+            jobs.append(_job(name, trained_with_gaps, config, trained="with gaps", **of))
     return jobs
 
 
-def _energies(cells: Mapping[str, Any], kind: str) -> dict[str, dict[int, float]]:
-    """Column of the table -> seed -> energy, for one kind of gap."""
+def _energies(records: Records, kind: str) -> dict[str, dict[int, float]]:
+    """Map "method, way" to seed to energy, for one kind of gap."""
     found: dict[str, dict[int, float]] = {}
-    for name, cell in cells.items():
-        _, method, seed = name.split("-")
-        for way, energy in cell["hidden"].get(kind, {}).items():
-            key = f"{method.removesuffix(f'_{[*MASKS].index(kind)}')}, {way}"
-            found.setdefault(key, {})[int(seed)] = energy
+    for record in records:
+        fields = record["fields"]
+        for way, energy in record["hidden"].get(kind, {}).items():
+            found.setdefault(f"{fields['method']}, {way}", {})[fields["seed"]] = energy
     return found
 
 
-def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+def _gather(records: Records) -> dict[str, Any]:
     found: dict[str, Any] = {"energy": {}, "incomplete": {}}
+    complete = Records([*records.where(trained="whole"), *records.where(trained="with gaps")])
     for kind in MASKS:
-        energies = _energies(cells, kind)
+        energies = _energies(complete, kind)
         found["energy"][kind] = {
             told: summary(energies[key], energies["flow, flow"]) for told, key in COLUMNS.items()
         }
-    energies = _energies(cells, LOST)
+    energies = _energies(records.where(trained="incomplete"), LOST)
     for told, key in INCOMPLETE.items():
-        found["incomplete"][told] = summary(energies[f"incomplete_{key}"])
+        found["incomplete"][told] = summary(energies[key])
     return found
 
 

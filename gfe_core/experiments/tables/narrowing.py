@@ -9,6 +9,7 @@ over features, at hard gates; those in the tables are of test data.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
@@ -16,8 +17,21 @@ from torch import Tensor
 import gfe_core as gfe
 from gfe_core.data import shapes
 from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.runner.judging import in_words
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.tables.cells import head, row, spread, summary
-from gfe_core.experiments.tables.gates import UNREACHABLE, Setting, Trained, factors, planted, train
+from gfe_core.experiments.tables.gates import (
+    FLOW,
+    GATE_RATE,
+    SETTLED,
+    SMOOTHING,
+    UNREACHABLE,
+    Setting,
+    Trained,
+    factors,
+    planted,
+    train,
+)
 
 KINDS = {"VAE": ("VAE",), "flow": ("flow", "flow, codes kept")}
 """Kind of a reference -> what is narrowed in its measure."""
@@ -108,23 +122,32 @@ def _judged(model: Trained, test: Tensor) -> dict[str, Any]:
     return {"open": model.n_open, "error": model.error(test), "staircase": model.staircase}
 
 
+def _job(data: str, kind: str, n: int, seed: int) -> Job:
+    """Narrowing in the measure of one kind of reference."""
+    fields = {"data": data, "kind": kind, "n": n, "seed": seed}
+    settings: dict[str, Any] = {
+        "training": asdict(SETTINGS[data][kind]),
+        "smoothing": SMOOTHING,
+        "gate_rate": GATE_RATE,
+        "settled": SETTLED,
+    }
+    if kind == "flow":
+        settings["flow"] = in_words(FLOW)
+    name = f"narrowing-{data}-{kind}-{n}-{seed}"
+    if data == "planted":
+        arguments = {"kind": kind, "n": n, "seed": seed}
+        return Job(name, planted_cell, arguments, fields, settings | {"slack": SLACK})
+    if data == "shapes":
+        settings["thresholds"] = THRESHOLDS[kind]
+    return Job(name, cell, fields, fields, settings)
+
+
 def _jobs() -> list[Job]:
     jobs = [
-        Job(
-            f"narrowing-planted-{kind}-{n}-{seed}",
-            planted_cell,
-            {"kind": kind, "n": n, "seed": seed},
-        )
-        for seed in PLANTED_SEEDS
-        for kind in KINDS
-        for n in PLANTED
+        _job("planted", kind, n, seed) for seed in PLANTED_SEEDS for kind in KINDS for n in PLANTED
     ]
     return jobs + [
-        Job(
-            f"narrowing-{data}-{kind}-{n}-{seed}",
-            cell,
-            {"data": data, "kind": kind, "n": n, "seed": seed},
-        )
+        _job(data, kind, n, seed)
         for seed in SEEDS
         for data in SETS
         for kind in KINDS
@@ -132,21 +155,18 @@ def _jobs() -> list[Job]:
     ]
 
 
-def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
+def _gather(records: Records) -> dict[str, Any]:
     found: dict[str, Any] = {"planted": {}, "doubled": {}, "factors": {}}
     for kind, narrowed in KINDS.items():
+        of_kind = records.where(kind=kind)
         for told in narrowed:
-            of = {
-                n: [cells[f"narrowing-planted-{kind}-{n}-{s}"][told] for s in PLANTED_SEEDS]
-                for n in PLANTED
-            }
+            of = {n: [one[told] for one in of_kind.where(data="planted", n=n)] for n in PLANTED}
             found["planted"][told] = {str(n): _counted(models, n) for n, models in of.items()}
         for data in SETS:
-            of = {n: {s: cells[f"narrowing-{data}-{kind}-{n}-{s}"] for s in SEEDS} for n in LATENTS}
             found["doubled"].setdefault(data, {})[kind] = {
-                str(n): _doubled(seeds) for n, seeds in of.items()
+                str(n): _doubled(of_kind.where(data=data, n=n).by("seed")) for n in LATENTS
             }
-        last = {s: cells[f"narrowing-shapes-{kind}-{max(LATENTS)}-{s}"] for s in SEEDS}
+        last = of_kind.where(data="shapes", n=max(LATENTS)).by("seed")
         found["factors"][kind] = {
             told: _factors(last, told) for told in ("reference", *THRESHOLDS[kind])
         }

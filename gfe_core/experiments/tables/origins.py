@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 import gfe_core as gfe
 from gfe_core.encoders import ConvAutoencoder
+from gfe_core.experiments.runner import judging
+from gfe_core.experiments.runner.config import STOP
 from gfe_core.methods import gon
 from gfe_core.methods.variational import Evidence, VariationalDecoder, vae
 from gfe_core.training import History, Report
@@ -37,12 +39,17 @@ SIZE = 32
 UPDATES = 2000
 N_TEST = 1000
 
-FIRST_STEP: Encoder = partial(gfe.encode, loss=gon.SQUARES, max_steps=1)
+_AMD: dict[str, Any] = {"loss": gon.SQUARES, "solver": gfe.AMD(), "stop": STOP}
+TRAINING: dict[str, Any] = _AMD | {"max_steps": 16}
+JUDGING: dict[str, Any] = {"loss": gon.SQUARES, **judging.TO_REST}
+"""Options of the flow while a decoder learns and when it is judged."""
+
+FIRST_STEP: Encoder = partial(gfe.encode, **_AMD, max_steps=1)
 """One step of the flow whose length is chosen by the curvature at the origin.
 
 A decoder of the flow knows no dt = 1.
 """
-TO_REST: Encoder = partial(gfe.encode, loss=gon.SQUARES, solver=gfe.BFGS())
+TO_REST: Encoder = partial(gfe.encode, **JUDGING)
 
 RATES = {
     "gon": 7e-3,
@@ -106,6 +113,7 @@ class Training:
             schedule=schedule or None,
             epochs=epochs,
             callbacks=[*callbacks, enough],
+            on_interrupt="raise",
         )
 
     @torch.no_grad()
@@ -140,7 +148,7 @@ def build(method: str, x: Tensor, seed: int) -> Training:
         network = ConvAutoencoder.mirror(decoder, loss=gon.SQUARES, generator=generator)
         return Training(**shared, encoder=network, network=network, ways={"own steps": network})
     if method == "flow":
-        encoder = partial(gfe.encode, loss=gon.SQUARES, max_steps=16)
+        encoder = partial(gfe.encode, **TRAINING)
         return Training(**shared, encoder=encoder, ways={"flow": TO_REST, "one step": FIRST_STEP})
     encoders: dict[str, gon.Origin] = {
         "gon": gon.Origin(),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gfe_core.experiments.runner.jobs import Experiment, Job
+from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.tables import converged, few, settings
 from gfe_core.experiments.tables.cells import cells_of, collect, head, row, summaries
 
@@ -27,15 +28,16 @@ def _jobs() -> list[Job]:
     jobs = [
         job
         for job in few.EXPERIMENT.jobs
-        if job.name.startswith("free-") and "logistic" not in job.name
+        if job.fields["protocol"] == "free" and job.fields["method"] != "logistic_pca"
     ]
     return jobs + converged.jobs("mnist")
 
 
-def _gather(cells: Mapping[str, Any]) -> dict[str, Any]:
-    sizes = {str(n): f"free-{n}" for n in settings.FEW} | {"50000": "converged-mnist"}
+def _gather(records: Records) -> dict[str, Any]:
+    sizes = {str(n): records.where(protocol="free", n_images=n) for n in settings.FEW}
+    sizes["50000"] = records.where(protocol="converged", data="mnist")
     rival = "autoencoder, encoder_then_flow"
-    return {"sizes": {n: summaries(collect(cells, prefix), rival) for n, prefix in sizes.items()}}
+    return {"sizes": {n: summaries(collect(of), rival) for n, of in sizes.items()}}
 
 
 def _table(content: Mapping[str, Any]) -> str:
