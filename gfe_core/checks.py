@@ -57,6 +57,14 @@ def decoder_ready(decoder: Any) -> None:
     for name, meaning in meanings.items():
         lack = f"`decoder` must have `{name}` ({meaning}); {type(decoder).__name__} has none."
         require(hasattr(decoder, name), f"{lack} Set it as an attribute.", TypeError)
+    made_there = isinstance(decoder, nn.Module) and any(
+        tensor.is_inference() for tensor in (*decoder.parameters(), *decoder.buffers())
+    )
+    remedy = "Encode with a copy made outside of it: `copy.deepcopy(decoder)`."
+    require(
+        not made_there,
+        f"`decoder` was made in inference mode, whose tensors have no gradients. {remedy}",
+    )
     for name, module in decoder.named_modules() if isinstance(decoder, nn.Module) else ():
         without_statistics = isinstance(module, _BatchNorm) and module.running_mean is None
         if without_statistics or (

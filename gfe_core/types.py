@@ -221,15 +221,21 @@ class Flow(Protocol):
 
 @runtime_checkable
 class Adjoint(Protocol):
-    """How gradients of a function of z reach the decoder's parameters.
+    """How gradients of a function of z reach whatever the codes depend on.
 
-    `replays` asks for the steps of the flow.
+    `differentiates` asks which tensors these are, `replays` for the steps of the flow as well.
     """
 
     replays: ClassVar[bool]
+    differentiates: ClassVar[bool]
 
-    def check(self, decoder: Any, flow: Any, solver: Any) -> None: ...  # noqa: D102
-    def attach(self, decoder: Any, found: Any) -> Tensor: ...  # noqa: D102
+    def check(self, decoder: Any, flow: Any, solver: Any) -> None:
+        """Raise a ValueError for a decoder, flow or solver that it cannot differentiate."""
+        ...
+
+    def attach(self, decoder: Any, found: Any) -> Tensor:
+        """Return the codes of `found`, an `adjoints.Found`, with whatever graph they have."""
+        ...
 
 
 Encoder = Callable[[Any, Tensor], Encoding]

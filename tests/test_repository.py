@@ -45,7 +45,7 @@ ORDER = {
     ),
     "gfe_core/data": ("dataset", "emission_lines", "shapes", "readers", "sets", "results"),
     "gfe_core/decoders": ("mlp", "conv", "siren"),
-    "gfe_core/energy": ("losses", "dense", "curvature", "energy"),
+    "gfe_core/energy": ("losses", "padding", "curvature", "energy"),
     "gfe_core/solvers": (
         *(
             "step",
@@ -59,7 +59,7 @@ ORDER = {
         ),
         *("recording", "integrate"),
     ),
-    "gfe_core/adjoints": ("detached", "replay", "exact"),
+    "gfe_core/adjoints": ("inputs", "detached", "replay", "exact"),
     "gfe_core/training": ("fitting", "checkpoints"),
     "gfe_core/encoders": ("autoencoder", "convolutional"),
     "gfe_core/analysis": ("stiffness", "sample_quality"),

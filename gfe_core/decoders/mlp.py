@@ -8,6 +8,7 @@ several solvers live on.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -25,6 +26,13 @@ Source = torch.Generator | None
 
 class FlatDecoder(nn.Module):
     """What every decoder knows of itself: latent_dim, data_shape and image_shape."""
+
+    row_multiple: ClassVar[int] = 16
+    """`encode` calls it with a multiple of so many rows, so that codes do not depend on the batch.
+
+    Exact where latent and layer widths are 2 or multiples of 4; rows of other widths start at
+    unaligned addresses, and their codes move by rounding.
+    """
 
     def __init__(self, latent_dim: int, data_dim: int, image_shape: Shape) -> None:
         super().__init__()
