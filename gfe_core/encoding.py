@@ -101,13 +101,16 @@ def encode(
     loss = loss or Bernoulli()
     flow = flow or GradientFlow()
     solver = solver or AMD()
+    adjoint = adjoint or Detached()
+    _satisfying(
+        loss=(loss, Loss), flow=(flow, Flow), solver=(solver, Solver), adjoint=(adjoint, Adjoint)
+    )
     checks.decoder_ready(decoder)
     checks.data_for(decoder, x)
     checks.observed(x, mask)
     loss.check_data(x if mask is None else x[mask])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
-    adjoint = adjoint or Detached()
     adjoint.check(decoder, flow, solver)
     asks = adjoint.differentiates and torch.is_grad_enabled()
     stop = stop or solver.default_stop
@@ -184,6 +187,13 @@ def reconstruct(decoder: Decoder, z: Codes, loss: Loss | None = None) -> Data:
 def _ordinary(tensor: Tensor) -> Tensor:
     """Detach; a tensor made in inference mode is copied too, as autograd refuses it."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+def _satisfying(**given: tuple[object, type]) -> None:
+    """Refuse an argument that does not satisfy its protocol, naming what is missing."""
+    for name, (value, protocol) in given.items():
+        remedy = f"See `gfe_core.types` and `gfe_core.solvers.step` for `{protocol.__name__}`."
+        checks.members(name, value, protocol, "`encode`", remedy)
 
 
 @contextmanager

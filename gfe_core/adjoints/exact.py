@@ -8,7 +8,7 @@ loss has at fixed codes is not their business.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from gfe_core.energy.curvature import Matrices
 from gfe_core.energy.energy import Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Dopri5, Solver
-from gfe_core.types import Codes, PerSample, SaveAt
+from gfe_core.types import Codes, Flow, PerSample, SaveAt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class _ThroughTheCode(ABC):
     differentiates: ClassVar[bool] = True
 
     @abstractmethod
-    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+    def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
         """Refuse what cannot be differentiated."""
 
     def attach(self, decoder: object, found: Found) -> Codes:
@@ -97,7 +97,7 @@ class _Code(torch.autograd.Function):
 class _Replayed(_ThroughTheCode):
     """What the two that take the steps again share."""
 
-    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+    def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
         """Refuse solvers whose steps depend on more than the state."""
         name = type(self).__name__
         rule = type(solver).__name__
@@ -108,7 +108,7 @@ class _Replayed(_ThroughTheCode):
             f"`{name}` cannot differentiate the steps of `{rule}`, which has a memory. {remedy}",
         )
         remedy = "Use `SemiImplicit` or `RK4` on this flow, or `adjoint=Implicit()`."
-        restarts = isinstance(solver, AMD) and flow.order > 1
+        restarts = isinstance(solver, AMD) and getattr(flow, "order", 1) > 1
         checks.require(
             not restarts, f"`{name}` cannot differentiate `AMD` on a flow with momentum. {remedy}"
         )
@@ -156,7 +156,7 @@ class DiscreteAdjoint(_Replayed):
     Source: the discrete counterpart of Flouris et al. 2024 (arXiv 2412.00864), equations 8 to 11.
     """
 
-    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+    def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
         """Refuse solvers whose steps have no transpose here."""
         super().check(decoder, flow, solver)
         remedy = "Use `adjoint=Unrolled()`, or encode with `RK4`."
@@ -207,9 +207,10 @@ class Implicit(_ThroughTheCode):
     def __post_init__(self) -> None:
         checks.one_of("hessian", self.hessian, ("true", "gauss_newton"))
 
-    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+    def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
         """Refuse a frozen Hessian where there is no time to speak of."""
-        fits = not self.frozen or (solver.has_time and flow.order == 1)
+        knows = hasattr(flow, "travelled") and getattr(flow, "order", 1) == 1
+        fits = not self.frozen or (solver.has_time and knows)
         wanted = "`Implicit(frozen=True)` needs the time of a gradient flow"
         remedy = "Use `Implicit()`, or `AMD(trial='carry')`, `Euler` or `RK4` on `GradientFlow()`."
         checks.require(fits, f"{wanted}, which {type(solver).__name__} on {flow} has not. {remedy}")
@@ -226,7 +227,8 @@ class Implicit(_ThroughTheCode):
         of_start = z.new_zeros(len(finite), z.shape[1])
         matrix = energy.hessian(z) if self.hessian == "true" else energy.gauss_newton(z)
         if self.frozen:
-            time = found.flow.travelled(found.encoding.t[finite])
+            flow = cast(GradientFlow, found.flow)
+            time = flow.travelled(found.encoding.t[finite])
             v = _followed(matrix, a, time)
             of_start[finite] = _kept(matrix, a, time)
         else:

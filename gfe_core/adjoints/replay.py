@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core.energy.energy import Energy
-from gfe_core.flows import GradientFlow, States
+from gfe_core.flows import States
 from gfe_core.solvers.step import Node
-from gfe_core.types import Codes, Status, Trajectory
+from gfe_core.types import Codes, Flow, Status, Trajectory
 
 Rule = Any
 """A solver whose step is a function of the state alone, `moved`."""
@@ -30,12 +30,14 @@ class Path:
         y: state before each step.
         dt: length of each step.
         n_steps: how many of them each sample took.
+        latent: size of a code, the first columns of a state.
     """
 
     t: Float[Tensor, "time batch"]
     y: Float[Tensor, "time batch state"]
     dt: Float[Tensor, "time batch"]
     n_steps: Int[Tensor, "batch"]
+    latent: int
 
     @staticmethod
     def of(trajectory: Trajectory, status: Tensor) -> "Path":
@@ -47,11 +49,15 @@ class Path:
         n_steps = torch.where(status == Status.REACHED_T, trajectory.mask.sum(0) - 1, best)
         taken = slice(max(1, int(n_steps.max())) if len(status) else 1)
         y = torch.cat([trajectory.z[taken], trajectory.v[taken]], 2)
-        return Path(trajectory.t[taken], y, trajectory.dt[taken], n_steps)
+        return Path(trajectory.t[taken], y, trajectory.dt[taken], n_steps, trajectory.z.shape[2])
 
-    def start(self, flow: GradientFlow) -> Codes:
+    def code(self, y: States) -> Codes:
+        """Codes of states."""
+        return y[:, : self.latent]
+
+    def start(self) -> Codes:
         """Codes from which the flow started."""
-        return _code_of(flow, self.y[0]).detach().clone()
+        return self.code(self.y[0]).detach().clone()
 
     def steps(self, energy: Energy) -> Iterator[tuple[int, "Walkers"]]:
         """Each step with the samples that take it, from the last one back."""
@@ -71,27 +77,27 @@ class Walkers:
     rows: Int[Tensor, "some"]
     energy: Energy
 
-    def move(self, rule: Rule, flow: GradientFlow, path: Path, n: int, y: States) -> States:
+    def move(self, rule: Rule, flow: Flow, path: Path, n: int, y: States) -> States:
         """Take step n again from y, with a graph."""
         gradient = self.energy.grad_with_graph
-        node = Node(path.t[n, self.rows], y, gradient(_code_of(flow, y)), path.dt[n, self.rows])
+        node = Node(path.t[n, self.rows], y, gradient(path.code(y)), path.dt[n, self.rows])
         return rule.moved(gradient, flow, node)
 
 
-def unrolled(rule: Rule, flow: GradientFlow, energy: Energy, path: Path) -> tuple[Codes, Codes]:
+def unrolled(rule: Rule, flow: Flow, energy: Energy, path: Path) -> tuple[Codes, Codes]:
     """The start, and codes with a graph through every step to it and to all that energies hold."""
     with torch.enable_grad():
-        z0 = path.start(flow).requires_grad_()
+        z0 = path.start().requires_grad_()
         y = flow.start(z0)
         for n, some in reversed(list(path.steps(energy))):
             moved = some.move(rule, flow, path, n, y[some.rows])
             y = moved if some.energy is energy else y.index_copy(0, some.rows, moved)
-        return z0, _code_of(flow, y)
+        return z0, path.code(y)
 
 
 def pulled_back(
     rule: Rule,
-    flow: GradientFlow,
+    flow: Flow,
     energy: Energy,
     path: Path,
     cotangent: Codes,
@@ -120,10 +126,6 @@ def pulled_back(
         for so_far, part in zip(total, found, strict=True):
             so_far += part
     with torch.enable_grad():
-        z0 = path.start(flow).requires_grad_()
+        z0 = path.start().requires_grad_()
         y = flow.start(z0)
     return total, torch.autograd.grad(y, z0, a)[0]
-
-
-def _code_of(flow: GradientFlow, y: States) -> Codes:
-    return y.tensor_split(flow.order, 1)[0]

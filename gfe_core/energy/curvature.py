@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gfe_core.types import Codes, Decoder, Loss, Penalty
 
-_TANGENT_ROWS = 128
+_TANGENT_ROWS = 256
 """Rows whose Jacobians are held at once."""
 
 Pull = Callable[[Tensor], list[Tensor]]

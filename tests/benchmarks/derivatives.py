@@ -42,13 +42,14 @@ def encode(name: str, solver: str, n: int, dtype: torch.dtype, max_steps: int) -
     return gfe.encode(decoder.to(dtype), x, solver=rule, stop=never, max_steps=max_steps)
 
 
-def measure(n: int, codes: Path | None) -> dict[str, float]:
+def measure(solvers: list[str], n: int, codes: Path | None) -> dict[str, float]:
     """Return the processor seconds of each case; save early codes where a file is given."""
     torch.set_num_threads(1)
     seconds = {}
     kept = {}
     for name in DECODERS:
-        for solver, (_, max_steps) in SOLVERS.items():
+        for solver in solvers:
+            max_steps = SOLVERS[solver][1]
             encode(name, solver, 64, torch.float32, 3)
             start = time.process_time()
             encode(name, solver, n, torch.float32, max_steps)
@@ -60,16 +61,16 @@ def measure(n: int, codes: Path | None) -> dict[str, float]:
     return seconds
 
 
-def run(checkout: Path, n: int, codes: Path | None) -> dict[str, float]:
+def run(checkout: Path, solvers: list[str], n: int, codes: Path | None) -> dict[str, float]:
     """Measure in a process that imports the kit from a checkout."""
     environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--images", str(n), "--measure"]
+    command = [sys.executable, __file__, "--images", str(n), "--measure", "--solvers", *solvers]
     command += ["--codes", str(codes)] if codes else []
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(against: Path, n: int, repeats: int) -> dict[str, Any]:
+def compare(against: Path, solvers: list[str], n: int, repeats: int) -> dict[str, Any]:
     """Return medians of both checkouts, their ratios, and how far apart early codes are."""
     sides = {"before": against.resolve(), "after": ROOT}
     taken: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
@@ -77,14 +78,14 @@ def compare(against: Path, n: int, repeats: int) -> dict[str, Any]:
         files = {side: Path(folder) / f"{side}.pt" for side in sides}
         for repeat in range(repeats):
             for side, checkout in sides.items():
-                taken[side].append(run(checkout, n, None if repeat else files[side]))
+                taken[side].append(run(checkout, solvers, n, None if repeat else files[side]))
         codes = {side: torch.load(file) for side, file in files.items()}
     medians = {
         side: {case: statistics.median(one[case] for one in runs) for case in runs[0]}
         for side, runs in taken.items()
     }
     apart = {
-        case: ((codes["after"][case] - z).norm(dim=1) / z.norm(dim=1)).max().item()
+        case: ((codes["after"][case] - z).norm(dim=1) / z.norm(dim=1).mean()).max().item()
         for case, z in codes["before"].items()
     }
     ratios = {case: seconds / medians["before"][case] for case, seconds in medians["after"].items()}
@@ -96,16 +97,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--against", type=Path, help="another checkout of the kit")
     parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--solvers", nargs="+", choices=SOLVERS, default=list(SOLVERS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--measure", action="store_true", help="print the seconds of this checkout")
     parser.add_argument("--codes", type=Path, help="with --measure, file for early codes")
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(measure(arguments.images, arguments.codes)))
+        print(json.dumps(measure(arguments.solvers, arguments.images, arguments.codes)))
         return
     if arguments.against is None:
         parser.error("give `--against`, the path of another checkout, or `--measure`")
-    found = compare(arguments.against, arguments.images, arguments.repeats)
+    found = compare(arguments.against, arguments.solvers, arguments.images, arguments.repeats)
     print(json.dumps(found, indent=1))
 
 
