@@ -233,7 +233,7 @@ def test_adjoint_and_encoder_of_ones_own_train_a_decoder(unchecked):
     def encoder(one: Decoder, x: Tensor) -> Encoding:
         return gfe.encode(one, x, loss=SQUARES, adjoint=Constant(), max_steps=5)
 
-    batches = gfe.data.Batches(X, size=3, seed=0)
+    batches = gfe.data.Batches(X, size=6, seed=0)
     history = gfe.fit(decoder, batches, encoder=encoder, loss=SQUARES, epochs=5)
     assert history.energy[-1] < history.energy[0]
 
