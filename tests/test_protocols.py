@@ -1,6 +1,7 @@
 """The smallest flow, solver, loss, decoder, adjoint and encoder that satisfy each protocol."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -126,8 +127,8 @@ class Matrix:
 class Constant:
     """An adjoint that lets nothing through."""
 
-    replays = False
-    differentiates = False
+    replays: ClassVar[bool] = False
+    differentiates: ClassVar[bool] = False
 
     def check(self, decoder: object, flow: object, solver: object) -> None:
         pass
@@ -247,7 +248,8 @@ class Nothing:
 def test_what_satisfies_no_protocol_is_refused_by_the_names_of_what_is_missing(name, unchecked):
     first = {"loss": "check_data", "flow": "start", "solver": "begin", "adjoint": "attach"}[name]
     with pytest.raises(TypeError, match=rf"`encode` needs a `{name}` with `{first}`.*none of them"):
-        gfe.encode(Matrix(), X, **{name: Nothing()})
+        arguments: dict[str, Any] = {name: Nothing()}
+        gfe.encode(Matrix(), X, **arguments)
 
 
 def test_class_in_place_of_an_object_is_refused(unchecked):

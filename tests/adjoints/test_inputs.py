@@ -13,8 +13,8 @@ from torch import Tensor, nn
 import gfe_core as gfe
 from gfe_core.types import Decoder, Penalty
 
-EULER = {"solver": gfe.Euler(n_steps=6), "t1": 30.0}
-TIGHT = {"solver": gfe.BFGS(), "stop": gfe.Stop(grad_norm=1e-12, energy_slope=0)}
+EULER: dict[str, Any] = {"solver": gfe.Euler(n_steps=6), "t1": 30.0}
+TIGHT: dict[str, Any] = {"solver": gfe.BFGS(), "stop": gfe.Stop(grad_norm=1e-12, energy_slope=0)}
 WAYS = {
     "Unrolled": EULER | {"adjoint": gfe.Unrolled()},
     "DiscreteAdjoint": EULER | {"adjoint": gfe.DiscreteAdjoint()},
@@ -100,14 +100,14 @@ class Shared(nn.Module):
         return self.second(torch.tanh(z @ self.first.T) @ self.first)
 
 
-def patched() -> nn.Module:
+def patched() -> Plain:
     decoder = Plain()
     inner = decoder.forward
     decoder.forward = lambda z: 1.1 * inner(z)
     return decoder
 
 
-def hooked() -> nn.Module:
+def hooked() -> Plain:
     decoder = Plain()
     scale = torch.tensor(1.2, dtype=torch.float64)
     decoder.register_forward_hook(lambda module, inputs, output: scale * output)
@@ -115,25 +115,26 @@ def hooked() -> nn.Module:
     return decoder
 
 
-def parametrised() -> nn.Module:
+def parametrised() -> Plain:
     decoder = Plain()
     nn.utils.parametrizations.weight_norm(decoder.inner[0])
     return decoder
 
 
-def part_frozen() -> nn.Module:
+def part_frozen() -> Plain:
     decoder = Plain()
     decoder.inner[0].requires_grad_(False)
     return decoder
 
 
-def traced() -> nn.Module:
+def traced() -> Plain:
     decoder = Plain()
-    decoder.inner = torch.jit.trace(decoder.inner, torch.zeros(2, 3, dtype=torch.float64))
+    example = torch.zeros(2, 3, dtype=torch.float64)
+    decoder.inner = torch.jit.trace(decoder.inner, example)  # pyright: ignore[reportAttributeAccessIssue]
     return decoder
 
 
-def compiled(backend: str) -> nn.Module:
+def compiled(backend: str) -> Any:
     return torch.compile(Plain(), backend=backend)
 
 
@@ -283,7 +284,7 @@ def test_weights_changed_in_place_before_the_backward_pass_are_refused(way):
 
 
 @cache
-def aot() -> nn.Module:
+def aot() -> Any:
     """Compiled without double backward, as inductor does it but without a C++ compiler."""
     return compiled("aot_eager")
 

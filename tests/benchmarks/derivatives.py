@@ -94,7 +94,7 @@ def compare(against: Path, solvers: list[str], n: int, repeats: int) -> dict[str
 
 def main() -> None:
     """Measure one checkout, or compare this one with another."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Compare the derivatives of two checkouts.")
     parser.add_argument("--against", type=Path, help="another checkout of the kit")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--solvers", nargs="+", choices=SOLVERS, default=list(SOLVERS))
