@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from gfe_core.types import Accelerated, Descent
+
 
 def require(fits: bool, message: str, error: type[Exception] = ValueError) -> None:
     """Raise an error with this message unless what was passed fits."""
@@ -57,6 +59,14 @@ def decoder_ready(decoder: Any) -> None:
     for name, meaning in meanings.items():
         lack = f"`decoder` must have `{name}` ({meaning}); {type(decoder).__name__} has none."
         require(hasattr(decoder, name), f"{lack} Set it as an attribute.", TypeError)
+    made_there = isinstance(decoder, nn.Module) and any(
+        tensor.is_inference() for tensor in (*decoder.parameters(), *decoder.buffers())
+    )
+    remedy = "Encode with a copy made outside of it: `copy.deepcopy(decoder)`."
+    require(
+        not made_there,
+        f"`decoder` was made in inference mode, whose tensors have no gradients. {remedy}",
+    )
     for name, module in decoder.named_modules() if isinstance(decoder, nn.Module) else ():
         without_statistics = isinstance(module, _BatchNorm) and module.running_mean is None
         if without_statistics or (
@@ -163,7 +173,52 @@ def has_end(solver: Any, t1: float) -> None:
         )
 
 
+def members(name: str, value: Any, protocol: type, who: str, remedy: str) -> None:
+    """Refuse an object that lacks members of a protocol, naming those it lacks and those it has.
+
+    Args:
+        name: argument of the caller, such as "flow".
+        value: what was passed.
+        protocol: a protocol that can be checked at run time.
+        who: that needs it, such as "`AMD`".
+        remedy: what else to do.
+    """
+    made = f"`{name}` must be an object, got the class {value!r}. Call it: `{name}=...()`."
+    require(not isinstance(value, type), made, TypeError)
+    wanted = sorted(_members(protocol))
+    missing = [member for member in wanted if not hasattr(value, member)]
+    has = [member for member in wanted if member not in missing]
+    lacks = f"{who} needs a `{name}` with {_quoted(missing)}; {type(value).__name__} has "
+    only = f"only {_quoted(has)}" if has else "none of them"
+    require(not missing, f"{lacks}{only}. {remedy}", TypeError)
+
+
+def _members(protocol: type) -> set[str]:
+    """Public attributes and methods that a protocol and those it extends ask for."""
+    bases = [base for base in protocol.__mro__ if getattr(base, "_is_protocol", False)]
+    named = [
+        name for base in bases for name in (*vars(base), *vars(base).get("__annotations__", ()))
+    ]
+    return {name for name in named if not name.startswith("_")}
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def descent(solver: str, flow: Any) -> None:
+    """Refuse flows that do not say how fast they fall."""
+    members("flow", flow, Descent, f"`{solver}`", "Add them, or use `Euler` or `RK4`.")
+
+
+def accelerated(solver: str, flow: Any) -> None:
+    """Refuse flows without momentum."""
+    remedy = "Pass `flow=NesterovFlow()`, or use `Euler` or `GaussNewton`, which need no velocity."
+    members("flow", flow, Accelerated, f"`{solver}`", remedy)
+
+
 def first_order(solver: str, flow: Any) -> None:
     """Refuse flows with momentum for minimisers that have none."""
+    descent(solver, flow)
     remedy = "Use `GradientFlow()`, or `AMD()`, `RK4` or `SemiImplicit` for a flow with momentum."
     require(flow.order == 1, f"`{solver}` has no momentum, but `flow` is {flow}. {remedy}")

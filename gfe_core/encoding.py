@@ -1,15 +1,17 @@
 """The verbs: `encode` and `encode_observed` follow a flow to codes, `reconstruct` decodes."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gfe_core import checks, threads
 from gfe_core.adjoints import Detached, Found
-from gfe_core.adjoints.detached import parameters_of
+from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
@@ -51,9 +53,11 @@ def encode(
     """Find the code of each sample by following dz/dt = -alpha grad_z E(z) from z0.
 
     E(z) = loss(decoder(z), x) + penalty(z) for each sample on its own: how a batch is split or
-    ordered changes nothing. The decoder is only read. Works under `torch.no_grad` and in inference
-    mode, from any thread. Unless you set `torch.set_num_threads`, torch computes with as many
-    threads as gain something (`gfe_core.threads`).
+    ordered changes nothing for decoders of the kit, and for others only the rounding. The decoder
+    is only read. Works under `torch.no_grad` and in inference mode, from any thread; a thread that
+    encodes while another trains needs a copy of the decoder. Unless you set
+    `torch.set_num_threads`, torch computes with as many threads as gain something
+    (`gfe_core.threads`).
 
     Args:
         decoder: maps codes (batch, latent) to data (batch, *data); has `latent_dim` and
@@ -71,8 +75,8 @@ def encode(
         stop: when a sample counts as converged. By default minimisers use `Stop()` and fixed grids
             run to t1.
         save_at: `SaveAt.steps()` or `SaveAt.times(t)` to keep the trajectory.
-        adjoint: how gradients of a function of z reach the decoder. `Detached()` by default: they
-            do not.
+        adjoint: how gradients of a function of z reach whatever requires a gradient: the weights,
+            x, z0, tensors that the penalty holds. `Detached()` by default: they do not.
         max_steps: attempts for each sample; by default 500 for AMD and the whole grid for fixed
             grids.
         on_failure: "mark" failures in `status`, or "raise" if any sample failed.
@@ -82,7 +86,8 @@ def encode(
 
     Raises:
         TypeError, ValueError: an argument does not fit; the message says how to mend it.
-        RuntimeError: with on_failure="raise", some sample failed.
+        RuntimeError: with on_failure="raise", some sample failed; or the weights of the decoder
+            changed meanwhile.
 
     Example:
         >>> import torch
@@ -97,35 +102,38 @@ def encode(
     loss = loss or Bernoulli()
     flow = flow or GradientFlow()
     solver = solver or AMD()
+    adjoint = adjoint or Detached()
+    _satisfying(
+        loss=(loss, Loss), flow=(flow, Flow), solver=(solver, Solver), adjoint=(adjoint, Adjoint)
+    )
     checks.decoder_ready(decoder)
     checks.data_for(decoder, x)
     checks.observed(x, mask)
     loss.check_data(x if mask is None else x[mask])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
-    adjoint = adjoint or Detached()
     adjoint.check(decoder, flow, solver)
-    learns = torch.is_grad_enabled() and any(p.requires_grad for p in parameters_of(decoder))
-    record = Record(flow) if save_at or (learns and adjoint.replays) else None
+    asks = adjoint.differentiates and torch.is_grad_enabled()
     stop = stop or solver.default_stop
     max_steps = max_steps or solver.default_max_steps
     with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
         mask = None if mask is None else _ordinary(mask)
-        energy = Energy(_snapshot(decoder), _ordinary(x), loss, mask=mask, penalty=penalty)
+        energy = Energy(decoder, _ordinary(x), loss, mask=mask, penalty=penalty)
         start = _ordinary(checks.start_for(decoder, x, z0))
-        encoding = integrate(
-            energy, flow, solver, start, t1=t1, stop=stop, max_steps=max_steps, record=record
-        )
+        inputs = Inputs.of(energy, start, x, z0) if asks else Inputs((), None, None)
+        replays = adjoint.replays and len(inputs.tensors) > 0
+        record = Record(flow) if save_at or replays else None
+        with _decoder_at_rest(decoder):
+            encoding = integrate(
+                energy, flow, solver, start, t1=t1, stop=stop, max_steps=max_steps, record=record
+            )
         encoding = replace(
             encoding, trajectory=record.trajectory(save_at) if record and save_at else None
         )
     if on_failure == "raise":
         _raise_failures(encoding)
-    if not learns:
-        return encoding
-    return replace(
-        encoding, z=adjoint.attach(decoder, Found(energy, flow, solver, encoding, record))
-    )
+    found = Found(inputs, energy, flow, solver, encoding, record)
+    return replace(encoding, z=adjoint.attach(decoder, found)) if asks else encoding
 
 
 def encode_observed(decoder: Decoder, x: Data, **arguments: Any) -> Encoding:
@@ -182,25 +190,26 @@ def _ordinary(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
-def _snapshot(decoder: Any) -> Any:
-    """Copy the weights but nothing else.
+def _satisfying(**given: tuple[object, type]) -> None:
+    """Refuse an argument that does not satisfy its protocol, naming what is missing."""
+    for name, (value, protocol) in given.items():
+        remedy = f"See `gfe_core.types` and `gfe_core.solvers.step` for `{protocol.__name__}`."
+        checks.members(name, value, protocol, "`encode`", remedy)
 
-    One encode sees one decoder, even while another thread trains it in place.
-    """
-    if not isinstance(decoder, nn.Module):
-        return decoder
-    twin = object.__new__(type(decoder))
-    twin.__dict__ = decoder.__dict__ | {
-        "_parameters": {
-            name: None if p is None else p.detach().clone()
-            for name, p in decoder._parameters.items()
-        },
-        "_buffers": {
-            name: None if b is None else b.detach().clone() for name, b in decoder._buffers.items()
-        },
-        "_modules": {name: _snapshot(module) for name, module in decoder._modules.items()},
-    }
-    return twin
+
+@contextmanager
+def _decoder_at_rest(decoder: Decoder) -> Iterator[None]:
+    """Refuse weights that change, in another thread, while codes are found with them."""
+    watched = Versions(parameters_of(decoder))
+    message = (
+        "The weights of `decoder` changed while it encoded, in another thread or in a hook. Encode "
+        "with a copy of its own, `copy.deepcopy(decoder)`, made between two updates."
+    )
+    try:
+        yield
+    except RuntimeError as error:
+        raise RuntimeError(message) if watched.changed else error from error
+    checks.require(not watched.changed, message, RuntimeError)
 
 
 def _raise_failures(encoding: Encoding) -> None:

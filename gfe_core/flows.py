@@ -130,6 +130,10 @@ class NesterovFlow(GradientFlow):
         """Friction damping / (t + eps), for t > 0."""
         return self.damping / (t + self.eps)
 
+    def momentum(self, age: PerSample) -> PerSample:
+        """Fraction of its last move that the accelerated method keeps: age / (age + damping)."""
+        return age / (age + self.damping)
+
     def velocity(self, t: PerSample, y: States, grad: Codes) -> States:
         """(v, dv/dt) at time t, given the gradient at the code of y."""
         v = y[:, grad.shape[1] :]

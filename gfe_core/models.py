@@ -25,8 +25,9 @@ from gfe_core.decoders import (
     SirenDecoder,
     TransposedConvDecoder,
     Wrapped,
+    wrap,
 )
-from gfe_core.decoders.wrapped import check_output, wrap
+from gfe_core.decoders.wrapped import check_output
 from gfe_core.energy import Bernoulli, Gaussian
 from gfe_core.types import Data, Decoder, Loss
 

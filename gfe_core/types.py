@@ -336,33 +336,91 @@ class Decoder(Protocol):
 class Loss(Protocol):
     """A distance between the decoder's output and data, per sample."""
 
-    def per_sample(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor: ...  # noqa: D102
-    def gradient(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor: ...  # noqa: D102
-    def curvature(self, output: Tensor, mask: Tensor | None = None) -> Tensor: ...  # noqa: D102
-    def mean(self, output: Tensor) -> Tensor: ...  # noqa: D102
-    def floor(self, x: Tensor, mask: Tensor | None = None) -> Tensor: ...  # noqa: D102
-    def check_data(self, x: Tensor) -> None: ...  # noqa: D102
+    def per_sample(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the energy (batch,) of raw outputs; `mask` is True where x is observed."""
+        ...
+
+    def curvature(self, output: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Diagonal of the second derivative of the energies in the output, of its shape."""
+        ...
+
+    def mean(self, output: Tensor) -> Tensor:
+        """Data (batch, *data) that a raw output stands for."""
+        ...
+
+    def floor(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Lowest energy (batch,) that any decoder can reach."""
+        ...
+
+    def check_data(self, x: Tensor) -> None:
+        """Raise a ValueError for data that the loss has no meaning for."""
+        ...
 
 
 @runtime_checkable
 class Flow(Protocol):
-    """The differential equation that carries a code downhill."""
+    """The differential equation that carries a code downhill: enough for `Euler` and `RK4`.
 
-    def start(self, z0: Tensor) -> Tensor: ...  # noqa: D102
-    def velocity(self, t: Tensor, y: Tensor, grad: Tensor) -> Tensor: ...  # noqa: D102
+    The first columns of its state are the code.
+    """
+
+    def start(self, z0: Tensor) -> Tensor:
+        """Return the state (batch, state) at time 0 for codes (batch, latent)."""
+        ...
+
+    def velocity(self, t: Tensor, y: Tensor, grad: Tensor) -> Tensor:
+        """dy/dt (batch, state) at times t (batch,), given the gradient at the code of y."""
+        ...
+
+
+@runtime_checkable
+class Descent(Flow, Protocol):
+    """A flow that solvers with steps of their own can follow, because it says how fast it falls."""
+
+    @property
+    def order(self) -> int:
+        """1 where the state is the code, 2 where it is the code and its velocity."""
+        ...
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """Rate (batch,) that multiplies the gradient at times t."""
+        ...
+
+    def force(self, t: Tensor, grad: Tensor) -> Tensor:
+        """Downhill pull (batch, latent): minus the rate times the gradient."""
+        ...
+
+
+@runtime_checkable
+class Accelerated(Descent, Protocol):
+    """A descent with momentum, of order 2."""
+
+    def friction(self, t: Tensor) -> Tensor:
+        """Friction (batch,) at times t > 0, per flow unit."""
+        ...
+
+    def momentum(self, age: Tensor) -> Tensor:
+        """Fraction (batch,) of its last move that a sample keeps, `age` steps after a restart."""
+        ...
 
 
 @runtime_checkable
 class Adjoint(Protocol):
-    """How gradients of a function of z reach the decoder's parameters.
+    """How gradients of a function of z reach whatever the codes depend on.
 
-    `replays` asks for the steps of the flow.
+    `differentiates` asks which tensors these are, `replays` for the steps of the flow as well.
     """
 
     replays: ClassVar[bool]
+    differentiates: ClassVar[bool]
 
-    def check(self, decoder: Any, flow: Any, solver: Any) -> None: ...  # noqa: D102
-    def attach(self, decoder: Any, found: Any) -> Tensor: ...  # noqa: D102
+    def check(self, decoder: Any, flow: Any, solver: Any) -> None:
+        """Raise a ValueError for a decoder, flow or solver that it cannot differentiate."""
+        ...
+
+    def attach(self, decoder: Any, found: Any) -> Tensor:
+        """Return the codes of `found`, an `adjoints.Found`, with whatever graph they have."""
+        ...
 
 
 Encoder = Callable[[Any, Tensor], Encoding]

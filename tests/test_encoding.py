@@ -309,12 +309,13 @@ def test_grad_mode_of_the_caller_does_not_matter(grad_mode, n):
     assert not found.z.is_inference()
 
 
-def test_decoder_made_in_inference_mode_can_encode():
+def test_decoder_made_in_inference_mode_is_refused_and_the_remedy_works():
     with torch.inference_mode():
         decoder = fresh("mlp")
-        inside = gfe.encode(decoder, digits(3), max_steps=5)
-    outside = gfe.encode(decoder, digits(3), max_steps=5)
-    assert torch.equal(inside.z, outside.z)
+    with pytest.raises(ValueError, match=r"copy\.deepcopy\(decoder\)"):
+        gfe.encode(decoder, digits(3), max_steps=5)
+    found = gfe.encode(copy.deepcopy(decoder), digits(3), max_steps=5)
+    assert torch.equal(found.z, gfe.encode(fresh("mlp"), digits(3), max_steps=5).z)
 
 
 def test_encoding_inside_a_training_graph_leaves_it_intact():
@@ -479,7 +480,7 @@ def test_another_thread_finds_the_same_codes(grad_mode):
     assert torch.equal(found[0].z, expected.z)
 
 
-def test_threads_may_encode_while_another_trains_the_same_decoder():
+def test_threads_may_encode_with_copies_while_another_trains_the_decoder():
     decoder = copy.deepcopy(trained("mlp"))
     assert isinstance(decoder, nn.Module)
     parameters = list(decoder.parameters())
@@ -490,7 +491,7 @@ def test_threads_may_encode_while_another_trains_the_same_decoder():
 
     def encode_on(worker: int) -> None:
         while not done.is_set():
-            found = gfe.encode(decoder, x, max_steps=20)
+            found = gfe.encode(copy.deepcopy(decoder), x, max_steps=20)
             assert found.energy.isfinite().all()
             rounds[worker] += 1
 
@@ -517,35 +518,33 @@ def test_threads_may_encode_while_another_trains_the_same_decoder():
     assert updates > 10 and toggled == []
 
 
-def test_one_encode_sees_one_decoder():
-    # An update in the middle of an encode, as another thread would make it: by a hook, so that it
-    # surely happens.
+@pytest.mark.parametrize("when", ["between forward and backward", "between two gradients"])
+def test_weights_that_change_in_the_middle_of_an_encode_are_refused(when):
+    # as another thread would change them: by a hook, so that it surely happens
     decoder = copy.deepcopy(trained("mlp"))
-    x = digits(5)
     assert isinstance(decoder, nn.Module)
-    handle = decoder.register_forward_hook(
-        lambda *_: None
-    )  # a hooked decoder is differentiated by autograd
-    expected = gfe.encode(decoder, x, max_steps=20)
+    parameters = list(decoder.parameters())
     calls = []
-    handle.remove()
 
-    def disturb(*_: object) -> None:
+    def disturb() -> None:
         calls.append(1)
         if len(calls) == 5:
             with torch.no_grad():
                 for parameter in parameters:
                     parameter.add_(0.1)
 
-    parameters = list(decoder.parameters())
-    handle = decoder.register_forward_hook(disturb)
-    found = gfe.encode(decoder, x, max_steps=20)
+    if when == "between forward and backward":
+        handle = decoder.register_forward_hook(lambda *_: disturb())
+    else:
+        handle = decoder.register_forward_pre_hook(lambda *_: disturb())
+    with pytest.raises(RuntimeError, match=r"changed while it encoded.*copy\.deepcopy\(decoder\)"):
+        gfe.encode(decoder, digits(5), max_steps=20)
+    assert len(calls) >= 5
     handle.remove()
-    assert len(calls) > 5 and torch.equal(found.z, expected.z)
-    assert not torch.equal(gfe.encode(decoder, x, max_steps=20).z, expected.z)
+    assert gfe.encode(decoder, digits(5), max_steps=20).energy.isfinite().all()
 
 
-def test_tied_and_absent_weights_survive_the_copy():
+def test_decoder_may_have_tied_and_absent_weights():
     class Tied(nn.Module):
         latent_dim = 64
         data_shape: tuple[int, ...] = (64,)

@@ -26,11 +26,11 @@ ORDER = {
     ),
     "gfe_core/data": "files dataset batches emission_lines shapes readers sets results",
     "gfe_core/decoders": "mlp conv siren wrapped",
-    "gfe_core/energy": "losses dense curvature energy",
+    "gfe_core/energy": "losses padding curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs gauss_newton dopri5 recording integrate"
     ),
-    "gfe_core/adjoints": "detached replay exact",
+    "gfe_core/adjoints": "inputs detached replay exact",
     "gfe_core/training": "interrupts fitting checkpoints",
     "gfe_core/encoders": "single_look pca autoencoder convolutional amortised",
     "gfe_core/analysis": "stiffness sample_quality",

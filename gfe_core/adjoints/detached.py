@@ -1,35 +1,35 @@
 """How a gradient reaches the decoder's parameters through the code it helped to find.
 
 `Detached` lets none through, and is what a default `encode` reads. The exact alternatives are in
-`sensitivity`.
+`exact`.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from torch import Tensor, nn
-
+from gfe_core.adjoints.inputs import Inputs
 from gfe_core.energy import Energy
+from gfe_core.solvers import Solver
 from gfe_core.solvers.recording import Record
-from gfe_core.types import Codes, Encoding
+from gfe_core.types import Codes, Encoding, Flow
 
 
 @dataclass(frozen=True)
 class Found:
-    """What an adjoint knows of an encoding.
-
-    How it was found, by a copy of the decoder that is nobody else's.
+    """What an adjoint knows of an encoding: what asks for its gradient, and how it was found.
 
     Args:
-        energy: with the weights that the flow saw.
+        inputs: tensors that require a gradient and on which the codes depend.
+        energy: of the caller's own decoder.
         flow, solver: as passed to `encode`.
         encoding: codes without a graph, statuses and times.
         record: every accepted state, where the adjoint replays.
     """
 
+    inputs: Inputs
     energy: Energy
-    flow: Any
-    solver: Any
+    flow: Flow
+    solver: Solver
     encoding: Encoding
     record: Record | None
 
@@ -48,6 +48,7 @@ class Detached:
     """
 
     replays: ClassVar[bool] = False
+    differentiates: ClassVar[bool] = False
 
     def check(self, decoder: object, flow: object, solver: object) -> None:
         """Every combination will do."""
@@ -55,10 +56,3 @@ class Detached:
     def attach(self, decoder: object, found: Found) -> Codes:
         """Return the code without a graph."""
         return found.encoding.z
-
-
-def parameters_of(decoder: Any) -> list[Tensor]:
-    """Parameters of a module under every name they have, so that a copy lists its own alike."""
-    if not isinstance(decoder, nn.Module):
-        return []
-    return [parameter for _, parameter in decoder.named_parameters(remove_duplicate=False)]

@@ -1,70 +1,87 @@
-"""How a code changes with the weights: three exact alternatives to `Detached`.
+"""How a code changes with what it depends on: three exact alternatives to `Detached`.
 
-Each returns the derivatives of <a, z> in the weights, given a = dL/dz; ordinary autograd on `enc.z`
-asks for them. The part of the gradient that a loss has at fixed codes is not their business.
+Each returns the derivatives of <a, z> in the weights, the data, the start and whatever a penalty
+holds, given a = dL/dz; ordinary autograd on `enc.z` asks for them. The part of the gradient that a
+loss has at fixed codes is not their business.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gfe_core import checks
-from gfe_core.adjoints.detached import Found, parameters_of
+from gfe_core.adjoints.detached import Found
+from gfe_core.adjoints.inputs import Versions, parameters_of
 from gfe_core.adjoints.replay import Path, pulled_back, unrolled
-from gfe_core.energy import Matrices
+from gfe_core.energy import Energy, Matrices
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Dopri5, Solver
-from gfe_core.types import Codes, PerSample, SaveAt
-
-Pull = Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
-"""(a, weights) -> derivatives of <a, z> in the weights."""
+from gfe_core.types import Codes, Flow, PerSample, SaveAt
 
 
 @dataclass(frozen=True, kw_only=True)
 class _ThroughTheCode(ABC):
-    """What the three share: a node in autograd's graph between the caller's weights and the codes.
+    """What the three share: a node in autograd's graph between what the codes depend on and them.
 
-    The derivatives are taken at the weights that the flow saw, also where the caller has changed
-    his own since.
+    The derivatives are taken in the backward pass, with the caller's decoder: weights that have
+    been changed in place by then are refused, as autograd does.
     """
 
     replays: ClassVar[bool] = True
-
-    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
-        """Refuse what cannot be differentiated."""
-        name = type(self).__name__
-        kind = type(decoder).__name__
-        wanted = (
-            f"`{name}` gives gradients to the parameters of a `torch.nn.Module`, but "
-            f"`decoder` is a {kind}."
-        )
-        remedy = "Make it a module, or use `adjoint=Detached()`."
-        checks.require(isinstance(decoder, nn.Module), f"{wanted} {remedy}", TypeError)
-
-    def attach(self, decoder: nn.Module, found: Found) -> Codes:
-        """Return the code with a graph to the parameters that require a gradient."""
-        pairs = list(zip(parameters_of(decoder), parameters_of(found.energy.decoder), strict=True))
-        learning = [(ours, copy.requires_grad_()) for ours, copy in pairs if ours.requires_grad]
-        pull = partial(self._puller(found), weights=[copy for _, copy in learning])
-        return _Code.apply(found.encoding.z, pull, *(ours for ours, _ in learning))  # pyright: ignore
+    differentiates: ClassVar[bool] = True
 
     @abstractmethod
-    def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
-        """What takes derivatives of <a, z> in the weights, given a and the weights."""
+    def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
+        """Refuse what cannot be differentiated."""
+
+    def attach(self, decoder: object, found: Found) -> Codes:
+        """Return the code with a graph to all tensors that require a gradient."""
+        inputs = found.inputs
+        if not inputs.tensors:
+            return found.encoding.z
+        watched = Versions([*parameters_of(decoder), *inputs.tensors])
+
+        def pull(a: Tensor) -> Sequence[Tensor]:
+            checks.require(not watched.changed, _CHANGED, RuntimeError)
+            return self._pulled(found, a)
+
+        return _Code.apply(found.encoding.z, pull, *inputs.tensors)  # pyright: ignore
+
+    def _pulled(self, found: Found, a: Codes) -> list[Tensor]:
+        """Derivatives of <a, z> in the inputs."""
+        inputs = found.inputs
+        with torch.enable_grad():  # to the data, wherever their rows are selected
+            x = None if inputs.x is None else inputs.x.detach().requires_grad_()
+            energy = found.energy if x is None else found.energy.with_data(x)
+        held = inputs.leaves if x is None else (*inputs.leaves, x)
+        of_held, of_start = self._pulled_through(found, energy, held, a)
+        return of_held if inputs.z0 is None else [*of_held, of_start]
+
+    @abstractmethod
+    def _pulled_through(
+        self, found: Found, energy: Energy, held: Sequence[Tensor], a: Codes
+    ) -> tuple[list[Tensor], Codes]:
+        """Derivatives of <a, z> in the tensors that an energy holds, and in the start."""
+
+
+_CHANGED = (
+    "The decoder, or something else that the codes depend on, has been changed in place since "
+    "`encode`, so that their gradient can no longer be computed. Call `backward` before "
+    "`optimizer.step()`, or encode again."
+)
 
 
 class _Code(torch.autograd.Function):
-    """The code as a function of the weights."""
+    """The code as a function of what it depends on."""
 
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, pull: Callable[[Tensor], Sequence[Tensor]], *weights: Tensor
+        ctx: Any, z: Tensor, pull: Callable[[Tensor], Sequence[Tensor]], *inputs: Tensor
     ) -> Tensor:
         ctx.pull = pull
         return z.clone()
@@ -79,9 +96,8 @@ class _Code(torch.autograd.Function):
 class _Replayed(_ThroughTheCode):
     """What the two that take the steps again share."""
 
-    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+    def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
         """Refuse solvers whose steps depend on more than the state."""
-        super().check(decoder, flow, solver)
         name = type(self).__name__
         rule = type(solver).__name__
         remedy = "Use `adjoint=Implicit()`, or encode with `AMD`, `Euler` or `RK4`."
@@ -91,7 +107,7 @@ class _Replayed(_ThroughTheCode):
             f"`{name}` cannot differentiate the steps of `{rule}`, which has a memory. {remedy}",
         )
         remedy = "Use `SemiImplicit` or `RK4` on this flow, or `adjoint=Implicit()`."
-        restarts = isinstance(solver, AMD) and flow.order > 1
+        restarts = isinstance(solver, AMD) and getattr(flow, "order", 1) > 1
         checks.require(
             not restarts, f"`{name}` cannot differentiate `AMD` on a flow with momentum. {remedy}"
         )
@@ -114,14 +130,14 @@ class Unrolled(_Replayed):
     which gives the same for less.
     """
 
-    def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
-        path = _path(found)
-
-        def pull(a: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor]:
-            z = unrolled(found.solver, found.flow, found.energy, path)
-            return torch.autograd.grad(z, weights, a, materialize_grads=True)
-
-        return pull
+    def _pulled_through(
+        self, found: Found, energy: Energy, held: Sequence[Tensor], a: Codes
+    ) -> tuple[list[Tensor], Codes]:
+        start, z = unrolled(found.solver, found.flow, energy, _path(found))
+        *of_held, of_start = torch.autograd.grad(
+            z, (*held, start), a, retain_graph=True, materialize_grads=True
+        )
+        return of_held, of_start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,13 +149,13 @@ class DiscreteAdjoint(_Replayed):
         a_n = a_n+1 - dt alpha H(z_n) a_n+1,    dL/dtheta = - sum over n of dt alpha M(z_n)' a_n+1
 
     for Euler, with H = d2E/dz2 and M = d2E/dz dtheta; other rules likewise. Step sizes and accept
-    decisions are constants. Memory grows by the stored codes only; a step costs about three latent
+    decisions are constants. Memory grows by the stored codes only; a step costs up to four latent
     gradients.
 
     Source: the discrete counterpart of Flouris et al. 2024 (arXiv 2412.00864), equations 8 to 11.
     """
 
-    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+    def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
         """Refuse solvers whose steps have no transpose here."""
         super().check(decoder, flow, solver)
         remedy = "Use `adjoint=Unrolled()`, or encode with `RK4`."
@@ -148,8 +164,10 @@ class DiscreteAdjoint(_Replayed):
             f"`DiscreteAdjoint` has no transpose of `Dopri5`. {remedy}",
         )
 
-    def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
-        return partial(pulled_back, found.solver, found.flow, found.energy, _path(found))
+    def _pulled_through(
+        self, found: Found, energy: Energy, held: Sequence[Tensor], a: Codes
+    ) -> tuple[list[Tensor], Codes]:
+        return pulled_back(found.solver, found.flow, energy, _path(found), a, held)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,29 +206,35 @@ class Implicit(_ThroughTheCode):
     def __post_init__(self) -> None:
         checks.one_of("hessian", self.hessian, ("true", "gauss_newton"))
 
-    def check(self, decoder: object, flow: GradientFlow, solver: Solver) -> None:
+    def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
         """Refuse a frozen Hessian where there is no time to speak of."""
-        super().check(decoder, flow, solver)
-        fits = not self.frozen or (solver.has_time and flow.order == 1)
+        knows = hasattr(flow, "travelled") and getattr(flow, "order", 1) == 1
+        fits = not self.frozen or (solver.has_time and knows)
         wanted = "`Implicit(frozen=True)` needs the time of a gradient flow"
         remedy = "Use `Implicit()`, or `AMD(trial='carry')`, `Euler` or `RK4` on `GradientFlow()`."
         checks.require(fits, f"{wanted}, which {type(solver).__name__} on {flow} has not. {remedy}")
 
-    def _puller(self, found: Found) -> Callable[..., Sequence[Tensor]]:
-        def pull(a: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor]:
-            finite = torch.isfinite(found.encoding.energy)
-            energy = found.energy.rows(finite)
-            z = found.encoding.z[finite]
-            matrix = energy.hessian(z) if self.hessian == "true" else energy.gauss_newton(z)
-            if self.frozen:
-                v = _followed(matrix, a[finite], found.flow.travelled(found.encoding.t[finite]))
-            else:
-                v, sound = _solved(matrix, a[finite])
-                if self.hessian == "true" and not sound.all():
-                    v = torch.where(sound, v, _solved(energy.gauss_newton(z), a[finite])[0])
-            return energy.linearised(z, weights)[1](-v)[1:]
-
-        return pull
+    def _pulled_through(
+        self, found: Found, energy: Energy, held: Sequence[Tensor], a: Codes
+    ) -> tuple[list[Tensor], Codes]:
+        """A minimum does not depend on the start; an unfinished flow still does."""
+        finite = torch.isfinite(found.encoding.energy)
+        with torch.enable_grad():
+            energy = energy.rows(finite)
+        z = found.encoding.z[finite]
+        a = a[finite]
+        of_start = z.new_zeros(len(finite), z.shape[1])
+        matrix = energy.hessian(z) if self.hessian == "true" else energy.gauss_newton(z)
+        if self.frozen:
+            flow = cast(GradientFlow, found.flow)
+            time = flow.travelled(found.encoding.t[finite])
+            v = _followed(matrix, a, time)
+            of_start[finite] = _kept(matrix, a, time)
+        else:
+            v, sound = _solved(matrix, a)
+            if self.hessian == "true" and not sound.all():
+                v = torch.where(sound, v, _solved(energy.gauss_newton(z), a)[0])
+        return energy.linearised(z, held)[1](-v)[1:], of_start
 
 
 def _solved(matrix: Matrices, a: Codes) -> tuple[Codes, Tensor]:
@@ -227,6 +251,12 @@ def _followed(matrix: Matrices, a: Codes, time: PerSample) -> Codes:
     x = (-time[:, None] * values).clamp(max=1)
     ratio = torch.where(x == 0, 1.0, torch.expm1(x) / torch.where(x == 0, 1.0, x))
     return _in_modes(axes, time[:, None] * ratio, a)
+
+
+def _kept(matrix: Matrices, a: Codes, time: PerSample) -> Codes:
+    """Product of exp(-time H) with a, a growing mode by a factor of e at most."""
+    values, axes = torch.linalg.eigh(matrix)
+    return _in_modes(axes, (-time[:, None] * values).clamp(max=1).exp(), a)
 
 
 def _in_modes(axes: Matrices, factor: Tensor, a: Codes) -> Codes:

@@ -6,7 +6,6 @@ is integrated backwards: the states are those that were recorded.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -14,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core.energy import Energy
-from gfe_core.flows import GradientFlow, States
-from gfe_core.solvers.step import Gradient, Node
-from gfe_core.types import Codes, Status, Trajectory
+from gfe_core.flows import States
+from gfe_core.solvers.step import Node
+from gfe_core.types import Codes, Flow, Status, Trajectory
 
 Rule = Any
 """A solver whose step is a function of the state alone, `moved`."""
@@ -31,12 +30,14 @@ class Path:
         y: state before each step.
         dt: length of each step.
         n_steps: how many of them each sample took.
+        latent: size of a code, the first columns of a state.
     """
 
     t: Float[Tensor, "time batch"]
     y: Float[Tensor, "time batch state"]
     dt: Float[Tensor, "time batch"]
     n_steps: Int[Tensor, "batch"]
+    latent: int
 
     @staticmethod
     def of(trajectory: Trajectory, status: Tensor) -> "Path":
@@ -48,7 +49,15 @@ class Path:
         n_steps = torch.where(status == Status.REACHED_T, trajectory.mask.sum(0) - 1, best)
         taken = slice(max(1, int(n_steps.max())) if len(status) else 1)
         y = torch.cat([trajectory.z[taken], trajectory.v[taken]], 2)
-        return Path(trajectory.t[taken], y, trajectory.dt[taken], n_steps)
+        return Path(trajectory.t[taken], y, trajectory.dt[taken], n_steps, trajectory.z.shape[2])
+
+    def code(self, y: States) -> Codes:
+        """Codes of states."""
+        return y[:, : self.latent]
+
+    def start(self) -> Codes:
+        """Codes from which the flow started."""
+        return self.code(self.y[0]).detach().clone()
 
     def steps(self, energy: Energy) -> Iterator[tuple[int, "Walkers"]]:
         """Each step with the samples that take it, from the last one back."""
@@ -56,7 +65,9 @@ class Path:
             rows = (n < self.n_steps).nonzero()[:, 0]
             if not len(rows):
                 continue
-            yield n, Walkers(rows, energy if len(rows) == energy.n else energy.rows(rows))
+            with torch.enable_grad():  # to data that require a gradient
+                some = energy if len(rows) == energy.n else energy.rows(rows)
+            yield n, Walkers(rows, some)
 
 
 @dataclass(frozen=True)
@@ -66,35 +77,33 @@ class Walkers:
     rows: Int[Tensor, "some"]
     energy: Energy
 
-    def move(
-        self, rule: Rule, flow: GradientFlow, path: Path, n: int, y: States, gradient: Gradient
-    ) -> States:
-        """Take step n again from y."""
-        z = y.tensor_split(flow.order, 1)[0]
-        return rule.moved(
-            gradient, flow, Node(path.t[n, self.rows], y, gradient(z), path.dt[n, self.rows])
-        )
+    def move(self, rule: Rule, flow: Flow, path: Path, n: int, y: States) -> States:
+        """Take step n again from y, with a graph."""
+        gradient = self.energy.grad_with_graph
+        node = Node(path.t[n, self.rows], y, gradient(path.code(y)), path.dt[n, self.rows])
+        return rule.moved(gradient, flow, node)
 
 
-def unrolled(rule: Rule, flow: GradientFlow, energy: Energy, path: Path) -> Codes:
-    """Codes with a graph through every step to the decoder's weights that require a gradient."""
+def unrolled(rule: Rule, flow: Flow, energy: Energy, path: Path) -> tuple[Codes, Codes]:
+    """The start, and codes with a graph through every step to it and to all that energies hold."""
     with torch.enable_grad():
-        y = path.y[0].detach().requires_grad_()
+        z0 = path.start().requires_grad_()
+        y = flow.start(z0)
         for n, some in reversed(list(path.steps(energy))):
-            moved = some.move(rule, flow, path, n, y[some.rows], some.energy.grad_with_graph)
+            moved = some.move(rule, flow, path, n, y[some.rows])
             y = moved if some.energy is energy else y.index_copy(0, some.rows, moved)
-        return y.tensor_split(flow.order, 1)[0]
+        return z0, path.code(y)
 
 
 def pulled_back(
     rule: Rule,
-    flow: GradientFlow,
+    flow: Flow,
     energy: Energy,
     path: Path,
     cotangent: Codes,
-    weights: Sequence[Tensor],
-) -> list[Tensor]:
-    """Derivatives of <cotangent, z> in the weights, by the transpose of each step.
+    held: Sequence[Tensor],
+) -> tuple[list[Tensor], Codes]:
+    """Derivatives of <cotangent, z> in what an energy holds and in the start, step by step.
 
     Holds one step's graph at a time.
 
@@ -104,32 +113,19 @@ def pulled_back(
     a = torch.cat(
         [cotangent, cotangent.new_zeros(len(cotangent), path.y.shape[2] - cotangent.shape[1])], 1
     )
-    total = [torch.zeros_like(weight) for weight in weights]
+    total = [torch.zeros_like(tensor) for tensor in held]
     for n, some in path.steps(energy):
         with torch.enable_grad():
             y = path.y[n, some.rows].requires_grad_()
-            moved = some.move(rule, flow, path, n, y, partial(_gradient, some.energy, weights))
+            moved = some.move(rule, flow, path, n, y)
+        # what is held may have been computed outside, by a graph that every step walks
         of_y, *found = torch.autograd.grad(
-            moved, (y, *weights), a[some.rows], materialize_grads=True
+            moved, (y, *held), a[some.rows], retain_graph=True, materialize_grads=True
         )
         a = a.index_copy(0, some.rows, of_y)
         for so_far, part in zip(total, found, strict=True):
             so_far += part
-    return total
-
-
-class _Gradient(torch.autograd.Function):
-    """A latent gradient; its derivatives in code and weights take one double backward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, energy: Energy, z: Tensor, *weights: Tensor) -> Tensor:
-        grad, ctx.pull = energy.linearised(z, weights)
-        return grad
-
-    @staticmethod
-    def backward(ctx: Any, *v: Tensor) -> Any:
-        return None, *ctx.pull(v[0])
-
-
-def _gradient(energy: Energy, weights: Sequence[Tensor], z: Codes) -> Codes:
-    return _Gradient.apply(energy, z, *weights)  # pyright: ignore[reportReturnType]
+    with torch.enable_grad():
+        z0 = path.start().requires_grad_()
+        y = flow.start(z0)
+    return total, torch.autograd.grad(y, z0, a)[0]

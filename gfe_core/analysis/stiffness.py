@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from gfe_core import checks, threads
 from gfe_core.energy import Bernoulli, Energy
-from gfe_core.flows import GradientFlow, NesterovFlow
+from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
 from gfe_core.solvers.runge_kutta import FixedGrid
-from gfe_core.types import Codes, Data, Decoder, Loss, Mask, Penalty, PerSample
+from gfe_core.types import Codes, Data, Decoder, Descent, Loss, Mask, Penalty, PerSample
 
 _CHUNK = 128
 """Rows whose graph of second derivatives is held at once.
@@ -140,7 +140,7 @@ def _eigenvalues(hessian: Tensor) -> Tensor:
 
 
 def stability_limit(
-    solver: Solver, largest: PerSample, flow: GradientFlow | None = None, t: float | Tensor = 0.0
+    solver: Solver, largest: PerSample, flow: Descent | None = None, t: float | Tensor = 0.0
 ) -> PerSample:
     """Find the largest step with which a solver does not blow up near a minimum.
 
@@ -176,18 +176,22 @@ def stability_limit(
     Source: Hairer & Wanner 1996, Solving Ordinary Differential Equations II, section IV.2.
     """
     flow = flow or GradientFlow()
+    checks.descent("stability_limit", flow)
     t = torch.as_tensor(t).to(largest).expand_as(largest)
     curvature = flow.alpha(t) * largest
-    if isinstance(flow, NesterovFlow) and isinstance(solver, Euler):
+    second = flow.order > 1
+    if second:
+        checks.accelerated("stability_limit", flow)
+    if second and isinstance(solver, Euler):
         limit = 1 / (flow.friction(t).reciprocal() * curvature)
-    elif isinstance(flow, NesterovFlow):
+    elif second:
         limit = _reach(_IMAGINARY_AXIS, solver, flow) / curvature.sqrt()
     else:
         limit = _reach(_REAL_AXIS, solver, flow) / curvature
     return torch.where(curvature <= 0, math.inf, limit)
 
 
-def _reach(table: dict[type, float], solver: Solver, flow: GradientFlow) -> float:
+def _reach(table: dict[type, float], solver: Solver, flow: Descent) -> float:
     """Look a solver, or one derived from it, up in a table."""
     found = [reach for kind, reach in table.items() if isinstance(solver, kind)]
     wanted = (
@@ -239,7 +243,7 @@ def check_grid(
     solver: Euler | RK4 | SemiImplicit,
     t1: float,
     largest: PerSample,
-    flow: GradientFlow | None = None,
+    flow: Descent | None = None,
 ) -> GridCheck:
     """Compare each step of a fixed grid with its stability limit; warn if one is too long.
 

@@ -8,7 +8,7 @@ several solvers live on.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -32,6 +32,13 @@ class FlatDecoder(nn.Module):
     """
 
     arguments: dict[str, Any]
+
+    row_multiple: ClassVar[int] = 16
+    """`encode` calls it with a multiple of so many rows, so that codes do not depend on the batch.
+
+    Exact where latent and layer widths are 2 or multiples of 4; rows of other widths start at
+    unaligned addresses, and their codes move by rounding.
+    """
 
     def __init__(self, latent_dim: int, data_dim: int, image_shape: Shape) -> None:
         super().__init__()

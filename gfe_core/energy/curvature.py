@@ -6,22 +6,18 @@ Shapes: `batch` samples; `latent` the size of a code.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core import threads
-from gfe_core.energy.dense import Dense, padded
 from gfe_core.types import Codes, Decoder, Loss, Penalty
 
-_TANGENT_ROWS = 128
+_TANGENT_ROWS = 256
 """Rows whose Jacobians are held at once."""
-
-_SECOND_ROWS = 512
-"""Rows that are differentiated twice together."""
 
 Pull = Callable[[Tensor], list[Tensor]]
 Matrices = Float[Tensor, "batch latent latent"]
@@ -34,7 +30,6 @@ class Curvature(ABC):
     loss: Loss
     penalty: Penalty | None
     n: int
-    _dense: Dense | None
     _x: Tensor
     _mask: Tensor | None
 
@@ -42,16 +37,24 @@ class Curvature(ABC):
     def _per_sample(self, z: Tensor) -> Tensor:
         """Energy of padded codes, with a graph."""
 
+    @abstractmethod
+    def _padded(self, rows: Tensor) -> Tensor:
+        """Rows as the decoder is called with them."""
+
     def hessian_product(self, z: Codes, v: Codes) -> Codes:
         """Product H v of each sample's latent Hessian H = d2E/dz2 with its own vector."""
-        with torch.enable_grad():
+        with (
+            threads.suited(self.decoder),
+            torch.enable_grad(),
+            _refused_where_compiled(),
+        ):
             z, grad = self._differentiable_grad(z)
-            (product,) = torch.autograd.grad((grad * padded(v)).sum(), z)
+            (product,) = torch.autograd.grad((grad * self._padded(v)).sum(), z)
         return product[: self.n]
 
     def hessian(self, z: Codes) -> Matrices:
         """Latent Hessian of each sample, exact and symmetric up to rounding."""
-        with threads.suited(self.decoder), torch.enable_grad():
+        with torch.enable_grad(), _refused_where_compiled():
             z, grad = self._differentiable_grad(z)
             rows = [
                 torch.autograd.grad(column.sum(), z, retain_graph=True)[0]
@@ -66,7 +69,7 @@ class Curvature(ABC):
         own Hessian.
         """
         with torch.no_grad():
-            z = padded(z)
+            z = self._padded(z)
             masks = pieces(self._mask, len(self._x), _TANGENT_ROWS)
             rows = zip(z.split(_TANGENT_ROWS), masks, strict=False)
             matrices = torch.cat([self._gauss_newton(some, mask) for some, mask in rows])
@@ -78,9 +81,13 @@ class Curvature(ABC):
         """Product of each sample's Gauss-Newton Hessian with its own vector."""
         return (self.gauss_newton(z) @ v[:, :, None])[:, :, 0]
 
+    def with_graph(self, z: Codes) -> Tensor:
+        """Energies with a graph to whatever they depend on, padded rows included."""
+        return self._per_sample(self._padded(z))
+
     def grad_with_graph(self, z: Codes) -> Codes:
         """Gradient in z by autograd, itself differentiable in z and in the decoder's weights."""
-        return torch.autograd.grad(self._per_sample(padded(z)).sum(), z, create_graph=True)[0]
+        return torch.autograd.grad(self._per_sample(self._padded(z)).sum(), z, create_graph=True)[0]
 
     def linearised(self, z: Codes, weights: Sequence[Tensor]) -> tuple[Codes, Pull]:
         """Gradient g in z, and what pulls a vector v back through it.
@@ -91,63 +98,20 @@ class Curvature(ABC):
             z: codes.
             weights: tensors of this energy's decoder that require a gradient.
         """
-        if self._dense is not None:
-            return self._dense_linearised(self._dense, z, weights)
         with torch.enable_grad():
             leaf, grad = self._differentiable_grad(z)
 
         def pull(v: Tensor) -> list[Tensor]:
             of_z, *rest = torch.autograd.grad(
-                grad, (leaf, *weights), padded(v), materialize_grads=True
+                grad, (leaf, *weights), self._padded(v), retain_graph=True, materialize_grads=True
             )
             return [of_z[: self.n], *rest]
 
         return grad.detach()[: self.n], pull
 
-    def _dense_linearised(
-        self, dense: Dense, z: Tensor, weights: Sequence[Tensor]
-    ) -> tuple[Codes, Pull]:
-        """The same by hand, some rows at a time."""
-        z = padded(z)
-        loss = self.loss
-        parts = []
-        masks = pieces(self._mask, len(z), _SECOND_ROWS)
-        for some, x, mask in zip(
-            z.split(_SECOND_ROWS), self._x.split(_SECOND_ROWS), masks, strict=False
-        ):
-            outputs = dense.forward(some)
-            first = loss.gradient(outputs[-1], x, mask)
-            second = loss.curvature(outputs[-1], mask)
-            parts.append(dense.linearised(some, outputs, first, second))
-        grad = torch.cat([part.grad for part in parts])
-
-        def pull(v: Tensor) -> list[Tensor]:
-            pulled = [
-                part.pull(rows)
-                for part, rows in zip(parts, padded(v).split(_SECOND_ROWS), strict=True)
-            ]
-            sums = [
-                reduce(torch.add, tensors)
-                for tensors in zip(*(found for _, found in pulled), strict=True)
-            ]
-            found = dict(zip(map(id, dense.parameters), sums, strict=True))
-            of_z = torch.cat([rows for rows, _ in pulled])
-            if self.penalty is not None:
-                of_z = of_z + (_penalty_hessian(self.penalty, z) @ padded(v)[:, :, None])[:, :, 0]
-            return [of_z[: self.n], *(found[id(weight)] for weight in weights)]
-
-        return (grad if self.penalty is None else grad + penalty_grad(self.penalty, z))[
-            : self.n
-        ], pull
-
     def _gauss_newton(self, z: Tensor, mask: Tensor | None) -> Tensor:
         """J' W J for a few rows."""
-        if self._dense is not None:
-            outputs = self._dense.forward(z)
-            output = outputs[-1]
-            tangents = self._dense.jacobian(outputs)
-        else:
-            output, tangents = self._tangents(z)
+        output, tangents = self._tangents(z)
         curvature = self.loss.curvature(output, mask).flatten(1)
         return (tangents * curvature[:, None]) @ tangents.transpose(1, 2)
 
@@ -158,7 +122,7 @@ class Curvature(ABC):
         twice backwards, because torch's forward mode announces its future on stderr when it is
         first used.
         """
-        with torch.enable_grad():
+        with torch.enable_grad(), _refused_where_compiled():
             z = z.detach().requires_grad_()
             output = self.decoder(z)
             u = torch.zeros_like(output).requires_grad_()
@@ -171,7 +135,7 @@ class Curvature(ABC):
         return output.detach(), torch.stack([tangent.flatten(1) for tangent in pushed], 1)
 
     def _differentiable_grad(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        z = padded(z.detach()).requires_grad_()
+        z = self._padded(z.detach()).requires_grad_()
         (grad,) = torch.autograd.grad(self._per_sample(z).sum(), z, create_graph=True)
         return z, grad
 
@@ -181,11 +145,24 @@ def pieces(rows: Tensor | None, n: int, size: int) -> list[Tensor | None]:
     return [None] * (n // size + 1) if rows is None else list(rows.split(size))
 
 
-def penalty_grad(penalty: Penalty, z: Tensor) -> Tensor:
-    """Gradient of a penalty in z."""
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        return torch.autograd.grad(penalty(z).sum(), z)[0]
+@contextmanager
+def _refused_where_compiled() -> Iterator[None]:
+    """Say what to do where a decoder can be differentiated only once."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "double backward" in str(error) or "create_graph=False" in str(error):
+            raise TypeError(no_second_derivative("This needs")) from error
+        raise
+
+
+def no_second_derivative(who: str) -> str:
+    """Say that a compiled decoder can be differentiated only once, and what to do."""
+    return (
+        f"{who} second derivatives, which `torch.compile` leaves out (aot_autograd has no double "
+        "backward). Pass the uncompiled module, `decoder._orig_mod`: it shares the weights. Or "
+        "compile with `backend='eager'`."
+    )
 
 
 def _penalty_hessian(penalty: Penalty, z: Tensor) -> Tensor:

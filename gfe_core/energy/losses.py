@@ -150,8 +150,6 @@ class Gaussian(_OverFeatures):
 def _softplus(y: Tensor) -> Tensor:
     """log(1 + exp(y)).
 
-    Torch's own is five times slower on a processor, but knows its derivative at 0.
+    Torch takes it for y itself above the threshold: at 40 that is exact in float64 too.
     """
-    if y.requires_grad:
-        return F.softplus(y)
-    return y.abs().neg_().exp_().add_(1).log_().add_(y.clamp(min=0))
+    return F.softplus(y, threshold=40.0)

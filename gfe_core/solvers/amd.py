@@ -6,14 +6,14 @@ promises (Armijo). A rejected trial costs one loss and no gradient. Each sample 
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.flows import GradientFlow, NesterovFlow, States
+from gfe_core.flows import States
 from gfe_core.solvers.line_search import (
     falls_enough,
     first_trial,
@@ -22,7 +22,7 @@ from gfe_core.solvers.line_search import (
 )
 from gfe_core.solvers.nesterov import look_ahead, momentum_at_rest
 from gfe_core.solvers.step import Gradient, Node, State, Step
-from gfe_core.types import Stop
+from gfe_core.types import Accelerated, Descent, Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,16 +133,18 @@ class AMD:
     def schedule(self, z0: Tensor, t1: float) -> None:
         """No grid: steps are found as the flow goes on."""
 
-    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+    def begin(self, energy: Energy, flow: Descent, state: State) -> None:
         """First trial: dt_init, or the inverse curvature along the gradient."""
+        checks.descent("AMD", flow)
         if self.dt_init is not None:
             state.dt = torch.full_like(state.t, self.dt_init)
         else:
             state.dt = first_trial(energy, state) / flow.alpha(state.t)
-        if isinstance(flow, NesterovFlow):
+        if flow.order > 1:
+            checks.accelerated("AMD on a flow of second order", flow)
             state.own = momentum_at_rest(state)
 
-    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: Energy, flow: Descent, state: State, *, t1: float) -> Step:
         """One trial for every sample."""
         v = flow.force(state.t, state.grad)
         dt = torch.where(state.fresh, self._new_trial(flow, state), state.dt).clamp(
@@ -162,18 +164,17 @@ class AMD:
             accepted = (accepted | ~state.running).all().expand_as(accepted)
         dt_next = torch.where(accepted, dt, dt * self.decrease_factor)
         status = given_up(state, accepted, dt_next * slope, dt_next < self.dt_min)
-        if isinstance(flow, NesterovFlow):
-            return Step(
-                look_ahead(flow, state, z, dt), dt.sqrt(), dt_next, accepted, status, n_loss=1
-            )
+        if flow.order > 1:
+            ahead = look_ahead(cast(Accelerated, flow), state, z, dt)
+            return Step(ahead, dt.sqrt(), dt_next, accepted, status, n_loss=1)
         rejected = {"n_grad" if self.slope_at == "trial" else "n_loss": (~accepted).long()}
         return Step(z, dt, dt_next, accepted, status, point, **rejected)
 
-    def moved(self, gradient: Gradient, flow: GradientFlow, at: Node) -> States:
+    def moved(self, gradient: Gradient, flow: Descent, at: Node) -> States:
         """State after an accepted step on the gradient flow, which is Euler's."""
         return at.y + at.dt[:, None] * flow.velocity(at.t, at.y, at.grad)
 
-    def _new_trial(self, flow: GradientFlow, state: State) -> Tensor:
+    def _new_trial(self, flow: Descent, state: State) -> Tensor:
         """Return the first trial after an accepted step."""
         carried = state.dt * self.increase_factor
         if self.trial == "barzilai_borwein":

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.flows import GradientFlow
 from gfe_core.solvers.line_search import falls_enough, first_trial, given_up
 from gfe_core.solvers.step import State, Step
-from gfe_core.types import Stop
+from gfe_core.types import Descent, Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class BFGS:
     def schedule(self, z0: Tensor, t1: float) -> None:
         """No grid: steps are found as the method goes on."""
 
-    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+    def begin(self, energy: Energy, flow: Descent, state: State) -> None:
         """First matrix: a multiple of the unit matrix."""
         checks.first_order("BFGS", flow)
         estimate = (
@@ -82,7 +81,7 @@ class BFGS:
             "updates": torch.zeros_like(state.index),
         }
 
-    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: Energy, flow: Descent, state: State, *, t1: float) -> Step:
         """One trial for every sample.
 
         The full step after an update, a shorter one after a rejection.

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.flows import GradientFlow, States
+from gfe_core.flows import States
 from gfe_core.solvers.line_search import first_trial
 from gfe_core.solvers.runge_kutta import gradient_of, slope
 from gfe_core.solvers.step import Gradient, Node, State, Step
-from gfe_core.types import Status, Stop
+from gfe_core.types import Descent, Flow, Status, Stop
 
 _NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
 _STAGES = (
@@ -72,20 +72,21 @@ class Dopri5:
     def schedule(self, z0: Tensor, t1: float) -> None:
         """No grid: steps are found as the flow goes on."""
 
-    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+    def begin(self, energy: Energy, flow: Descent, state: State) -> None:
         """First step: dt_init, or the inverse curvature along the gradient in time units."""
         if self.dt_init is not None:
             state.dt = torch.full_like(state.t, self.dt_init)
         else:
+            checks.descent("Dopri5(dt_init=None)", flow)
             state.dt = (first_trial(energy, state) / flow.alpha(state.t)) ** (1 / flow.order)
 
-    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step:
         """One trial for every sample: five gradients, and the one at the new point."""
         dt = state.dt.minimum(t1 - state.t)
         column = dt[:, None]
         k = _slopes(gradient_of(energy), flow, replace(state, dt=dt))
         y = state.y + column * _combined(k, _FIFTH)
-        point = energy.at(y.tensor_split(flow.order, 1)[0])
+        point = energy.at(y[:, : state.grad.shape[1]])
         k.append(flow.velocity(state.t + dt, y, point.grad()))
         scale = self.atol + self.rtol * state.y.abs().maximum(y.abs())
         error = (
@@ -102,20 +103,18 @@ class Dopri5:
         status = torch.where(too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status))
         return Step(y, dt, kept, accepted, status, point, n_grad=5 + (~accepted).long())
 
-    def moved(self, gradient: Gradient, flow: GradientFlow, at: Node) -> States:
+    def moved(self, gradient: Gradient, flow: Flow, at: Node) -> States:
         """State after a step."""
         return at.y + at.dt[:, None] * _combined(_slopes(gradient, flow, at), _FIFTH)
 
 
-def _slopes(gradient: Gradient, flow: GradientFlow, at: Node) -> list[Tensor]:
+def _slopes(gradient: Gradient, flow: Flow, at: Node) -> list[Tensor]:
     """Slopes at the start and at the five nodes; takes five gradients."""
     k = [flow.velocity(at.t, at.y, at.grad)]
+    latent = at.grad.shape[1]
     for node, weights in zip(_NODES, _STAGES, strict=True):
-        k.append(
-            slope(
-                gradient, flow, at.t + node * at.dt, at.y + at.dt[:, None] * _combined(k, weights)
-            )
-        )
+        y = at.y + at.dt[:, None] * _combined(k, weights)
+        k.append(slope(gradient, flow, at.t + node * at.dt, y, latent))
     return k
 
 

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.flows import GradientFlow
 from gfe_core.solvers.line_search import falls_enough, given_up
 from gfe_core.solvers.step import State, Step
-from gfe_core.types import Stop
+from gfe_core.types import Descent, Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class GaussNewton:
     def schedule(self, z0: Tensor, t1: float) -> None:
         """No grid: steps are found as the method goes on."""
 
-    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+    def begin(self, energy: Energy, flow: Descent, state: State) -> None:
         """Nothing is known of the curvature yet."""
         checks.first_order("GaussNewton", flow)
         latent = state.grad.shape[1]
@@ -77,7 +76,7 @@ class GaussNewton:
             "matrix": state.grad.new_zeros(len(state.t), latent, latent),
         }
 
-    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: Energy, flow: Descent, state: State, *, t1: float) -> Step:
         """One trial for every sample; the matrix is computed anew where the sample has moved."""
         new = state.fresh | (state.n_accepted + state.n_rejected == 0)
         _refresh(energy, state, new)

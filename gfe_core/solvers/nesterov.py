@@ -7,10 +7,10 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.flows import GradientFlow, NesterovFlow, States
+from gfe_core.flows import States
 from gfe_core.solvers.runge_kutta import FixedGrid, gradient_of, taken
 from gfe_core.solvers.step import Gradient, Node, State, Step
-from gfe_core.types import Codes, PerSample
+from gfe_core.types import Accelerated, Codes, Flow, PerSample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,21 +28,15 @@ class SemiImplicit(FixedGrid):
         (arXiv 1902.03694).
     """
 
-    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+    def begin(self, energy: Energy, flow: Flow, state: State) -> None:
         """Refuse a flow without velocity."""
-        remedy = (
-            "the gradient flow has no velocity. Pass `flow=NesterovFlow()`, or use "
-            "`Euler` or `GaussNewton`."
-        )
-        checks.require(
-            isinstance(flow, NesterovFlow), f"`SemiImplicit` needs a flow with velocity; {remedy}"
-        )
+        checks.accelerated("SemiImplicit", flow)
 
-    def step(self, energy: Energy, flow: NesterovFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: Energy, flow: Accelerated, state: State, *, t1: float) -> Step:
         """One step of the grid; its only gradient is the one at the new point."""
         return taken(state, self.moved(gradient_of(energy), flow, state))
 
-    def moved(self, gradient: Gradient, flow: NesterovFlow, at: Node) -> States:
+    def moved(self, gradient: Gradient, flow: Accelerated, at: Node) -> States:
         """State after a step."""
         dt, (z, v) = at.dt, at.y.tensor_split(2, 1)
         pushed = v + dt[:, None] * flow.force(at.t, at.grad)
@@ -63,7 +57,7 @@ def momentum_at_rest(state: State) -> dict[str, Tensor]:
     }
 
 
-def look_ahead(flow: NesterovFlow, state: State, x_new: Codes, dt: PerSample) -> States:
+def look_ahead(flow: Accelerated, state: State, x_new: Codes, dt: PerSample) -> States:
     """State ahead of a descent point.
 
     X_new + age / (age + damping) (x_new - x), and the velocity there.
@@ -78,5 +72,5 @@ def look_ahead(flow: NesterovFlow, state: State, x_new: Codes, dt: PerSample) ->
     age = torch.where(uphill, 0.0, own["age"] + 1)
     own["x_new"] = x_new
     own["age_new"] = age
-    ahead = (age / (age + flow.damping))[:, None] * move
+    ahead = flow.momentum(age)[:, None] * move
     return torch.cat([x_new + ahead, ahead / dt.sqrt()[:, None]], 1)

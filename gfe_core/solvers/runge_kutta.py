@@ -6,6 +6,7 @@ is ever rejected.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -14,9 +15,9 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.flows import GradientFlow, States
+from gfe_core.flows import States
 from gfe_core.solvers.step import Gradient, Node, State, Step
-from gfe_core.types import Codes, PerSample, Status, Stop
+from gfe_core.types import Codes, Flow, PerSample, Status, Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class FixedGrid:
         )
         return self._planned(t1).to(z0)[:, None].expand(-1, len(z0))
 
-    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+    def begin(self, energy: Energy, flow: Flow, state: State) -> None:
         """Nothing to estimate: the grid is known."""
 
     def _planned(self, t1: float) -> Tensor:
@@ -115,10 +116,9 @@ def taken(state: State, y: States, n_grad: int = 0) -> Step:
     )
 
 
-def slope(gradient: Gradient, flow: GradientFlow, t: PerSample, y: States) -> States:
-    """dy/dt at any state; takes one gradient."""
-    z = y.tensor_split(flow.order, 1)[0]
-    return flow.velocity(t, y, gradient(z))
+def slope(gradient: Gradient, flow: Flow, t: PerSample, y: States, latent: int) -> States:
+    """dy/dt at any state, whose first `latent` columns are the code; takes one gradient."""
+    return flow.velocity(t, y, gradient(y[:, :latent]))
 
 
 def gradient_of(energy: Energy) -> Gradient:
@@ -137,11 +137,11 @@ class Euler(FixedGrid):
     `Euler(steps=trajectory.dt)` replays the steps that another solver chose.
     """
 
-    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step:
         """One step of the grid; its only gradient is the one at the new point."""
         return taken(state, self.moved(gradient_of(energy), flow, state))
 
-    def moved(self, gradient: Gradient, flow: GradientFlow, at: Node) -> States:
+    def moved(self, gradient: Gradient, flow: Flow, at: Node) -> States:
         """State after a step."""
         return at.y + at.dt[:, None] * flow.velocity(at.t, at.y, at.grad)
 
@@ -154,18 +154,19 @@ class RK4(FixedGrid):
     dt sqrt(alpha lambda_max) < 2.83 on a `NesterovFlow` that has lost its friction.
     """
 
-    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step:
         """One step of the grid; its first stage is the gradient already known."""
         return taken(state, self.moved(gradient_of(energy), flow, state), n_grad=3)
 
-    def moved(self, gradient: Gradient, flow: GradientFlow, at: Node) -> States:
+    def moved(self, gradient: Gradient, flow: Flow, at: Node) -> States:
         """State after a step."""
         t = at.t
         y = at.y
         dt = at.dt[:, None]
         half = at.dt / 2
+        at_state = partial(slope, gradient, flow, latent=at.grad.shape[1])
         k1 = flow.velocity(t, y, at.grad)
-        k2 = slope(gradient, flow, t + half, y + half[:, None] * k1)
-        k3 = slope(gradient, flow, t + half, y + half[:, None] * k2)
-        k4 = slope(gradient, flow, t + at.dt, y + dt * k3)
+        k2 = at_state(t + half, y + half[:, None] * k1)
+        k3 = at_state(t + half, y + half[:, None] * k2)
+        k4 = at_state(t + at.dt, y + dt * k3)
         return y + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)

@@ -125,14 +125,27 @@ class Step:
 class Solver(Protocol):
     """A rule that proposes the next state; `integrate` does everything else."""
 
-    @property
-    def has_time(self) -> bool: ...  # noqa: D102
-    @property
-    def memory(self) -> int: ...  # noqa: D102
-
     default_stop: ClassVar[Stop | None]
     default_max_steps: ClassVar[int]
 
-    def schedule(self, z0: Tensor, t1: float) -> Tensor | None: ...  # noqa: D102
-    def begin(self, energy: Energy, flow: Any, state: State) -> None: ...  # noqa: D102
-    def step(self, energy: Energy, flow: Any, state: State, *, t1: float) -> Step: ...  # noqa: D102
+    @property
+    def has_time(self) -> bool:
+        """Whether its steps are flow time, so that the flow can end at t1."""
+        ...
+
+    @property
+    def memory(self) -> int:
+        """Accepted energies that it looks back on in `State.recent`, at least 1."""
+        ...
+
+    def schedule(self, z0: Tensor, t1: float) -> Tensor | None:
+        """All steps (time, batch) where they are known beforehand, else None."""
+        ...
+
+    def begin(self, energy: Energy, flow: Any, state: State) -> None:
+        """Prepare `state` for the first step; refuse a flow that the solver cannot follow."""
+        ...
+
+    def step(self, energy: Energy, flow: Any, state: State, *, t1: float) -> Step:
+        """Propose the next state of every sample."""
+        ...

@@ -77,7 +77,7 @@ def test_training_sliders_change_the_decoder_and_its_landscape(
         [("4", "unrolled"), ("4", "detached"), ("flow", "detached")], 2
     ):
         ask(explorer, number, trained=trained, adjoint=adjoint)
-        assert explorer.shown_decoder is decoders[adjoint][trained]
+        assert explorer.shown_decoder is explorer.decoders[adjoint][trained]
         assert explorer.player.landscape != before
         before = explorer.player.landscape
 

@@ -16,7 +16,7 @@ from gfe_core.solvers import BFGS, Euler
 from gfe_core.types import Adjoint
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.still_figure import figure_picture
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Explorer, own_copy
 
 _WAYS: dict[str, Adjoint] = {
     "dropped (Detached)": Detached(),
@@ -51,7 +51,7 @@ class AdjointExplorer(Explorer):
         t1: float = 4.0,
         outside: str = _OUTSIDE[0],
     ) -> None:
-        self.decoder = decoder
+        self.decoder = own_copy(decoder)
         self.x = samples.x[:n_samples]
         self.loss = Bernoulli()
         codes = encode(decoder, self.x, solver=BFGS()).z

@@ -24,7 +24,7 @@ from gfe_core.types import Decoder, Encoding, Loss, SaveAt
 from gfe_core.widgets.emission_lines.picture import spectrum_picture
 from gfe_core.widgets.emission_lines.style import LOOK, SPECTRUM_STYLE
 from gfe_core.widgets.kit.answering import Answering
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.player.slices import note_of
 
 SOLVERS = ("BFGS", "AMD", "GaussNewton", "Euler")
@@ -111,7 +111,7 @@ class SpectrumExplorer(Explorer):
     ) -> None:
         checks.one_of("solver", solver, SOLVERS)
         _fits(samples, truth, probe, parameters)
-        self.decoder = decoder
+        self.decoder = own_copy(decoder)
         self.samples = samples
         self.loss = loss
         self.truth = truth

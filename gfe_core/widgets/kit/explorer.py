@@ -6,12 +6,15 @@ strict `nbval` compares.
 """
 
 import base64
+import copy
 import io
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from ipywidgets import DOMWidget
 from PIL import Image
+
+from gfe_core.types import Decoder
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _open: dict[tuple[type, str], "Closable"] = {}
@@ -34,6 +37,15 @@ def show_only(shown: Closable, name: str) -> None:
     if (earlier := _open.pop((type(shown), name), None)) is not None:
         earlier.close()
     _open[type(shown), name] = shown
+
+
+def own_copy(decoder: Decoder) -> Any:
+    """Copy a decoder for a view that encodes when its reader asks.
+
+    Requests may come while a cell trains, in another thread: an encode whose weights change
+    meanwhile is refused.
+    """
+    return copy.deepcopy(decoder)
 
 
 def live_view(widget: DOMWidget) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from gfe_core.data import DataSet
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli
 from gfe_core.types import Decoder, Encoder, Loss
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.map.layouts import Layouts, layouts_of, nearest
 from gfe_core.widgets.map.picture import map_picture
 from gfe_core.widgets.map.style import LOOK, MAP_STYLE
@@ -138,7 +138,7 @@ class Mapped:
                 "`gfe_core.plots`."
             ),
         )
-        self.decoder = decoder
+        self.decoder = own_copy(decoder)
         self.samples = samples
         self.loss = loss or Bernoulli()
         self.encoder = encoder or partial(encode, loss=self.loss)

@@ -18,7 +18,7 @@ from gfe_core.energy import Bernoulli
 from gfe_core.methods.posterior import GaussianPrior, laplace
 from gfe_core.solvers import GaussNewton
 from gfe_core.types import Decoder, Encoder
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.mask.painter import FOLDER, PAINTER_SCRIPT, MaskPainter
 from gfe_core.widgets.mask.picture import mask_picture
 from gfe_core.widgets.mask.style import N_DRAWS, PANELS, look
@@ -93,7 +93,7 @@ class MaskExplorer(Explorer):
             shape is not None, f"`samples` must be images, got {samples!r}. Use load('digits')."
         )
         checks.require(n_draws >= N_DRAWS, f"`n_draws` must be at least {N_DRAWS}, got {n_draws}.")
-        self.decoder = decoder
+        self.decoder = own_copy(decoder)
         self.samples = samples
         self.others = dict(others or {})
         self.n_starts = n_starts

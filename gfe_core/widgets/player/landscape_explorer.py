@@ -21,7 +21,7 @@ from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
 from gfe_core.types import Decoder, Encoding, Flow, Loss, SaveAt
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
 from gfe_core.widgets.player.slices import Plane, extent_around, film_of, grey, landscape_of
@@ -72,7 +72,7 @@ class LandscapeExplorer(Explorer, ABC):
                 f"`samples` must be images; {samples.name!r} has no image shape. Use "
                 "load('digits')."
             )
-        self.decoder = decoder
+        self.decoder = own_copy(decoder)
         self.samples = samples
         self.loss = loss or Bernoulli()
         self._first = first

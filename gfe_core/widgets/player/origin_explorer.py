@@ -21,6 +21,7 @@ from gfe_core.methods.gon import SQUARES
 from gfe_core.solvers import AMD, Euler
 from gfe_core.types import Decoder, Encoding, Loss
 from gfe_core.widgets.kit.drawing import SOFT, Sheet, tidy
+from gfe_core.widgets.kit.explorer import own_copy
 from gfe_core.widgets.kit.style import NUMBERS
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control, with_limit
@@ -99,7 +100,10 @@ class OriginExplorer(LandscapeExplorer):
         checks.one_of("steps", steps, STEPS)
         trained = trained or lists[0][0]
         checks.one_of("trained", trained, tuple(lists[0]))
-        self.decoders = decoders
+        self.decoders = {
+            adjoint: {steps: own_copy(decoder) for steps, decoder in of_steps.items()}
+            for adjoint, of_steps in decoders.items()
+        }
         self.seed = seed
         self._dt = dt
         self.strip = ipywidgets.HTML()

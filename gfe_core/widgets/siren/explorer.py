@@ -25,7 +25,7 @@ from gfe_core.methods.gon import SQUARES, Origin
 from gfe_core.solvers import BFGS
 from gfe_core.types import Codes
 from gfe_core.widgets.kit.answering import Answering
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.player.slices import grey
 from gfe_core.widgets.siren.picture import siren_picture
 from gfe_core.widgets.siren.style import LOOK, SIREN_STYLE
@@ -101,7 +101,8 @@ class SirenExplorer(Explorer):
         seed: int = 0,
         title: str = "One code, any resolution",
     ) -> None:
-        self.sirens = {"SIREN": sirens} if isinstance(sirens, SirenDecoder) else dict(sirens)
+        named = {"SIREN": sirens} if isinstance(sirens, SirenDecoder) else sirens
+        self.sirens = {label: own_copy(siren) for label, siren in named.items()}
         decoder = decoder or next(iter(self.sirens))
         checks.one_of("decoder", decoder, tuple(self.sirens))
         checks.require(

@@ -1,0 +1,341 @@
+"""Where the gradient of a code goes: to whatever it depends on, wherever a decoder holds that."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from problems import generator
+from torch import Tensor, nn
+
+import gfe_core as gfe
+from gfe_core.types import Decoder, Penalty
+
+EULER: dict[str, Any] = {"solver": gfe.Euler(n_steps=6), "t1": 30.0}
+TIGHT: dict[str, Any] = {"solver": gfe.BFGS(), "stop": gfe.Stop(grad_norm=1e-12, energy_slope=0)}
+WAYS = {
+    "Unrolled": EULER | {"adjoint": gfe.Unrolled()},
+    "DiscreteAdjoint": EULER | {"adjoint": gfe.DiscreteAdjoint()},
+    "Implicit": TIGHT | {"adjoint": gfe.Implicit()},
+}
+
+
+def ridge(z: Tensor) -> Tensor:
+    """A penalty that gives every sample one minimum."""
+    return 0.05 * z.square().sum(1)
+
+
+def data() -> Tensor:
+    return torch.rand(3, 9, dtype=torch.float64, generator=generator(1))
+
+
+def network() -> nn.Sequential:
+    """Tanh, because the second derivative of ELU jumps."""
+    layers = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 9)).double()
+    random = generator(2)
+    with torch.no_grad():
+        for parameter in layers.parameters():
+            parameter.uniform_(-1.5, 1.5, generator=random)
+    return layers
+
+
+class Plain(nn.Module):
+    """A decoder that is an ordinary module around others."""
+
+    latent_dim = 3
+    data_shape: tuple[int, ...] = (9,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.inner(z)
+
+
+class Closure(Plain):
+    """Its forward pass is a function made in the constructor, bound to this very object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decode = lambda z: self.inner(z)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.decode(z)
+
+
+class Function:
+    """A decoder that is no module: a function with a network in its closure."""
+
+    latent_dim = 3
+    data_shape: tuple[int, ...] = (9,)
+
+    def __init__(self) -> None:
+        inner = network()
+        self.decode = lambda z: inner(z)
+        self.weights = list(inner.parameters())
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.decode(z)
+
+
+class Shared(nn.Module):
+    """One weight used twice, the second time transposed."""
+
+    latent_dim = 3
+    data_shape: tuple[int, ...] = (9,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Parameter(
+            torch.randn(8, 3, dtype=torch.float64, generator=generator(4)) / 2
+        )
+        self.second = nn.Linear(3, 9, bias=False).double()
+        with torch.no_grad():
+            self.second.weight.uniform_(-1, 1, generator=generator(5))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.second(torch.tanh(z @ self.first.T) @ self.first)
+
+
+def patched() -> Plain:
+    decoder = Plain()
+    inner = decoder.forward
+    decoder.forward = lambda z: 1.1 * inner(z)
+    return decoder
+
+
+def hooked() -> Plain:
+    decoder = Plain()
+    scale = torch.tensor(1.2, dtype=torch.float64)
+    decoder.register_forward_hook(lambda module, inputs, output: scale * output)
+    decoder.inner[0].register_forward_pre_hook(lambda module, inputs: (inputs[0] + 0.1,))
+    return decoder
+
+
+def parametrised() -> Plain:
+    decoder = Plain()
+    nn.utils.parametrizations.weight_norm(decoder.inner[0])
+    return decoder
+
+
+def part_frozen() -> Plain:
+    decoder = Plain()
+    decoder.inner[0].requires_grad_(False)
+    return decoder
+
+
+def traced() -> Plain:
+    decoder = Plain()
+    example = torch.zeros(2, 3, dtype=torch.float64)
+    decoder.inner = torch.jit.trace(decoder.inner, example)  # pyright: ignore[reportAttributeAccessIssue]
+    return decoder
+
+
+def compiled(backend: str) -> Any:
+    return torch.compile(Plain(), backend=backend)
+
+
+DECODERS: dict[str, Callable[[], Decoder]] = {
+    "plain": Plain,
+    "closure": Closure,
+    "function": Function,
+    "patched forward": patched,
+    "hooks": hooked,
+    "parametrised": parametrised,
+    "shared": Shared,
+    "part frozen": part_frozen,
+    "traced": traced,
+    "compiled, eager": lambda: compiled("eager"),
+}
+
+
+def learning(decoder: Decoder) -> list[Tensor]:
+    """Weights that require a gradient."""
+    weights = decoder.parameters() if isinstance(decoder, nn.Module) else decoder.weights  # pyright: ignore
+    return [weight for weight in weights if weight.requires_grad]
+
+
+def directions(tensors: Sequence[Tensor]) -> list[Tensor]:
+    random = generator(6)
+    return [torch.randn(t.shape, dtype=t.dtype, generator=random) for t in tensors]
+
+
+def central_difference(f: Callable[[], Tensor], tensors: Sequence[Tensor], h: float) -> float:
+    """Derivative of f along `directions`, by moving tensors in place and back."""
+
+    def moved(step: float) -> float:
+        with torch.no_grad():
+            for tensor, along in zip(tensors, directions(tensors), strict=True):
+                tensor.add_(step * along)
+            return f().item()
+
+    up = moved(h)
+    down = moved(-2 * h)
+    moved(h)
+    return (up - down) / (2 * h)
+
+
+def along(gradients: Sequence[Tensor], tensors: Sequence[Tensor]) -> float:
+    pairs = zip(gradients, directions(tensors), strict=True)
+    return sum(float((gradient * way).sum()) for gradient, way in pairs)
+
+
+def codes(decoder: Decoder, x: Tensor, penalty: Penalty = ridge, **arguments: Any) -> Tensor:
+    """Codes whose error a difference does not see.
+
+    A line search ends at the rounding of the energy, Newton's method at that of z.
+    """
+    z = gfe.encode(decoder, x, penalty=penalty, **arguments).z.detach()
+    if isinstance(arguments["adjoint"], gfe.Implicit):
+        energy = gfe.Energy(decoder, x.detach(), gfe.Bernoulli(), penalty=penalty)
+        for _ in range(3):
+            z = z - torch.linalg.solve(energy.hessian(z), energy.at(z).grad())
+    return z.detach()
+
+
+def outside(z: Tensor) -> Tensor:
+    """A loss that is not the one the codes minimise."""
+    return (z * torch.linspace(1, 2, 9, dtype=z.dtype).view(3, 3)).square().sum()
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("way", WAYS)
+def test_gradient_reaches_the_weights_wherever_a_decoder_holds_them(way, name, unchecked):
+    decoder = DECODERS[name]()
+    weights = learning(decoder)
+    z = gfe.encode(decoder, data(), penalty=ridge, **WAYS[way]).z
+    found = along(torch.autograd.grad(outside(z), weights), weights)
+    expected = central_difference(
+        lambda: outside(codes(decoder, data(), **WAYS[way])), weights, 1e-5
+    )
+    # the difference is exact to some 1e-9, the codes of a line search to some 1e-8
+    assert abs(found / expected - 1) < 1e-5 and abs(expected) > 1e-2
+    assert len(weights) == (2 if name in ("shared", "part frozen") else len(weights))
+
+
+def leaf(*shape: int, seed: int = 8) -> Tensor:
+    return torch.rand(shape, dtype=torch.float64, generator=generator(seed)).requires_grad_()
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["learning decoder", "frozen decoder"])
+@pytest.mark.parametrize("way", WAYS)
+def test_gradient_reaches_data_start_and_what_a_penalty_holds(way, frozen, unchecked):
+    decoder = Plain().requires_grad_(not frozen)
+    x = leaf(3, 9)
+    z0 = leaf(3, 3, seed=9)
+    log_strength = torch.tensor(-3.0, dtype=torch.float64, requires_grad=True)
+    asked = [x, z0, log_strength]
+
+    def penalty() -> Penalty:
+        strength = log_strength.exp()  # no leaf: computed outside, once for all steps
+        return lambda z: strength * z.square().sum(1)
+
+    z = gfe.encode(decoder, x, z0=z0, penalty=penalty(), **WAYS[way]).z
+    gradients = torch.autograd.grad(outside(z), asked)
+    for gradient, tensor in zip(gradients, asked, strict=True):
+        expected = central_difference(
+            lambda: outside(codes(decoder, x, penalty(), z0=z0, **WAYS[way])), [tensor], 1e-5
+        )
+        assert abs(along([gradient], [tensor]) - expected) < 1e-5 * max(1, abs(expected))
+    assert (gradients[1] == 0).all() == (way == "Implicit")  # a minimum forgets its start
+    assert gradients[0].abs().max() > 1e-3 and gradients[2].abs() > 1e-3
+
+
+def test_frozen_implicit_follows_the_start_as_far_as_the_flow_has_gone(unchecked):
+    linear = gfe.LinearDecoder(latent_dim=3, data_dim=9, generator=generator(3)).double()
+    z0 = leaf(3, 3, seed=9)
+    arguments = {"loss": gfe.Gaussian(), "solver": gfe.RK4(n_steps=100), "t1": 4.0, "z0": z0}
+    exact, frozen = (
+        torch.autograd.grad(outside(gfe.encode(linear, data(), adjoint=a, **arguments).z), z0)[0]
+        for a in (gfe.Unrolled(), gfe.Implicit(frozen=True))
+    )
+    # the energy is a parabola, where both are exact but for the 1e-9 of RK4
+    torch.testing.assert_close(frozen, exact, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_data_made_by_another_network_carry_the_gradient_on(way, unchecked):
+    maker = nn.Linear(2, 9).double()
+    source = torch.rand(3, 2, dtype=torch.float64, generator=generator(3))
+    loss = outside(gfe.encode(Plain(), torch.sigmoid(maker(source)), penalty=ridge, **WAYS[way]).z)
+    (gradient,) = torch.autograd.grad(loss, [maker.weight])
+    expected = central_difference(
+        lambda: outside(codes(Plain(), torch.sigmoid(maker(source)), **WAYS[way])),
+        [maker.weight],
+        1e-5,
+    )
+    assert abs(along([gradient], [maker.weight]) / expected - 1) < 1e-5
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_changed_in_place_before_the_backward_pass_are_refused(way):
+    decoder = Plain()
+    z = gfe.encode(decoder, data(), penalty=ridge, **WAYS[way]).z
+    expected = torch.autograd.grad(z.sum(), learning(decoder), retain_graph=True)
+    again = torch.autograd.grad(z.sum(), learning(decoder), retain_graph=True)
+    assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
+    with torch.no_grad():
+        decoder.inner[0].weight.add_(1.0)
+    with pytest.raises(RuntimeError, match="changed in place since `encode`"):
+        torch.autograd.grad(z.sum(), learning(decoder))
+
+
+@cache
+def aot() -> Any:
+    """Compiled without double backward, as inductor does it but without a C++ compiler."""
+    return compiled("aot_eager")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_exact_adjoints_of_a_decoder_compiled_without_double_backward_are_refused(way, unchecked):
+    with pytest.raises(TypeError, match="_orig_mod"):
+        gfe.encode(aot(), data(), penalty=ridge, **WAYS[way])
+    with pytest.raises(TypeError, match="_orig_mod"):
+        gfe.encode(aot(), data(), solver=gfe.GaussNewton())
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiled_decoder_finds_the_codes_of_the_uncompiled_one(backend, unchecked):
+    decoder = compiled(backend)
+    expected = gfe.encode(Plain(), data(), max_steps=10)
+    found = gfe.encode(decoder, data(), max_steps=10)
+    # fused kernels round differently, and ten steps amplify that
+    torch.testing.assert_close(found.z, expected.z, rtol=0, atol=1e-9)
+
+
+def test_gradient_reaches_only_weights_that_ask(unchecked):
+    decoder = part_frozen()
+    gfe.encode(decoder, data(), penalty=ridge, **WAYS["Unrolled"]).z.sum().backward()
+    assert [weight.grad is None for weight in decoder.parameters()] == [True, True, False, False]
+
+
+def test_weights_of_a_branch_that_no_sample_takes_get_zeros(unchecked):
+    class Branch(Plain):
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = nn.Linear(3, 9).double()
+
+        def forward(self, z: Tensor) -> Tensor:
+            return self.inner(z) if z.abs().max() < 1e6 else self.other(z)
+
+    decoder = Branch()
+    gfe.encode(decoder, data(), **EULER, adjoint=gfe.Unrolled()).z.sum().backward()
+    assert decoder.other.weight.grad is not None and (decoder.other.weight.grad == 0).all()
+
+
+def test_gradient_origin_network_learns_alike_however_its_decoder_is_wrapped(unchecked):
+    def trained(decoder: nn.Module) -> float:
+        optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-2)
+        batches = gfe.data.Batches(data(), size=3)
+        encoder = gfe.gon.Origin()
+        history = gfe.fit(
+            decoder, batches, encoder=encoder, loss=gfe.gon.SQUARES, epochs=10, optimizer=optimizer
+        )
+        return history.energy[-1]
+
+    expected = trained(Plain())
+    for other in (Closure(), compiled("eager")):
+        assert math.isclose(trained(other), expected, rel_tol=1e-9)
