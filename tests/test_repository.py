@@ -54,6 +54,7 @@ ORDER = {
             "nesterov",
             "amd",
             "bfgs",
+            "lbfgs",
             "gauss_newton",
             "dopri5",
         ),

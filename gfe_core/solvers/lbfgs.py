@@ -1,4 +1,4 @@
-"""The fast minimiser: a quasi-Newton method that remembers a few steps of each sample."""
+"""The fast minimiser: a quasi-Newton method that remembers the last steps of each sample."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +9,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.energy.energy import Energy
 from gfe_core.flows import GradientFlow
-from gfe_core.solvers.line_search import falls_enough, first_trial, given_up
+from gfe_core.solvers.line_search import falls_enough, given_up, polyak_step, probe
 from gfe_core.solvers.step import State, Step
 from gfe_core.types import Codes, PerSample, Stop
 
@@ -26,26 +26,27 @@ class LBFGS:
         H <- (I - r dz dg') H (I - r dg dz') + r dz dz'
 
     The multiple s is measured again at every step, so that directions which no pair covers follow
-    the curvature where the sample is now; this is what makes the method fast. Pairs without
-    positive curvature are left out, so H is positive definite and every step points downhill; a
-    step that found none makes the next one twice as long. There is no flow time: t is NaN, and `dt`
-    in a trajectory is the fraction a of the full step.
+    the curvature where the sample is now. Pairs without positive curvature are left out, so H is
+    positive definite and every step points downhill; a step that met no positive curvature makes
+    the next one twice as long. There is no flow time: t is NaN, and `dt` in a trajectory is the
+    fraction a of the full step.
 
     Args:
         pairs: steps that each sample remembers, at least 1.
         armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
         memory: energies that the test looks back on; 1 is monotone.
-        dt_init: s of the first step; None takes the inverse curvature along the gradient.
+        dt_init: s of the first step, with nothing learnt before it; None takes a gradient one
+            Polyak step E / |grad|^2 downhill and learns from it as from a step.
         dt_min: a sample that needs a smaller fraction a of a step stops with STEP_TOO_SMALL.
 
     Raises:
         ValueError: a field is out of range.
 
     Source: Nocedal & Wright 2006, algorithm 7.4 (two loops) and equation 7.20 (the multiple s),
-        with backtracking by interpolation; Liu & Nocedal 1989.
+        with backtracking by interpolation.
     """
 
-    pairs: int = 10
+    pairs: int = 20
     armijo_slope: float = 1e-4
     memory: int = 1
     dt_init: float | None = None
@@ -68,28 +69,27 @@ class LBFGS:
         """No grid: steps are found as the method goes on."""
 
     def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
-        """No steps to remember yet: H is a multiple of the unit matrix."""
+        """Learn the curvature along the first gradient, as if a step had been made there."""
         checks.first_order("LBFGS", flow)
-        scale = (
-            first_trial(energy, state)
-            if self.dt_init is None
-            else torch.full_like(state.t, self.dt_init)
-        )
-        empty = state.grad[:, None].expand(-1, self.pairs, -1) * 0.0
-        state.own = {
-            "dz": empty,
-            "dg": empty,
-            "r": empty[:, :, 0],
-            "scale": scale,
-            "boldness": torch.ones_like(scale),
-        }
+        none = state.grad.new_zeros(len(state.grad), 0, state.grad.shape[1])
+        ones = torch.ones_like(state.t)
+        polyak = polyak_step(state)
+        scale = 10 * polyak if self.dt_init is None else self.dt_init * ones
+        state.own = {"dz": none, "dg": none, "r": none[:, :, 0], "scale": scale, "boldness": ones}
+        if self.dt_init is None:
+            _learn(state, *probe(energy, state, polyak), state.running, self.pairs)
+            # a probe that met no positive curvature was no step: ten Polyak steps are bold enough
+            state.own["boldness"] = ones
 
     def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
         """One trial for every sample.
 
         The full step after a move, a shorter one after a rejection.
         """
-        _remember(state)
+        if state.attempt:
+            dz = state.z - state.z_previous
+            dg = state.grad - state.grad_previous
+            _learn(state, dz, dg, state.fresh, self.pairs)
         direction, slope = _downhill(state)
         a = torch.where(state.fresh, 1.0, state.dt) if state.attempt else torch.ones_like(state.dt)
         z = state.z + a[:, None] * direction
@@ -103,54 +103,55 @@ class LBFGS:
         return Step(z, a, a_next, accepted, status, point, n_loss=(~accepted).long())
 
 
-def _remember(state: State) -> None:
-    """Let the samples that moved remember their last step in place of their oldest."""
+def _learn(state: State, dz: Codes, dg: Codes, moved: Tensor, n_pairs: int) -> None:
+    """Remember a step of the samples that moved, and forget their oldest beyond `n_pairs`.
+
+    All samples have equally many places; an empty one has r = 0. Every call adds one, until there
+    are `n_pairs`: at the end for samples that learn, at the front and empty for the others.
+    """
     own = state.own
-    dz = state.z - state.z_previous
-    dg = state.grad - state.grad_previous
     curvature = (dz * dg).sum(1)
     # of a smaller cosine rounding leaves no digit, and H explodes
     least = torch.finfo(dz.dtype).eps ** 0.5
-    learns = state.fresh & (curvature > least * dz.norm(dim=1) * dg.norm(dim=1))
-    usable = torch.where(learns, curvature, 1.0)
-    for name, newest in (("dz", dz), ("dg", dg), ("r", 1 / usable)):
-        shifted = torch.cat([own[name][:, 1:], newest[:, None]], 1)
-        where = learns.reshape(-1, *[1] * (shifted.dim() - 1))
-        own[name] = torch.where(where, shifted, own[name])
+    learns = moved & (curvature > least * dz.norm(dim=1) * dg.norm(dim=1))
+    curvature = torch.where(learns, curvature, 1.0)
+    for name, newest in (("dz", dz), ("dg", dg), ("r", 1 / curvature)):
+        known = own[name]
+        newest = newest[:, None]
+        where = learns.reshape(-1, *[1] * (known.dim() - 1))
+        grown = torch.cat([known, newest], 1)
+        kept = torch.cat([torch.zeros_like(newest), known], 1)
+        own[name] = torch.where(where, grown, kept)[:, -n_pairs:]
     steepness = torch.where(learns, dg.square().sum(1), 1.0)
-    own["scale"] = torch.where(learns, usable / steepness, own["scale"])
-    bolder = torch.where(state.fresh & ~learns, 2 * own["boldness"], own["boldness"])
+    own["scale"] = torch.where(learns, curvature / steepness, own["scale"])
+    bolder = torch.where(moved & ~learns, 2 * own["boldness"], own["boldness"])
     own["boldness"] = torch.where(learns, 1.0, bolder)
 
 
 def _downhill(state: State) -> tuple[Codes, PerSample]:
-    """Direction -H grad and the slope of the energy against it, both per sample.
+    """Direction -H grad, and the slope of the energy against it.
 
-    Where rounding has spoilt H, the sample forgets its steps and goes down the gradient.
+    Where rounding has spoilt H, the sample forgets its steps and goes down its gradient.
     """
     own = state.own
-    direction = -own["boldness"][:, None] * _applied(state)
+    least = torch.finfo(state.grad.dtype).eps
+    direction = -own["boldness"][:, None] * _inverse_times(state.grad, own)
     slope = -(direction * state.grad).sum(1)
-    steepest = -(own["boldness"] * own["scale"])[:, None] * state.grad
-    least = torch.finfo(slope.dtype).eps
     sound = slope > least * direction.norm(dim=1) * state.grad.norm(dim=1)
     own["r"] = torch.where(sound[:, None], own["r"], 0.0)
+    steepest = -(own["boldness"] * own["scale"])[:, None] * state.grad
     direction = torch.where(sound[:, None], direction, steepest)
     return direction, -(direction * state.grad).sum(1)
 
 
-def _applied(state: State) -> Codes:
-    """H grad by two loops over the pairs; an empty place has r = 0 and changes nothing."""
-    own = state.own
-    n_pairs = own["r"].shape[1]
-    newest_first = range(n_pairs - 1, max(n_pairs - 1 - state.attempt, -1), -1)
-    vector = state.grad
-    shares = {}
-    for i in newest_first:
-        shares[i] = (own["r"][:, i] * (own["dz"][:, i] * vector).sum(1))[:, None]
-        vector = vector - shares[i] * own["dg"][:, i]
+def _inverse_times(vector: Codes, own: dict[str, Tensor]) -> Codes:
+    """H times a vector of each sample, by one loop back over its pairs and one forth."""
+    pairs = list(zip(*(own[name].unbind(1) for name in ("dz", "dg", "r")), strict=True))
+    shares = []
+    for dz, dg, r in reversed(pairs):
+        shares.append((r * (dz * vector).sum(1))[:, None])
+        vector = vector - shares[-1] * dg
     vector = own["scale"][:, None] * vector
-    for i in reversed(newest_first):
-        back = (own["r"][:, i] * (own["dg"][:, i] * vector).sum(1))[:, None]
-        vector = vector + (shares[i] - back) * own["dz"][:, i]
+    for (dz, dg, r), share in zip(pairs, reversed(shares), strict=True):
+        vector = vector + (share - (r * (dg * vector).sum(1))[:, None]) * dz
     return vector
