@@ -9,7 +9,13 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.energy.energy import Energy
 from gfe_core.flows import GradientFlow
-from gfe_core.solvers.line_search import falls_enough, given_up, polyak_step, probe
+from gfe_core.solvers.line_search import (
+    falls_enough,
+    given_up,
+    polyak_step,
+    probe,
+    unit_of,
+)
 from gfe_core.solvers.step import State, Step
 from gfe_core.types import Codes, PerSample, Stop
 
@@ -73,9 +79,16 @@ class LBFGS:
         checks.first_order("LBFGS", flow)
         none = state.grad.new_zeros(len(state.grad), 0, state.grad.shape[1])
         ones = torch.ones_like(state.t)
+        unit = unit_of(state.grad)
         polyak = polyak_step(state)
-        scale = 10 * polyak if self.dt_init is None else self.dt_init * ones
-        state.own = {"dz": none, "dg": none, "r": none[:, :, 0], "scale": scale, "boldness": ones}
+        state.own = {
+            "dz": none,
+            "dg": none,
+            "r": none[:, :, 0],
+            "unit": unit,
+            "scale": unit * (10 * polyak if self.dt_init is None else self.dt_init),
+            "boldness": ones,
+        }
         if self.dt_init is None:
             _learn(state, *probe(energy, state, polyak), state.running, self.pairs)
             # a probe that met no positive curvature was no step: ten Polyak steps are bold enough
@@ -108,8 +121,10 @@ def _learn(state: State, dz: Codes, dg: Codes, moved: Tensor, n_pairs: int) -> N
 
     All samples have equally many places; an empty one has r = 0. Every call adds one, until there
     are `n_pairs`: at the end for samples that learn, at the front and empty for the others.
+    Gradients are in units of each sample's first one.
     """
     own = state.own
+    dg = dg / own["unit"][:, None]
     curvature = (dz * dg).sum(1)
     # of a smaller cosine rounding leaves no digit, and H explodes
     least = torch.finfo(dz.dtype).eps ** 0.5
@@ -134,14 +149,15 @@ def _downhill(state: State) -> tuple[Codes, PerSample]:
     Where rounding has spoilt H, the sample forgets its steps and goes down its gradient.
     """
     own = state.own
-    least = torch.finfo(state.grad.dtype).eps
-    direction = -own["boldness"][:, None] * _inverse_times(state.grad, own)
-    slope = -(direction * state.grad).sum(1)
-    sound = slope > least * direction.norm(dim=1) * state.grad.norm(dim=1)
+    grad = state.grad / own["unit"][:, None]
+    least = torch.finfo(grad.dtype).eps
+    direction = -own["boldness"][:, None] * _inverse_times(grad, own)
+    slope = -(direction * grad).sum(1)
+    sound = slope > least * direction.norm(dim=1) * grad.norm(dim=1)
     own["r"] = torch.where(sound[:, None], own["r"], 0.0)
-    steepest = -(own["boldness"] * own["scale"])[:, None] * state.grad
+    steepest = -(own["boldness"] * own["scale"])[:, None] * grad
     direction = torch.where(sound[:, None], direction, steepest)
-    return direction, -(direction * state.grad).sum(1)
+    return direction, -own["unit"] * (direction * grad).sum(1)
 
 
 def _inverse_times(vector: Codes, own: dict[str, Tensor]) -> Codes:

@@ -75,10 +75,22 @@ def polyak_step(state: State) -> PerSample:
 
     It scales with the units of energies and latents. It is never 0, which no solver could grow.
     """
-    slope = state.grad.square().sum(1)
-    limits = torch.finfo(slope.dtype)
+    unit = unit_of(state.grad)
+    limits = torch.finfo(unit.dtype)
+    slope = (state.grad / unit[:, None]).square().sum(1)
     height = torch.where(state.energy == 0, limits.eps, state.energy.abs())
-    return height / slope.clamp(min=limits.tiny)
+    return height / unit / slope.clamp(min=limits.tiny) / unit
+
+
+def unit_of(grad: Codes) -> PerSample:
+    """A power of two just above a gradient's largest entry; dividing by it rounds nothing.
+
+    The square of a gradient in small units may be too small for its floating-point type.
+    """
+    largest = grad.abs().amax(1)
+    sound = torch.isfinite(largest) & (largest > 0)
+    largest = torch.where(sound, largest, 1.0)
+    return largest / torch.frexp(largest).mantissa
 
 
 def probe(energy: Energy, state: State, length: PerSample) -> tuple[Codes, Codes]:
