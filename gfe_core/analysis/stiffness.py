@@ -23,7 +23,7 @@ from gfe_core import checks
 from gfe_core.energy.energy import Energy
 from gfe_core.energy.losses import Bernoulli
 from gfe_core.flows import GradientFlow, NesterovFlow
-from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
+from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
 from gfe_core.solvers.runge_kutta import FixedGrid
 from gfe_core.types import Codes, Data, Decoder, Loss, Mask, Penalty, PerSample
 
@@ -35,7 +35,7 @@ A multiple of the rows that `Energy` pads to.
 
 _REAL_AXIS: dict[type, float] = {Euler: 2.0, RK4: 2.7852935634, Dopri5: 3.3065678926}
 _REAL_AXIS |= dict.fromkeys(
-    (AMD, BFGS, GaussNewton), math.inf
+    (AMD, BFGS, LBFGS, GaussNewton), math.inf
 )  # they refuse steps that do not lower the energy
 """Largest h with |R(-h)| <= 1, where R(dt mu) is what a step of dt makes of a mode exp(mu t).
 
@@ -152,7 +152,7 @@ def stability_limit(
     no harm.
 
     Args:
-        solver: explicit, or one that refuses bad steps (AMD, BFGS, GaussNewton), which has no
+        solver: explicit, or one that refuses bad steps (AMD, BFGS, LBFGS, GaussNewton), which has no
             limit.
         largest: lambda_max of each sample, as `Spectrum.largest`.
         flow: `GradientFlow()` by default.
