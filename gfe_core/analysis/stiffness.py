@@ -152,8 +152,8 @@ def stability_limit(
     no harm.
 
     Args:
-        solver: explicit, or one that refuses bad steps (AMD, BFGS, LBFGS, GaussNewton), which has no
-            limit.
+        solver: explicit, or one that refuses bad steps (AMD, BFGS, LBFGS, GaussNewton), which has
+            no limit.
         largest: lambda_max of each sample, as `Spectrum.largest`.
         flow: `GradientFlow()` by default.
         t: flow time at which the step starts, for decaying rates and for friction; a number or one
