@@ -1,10 +1,11 @@
 """Which minimiser finds codes soonest? Processor seconds to a mean gap, on two MNIST decoders.
 
 The gap of a code is its energy above the bottom of its own basin, in nats per pixel: the basin that
-the longest run of its method ends in, as all runs of a method follow one path. Every method starts at z = 0 with the same decoder, images and gradients, with several budgets of work; between
-two budgets the logarithm of the gap is interpolated. A budget is either one number of attempts for
-all samples, or a rule by which each sample stops. Runs are interleaved and medians reported.
-Processor time is counted, because others may use the machine. Nothing is written.
+the longest run of its method ends in, as all runs of a method follow one path. Every method starts
+at z = 0 with the same decoder, images and gradients, with several budgets of work; between two
+budgets the logarithm of the gap is interpolated. A budget is either one number of attempts for all
+samples, or a rule by which each sample stops. Runs are interleaved and medians reported. Processor
+time is counted, because others may use the machine. Nothing is written.
 
 torchdiffeq and botorch come with `pip install ".[bench]"`; without botorch its rows are left out.
 """
