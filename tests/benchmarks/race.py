@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from torch import Tensor
 import gfe_core as gfe
 from gfe_core.experiments.mnist_decoders import new_decoder
 
-DECODERS = ("mnist_one_pass", "mnist_six_passes")
+DECODERS = [ROOT / "data" / "checkpoints" / f"mnist_{n}.pt" for n in ("one_pass", "six_passes")]
 ATTEMPTS = (12, 15, 19, 24, 31)
 SLOPES = (1.2e-2, 3e-3, 8e-4)
 """Relative falls of the energy a step, averaged over three steps, below which a sample stops."""
@@ -106,10 +107,19 @@ def racers(decoder: Any, x: Tensor) -> Iterator[Racer]:
         yield racer("botorch, each sample stops", fall, botorch_lbfgs, 500, fall)
 
 
-def race(name: str, x: Tensor, repeats: int) -> list[dict[str, Any]]:
-    """Run everything, interleaved, and measure how far each code is from its basin's bottom."""
+def loaded(path: Path) -> gfe.MLPDecoder:
+    """Return the MNIST decoder of a checkpoint, or of a file with the weights of its layers."""
     decoder = new_decoder()
-    gfe.load_checkpoint(ROOT / "data" / "checkpoints" / f"{name}.pt", decoder=decoder)
+    weights = torch.load(path, weights_only=True)
+    if "decoder" in weights:
+        gfe.load_checkpoint(path, decoder=decoder)
+    else:
+        decoder.layers.load_state_dict(weights)
+    return decoder
+
+
+def race(decoder: Any, x: Tensor, repeats: int) -> list[dict[str, Any]]:
+    """Run everything, interleaved, and measure how far each code is from its basin's bottom."""
     runs = list(racers(decoder, x))
     for _ in range(repeats):
         for one in runs:
@@ -173,12 +183,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--decoders", type=Path, nargs="+", default=DECODERS)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     x = gfe.data.load("mnist", split="test").x[: chosen.images]
     raced = {}
-    for name in DECODERS:
-        raced[name] = race(name, x, chosen.repeats)
+    for path in chosen.decoders:
+        name = path.stem
+        raced[name] = race(loaded(path), x, chosen.repeats)
         show(f"{name}: {len(x)} images, processor seconds", raced[name])
     rows = table(raced)
     show("processor seconds to a mean gap", rows)
