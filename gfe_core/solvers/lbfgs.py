@@ -131,16 +131,23 @@ def _learn(state: State, dz: Codes, dg: Codes, moved: Tensor, n_pairs: int) -> N
     learns = moved & (curvature > least * dz.norm(dim=1) * dg.norm(dim=1))
     curvature = torch.where(learns, curvature, 1.0)
     for name, newest in (("dz", dz), ("dg", dg), ("r", 1 / curvature)):
-        known = own[name]
-        newest = newest[:, None]
-        where = learns.reshape(-1, *[1] * (known.dim() - 1))
-        grown = torch.cat([known, newest], 1)
-        kept = torch.cat([torch.zeros_like(newest), known], 1)
-        own[name] = torch.where(where, grown, kept)[:, -n_pairs:]
+        own[name] = _appended(own[name], newest[:, None], learns, n_pairs)
     steepness = torch.where(learns, dg.square().sum(1), 1.0)
     own["scale"] = torch.where(learns, curvature / steepness, own["scale"])
     bolder = torch.where(moved & ~learns, 2 * own["boldness"], own["boldness"])
     own["boldness"] = torch.where(learns, 1.0, bolder)
+
+
+def _appended(known: Tensor, newest: Tensor, learns: Tensor, n_pairs: int) -> Tensor:
+    """Put the newest at the end for samples that learn, in place of their first."""
+    full = known.shape[1] == n_pairs
+    places = known if full else torch.cat([torch.zeros_like(newest), known], 1)
+    shifted = torch.cat([places[:, 1:], newest], 1)
+    if shifted.is_cuda:  # to ask which samples stay as they are would make the host wait
+        return torch.where(learns.reshape(-1, *[1] * (places.dim() - 1)), shifted, places)
+    stays = ~learns
+    shifted[stays] = places[stays]
+    return shifted
 
 
 def _downhill(state: State) -> tuple[Codes, PerSample]:
