@@ -25,7 +25,7 @@ from gfe_core.energy import Bernoulli, Energy, Gaussian
 from gfe_core.flows import ExponentialDecay, GradientFlow, NesterovFlow
 from gfe_core.methods import gon, narrowing, posterior, variational
 from gfe_core.models import Model, load, save
-from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit
+from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit
 from gfe_core.training import evaluate, fit, load_checkpoint, save_checkpoint
 from gfe_core.types import SaveAt, Status, Stop
 
@@ -34,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AMD",
     "BFGS",
+    "LBFGS",
     "RK4",
     "Bernoulli",
     "ConvDecoder",

@@ -32,6 +32,7 @@ SOLVERS = {
     "Dopri5": (gfe.Dopri5(), {"t1": 80.0}),
     "GaussNewton": (gfe.GaussNewton(), {"max_steps": 12, "stop": EARLY}),
     "BFGS": (gfe.BFGS(), {"max_steps": 40, "stop": EARLY}),
+    "LBFGS": (gfe.LBFGS(), {"max_steps": 40, "stop": EARLY}),
     "barzilai_borwein, momentum": (
         gfe.AMD(),
         {"max_steps": 40, "stop": EARLY, "flow": gfe.NesterovFlow()},

@@ -131,7 +131,9 @@ def test_sample_without_any_observed_feature_stays_at_the_origin_and_is_at_rest(
 
 
 @pytest.mark.parametrize(
-    "solver", [gfe.AMD(), gfe.AMD(trial="carry"), gfe.BFGS(), gfe.GaussNewton()], ids=repr
+    "solver",
+    [gfe.AMD(), gfe.AMD(trial="carry"), gfe.BFGS(), gfe.LBFGS(), gfe.GaussNewton()],
+    ids=repr,
 )
 def test_sample_without_any_observed_feature_goes_to_the_mode_of_the_prior(solver):
     x = digits(3)

@@ -28,7 +28,8 @@ ORDER = {
     "gfe_core/decoders": "mlp conv siren wrapped",
     "gfe_core/energy": "losses padding curvature energy",
     "gfe_core/solvers": (
-        "step line_search runge_kutta nesterov amd bfgs gauss_newton dopri5 recording integrate"
+        "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "
+        "integrate"
     ),
     "gfe_core/adjoints": "inputs detached replay exact",
     "gfe_core/training": "interrupts fitting checkpoints",

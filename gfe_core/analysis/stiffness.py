@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gfe_core import checks, threads
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow
-from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
+from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
 from gfe_core.solvers.runge_kutta import FixedGrid
 from gfe_core.types import Codes, Data, Decoder, Descent, Loss, Mask, Penalty, PerSample
 
@@ -34,7 +34,7 @@ A multiple of the rows that `Energy` pads to.
 
 _REAL_AXIS: dict[type, float] = {Euler: 2.0, RK4: 2.7852935634, Dopri5: 3.3065678926}
 _REAL_AXIS |= dict.fromkeys(
-    (AMD, BFGS, GaussNewton), math.inf
+    (AMD, BFGS, LBFGS, GaussNewton), math.inf
 )  # they refuse steps that do not lower the energy
 """Largest h with |R(-h)| <= 1, where R(dt mu) is what a step of dt makes of a mode exp(mu t).
 
@@ -154,8 +154,8 @@ def stability_limit(
     no harm.
 
     Args:
-        solver: explicit, or one that refuses bad steps (AMD, BFGS, GaussNewton), which has no
-            limit.
+        solver: explicit, or one that refuses bad steps (AMD, BFGS, LBFGS, GaussNewton), which has
+            no limit.
         largest: lambda_max of each sample, as `Spectrum.largest`.
         flow: `GradientFlow()` by default.
         t: flow time at which the step starts, for decaying rates and for friction; a number or one

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gfe_core.energy import Energy
 from gfe_core.solvers.step import State
-from gfe_core.types import PerSample, Status
+from gfe_core.types import Codes, PerSample, Status
 
 
 def falls_enough(state: State, value: PerSample, promised: PerSample, memory: int) -> Tensor:
@@ -66,12 +66,39 @@ def first_trial(energy: Energy, state: State) -> PerSample:
     The curvature is a secant over a tenth of the Polyak step E / |grad|^2, a length that scales
     with the latents; where it is not positive, ten Polyak steps are tried.
     """
-    slope = state.grad.square().sum(1)
-    limits = torch.finfo(slope.dtype)
-    polyak = state.energy.abs().clamp(min=limits.eps) / slope.clamp(
-        min=limits.tiny
-    )  # never 0: no solver could grow it
-    probe = -0.1 * polyak[:, None] * state.grad
-    change = energy.at(state.z + probe).grad() - state.grad
+    polyak = polyak_step(state)
+    return inverse_curvature(*probe(energy, state, 0.1 * polyak), 10 * polyak)
+
+
+def polyak_step(state: State) -> PerSample:
+    """E / |grad|^2, the step that would bring a line down to zero energy.
+
+    It scales with the units of energies and latents. It is never 0, which no solver could grow.
+    """
+    unit = unit_of(state.grad)
+    limits = torch.finfo(unit.dtype)
+    slope = (state.grad / unit[:, None]).square().sum(1)
+    height = torch.where(state.energy == 0, limits.eps, state.energy.abs())
+    return height / unit / slope.clamp(min=limits.tiny) / unit
+
+
+def unit_of(grad: Codes) -> PerSample:
+    """A power of two just above a gradient's largest entry; dividing by it rounds nothing.
+
+    The square of a gradient in small units may be too small for its floating-point type.
+    """
+    largest = grad.abs().amax(1)
+    sound = torch.isfinite(largest) & (largest > 0)
+    largest = torch.where(sound, largest, 1.0)
+    return largest / torch.frexp(largest).mantissa
+
+
+def probe(energy: Energy, state: State, length: PerSample) -> tuple[Codes, Codes]:
+    """A move of `length` times the gradient downhill, and the change of the gradient along it.
+
+    Takes one gradient, which it counts.
+    """
+    dz = -length[:, None] * state.grad
+    change = energy.at(state.z + dz).grad() - state.grad
     state.n_grad = state.n_grad + 1
-    return inverse_curvature(probe, change, 10 * polyak)
+    return dz, change

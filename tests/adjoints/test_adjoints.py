@@ -398,6 +398,7 @@ REFUSED = [
     (gfe.GaussNewton(), {}, gfe.Unrolled(), "Implicit()"),
     (gfe.GaussNewton(), {}, gfe.DiscreteAdjoint(), "Implicit()"),
     (gfe.BFGS(), {}, gfe.DiscreteAdjoint(), "Implicit()"),
+    (gfe.LBFGS(), {}, gfe.DiscreteAdjoint(), "Implicit()"),
     (gfe.Dopri5(), {"t1": 1.0}, gfe.DiscreteAdjoint(), "Unrolled()"),
     (gfe.AMD(), {"flow": MOMENTUM}, gfe.Unrolled(), "SemiImplicit"),
     (gfe.AMD(), {}, gfe.Implicit(frozen=True), "AMD(trial='carry')"),

@@ -237,7 +237,7 @@ def test_euler_with_momentum_has_a_limit_that_shrinks_like_one_over_t():
 
 def test_minimisers_have_no_limit_and_curvature_that_is_not_positive_sets_none():
     largest = torch.tensor([2.0, 0.0, -1.0, math.nan], dtype=torch.float64)
-    for solver in (gfe.AMD(), gfe.BFGS(), gfe.GaussNewton()):
+    for solver in (gfe.AMD(), gfe.BFGS(), gfe.LBFGS(), gfe.GaussNewton()):
         assert stiffness.stability_limit(solver, largest)[:3].isinf().all()
     assert stiffness.stability_limit(gfe.AMD(), largest[:1], NESTEROV).isinf().all()
     for flow, solver in (

@@ -245,7 +245,7 @@ def test_codes_of_other_latent_sizes_do_not_depend_on_the_batch_either(latent):
     decoder = gfe.MLPDecoder(
         latent_dim=latent, hidden=(32,), data_dim=64, generator=generator()
     ).double()
-    for solver in (gfe.GaussNewton(), gfe.BFGS()):
+    for solver in (gfe.GaussNewton(), gfe.BFGS(), gfe.LBFGS()):
         whole = gfe.encode(decoder, digits(19), solver=solver, max_steps=10).z
         parts = [
             gfe.encode(decoder, x, solver=solver, max_steps=10).z

@@ -22,7 +22,7 @@ from gfe_core.decoders import Coordinates, SirenDecoder
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Gaussian
 from gfe_core.methods.gon import SQUARES, Origin
-from gfe_core.solvers import BFGS
+from gfe_core.solvers import LBFGS
 from gfe_core.types import Codes
 from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
@@ -228,7 +228,7 @@ class SirenExplorer(Explorer):
         checks.one_of("by", by, FOUND_BY)
         loss = Gaussian(variance=0.5 * x.shape[1] / n_places, reduction="sum")
         if by == "flow":
-            return encode(there, x, loss=loss, solver=BFGS(), max_steps=_MOST_STEPS).z
+            return encode(there, x, loss=loss, solver=LBFGS(), max_steps=_MOST_STEPS).z
         return replace(self.origin, loss=loss)(there, x).z
 
     def _facts(self, siren: SirenDecoder, z: Codes, x: Tensor, some: Tensor) -> str:
