@@ -180,15 +180,19 @@ def stability_limit(
     t = torch.as_tensor(t).to(largest).expand_as(largest)
     curvature = flow.alpha(t) * largest
     second = flow.order > 1
-    if second:
-        checks.accelerated("stability_limit", flow)
     if second and isinstance(solver, Euler):
-        limit = 1 / (flow.friction(t).reciprocal() * curvature)
+        limit = 1 / (_friction(flow, t).reciprocal() * curvature)
     elif second:
         limit = _reach(_IMAGINARY_AXIS, solver, flow) / curvature.sqrt()
     else:
         limit = _reach(_REAL_AXIS, solver, flow) / curvature
     return torch.where(curvature <= 0, math.inf, limit)
+
+
+def _friction(flow: Any, t: PerSample) -> PerSample:
+    """Friction of a flow of second order."""
+    checks.accelerated("stability_limit", flow)
+    return flow.friction(t)
 
 
 def _reach(table: dict[type, float], solver: Solver, flow: Descent) -> float:

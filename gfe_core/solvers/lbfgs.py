@@ -8,7 +8,6 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.flows import GradientFlow
 from gfe_core.solvers.line_search import (
     falls_enough,
     given_up,
@@ -17,7 +16,7 @@ from gfe_core.solvers.line_search import (
     unit_of,
 )
 from gfe_core.solvers.step import State, Step
-from gfe_core.types import Codes, PerSample, Stop
+from gfe_core.types import Codes, Descent, PerSample, Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ class LBFGS:
     def schedule(self, z0: Tensor, t1: float) -> None:
         """No grid: steps are found as the method goes on."""
 
-    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+    def begin(self, energy: Energy, flow: Descent, state: State) -> None:
         """Learn the curvature along the first gradient, as if a step had been made there."""
         checks.first_order("LBFGS", flow)
         none = state.grad.new_zeros(len(state.grad), 0, state.grad.shape[1])
@@ -94,7 +93,7 @@ class LBFGS:
             # a probe that met no positive curvature was no step: ten Polyak steps are bold enough
             state.own["boldness"] = ones
 
-    def step(self, energy: Energy, flow: GradientFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: Energy, flow: Descent, state: State, *, t1: float) -> Step:
         """One trial for every sample.
 
         The full step after a move, a shorter one after a rejection.

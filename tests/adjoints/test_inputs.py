@@ -110,7 +110,9 @@ def patched() -> Plain:
 def hooked() -> Plain:
     decoder = Plain()
     scale = torch.tensor(1.2, dtype=torch.float64)
-    decoder.register_forward_hook(lambda module, inputs, output: scale * output)
+    decoder.register_forward_hook(
+        lambda module, inputs, output: output.mul(scale)  # pyright: ignore[reportAttributeAccessIssue]
+    )
     decoder.inner[0].register_forward_pre_hook(lambda module, inputs: (inputs[0] + 0.1,))
     return decoder
 
@@ -278,7 +280,7 @@ def test_weights_changed_in_place_before_the_backward_pass_are_refused(way):
     again = torch.autograd.grad(z.sum(), learning(decoder), retain_graph=True)
     assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
     with torch.no_grad():
-        decoder.inner[0].weight.add_(1.0)
+        next(decoder.parameters()).add_(1.0)
     with pytest.raises(RuntimeError, match="changed in place since `encode`"):
         torch.autograd.grad(z.sum(), learning(decoder))
 

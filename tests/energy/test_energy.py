@@ -203,17 +203,21 @@ def test_a_decoder_of_ones_own_is_called_with_its_own_rows_and_the_kits_with_mul
     x = digits(n)
     z = torch.zeros(n, 8, dtype=torch.float64)
     gfe.Energy(own, x, gfe.Bernoulli()).value_and_grad(z)
-    own.row_multiple = 16
+    setattr(own, "row_multiple", 16)  # noqa: B010 (a module types its attributes)
     gfe.Energy(own, x, gfe.Bernoulli()).value_and_grad(z)
     assert rows == [n, 16]
 
 
-def changed(how: str) -> nn.Module:
+def _doubled(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    return 2 * output
+
+
+def changed(how: str) -> gfe.MLPDecoder:
     """Return a stack of linear layers that computes something more."""
     decoder = fresh("mlp")
     assert isinstance(decoder, gfe.MLPDecoder)
     if how == "hook":
-        decoder.register_forward_hook(lambda module, inputs, output: 2 * output)
+        decoder.register_forward_hook(_doubled)
     elif how == "pre-hook of a layer":
         decoder.layers[0].register_forward_pre_hook(lambda module, inputs: (inputs[0] + 1,))
     elif how == "patched forward":

@@ -110,7 +110,7 @@ def config_of(method: str, seed: int = 0) -> Config:
         "n_validation": 8,
         "seed": seed,
     }
-    rehearsals = {"rehearsals": 2, "rehearsal_size": 4}
+    rehearsals: dict[str, Any] = {"rehearsals": 2, "rehearsal_size": 4}
     return Config(**SMALL | changes | rehearsals)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import gfe_core as gfe
 from gfe_core.solvers import State, Step, bfgs
-from gfe_core.types import Encoding, Status, Trajectory
+from gfe_core.types import Descent, Encoding, Status, Trajectory
 
 STUBBORN = gfe.Stop(grad_norm=0.0, energy_slope=0.0)
 
@@ -25,7 +25,7 @@ def followed(kind: str, solver: gfe.BFGS, n: int = 12, **arguments) -> tuple[Enc
 class Watched(gfe.BFGS):
     """Keeps the matrices of the samples that are still flowing, one list entry for each attempt."""
 
-    def step(self, energy: gfe.Energy, flow: gfe.GradientFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: gfe.Energy, flow: Descent, state: State, *, t1: float) -> Step:
         step = super().step(energy, flow, state, t1=t1)
         SEEN.append(
             (state.own["inverse"].clone(), state.own["updates"].clone(), state.index.clone())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import gfe_core as gfe
 from gfe_core.solvers import State, Step, lbfgs
-from gfe_core.types import Encoding, Status, Trajectory
+from gfe_core.types import Descent, Encoding, Status, Trajectory
 
 STUBBORN = gfe.Stop(grad_norm=0.0, energy_slope=0.0)
 TIGHT = gfe.Stop(grad_norm=1e-9, energy_slope=0.0)
@@ -26,7 +26,7 @@ def followed(kind: str, solver: gfe.LBFGS, n: int = 12, **arguments) -> tuple[En
 class Watched(gfe.LBFGS):
     """Keeps what the solver remembers and what it proposes, one list entry for each attempt."""
 
-    def step(self, energy: gfe.Energy, flow: gfe.GradientFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: gfe.Energy, flow: Descent, state: State, *, t1: float) -> Step:
         step = super().step(energy, flow, state, t1=t1)
         kept = dict(state.own) | {"z": state.z, "grad": state.grad, "index": state.index}
         SEEN.append(kept | {"proposed": step.y, "a": step.dt, "fresh": state.fresh})
@@ -367,11 +367,13 @@ def test_going_on_from_a_minimum_stays_there():
 
 
 def test_statuses_say_why_samples_stopped():
-    arguments = {"decoder": trained("mlp"), "x": digits(6), "solver": gfe.LBFGS()}
-    assert set(statuses(gfe.encode(**arguments))) == {Status.CONVERGED}
-    assert set(statuses(gfe.encode(**arguments, max_steps=3))) == {Status.MAX_STEPS}
-    steep = gfe.LBFGS(dt_init=1e9, dt_min=0.5)
-    assert set(statuses(gfe.encode(**(arguments | {"solver": steep})))) == {Status.STEP_TOO_SMALL}
+    def ends(solver: gfe.LBFGS, max_steps: int = 60) -> set[Status]:
+        found = gfe.encode(trained("mlp"), digits(6), solver=solver, max_steps=max_steps)
+        return set(statuses(found))
+
+    assert ends(gfe.LBFGS()) == {Status.CONVERGED}
+    assert ends(gfe.LBFGS(), 3) == {Status.MAX_STEPS}
+    assert ends(gfe.LBFGS(dt_init=1e9, dt_min=0.5)) == {Status.STEP_TOO_SMALL}
 
 
 def test_codes_are_about_as_good_as_those_of_descent():
