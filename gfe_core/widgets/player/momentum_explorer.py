@@ -17,7 +17,7 @@ from gfe_core.energy import Energy
 from gfe_core.flows import NesterovFlow
 from gfe_core.solvers import AMD, Euler, SemiImplicit, State, Step
 from gfe_core.solvers.runge_kutta import taken
-from gfe_core.types import Accelerated, Decoder, Encoding
+from gfe_core.types import Accelerated, Decoder, Encoding, Flow
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 
