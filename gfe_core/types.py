@@ -244,10 +244,8 @@ class Flow(Protocol):
 class Descent(Flow, Protocol):
     """A flow that solvers with steps of their own can follow, because it says how fast it falls."""
 
-    @property
-    def order(self) -> int:
-        """1 where the state is the code, 2 where it is the code and its velocity."""
-        ...
+    order: ClassVar[int]
+    """1 where the state is the code, 2 where it is the code and its velocity."""
 
     def alpha(self, t: Tensor) -> Tensor:
         """Rate (batch,) that multiplies the gradient at times t."""

@@ -13,7 +13,7 @@ import math
 import warnings
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,7 +25,17 @@ from gfe_core.energy.losses import Bernoulli
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
 from gfe_core.solvers.runge_kutta import FixedGrid
-from gfe_core.types import Codes, Data, Decoder, Descent, Loss, Mask, Penalty, PerSample
+from gfe_core.types import (
+    Accelerated,
+    Codes,
+    Data,
+    Decoder,
+    Descent,
+    Loss,
+    Mask,
+    Penalty,
+    PerSample,
+)
 
 _CHUNK = 128
 """Rows whose graph of second derivatives is held at once.
@@ -181,7 +191,7 @@ def stability_limit(
     if second:
         checks.accelerated("stability_limit", flow)
     if second and isinstance(solver, Euler):
-        limit = 1 / (flow.friction(t).reciprocal() * curvature)
+        limit = 1 / (cast(Accelerated, flow).friction(t).reciprocal() * curvature)
     elif second:
         limit = _reach(_IMAGINARY_AXIS, solver, flow) / curvature.sqrt()
     else:

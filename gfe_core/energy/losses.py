@@ -66,10 +66,6 @@ class Bernoulli(_OverFeatures):
         """Energy of each sample; `mask` is True where x is observed."""
         return self._reduce(_softplus(output) - x * output, mask)
 
-    def gradient(self, output: Data, x: Data, mask: Mask | None = None) -> Data:
-        """Derivative dE/dy = (sigmoid(y) - x) times the weight of a feature."""
-        return (torch.sigmoid(output) - x) * self._weight(output, mask)
-
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
         """Diagonal of the second derivative in y.
 
@@ -126,10 +122,6 @@ class Gaussian(_OverFeatures):
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
         """Energy of each sample; `mask` is True where x is observed."""
         return self._reduce((x - output).square() / (2 * self.variance), mask)
-
-    def gradient(self, output: Data, x: Data, mask: Mask | None = None) -> Data:
-        """Derivative dE/dy = (y - x) / variance times the weight of a feature."""
-        return (output - x) / self.variance * self._weight(output, mask)
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
         """Diagonal of the second derivative in y: 1 / variance times the weight of a feature."""

@@ -263,13 +263,6 @@ class PixelsAndLabels:
             said, label, reduction="none"
         )
 
-    def gradient(self, output: Data, x: Data, mask: Mask | None = None) -> Data:
-        """Derivative in every output."""
-        (drawn, said), (pixels, label) = self._parts(output, mask), self._parts(x)
-        return torch.cat(
-            [self.weight * self.pixels.gradient(drawn, pixels), said.softmax(1) - label], 1
-        )
-
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
         """Diagonal of the second derivative in every output."""
         drawn = self._parts(output, mask)[0]

@@ -122,11 +122,6 @@ class Evidence:
         """Minus the bound, by the one draw that was decoded."""
         return self.likelihood.per_sample(output[:, :-1], x, mask) + self.weight * output[:, -1]
 
-    def gradient(self, output: Outputs, x: Data, mask: Mask | None = None) -> Outputs:
-        """Derivative in every output: weight in the divergence."""
-        of_divergence = torch.full_like(output[:, -1:], float(self.weight))
-        return torch.cat([self.likelihood.gradient(output[:, :-1], x, mask), of_divergence], 1)
-
     def curvature(self, output: Outputs, mask: Mask | None = None) -> Outputs:
         """Second derivative in every output; none in the divergence."""
         return torch.cat(

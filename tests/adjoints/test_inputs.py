@@ -110,7 +110,7 @@ def patched() -> Plain:
 def hooked() -> Plain:
     decoder = Plain()
     scale = torch.tensor(1.2, dtype=torch.float64)
-    decoder.register_forward_hook(lambda module, inputs, output: scale * output)
+    decoder.register_forward_hook(lambda module, inputs, output: output * scale)
     decoder.inner[0].register_forward_pre_hook(lambda module, inputs: (inputs[0] + 0.1,))
     return decoder
 

@@ -147,9 +147,6 @@ class BatchMean(gfe.Gaussian):
     def per_sample(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return super().per_sample(output, x, mask) / len(x)
 
-    def gradient(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return super().gradient(output, x, mask) / len(x)
-
 
 @every_kind
 def test_codes_by_a_loss_averaged_over_the_batch_shrink_with_it(kind):
@@ -447,7 +444,6 @@ def test_loss_of_pixels_and_labels_is_their_sum_with_the_derivatives_of_autograd
     assert torch.allclose(energy, 0.3 * pixels.per_sample(output[:, :-4], digits(3)) + classes)
     (first,) = torch.autograd.grad(energy.sum(), output, create_graph=True)
     # roundings of numbers of order 10
-    assert torch.allclose(loss.gradient(output, x), first, rtol=0, atol=1e-14)
     for i in (0, 40, 65):
         (row,) = torch.autograd.grad(first[:, i].sum(), output, retain_graph=True)
         assert torch.allclose(loss.curvature(output)[:, i], row[:, i], rtol=0, atol=1e-14)

@@ -14,10 +14,10 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.data.sets import DataSet
 from gfe_core.energy.energy import Energy
-from gfe_core.flows import GradientFlow, NesterovFlow
+from gfe_core.flows import NesterovFlow
 from gfe_core.solvers import AMD, Euler, SemiImplicit, State, Step
 from gfe_core.solvers.runge_kutta import taken
-from gfe_core.types import Decoder, Encoding
+from gfe_core.types import Accelerated, Decoder, Encoding, Flow
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 
@@ -38,11 +38,11 @@ _STEPS = (40, 300)  # enough to see an instability, few enough for a quick answe
 class _Restarting(SemiImplicit):
     """The semi-implicit rule, restarted from rest where the velocity points uphill."""
 
-    def begin(self, energy: Energy, flow: GradientFlow, state: State) -> None:
+    def begin(self, energy: Energy, flow: Flow, state: State) -> None:
         super().begin(energy, flow, state)
         state.own = {"rested_at": state.t}
 
-    def step(self, energy: Energy, flow: NesterovFlow, state: State, *, t1: float) -> Step:
+    def step(self, energy: Energy, flow: Accelerated, state: State, *, t1: float) -> Step:
         v = state.y[:, state.grad.shape[1] :]
         uphill = (state.grad * v).sum(1) > 0
         state.own["rested_at"] = torch.where(uphill, state.t, state.own["rested_at"])
