@@ -173,7 +173,14 @@ def has_end(solver: Any, t1: float) -> None:
         )
 
 
-def members(name: str, value: Any, protocol: type, who: str, remedy: str) -> None:
+def members(
+    name: str,
+    value: Any,
+    protocol: type,
+    who: str,
+    remedy: str,
+    error: type[Exception] = TypeError,
+) -> None:
     """Refuse an object that lacks members of a protocol, naming those it lacks and those it has.
 
     Args:
@@ -182,6 +189,7 @@ def members(name: str, value: Any, protocol: type, who: str, remedy: str) -> Non
         protocol: a protocol that can be checked at run time.
         who: that needs it, such as "`AMD`".
         remedy: what else to do.
+        error: raised for missing members.
     """
     made = f"`{name}` must be an object, got the class {value!r}. Call it: `{name}=...()`."
     require(not isinstance(value, type), made, TypeError)
@@ -190,7 +198,7 @@ def members(name: str, value: Any, protocol: type, who: str, remedy: str) -> Non
     has = [member for member in wanted if member not in missing]
     lacks = f"{who} needs a `{name}` with {_quoted(missing)}; {type(value).__name__} has "
     only = f"only {_quoted(has)}" if has else "none of them"
-    require(not missing, f"{lacks}{only}. {remedy}", TypeError)
+    require(not missing, f"{lacks}{only}. {remedy}", error)
 
 
 def _members(protocol: type) -> set[str]:
@@ -212,9 +220,10 @@ def descent(solver: str, flow: Any) -> None:
 
 
 def accelerated(solver: str, flow: Any) -> None:
-    """Refuse flows without momentum."""
+    """Refuse flows without velocity and momentum."""
+    descent(solver, flow)
     remedy = "Pass `flow=NesterovFlow()`, or use `Euler` or `GaussNewton`, which need no velocity."
-    members("flow", flow, Accelerated, f"`{solver}`", remedy)
+    members("flow", flow, Accelerated, f"`{solver}`", remedy, ValueError)
 
 
 def first_order(solver: str, flow: Any) -> None:

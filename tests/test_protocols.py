@@ -212,7 +212,7 @@ def test_second_order_without_momentum_is_refused_by_the_accelerated_method(unch
     class Heavy(Descending):
         order = 2
 
-    with pytest.raises(TypeError, match="`friction`, `momentum`; Heavy has only"):
+    with pytest.raises(ValueError, match="`friction`, `momentum`; Heavy has only"):
         gfe.encode(Matrix(), X, loss=SQUARES, flow=Heavy())
 
 

@@ -24,7 +24,16 @@ from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
 from gfe_core.solvers.runge_kutta import FixedGrid
-from gfe_core.types import Codes, Data, Decoder, Descent, Loss, Mask, Penalty, PerSample
+from gfe_core.types import (
+    Codes,
+    Data,
+    Decoder,
+    Descent,
+    Loss,
+    Mask,
+    Penalty,
+    PerSample,
+)
 
 _CHUNK = 128
 """Rows whose graph of second derivatives is held at once.

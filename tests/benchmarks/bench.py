@@ -1,6 +1,6 @@
 """How fast are codes found? The kit's solvers beside others, on two MNIST decoders.
 
-Every method starts at z = 0 with the same decoder, images and hand-written gradients; only the rule
+Every method starts at z = 0 with the same decoder, images and gradients; only the rule
 differs. Methods are interleaved over the repeats and medians are reported, because timings on a
 shared machine wander. Results go to data/results/bench.json. Peers are development dependencies:
 torch.optim and torchdiffeq.
@@ -282,9 +282,6 @@ def ladder(decoder: gfe.MLPDecoder, x: Tensor, gap: float, repeats: int) -> list
     rows: list[dict[str, Any]] = []
     for number, (name, solver) in enumerate(rungs):
         rows.append({"rung": name} | _rung(unknown, x, solver, gap, repeats if number else 1))
-    rows.append(
-        {"rung": "hand-written derivatives"} | _rung(decoder, x, rungs[-1][1], gap, repeats)
-    )
     for before, row in pairwise(rows):
         row |= {f"{what}_factor": before[what] / row[what] for what in ("work", "seconds")}
     return rows

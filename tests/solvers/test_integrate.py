@@ -397,7 +397,7 @@ def degenerate(kind: str) -> gfe.MLPDecoder | gfe.LinearDecoder:
             elif kind == "constant":
                 parameter.mul_(0)
             elif kind == "dead units" and name.endswith("bias"):
-                parameter.fill_(-60.0)  # ELU has no slope there
+                parameter.fill_(-800.0)  # exp(-800), the slope of ELU there, is 0 in float64 too
             elif kind == "certain pixels" and name == "layers.4.bias":
                 parameter.fill_(60.0)  # the sigmoid has none
     return decoder

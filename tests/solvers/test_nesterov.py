@@ -129,7 +129,7 @@ def test_explicit_euler_loses_a_momentum_flow_when_friction_falls_below_its_grow
 def test_semi_implicit_needs_a_flow_with_velocity():
     problem = quadratic()
     with pytest.raises(
-        ValueError, match=r"`SemiImplicit` needs a flow with velocity.*Pass `flow=NesterovFlow\(\)`"
+        ValueError, match=r"`SemiImplicit` needs a `flow` with `friction`.*`flow=NesterovFlow\(\)`"
     ):
         flowing(problem, gfe.SemiImplicit(dt=0.1), 1.0, flow=gfe.GradientFlow())
 
