@@ -367,11 +367,13 @@ def test_going_on_from_a_minimum_stays_there():
 
 
 def test_statuses_say_why_samples_stopped():
-    arguments = {"decoder": trained("mlp"), "x": digits(6), "solver": gfe.LBFGS()}
-    assert set(statuses(gfe.encode(**arguments))) == {Status.CONVERGED}
-    assert set(statuses(gfe.encode(**arguments, max_steps=3))) == {Status.MAX_STEPS}
-    steep = gfe.LBFGS(dt_init=1e9, dt_min=0.5)
-    assert set(statuses(gfe.encode(**(arguments | {"solver": steep})))) == {Status.STEP_TOO_SMALL}
+    def ends(solver: gfe.LBFGS, max_steps: int = 60) -> set[Status]:
+        found = gfe.encode(trained("mlp"), digits(6), solver=solver, max_steps=max_steps)
+        return set(statuses(found))
+
+    assert ends(gfe.LBFGS()) == {Status.CONVERGED}
+    assert ends(gfe.LBFGS(), 3) == {Status.MAX_STEPS}
+    assert ends(gfe.LBFGS(dt_init=1e9, dt_min=0.5)) == {Status.STEP_TOO_SMALL}
 
 
 def test_codes_are_about_as_good_as_those_of_descent():
