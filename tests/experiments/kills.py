@@ -130,6 +130,14 @@ def cell(seed: int, diary: str) -> dict[str, Any]:
     return trained_cell(vars(config_of("flow", seed)))
 
 
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be noticed does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def check_reproduce(folder: Path, n_kills: int, chance: random.Random) -> bool:
     """Whether an experiment with two processes has the same results, and left no process."""
     diary = folder / "diary"
@@ -155,8 +163,9 @@ def check_reproduce(folder: Path, n_kills: int, chance: random.Random) -> bool:
 
     finished = kill_and_go_on(work, folder, n_kills, moment)
     workers = {int(path.name.rsplit("-", 1)[1]) for path in diary.iterdir()} - {os.getpid()}
-    time.sleep(0.5)
-    left = [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    deadline = time.monotonic() + 20
+    while (left := [pid for pid in workers if _alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
     if left:
         print(f"processes that outlived their parent: {left}")
     cells = [
