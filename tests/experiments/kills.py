@@ -104,7 +104,12 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 def config_of(method: str, seed: int = 0) -> Config:
-    changes = {"method": method, "epochs": PASSES[method], "n_validation": 8, "seed": seed}
+    changes: dict[str, Any] = {
+        "method": method,
+        "epochs": PASSES[method],
+        "n_validation": 8,
+        "seed": seed,
+    }
     rehearsals = {"rehearsals": 2, "rehearsal_size": 4}
     return Config(**SMALL | changes | rehearsals)
 

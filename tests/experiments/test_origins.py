@@ -39,7 +39,7 @@ def test_all_jobs_are_done_and_gathered_into_one_table(short: None):
     first = Records([{"fields": job.fields} | job.work(**job.arguments) for job in jobs])
     records = Records(
         [
-            first.only(**{**job.fields, "seed": 0}) | {"fields": job.fields}
+            {**first.only(**{**job.fields, "seed": 0}), "fields": job.fields}
             for job in experiment.EXPERIMENT.jobs
         ]
     )
