@@ -110,8 +110,8 @@ def config_of(method: str, seed: int = 0) -> Config:
         "n_validation": 8,
         "seed": seed,
     }
-    rehearsals = {"rehearsals": 2, "rehearsal_size": 4}
-    return Config(**SMALL | changes | rehearsals)
+    fields: dict[str, Any] = SMALL | changes | {"rehearsals": 2, "rehearsal_size": 4}
+    return Config(**fields)
 
 
 def check_run(method: str, folder: Path, n_kills: int, chance: random.Random) -> bool:
