@@ -110,8 +110,8 @@ def config_of(method: str, seed: int = 0) -> Config:
         "n_validation": 8,
         "seed": seed,
     }
-    rehearsals: dict[str, Any] = {"rehearsals": 2, "rehearsal_size": 4}
-    return Config(**SMALL | changes | rehearsals)
+    fields: dict[str, Any] = SMALL | changes | {"rehearsals": 2, "rehearsal_size": 4}
+    return Config(**fields)
 
 
 def check_run(method: str, folder: Path, n_kills: int, chance: random.Random) -> bool:
@@ -133,6 +133,14 @@ def cell(seed: int, diary: str) -> dict[str, Any]:
     """A job that leaves a sign when it begins."""
     Path(diary, f"{seed}-{time.monotonic_ns()}-{os.getpid()}").touch()
     return trained_cell(vars(config_of("flow", seed)))
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be noticed does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def check_reproduce(folder: Path, n_kills: int, chance: random.Random) -> bool:
@@ -160,8 +168,9 @@ def check_reproduce(folder: Path, n_kills: int, chance: random.Random) -> bool:
 
     finished = kill_and_go_on(work, folder, n_kills, moment)
     workers = {int(path.name.rsplit("-", 1)[1]) for path in diary.iterdir()} - {os.getpid()}
-    time.sleep(0.5)
-    left = [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    deadline = time.monotonic() + 20
+    while (left := [pid for pid in workers if _alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
     if left:
         print(f"processes that outlived their parent: {left}")
     cells = [

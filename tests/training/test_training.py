@@ -254,11 +254,11 @@ class Pressing(torch.optim.SGD):
     presses = 1
     n_updates = 0
 
-    def step(self, *arguments: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Any = None) -> Any:
         self.n_updates += 1
         for _ in range(self.presses if self.n_updates == 3 else 0):
             press()
-        return super().step(*arguments)
+        return super().step(closure)
 
 
 @pytest.mark.parametrize("presses", [1, 4])
