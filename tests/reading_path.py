@@ -15,6 +15,11 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
+ROOMS = (
+    *("types.py", "checks.py", "threads.py", "data", "decoders", "energy"),
+    *("flows.py", "solvers", "adjoints", "encoding.py"),
+)
+"""The reading path, from the ground up."""
 IDLE = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -60,10 +65,14 @@ def entered() -> list[Path]:
 
 
 def in_order(paths: set[Path]) -> list[Path]:
-    """Sort files in the order in which the package is read: what is imported comes first."""
+    """Sort files as the package is read: by subpackage, and in each what is imported comes first."""
     loaded = [module.__file__ for module in sys.modules.values() if hasattr(module, "__file__")]
     places = {Path(name).resolve(): place for place, name in enumerate(loaded) if name}
-    return sorted(paths, key=lambda path: places[path.resolve()])
+
+    def key(path: Path) -> tuple[int, int]:
+        return ROOMS.index(path.relative_to(PACKAGE).parts[0]), places[path.resolve()]
+
+    return sorted(paths, key=key)
 
 
 def imported(paths: list[Path]) -> set[Path]:
