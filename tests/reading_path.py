@@ -65,7 +65,7 @@ def entered() -> list[Path]:
 
 
 def in_order(paths: set[Path]) -> list[Path]:
-    """Sort files as the package is read: by subpackage, and in each what is imported comes first."""
+    """Sort files as they are read: by subpackage, and in each what is imported comes first."""
     loaded = [module.__file__ for module in sys.modules.values() if hasattr(module, "__file__")]
     places = {Path(name).resolve(): place for place, name in enumerate(loaded) if name}
 

@@ -2,7 +2,6 @@
 
 import ast
 import re
-import statistics
 import symtable
 from collections.abc import Iterator
 from itertools import pairwise
@@ -38,10 +37,6 @@ def markdown(cells: list[NotebookNode]) -> str:
     return FENCED.sub(
         "", "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     )
-
-
-def lines_of(cell: NotebookNode) -> int:
-    return len([line for line in cell.source.splitlines() if line.strip()])
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -134,10 +129,9 @@ def test_opening_has_title_summary_goals_and_minutes(path: Path):
 
 
 @every_notebook
-def test_set_up_cell_comes_first_and_is_short(path: Path):
+def test_set_up_cell_comes_first(path: Path):
     first = code_cells(read(path))[0]
     assert "setup" in tags(first)
-    assert lines_of(first) <= 8
 
 
 @every_notebook
@@ -161,16 +155,6 @@ def test_headings_are_in_order_under_one_title(path: Path):
     levels = [len(match[1]) for match in HEADING.finditer(markdown(read(path).cells))]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-
-
-@every_notebook
-def test_notebook_is_short(path: Path):
-    notebook = read(path)
-    lengths = [lines_of(cell) for cell in code_cells(notebook)]
-    assert len(lengths) <= 15
-    assert statistics.median(lengths) <= 8
-    assert max(lengths) <= 25
-    assert len(LINK.sub(r"\2", markdown(notebook.cells)).split()) <= 900
 
 
 def tagged(notebook: NotebookNode, tag: str) -> int:
