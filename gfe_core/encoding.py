@@ -16,7 +16,7 @@ from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
 from gfe_core.solvers.integrate import integrate
-from gfe_core.solvers.recording import Record
+from gfe_core.solvers.recording import Recorder
 from gfe_core.types import (
     Adjoint,
     Codes,
@@ -122,7 +122,7 @@ def encode(
         start = _ordinary(checks.start_for(decoder, x, z0))
         inputs = Inputs.of(energy, start, x, z0) if asks else Inputs((), None, None)
         replays = adjoint.replays and len(inputs.tensors) > 0
-        record = Record(flow) if save_at or replays else None
+        record = Recorder(flow) if save_at or replays else None
         with _decoder_at_rest(decoder):
             encoding = integrate(
                 energy, flow, solver, start, t1=t1, stop=stop, max_steps=max_steps, record=record

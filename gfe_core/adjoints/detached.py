@@ -10,7 +10,7 @@ from typing import ClassVar
 from gfe_core.adjoints.inputs import Inputs
 from gfe_core.energy import Energy
 from gfe_core.solvers import Solver
-from gfe_core.solvers.recording import Record
+from gfe_core.solvers.recording import Recorder
 from gfe_core.types import Codes, Encoding, Flow
 
 
@@ -31,7 +31,7 @@ class Found:
     flow: Flow
     solver: Solver
     encoding: Encoding
-    record: Record | None
+    record: Recorder | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gfe_core.energy import Energy
-from gfe_core.solvers.recording import Record, statistics
+from gfe_core.solvers.recording import Recorder, statistics
 from gfe_core.solvers.step import PER_SAMPLE, Solver, State, Step
 from gfe_core.types import Codes, Encoding, Flow, Status, Stop
 
@@ -33,7 +33,7 @@ def integrate(
     t1: float,
     stop: Stop | None,
     max_steps: int,
-    record: Record | None = None,
+    record: Recorder | None = None,
 ) -> Encoding:
     """Follow the flow from z0 for every sample until it stops.
 

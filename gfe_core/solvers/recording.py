@@ -16,7 +16,7 @@ def statistics(state: State) -> Statistics:
     return Statistics(**counts, n_steps=state.n_accepted + state.n_rejected)
 
 
-class Record:
+class Recorder:
     """Collects the accepted states of every sample as they happen.
 
     Everything else waits until the end.

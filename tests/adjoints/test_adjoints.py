@@ -433,7 +433,7 @@ def test_code_of_a_decoder_that_holds_nothing_to_learn_has_no_graph(adjoint):
 def test_nothing_is_recorded_and_no_graph_is_made_where_no_gradient_is_wanted(adjoint, monkeypatch):
     decoder = copy.deepcopy(trained("mlp"))
     assert isinstance(decoder, nn.Module)
-    monkeypatch.setattr("gfe_core.solvers.recording.Record.add", None)
+    monkeypatch.setattr("gfe_core.solvers.recording.Recorder.add", None)
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
             encoded = gfe.encode(
