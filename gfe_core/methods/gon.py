@@ -29,6 +29,7 @@ from gfe_core.adjoints import Unrolled
 from gfe_core.decoders import initialise
 from gfe_core.encoding import encode
 from gfe_core.energy import Gaussian
+from gfe_core.energy.padding import row_multiple
 from gfe_core.methods.scattered import Scattered as Scattered
 from gfe_core.solvers import Euler
 from gfe_core.training import Report
@@ -204,6 +205,7 @@ class WithLabels(nn.Module):
         super().__init__()
         checks.at_least_one("n_classes", n_classes)
         self.decoder = decoder
+        self.row_multiple = row_multiple(decoder)
         self.head = nn.Linear(decoder.latent_dim, n_classes)
         initialise(self.head, generator)
         self.latent_dim = decoder.latent_dim

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from gfe_core import checks
 from gfe_core.encoders import Autoencoder, one_look
 from gfe_core.encoding import encode
+from gfe_core.energy.padding import row_multiple
 from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
 from gfe_core.methods.variational import divergence
@@ -118,6 +119,7 @@ class Gated(nn.Module):
         self.latent_dim = (2 + costs) * self.n_gates
         self.data_shape = tuple(decoder.data_shape)
         self.image_shape = getattr(decoder, "image_shape", None)
+        self.row_multiple = row_multiple(decoder)
         self.gamma = nn.Parameter(
             torch.full((self.n_gates,), math.log(probability / (1 - probability)))
         )
@@ -162,6 +164,7 @@ class Narrowed(nn.Module):
         self.latent_dim = int(is_open.sum())
         self.data_shape = tuple(decoder.data_shape)
         self.image_shape = getattr(decoder, "image_shape", None)
+        self.row_multiple = row_multiple(decoder)
         self.register_buffer("rows", torch.eye(len(is_open))[is_open.cpu()])
 
     def forward(self, z: Codes) -> Float[Tensor, "batch outputs"]:

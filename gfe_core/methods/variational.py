@@ -16,6 +16,7 @@ from gfe_core import checks
 from gfe_core.decoders import TransposedConvDecoder, initialise
 from gfe_core.encoders import Autoencoder, ConvAutoencoder
 from gfe_core.energy import Bernoulli
+from gfe_core.energy.padding import row_multiple
 from gfe_core.types import Codes, Data, Loss, Mask, PerSample
 
 Outputs = Float[Tensor, "batch outputs"]
@@ -59,6 +60,7 @@ class VariationalDecoder(nn.Module):
         if latent_dim is not None:
             checks.at_least_one("latent_dim", latent_dim)
         self.decoder = decoder
+        self.row_multiple = row_multiple(decoder)
         self.generator = generator
         self.draws = True
         self.latent_dim = latent_dim or 2 * n
