@@ -439,7 +439,7 @@ def test_checkpoint_without_a_note_of_what_it_is_of_is_refused(tmp_path):
 @pytest.mark.parametrize("damage", ["half", "nothing", "foreign", "unknown key"])
 def test_damaged_note_beside_a_whole_checkpoint_says_how_to_go_on(damage, tmp_path: Path):
     config = small()
-    train(config, tmp_path, callbacks=[interrupt_at(3)])
+    train(config, tmp_path, callbacks=[stop_at(3)])
     note = tmp_path / "run.json"
     whole_note = note.read_text()
     note.write_text(
