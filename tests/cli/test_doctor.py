@@ -117,7 +117,7 @@ def test_no_command_prints_help_and_an_unknown_one_is_refused(capsys: pytest.Cap
         main(["docter"])
     assert stopped.value.code == 2
     told = capsys.readouterr()
-    assert "docter" in told.err and "doctor, train, " in told.err and told.out == ""
+    assert "docter" in told.err and "doctor, lab, train, " in told.err and told.out == ""
 
 
 def test_doctor_runs_as_a_command():
