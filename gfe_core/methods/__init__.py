@@ -1,4 +1,4 @@
-"""Methods built on `encode`.
+"""Whole techniques built on `encode`.
 
-Gradient origin networks, evidence bounds, shrinking bottlenecks, posteriors.
+Gradient origin networks, evidence bounds, bottlenecks that shrink by gates, and posteriors.
 """
