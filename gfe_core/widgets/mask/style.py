@@ -9,7 +9,7 @@ from gfe_core.widgets.kit.style import COLOURS, PALETTES, STYLE
 
 N_DRAWS = 8
 HATCH = {"light": ("#dce6f2", "#88a3c7"), "dark": ("#22324a", "#5d7fb0")}
-"""Sheet and lines of hidden pixels: blue, because every grey is a value that a pixel may have."""
+"""Ground and lines of hidden pixels: blue, because every grey is a value that a pixel may have."""
 
 MASK_STYLE = (
     STYLE
@@ -22,9 +22,9 @@ MASK_STYLE = (
  padding:1px 9px;height:26px;cursor:pointer}
 .gfe-mask button:hover{border-color:var(--fg)}
 .gfe-mask button[aria-pressed=true]{background:var(--fg);color:var(--bg);border-color:var(--fg)}
-.gfe-mask .sheet{position:relative;touch-action:none;cursor:crosshair;border:1px solid var(--rule);overflow:hidden;
+.gfe-mask .paper{position:relative;touch-action:none;cursor:crosshair;border:1px solid var(--rule);overflow:hidden;
  border-radius:3px;user-select:none}
-.gfe-mask .sheet canvas,.gfe-mask .cloud canvas{position:absolute;inset:0;width:100%;height:100%}
+.gfe-mask .paper canvas,.gfe-mask .cloud canvas{position:absolute;inset:0;width:100%;height:100%}
 .gfe-mask .tools{display:flex;flex-wrap:wrap;align-items:center;gap:6px;margin-top:8px}
 .gfe-mask .tools label{display:flex;align-items:center;gap:6px;margin-left:4px}
 .gfe-mask .tools input{width:74px}
@@ -54,7 +54,7 @@ MARKUP = """
 <div class="state"><span class="values"></span><button type="button" class="reset">Reset</button>
 <span class="busy" role="status">computing …</span></div>
 <div class="grid"><figure><p class="heading soft">paint what is missing</p>
-<div class="sheet" tabindex="0" role="application"><canvas aria-hidden="true"></canvas></div>
+<div class="paper" tabindex="0" role="application"><canvas aria-hidden="true"></canvas></div>
 <div class="tools" role="group" aria-label="tool"><button type="button" data-tool="brush">brush</button>
 <button type="button" data-tool="eraser">eraser</button>
 <label>size<input type="range" class="brush" min="1" step="1" aria-label="brush size in pixels"><output></output>
