@@ -254,10 +254,6 @@ def time_to(rows: list[dict[str, Any]], method: str, gap: float) -> float | None
     return points[0][0] if points[0][1] <= gap else None
 
 
-class Unknown(gfe.MLPDecoder):
-    """The same network as a decoder of unknown kind: autograd differentiates it."""
-
-
 def ladder(decoder: gfe.MLPDecoder, x: Tensor, gap: float, repeats: int) -> list[dict[str, Any]]:
     """From the public code's rule to ours, one change a rung.
 
@@ -277,11 +273,9 @@ def ladder(decoder: gfe.MLPDecoder, x: Tensor, gap: float, repeats: int) -> list
         ("curvature learnt from gradients: BFGS", gfe.BFGS(matrix_at=None)),
         ("and once computed: BFGS()", gfe.BFGS()),
     ]
-    unknown = Unknown(latent_dim=20, hidden=(150, 300, 600), data_dim=784)
-    unknown.load_state_dict(decoder.state_dict())
     rows: list[dict[str, Any]] = []
     for number, (name, solver) in enumerate(rungs):
-        rows.append({"rung": name} | _rung(unknown, x, solver, gap, repeats if number else 1))
+        rows.append({"rung": name} | _rung(decoder, x, solver, gap, repeats if number else 1))
     for before, row in pairwise(rows):
         row |= {f"{what}_factor": before[what] / row[what] for what in ("work", "seconds")}
     return rows
