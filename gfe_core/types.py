@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from itertools import pairwise
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -34,7 +34,7 @@ class Status(IntEnum):
     RUNNING = 0
     """Still flowing. Never returned by `encode`."""
     CONVERGED = 1
-    """The stop rule holds: small gradient, or the energy has flattened."""
+    """Next to nothing is left to gain."""
     REACHED_T = 2
     """The flow arrived at t1, or a recorded grid was replayed to its end."""
     MAX_STEPS = 3
@@ -45,38 +45,66 @@ class Status(IntEnum):
     """No step of at least dt_min decreases the energy enough."""
     NON_FINITE = 6
     """The energy or its gradient is NaN or infinite; the last finite point is returned."""
+    FLAT = 7
+    """The energy has flattened, but its gradient is not small: more may lie ahead."""
+    NOT_REACHED = 8
+    """An interrupt came before its turn; the start is returned."""
 
     @property
     def failed(self) -> bool:
         """Whether the code should not be trusted."""
-        return self in (Status.STEP_TOO_SMALL, Status.NON_FINITE)
+        return self in (Status.STEP_TOO_SMALL, Status.NON_FINITE, Status.NOT_REACHED)
+
+
+_NOT_GIVEN = cast(float, None)
+"""Stands for a rule that the caller left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """When a sample that has no end time counts as converged.
+    """When a sample that has no end time stops.
 
-    Converged if |grad_z E| <= grad_norm, or if the energy fell by at most energy_slope * |E| a step
-    on average over the last `window` accepted steps. A fall of exactly nothing over the window is
-    STALLED.
+    CONVERGED when what is left to gain is next to nothing. Near a minimum the energy is a parabola,
+    and the fall that is left is
+
+        |g|^2 / (2 k)  <=  gain_rtol |E(0) - E(z)| + eps |E(z)|
+
+    with g the gradient at z, k the least curvature <dz, dg> / |dz|^2 that the last `window`
+    accepted steps dz met, E(0) the energy of the code 0 and eps the rounding of the data's type.
+    The last step must have met positive curvature. Both sides have the units of the energy, and
+    neither depends on where the search started: a rule for data, latents and energies in any units.
+
+    FLAT when the energy fell by at most energy_slope |E| a step, on average over the last `window`
+    accepted steps, while more is left to gain, as at a kink of a ReLU decoder or in a long valley.
+    A fall of exactly nothing over the window is STALLED.
+
+    Without arguments, `Stop()` is `Stop(gain_rtol=1e-4, energy_slope=1e-6, window=10)`; with any
+    rule given, the rules that are not are off.
 
     Args:
-        grad_norm: energy per latent unit, >= 0; 0 asks for an exactly stationary point.
-        energy_slope: relative decrease per accepted step, >= 0; 0 switches the rule off.
-        window: accepted steps over which the decrease is averaged, >= 1.
+        gain_rtol: share of the descent from the code 0 that may be left, >= 0; 0 switches the rule
+            off.
+        energy_slope: relative fall of the energy in an accepted step, >= 0; 0 switches the rule
+            off.
+        grad_norm: also CONVERGED if |g| <= grad_norm, in units of energy per latent unit, >= 0. For
+            problems whose units are known; an exactly stationary point always is.
+        window: accepted steps that the rules look back on, >= 1.
     """
 
-    grad_norm: float = 1e-6
-    energy_slope: float = 3e-5
-    window: int = 5
+    gain_rtol: float = _NOT_GIVEN
+    energy_slope: float = _NOT_GIVEN
+    grad_norm: float = _NOT_GIVEN
+    window: int = 10
 
     def __post_init__(self) -> None:
-        norm = self.grad_norm
-        slope = self.energy_slope
-        if not (norm >= 0 and slope >= 0):
-            raise ValueError(
-                f"`grad_norm` and `energy_slope` must be at least 0, got {norm} and {slope}."
-            )
+        defaults = {"gain_rtol": 1e-4, "energy_slope": 1e-6, "grad_norm": 0.0}
+        any_given = any(getattr(self, rule) is not _NOT_GIVEN for rule in defaults)
+        for rule, default in defaults.items():
+            if getattr(self, rule) is _NOT_GIVEN:
+                object.__setattr__(self, rule, 0.0 if any_given else default)
+            value = getattr(self, rule)
+            if not value >= 0:
+                raise ValueError(f"`{rule}` must be at least 0, got {value}.")
         if self.window < 1:
             raise ValueError(f"`window` must be at least 1 accepted step, got {self.window}.")
 
