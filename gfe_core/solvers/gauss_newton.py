@@ -105,7 +105,9 @@ class GaussNewton:
         )
         dt = 1 / (ridge * flow.alpha(state.t))
         counts = {"n_loss": new.long() + ~accepted, "n_hess": new * matrix.shape[1]}
-        return Step(state.z + dz, dt, dt, accepted, status, point, slope, **counts)
+        # without a positive definite matrix there is no model to promise anything
+        promise = torch.where(slope > 0, slope, torch.inf)
+        return Step(state.z + dz, dt, dt, accepted, status, point, promise, **counts)
 
 
 def _refresh(energy: Energy, state: State, new: Tensor) -> None:

@@ -56,7 +56,7 @@ def starts_at_minimum(state: State, step: Step, stop: Stop) -> Tensor:
     """
     if step.promise is None or not stop.gain_rtol:
         return torch.zeros_like(state.fresh)
-    return step.promise / 2 <= _enough(state, stop) / 10
+    return (step.promise > 0) & (step.promise / 2 <= _enough(state, stop) / 10)
 
 
 def note_softness(state: State, moved: Tensor) -> None:
