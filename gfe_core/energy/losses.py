@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -119,7 +120,7 @@ class Gaussian(_OverFeatures):
         Gaussian(reduction='mean', variance=(0.5, 8.0))
     """
 
-    variance: float | Sequence[Any] | Tensor = 1.0
+    variance: float | Sequence[Any] | np.ndarray | Tensor = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
