@@ -12,7 +12,7 @@ from torch import Tensor
 from gfe_core import checks, threads
 from gfe_core.adjoints import Detached, Found
 from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
-from gfe_core.contexts import changed, check_context
+from gfe_core.data.contexts import changed, check_context
 from gfe_core.energy import Calls, Energy, WholeLoss
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver

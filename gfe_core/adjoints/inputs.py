@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gfe_core.contexts import changed, tensors_of
+from gfe_core.data.contexts import changed, tensors_of
 from gfe_core.energy import Energy
 from gfe_core.energy.curvature import no_second_derivative
 from gfe_core.types import Codes, Context

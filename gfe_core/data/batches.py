@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core import checks, threads
-from gfe_core.contexts import check_context, rows_of
+from gfe_core.data.contexts import check_context, rows_of
 from gfe_core.types import Context
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.contexts import rows_of
+from gfe_core.data.contexts import rows_of
 from gfe_core.encoders.autoencoder import Autoencoder
 from gfe_core.energy import Energy
 from gfe_core.training import Report

@@ -211,11 +211,11 @@ _ATTACHED = "Leave out what cuts the graph: `.detach()`, `torch.no_grad()`, nump
 
 def _per_sample_of(loss: Any) -> Callable[..., Tensor]:
     """The function that says the energy of each sample."""
+    function: Any = loss
     made = f"`loss` must be an object, got the class {loss!r}. Call it: `loss=...()`."
     checks.require(not isinstance(loss, type), made, TypeError)
-    function: Any = getattr(loss, "per_sample", loss)
-    if function is not loss and callable(function):
-        return function
+    if hasattr(loss, "per_sample"):
+        return loss.per_sample
     name = called(loss)
     averages = isinstance(loss, _Loss) and loss.reduction != "none"
     plain = getattr(loss, "__module__", "") == F.__name__
@@ -226,7 +226,7 @@ def _per_sample_of(loss: Any) -> Callable[..., Tensor]:
         TypeError,
     )
     checks.require(
-        callable(function),
+        callable(loss),
         f"`loss` must have `per_sample(output, x, mask=None)` or be a function (output, x) -> "
         f"(batch,), got {name}. Use `gfe.Bernoulli()`, `gfe.Gaussian()` or `gfe.Poisson()`.",
         TypeError,

@@ -14,7 +14,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from gfe_core.contexts import lengthened, rows_of
+from gfe_core.data.contexts import lengthened, rows_of
 from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import Curvature
 from gfe_core.energy.padding import padded, row_multiple

@@ -215,7 +215,7 @@ def _numbers(name: str, value: Any) -> Any:
     """One positive number as a float, or a nested tuple of them."""
     if isinstance(value, (int, float)):
         checks.finite_positive(name, value)
-        return value
+        return value if type(value) in (int, float) else float(value)
     try:
         tensor = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gfe_core import checks, signatures, threads
-from gfe_core.contexts import check_context, rows_of
 from gfe_core.data import Batches
+from gfe_core.data.contexts import check_context, rows_of
 from gfe_core.encoding import encode
 from gfe_core.energy import Energy, WholeLoss
 from gfe_core.training.interrupts import EVERY_ONE, Interrupts
