@@ -21,12 +21,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
-        "types checks threads data decoders energy flows solvers adjoints encoding models "
-        "training encoders analysis methods widgets experiments cli __main__"
+        "types checks signatures threads data decoders energy flows solvers adjoints encoding "
+        "models training encoders analysis methods widgets experiments cli __main__"
     ),
-    "gfe_core/data": "files dataset batches emission_lines shapes readers sets results",
+    "gfe_core/data": "files dataset contexts batches emission_lines shapes readers sets results",
     "gfe_core/decoders": "mlp conv siren wrapped",
-    "gfe_core/energy": "losses padding curvature energy",
+    "gfe_core/energy": "losses padding calls curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "
         "stopping integrate"

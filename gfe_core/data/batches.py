@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core import checks, threads
+from gfe_core.data.contexts import check_context, rows_of
+from gfe_core.types import Context
 
 
 class Batches:
@@ -20,22 +23,33 @@ class Batches:
 
     Args:
         x: at least one sample, along the first axis.
+        context: what else is known of each sample, one row a sample: a tensor or several by name.
+            Batches are then pairs (x, context) of the same samples.
         size: samples in a batch, >= 1; the last batch of an epoch may be smaller.
         seed: of the order, >= 0.
         shuffle: False keeps the order of x.
 
     Raises:
-        TypeError: x is not a tensor.
-        ValueError: x is empty, size is below 1 or seed below 0.
+        TypeError: x is not a tensor, or the context neither tensor nor tensors by name.
+        ValueError: x is empty, the context has other rows, size is below 1 or seed below 0.
 
     Example:
         >>> batches = Batches(torch.arange(5.0), size=2, seed=0)
         >>> [len(batch) for batch in batches], batches.epoch
         ([2, 2, 1], 1)
+        >>> pairs = Batches(torch.arange(5.0), context=torch.arange(5), size=2)
+        >>> all(torch.equal(x, context.float()) for x, context in pairs)
+        True
     """
 
     def __init__(
-        self, x: Float[Tensor, "n *data"], *, size: int, seed: int = 0, shuffle: bool = True
+        self,
+        x: Float[Tensor, "n *data"],
+        *,
+        size: int,
+        context: Context | None = None,
+        seed: int = 0,
+        shuffle: bool = True,
     ) -> None:
         if not isinstance(x, Tensor):
             raise TypeError(
@@ -48,7 +62,9 @@ class Batches:
             )
         wanted = "`size` must be at least 1 and `seed` at least 0"
         checks.require(size >= 1 and seed >= 0, f"{wanted}, got size={size} and seed={seed}.")
+        check_context(context, x)
         self.x = x
+        self.context = context
         self.size = size
         self.seed = seed
         self.shuffle = shuffle
@@ -57,15 +73,17 @@ class Batches:
     def __len__(self) -> int:
         return math.ceil(len(self.x) / self.size)
 
-    def __iter__(self) -> Iterator[Float[Tensor, "batch *data"]]:
+    def __iter__(self) -> Iterator[Any]:
         order = self._order().to(self.x.device)
         while self.index < len(self):
             start = self.index * self.size
             self.index += 1
             # To copy some rows is no work for two.
             with threads.suited():
-                x = self.x[order[start : start + self.size]]
-            yield x
+                rows = order[start : start + self.size]
+                x = self.x[rows]
+                context = rows_of(self.context, rows)
+            yield x if context is None else (x, context)
         self.epoch = self.epoch + 1
         self.index = 0
 

@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gfe_core import checks, threads
+from gfe_core import checks, signatures, threads
 from gfe_core.data import Batches
+from gfe_core.data.contexts import check_context, rows_of
 from gfe_core.encoding import encode
-from gfe_core.energy import Bernoulli
+from gfe_core.energy import Energy, WholeLoss
 from gfe_core.training.interrupts import EVERY_ONE, Interrupts
-from gfe_core.types import Encoder, Encoding, Loss, Statistics, Status
+from gfe_core.types import AnyLoss, Context, Encoder, Encoding, Statistics, Status
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Report:
         x: the batch.
         encoding: its codes.
         history: everything so far.
+        context: of the batch, where the data have one.
     """
 
     step: int
@@ -68,6 +70,7 @@ class Report:
     x: Tensor
     encoding: Encoding
     history: History
+    context: Context | None = None
 
 
 Callback = Callable[[Report], bool | None]
@@ -79,7 +82,7 @@ def fit(
     batches: Batches,
     *,
     encoder: Encoder | None = None,
-    loss: Loss | None = None,
+    loss: AnyLoss | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     epochs: int = 1,
@@ -106,7 +109,8 @@ def fit(
     Args:
         decoder: changed in place.
         batches: the training data in their order.
-        encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
+        encoder: (decoder, x) -> Encoding; `encode` with this loss by default. Where the batches
+            have a context, it is called with `context=` and the update decodes with it.
         loss: for the update, `Bernoulli()` by default.
         optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default.
         schedule: stepped after each update of the optimizer.
@@ -123,7 +127,9 @@ def fit(
 
     Raises:
         KeyboardInterrupt: training was interrupted and on_interrupt is "raise".
-        ValueError: epochs or updates_per_encode is below 1, or on_interrupt is another word.
+        TypeError: the batches have a context, which the encoder does not take.
+        ValueError: epochs or updates_per_encode is below 1, or on_interrupt is another word; or the
+            decoder or the loss return another shape than they should, or have no gradient.
 
     Example:
         >>> import gfe_core as gfe
@@ -138,8 +144,7 @@ def fit(
     checks.at_least_one("epochs", epochs)
     checks.at_least_one("updates_per_encode", updates_per_encode)
     checks.one_of("on_interrupt", on_interrupt, ("return", "raise"))
-    loss = loss or Bernoulli()
-    find_codes = _encoder(encoder, loss)
+    find_codes = _encoder(encoder, loss, batches.context)
     optimizer = optimizer or torch.optim.Adam(decoder.parameters(), lr=1e-3)
     if batches.index == len(batches):  # the last batch of an epoch: its empty rest is no pass
         next(iter(batches), None)
@@ -149,35 +154,46 @@ def fit(
     n_steps = epochs * len(batches) - batches.index
     start = time.perf_counter() - (history.seconds[-1] if before else 0.0)
 
-    def report(epoch: int, x: Tensor, encoding: Encoding) -> Report:
-        step = len(history.step) - before
-        energy = history.energy[-1]
-        seconds = history.seconds[-1]
-        return Report(step, n_steps, epoch, epochs, energy, seconds, decoder, x, encoding, history)
+    def report(epoch: int, x: Tensor, context: Context | None, encoding: Encoding) -> Report:
+        return Report(
+            step=len(history.step) - before,
+            n_steps=n_steps,
+            epoch=epoch,
+            n_epochs=epochs,
+            energy=history.energy[-1],
+            seconds=history.seconds[-1],
+            decoder=decoder,
+            x=x,
+            encoding=encoding,
+            history=history,
+            context=context,
+        )
 
-    def learn(x: Tensor, encoding: Encoding) -> None:
+    def learn(x: Tensor, context: Context | None, encoding: Encoding) -> None:
         codes = encoding
         finite = encoding.status != Status.NON_FINITE
+        seen = rows_of(context, finite)
         for i in range(updates_per_encode):
             if i and codes.z.requires_grad:
-                codes = find_codes(decoder, x)
-            update(decoder, loss, optimizer, schedule, codes.z[finite], x[finite])
+                codes = find_codes(decoder, x, **_given(context))
+            z = codes.z[finite]
+            update(decoder, loss, optimizer, schedule, z, x[finite], context=seen)
         _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
 
     held_by_encoder = EVERY_ONE if isinstance(find_codes, nn.Module) else 0
     position = (batches.epoch, batches.index)  # of the next batch to learn from
     try:
         with Interrupts() as interrupts:
-            for epoch, x in _passes(batches, epochs):
+            for epoch, x, context in _passes(batches, epochs):
                 position = (batches.epoch, batches.index - 1)
                 interrupts.hold(held_by_encoder)
                 with threads.suited(decoder, encoder):
-                    encoding = find_codes(decoder, x)
+                    encoding = find_codes(decoder, x, **_given(context))
                     interrupts.hold(EVERY_ONE)
-                    learn(x, encoding)
+                    learn(x, context, encoding)
                 position = (batches.epoch, batches.index)
                 interrupts.hold(1)
-                news = report(epoch, x, encoding)
+                news = report(epoch, x, context, encoding)
                 history.interrupted = any([callback(news) for callback in callbacks])
                 interrupts.hold(0)
                 if history.interrupted:
@@ -191,35 +207,53 @@ def fit(
     return history
 
 
-def _passes(batches: Batches, epochs: int) -> Iterator[tuple[int, Tensor]]:
-    """So many passes over the batches, as (number of the pass from 1, batch)."""
+def _passes(batches: Batches, epochs: int) -> Iterator[tuple[int, Tensor, Context | None]]:
+    """So many passes over the batches, as (number of the pass from 1, batch, its context)."""
     for epoch in range(1, epochs + 1):
-        for x in batches:
-            yield epoch, x
+        for batch in batches:
+            x, context = (batch, None) if isinstance(batch, Tensor) else batch
+            yield epoch, x, context
 
 
-def _encoder(encoder: Encoder | None, loss: Loss) -> Encoder:
+def _encoder(encoder: Encoder | None, loss: AnyLoss | None, context: Context | None) -> Encoder:
     """Return the encoder given, or the flow with its defaults and this loss."""
+    checks.require(
+        context is None or encoder is None or signatures.takes(encoder, "context"),
+        f"`encoder` {signatures.called(encoder)} takes no `context`, which the data have. Give it "
+        "a parameter `context`, or leave the context out.",
+        TypeError,
+    )
     return encoder or partial(encode, loss=loss)
+
+
+def _given(context: Context | None) -> dict[str, Context]:
+    """Return the argument of an encoder, if there is a context."""
+    return {} if context is None else {"context": context}
 
 
 def update(
     decoder: nn.Module,
-    loss: Loss,
+    loss: AnyLoss | None,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None,
     z: Tensor,
     x: Tensor,
+    *,
+    context: Context | None = None,
 ) -> None:
     """One optimizer step at fixed codes; none where there are no codes, whose mean would be NaN."""
     if not len(x):
         return
-    mask = _observed(x)
-    x = (
-        x if mask is None else torch.where(mask, x, 0.0)
-    )  # a gradient of 0 times NaN would spoil every weight
     optimizer.zero_grad(set_to_none=True)
-    loss.per_sample(decoder(z), x, mask).mean().backward()
+    bound = Energy(decoder, x, loss, mask=_observed(x), context=context)  # pyright: ignore[reportArgumentType]
+    energy = bound.per_sample(z).mean()
+    checks.require(
+        energy.requires_grad,
+        f"`decoder` {signatures.called(decoder)} cannot learn: no energy has a gradient in its "
+        "weights. Call `decoder.requires_grad_()`, and leave out `.detach()` and "
+        "`torch.no_grad()` in `forward` and in the loss.",
+    )
+    energy.backward()
     optimizer.step()
     if schedule is not None:
         schedule.step()
@@ -266,7 +300,8 @@ def evaluate(
     x: Float[Tensor, "batch *data"],
     *,
     encoder: Encoder | None = None,
-    loss: Loss | None = None,
+    loss: AnyLoss | None = None,
+    context: Context | None = None,
     size: int = 2000,
 ) -> Evaluation:
     """Encode data and judge the codes without touching the decoder.
@@ -275,21 +310,25 @@ def evaluate(
         decoder: the trained decoder.
         x: held-out data, NaN where unobserved if the encoder takes it so.
         encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
-        loss: gives the floor, `Bernoulli()` by default.
+        loss: gives the floor, `Bernoulli()` by default; of one without, excess is the energy.
+        context: of each sample, for encoders that take one.
         size: samples encoded at once, which bounds the memory and changes nothing else.
 
     Raises:
-        ValueError: size is below 1.
+        TypeError: the encoder takes no context.
+        ValueError: size is below 1, or the context has other rows than x.
     """
     checks.at_least_one("size", size)
-    loss = loss or Bernoulli()
-    find_codes = _encoder(encoder, loss)
+    find_codes = _encoder(encoder, loss, context)
+    check_context(context, x)
+    rows = [slice(start, start + size) for start in range(0, max(len(x), 1), size)]
     with threads.suited(decoder, encoder), torch.no_grad():
-        parts = [find_codes(decoder, part) for part in x.split(size)]
+        parts = [find_codes(decoder, x[some], **_given(rows_of(context, some))) for some in rows]
     counts = _joined([part.statistics for part in parts])
     energy = torch.cat([part.energy for part in parts])
     status = torch.cat([part.status for part in parts])
-    return Evaluation(energy, energy - loss.floor(x, _observed(x)), status, counts)
+    excess = energy - WholeLoss(loss).floor(x, _observed(x))
+    return Evaluation(energy, excess, status, counts)
 
 
 def _joined(parts: Sequence[Statistics]) -> Statistics:

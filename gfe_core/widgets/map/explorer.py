@@ -19,7 +19,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.energy import Bernoulli
+from gfe_core.energy import Bernoulli, WholeLoss
 from gfe_core.types import Decoder, Encoder, Loss
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.map.layouts import Layouts, layouts_of, nearest
@@ -145,7 +145,7 @@ class Mapped:
         with torch.no_grad():
             found = self.encoder(decoder, samples.x)
         self.codes = found.z
-        self.excess = _float32(found.energy - self.loss.floor(samples.x))
+        self.excess = _float32(found.energy - WholeLoss(self.loss).floor(samples.x))
         self.labels = samples.y.tolist()
 
     def pictures(self, pixels: Tensor) -> np.ndarray:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.encoding import reconstruct
+from gfe_core.energy import Bernoulli
 from gfe_core.training import Report, evaluate
 from gfe_core.types import Encoder, Loss
 from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Axes, Scale, Sheet
@@ -146,7 +147,7 @@ class SideBySide:
         rows = {"unseen images": x}
         with torch.no_grad():
             for name, (decoder, encoder) in self.competitors.items():
-                rows[name] = reconstruct(decoder, encoder(decoder, x).z, self.loss)
+                rows[name] = reconstruct(decoder, encoder(decoder, x), self.loss or Bernoulli())
         scale = max(1, round(_TILE / self.image_shape[-1]))
         height, width = (scale * side for side in self.image_shape)
         sheet = Sheet(_WIDTH, _CHART + (height + 4) * len(rows) + 8)
