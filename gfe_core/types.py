@@ -12,7 +12,7 @@ Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from itertools import pairwise
@@ -244,6 +244,42 @@ class Encoding:
         index = _rows(rows, len(self))
         return _with_tensors(self, lambda tensor, axis: tensor[(slice(None),) * axis + (index,)])
 
+    @staticmethod
+    def joined(parts: Sequence["Encoding"]) -> "Encoding":
+        """Join encodings by the same method of one sample after another.
+
+        Shorter trajectories repeat their last state; a part without one counts as its last state
+        alone.
+
+        Args:
+            parts: at least one; all with the same number of latents.
+
+        Example:
+            >>> import gfe_core as gfe
+            >>> decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+            >>> enc = gfe.encode(decoder, torch.rand(5, 3))
+            >>> bool((Encoding.joined([enc[:2], enc[2:]]).z == enc.z).all())
+            True
+        """
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+
+        def join(pieces: Sequence[Any], axis: int) -> dict[str, Tensor]:
+            names = [f.name for f in fields(pieces[0])]
+            columns = {name: [getattr(piece, name) for piece in pieces] for name in names}
+            whole = {n: c for n, c in columns.items() if all(isinstance(t, Tensor) for t in c)}
+            return {name: torch.cat(tensors, axis) for name, tensors in whole.items()}
+
+        trajectory = None
+        kept = [part.trajectory for part in parts if part.trajectory is not None]
+        if kept:
+            n_states = max(len(path.t) for path in kept)
+            paths = [_lengthened(part, n_states, kept[0]) for part in parts]
+            trajectory = replace(kept[0], **join(paths, 1))
+        statistics = Statistics(**join([part.statistics for part in parts], 0))
+        return replace(first, **join(parts, 0), statistics=statistics, trajectory=trajectory)
+
     def to(self, *args: Any, **kwargs: Any) -> "Encoding":
         """Move to a device or convert floats to a dtype, as `Tensor.to`; counts stay integers.
 
@@ -321,6 +357,26 @@ def _with_tensors(encoding: Encoding, change: Callable[[Tensor, int], Tensor]) -
     statistics = changed(encoding.statistics, 0)
     trajectory = None if encoding.trajectory is None else changed(encoding.trajectory, 1)
     return replace(changed(encoding, 0), statistics=statistics, trajectory=trajectory)
+
+
+def _lengthened(part: Encoding, n_states: int, like: Trajectory) -> Trajectory:
+    """Return the trajectory of a part with its last state repeated up to so many."""
+    path = part.trajectory
+    if path is None:
+        zero = torch.zeros_like(part.energy)[None]
+        v = None if like.v is None else zero[..., None].expand(-1, -1, like.v.shape[2])
+        mask = torch.ones_like(zero, dtype=torch.bool)
+        path = Trajectory(zero, part.z.detach()[None], part.energy[None], zero, zero, mask, v)
+    missing = n_states - len(path.t)
+
+    def repeated(rows: Tensor | None) -> Any:
+        return (
+            None if rows is None else torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+        )
+
+    longer = {f.name: repeated(getattr(path, f.name)) for f in fields(path)}
+    longer["mask"][len(path.t) :] = False
+    return Trajectory(**longer)
 
 
 def _rows(rows: Any, n: int) -> slice | Tensor:
@@ -463,6 +519,9 @@ class Adjoint(Protocol):
         """Return the codes of `found`, an `adjoints.Found`, with whatever graph they have."""
         ...
 
+
+Bounds = tuple[float | Sequence[float] | Tensor, float | Sequence[float] | Tensor]
+"""(lower, upper) bounds of codes, numbers for all latents or one number a latent."""
 
 Encoder = Callable[..., Encoding]
 """(decoder, x) -> Encoding; `functools.partial(encode, solver=...)` is one.

@@ -29,7 +29,7 @@ ORDER = {
     "gfe_core/energy": "losses padding calls curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "
-        "stopping integrate"
+        "stopping integrate chunks"
     ),
     "gfe_core/adjoints": "inputs detached replay exact",
     "gfe_core/training": "interrupts fitting checkpoints",

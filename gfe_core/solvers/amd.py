@@ -80,6 +80,8 @@ class AMD:
     shared_step: bool = False
     slope_at: Literal["current", "trial"] = "current"
 
+    keeps_bounds: ClassVar[bool] = True
+    """Its trials are moved into the box of `Energy.bounds` (projected gradient descent)."""
     default_stop: ClassVar[Stop | None] = Stop()
     default_max_steps: ClassVar[int] = 500
 
@@ -156,8 +158,8 @@ class AMD:
             dt = dt.minimum((t1 - state.t) ** flow.order)
         if self.shared_step:
             dt = torch.where(state.running, dt, math.inf).amin().expand_as(dt)
-        move = dt[:, None] * v
-        z = state.z + move
+        z = energy.inside(state.z + dt[:, None] * v)
+        move = dt[:, None] * v if energy.bounds is None else z - state.z
         point = energy.at(z)
         decrease = -slope_along(move, state.grad)
         promised = decrease

@@ -118,6 +118,8 @@ def probe(energy: Energy, state: State, length: PerSample) -> tuple[Codes, Codes
     Takes one gradient, which it counts.
     """
     dz = -length[:, None] * state.grad
+    if energy.bounds is not None:
+        dz = energy.inside(state.z + dz) - state.z
     change = energy.at(state.z + dz).grad() - state.grad
     state.n_grad = state.n_grad + 1
     return dz, change

@@ -45,7 +45,7 @@ def origin_energy(energy: Energy, z0: Codes, value: PerSample) -> tuple[PerSampl
     elsewhere = (z0 != 0).any(1)
     if not elsewhere.any():
         return value, elsewhere.long()
-    origin = energy.value(torch.zeros_like(z0))
+    origin = energy.value(energy.inside(torch.zeros_like(z0)))
     return torch.where(elsewhere & torch.isfinite(origin), origin, value), elsewhere.long()
 
 

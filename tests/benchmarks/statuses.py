@@ -132,7 +132,7 @@ def left_to_gain(decoder: Any, x: Tensor, loss: Any, found: Encoding) -> tuple[T
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--solver", choices=sorted(SOLVERS), default="AMD")
     parser.add_argument("--problems", type=int, default=20, help="of each kind")
     arguments = parser.parse_args()

@@ -132,7 +132,7 @@ def test_a_restart_from_a_minimum_converges_within_two_steps(solver: str, kind: 
 def test_a_gradient_of_zero_at_the_start_is_a_minimum_found(solver: str) -> None:
     class Constant(nn.Module):
         latent_dim = 2
-        data_shape = (3,)
+        data_shape: tuple[int, ...] = (3,)
 
         def forward(self, z: Tensor) -> Tensor:
             return 0.5 + 0 * z.sum(1, keepdim=True).expand(-1, 3)
