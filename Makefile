@@ -2,11 +2,12 @@
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
 PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# The tests of a file stay in one process; a thread that waits for another leaves the processor to the rest meanwhile.
+# A process without tests takes over half of those that another still has; the cells of a notebook stay together.
+# A thread that waits for another leaves the processor to the rest meanwhile.
 JOBS     ?= 2
-PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS) --dist loadfile
-UNIT     := $(PYTEST) --doctest-modules --ignore=tests/browser tests gfe_core
-NBVAL    := GFE_PREDICT=commit PYTHONPATH=tests/notebooks $(PYTEST) -p nbval_timeouts --nbval --nbval-current-env \
+PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS)
+UNIT     := $(PYTEST) --dist worksteal --doctest-modules --ignore=tests/browser tests gfe_core
+NBVAL    := GFE_PREDICT=commit PYTHONPATH=tests/notebooks $(PYTEST) --dist loadfile -p nbval_timeouts --nbval --nbval-current-env \
             --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120
 NB       ?= notebooks/
 LAB_ARGS ?=
@@ -50,7 +51,7 @@ notebooks-portable: $(VENV)/installed-dev ## the notebooks without vector instru
 	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
 
 browser: $(VENV)/installed-dev ## JupyterLab in Chromium: views, and every notebook's outputs (skipped without one, unless GFE_REQUIRE_BROWSER=1)
-	$(PYTEST) -m "browser and not timed" tests/browser
+	$(PYTEST) --dist worksteal -m "browser and not timed" tests/browser
 
 timed: $(VENV)/installed-dev ## how soon views answer a hand, in Chromium, with no other test beside
 	$(PYTEST) -n 0 -rP -m timed tests/browser
