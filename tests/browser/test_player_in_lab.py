@@ -35,15 +35,32 @@ slider
 """
 
 
-@pytest.fixture
-def player_page(lab: LabServer, open_notebook: Callable[[str], NotebookPage]) -> NotebookPage:
+def open_player(lab: LabServer, open_one: Callable[[str], NotebookPage], name: str) -> NotebookPage:
     """A notebook with a player of 200 steps and a linked slider, run."""
     cells = [new_markdown_cell("# Scratch"), *map(new_code_cell, (SET_UP, PLAYER, LINKED))]
-    nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / "player.ipynb")
-    page = open_notebook("player.ipynb")
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / name)
+    page = open_one(name)
     page.run_all()
     page.page.locator(".gfe-player[data-drawn]").wait_for()
     return page
+
+
+@pytest.fixture(scope="module")
+def used_player(lab: LabServer, open_for_all: Callable[[str], NotebookPage]) -> NotebookPage:
+    """A player that tests before may have left anyhow."""
+    return open_player(lab, open_for_all, "player.ipynb")
+
+
+@pytest.fixture
+def player_page(used_player: NotebookPage) -> NotebookPage:
+    """A player on its first frame, with the settings that it opened with."""
+    player = used_player.page.locator(".gfe-player")
+    before = attribute(player, "reply")
+    player.locator(".reset").click()
+    wait_for_reply(used_player, before)
+    player.press("Home")
+    used_player.page.locator('.gfe-player[data-drawn="0"]').wait_for()
+    return used_player
 
 
 def attribute(player: Locator, name: str) -> float:
@@ -120,8 +137,10 @@ def test_every_control_answers(player_page: NotebookPage):
     assert "sample 0" in player.locator(".values").inner_text()
 
 
-def test_linked_slider_moves_the_player_with_the_kernel_stopped(player_page: NotebookPage):
-    page = player_page.page
+def test_linked_slider_moves_the_player_with_the_kernel_stopped(
+    lab: LabServer, open_notebook: Callable[[str], NotebookPage]
+):
+    page = open_player(lab, open_notebook, "linked.ipynb").page
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.sessionContext.session")
     slider = page.locator(".widget-slider [role=slider], .widget-slider .noUi-handle").first
