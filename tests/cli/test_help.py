@@ -124,6 +124,7 @@ def test_words_of_a_choice_are_all_in_the_help():
         assert sorted(re.findall(r'"([\w-]+)"', told[name])) == sorted(choices)
 
 
+@pytest.mark.slow
 def test_help_of_a_process_has_no_colours_and_keeps_to_the_width_given():
     for columns in (80, 100):
         run = subprocess.run(

@@ -205,6 +205,7 @@ def test_a_training_that_everybody_forgot_ends_by_itself(
     assert len(rows(explorer)) == 12 + 10
 
 
+@pytest.mark.slow
 def test_a_threshold_stays_within_reach_and_long_runs_are_thinned(explorer: StaircaseExplorer):
     ask(explorer, threshold=1e9)
     assert explorer.training.rule.constraint.threshold == explorer.view.limits[1] == 30.0
