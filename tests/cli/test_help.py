@@ -143,6 +143,7 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | more | {"PYTHONIOENCODING": "utf-8"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["doctor"]])
 def test_command_works_where_torchvision_is_broken(tmp_path: Path, words: list[str]):
     (tmp_path / "torchvision.py").write_text(
