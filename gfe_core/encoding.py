@@ -16,7 +16,7 @@ from gfe_core.data.contexts import changed, check_context, rows_of
 from gfe_core.energy import Calls, Energy, WholeLoss
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
-from gfe_core.solvers.chunks import SIZE, in_chunks, not_reached
+from gfe_core.solvers.chunks import SIZE, chunk_rows, in_chunks, not_reached
 from gfe_core.solvers.integrate import integrate
 from gfe_core.solvers.recording import Recorder
 from gfe_core.types import (
@@ -145,7 +145,8 @@ def encode(
     checks.data_for(decoder, x)
     checks.observed(x, mask)
     check_context(context, x)
-    whole.check_data(x if mask is None else x[mask])
+    for rows in chunk_rows(len(x), SIZE):  # a check may copy what it looks at
+        whole.check_data(x[rows] if mask is None else x[rows][mask[rows]])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
     checks.at_least_one("n_starts", n_starts)
