@@ -50,8 +50,8 @@ def one_of(name: str, value: str, choices: Sequence[str]) -> None:
     require(value in choices, f"`{name}` must be {' or '.join(map(repr, choices))}, got {value!r}.")
 
 
-def decoder_ready(decoder: Any) -> None:
-    """Refuse decoders without a known shape and decoders whose samples would see each other."""
+def decoder_sized(decoder: Any) -> None:
+    """Refuse decoders that do not say the size of a code and the shape of a sample."""
     meanings = {
         "latent_dim": "an int, the size of a code",
         "data_shape": "a tuple, the shape of one sample",
@@ -59,6 +59,11 @@ def decoder_ready(decoder: Any) -> None:
     for name, meaning in meanings.items():
         lack = f"`decoder` must have `{name}` ({meaning}); {type(decoder).__name__} has none."
         require(hasattr(decoder, name), f"{lack} Set it as an attribute.", TypeError)
+
+
+def decoder_ready(decoder: Any) -> None:
+    """Refuse decoders without a known shape and decoders whose samples would see each other."""
+    decoder_sized(decoder)
     made_there = isinstance(decoder, nn.Module) and any(
         tensor.is_inference() for tensor in (*decoder.parameters(), *decoder.buffers())
     )
@@ -366,10 +371,11 @@ def one_a_sample(value: Any, n: int, like: Tensor, name: str, remedy: str) -> No
     if tuple(value.shape) != (n,):
         if value.dim() > 1 and len(value) == n:
             flat = tuple(value.shape) == (n, 1)
+            reduced = "sum" if name == "penalty" else "mean"
             remedy = (
                 "Drop the last axis: `.squeeze(1)`."
                 if flat
-                else "Average it over all axes but the first: `.flatten(1).mean(1)`."
+                else f"Reduce it over all axes but the first: `.flatten(1).{reduced}(1)`."
             )
         elif value.dim() == 1:
             remedy = (

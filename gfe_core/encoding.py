@@ -388,10 +388,13 @@ def reconstruct(
             "output), `loss=gfe.Gaussian()` (the output itself)."
         )
     codes = z.z if isinstance(z, Encoding) else z
-    whole = WholeLoss(known)
+    calls = Calls(decoder, WholeLoss(known), None, context)
+    wanted = f"`z` must have shape (batch, {decoder.latent_dim}) for this decoder"
+    fits = codes.dim() == 2 and codes.shape[1] == decoder.latent_dim
+    checks.require(fits, f"{wanted}, got {tuple(codes.shape)}.")
     with threads.suited(decoder), torch.no_grad():
         check_context(context, codes)
-        return whole.mean(Calls(decoder, whole, None, context).output(codes, context))
+        return calls.mean(calls.output(codes, context))
 
 
 def _ordinary(tensor: Tensor) -> Tensor:
