@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from gfe_core import checks, threads
+from gfe_core import arguments, checks, threads
 from gfe_core.adjoints import Detached, Found
 from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
+from gfe_core.data.samples import Samples, codes_for, one_kind, samples_for
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
@@ -33,9 +35,10 @@ from gfe_core.types import (
 )
 
 
+@arguments.in_own_words
 def encode(
     decoder: Decoder,
-    x: Data,
+    x: Samples,
     *,
     loss: Loss | None = None,
     flow: Flow | None = None,
@@ -62,8 +65,9 @@ def encode(
     Args:
         decoder: maps codes (batch, latent) to data (batch, *data); has `latent_dim` and
             `data_shape`.
-        x: data, of the decoder's float dtype and device. Samples with NaN or infinite features are
-            marked NON_FINITE.
+        x: data, of the decoder's float dtype and device; arrays, frames, a `DataSet` and loaders
+            are converted (`data.samples`). Samples with NaN or infinite features are marked
+            NON_FINITE.
         loss: `Bernoulli()` by default, for grey values in [0, 1].
         flow: `GradientFlow()` by default.
         solver: `AMD()` by default.
@@ -99,6 +103,7 @@ def encode(
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2.
     """
+    _of_their_kinds(stop, save_at, penalty, loss=loss, flow=flow, solver=solver, adjoint=adjoint)
     loss = loss or Bernoulli()
     flow = flow or GradientFlow()
     solver = solver or AMD()
@@ -107,7 +112,8 @@ def encode(
         loss=(loss, Loss), flow=(flow, Flow), solver=(solver, Solver), adjoint=(adjoint, Adjoint)
     )
     checks.decoder_ready(decoder)
-    checks.data_for(decoder, x)
+    x = samples_for(decoder, x)
+    z0, mask = one_kind(z0, like=x), one_kind(mask, like=x)
     checks.observed(x, mask)
     loss.check_data(x if mask is None else x[mask])
     checks.budget(t1, max_steps, on_failure)
@@ -133,10 +139,14 @@ def encode(
     if on_failure == "raise":
         _raise_failures(encoding)
     found = Found(inputs, energy, flow, solver, encoding, record)
-    return replace(encoding, z=adjoint.attach(decoder, found)) if asks else encoding
+    if not asks:
+        return encoding
+    with threads.suited(decoder):
+        return replace(encoding, z=adjoint.attach(decoder, found))
 
 
-def encode_observed(decoder: Decoder, x: Data, **arguments: Any) -> Encoding:
+@arguments.in_own_words
+def encode_observed(decoder: Decoder, x: Samples, **options: Any) -> Encoding:
     """Encode incomplete samples.
 
     Features that are NaN count as unobserved, and have no influence at all.
@@ -148,10 +158,10 @@ def encode_observed(decoder: Decoder, x: Data, **arguments: Any) -> Encoding:
     Args:
         decoder: as for `encode`.
         x: data, NaN where unobserved. Infinite features are not: they mark their sample NON_FINITE.
-        arguments: of `encode`, all but `mask`.
+        options: of `encode`, all but `mask`.
 
     Raises:
-        TypeError, ValueError, RuntimeError: as `encode` does.
+        TypeError, ValueError, RuntimeError: as `encode` does; or `mask` was given, too.
 
     Example:
         >>> import torch
@@ -160,20 +170,29 @@ def encode_observed(decoder: Decoder, x: Data, **arguments: Any) -> Encoding:
         >>> gfe.encode_observed(decoder, torch.tensor([[0.2, float("nan"), 0.9]])).energy.isfinite()
         tensor([True])
     """
-    mask = (
-        ~x.isnan() if isinstance(x, Tensor) else None
-    )  # anything but a tensor is for `encode` to refuse
-    return encode(decoder, x, mask=mask, **arguments)
+    checks.require(
+        "mask" not in options,
+        "`encode_observed` makes the mask itself, of what is not NaN. Leave `mask` out, or write "
+        "`encode(decoder, x, mask=mask)`.",
+        TypeError,
+    )
+    checks.decoder_ready(decoder)
+    x = samples_for(decoder, x)
+    return encode(decoder, x, mask=~x.isnan(), **options)
 
 
-def reconstruct(decoder: Decoder, z: Codes, loss: Loss | None = None) -> Data:
+@arguments.in_own_words
+def reconstruct(decoder: Decoder, z: Codes | np.ndarray, loss: Loss | None = None) -> Data:
     """Decode codes to their mean in data space.
 
     Args:
         decoder: maps codes to raw outputs.
-        z: codes.
+        z: codes, a tensor or an array.
         loss: decides what an output means, `Bernoulli()` by default (the mean is the sigmoid of the
             output).
+
+    Raises:
+        TypeError, ValueError: an argument does not fit; the message says how to mend it.
 
     Example:
         >>> import torch
@@ -181,13 +200,26 @@ def reconstruct(decoder: Decoder, z: Codes, loss: Loss | None = None) -> Data:
         >>> gfe.reconstruct(gfe.LinearDecoder(latent_dim=2, data_dim=3), torch.zeros(1, 2)).shape
         torch.Size([1, 3])
     """
+    arguments.loss_or_none(loss)
+    checks.is_decoder(decoder)
+    codes = codes_for(decoder, z)
     with threads.suited(decoder), torch.no_grad():
-        return (loss or Bernoulli()).mean(decoder(z))
+        return (loss or Bernoulli()).mean(decoder(codes))
 
 
 def _ordinary(tensor: Tensor) -> Tensor:
     """Detach; a tensor made in inference mode is copied too, as autograd refuses it."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+def _of_their_kinds(stop: Any, save_at: Any, penalty: Any, **parts: object) -> None:
+    """Refuse words, classes and numbers in place of objects, with the line to write."""
+    arguments.stop_rule(stop)
+    arguments.saved_states(save_at)
+    arguments.penalty_function(penalty)
+    for name, part in parts.items():
+        if part is not None:
+            arguments.made(name, part)
 
 
 def _satisfying(**given: tuple[object, type]) -> None:

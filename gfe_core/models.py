@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gfe_core import checks
+from gfe_core import arguments, checks
 from gfe_core.data.files import read_tensors, write_tensors
 from gfe_core.decoders import (
     ConvDecoder,
@@ -99,6 +99,7 @@ class Model:
         return f"Model({name}({size}), {self.loss!r}{''.join(f'; {word}' for word in more)})"
 
 
+@arguments.in_own_words
 def save(
     path: str | os.PathLike[str],
     decoder: nn.Module,
@@ -143,12 +144,14 @@ def save(
         >>> load(path).card
         {'data': 'digits'}
     """
+    checks.path("path", path)
     checks.require(
         isinstance(decoder, nn.Module),
         f"`decoder` must be a torch.nn.Module, got {type(decoder).__name__}: only modules have "
         "weights to save. Make it one: `gfe.wrap(decoder, latent_dim=..., data_shape=...)`.",
         TypeError,
     )
+    arguments.loss_or_none(loss)
     original: Any = getattr(decoder, "_orig_mod", decoder)
     checks.decoder_ready(original)
     data_shape = tuple(int(n) for n in original.data_shape)
@@ -163,13 +166,14 @@ def save(
         "loss": _loss_description(loss or Bernoulli()),
         "scaling": None if scaling is None else _scaling(scaling, data_shape),
         "classes": None if classes is None else _class_names(classes),
-        "card": _plain_card(card or {}),
+        "card": _plain_card({} if card is None else card),
     }
     _check_description(original, content)
     write_tensors(path, content)
     return Path(path)
 
 
+@arguments.in_own_words
 def load(
     path: str | os.PathLike[str],
     *,
@@ -204,6 +208,7 @@ def load(
         >>> load(path, decoder=build)
         Model(Wrapped(latent_dim=2, data_shape=(3,)), Gaussian(reduction='mean', variance=1.0))
     """
+    checks.path("path", path)
     content = _read(path)
     built = _build(content, decoder, path)
     _load_weights(built, content["weights"], path)
@@ -309,7 +314,18 @@ def _build(content: dict[str, Any], factory: Callable[[], Any] | None, path: Any
         f"{'a module' if instance else type(factory).__name__}. Pass `lambda: ...` around it.",
         TypeError,
     )
-    built: Any = factory()
+    checks.require(
+        arguments.takes(factory) or isinstance(factory, type),
+        "`decoder` must be a function without arguments that builds the module. Write `lambda: "
+        "MyNet(width=64)`.",
+        TypeError,
+    )
+    try:
+        built: Any = factory()
+    except TypeError as error:
+        raise TypeError(
+            f"`decoder` failed to build the module: {error}. Write `lambda: MyNet(width=64)`."
+        ) from error
     if described.get("wrapped") and not isinstance(built, Wrapped):
         built = wrap(built, latent_dim=content["latent_dim"], data_shape=content["data_shape"])
     checks.require(
@@ -392,7 +408,18 @@ def _is_kit(loss: Any) -> bool:
 def _build_loss(described: dict[str, Any], factory: Callable[..., Loss] | None, path: Any) -> Loss:
     name = described["name"]
     if factory is not None:
-        built = factory(**described["fields"])
+        builds = isinstance(factory, type) or not hasattr(factory, "per_sample")
+        checks.require(
+            callable(factory) and builds,
+            f"`loss` must be the class of the loss, got {factory!r}. Pass `loss={name}`.",
+            TypeError,
+        )
+        try:
+            built = factory(**described["fields"])
+        except TypeError as error:
+            raise TypeError(
+                f"`loss` must build a {name} from the fields {list(described['fields'])}: {error}."
+            ) from error
         got = type(built).__name__
         checks.require(
             got == name, f"`loss` must build a {name}, as was saved in `path` {path}, got a {got}."
@@ -436,7 +463,8 @@ def _scaling(scaling: Mapping[str, Any], data_shape: tuple[int, ...]) -> dict[st
 
 
 def _class_names(classes: Sequence[str]) -> list[str]:
-    names = [] if isinstance(classes, str) else list(classes)
+    several = isinstance(classes, Sequence) or getattr(classes, "ndim", 0) == 1
+    names = list(classes) if several and not isinstance(classes, str) else []
     checks.require(
         bool(names) and all(isinstance(name, str) for name in names),
         f"`classes` must be names, such as ['cat', 'dog'], got {classes!r}.",

@@ -12,10 +12,11 @@ Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from itertools import pairwise
+from numbers import Real
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -71,6 +72,12 @@ class Stop:
     window: int = 5
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kind = int if field.name == "window" else Real
+            if isinstance(value, bool) or not isinstance(value, kind):
+                number = "a whole number" if kind is int else "a number"
+                raise TypeError(f"`{field.name}` must be {number}, got {value!r}.")
         norm = self.grad_norm
         slope = self.energy_slope
         if not (norm >= 0 and slope >= 0):
@@ -87,6 +94,12 @@ class SaveAt:
 
     at: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if self.at is not None and not isinstance(self.at, tuple):
+            raise TypeError(
+                f"`at` must be a tuple of times, got {self.at!r}. Write `SaveAt.times`."
+            )
+
     @staticmethod
     def steps() -> "SaveAt":
         """Keep the start and every accepted state."""
@@ -100,7 +113,14 @@ class SaveAt:
             t: increasing times in flow units, the first at least 0: a sequence or a one-dimensional
                 tensor.
         """
-        at = tuple(float(value) for value in t)
+        given = t.tolist() if hasattr(t, "tolist") else t
+        several = isinstance(given, Iterable) and not isinstance(given, (str, bytes, dict))
+        values = tuple(given) if several else ()
+        if not several or any(isinstance(one, bool) or not isinstance(one, Real) for one in values):
+            raise TypeError(
+                f"`t` must be a sequence of times, got {t!r}. Write `SaveAt.times([0.0, 1.0])`."
+            )
+        at = tuple(float(value) for value in values)
         if (
             not at
             or not all(math.isfinite(time) for time in at)

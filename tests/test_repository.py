@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
-        "types checks threads data decoders energy flows solvers adjoints encoding models "
-        "training encoders analysis methods widgets experiments cli __main__"
+        "types checks arguments threads data decoders energy flows solvers adjoints encoding "
+        "models training encoders analysis methods widgets experiments cli __main__"
     ),
-    "gfe_core/data": "files dataset batches emission_lines shapes readers sets results",
+    "gfe_core/data": "files dataset samples batches emission_lines shapes readers sets results",
     "gfe_core/decoders": "mlp conv siren wrapped",
     "gfe_core/energy": "losses padding curvature energy",
     "gfe_core/solvers": (
@@ -32,7 +32,7 @@ ORDER = {
         "integrate"
     ),
     "gfe_core/adjoints": "inputs detached replay exact",
-    "gfe_core/training": "interrupts fitting checkpoints",
+    "gfe_core/training": "interrupts parts fitting checkpoints",
     "gfe_core/encoders": "single_look pca autoencoder convolutional amortised",
     "gfe_core/analysis": "stiffness sample_quality",
     "gfe_core/methods": "constraint scattered gon variational narrowing posterior",
@@ -40,7 +40,7 @@ ORDER = {
         "kit charts tables lessons player training map mask emission_lines siren staircase "
         "traversal results"
     ),
-    "gfe_core/widgets/kit": "style drawing answering explorer",
+    "gfe_core/widgets/kit": "style drawing answering explorer shown",
     "gfe_core/widgets/charts": "plots still_figure figures axes_explorer adjoint_explorer",
     "gfe_core/widgets/player": (
         "film picture player slices landscape_explorer film_explorer flow_explorer "

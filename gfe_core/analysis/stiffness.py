@@ -19,14 +19,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gfe_core import checks, threads
+from gfe_core import arguments, checks, threads
+from gfe_core.data.samples import Samples, one_kind, samples_for
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
 from gfe_core.solvers.runge_kutta import FixedGrid
 from gfe_core.types import (
     Codes,
-    Data,
     Decoder,
     Descent,
     Loss,
@@ -108,10 +108,11 @@ class Spectrum:
         return self.eigenvalues.shape[1] * torch.finfo(size.dtype).eps * size
 
 
+@arguments.in_own_words
 def spectrum(
     decoder: Decoder,
     z: Codes,
-    x: Data,
+    x: Samples,
     *,
     loss: Loss | None = None,
     mask: Mask | None = None,
@@ -128,10 +129,13 @@ def spectrum(
         penalty: z -> (batch,), added to the energy.
     """
     checks.decoder_ready(decoder)
-    checks.data_for(decoder, x)
+    x = samples_for(decoder, x)
+    mask = one_kind(mask, like=x)
     checks.observed(x, mask)
+    arguments.loss_or_none(loss)
+    arguments.penalty_function(penalty)
     loss = loss or Bernoulli()
-    z = checks.start_for(decoder, x, z, name="z")
+    z = checks.start_for(decoder, x, one_kind(z, like=x), name="z")
     loss.check_data(x if mask is None else x[mask])
     energy = Energy(decoder, x, loss, mask=mask, penalty=penalty)
     rows = torch.arange(len(x), device=x.device).split(_CHUNK)

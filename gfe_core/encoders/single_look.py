@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
+from gfe_core.data.samples import samples_for
 from gfe_core.types import Encoding, Loss, Statistics, Status
 
 
-def accepted(decoder: Any, x: Tensor, loss: Loss) -> None:
-    """Refuse what `encode` refuses."""
+def accepted(decoder: Any, x: Any, loss: Loss) -> Tensor:
+    """Return the data as a tensor, after refusing what `encode` refuses."""
     checks.decoder_ready(decoder)
-    checks.data_for(decoder, x)
-    loss.check_data(x)
+    rows = samples_for(decoder, x)
+    loss.check_data(rows)
+    return rows
 
 
 def one_look(decoder: Any, x: Tensor, z: Tensor, loss: Loss) -> Encoding:

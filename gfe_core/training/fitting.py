@@ -14,10 +14,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gfe_core import checks, threads
+from gfe_core import arguments, checks, threads
 from gfe_core.data import Batches
+from gfe_core.data.batches import LoaderBatches, batches_of
+from gfe_core.data.samples import Samples, samples_for
 from gfe_core.encoding import encode
 from gfe_core.energy import Bernoulli
+from gfe_core.training import parts
 from gfe_core.training.interrupts import EVERY_ONE, Interrupts
 from gfe_core.types import Encoder, Encoding, Loss, Statistics, Status
 
@@ -74,9 +77,10 @@ Callback = Callable[[Report], bool | None]
 """Called after every round; returning True asks `fit` to stop cleanly."""
 
 
+@arguments.in_own_words
 def fit(
     decoder: nn.Module,
-    batches: Batches,
+    batches: Batches | Samples,
     *,
     encoder: Encoder | None = None,
     loss: Loss | None = None,
@@ -84,7 +88,7 @@ def fit(
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     epochs: int = 1,
     updates_per_encode: int = 1,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     history: History | None = None,
     on_interrupt: Literal["return", "raise"] = "return",
 ) -> History:
@@ -101,19 +105,22 @@ def fit(
 
     Samples whose status is NON_FINITE teach nothing and do not count in the mean
     energy: those with NaN in the data, unless the encoder takes NaN for unobserved features
-    (`encode_observed`, `encoders.Filled`). Of these the features observed teach, and no others.
+    (`encode_observed`, `encoders.Filled`). Of these the features observed teach, and no others. A
+    UserWarning counts the samples that are lost in this way.
 
     Args:
         decoder: changed in place.
-        batches: the training data in their order.
+        batches: the training data in their order: `Batches`, a `DataLoader`, or samples, of which
+            64 make a batch.
         encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
         loss: for the update, `Bernoulli()` by default.
-        optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default.
-        schedule: stepped after each update of the optimizer.
+        optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default; holds weights of
+            the decoder, unless these are frozen.
+        schedule: of this optimizer; stepped after each update.
         epochs: passes over the data, >= 1.
         updates_per_encode: decoder updates for each batch, >= 1, at the same codes; where codes
             carry a gradient, which serves one update only, they are found anew.
-        callbacks: each is called with a `Report` after every round.
+        callbacks: each, or the only one, is called with a `Report` after every round.
         history: what happened before, to be carried on in place; a new one by default.
         on_interrupt: "return" returns the history, whose `interrupted` is True; "raise" raises the
             KeyboardInterrupt, for callers to whom half a training is none.
@@ -123,7 +130,7 @@ def fit(
 
     Raises:
         KeyboardInterrupt: training was interrupted and on_interrupt is "raise".
-        ValueError: epochs or updates_per_encode is below 1, or on_interrupt is another word.
+        TypeError, ValueError: an argument does not fit; the message says how to mend it.
 
     Example:
         >>> import gfe_core as gfe
@@ -135,18 +142,17 @@ def fit(
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 3 and 12.
     """
-    checks.at_least_one("epochs", epochs)
-    checks.at_least_one("updates_per_encode", updates_per_encode)
     checks.one_of("on_interrupt", on_interrupt, ("return", "raise"))
-    loss = loss or Bernoulli()
+    for name, n in (("epochs", epochs), ("updates_per_encode", updates_per_encode)):
+        checks.at_least_one(name, n)
+    data = _checked(decoder, batches, history)
+    loss = _loss(loss)
     find_codes = _encoder(encoder, loss)
-    optimizer = optimizer or torch.optim.Adam(decoder.parameters(), lr=1e-3)
-    if batches.index == len(batches):  # the last batch of an epoch: its empty rest is no pass
-        next(iter(batches), None)
+    optimizer = parts.optimizer_of(decoder, optimizer, schedule)
+    called = parts.listed(callbacks)
     history = history or History()
-    history.interrupted = False
     before = len(history.step)
-    n_steps = epochs * len(batches) - batches.index
+    n_steps = epochs * len(data) - data.index
     start = time.perf_counter() - (history.seconds[-1] if before else 0.0)
 
     def report(epoch: int, x: Tensor, encoding: Encoding) -> Report:
@@ -165,41 +171,66 @@ def fit(
         _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
 
     held_by_encoder = EVERY_ONE if isinstance(find_codes, nn.Module) else 0
-    position = (batches.epoch, batches.index)  # of the next batch to learn from
+    position = (data.epoch, data.index)  # of the next batch to learn from
     try:
         with Interrupts() as interrupts:
-            for epoch, x in _passes(batches, epochs):
-                position = (batches.epoch, batches.index - 1)
+            for epoch, x in _passes(data, epochs):
+                position = (data.epoch, data.index - 1)
                 interrupts.hold(held_by_encoder)
                 with threads.suited(decoder, encoder):
-                    encoding = find_codes(decoder, x)
+                    encoding = parts.encoding_of(find_codes(decoder, x), x)
                     interrupts.hold(EVERY_ONE)
                     learn(x, encoding)
-                position = (batches.epoch, batches.index)
+                position = (data.epoch, data.index)
                 interrupts.hold(1)
                 news = report(epoch, x, encoding)
-                history.interrupted = any([callback(news) for callback in callbacks])
+                history.interrupted = any([callback(news) for callback in called])
                 interrupts.hold(0)
                 if history.interrupted:
                     break
                 interrupts.hold(EVERY_ONE)  # until the next batch is handed out
     except KeyboardInterrupt:
         history.interrupted = True
-        batches.epoch, batches.index = position
+        data.epoch, data.index = position
         if on_interrupt == "raise":
             raise
     return history
 
 
-def _passes(batches: Batches, epochs: int) -> Iterator[tuple[int, Tensor]]:
+def _checked(
+    decoder: nn.Module, batches: Batches | Samples, history: History | None
+) -> Batches | LoaderBatches:
+    """Return the batches that are meant, ready to go on, after refusing what cannot be trained."""
+    parts.trainable(decoder)
+    checks.require(
+        history is None or isinstance(history, History),
+        f"`history` must be a `History` that `fit` returned, got {checks.described(history)}.",
+        TypeError,
+    )
+    if history is not None:
+        history.interrupted = False
+    data = batches_of(decoder, batches)
+    if data.index == len(data):  # the last batch of an epoch: its empty rest is no pass
+        next(iter(data), None)
+    return data
+
+
+def _passes(batches: Batches | LoaderBatches, epochs: int) -> Iterator[tuple[int, Tensor]]:
     """So many passes over the batches, as (number of the pass from 1, batch)."""
     for epoch in range(1, epochs + 1):
         for x in batches:
             yield epoch, x
 
 
+def _loss(loss: Loss | None) -> Loss:
+    """Return the loss given, or the default; refuse words and classes."""
+    arguments.loss_or_none(loss)
+    return loss or Bernoulli()
+
+
 def _encoder(encoder: Encoder | None, loss: Loss) -> Encoder:
     """Return the encoder given, or the flow with its defaults and this loss."""
+    parts.callable_encoder(encoder)
     return encoder or partial(encode, loss=loss)
 
 
@@ -261,9 +292,10 @@ class Evaluation:
     statistics: Statistics
 
 
+@arguments.in_own_words
 def evaluate(
     decoder: nn.Module,
-    x: Float[Tensor, "batch *data"],
+    x: Samples,
     *,
     encoder: Encoder | None = None,
     loss: Loss | None = None,
@@ -271,28 +303,34 @@ def evaluate(
 ) -> Evaluation:
     """Encode data and judge the codes without touching the decoder.
 
+    A UserWarning counts the samples without an energy: those with NaN in the data, unless the
+    encoder takes NaN for unobserved features.
+
     Args:
         decoder: the trained decoder.
-        x: held-out data, NaN where unobserved if the encoder takes it so.
+        x: held-out data, as for `encode`; NaN where unobserved if the encoder takes it so.
         encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
         loss: gives the floor, `Bernoulli()` by default.
         size: samples encoded at once, which bounds the memory and changes nothing else.
 
     Raises:
-        ValueError: size is below 1.
+        TypeError, ValueError: an argument does not fit; the message says how to mend it.
     """
+    size = checks.whole("size", size)
     checks.at_least_one("size", size)
-    loss = loss or Bernoulli()
+    loss = _loss(loss)
     find_codes = _encoder(encoder, loss)
+    checks.is_decoder(decoder)
+    rows = samples_for(decoder, x)
     with threads.suited(decoder, encoder), torch.no_grad():
-        parts = [find_codes(decoder, part) for part in x.split(size)]
-    counts = _joined([part.statistics for part in parts])
-    energy = torch.cat([part.energy for part in parts])
-    status = torch.cat([part.status for part in parts])
-    return Evaluation(energy, energy - loss.floor(x, _observed(x)), status, counts)
+        found = [parts.encoding_of(find_codes(decoder, part), part) for part in rows.split(size)]
+    counts = _joined([one.statistics for one in found])
+    energy = torch.cat([one.energy for one in found])
+    status = torch.cat([one.status for one in found])
+    return Evaluation(energy, energy - loss.floor(rows, _observed(rows)), status, counts)
 
 
-def _joined(parts: Sequence[Statistics]) -> Statistics:
+def _joined(counts: Sequence[Statistics]) -> Statistics:
     return Statistics(
-        **{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Statistics)}
+        **{f.name: torch.cat([getattr(one, f.name) for one in counts]) for f in fields(Statistics)}
     )
