@@ -32,7 +32,7 @@ ORDER = {
         "integrate"
     ),
     "gfe_core/adjoints": "inputs detached replay exact",
-    "gfe_core/training": "interrupts parts fitting checkpoints",
+    "gfe_core/training": "interrupts parts missing fitting checkpoints",
     "gfe_core/encoders": "single_look pca autoencoder convolutional amortised",
     "gfe_core/analysis": "stiffness sample_quality",
     "gfe_core/methods": "constraint scattered gon variational narrowing posterior",

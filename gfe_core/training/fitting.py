@@ -22,6 +22,7 @@ from gfe_core.encoding import encode
 from gfe_core.energy import Bernoulli
 from gfe_core.training import parts
 from gfe_core.training.interrupts import EVERY_ONE, Interrupts
+from gfe_core.training.missing import Untaught, warn_of_missing_energies
 from gfe_core.types import Encoder, Encoding, Loss, Statistics, Status
 
 
@@ -150,6 +151,7 @@ def fit(
     find_codes = _encoder(encoder, loss)
     optimizer = parts.optimizer_of(decoder, optimizer, schedule)
     called = parts.listed(callbacks)
+    untaught = Untaught(data.x if isinstance(data, Batches) else None)
     history = history or History()
     before = len(history.step)
     n_steps = epochs * len(data) - data.index
@@ -168,6 +170,7 @@ def fit(
             if i and codes.z.requires_grad:
                 codes = find_codes(decoder, x)
             update(decoder, loss, optimizer, schedule, codes.z[finite], x[finite])
+        untaught.note(x, finite)
         _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
 
     held_by_encoder = EVERY_ONE if isinstance(find_codes, nn.Module) else 0
@@ -194,6 +197,7 @@ def fit(
         data.epoch, data.index = position
         if on_interrupt == "raise":
             raise
+    untaught.tell_if_all()
     return history
 
 
@@ -327,6 +331,7 @@ def evaluate(
     counts = _joined([one.statistics for one in found])
     energy = torch.cat([one.energy for one in found])
     status = torch.cat([one.status for one in found])
+    warn_of_missing_energies(rows, energy)
     return Evaluation(energy, energy - loss.floor(rows, _observed(rows)), status, counts)
 
 
