@@ -47,7 +47,7 @@ ORDER = {
         "stiffness_explorer race_explorer momentum_explorer armijo_explorer origin_explorer"
     ),
     "gfe_core/widgets/training": "gallery progress side_by_side gradient_histogram",
-    "gfe_core/widgets/map": "style picture layouts explorer between_explorer",
+    "gfe_core/widgets/map": "style picture layouts profiles marks explorer between_explorer",
     "gfe_core/widgets/mask": "style picture painter explorer",
     "gfe_core/widgets/emission_lines": "style picture explorer",
     "gfe_core/widgets/siren": "style picture explorer",
