@@ -463,8 +463,7 @@ def _scaling(scaling: Mapping[str, Any], data_shape: tuple[int, ...]) -> dict[st
 
 
 def _class_names(classes: Sequence[str]) -> list[str]:
-    several = isinstance(classes, Sequence) or getattr(classes, "ndim", 0) == 1
-    names = list(classes) if several and not isinstance(classes, str) else []
+    names = list(classes)
     checks.require(
         bool(names) and all(isinstance(name, str) for name in names),
         f"`classes` must be names, such as ['cat', 'dog'], got {classes!r}.",
@@ -474,11 +473,6 @@ def _class_names(classes: Sequence[str]) -> list[str]:
 
 
 def _plain_card(card: Mapping[str, Any]) -> dict[str, Any]:
-    checks.require(
-        isinstance(card, Mapping),
-        f"`card` must be a dict of names and plain values, got {type(card).__name__}.",
-        TypeError,
-    )
     return _plain(card, "card")
 
 
