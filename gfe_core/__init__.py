@@ -21,7 +21,7 @@ from gfe_core.decoders import (
     wrap,
 )
 from gfe_core.encoding import encode, encode_observed, reconstruct
-from gfe_core.energy import Bernoulli, Energy, Gaussian
+from gfe_core.energy import Bernoulli, Energy, Gaussian, Poisson
 from gfe_core.flows import ExponentialDecay, GradientFlow, NesterovFlow
 from gfe_core.methods import gon, narrowing, posterior, variational
 from gfe_core.models import Model, load, save
@@ -52,6 +52,7 @@ __all__ = [
     "MLPDecoder",
     "Model",
     "NesterovFlow",
+    "Poisson",
     "SaveAt",
     "SemiImplicit",
     "SirenDecoder",

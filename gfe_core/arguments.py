@@ -208,9 +208,10 @@ def a_loss(name: str, value: Any) -> None:
 
 
 def loss_or_none(loss: Any) -> None:
-    """Refuse a loss that is none, where None is the default."""
-    if loss is not None:
-        a_loss("loss", loss)
+    """Refuse a word, class or number in place of a loss, where None is the default."""
+    function = inspect.isroutine(loss) or isinstance(loss, _Loss)  # `WholeLoss` answers for these
+    if loss is not None and not function:
+        made("loss", loss)
 
 
 _CHECKS: dict[Any, Callable[[str, Any], object]] = {
@@ -263,6 +264,6 @@ def penalty_function(value: Penalty | None) -> None:
     """Refuse a penalty that cannot be called with codes."""
     weight = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.1
     line = f"penalty=lambda z: {weight} * z.square().sum(1)"
-    fits = value is None or takes(value, "z")
+    fits = value is None or (callable(value) and not isinstance(value, type))
     wanted = "`penalty` must be a function of codes, (batch, latent) -> (batch,)"
     require(fits, f"{wanted}, got {described(value)}. Write `{line}`.", TypeError)

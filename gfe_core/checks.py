@@ -390,3 +390,112 @@ def first_order(solver: str, flow: Any) -> None:
     descent(solver, flow)
     remedy = "Use `GradientFlow()`, or `AMD()`, `RK4` or `SemiImplicit` for a flow with momentum."
     require(flow.order == 1, f"`{solver}` has no momentum, but `flow` is {flow}. {remedy}")
+
+
+def output(output: Any, shape: tuple[int, ...], like: Tensor, name: str = "decoder") -> None:
+    """Refuse a decoder's output of another kind, shape, dtype or device than its codes ask for.
+
+    Args:
+        output: what came back.
+        shape: (batch, *data) that the loss reads.
+        like: the codes.
+        name: argument of the caller.
+    """
+    wanted = f"`{name}` must return shape (batch, *data_shape) = {shape} for {shape[0]} codes"
+    if not isinstance(output, Tensor):
+        raise TypeError(f"{wanted}, as a tensor, got {_kind(output)}. {_tensor_in(output)}")
+    if tuple(output.shape) != shape:
+        raise ValueError(f"{wanted}, got {tuple(output.shape)}. {_output_remedy(output, shape)}")
+    whole = not output.is_floating_point()
+    remedy = (
+        "Whole numbers have no gradient: leave out what rounds (`round`, `argmax`, `long`)."
+        if whole
+        else "Convert it: `output.to(z.dtype)`."
+    )
+    got = f"`{name}` must return {like.dtype} for codes of {like.dtype}, got {output.dtype}."
+    require(output.dtype == like.dtype, f"{got} {remedy}", TypeError)
+    remedy = f"Move one: `output.to(z.device)`, or `decoder.to('{like.device}')`."
+    got = f"`{name}` must return a tensor on {like.device}, where the codes are"
+    require(output.device == like.device, f"{got}, got one on {output.device}. {remedy}")
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _tensor_in(output: Any) -> str:
+    """Say how to get the tensor out of what a decoder returned."""
+    named = next(
+        (n for n in ("sample", "logits", "mean", "loc") if isinstance(_member(output, n), Tensor)),
+        None,
+    )
+    if output is None:
+        return "End its `forward` with `return output`."
+    if type(output).__module__ == "numpy":
+        return "Compute it with torch: numpy has no gradient in z."
+    if named:
+        return f"Pick the tensor in a function: `lambda z: net(z).{named}`."
+    if isinstance(output, Mapping):
+        key = next((k for k, value in output.items() if isinstance(value, Tensor)), "key")
+        return f"Pick the tensor in a function: `lambda z: net(z)[{key!r}]`."
+    return "Pick the tensor in a function: `lambda z: net(z)[0]`."
+
+
+def _member(output: Any, name: str) -> Any:
+    try:
+        return getattr(output, name, None)
+    except (NotImplementedError, RuntimeError):  # a distribution without a mean
+        return None
+
+
+def _output_remedy(output: Tensor, shape: tuple[int, ...]) -> str:
+    """Say how an output gets the shape of the data."""
+    rows = len(output) if output.dim() else 0
+    if rows != shape[0] and tuple(output.shape[1:]) == shape[1:]:
+        return (
+            f"It returns {rows} rows whatever the number of codes. If it holds one row a sample, "
+            "pass that as `context=`: it then stays with its sample."
+        )
+    if output.numel() == math.prod(shape):
+        return (
+            f"Reshape it in a function, `lambda z: net(z).reshape(len(z), {_listed(shape[1:])})`, "
+            "or give its own shape as `data_shape` and reshape the data."
+        )
+    return (
+        "Give the shape of one sample as `data_shape`; the first axis counts the codes. If the "
+        "loss reads an output of another shape than the data, say so: "
+        f"`decoder.raw_shape = {tuple(output.shape[1:])}`."
+    )
+
+
+def one_a_sample(value: Any, n: int, like: Tensor, name: str, remedy: str) -> None:
+    """Refuse anything but one number for each sample from a loss or a penalty.
+
+    Args:
+        value: what came back.
+        n: samples.
+        like: whose dtype and device it must have.
+        name: argument of the caller.
+        remedy: the line to write where it is one number for all samples.
+    """
+    wanted = f"`{name}` must return one number for each sample, a tensor of shape ({n},)"
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{wanted}, got {_kind(value)}. {remedy}")
+    if tuple(value.shape) != (n,):
+        if value.dim() > 1 and len(value) == n:
+            flat = tuple(value.shape) == (n, 1)
+            remedy = (
+                "Drop the last axis: `.squeeze(1)`."
+                if flat
+                else "Average it over all axes but the first: `.flatten(1).mean(1)`."
+            )
+        elif value.dim() == 1:
+            remedy = (
+                "The first axis counts the samples that are still flowing. If it holds one row a "
+                "sample, take it as a parameter `context` and pass `context=`."
+            )
+        raise ValueError(f"{wanted}, got {tuple(value.shape)}. {remedy}")
+    got = f"{value.dtype} on {value.device}"
+    fits = value.dtype == like.dtype and value.device == like.device
+    remedy = f"Convert it: `.to({like.dtype})`, `.to('{like.device}')`."
+    require(fits, f"{wanted}, {like.dtype} on {like.device}, got {got}. {remedy}", TypeError)

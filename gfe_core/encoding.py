@@ -13,20 +13,22 @@ from torch import Tensor
 from gfe_core import arguments, checks, threads
 from gfe_core.adjoints import Detached, Found
 from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
+from gfe_core.data.contexts import changed, check_context
 from gfe_core.data.samples import Samples, codes_for, one_kind, samples_for
-from gfe_core.energy import Bernoulli, Energy
+from gfe_core.energy import Calls, Energy, WholeLoss
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
 from gfe_core.solvers.integrate import integrate
 from gfe_core.solvers.recording import Recorder
 from gfe_core.types import (
     Adjoint,
+    AnyLoss,
     Codes,
+    Context,
     Data,
     Decoder,
     Encoding,
     Flow,
-    Loss,
     Mask,
     Penalty,
     SaveAt,
@@ -40,12 +42,13 @@ def encode(
     decoder: Decoder,
     x: Samples,
     *,
-    loss: Loss | None = None,
+    loss: AnyLoss | None = None,
     flow: Flow | None = None,
     solver: Solver | None = None,
     z0: Codes | None = None,
     mask: Mask | None = None,
     penalty: Penalty | None = None,
+    context: Context | None = None,
     t1: float = math.inf,
     stop: Stop | None = None,
     save_at: SaveAt | None = None,
@@ -56,40 +59,47 @@ def encode(
     """Find the code of each sample by following dz/dt = -alpha grad_z E(z) from z0.
 
     E(z) = loss(decoder(z), x) + penalty(z) for each sample on its own: how a batch is split or
-    ordered changes nothing for decoders of the kit, and for others only the rounding. The decoder
-    is only read. Works under `torch.no_grad` and in inference mode, from any thread; a thread that
+    ordered changes no bit for decoders of the kit, which are called with multiples of 16 rows, and
+    for others, which are called with their own rows only, no more than the rounding. The decoder is
+    only read. Works under `torch.no_grad` and in inference mode, from any thread; a thread that
     encodes while another trains needs a copy of the decoder. Unless you set
     `torch.set_num_threads`, torch computes with as many threads as gain something
     (`gfe_core.threads`).
 
     Args:
         decoder: maps codes (batch, latent) to data (batch, *data); has `latent_dim` and
-            `data_shape`.
+            `data_shape`. What it returns is checked and never broadcast.
         x: data, of the decoder's float dtype and device; arrays, frames, a `DataSet` and loaders
             are converted (`data.samples`). Samples with NaN or infinite features are marked
             NON_FINITE.
-        loss: `Bernoulli()` by default, for grey values in [0, 1].
+        loss: `Bernoulli()` by default, for grey values in [0, 1]; a loss, or a function
+            (output, x) -> (batch,). One that has a parameter `mask` takes incomplete samples.
         flow: `GradientFlow()` by default.
         solver: `AMD()` by default.
         z0: start codes; the origin by default.
         mask: True where x is observed; all of it by default. x may be NaN elsewhere:
             `encode_observed` takes it so.
         penalty: z -> (batch,), added to the energy: minus the log of a prior on codes.
+        context: what else is known of each sample, one row a sample: a tensor, or several by name
+            in a dict. It goes to decoder(z, context), if the decoder takes a second argument, and
+            to a loss and a penalty that have a parameter `context`, and stays with its sample when
+            others leave the batch.
         t1: end time in flow units. Fixed grids need it; minimisers stop by themselves.
         stop: when a sample counts as converged. By default minimisers use `Stop()` and fixed grids
             run to t1.
         save_at: `SaveAt.steps()` or `SaveAt.times(t)` to keep the trajectory.
         adjoint: how gradients of a function of z reach whatever requires a gradient: the weights,
-            x, z0, tensors that the penalty holds. `Detached()` by default: they do not.
+            x, z0, context, tensors that the penalty holds. `Detached()` by default: they do not.
         max_steps: attempts for each sample; by default 500 for AMD and the whole grid for fixed
             grids.
         on_failure: "mark" failures in `status`, or "raise" if any sample failed.
 
     Returns:
-        Codes, energies, statuses, counts and, on request, the trajectory.
+        Codes, energies, statuses, counts, the loss and, on request, the trajectory.
 
     Raises:
-        TypeError, ValueError: an argument does not fit; the message says how to mend it.
+        TypeError, ValueError: an argument does not fit, or decoder, loss or penalty return
+            something else than one row or number a sample; the message says what to write.
         RuntimeError: with on_failure="raise", some sample failed; or the weights of the decoder
             changed meanwhile.
 
@@ -101,21 +111,31 @@ def encode(
         >>> enc.z.shape
         torch.Size([5, 8])
 
+        A decoder of conditions, whose offset is known for each sample:
+
+        >>> class Shifted(torch.nn.Linear):
+        ...     latent_dim, data_shape = 2, (3,)
+        ...     def forward(self, z, shift):
+        ...         return super().forward(z) + shift
+        >>> x, shift = torch.rand(5, 3), torch.rand(5, 3)
+        >>> gfe.encode(Shifted(2, 3), x, loss=gfe.Gaussian(), context=shift).z.shape
+        torch.Size([5, 2])
+
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2.
     """
-    _of_their_kinds(stop, save_at, penalty, loss=loss, flow=flow, solver=solver, adjoint=adjoint)
-    loss = loss or Bernoulli()
+    _of_their_kinds(stop, save_at, penalty, flow=flow, solver=solver, adjoint=adjoint)
+    arguments.loss_or_none(loss)
     flow = flow or GradientFlow()
     solver = solver or AMD()
     adjoint = adjoint or Detached()
-    _satisfying(
-        loss=(loss, Loss), flow=(flow, Flow), solver=(solver, Solver), adjoint=(adjoint, Adjoint)
-    )
+    _satisfying(flow=(flow, Flow), solver=(solver, Solver), adjoint=(adjoint, Adjoint))
+    whole = WholeLoss(loss)
     checks.decoder_ready(decoder)
     x = samples_for(decoder, x)
     z0, mask = one_kind(z0, like=x), one_kind(mask, like=x)
     checks.observed(x, mask)
-    loss.check_data(x if mask is None else x[mask])
+    check_context(context, x)
+    whole.check_data(x if mask is None else x[mask])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
     adjoint.check(decoder, flow, solver)
@@ -124,9 +144,16 @@ def encode(
     max_steps = max_steps or solver.default_max_steps
     with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
         mask = None if mask is None else _ordinary(mask)
-        energy = Energy(decoder, _ordinary(x), loss, mask=mask, penalty=penalty)
+        energy = Energy(
+            decoder,
+            _ordinary(x),
+            whole,
+            mask=mask,
+            penalty=penalty,
+            context=changed(context, _ordinary),
+        )
         start = _ordinary(checks.start_for(decoder, x, z0))
-        inputs = Inputs.of(energy, start, x, z0) if asks else Inputs((), None, None)
+        inputs = Inputs.of(energy, start, x, z0, context) if asks else Inputs((), None, None, None)
         replays = adjoint.replays and len(inputs.tensors) > 0
         record = Recorder(flow) if save_at or replays else None
         with _decoder_at_rest(decoder):
@@ -134,7 +161,9 @@ def encode(
                 energy, flow, solver, start, t1=t1, stop=stop, max_steps=max_steps, record=record
             )
         encoding = replace(
-            encoding, trajectory=record.trajectory(save_at) if record and save_at else None
+            encoding,
+            trajectory=record.trajectory(save_at) if record and save_at else None,
+            loss=whole.given,
         )
     if on_failure == "raise":
         _raise_failures(encoding)
@@ -182,29 +211,54 @@ def encode_observed(decoder: Decoder, x: Samples, **options: Any) -> Encoding:
 
 
 @arguments.in_own_words
-def reconstruct(decoder: Decoder, z: Codes | np.ndarray, loss: Loss | None = None) -> Data:
+def reconstruct(
+    decoder: Decoder,
+    z: Codes | np.ndarray | Encoding,
+    loss: AnyLoss | None = None,
+    *,
+    context: Context | None = None,
+) -> Data:
     """Decode codes to their mean in data space.
+
+    What an output means is the loss's to say: the sigmoid of it for `Bernoulli()`, the output
+    itself for `Gaussian()` and for a loss without `mean`.
 
     Args:
         decoder: maps codes to raw outputs.
-        z: codes, a tensor or an array.
-        loss: decides what an output means, `Bernoulli()` by default (the mean is the sigmoid of the
-            output).
+        z: an encoding, which knows its loss, or bare codes (batch, latent), which need one.
+        loss: by default that of the encoding.
+        context: of each sample, if the decoder takes one.
 
     Raises:
-        TypeError, ValueError: an argument does not fit; the message says how to mend it.
+        ValueError: neither the encoding nor an argument says what the loss is.
+        TypeError, ValueError: an argument does not fit, or the decoder returns something else than
+            data; the message says what to write.
 
     Example:
         >>> import torch
         >>> import gfe_core as gfe
-        >>> gfe.reconstruct(gfe.LinearDecoder(latent_dim=2, data_dim=3), torch.zeros(1, 2)).shape
+        >>> decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+        >>> enc = gfe.encode(decoder, torch.rand(5, 3))
+        >>> gfe.reconstruct(decoder, enc).shape
+        torch.Size([5, 3])
+        >>> gfe.reconstruct(decoder, torch.zeros(1, 2), gfe.Gaussian()).shape
         torch.Size([1, 3])
     """
     arguments.loss_or_none(loss)
     checks.is_decoder(decoder)
-    codes = codes_for(decoder, z)
+    known = z.loss if isinstance(z, Encoding) and loss is None else loss
+    if known is None:
+        instead = "an encoding that knows none" if isinstance(z, Encoding) else "bare codes"
+        raise ValueError(
+            f"`loss` must say what the output means, got {instead}. Pass the encoding itself, "
+            "`gfe.reconstruct(decoder, enc)`, or `loss=gfe.Bernoulli()` (the sigmoid of the "
+            "output), `loss=gfe.Gaussian()` (the output itself)."
+        )
+    codes = codes_for(decoder, z.z if isinstance(z, Encoding) else z)
+    whole = WholeLoss(known)
     with threads.suited(decoder), torch.no_grad():
-        return (loss or Bernoulli()).mean(decoder(codes))
+        check_context(context, codes)
+        return whole.mean(Calls(decoder, whole, None, context).output(codes, context))
 
 
 def _ordinary(tensor: Tensor) -> Tensor:

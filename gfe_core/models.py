@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gfe_core import arguments, checks
+from gfe_core import arguments, checks, signatures
 from gfe_core.data.files import read_tensors, write_tensors
 from gfe_core.decoders import (
     ConvDecoder,
@@ -27,9 +27,8 @@ from gfe_core.decoders import (
     Wrapped,
     wrap,
 )
-from gfe_core.decoders.wrapped import check_output
-from gfe_core.energy import Bernoulli, Gaussian
-from gfe_core.types import Data, Decoder, Loss
+from gfe_core.energy import Bernoulli, Gaussian, Poisson
+from gfe_core.types import AnyLoss, Data, Decoder, Loss
 
 _FORMAT = "gfe_core model"
 _VERSION = 1
@@ -37,7 +36,9 @@ _DECODERS: dict[str, Callable[..., FlatDecoder]] = {
     kind.__name__: kind
     for kind in (MLPDecoder, LinearDecoder, ConvDecoder, TransposedConvDecoder, SirenDecoder)
 }
-_LOSSES: dict[str, Callable[..., Loss]] = {kind.__name__: kind for kind in (Bernoulli, Gaussian)}
+_LOSSES: dict[str, Callable[..., Loss]] = {
+    kind.__name__: kind for kind in (Bernoulli, Gaussian, Poisson)
+}
 _N_PROBES = 3
 """Codes whose outputs are kept in a file: a decoder that is built again must return them."""
 
@@ -69,7 +70,7 @@ class Model:
     """
 
     decoder: Decoder
-    loss: Loss
+    loss: AnyLoss
     data_shape: tuple[int, ...]
     card: Mapping[str, Any] = field(default_factory=dict)
     scaling: Mapping[str, Tensor] | None = None
@@ -268,13 +269,15 @@ def _plain_name(weight: str) -> str:
 
 
 def _probe(decoder: Any) -> dict[str, Tensor]:
-    """A few codes and what the decoder makes of them."""
+    """A few codes and what the decoder makes of them; nothing where it needs a context."""
+    if signatures.needed_beside_codes(decoder):
+        return {}
     parameter = next(decoder.parameters(), torch.empty(0))
     source = torch.Generator().manual_seed(0)
     z = torch.randn(_N_PROBES, decoder.latent_dim, generator=source).to(parameter)
     with torch.no_grad():
         output = decoder(z)
-    check_output(output, (_N_PROBES, *decoder.data_shape), "decoder")
+    checks.output(output, (_N_PROBES, *getattr(decoder, "raw_shape", decoder.data_shape)), z)
     return {"z": z.cpu(), "output": output.detach().cpu()}
 
 
@@ -363,11 +366,15 @@ def _load_weights(decoder: nn.Module, weights: dict[str, Tensor], path: Any) -> 
 
 def _compare_with_probe(decoder: Any, probe: dict[str, Tensor], path: Any) -> None:
     """Refuse a decoder that computes something else than the one that was saved."""
+    if not probe:
+        return
     saved = probe["output"]
     parameter = next(decoder.parameters(), probe["z"])
+    z = probe["z"].to(parameter.device)
     with torch.no_grad():
-        output = decoder(probe["z"].to(parameter.device)).cpu()
-    check_output(output, tuple(saved.shape), "decoder")
+        output = decoder(z)
+    checks.output(output, tuple(saved.shape), z)
+    output = output.cpu()
     finite = saved.isfinite()
     size = saved[finite].abs().max().item() if finite.any() else 0.0
     # another machine rounds otherwise, and layers add it up

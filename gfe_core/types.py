@@ -12,7 +12,7 @@ Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from itertools import pairwise
@@ -199,6 +199,7 @@ class Encoding:
         status: `Status` codes.
         statistics: counts for each sample.
         trajectory: the saved states, or None.
+        loss: by which they were found: it says what the decoder's output means.
     """
 
     z: Float[Tensor, "batch latent"]
@@ -208,6 +209,7 @@ class Encoding:
     status: Int[Tensor, "batch"]
     statistics: Statistics
     trajectory: Trajectory | None = None
+    loss: "AnyLoss | None" = None
 
     def __len__(self) -> int:
         """Count the samples."""
@@ -344,7 +346,12 @@ def _rows(rows: Any, n: int) -> slice | Tensor:
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Anything that maps codes to data, one row for each sample, rows independent of each other."""
+    """Anything that maps codes to data, one row for each sample, rows independent of each other.
+
+    A decoder of conditions is called as `decoder(z, context)`. One whose raw output has another
+    shape than the data, because a loss reads more from it (a mean and a variance), says so by an
+    attribute `raw_shape`, the shape of one row of the output.
+    """
 
     latent_dim: int
     data_shape: tuple[int, ...]
@@ -354,27 +361,35 @@ class Decoder(Protocol):
 
 @runtime_checkable
 class Loss(Protocol):
-    """A distance between the decoder's output and data, per sample."""
+    """A distance between the decoder's output and data, per sample.
 
-    def per_sample(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the energy (batch,) of raw outputs; `mask` is True where x is observed."""
+    `per_sample` is enough: gradients and curvature are its derivatives. A loss may also have
+
+    - `mean(output)`: data (batch, *data) that a raw output stands for; the output itself if absent;
+    - `floor(x, mask)`: lowest energy (batch,) that any decoder can reach; 0 if absent;
+    - `check_data(x)`: raises a ValueError for data that the loss has no meaning for;
+    - `curvature(output, mask)`: diagonal of the second derivative, of the shape of the output, for
+      losses that do not mix features: quicker than to differentiate twice.
+
+    A class that overrides `per_sample` inherits neither `curvature` nor `floor`, which belong to
+    the energy of its parent.
+    """
+
+    @property
+    def per_sample(self) -> Callable[..., Tensor]:
+        """(output, x, mask=None) -> energy (batch,); `mask` is True where x is observed.
+
+        A loss that has no parameter `mask` is refused where data are incomplete; one that has a
+        parameter `context` receives the context of `encode`.
+        """
         ...
 
-    def curvature(self, output: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Diagonal of the second derivative of the energies in the output, of its shape."""
-        ...
 
-    def mean(self, output: Tensor) -> Tensor:
-        """Data (batch, *data) that a raw output stands for."""
-        ...
+AnyLoss = Loss | Callable[..., Tensor]
+"""A loss, or a function in the place of its `per_sample`."""
 
-    def floor(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Lowest energy (batch,) that any decoder can reach."""
-        ...
-
-    def check_data(self, x: Tensor) -> None:
-        """Raise a ValueError for data that the loss has no meaning for."""
-        ...
+Context = Tensor | Mapping[str, Tensor]
+"""What is known of each sample beside its data: a tensor or several by name, one row a sample."""
 
 
 @runtime_checkable
@@ -441,8 +456,14 @@ class Adjoint(Protocol):
         ...
 
 
-Encoder = Callable[[Any, Tensor], Encoding]
-"""(decoder, x) -> Encoding; `functools.partial(encode, solver=...)` is one."""
+Encoder = Callable[..., Encoding]
+"""(decoder, x) -> Encoding; `functools.partial(encode, solver=...)` is one.
 
-Penalty = Callable[[Tensor], Tensor]
-"""z (batch, latent) -> (batch,), added to the energy: minus the log of a prior on codes."""
+With data that have a context it is called as (decoder, x, context=context).
+"""
+
+Penalty = Callable[..., Tensor]
+"""z (batch, latent) -> (batch,), added to the energy: minus the log of a prior on codes.
+
+One that has a parameter `context` receives the context of `encode`.
+"""

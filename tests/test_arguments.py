@@ -35,6 +35,7 @@ def fresh() -> Any:
 DECODER: Any = fresh()
 MODEL: Any = gfe.Model(DECODER, gfe.Bernoulli(), (64,))
 Z = torch.zeros(2, 3)
+LOSS = gfe.Bernoulli()
 PRIOR = posterior.GaussianPrior.standard(3)
 
 
@@ -89,7 +90,7 @@ REFUSED: list[tuple[str, Callable[[], Any], str]] = [
     # words, classes and numbers in place of objects
     ("loss word", lambda: encode(loss="bernoulli"), r"Write `loss=gfe.Bernoulli\(\)`"),
     ("loss class", lambda: encode(loss=gfe.Gaussian), r"Write `loss=gfe.Gaussian\(\)`"),
-    ("loss of torch", lambda: encode(loss=nn.MSELoss()), r"Write `loss=gfe.Gaussian\(\)`"),
+    ("loss of torch", lambda: encode(loss=nn.MSELoss()), r"Use `loss=gfe.Gaussian\(\)`"),
     ("loss zero", lambda: encode(loss=0), "`loss` must be an object"),
     ("solver word", lambda: encode(solver="amd"), r"Write `solver=gfe.AMD\(\)`"),
     ("solver class", lambda: encode(solver=gfe.AMD), "got the class AMD"),
@@ -110,7 +111,7 @@ REFUSED: list[tuple[str, Callable[[], Any], str]] = [
     ("max_steps 10.5", lambda: encode(max_steps=10.5), "`max_steps` must be a whole number"),
     ("max_steps 10.0", lambda: encode(max_steps=10.0), "Write `max_steps=10`"),
     ("penalty number", lambda: encode(penalty=0.1), r"Write `penalty=lambda z: 0.1 \* z.square"),
-    ("penalty arity", lambda: encode(penalty=lambda: 0), "`penalty` must be a function of codes"),
+    ("penalty arity", lambda: encode(penalty=lambda: 0), "`penalty` must be callable"),
     ("z0 list", lambda: encode(z0=[0.0] * 3), "`z0` must be a torch.Tensor"),
     ("on_failure flag", lambda: encode(on_failure=True), "`on_failure` must be 'mark' or 'raise'"),
     # names and places
@@ -136,11 +137,10 @@ REFUSED: list[tuple[str, Callable[[], Any], str]] = [
     ("observed and mask", lambda: gfe.encode_observed(DECODER, X, mask=X > 0), "Leave `mask` out"),
     ("observed word", lambda: gfe.encode_observed(DECODER, "x"), "`x` must be a torch.Tensor"),
     # reconstruct
-    ("an encoding", lambda: gfe.reconstruct(DECODER, encode()), r"reconstruct\(decoder, enc.z"),
-    ("one code", lambda: gfe.reconstruct(DECODER, Z[0]), r"Add a batch axis: `z\[None\]`"),
-    ("other codes", lambda: gfe.reconstruct(DECODER, torch.zeros(2, 4)), r"shape \(batch, 3\)"),
-    ("whole codes", lambda: gfe.reconstruct(DECODER, Z.long()), "float dtype"),
-    ("double codes", lambda: gfe.reconstruct(DECODER, Z.double()), r"z.to\('cpu', torch.float32\)"),
+    ("one code", lambda: gfe.reconstruct(DECODER, Z[0], LOSS), r"Add a batch axis: `z\[None\]`"),
+    ("other codes", lambda: gfe.reconstruct(DECODER, Z[:, :2], LOSS), r"shape \(batch, 3\)"),
+    ("whole codes", lambda: gfe.reconstruct(DECODER, Z.long(), LOSS), "float dtype"),
+    ("double codes", lambda: gfe.reconstruct(DECODER, Z.double(), LOSS), r"z.to\('cpu', torch"),
     ("loss word", lambda: gfe.reconstruct(DECODER, Z, "gaussian"), r"`loss=gfe.Gaussian\(\)`"),
     # training
     ("fit lr", lambda: fit(lr=1e-2), r"write `optimizer=torch.optim.Adam\(decoder.parameters"),
@@ -325,8 +325,8 @@ def test_mask_start_and_codes_may_be_arrays():
     ours = gfe.encode(DECODER, X.numpy(), z0=z0.double().numpy(), mask=mask.numpy(), max_steps=2)
     theirs = gfe.encode(DECODER, X, z0=z0, mask=mask, max_steps=2)
     assert torch.equal(ours.z, theirs.z)
-    drawn = gfe.reconstruct(DECODER, ours.z.numpy())
-    assert torch.equal(drawn, gfe.reconstruct(DECODER, ours.z))
+    drawn = gfe.reconstruct(DECODER, ours.z.numpy(), LOSS)
+    assert torch.equal(drawn, gfe.reconstruct(DECODER, ours.z, LOSS))
 
 
 def test_a_callback_may_stand_alone():

@@ -389,7 +389,7 @@ def test_float_type_is_kept(dtype, name):
     assert {tensor.dtype for tensor in floats} == {dtype}
     assert found.status.dtype == found.statistics.work.dtype == torch.int64
     assert path.mask.dtype == path.accepted.dtype == torch.bool
-    assert gfe.reconstruct(decoder, found.z).dtype == dtype
+    assert gfe.reconstruct(decoder, found).dtype == dtype
 
 
 def test_float32_finds_about_the_same_energies():
@@ -421,7 +421,7 @@ def test_empty_batch_gives_an_empty_encoding(name, save_at):
         assert path is not None
         assert path.z.shape == (len(path.t), 0, 8) and path.mask.shape == path.t.shape
         assert len(path.t) == (1 if save_at.at is None else 2)
-    assert gfe.reconstruct(trained("conv"), found.z).shape == (0, 64)
+    assert gfe.reconstruct(trained("conv"), found).shape == (0, 64)
 
 
 def test_empty_batch_may_come_with_a_mask_and_a_start():
@@ -571,9 +571,11 @@ def test_decoder_may_have_tied_and_absent_weights():
 def test_reconstruction_is_the_mean_of_the_loss():
     decoder = trained("mlp")
     z = torch.randn(5, 8, dtype=torch.float64, generator=generator(6))
-    assert torch.equal(gfe.reconstruct(decoder, z), torch.sigmoid(decoder(z)).detach())
+    assert torch.equal(
+        gfe.reconstruct(decoder, z, gfe.Bernoulli()), torch.sigmoid(decoder(z)).detach()
+    )
     assert torch.equal(gfe.reconstruct(decoder, z, gfe.Gaussian()), decoder(z).detach())
-    assert not gfe.reconstruct(decoder, z).requires_grad
+    assert not gfe.reconstruct(decoder, z, gfe.Gaussian()).requires_grad
 
 
 def test_codes_of_trained_decoders_explain_digits_better_than_the_mean_picture():

@@ -342,7 +342,7 @@ def test_training_on_gaps_fits_what_was_observed_and_predicts_what_was_not():
     assert (
         all(map(math.isfinite, history.energy)) and after.excess.mean() < 0.6 * before.excess.mean()
     )
-    drawn = gfe.reconstruct(decoder, OBSERVED(decoder, x).z)
+    drawn = gfe.reconstruct(decoder, OBSERVED(decoder, x))
     mean = torch.stack([whole[seen[:, j], j].mean() for j in range(64)])
     error, baseline = (
         (guess - whole)[~seen].square().mean() for guess in (drawn, mean.expand(200, -1))

@@ -45,7 +45,7 @@ def codes(model: gfe.MLPDecoder) -> list[Tensor]:
     kept = gfe.encode(model, X, solver=GRIDS[0], t1=6.0, save_at=gfe.SaveAt.times([0.0, 3.0]))
     assert kept.trajectory is not None
     numbers = [[one.z, one.energy, one.grad_norm, one.t] for one in found]
-    return [*chain.from_iterable(numbers), kept.trajectory.z, gfe.reconstruct(model, kept.z)]
+    return [*chain.from_iterable(numbers), kept.trajectory.z, gfe.reconstruct(model, kept)]
 
 
 def evaluation(model: gfe.MLPDecoder) -> list[Tensor]:

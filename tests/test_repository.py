@@ -21,12 +21,14 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
-        "types checks arguments threads data decoders energy flows solvers adjoints encoding "
-        "models training encoders analysis methods widgets experiments cli __main__"
+        "types checks arguments signatures threads data decoders energy flows solvers adjoints "
+        "encoding models training encoders analysis methods widgets experiments cli __main__"
     ),
-    "gfe_core/data": "files dataset samples batches emission_lines shapes readers sets results",
+    "gfe_core/data": (
+        "files dataset contexts samples batches emission_lines shapes readers sets results"
+    ),
     "gfe_core/decoders": "mlp conv siren wrapped",
-    "gfe_core/energy": "losses padding curvature energy",
+    "gfe_core/energy": "losses padding calls curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "
         "integrate"
@@ -133,8 +135,8 @@ def test_module_imports_only_from_what_is_above_it(path: Path):
             assert order.index(other[shared]) < order.index(own[shared]), message
 
 
-def test_at_most_nine_modules_stand_at_the_root():
-    assert len([path for path in SOURCES if path.parent == PACKAGE]) <= 9
+def test_at_most_ten_modules_stand_at_the_root():
+    assert len([path for path in SOURCES if path.parent == PACKAGE]) <= 10
 
 
 @every_source

@@ -60,7 +60,7 @@ def test_without_convolutions_a_verb_computes_with_one_thread_and_gives_two_back
     decoder = Noting()
     calls = {
         "encode": lambda: gfe.encode(decoder, images(), max_steps=2),
-        "reconstruct": lambda: gfe.reconstruct(decoder, torch.zeros(4, 2)),
+        "reconstruct": lambda: gfe.reconstruct(decoder, torch.zeros(4, 2), gfe.Bernoulli()),
         "evaluate": lambda: gfe.evaluate(decoder, images()),
         "fit": lambda: gfe.fit(decoder, gfe.data.Batches(images(), size=2)),
     }

@@ -1,8 +1,8 @@
 """How a code changes with what it depends on: three exact alternatives to `Detached`.
 
-Each returns the derivatives of <a, z> in the weights, the data, the start and whatever a penalty
-holds, given a = dL/dz; ordinary autograd on `enc.z` asks for them. The part of the gradient that a
-loss has at fixed codes is not their business.
+Each returns the derivatives of <a, z> in the weights, the data, the context, the start and whatever
+a penalty holds, given a = dL/dz; ordinary autograd on `enc.z` asks for them. The part of the
+gradient that a loss has at fixed codes is not their business.
 """
 
 from abc import ABC, abstractmethod
@@ -55,11 +55,9 @@ class _ThroughTheCode(ABC):
     def _pulled(self, found: Found, a: Codes) -> list[Tensor]:
         """Derivatives of <a, z> in the inputs."""
         inputs = found.inputs
-        with torch.enable_grad():  # to the data, wherever their rows are selected
-            x = None if inputs.x is None else inputs.x.detach().requires_grad_()
-            energy = found.energy if x is None else found.energy.with_data(x)
-        held = inputs.leaves if x is None else (*inputs.leaves, x)
-        of_held, of_start = self._pulled_through(found, energy, held, a)
+        with torch.enable_grad():  # to data and context, wherever their rows are selected
+            energy, rows = inputs.bound_to(found.energy)
+        of_held, of_start = self._pulled_through(found, energy, [*inputs.leaves, *rows], a)
         return of_held if inputs.z0 is None else [*of_held, of_start]
 
     @abstractmethod

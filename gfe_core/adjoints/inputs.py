@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gfe_core.data.contexts import changed, tensors_of
 from gfe_core.energy import Energy
 from gfe_core.energy.curvature import no_second_derivative
-from gfe_core.types import Codes
+from gfe_core.types import Codes, Context
 
 
 def parameters_of(decoder: Any) -> list[Tensor]:
@@ -28,15 +29,19 @@ class Inputs:
     Args:
         leaves: those that decoder, loss and penalty hold.
         x: the data, where they require a gradient.
+        context: as passed to `encode`, where some of it requires a gradient.
         z0: the start, where it requires a gradient.
     """
 
     leaves: tuple[Tensor, ...]
     x: Tensor | None
+    context: Context | None
     z0: Tensor | None
 
     @staticmethod
-    def of(energy: Energy, z: Codes, x: Tensor, z0: Tensor | None) -> "Inputs":
+    def of(
+        energy: Energy, z: Codes, x: Tensor, z0: Tensor | None, context: Context | None = None
+    ) -> "Inputs":
         """Decode once and see what the energies depend on.
 
         Parameters of the decoder count even where no sample of this batch reaches them.
@@ -46,16 +51,39 @@ class Inputs:
         """
         with torch.enable_grad():
             code = z.detach().clone().requires_grad_()
-            found = _leaves_below(energy.with_graph(code), type(energy.decoder).__name__)
+            found = _leaves_below(energy.per_sample(code), type(energy.decoder).__name__)
         own = [p for p in parameters_of(energy.decoder) if p.requires_grad]
         leaves = {id(leaf): leaf for leaf in (*own, *found) if leaf is not code}
-        asks_x = x if x.requires_grad else None
-        return Inputs(tuple(leaves.values()), asks_x, _asking(z0))
+        asks = any(tensor.requires_grad for tensor in tensors_of(context))
+        return Inputs(tuple(leaves.values()), _asking(x), context if asks else None, _asking(z0))
+
+    @property
+    def rows(self) -> list[Tensor]:
+        """Those with one row a sample, the start excepted: x, then the context."""
+        given = tensors_of(self.context)
+        x = () if self.x is None else (self.x,)
+        return [*x, *(tensor for tensor in given if tensor.requires_grad)]
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All of them: what is held, then x, then z0."""
-        return [*self.leaves, *(t for t in (self.x, self.z0) if t is not None)]
+        """All of them: what is held, then x and context, then z0."""
+        return [*self.leaves, *self.rows, *(() if self.z0 is None else (self.z0,))]
+
+    def bound_to(self, energy: Energy) -> tuple[Energy, list[Tensor]]:
+        """The same energy of leaves in the place of `rows`, and these leaves."""
+        if not self.rows:
+            return energy, []
+        leaves: list[Tensor] = []
+
+        def leaf_of(tensor: Tensor) -> Tensor:
+            if not tensor.requires_grad:
+                return tensor.detach()
+            leaves.append(tensor.detach().requires_grad_())
+            return leaves[-1]
+
+        x = energy.data if self.x is None else leaf_of(self.x)
+        context = changed(self.context, leaf_of)
+        return energy.with_data(x, context), leaves
 
 
 class Versions:

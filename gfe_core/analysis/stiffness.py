@@ -20,16 +20,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gfe_core import arguments, checks, threads
+from gfe_core.data.contexts import check_context
 from gfe_core.data.samples import Samples, one_kind, samples_for
-from gfe_core.energy import Bernoulli, Energy
+from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
 from gfe_core.solvers.runge_kutta import FixedGrid
 from gfe_core.types import (
+    AnyLoss,
     Codes,
+    Context,
     Decoder,
     Descent,
-    Loss,
     Mask,
     Penalty,
     PerSample,
@@ -114,9 +116,10 @@ def spectrum(
     z: Codes,
     x: Samples,
     *,
-    loss: Loss | None = None,
+    loss: AnyLoss | None = None,
     mask: Mask | None = None,
     penalty: Penalty | None = None,
+    context: Context | None = None,
 ) -> Spectrum:
     """Find the eigenvalues of H = d2E/dz2, exact and not Gauss-Newton, for each sample at its code.
 
@@ -127,6 +130,7 @@ def spectrum(
         loss: `Bernoulli()` by default.
         mask: True where x is observed; all of it by default.
         penalty: z -> (batch,), added to the energy.
+        context: of each sample, as for `encode`.
     """
     checks.decoder_ready(decoder)
     x = samples_for(decoder, x)
@@ -134,10 +138,10 @@ def spectrum(
     checks.observed(x, mask)
     arguments.loss_or_none(loss)
     arguments.penalty_function(penalty)
-    loss = loss or Bernoulli()
     z = checks.start_for(decoder, x, one_kind(z, like=x), name="z")
-    loss.check_data(x if mask is None else x[mask])
-    energy = Energy(decoder, x, loss, mask=mask, penalty=penalty)
+    check_context(context, x)
+    energy = Energy(decoder, x, loss, mask=mask, penalty=penalty, context=context)
+    energy.loss.check_data(x if mask is None else x[mask])
     rows = torch.arange(len(x), device=x.device).split(_CHUNK)
     with threads.suited(decoder):
         return Spectrum(

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gfe_core import checks, threads
 from gfe_core.arguments import in_own_words
+from gfe_core.data.contexts import check_context
+from gfe_core.data.contexts import rows_of as context_of
 from gfe_core.data.samples import Samples, of_batch, rows_of, samples_for, weight_of
+from gfe_core.types import Context
 
 _SIZE = 64
 """Samples in a batch where data are given in place of batches."""
@@ -28,22 +31,36 @@ class Batches:
     Args:
         x: at least one sample, along the first axis; arrays and frames become float32, and of a
             `DataSet` it is the samples.
+        context: what else is known of each sample, one row a sample: a tensor or several by name.
+            Batches are then pairs (x, context) of the same samples.
         size: samples in a batch, >= 1; the last batch of an epoch may be smaller.
         seed: of the order, >= 0.
         shuffle: False keeps the order of x.
 
     Raises:
-        TypeError: x is neither a tensor of floats nor anything that holds one.
-        ValueError: x is empty, size is below 1 or seed below 0.
+        TypeError: x is neither a tensor nor anything that holds one, or the context neither tensor
+            nor tensors by name.
+        ValueError: x is empty, the context has other rows, size is below 1 or seed below 0.
 
     Example:
         >>> batches = Batches(torch.arange(5.0), size=2, seed=0)
         >>> [len(batch) for batch in batches], batches.epoch
         ([2, 2, 1], 1)
+        >>> pairs = Batches(torch.arange(5.0), context=torch.arange(5), size=2)
+        >>> all(torch.equal(x, context.float()) for x, context in pairs)
+        True
     """
 
     @in_own_words
-    def __init__(self, x: Samples, *, size: int, seed: int = 0, shuffle: bool = True) -> None:
+    def __init__(
+        self,
+        x: Samples,
+        *,
+        size: int,
+        context: Context | None = None,
+        seed: int = 0,
+        shuffle: bool = True,
+    ) -> None:
         rows = rows_of(x)
         if not isinstance(rows, Tensor):
             raise TypeError(
@@ -59,22 +76,25 @@ class Batches:
         self.seed = checks.whole("seed", seed)
         wanted = "`size` must be at least 1 and `seed` at least 0"
         checks.require(size >= 1 and seed >= 0, f"{wanted}, got size={size} and seed={seed}.")
-        checks.flag("shuffle", shuffle)
+        check_context(context, rows)
+        self.context = context
         self.shuffle = bool(shuffle)
         self.epoch = self.index = 0
 
     def __len__(self) -> int:
         return math.ceil(len(self.x) / self.size)
 
-    def __iter__(self) -> Iterator[Float[Tensor, "batch *data"]]:
+    def __iter__(self) -> Iterator[Any]:
         order = self._order().to(self.x.device)
         while self.index < len(self):
             start = self.index * self.size
             self.index += 1
             # To copy some rows is no work for two.
             with threads.suited():
-                x = self.x[order[start : start + self.size]]
-            yield x
+                rows = order[start : start + self.size]
+                x = self.x[rows]
+                context = context_of(self.context, rows)
+            yield x if context is None else (x, context)
         self.epoch = self.epoch + 1
         self.index = 0
 
@@ -133,6 +153,7 @@ class LoaderBatches:
         checks.require(self._n > 0, f"{wanted}. Lower its `batch_size`, or keep the last batch.")
         self._loader = loader
         self._like = like
+        self.context = None  # a loader hands out none
         self.epoch = self.index = 0
 
     def __len__(self) -> int:

@@ -2,7 +2,6 @@
 
 import dis
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gfe_core import checks
+from gfe_core import checks, signatures
 from gfe_core.arguments import in_own_words
-from gfe_core.types import Codes, Data
+from gfe_core.types import Codes, Context, Data
 
 
 class Wrapped(nn.Module):
@@ -29,7 +28,7 @@ class Wrapped(nn.Module):
     """
 
     def __init__(
-        self, module: Callable[[Tensor], Tensor], latent_dim: int, data_shape: tuple[int, ...]
+        self, module: Callable[..., Tensor], latent_dim: int, data_shape: tuple[int, ...]
     ) -> None:
         super().__init__()
         self.module = module
@@ -37,16 +36,21 @@ class Wrapped(nn.Module):
         self.latent_dim = latent_dim
         self.data_shape = data_shape
 
-    def forward(self, z: Codes) -> Data:
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """That of the module: whether it takes a context is seen there."""
+        return signatures.signature(self.module)
+
+    def forward(self, z: Codes, context: Context | None = None) -> Data:
         """Return the module's output, after checking its shape."""
-        output = self.module(z)
-        check_output(output, (len(z), *self.data_shape))
+        output = self.module(z) if context is None else self.module(z, context)
+        checks.output(output, (len(z), *self.data_shape), z, "module")
         return output
 
 
 @in_own_words
 def wrap(
-    module: Callable[[Tensor], Tensor], *, latent_dim: int, data_shape: int | Sequence[int]
+    module: Callable[..., Tensor], *, latent_dim: int, data_shape: int | Sequence[int]
 ) -> Wrapped:
     """Make a decoder of any callable: a module, a function, a traced or compiled module.
 
@@ -58,7 +62,7 @@ def wrap(
     Args:
         module: maps codes (batch, latent) to data (batch, *data), rows independent of each other.
             One that wants codes in another shape is called in a function: `lambda z:
-            net(z[:, :, None, None])`.
+            net(z[:, :, None, None])`. One of conditions takes (z, context).
         latent_dim: size of a code, >= 1.
         data_shape: shape of one sample: (features,), (height, width), (channels, height, width).
 
@@ -137,7 +141,7 @@ def _uncompiled(module: Any) -> Any:
 
 def _try(decoder: Wrapped) -> None:
     """Call the module once on zeros, if that changes nothing, and check what it returns."""
-    if _has_training_layers(decoder):
+    if _has_training_layers(decoder) or signatures.needed_beside_codes(decoder.module):
         return
     original = _uncompiled(decoder.module)  # a trial is no reason to compile
     parameter = next(decoder.parameters(), None)
@@ -153,32 +157,10 @@ def _try(decoder: Wrapped) -> None:
             f"`module` failed at codes of shape {tuple(z.shape)}: {error} If it wants codes in "
             "another shape, call it in a function, such as `lambda z: net(z[:, :, None, None])`."
         ) from error
-    check_output(output, (2, *decoder.data_shape))
+    checks.output(output, (2, *decoder.data_shape), z, "module")
 
 
 def _has_training_layers(module: nn.Module) -> bool:
     """Whether a call would change statistics or draw random numbers, as far as can be seen."""
     kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
     return any(part.training and isinstance(part, kinds) for part in module.modules())
-
-
-def check_output(output: Any, shape: tuple[int, ...], name: str = "module") -> None:
-    """Refuse an output of another shape than (batch, *data)."""
-    checks.require(
-        isinstance(output, Tensor),
-        f"`{name}` must return a tensor of shape {shape}, got {type(output).__name__}. Pick the "
-        "tensor in a function: `lambda z: net(z)[0]`.",
-        TypeError,
-    )
-    if tuple(output.shape) != shape:
-        same = output.numel() == math.prod(shape)
-        remedy = (
-            f"Reshape it in a function, `lambda z: net(z).reshape(len(z), *{shape[1:]})`, or give "
-            "its own shape as `data_shape`."
-            if same
-            else "Give the shape of one sample as `data_shape`; the first axis counts the codes."
-        )
-        raise ValueError(
-            f"`{name}` must return shape (batch, *data_shape) = {shape} for {shape[0]} codes, got "
-            f"{tuple(output.shape)}. {remedy}"
-        )

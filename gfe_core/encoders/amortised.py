@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gfe_core.data.contexts import rows_of
 from gfe_core.data.samples import samples_for
 from gfe_core.encoders.autoencoder import Autoencoder
+from gfe_core.energy import Energy
 from gfe_core.training import Report
 from gfe_core.types import Encoder, Encoding, Statistics, Status
 
@@ -25,11 +27,11 @@ class ThenFlow:
     first: Encoder
     flow: Any
 
-    def __call__(self, decoder: Any, x: Tensor) -> Encoding:
-        """Encode twice; the counts of both are added."""
+    def __call__(self, decoder: Any, x: Tensor, **given: Any) -> Encoding:
+        """Encode twice; the counts of both are added. A `context` is given to both."""
         with torch.no_grad():
-            start = self.first(decoder, x)
-        encoding = self.flow(decoder, x, z0=start.z.detach())
+            start = self.first(decoder, x, **given)
+        encoding = self.flow(decoder, x, z0=start.z.detach(), **given)
         both = {
             name: n + getattr(start.statistics, name)
             for name, n in vars(encoding.statistics).items()
@@ -58,9 +60,9 @@ class SemiAmortised(nn.Module):
         self.optimizer = optimizer
         self.encode = ThenFlow(encoder, flow)
 
-    def forward(self, decoder: Any, x: Tensor) -> Encoding:
+    def forward(self, decoder: Any, x: Tensor, **given: Any) -> Encoding:
         """Encode, then flow."""
-        return self.encode(decoder, x)
+        return self.encode(decoder, x, **given)
 
     def learn(self, report: Report) -> None:
         """One step of the encoder, and nothing else."""
@@ -68,8 +70,11 @@ class SemiAmortised(nn.Module):
         if finite.any():
             x = report.x[finite]
             self.optimizer.zero_grad(set_to_none=True)
-            energy = self.encoder.loss.per_sample(report.decoder(self.encoder.layers(x)), x).mean()
-            energy.backward(inputs=list(self.encoder.parameters()))
+            context = rows_of(report.context, finite)
+            energy = Energy(report.decoder, x, self.encoder.loss, context=context)  # pyright: ignore
+            energy.per_sample(self.encoder.layers(x)).mean().backward(
+                inputs=list(self.encoder.parameters())
+            )
             self.optimizer.step()
 
 
@@ -91,7 +96,7 @@ class StoredCodes(nn.Module):
         self.flow = flow
         self.codes: dict[bytes, Tensor] = {}
 
-    def forward(self, decoder: Any, x: Tensor) -> Encoding:
+    def forward(self, decoder: Any, x: Tensor, **given: Any) -> Encoding:
         """Encode and remember."""
         x = samples_for(decoder, x)
         names = [
@@ -100,7 +105,7 @@ class StoredCodes(nn.Module):
         ]
         origin = torch.zeros(decoder.latent_dim, dtype=x.dtype)
         start = torch.stack([self.codes.get(name, origin) for name in names])
-        encoding = self.flow(decoder, x, z0=start.to(x.device))
+        encoding = self.flow(decoder, x, z0=start.to(x.device), **given)
         self.codes.update(zip(names, encoding.z.detach().cpu().clone(), strict=True))
         return encoding
 

@@ -12,10 +12,10 @@ from gfe_core import arguments, checks
 from gfe_core.data import Batches
 from gfe_core.decoders import MLPDecoder, initialise, perceptron
 from gfe_core.encoders.single_look import accepted, one_look
-from gfe_core.energy import Bernoulli
+from gfe_core.energy import Bernoulli, Energy
 from gfe_core.training import History, fit
 from gfe_core.training.parts import trainable
-from gfe_core.types import Encoder, Encoding, Loss
+from gfe_core.types import AnyLoss, Context, Encoder, Encoding
 
 
 class Autoencoder(nn.Module):
@@ -43,7 +43,7 @@ class Autoencoder(nn.Module):
         latent_dim: int,
         hidden: Sequence[int],
         data_dim: int,
-        loss: Loss | None = None,
+        loss: AnyLoss | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -75,13 +75,19 @@ class Autoencoder(nn.Module):
             **{"latent_dim": decoder.latent_dim} | options,
         )
 
-    def forward(self, decoder: Any, x: Float[Tensor, "batch features"]) -> Encoding:
-        """Encode in one pass; z carries the graph that trains this encoder."""
+    def forward(
+        self, decoder: Any, x: Float[Tensor, "batch features"], context: Context | None = None
+    ) -> Encoding:
+        """Encode in one pass; z carries the graph that trains this encoder.
+
+        A context is the decoder's: the encoder sees the data alone.
+        """
         x = accepted(decoder, x, self.loss)
         known = x.isfinite().all(
             1, keepdim=True
         )  # a gradient of 0 times NaN would spoil every weight
-        return one_look(decoder, x, self.layers(torch.where(known, x, 0.0)), self.loss)
+        z = self.layers(torch.where(known, x, 0.0))
+        return one_look(decoder, x, z, self.loss, context)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +100,19 @@ class Filled:
 
     encoder: Encoder
     fill: float | Tensor = 0.0
-    loss: Loss | None = None
+    loss: AnyLoss | None = None
 
-    def __call__(self, decoder: Any, x: Tensor) -> Encoding:
+    def __call__(self, decoder: Any, x: Tensor, context: Context | None = None) -> Encoding:
         """Fill, encode, judge."""
         seen = ~x.isnan()
         loss = self.loss or getattr(self.encoder, "loss", Bernoulli())
-        encoding = self.encoder(decoder, torch.where(seen, x, torch.as_tensor(self.fill).to(x)))
-        return replace(encoding, energy=loss.per_sample(decoder(encoding.z).detach(), x, seen))
+        given = {} if context is None else {"context": context}
+        filled = torch.where(seen, x, torch.as_tensor(self.fill).to(x))
+        encoding = self.encoder(decoder, filled, **given)
+        energy = Energy(decoder, x, loss, mask=seen, context=context)
+        with torch.no_grad():
+            judged = energy.per_sample(encoding.z.detach())
+        return replace(encoding, energy=judged, loss=loss)
 
 
 def fit_encoder(

@@ -13,7 +13,7 @@ from gfe_core.decoders.conv import margins
 from gfe_core.decoders.mlp import Source, picture_shape
 from gfe_core.encoders.autoencoder import Autoencoder
 from gfe_core.energy import Bernoulli
-from gfe_core.types import Loss
+from gfe_core.types import AnyLoss
 
 
 class ConvAutoencoder(Autoencoder):
@@ -38,7 +38,7 @@ class ConvAutoencoder(Autoencoder):
         image_shape: tuple[int, int],
         channels: Sequence[int],
         latent_dim: int,
-        loss: Loss | None = None,
+        loss: AnyLoss | None = None,
         generator: Source = None,
     ) -> None:
         nn.Module.__init__(self)

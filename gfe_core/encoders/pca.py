@@ -11,7 +11,7 @@ from gfe_core import checks
 from gfe_core.data.samples import rows_of
 from gfe_core.encoders.single_look import accepted, one_look
 from gfe_core.energy import Bernoulli
-from gfe_core.types import Codes, Encoding, Loss
+from gfe_core.types import AnyLoss, Codes, Encoding
 
 
 class PCA(nn.Module):
@@ -75,7 +75,7 @@ class PCA(nn.Module):
 
 
 def project(
-    decoder: PCA, x: Float[Tensor, "batch features"], *, loss: Loss | None = None
+    decoder: PCA, x: Float[Tensor, "batch features"], *, loss: AnyLoss | None = None
 ) -> Encoding:
     """Encode by the orthogonal projection z = (x - mean) W', the least-squares code of PCA."""
     loss = loss or Bernoulli()

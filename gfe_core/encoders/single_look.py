@@ -13,23 +13,26 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.data.samples import samples_for
-from gfe_core.types import Encoding, Loss, Statistics, Status
+from gfe_core.energy import Energy, WholeLoss
+from gfe_core.types import AnyLoss, Context, Encoding, Statistics, Status
 
 
-def accepted(decoder: Any, x: Any, loss: Loss) -> Tensor:
+def accepted(decoder: Any, x: Any, loss: AnyLoss) -> Tensor:
     """Return the data as a tensor, after refusing what `encode` refuses."""
     checks.decoder_ready(decoder)
     rows = samples_for(decoder, x)
-    loss.check_data(rows)
+    WholeLoss(loss).check_data(rows)
     return rows
 
 
-def one_look(decoder: Any, x: Tensor, z: Tensor, loss: Loss) -> Encoding:
+def one_look(
+    decoder: Any, x: Tensor, z: Tensor, loss: AnyLoss, context: Context | None = None
+) -> Encoding:
     """The result of an encoder without steps: judged once, never improved."""
     with torch.no_grad():
-        energy = loss.per_sample(decoder(z.detach()), x)
+        energy = Energy(decoder, x, loss, context=context).per_sample(z.detach())
     finite = energy.isfinite() & z.detach().isfinite().all(1)
     status = torch.where(finite, int(Status.REACHED_T), int(Status.NON_FINITE))
     counts = {f.name: torch.full_like(status, int(f.name == "n_loss")) for f in fields(Statistics)}
     unknown = torch.full_like(energy, torch.nan)
-    return Encoding(z, energy, unknown, unknown, status, Statistics(**counts))
+    return Encoding(z, energy, unknown, unknown, status, Statistics(**counts), loss=loss)

@@ -1,7 +1,18 @@
 """The energy of a latent: losses, the energy itself, and how it bends."""
 
+from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import Curvature, Matrices
 from gfe_core.energy.energy import Energy, Point
-from gfe_core.energy.losses import Bernoulli, Gaussian
+from gfe_core.energy.losses import Bernoulli, Gaussian, Poisson
 
-__all__ = ["Bernoulli", "Curvature", "Energy", "Gaussian", "Matrices", "Point"]
+__all__ = [
+    "Bernoulli",
+    "Calls",
+    "Curvature",
+    "Energy",
+    "Gaussian",
+    "Matrices",
+    "Point",
+    "Poisson",
+    "WholeLoss",
+]

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core import threads
-from gfe_core.types import Codes, Decoder, Loss, Penalty
+from gfe_core.energy.calls import WholeLoss
+from gfe_core.types import Codes, Decoder, Penalty
 
 _TANGENT_ROWS = 256
 """Rows whose Jacobians are held at once."""
@@ -27,15 +28,30 @@ class Curvature(ABC):
     """What `Energy` knows of its second derivatives."""
 
     decoder: Decoder
-    loss: Loss
+    loss: WholeLoss
     penalty: Penalty | None
     n: int
-    _x: Tensor
     _mask: Tensor | None
+
+    @abstractmethod
+    def rows(self, keep: Tensor) -> "Curvature":
+        """The same energy for a selection of samples."""
 
     @abstractmethod
     def _per_sample(self, z: Tensor) -> Tensor:
         """Energy of padded codes, with a graph."""
+
+    @abstractmethod
+    def _output(self, z: Tensor) -> Tensor:
+        """Raw output of padded codes."""
+
+    @abstractmethod
+    def _misfit(self, output: Tensor) -> Tensor:
+        """Loss of padded raw outputs."""
+
+    @abstractmethod
+    def _penalty(self, z: Tensor) -> Tensor:
+        """Penalty of padded codes."""
 
     @abstractmethod
     def _padded(self, rows: Tensor) -> Tensor:
@@ -49,41 +65,34 @@ class Curvature(ABC):
             _refused_where_compiled(),
         ):
             z, grad = self._differentiable_grad(z)
-            (product,) = torch.autograd.grad((grad * self._padded(v)).sum(), z)
+            along = (grad * self._padded(v)).sum()
+            if not along.requires_grad:  # what is linear has no curvature
+                return torch.zeros_like(v)
+            (product,) = torch.autograd.grad(along, z, materialize_grads=True)
         return product[: self.n]
 
     def hessian(self, z: Codes) -> Matrices:
         """Latent Hessian of each sample, exact and symmetric up to rounding."""
         with torch.enable_grad(), _refused_where_compiled():
             z, grad = self._differentiable_grad(z)
-            rows = [
-                torch.autograd.grad(column.sum(), z, retain_graph=True)[0]
-                for column in grad.unbind(1)
-            ]
-        return torch.stack(rows, 1)[: self.n]
+            return _jacobian(grad, z)[: self.n]
 
     def gauss_newton(self, z: Codes) -> Matrices:
-        """Gauss-Newton Hessian J' W J: J = dy/dz, W the curvature of the loss in the output y.
+        """Gauss-Newton Hessian J' W J: J = dy/dz, W the Hessian of the loss in the output y.
 
-        It leaves out the curvature of the decoder, so it is never indefinite; a penalty adds its
-        own Hessian.
+        It leaves out the curvature of the decoder, so it is never indefinite where the loss is
+        convex; a penalty adds its own Hessian. W is exact for every loss: that of one which mixes
+        features is no diagonal.
         """
         with torch.no_grad():
-            z = self._padded(z)
-            masks = pieces(self._mask, len(self._x), _TANGENT_ROWS)
-            rows = zip(z.split(_TANGENT_ROWS), masks, strict=False)
-            matrices = torch.cat([self._gauss_newton(some, mask) for some, mask in rows])
-        if self.penalty is not None:
-            matrices = matrices + _penalty_hessian(self.penalty, z)
-        return matrices[: self.n]
+            if self.n <= _TANGENT_ROWS:
+                return self._gauss_newton(self._padded(z))[: self.n]
+            parts = torch.arange(self.n, device=z.device).split(_TANGENT_ROWS)
+            return torch.cat([self.rows(some).gauss_newton(z[some]) for some in parts])
 
     def gauss_newton_product(self, z: Codes, v: Codes) -> Codes:
         """Product of each sample's Gauss-Newton Hessian with its own vector."""
         return (self.gauss_newton(z) @ v[:, :, None])[:, :, 0]
-
-    def with_graph(self, z: Codes) -> Tensor:
-        """Energies with a graph to whatever they depend on, padded rows included."""
-        return self._per_sample(self._padded(z))
 
     def grad_with_graph(self, z: Codes) -> Codes:
         """Gradient in z by autograd, itself differentiable in z and in the decoder's weights."""
@@ -109,11 +118,29 @@ class Curvature(ABC):
 
         return grad.detach()[: self.n], pull
 
-    def _gauss_newton(self, z: Tensor, mask: Tensor | None) -> Tensor:
-        """J' W J for a few rows."""
+    def _gauss_newton(self, z: Tensor) -> Tensor:
+        """J' W J for a few padded rows, and the Hessian of the penalty."""
         output, tangents = self._tangents(z)
-        curvature = self.loss.curvature(output, mask).flatten(1)
-        return (tangents * curvature[:, None]) @ tangents.transpose(1, 2)
+        matrices = self._bent(output, tangents) @ tangents.transpose(1, 2)
+        return matrices if self.penalty is None else matrices + self._penalty_hessian(z)
+
+    def _bent(self, output: Tensor, tangents: Tensor) -> Tensor:
+        """Product of W with every tangent, (batch, latent, outputs)."""
+        diagonal = self.loss.curvature(output, self._mask)
+        if diagonal is not None:
+            return tangents * diagonal.flatten(1)[:, None]
+        with torch.enable_grad(), _refused_where_compiled():
+            y = output.requires_grad_()
+            (slope,) = torch.autograd.grad(self._misfit(y).sum(), y, create_graph=True)
+            if not slope.requires_grad:  # a linear loss has no curvature
+                return torch.zeros_like(tangents)
+            products = [
+                torch.autograd.grad(
+                    slope, y, along.view_as(y), retain_graph=True, materialize_grads=True
+                )[0]
+                for along in tangents.unbind(1)
+            ]
+        return torch.stack([product.flatten(1) for product in products], 1)
 
     def _tangents(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Output and its derivative along every latent axis, for a decoder of any kind.
@@ -124,7 +151,7 @@ class Curvature(ABC):
         """
         with torch.enable_grad(), _refused_where_compiled():
             z = z.detach().requires_grad_()
-            output = self.decoder(z)
+            output = self._output(z)
             u = torch.zeros_like(output).requires_grad_()
             (pulled,) = torch.autograd.grad(output, z, u, create_graph=True)
             axes = torch.eye(z.shape[1]).to(z)
@@ -134,15 +161,28 @@ class Curvature(ABC):
             ]
         return output.detach(), torch.stack([tangent.flatten(1) for tangent in pushed], 1)
 
+    def _penalty_hessian(self, z: Tensor) -> Tensor:
+        """Latent Hessian of the penalty."""
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            (grad,) = torch.autograd.grad(self._penalty(z).sum(), z, create_graph=True)
+            return _jacobian(grad, z)
+
     def _differentiable_grad(self, z: Tensor) -> tuple[Tensor, Tensor]:
         z = self._padded(z.detach()).requires_grad_()
         (grad,) = torch.autograd.grad(self._per_sample(z).sum(), z, create_graph=True)
         return z, grad
 
 
-def pieces(rows: Tensor | None, n: int, size: int) -> list[Tensor | None]:
-    """Some of n rows at a time; a None for every piece where there are no rows."""
-    return [None] * (n // size + 1) if rows is None else list(rows.split(size))
+def _jacobian(grad: Tensor, z: Tensor) -> Tensor:
+    """Derivative of each row of a gradient in its own code, (batch, latent, latent)."""
+    if not grad.requires_grad:  # what is linear has no curvature
+        return z.detach().new_zeros(*z.shape, z.shape[1])
+    rows = [
+        torch.autograd.grad(column.sum(), z, retain_graph=True, materialize_grads=True)[0]
+        for column in grad.unbind(1)
+    ]
+    return torch.stack(rows, 1)
 
 
 @contextmanager
@@ -163,12 +203,3 @@ def no_second_derivative(who: str) -> str:
         "backward). Pass the uncompiled module, `decoder._orig_mod`: it shares the weights. Or "
         "compile with `backend='eager'`."
     )
-
-
-def _penalty_hessian(penalty: Penalty, z: Tensor) -> Tensor:
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        (grad,) = torch.autograd.grad(penalty(z).sum(), z, create_graph=True)
-        columns = grad.unbind(1) if grad.requires_grad else ()  # a linear penalty has no curvature
-        rows = [torch.autograd.grad(column.sum(), z, retain_graph=True)[0] for column in columns]
-    return torch.stack(rows, 1) if rows else z.new_zeros(*z.shape, z.shape[1])

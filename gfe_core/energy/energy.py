@@ -7,15 +7,18 @@ expression, so a line search and the flow it guards can never use two losses. It
 no sample sees another.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 
 import torch
 from torch import Tensor
 
+from gfe_core.data.contexts import lengthened, rows_of
+from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import Curvature
 from gfe_core.energy.padding import padded, row_multiple
-from gfe_core.types import Codes, Data, Decoder, Loss, Mask, Penalty, PerSample
+from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Mask, Penalty, PerSample
 
 
 class Point:
@@ -42,30 +45,46 @@ class Point:
 class Energy(Curvature):
     """E(z) = loss(decoder(z), x) + penalty(z), one number for each sample.
 
+    Whatever decoder, loss and penalty return is checked wherever the energy is evaluated. A decoder
+    with a `row_multiple`, as those of the kit, is called with padded rows: energies of a sample are
+    then equal to the bit in every batch. Others are called with the rows asked for, and are equal
+    to rounding.
+
     Args:
-        decoder: maps (batch, latent) to (batch, *data).
+        decoder: maps (batch, latent) to (batch, *data); called as decoder(z, context) where a
+            context is given and it takes one.
         x: data, NaN allowed only where `mask` is False.
-        loss: `Bernoulli()` or `Gaussian()`.
+        loss: a loss, a function (output, x) -> (batch,), or None for `Bernoulli()`.
         mask: True where x is observed; None means everywhere.
         penalty: z -> (batch,), minus the log of a prior on codes; None means none.
+        context: one row a sample, a tensor or several by name; given to a loss or a penalty that
+            has a parameter `context`, too.
+
+    Raises:
+        TypeError, ValueError: decoder, loss or penalty cannot be called so, or return something
+            else than was asked for; the message says what to write.
     """
 
     def __init__(
         self,
         decoder: Decoder,
         x: Data,
-        loss: Loss,
+        loss: AnyLoss | None = None,
         *,
         mask: Mask | None = None,
         penalty: Penalty | None = None,
+        context: Context | None = None,
     ) -> None:
         self.decoder = decoder
-        self.loss = loss
+        self.loss = loss if isinstance(loss, WholeLoss) else WholeLoss(loss)
         self.penalty = penalty
-        self.n = len(x)
+        self.n = self._n_bound = len(x)
+        self._calls = Calls(decoder, self.loss, penalty, context)
         self._multiple = row_multiple(decoder)
         self._x = self._padded(x if mask is None else torch.where(mask, x, 0.0))
         self._mask = None if mask is None else self._padded(mask)
+        self._context = context
+        self._seen = False
 
     def at(self, z: Codes) -> Point:
         """Decode codes once; value and gradient share the work."""
@@ -94,25 +113,87 @@ class Energy(Curvature):
         point = self.at(z)
         return point.value, point.grad()
 
-    def with_data(self, x: Data) -> "Energy":
-        """The same energy of other data."""
+    def per_sample(self, z: Codes) -> PerSample:
+        """Energy of each code with a graph to whatever it depends on, in the rows as they are.
+
+        This is what training differentiates. There is nothing to guard from rounding, so no rows
+        are added.
+        """
+        bare = copy(self)
+        bare._multiple = 1
+        bare._x = self._x[: self.n]
+        bare._mask = None if self._mask is None else self._mask[: self.n]
+        return bare._per_sample(z)
+
+    def with_data(self, x: Data, context: Context | None = None) -> "Energy":
+        """The same energy of other data, and of another context where there is one."""
         other = copy(self)
         mask = self._mask
         other._x = self._padded(x if mask is None else torch.where(mask[: self.n], x, 0.0))
+        other._context = self._context if context is None else context
         return other
+
+    @property
+    def data(self) -> Data:
+        """The data, 0 where unobserved."""
+        return self._x[: self.n]
+
+    @property
+    def context(self) -> Context | None:
+        """What is known of each sample beside its data."""
+        return self._context
 
     def rows(self, keep: Tensor) -> "Energy":
         """The same energy for a selection of samples (a mask or row numbers)."""
         some = copy(self)
         some._x = self._padded(self._x[: self.n][keep])
         some._mask = None if self._mask is None else self._padded(self._mask[: self.n][keep])
+        some._context = rows_of(self._context, keep)
         some.n = int(keep.sum()) if keep.dtype == torch.bool else len(keep)
         return some
 
+    def _output(self, z: Tensor) -> Tensor:
+        """Raw output of padded codes."""
+        with self._rows_explained():
+            return self._calls.output(z, self._padded_context(z))
+
+    def _misfit(self, output: Tensor) -> Tensor:
+        """Loss of padded raw outputs."""
+        with self._rows_explained():
+            return self._calls.misfit(output, self._x, self._mask, self._padded_context(output))
+
+    def _penalty(self, z: Tensor) -> Tensor:
+        """Penalty of padded codes."""
+        with self._rows_explained():
+            return self._calls.penalty(z, self._padded_context(z))
+
     def _per_sample(self, z: Tensor) -> Tensor:
         """Return the one expression that everything else differentiates."""
-        energy = self.loss.per_sample(self.decoder(z), self._x, self._mask)
-        return energy if self.penalty is None else energy + self.penalty(z)
+        output = self._output(z)
+        energy = self._misfit(output)
+        if z.requires_grad and z.is_leaf and not self._seen:
+            context = self._padded_context(z)
+            self._calls.check_dependence(z, output, energy)
+            self._calls.check_samples_apart(z, output, self._x, self._mask, context)
+            self._seen = True
+        return energy if self.penalty is None else energy + self._penalty(z)
 
     def _padded(self, rows: Tensor) -> Tensor:
         return padded(rows, self._multiple)
+
+    def _padded_context(self, like: Tensor) -> Context | None:
+        return self._context if len(like) == self.n else lengthened(self._context, len(like))
+
+    @contextmanager
+    def _rows_explained(self) -> Iterator[None]:
+        """Say what may hold the rows of all samples, where it fails for a part of them."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.n == self._n_bound or isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise RuntimeError(
+                f"`decoder`, `loss` or `penalty` failed for {self.n} samples after it was called "
+                f"for {self._n_bound}: {error} Finished samples leave the batch. What has one row "
+                "a sample must travel with it: pass it as `context=`."
+            ) from error

@@ -3,9 +3,12 @@
 A loss reads the decoder's raw output (logits for Bernoulli) and never averages over the batch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -65,6 +68,7 @@ class Bernoulli(_OverFeatures):
 
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
         """Energy of each sample; `mask` is True where x is observed."""
+        _compared(output, x)
         return self._reduce(_softplus(output) - x * output, mask)
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
@@ -104,7 +108,8 @@ class Gaussian(_OverFeatures):
     Plain squared error is `Gaussian(variance=0.5, reduction="sum")`.
 
     Args:
-        variance: of the noise, in squared data units, > 0.
+        variance: of the noise, in squared data units, > 0: one number, or one for each feature, in
+            the shape of a sample (a sequence, an array or a tensor; kept as a tuple).
         reduction: "mean" over features or "sum".
 
     Example:
@@ -112,21 +117,24 @@ class Gaussian(_OverFeatures):
         >>> squares = Gaussian(variance=0.5, reduction="sum")
         >>> squares.per_sample(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
         tensor([25.])
+        >>> Gaussian(variance=torch.tensor([0.5, 8.0]))
+        Gaussian(reduction='mean', variance=(0.5, 8.0))
     """
 
-    variance: float = 1.0
+    variance: float | Sequence[Any] | np.ndarray | Tensor = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.finite_positive("variance", self.variance)
+        object.__setattr__(self, "variance", _numbers("variance", self.variance))
 
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
         """Energy of each sample; `mask` is True where x is observed."""
-        return self._reduce((x - output).square() / (2 * self.variance), mask)
+        _compared(output, x)
+        return self._reduce((x - output).square() / (2 * self._variance(output)), mask)
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
         """Diagonal of the second derivative in y: 1 / variance times the weight of a feature."""
-        return torch.ones_like(output) / self.variance * self._weight(output, mask)
+        return torch.ones_like(output) / self._variance(output) * self._weight(output, mask)
 
     def mean(self, output: Tensor) -> Tensor:
         """Mean in data space: the output itself."""
@@ -138,6 +146,97 @@ class Gaussian(_OverFeatures):
 
     def check_data(self, x: Tensor) -> None:
         """Every finite value is allowed."""
+
+    def _variance(self, like: Tensor) -> Any:
+        """The number, or one for each feature as a tensor."""
+        if not isinstance(self.variance, tuple):
+            return self.variance
+        variance = _tensor(self.variance, like.dtype, like.device)
+        expected = tuple(like.shape[1:])
+        wanted = f"`variance` must be one number, or one for each feature in shape {expected}"
+        checks.require(
+            tuple(variance.shape) == expected, f"{wanted}, got shape {tuple(variance.shape)}."
+        )
+        return variance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poisson(_OverFeatures):
+    """Negative log-likelihood of counts whose log-rate is the output.
+
+    E = mean over features of exp(y) - x y + log x!, in nats per feature ("mean") or nats per sample
+    ("sum"). Counts have a positive floor: judge quality by the excess over `floor(x)`.
+
+    Args:
+        reduction: "mean" over features, or "sum" (the negative log-likelihood).
+
+    Example:
+        >>> import torch
+        >>> Poisson().per_sample(torch.zeros(1, 4), torch.ones(1, 4))
+        tensor([1.])
+    """
+
+    def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
+        """Energy of each sample; `mask` is True where x is observed."""
+        _compared(output, x)
+        return self._reduce(output.exp() - x * output + torch.lgamma(x + 1), mask)
+
+    def curvature(self, output: Data, mask: Mask | None = None) -> Data:
+        """Diagonal of the second derivative in y: the rate times the weight of a feature."""
+        return output.exp() * self._weight(output, mask)
+
+    def mean(self, output: Tensor) -> Tensor:
+        """Mean in data space, the rate: exp(y)."""
+        return output.exp()
+
+    def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
+        """Lowest energy any decoder can reach: that of the rate x."""
+        return self._reduce(x - torch.xlogy(x, x) + torch.lgamma(x + 1), mask)
+
+    def check_data(self, x: Tensor) -> None:
+        """Refuse finite values below 0, which are no counts."""
+        finite = x[torch.isfinite(x)]
+        low = finite.min().item() if finite.numel() else 0.0
+        remedy = "Pass counts, or use `loss=gfe.Gaussian()` for data of either sign."
+        checks.require(
+            low >= 0, f"`x` must be at least 0 for the Poisson loss, got {low:.4g}. {remedy}"
+        )
+
+
+def _compared(output: Tensor, x: Tensor) -> None:
+    """Refuse an output that would be broadcast against the data."""
+    checks.require(
+        output.shape == x.shape,
+        f"`output` must have the shape of `x`, {tuple(x.shape)}, got {tuple(output.shape)}. "
+        "Reshape one: `output.reshape(x.shape)`.",
+    )
+
+
+def _numbers(name: str, value: Any) -> Any:
+    """One positive number as a float, or a nested tuple of them."""
+    if isinstance(value, (int, float)):
+        checks.finite_positive(name, value)
+        return value if type(value) in (int, float) else float(value)
+    try:
+        tensor = torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"`{name}` must be one number or one for each feature, got {value!r}."
+        ) from error
+    sound = bool((tensor.isfinite() & (tensor > 0)).all()) and tensor.numel() > 0
+    checks.require(sound, f"`{name}` must be positive finite numbers, got {value!r}.")
+    return _nested(tensor.tolist())
+
+
+def _nested(values: Any) -> Any:
+    return tuple(map(_nested, values)) if isinstance(values, list) else values
+
+
+@lru_cache(maxsize=8)
+def _tensor(values: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers as a tensor, made once, and outside inference mode: autograd may need it."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
 def _softplus(y: Tensor) -> Tensor:

@@ -30,12 +30,12 @@ from gfe_core.adjoints import Unrolled
 from gfe_core.data.samples import rows_of, weight_of
 from gfe_core.decoders import initialise
 from gfe_core.encoding import encode
-from gfe_core.energy import Gaussian
+from gfe_core.energy import Gaussian, WholeLoss
 from gfe_core.energy.padding import row_multiple
 from gfe_core.methods.scattered import Scattered as Scattered
 from gfe_core.solvers import Euler
 from gfe_core.training import Report
-from gfe_core.types import Adjoint, Codes, Data, Encoding, Loss, Mask, PerSample, Status
+from gfe_core.types import Adjoint, AnyLoss, Codes, Context, Data, Encoding, Mask, PerSample, Status
 
 SQUARES = Gaussian(variance=0.5, reduction="sum")
 """Squared error summed over pixels, never averaged over a batch, which would shrink steps."""
@@ -76,7 +76,7 @@ class Origin:
 
     n_steps: int = 1
     dt: float = 1.0
-    loss: Loss = SQUARES
+    loss: AnyLoss = SQUARES
     adjoint: Adjoint = field(default_factory=Unrolled)
     seen: Tensor | None = None
     by: Callable[[Any], Any] | None = None
@@ -93,7 +93,7 @@ class Origin:
         wanted = "`by` must be a function of the decoder, such as `gon.WithLabels.pixels`"
         checks.require(fits, f"{wanted}, got {checks.described(self.by)}.", TypeError)
 
-    def __call__(self, decoder: Any, x: Tensor) -> Encoding:
+    def __call__(self, decoder: Any, x: Tensor, context: Context | None = None) -> Encoding:
         """Encode; the code carries the graph that teaches the decoder to be found."""
         checks.is_decoder(decoder)
         x = rows_of(x, like=weight_of(decoder))
@@ -109,6 +109,7 @@ class Origin:
             t1=self.n_steps * self.dt,
             mask=self._mask(x),
             adjoint=self.adjoint,
+            context=context,
         )
 
     def _mask(self, x: Tensor) -> Tensor | None:
@@ -284,7 +285,7 @@ class PixelsAndLabels:
     """
 
     n_classes: int
-    pixels: Loss = SQUARES
+    pixels: AnyLoss = SQUARES
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -299,28 +300,21 @@ class PixelsAndLabels:
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
         """Of each sample; only complete samples have an aim."""
         (drawn, said), (pixels, label) = self._parts(output, mask), self._parts(x)
-        return self.weight * self.pixels.per_sample(drawn, pixels) + F.cross_entropy(
-            said, label, reduction="none"
-        )
-
-    def curvature(self, output: Data, mask: Mask | None = None) -> Data:
-        """Diagonal of the second derivative in every output."""
-        drawn = self._parts(output, mask)[0]
-        p = self._parts(output)[1].softmax(1)
-        return torch.cat([self.weight * self.pixels.curvature(drawn), p * (1 - p)], 1)
+        misfit = WholeLoss(self.pixels).per_sample(drawn, pixels)
+        return self.weight * misfit + F.cross_entropy(said, label, reduction="none")
 
     def mean(self, output: Tensor) -> Tensor:
         """Mean of the pixels, then the probability of each class."""
         drawn, said = self._parts(output)
-        return torch.cat([self.pixels.mean(drawn), said.softmax(1)], 1)
+        return torch.cat([WholeLoss(self.pixels).mean(drawn), said.softmax(1)], 1)
 
     def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
         """That of the pixels: a class can be certain."""
-        return self.weight * self.pixels.floor(self._parts(x, mask)[0])
+        return self.weight * WholeLoss(self.pixels).floor(self._parts(x, mask)[0])
 
     def check_data(self, x: Tensor) -> None:
         """As the loss of the pixels does."""
-        self.pixels.check_data(self._parts(x)[0])
+        WholeLoss(self.pixels).check_data(self._parts(x)[0])
 
     def _parts(self, rows: Tensor, mask: Mask | None = None) -> tuple[Tensor, Tensor]:
         """Split what is for pixels from what is for classes."""

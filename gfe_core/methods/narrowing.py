@@ -121,6 +121,7 @@ class Gated(nn.Module):
         self.n_gates = decoder.latent_dim
         self.latent_dim = (2 + costs) * self.n_gates
         self.data_shape = tuple(decoder.data_shape)
+        self.raw_shape = (math.prod(self.data_shape) + costs,)
         self.image_shape = getattr(decoder, "image_shape", None)
         self.row_multiple = row_multiple(decoder)
         self.gamma = nn.Parameter(

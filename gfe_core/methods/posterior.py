@@ -13,7 +13,7 @@ Shapes: `basin` starts, the heaviest mode first; `batch` samples; `latent` the s
     `draw` random codes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from gfe_core.data.samples import Samples, one_kind, rows_of, samples_for
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.solvers import GaussNewton, Solver
-from gfe_core.types import Codes, Data, Decoder, Loss, Mask, PerSample, Status
+from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Mask, PerSample, Status
 
 _SAME_MODE = 0.5
 """Distance in standard deviations below which two modes count as one.
@@ -138,12 +138,14 @@ class Posterior:
         log_mass: log of the integral of exp(-E) p over each basin; -inf where the flow failed or
             met a heavier mode.
         status: `Status` codes; at MAX_STEPS a mode was not quite reached.
+        loss: by which the modes were found: it says what the decoder's output means.
     """
 
     z: Float[Tensor, "basin batch latent"]
     precision: Float[Tensor, "basin batch latent latent"]
     log_mass: Float[Tensor, "basin batch"]
     status: Int[Tensor, "basin batch"]
+    loss: AnyLoss | None = None
 
     @property
     def best(self) -> Codes:
@@ -202,11 +204,12 @@ def laplace(
     x: Samples,
     *,
     prior: GaussianPrior,
-    loss: Loss | None = None,
+    loss: AnyLoss | None = None,
     mask: Mask | None = None,
     solver: Solver | None = None,
     n_starts: int = 1,
     generator: torch.Generator | None = None,
+    context: Context | None = None,
     **options: Any,
 ) -> Posterior:
     """Approximate the posterior of each code by Gaussians at the modes that the flow reaches.
@@ -224,6 +227,7 @@ def laplace(
         n_starts: flows for each sample: the first from the origin, the others from draws of the
             prior.
         generator: source of these draws.
+        context: of each sample, as for `encode`.
         options: of `encode`, all but `penalty`.
 
     Raises:
@@ -264,6 +268,7 @@ def laplace(
         solver=solver or GaussNewton(),
         penalty=prior,
         loss=loss,
+        context=context,
         **options,
     )
     with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
@@ -272,7 +277,7 @@ def laplace(
             torch.stack([getattr(each, name) for each in found])
             for name in ("z", "energy", "status")
         )
-        misfit = Energy(decoder, x, loss, mask=mask)
+        misfit = Energy(decoder, x, loss, mask=mask, context=context)
         precision = torch.stack([misfit.gauss_newton(each.z) for each in found]) + prior.precision
     failed = torch.stack([status == each for each in Status if each.failed]).any(0)
     good = ~failed & energy.isfinite() & precision.isfinite().flatten(2).all(2)
@@ -280,7 +285,8 @@ def laplace(
     log_mass = torch.where(
         good, 0.5 * (prior.precision.logdet() - precision.logdet()) - energy, -torch.inf
     )
-    return _heaviest_first(torch.where(good[..., None], z, torch.nan), precision, log_mass, status)
+    modes = torch.where(good[..., None], z, torch.nan)
+    return replace(_heaviest_first(modes, precision, log_mass, status), loss=loss)
 
 
 @arguments.in_own_words
@@ -288,9 +294,10 @@ def spread(
     decoder: Decoder,
     posterior: Posterior,
     *,
-    loss: Loss | None = None,
+    loss: AnyLoss | None = None,
     n: int = 100,
     generator: torch.Generator,
+    context: Context | None = None,
 ) -> tuple[Data, Data]:
     """Mean and standard deviation, in data space, of n codes drawn from the posterior.
 
@@ -300,9 +307,10 @@ def spread(
     Args:
         decoder: as for `laplace`.
         posterior: of the samples.
-        loss: decides what an output means, `Bernoulli()` by default.
+        loss: decides what an output means; by default that of the posterior.
         n: draws, >= 2 or a ValueError; the mean is uncertain by std / sqrt(n).
         generator: source of the draws.
+        context: of each sample, if the decoder takes one.
     """
     held = isinstance(posterior, Posterior)
     got = checks.described(posterior)
@@ -312,7 +320,7 @@ def spread(
     checks.require(n >= 2, f"`n` must be at least 2 for a standard deviation, got {n}.")
     mean = squares = posterior.z.new_zeros(())
     for i, z in enumerate(posterior.sample(n, generator), start=1):
-        drawn = reconstruct(decoder, z, loss)
+        drawn = reconstruct(decoder, z, loss or posterior.loss, context=context)
         away = drawn - mean
         mean = mean + away / i
         squares = squares + away * (drawn - mean)  # Welford's sums: no difference of large numbers

@@ -4,6 +4,7 @@ The divergence from the prior is one more output of the decoder, so that the bou
 any other: it is followed by a flow, minimised by `fit` and reported by `evaluate`.
 """
 
+import math
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +16,9 @@ from torch import Tensor, nn
 from gfe_core import arguments, checks
 from gfe_core.decoders import TransposedConvDecoder, initialise
 from gfe_core.encoders import Autoencoder, ConvAutoencoder
-from gfe_core.energy import Bernoulli
+from gfe_core.energy import Bernoulli, WholeLoss
 from gfe_core.energy.padding import row_multiple
-from gfe_core.types import Codes, Data, Loss, Mask, PerSample
+from gfe_core.types import AnyLoss, Codes, Data, Mask, PerSample
 
 Outputs = Float[Tensor, "batch outputs"]
 """Raw outputs for the features, then the divergence: one more than a sample has features."""
@@ -67,6 +68,7 @@ class VariationalDecoder(nn.Module):
         self.draws = True
         self.latent_dim = latent_dim or 2 * n
         self.data_shape = tuple(decoder.data_shape)
+        self.raw_shape = (math.prod(self.data_shape) + 1,)
         self.image_shape = getattr(decoder, "image_shape", None)
         self.heads = nn.Linear(latent_dim, 2 * n) if latent_dim else nn.Identity()
         initialise(self.heads, generator)
@@ -114,7 +116,7 @@ class Evidence:
             `Constraint` does.
     """
 
-    likelihood: Loss = field(default_factory=lambda: Bernoulli(reduction="sum"))
+    likelihood: AnyLoss = field(default_factory=lambda: Bernoulli(reduction="sum"))
     weight: float | Float[Tensor, ""] = 1.0
 
     def __post_init__(self) -> None:
@@ -124,25 +126,20 @@ class Evidence:
 
     def per_sample(self, output: Outputs, x: Data, mask: Mask | None = None) -> PerSample:
         """Minus the bound, by the one draw that was decoded."""
-        return self.likelihood.per_sample(output[:, :-1], x, mask) + self.weight * output[:, -1]
-
-    def curvature(self, output: Outputs, mask: Mask | None = None) -> Outputs:
-        """Second derivative in every output; none in the divergence."""
-        return torch.cat(
-            [self.likelihood.curvature(output[:, :-1], mask), torch.zeros_like(output[:, -1:])], 1
-        )
+        misfit = WholeLoss(self.likelihood).per_sample(output[:, :-1], x, mask)
+        return misfit + self.weight * output[:, -1]
 
     def mean(self, output: Outputs) -> Tensor:
         """Mean in data space."""
-        return self.likelihood.mean(output[:, :-1])
+        return WholeLoss(self.likelihood).mean(output[:, :-1])
 
     def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
         """What the likelihood cannot pass under; the divergence is at least 0."""
-        return self.likelihood.floor(x, mask)
+        return WholeLoss(self.likelihood).floor(x, mask)
 
     def check_data(self, x: Tensor) -> None:
         """As the likelihood does."""
-        self.likelihood.check_data(x)
+        WholeLoss(self.likelihood).check_data(x)
 
 
 def vae(

@@ -14,16 +14,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gfe_core import arguments, checks, threads
+from gfe_core import arguments, checks, signatures, threads
 from gfe_core.data import Batches
 from gfe_core.data.batches import LoaderBatches, batches_of
+from gfe_core.data.contexts import check_context, rows_of
 from gfe_core.data.samples import Samples, samples_for
 from gfe_core.encoding import encode
-from gfe_core.energy import Bernoulli
+from gfe_core.energy import Energy, WholeLoss
 from gfe_core.training import parts
 from gfe_core.training.interrupts import EVERY_ONE, Interrupts
 from gfe_core.training.missing import Untaught, warn_of_missing_energies
-from gfe_core.types import Encoder, Encoding, Loss, Statistics, Status
+from gfe_core.types import AnyLoss, Context, Encoder, Encoding, Statistics, Status
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Report:
         x: the batch.
         encoding: its codes.
         history: everything so far.
+        context: of the batch, where the data have one.
     """
 
     step: int
@@ -72,6 +74,7 @@ class Report:
     x: Tensor
     encoding: Encoding
     history: History
+    context: Context | None = None
 
 
 Callback = Callable[[Report], bool | None]
@@ -84,7 +87,7 @@ def fit(
     batches: Batches | Samples,
     *,
     encoder: Encoder | None = None,
-    loss: Loss | None = None,
+    loss: AnyLoss | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     epochs: int = 1,
@@ -113,7 +116,8 @@ def fit(
         decoder: changed in place.
         batches: the training data in their order: `Batches`, a `DataLoader`, or samples, of which
             64 make a batch.
-        encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
+        encoder: (decoder, x) -> Encoding; `encode` with this loss by default. Where the batches
+            have a context, it is called with `context=` and the update decodes with it.
         loss: for the update, `Bernoulli()` by default.
         optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default; holds weights of
             the decoder, unless these are frozen.
@@ -131,7 +135,9 @@ def fit(
 
     Raises:
         KeyboardInterrupt: training was interrupted and on_interrupt is "raise".
-        TypeError, ValueError: an argument does not fit; the message says how to mend it.
+        TypeError, ValueError: an argument does not fit, the batches have a context, which the
+            encoder does not take, or the decoder or the loss return another shape than they
+            should, or have no gradient; the message says how to mend it.
 
     Example:
         >>> import gfe_core as gfe
@@ -147,8 +153,7 @@ def fit(
     for name, n in (("epochs", epochs), ("updates_per_encode", updates_per_encode)):
         checks.at_least_one(name, n)
     data = _checked(decoder, batches, history)
-    loss = _loss(loss)
-    find_codes = _encoder(encoder, loss)
+    find_codes = _encoder(encoder, loss, data.context)
     optimizer = parts.optimizer_of(decoder, optimizer, schedule)
     called = parts.listed(callbacks)
     untaught = Untaught(data.x if isinstance(data, Batches) else None)
@@ -157,19 +162,30 @@ def fit(
     n_steps = epochs * len(data) - data.index
     start = time.perf_counter() - (history.seconds[-1] if before else 0.0)
 
-    def report(epoch: int, x: Tensor, encoding: Encoding) -> Report:
-        step = len(history.step) - before
-        energy = history.energy[-1]
-        seconds = history.seconds[-1]
-        return Report(step, n_steps, epoch, epochs, energy, seconds, decoder, x, encoding, history)
+    def report(epoch: int, x: Tensor, context: Context | None, encoding: Encoding) -> Report:
+        return Report(
+            step=len(history.step) - before,
+            n_steps=n_steps,
+            epoch=epoch,
+            n_epochs=epochs,
+            energy=history.energy[-1],
+            seconds=history.seconds[-1],
+            decoder=decoder,
+            x=x,
+            encoding=encoding,
+            history=history,
+            context=context,
+        )
 
-    def learn(x: Tensor, encoding: Encoding) -> None:
+    def learn(x: Tensor, context: Context | None, encoding: Encoding) -> None:
         codes = encoding
         finite = encoding.status != Status.NON_FINITE
+        seen = rows_of(context, finite)
         for i in range(updates_per_encode):
             if i and codes.z.requires_grad:
-                codes = find_codes(decoder, x)
-            update(decoder, loss, optimizer, schedule, codes.z[finite], x[finite])
+                codes = find_codes(decoder, x, **_given(context))
+            z = codes.z[finite]
+            update(decoder, loss, optimizer, schedule, z, x[finite], context=seen)
         untaught.note(x, finite)
         _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
 
@@ -177,16 +193,16 @@ def fit(
     position = (data.epoch, data.index)  # of the next batch to learn from
     try:
         with Interrupts() as interrupts:
-            for epoch, x in _passes(data, epochs):
+            for epoch, x, context in _passes(data, epochs):
                 position = (data.epoch, data.index - 1)
                 interrupts.hold(held_by_encoder)
                 with threads.suited(decoder, encoder):
-                    encoding = parts.encoding_of(find_codes(decoder, x), x)
+                    encoding = parts.encoding_of(find_codes(decoder, x, **_given(context)), x)
                     interrupts.hold(EVERY_ONE)
-                    learn(x, encoding)
+                    learn(x, context, encoding)
                 position = (data.epoch, data.index)
                 interrupts.hold(1)
-                news = report(epoch, x, encoding)
+                news = report(epoch, x, context, encoding)
                 history.interrupted = any([callback(news) for callback in called])
                 interrupts.hold(0)
                 if history.interrupted:
@@ -219,42 +235,57 @@ def _checked(
     return data
 
 
-def _passes(batches: Batches | LoaderBatches, epochs: int) -> Iterator[tuple[int, Tensor]]:
-    """So many passes over the batches, as (number of the pass from 1, batch)."""
+def _passes(
+    batches: Batches | LoaderBatches, epochs: int
+) -> Iterator[tuple[int, Tensor, Context | None]]:
+    """So many passes over the batches, as (number of the pass from 1, batch, its context)."""
     for epoch in range(1, epochs + 1):
-        for x in batches:
-            yield epoch, x
+        for batch in batches:
+            x, context = (batch, None) if isinstance(batch, Tensor) else batch
+            yield epoch, x, context
 
 
-def _loss(loss: Loss | None) -> Loss:
-    """Return the loss given, or the default; refuse words and classes."""
-    arguments.loss_or_none(loss)
-    return loss or Bernoulli()
-
-
-def _encoder(encoder: Encoder | None, loss: Loss) -> Encoder:
+def _encoder(encoder: Encoder | None, loss: AnyLoss | None, context: Context | None) -> Encoder:
     """Return the encoder given, or the flow with its defaults and this loss."""
+    arguments.loss_or_none(loss)
     parts.callable_encoder(encoder)
+    checks.require(
+        context is None or encoder is None or signatures.takes(encoder, "context"),
+        f"`encoder` {signatures.called(encoder)} takes no `context`, which the data have. Give it "
+        "a parameter `context`, or leave the context out.",
+        TypeError,
+    )
     return encoder or partial(encode, loss=loss)
+
+
+def _given(context: Context | None) -> dict[str, Context]:
+    """Return the argument of an encoder, if there is a context."""
+    return {} if context is None else {"context": context}
 
 
 def update(
     decoder: nn.Module,
-    loss: Loss,
+    loss: AnyLoss | None,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None,
     z: Tensor,
     x: Tensor,
+    *,
+    context: Context | None = None,
 ) -> None:
     """One optimizer step at fixed codes; none where there are no codes, whose mean would be NaN."""
     if not len(x):
         return
-    mask = _observed(x)
-    x = (
-        x if mask is None else torch.where(mask, x, 0.0)
-    )  # a gradient of 0 times NaN would spoil every weight
     optimizer.zero_grad(set_to_none=True)
-    loss.per_sample(decoder(z), x, mask).mean().backward()
+    bound = Energy(decoder, x, loss, mask=_observed(x), context=context)  # pyright: ignore[reportArgumentType]
+    energy = bound.per_sample(z).mean()
+    checks.require(
+        energy.requires_grad,
+        f"`decoder` {signatures.called(decoder)} cannot learn: no energy has a gradient in its "
+        "weights. Call `decoder.requires_grad_()`, and leave out `.detach()` and "
+        "`torch.no_grad()` in `forward` and in the loss.",
+    )
+    energy.backward()
     optimizer.step()
     if schedule is not None:
         schedule.step()
@@ -302,7 +333,8 @@ def evaluate(
     x: Samples,
     *,
     encoder: Encoder | None = None,
-    loss: Loss | None = None,
+    loss: AnyLoss | None = None,
+    context: Context | None = None,
     size: int = 2000,
 ) -> Evaluation:
     """Encode data and judge the codes without touching the decoder.
@@ -314,25 +346,34 @@ def evaluate(
         decoder: the trained decoder.
         x: held-out data, as for `encode`; NaN where unobserved if the encoder takes it so.
         encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
-        loss: gives the floor, `Bernoulli()` by default.
+        loss: gives the floor, `Bernoulli()` by default; of one without, excess is the energy.
+        context: of each sample, for encoders that take one.
         size: samples encoded at once, which bounds the memory and changes nothing else.
 
     Raises:
-        TypeError, ValueError: an argument does not fit; the message says how to mend it.
+        TypeError, ValueError: an argument does not fit, the encoder takes no context, or the
+            context has other rows than x; the message says how to mend it.
     """
     size = checks.whole("size", size)
     checks.at_least_one("size", size)
-    loss = _loss(loss)
-    find_codes = _encoder(encoder, loss)
+    find_codes = _encoder(encoder, loss, context)
     checks.is_decoder(decoder)
     rows = samples_for(decoder, x)
+    check_context(context, rows)
+    some = [slice(start, start + size) for start in range(0, max(len(rows), 1), size)]
     with threads.suited(decoder, encoder), torch.no_grad():
-        found = [parts.encoding_of(find_codes(decoder, part), part) for part in rows.split(size)]
+        found = [
+            parts.encoding_of(
+                find_codes(decoder, rows[part], **_given(rows_of(context, part))), rows[part]
+            )
+            for part in some
+        ]
     counts = _joined([one.statistics for one in found])
     energy = torch.cat([one.energy for one in found])
     status = torch.cat([one.status for one in found])
     warn_of_missing_energies(rows, energy)
-    return Evaluation(energy, energy - loss.floor(rows, _observed(rows)), status, counts)
+    excess = energy - WholeLoss(loss).floor(rows, _observed(rows))
+    return Evaluation(energy, excess, status, counts)
 
 
 def _joined(counts: Sequence[Statistics]) -> Statistics:

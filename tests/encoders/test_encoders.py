@@ -126,7 +126,7 @@ def test_pca_is_that_of_scikit_learn_up_to_signs():
     torch.testing.assert_close(
         project(ours, x).z * signs, torch.from_numpy(theirs.transform(x.numpy()))
     )
-    drawn = gfe.reconstruct(ours, project(ours, x).z)
+    drawn = gfe.reconstruct(ours, project(ours, x))
     torch.testing.assert_close(
         drawn, torch.from_numpy(theirs.inverse_transform(theirs.transform(x.numpy())))
     )
@@ -144,7 +144,7 @@ def test_pca_without_components_is_the_mean_image():
     mean = PCA(x, latent_dim=0, clip=1e-6)
     encoding = project(mean, x)
     assert encoding.z.shape == (50, 0)
-    drawn = gfe.reconstruct(mean, encoding.z)
+    drawn = gfe.reconstruct(mean, encoding)
     torch.testing.assert_close(drawn, x.mean(0).clamp(1e-6, 1 - 1e-6).expand_as(x))
     assert gfe.evaluate(mean, x, encoder=project).energy.shape == (50,)
 

@@ -259,7 +259,9 @@ def test_spread_is_mean_and_standard_deviation_of_decoded_draws():
     found = of_digits(3)
     decoder = trained("mlp")
     mean, std = spread(decoder, found, n=50, generator=generator(2))
-    images = torch.stack([gfe.reconstruct(decoder, z) for z in found.sample(50, generator(2))])
+    images = torch.stack(
+        [gfe.reconstruct(decoder, z, gfe.Bernoulli()) for z in found.sample(50, generator(2))]
+    )
     torch.testing.assert_close(mean, images.mean(0))
     torch.testing.assert_close(std, images.std(0))
     with pytest.raises(ValueError, match="`n` must be at least 2 for a standard deviation, got 1"):

@@ -91,16 +91,12 @@ def nn_identity(n: int) -> gfe.LinearDecoder:
     "likelihood", [gfe.Bernoulli(reduction="sum"), gfe.Gaussian(variance=NOISE, reduction="sum")]
 )
 @pytest.mark.parametrize("masked", [False, True])
-def test_derivatives_of_the_bound_are_those_of_autograd(likelihood, masked):
+def test_bound_is_the_likelihood_and_the_weighted_divergence(likelihood, masked):
     loss = Evidence(likelihood=likelihood, weight=0.7)
     x = digits(3)
     mask = torch.rand(x.shape, generator=generator(2)) > 0.4 if masked else None
-    output = torch.randn(3, 65, dtype=torch.float64, generator=generator(1)).requires_grad_()
+    output = torch.randn(3, 65, dtype=torch.float64, generator=generator(1))
     energy = loss.per_sample(output, x, mask)
-    (first,) = torch.autograd.grad(energy.sum(), output, create_graph=True)
-    (second,) = torch.autograd.grad(first.square().sum() / 2, output)
-    # |g|^2 / 2 has the gradient H g, and H is diagonal; sums of a few roundings
-    assert torch.allclose(loss.curvature(output, mask) * first, second, rtol=0, atol=1e-14)
     assert torch.equal(energy, likelihood.per_sample(output[:, :-1], x, mask) + 0.7 * output[:, -1])
     assert torch.equal(loss.mean(output), likelihood.mean(output[:, :-1]))
     assert torch.equal(loss.floor(x, mask), likelihood.floor(x, mask))

@@ -93,7 +93,7 @@ def test_early_stopping_follows_the_noisy_image_and_measures_the_clean_one(decod
     ).player
     energies = np.frombuffer(player.energies, np.float32).reshape(player.shape)[0]
     distances = np.frombuffer(player.steps, np.float32).reshape(player.shape)[0]
-    at_origin = gfe.reconstruct(decoder, torch.zeros(1, 4))[0]
+    at_origin = gfe.reconstruct(decoder, torch.zeros(1, 4), gfe.Bernoulli())[0]
     assert (np.diff(energies) <= 1e-6).all()  # float32
     assert distances[0] == pytest.approx(
         (at_origin - clean).square().mean().sqrt().item(), abs=1 / 255

@@ -179,7 +179,7 @@ def test_between_ends_at_the_reconstructions_and_mixes_pixels_straight(decoder: 
     loss = gfe.Bernoulli()
     found = gfe.encode(decoder, x)
     pictures, curves = between(Mapped(decoder, DIGITS, loss), x, walked(torch.lerp, found.z, 5))
-    ends = gfe.reconstruct(decoder, found.z)
+    ends = gfe.reconstruct(decoder, found)
     assert torch.allclose(pictures[0][[0, -1]], ends, atol=1e-6)  # float32
     assert torch.allclose(pictures[1][2], x.mean(0), atol=1e-6)
     excess = found.energy - loss.floor(x)

@@ -24,7 +24,7 @@ def pictures(config: dict[str, Any]) -> dict[str, Any]:
     test = gfe.data.load(run.config.data, split="test")
     x = torch.stack([test.x[test.y == digit][0] for digit in range(N_DIGITS)])
     encoding = run.judge(run.decoder, x)
-    drawn = gfe.reconstruct(run.decoder, encoding.z)
+    drawn = gfe.reconstruct(run.decoder, encoding)
     return describe(run) | {
         "x": _packed(x),
         "drawn": _packed(drawn),

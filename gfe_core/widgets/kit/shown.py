@@ -12,7 +12,7 @@ from torch import Tensor
 from gfe_core import arguments, checks
 from gfe_core.data import DataSet
 from gfe_core.data.samples import rows_of, samples_for, weight_of
-from gfe_core.energy import Bernoulli
+from gfe_core.energy import WholeLoss
 from gfe_core.types import Loss
 
 _ANY = object()
@@ -54,7 +54,7 @@ def shown_samples(
     )
     x = samples_for(decoder, data.x, f"{name}.x")
     checks.require(len(x) > 0, f"`{name}` must hold at least one sample, got none.")
-    (loss or Bernoulli()).check_data(x)
+    WholeLoss(loss).check_data(x)
     lost = torch.where(~x.flatten(1).isfinite().all(1))[0].tolist()
     if lost and not gaps:
         keep = f"keep = {name}.x.isfinite().all(1)"

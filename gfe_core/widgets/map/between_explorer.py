@@ -11,7 +11,7 @@ from gfe_core import checks, threads
 from gfe_core.arguments import takes
 from gfe_core.data import DataSet
 from gfe_core.encoding import reconstruct
-from gfe_core.energy import Energy
+from gfe_core.energy import Energy, WholeLoss
 from gfe_core.types import Codes, Decoder, Encoder, Loss
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.map.explorer import Mapped, PointMap
@@ -139,12 +139,13 @@ def between(
     """
     decoder = mapped.decoder
     loss = mapped.loss
+    floor = WholeLoss(loss).floor
     n_mix = len(way)
     with threads.suited(decoder, mapped.encoder), torch.no_grad():
         pixels = torch.lerp(x[:1], x[1:], torch.linspace(0, 1, n_mix).to(x)[:, None])
         to_ends = [
-            Energy(decoder, one.expand(n_mix, -1), loss).value(way) - loss.floor(one[None])
+            Energy(decoder, one.expand(n_mix, -1), loss).value(way) - floor(one[None])
             for one in x.unbind()
         ]
-        own = mapped.encoder(decoder, pixels).energy - loss.floor(pixels)
+        own = mapped.encoder(decoder, pixels).energy - floor(pixels)
         return torch.stack([reconstruct(decoder, way, loss), pixels]), torch.stack([*to_ends, own])

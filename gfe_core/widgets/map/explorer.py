@@ -20,7 +20,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.energy import Bernoulli
+from gfe_core.energy import Bernoulli, WholeLoss
 from gfe_core.training.parts import callable_encoder, encoding_of
 from gfe_core.types import Decoder, Encoder, Loss
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
@@ -171,7 +171,7 @@ class Mapped:
         self.encoder = encoder or partial(encode, loss=self.loss)
         with torch.no_grad():
             found = encoding_of(self.encoder(decoder, given.x), given.x)
-        excess = found.energy - self.loss.floor(given.x)
+        excess = found.energy - WholeLoss(self.loss).floor(given.x)
         whole = given.x.isfinite().all(1) & found.z.isfinite().all(1) & excess.isfinite()
         self.rows = torch.where(whole)[0].tolist()
         self.lost = torch.where(~whole)[0].tolist()

@@ -19,6 +19,7 @@ def marks_of(y: Tensor) -> tuple[list[int], list[str]]:
         y: classes (n,), or numbers (n,) or (n, parameters), of which the first counts.
 
     Example:
+        >>> import torch
         >>> marks_of(torch.tensor([-1, 4, -1]))
         ([0, 1, 0], ['-1', '4'])
         >>> marks_of(torch.tensor([0.5, 2.5]))

@@ -172,7 +172,7 @@ class MaskExplorer(Explorer):
             generator=generator,
         )
         z = found.sample(self.n_draws, generator)[:, 0]
-        drawn = reconstruct(self.decoder, z).nan_to_num()
+        drawn = reconstruct(self.decoder, z, loss).nan_to_num()
         tiles = [
             drawn.mean(0, keepdim=True),
             drawn.std(0, keepdim=True) / _WIDEST,
@@ -199,7 +199,7 @@ class MaskExplorer(Explorer):
         holed = torch.where(mask, x, torch.nan)
         with torch.no_grad():
             return [
-                reconstruct(decoder, encoder(decoder, holed).z)
+                reconstruct(decoder, encoder(decoder, holed), Bernoulli())
                 for decoder, encoder in self.others.values()
             ]
 

@@ -61,6 +61,6 @@ def preview_of(
     def preview(report: Report) -> np.ndarray:
         with torch.no_grad():
             found = encode(report.decoder, x, max_steps=30)  # pyright: ignore[reportArgumentType]
-            return gallery([x, reconstruct(report.decoder, found.z)], image_shape)  # pyright: ignore[reportArgumentType]
+            return gallery([x, reconstruct(report.decoder, found)], image_shape)  # pyright: ignore[reportArgumentType]
 
     return preview

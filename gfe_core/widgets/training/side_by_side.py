@@ -19,6 +19,7 @@ from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data.samples import samples_for
 from gfe_core.encoding import reconstruct
+from gfe_core.energy import Bernoulli
 from gfe_core.training import Report, evaluate
 from gfe_core.training.parts import callable_encoder
 from gfe_core.types import Encoder, Loss
@@ -159,7 +160,7 @@ class SideBySide:
         rows = {"unseen images": x}
         with torch.no_grad():
             for name, (decoder, encoder) in self.competitors.items():
-                rows[name] = reconstruct(decoder, encoder(decoder, x).z, self.loss)
+                rows[name] = reconstruct(decoder, encoder(decoder, x), self.loss or Bernoulli())
         scale = max(1, round(_TILE / self.image_shape[-1]))
         height, width = (scale * side for side in self.image_shape)
         sheet = Sheet(_WIDTH, _CHART + (height + 4) * len(rows) + 8)

@@ -1,0 +1,284 @@
+"""Where strangers' code comes back: decoder, loss and penalty are called, what they return checked.
+
+Broadcasting may not decide what a model means. The checks of a call read shapes and types, never
+values: microseconds, and no wait for a GPU. What a loss leaves unsaid is derived from its
+`per_sample`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.loss import _Loss
+
+from gfe_core import checks, signatures
+from gfe_core.energy.losses import Bernoulli, Gaussian, Poisson
+from gfe_core.signatures import called
+from gfe_core.types import AnyLoss, Context, Decoder, Penalty
+
+_INSTEAD = {
+    "MSELoss": "gfe.Gaussian()",
+    "mse_loss": "gfe.Gaussian()",
+    "GaussianNLLLoss": "gfe.Gaussian(variance=...)",
+    "gaussian_nll_loss": "gfe.Gaussian(variance=...)",
+    "BCEWithLogitsLoss": "gfe.Bernoulli()",
+    "binary_cross_entropy_with_logits": "gfe.Bernoulli()",
+    "BCELoss": "gfe.Bernoulli(), which reads logits: leave out the decoder's last sigmoid",
+    "binary_cross_entropy": "gfe.Bernoulli(), which reads logits: leave out the decoder's last "
+    "sigmoid",
+    "PoissonNLLLoss": "gfe.Poisson()",
+    "poisson_nll_loss": "gfe.Poisson()",
+}
+"""Losses of torch and what to write in their place."""
+
+
+class WholeLoss:
+    """A loss with all that the kit asks of one, derived from `per_sample` where it says nothing.
+
+    Args:
+        loss: as passed: a loss, a function (output, x) -> (batch,), or None for `Bernoulli()`.
+
+    Raises:
+        TypeError: it is neither, or averages over the batch.
+    """
+
+    def __init__(self, loss: AnyLoss | None) -> None:
+        self.given: Any = Bernoulli() if loss is None else loss
+        self._energies = _per_sample_of(self.given)
+        self.is_kit = type(self.given) in (Bernoulli, Gaussian, Poisson)
+        taken = {"mask"} if self.is_kit else signatures.names(self._energies)
+        self._takes_mask = "mask" in taken
+        self.takes_context = "context" in taken
+        if not self.is_kit:
+            signatures.check_callable(self._energies, "loss", ("output", "x"), ("mask", "context"))
+
+    def __repr__(self) -> str:
+        return repr(self.given)
+
+    def per_sample(
+        self, output: Tensor, x: Tensor, mask: Tensor | None = None, context: Context | None = None
+    ) -> Tensor:
+        """Energy (batch,) of raw outputs, checked."""
+        given: dict[str, Any] = {}
+        if mask is not None:
+            checks.require(
+                self._takes_mask,
+                f"`loss` {called(self.given)} cannot leave out unobserved features: it has no "
+                "parameter `mask`. Give it one, `(output, x, mask=None)`, True where x is "
+                "observed, or pass complete samples.",
+            )
+            given["mask"] = mask
+        if self.takes_context and context is not None:
+            given["context"] = context
+        energy = self._energies(output, x, **given)
+        checks.one_a_sample(energy, len(x), output, "loss", _averaging(self.given))
+        return energy
+
+    def curvature(self, output: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Diagonal second derivative where the loss gives it for its own energy, else None."""
+        own = _own(self.given, "curvature")
+        if own is None:
+            return None
+        diagonal = own(output, mask)
+        checks.require(
+            isinstance(diagonal, Tensor) and diagonal.shape == output.shape,
+            f"`loss.curvature` must return a tensor of the shape of the output, "
+            f"{tuple(output.shape)}, got {tuple(getattr(diagonal, 'shape', ()))}.",
+        )
+        return diagonal
+
+    def mean(self, output: Tensor) -> Tensor:
+        """Data that a raw output stands for: the output itself where the loss says nothing."""
+        said = getattr(self.given, "mean", None)
+        return output if said is None else said(output)
+
+    def floor(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Lowest energy that any decoder can reach: 0 where the loss says nothing."""
+        own = _own(self.given, "floor")
+        return x.new_zeros(len(x)) if own is None else own(x, mask)
+
+    def check_data(self, x: Tensor) -> None:
+        """Refuse data that the loss has no meaning for, where it says which."""
+        check = getattr(self.given, "check_data", None)
+        if check is not None:
+            check(x)
+
+
+class Calls:
+    """Decoder, loss and penalty as an energy calls them.
+
+    A context goes to `decoder(z, context)` if the decoder takes a second argument, and to a loss
+    or penalty with a parameter `context`; it must go somewhere, and who needs one must get it.
+
+    Args:
+        decoder, loss, penalty: as passed.
+        context: of all samples, or None.
+
+    Raises:
+        TypeError: one of them cannot be called so.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        loss: WholeLoss,
+        penalty: Penalty | None = None,
+        context: Context | None = None,
+    ) -> None:
+        self._decoder: Any = decoder
+        self._loss = loss
+        self._penalty: Any = penalty
+        self._shape = tuple(getattr(decoder, "raw_shape", decoder.data_shape))
+        self._conditional = context is not None and signatures.takes_context(decoder)
+        if penalty is not None:
+            signatures.check_callable(penalty, "penalty", ("z",), ("context",))
+        named = penalty is not None and "context" in signatures.names(penalty)
+        self._penalised_by_context = named and context is not None
+        taken = self._conditional or loss.takes_context or named
+        checks.require(
+            context is None or taken,
+            f"`context` was given, but `decoder` {called(decoder)} takes no second argument, and "
+            "neither `loss` nor `penalty` has a parameter `context`. Write "
+            "`forward(self, z, context)`, or leave `context` out.",
+            TypeError,
+        )
+        needed = signatures.needed_beside_codes(decoder) if context is None else ()
+        checks.require(
+            not needed,
+            f"`decoder` {called(decoder)} takes {', '.join(f'`{one}`' for one in needed)} beside "
+            "z, but no `context` was given. Pass `context=`, one row a sample.",
+            TypeError,
+        )
+
+    def output(self, z: Tensor, context: Context | None) -> Tensor:
+        """Raw output (batch, *data) of codes."""
+        output = self._decoder(z, context) if self._conditional else self._decoder(z)
+        checks.output(output, (len(z), *self._shape), z)
+        return output
+
+    def misfit(
+        self, output: Tensor, x: Tensor, mask: Tensor | None, context: Context | None
+    ) -> Tensor:
+        """Loss (batch,) of raw outputs."""
+        return self._loss.per_sample(output, x, mask, context)
+
+    def penalty(self, z: Tensor, context: Context | None) -> Tensor:
+        """Penalty (batch,) of codes."""
+        given = {"context": context} if self._penalised_by_context else {}
+        value = self._penalty(z, **given)
+        remedy = "Sum over latents and not over samples: `lambda z: z.square().sum(1)`."
+        checks.one_a_sample(value, len(z), z, "penalty", remedy)
+        return value
+
+    def check_dependence(self, z: Tensor, output: Tensor, energy: Tensor) -> None:
+        """Refuse a decoder whose output, or an energy whose value, does not see the codes."""
+        if _reaches(energy, z):
+            return
+        who, what = f"`decoder` {called(self._decoder)}", "z: its output"
+        if _reaches(output, z):
+            who, what = f"`loss` {called(self._loss.given)}", "the decoder's output: its energy"
+        raise ValueError(f"{who} does not depend on {what} has no gradient there. {_ATTACHED}")
+
+    def check_samples_apart(
+        self,
+        z: Tensor,
+        output: Tensor,
+        x: Tensor,
+        mask: Tensor | None,
+        context: Context | None,
+    ) -> None:
+        """Refuse a loss or a penalty that couples the samples or has no gradient.
+
+        Those of a stranger are looked at once for an energy, without the decoder.
+        """
+        if not self._loss.is_kit:
+            remedy = "Average over features only: `.flatten(1).mean(1)`."
+            _check_rows(lambda y: self.misfit(y, x, mask, context), output, "loss", remedy)
+        if self._penalty is not None:
+            remedy = f"{_ATTACHED} A constant penalty changes no code: leave it out."
+            leaf = z.detach().requires_grad_()
+            sees = _reaches(self.penalty(leaf, context), leaf)
+            checks.require(sees, f"`penalty` does not depend on z: it has no gradient. {remedy}")
+            remedy = "Sum over latents only: `.sum(1)`."
+            # at the origin itself the slope of a square would tell nothing
+            _check_rows(lambda z: self.penalty(z, context), z + 1e-3, "penalty", remedy)
+
+
+_ATTACHED = "Leave out what cuts the graph: `.detach()`, `torch.no_grad()`, numpy."
+
+
+def _per_sample_of(loss: Any) -> Callable[..., Tensor]:
+    """The function that says the energy of each sample."""
+    function: Any = loss
+    made = f"`loss` must be an object, got the class {loss!r}. Call it: `loss=...()`."
+    checks.require(not isinstance(loss, type), made, TypeError)
+    if hasattr(loss, "per_sample"):
+        return loss.per_sample
+    name = called(loss)
+    averages = isinstance(loss, _Loss) and loss.reduction != "none"
+    plain = getattr(loss, "__module__", "") == F.__name__
+    checks.require(
+        not (averages or plain),
+        f"`loss` must return one number for each sample, but {name} averages over the batch. "
+        f"{_averaging(loss)}",
+        TypeError,
+    )
+    checks.require(
+        callable(loss),
+        f"`loss` must have `per_sample(output, x, mask=None)` or be a function (output, x) -> "
+        f"(batch,), got {name}. Use `gfe.Bernoulli()`, `gfe.Gaussian()` or `gfe.Poisson()`.",
+        TypeError,
+    )
+    return function
+
+
+def _averaging(loss: Any) -> str:
+    """Say what to write in place of a loss that averages over the batch."""
+    name = called(getattr(loss, "func", loss))
+    instead = _INSTEAD.get(name)
+    if instead:
+        return f"Use `loss={instead}`." if "," not in instead else f"Use {instead}."
+    return (
+        "Average over features only: `lambda output, x: F.huber_loss(output, x, "
+        'reduction="none").flatten(1).mean(1)`.'
+    )
+
+
+def _own(loss: Any, name: str) -> Callable[..., Any] | None:
+    """A method of the loss, unless it was inherited by a class that overrides the energy."""
+    levels = [vars(loss) if hasattr(loss, "__dict__") else {}, *map(vars, type(loss).__mro__)]
+    defined = [i for i, members in enumerate(levels) if name in members]
+    energy = [i for i, members in enumerate(levels) if "per_sample" in members]
+    belongs = not defined or not energy or defined[0] <= energy[0]
+    return getattr(loss, name, None) if belongs else None
+
+
+def _reaches(value: Tensor, leaf: Tensor) -> bool:
+    """Whether a graph has a path from a value to a leaf; nothing is computed."""
+    seen: set[Any] = set()
+    waiting: list[Any] = [value.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if getattr(node, "variable", None) is leaf:
+            return True
+        waiting += [below for below, _ in node.next_functions]
+    return False
+
+
+def _check_rows(function: Callable[[Tensor], Tensor], rows: Tensor, name: str, remedy: str) -> None:
+    """Refuse a function whose value for the first sample depends on the others."""
+    if len(rows) < 2:
+        return
+    leaf = rows.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(function(leaf)[0], leaf, allow_unused=True)
+    alone = slope is None or not bool(slope[1:].nan_to_num(0, 0, 0).any())
+    checks.require(
+        alone,
+        f"`{name}` must judge each sample on its own, but its value for the first depends on the "
+        f"others. {remedy}",
+    )

@@ -1,0 +1,322 @@
+"""What decoders, losses and penalties of strangers return: accepted as it is meant, or refused."""
+
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from problems import generator
+from torch import Tensor, nn
+
+import gfe_core as gfe
+from gfe_core.energy import WholeLoss
+from gfe_core.types import AnyLoss, Penalty
+
+N = 4
+SQUARES = gfe.Gaussian()
+
+
+class Answering(nn.Module):
+    """A linear decoder of three latents whose output is handed on by a function."""
+
+    latent_dim = 3
+
+    def __init__(self, answer: Callable[[Tensor], Any], *data_shape: int) -> None:
+        super().__init__()
+        self.data_shape = data_shape or (6,)
+        self.layer = nn.Linear(3, 6)
+        self.answer = answer
+        with torch.no_grad():
+            self.layer.weight.uniform_(-1, 1, generator=generator(1))
+
+    def forward(self, z: Tensor) -> Any:
+        return self.answer(self.layer(z))
+
+
+def data(*shape: int) -> Tensor:
+    return torch.rand(N, *(shape or (6,)), generator=generator(2))
+
+
+WRONG: dict[str, tuple[Callable[[Tensor], Any], tuple[int, ...], str]] = {
+    "an axis too many": (lambda y: y.reshape(-1, 1, 2, 3), (2, 3), r"got \(4, 1, 2, 3\).*reshape"),
+    "an axis too few": (lambda y: y, (1, 6), r"\(4, 1, 6\).*got \(4, 6\).*reshape\(len\(z\), 1, 6"),
+    "one output for all features": (lambda y: y[:, :1], (6,), r"got \(4, 1\).*raw_shape = \(1,\)"),
+    "no axis of features": (lambda y: y[:, 0], (6,), r"got \(4,\)"),
+    "one row for all codes": (lambda y: y[:1], (6,), r"returns 1 rows.*context="),
+    "rows of its own": (lambda y: torch.cat([y, y]), (6,), r"returns 8 rows.*context="),
+    "a tuple": (lambda y: (y, y), (6,), r"got tuple.*net\(z\)\[0\]"),
+    "a dict": (lambda y: {"sample": y}, (6,), r"got dict.*net\(z\)\['sample'\]"),
+    "an object with a sample": (lambda y: SimpleNamespace(sample=y), (6,), r"net\(z\)\.sample"),
+    "a distribution": (lambda y: torch.distributions.Normal(y, 1.0), (6,), r"net\(z\)\.mean"),
+    "nothing": (lambda y: None, (6,), r"got None.*`return output`"),
+    "an array": (lambda y: y.detach().numpy(), (6,), r"got ndarray.*with torch"),
+    "another dtype": (lambda y: y.double(), (6,), r"got torch\.float64.*output\.to\(z\.dtype\)"),
+    "whole numbers": (lambda y: y.long(), (6,), r"got torch\.int64.*no gradient"),
+    "another device": (lambda y: y.to("meta"), (6,), r"`decoder` must return a tensor on cpu"),
+}
+
+
+@pytest.mark.parametrize("verb", ["encode", "reconstruct", "fit", "evaluate"])
+@pytest.mark.parametrize("kind", WRONG)
+def test_output_that_is_no_data_is_refused_by_every_verb_with_the_line_to_write(
+    kind, verb, unchecked
+):
+    answer, shape, message = WRONG[kind]
+    decoder: Any = Answering(answer, *shape)
+    x = data(*shape)
+    z = torch.zeros(N, 3)
+
+    def encoder(decoder: Any, x: Tensor) -> gfe.types.Encoding:
+        sound = gfe.encode(gfe.LinearDecoder(latent_dim=3, data_dim=6), x.reshape(N, 6))
+        return sound if verb == "fit" else gfe.encode(decoder, x, loss=SQUARES)
+
+    verbs: dict[str, Callable[[], Any]] = {
+        "encode": lambda: gfe.encode(decoder, x, loss=SQUARES),
+        "reconstruct": lambda: gfe.reconstruct(decoder, z, SQUARES),
+        "fit": lambda: gfe.fit(decoder, gfe.data.Batches(x, size=N), encoder=encoder, loss=SQUARES),
+        "evaluate": lambda: gfe.evaluate(decoder, x, encoder=encoder, loss=SQUARES),
+    }
+    with pytest.raises((TypeError, ValueError), match=message):
+        verbs[verb]()
+
+
+def test_output_without_a_gradient_in_the_codes_is_refused(unchecked):
+    weights = torch.rand(3, 6, requires_grad=True)
+    for forward in (lambda z: z.detach() @ weights, lambda z: (z @ weights).detach()):
+        blind = gfe.wrap(forward, latent_dim=3, data_shape=6)
+        for penalty in (None, lambda z: z.square().sum(1)):
+            with pytest.raises(ValueError, match="`decoder` Wrapped does not depend on z"):
+                gfe.encode(blind, data(), penalty=penalty)
+            with pytest.raises(ValueError, match="`decoder` Wrapped does not depend on z"):
+                gfe.stiffness.spectrum(blind, torch.zeros(N, 3), data(), penalty=penalty)
+
+
+def test_decoder_without_anything_to_learn_is_refused_by_fit():
+    decoder: Any = Answering(lambda y: y).requires_grad_(False)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+    with pytest.raises(ValueError, match="`decoder` Answering cannot learn.*requires_grad_"):
+        gfe.fit(decoder, gfe.data.Batches(data(), size=N), optimizer=optimizer)
+
+
+def test_decoder_that_holds_a_row_for_each_sample_is_named_when_samples_leave():
+    offsets = torch.zeros(N, 6)
+    for n_lost in (1, N - 1):
+        x = data()
+        x[:n_lost] = torch.nan  # these leave at once
+        with pytest.raises((RuntimeError, ValueError), match="context="):
+            gfe.encode(Answering(lambda y: y + offsets), x, loss=SQUARES)
+
+
+def squares(output: Tensor, x: Tensor) -> Tensor:
+    return (output - x).square().mean(1) / 2
+
+
+LOSSES: dict[str, tuple[Any, str]] = {
+    "mean over the batch": (lambda y, x: (y - x).square().mean(), r"got \(\).*flatten\(1\)"),
+    "no mean": (lambda y, x: (y - x).square(), r"got \(4, 6\).*flatten\(1\)\.mean\(1\)"),
+    "a kept axis": (lambda y, x: (y - x).square().mean(1, keepdim=True), r"squeeze\(1\)"),
+    "mean over the wrong axis": (
+        lambda y, x: (y - x).square().mean(0)[:N],
+        "each sample on its own",
+    ),
+    "one number expanded": (
+        lambda y, x: (y - x).square().mean().expand(len(x)),
+        "each sample on its own",
+    ),
+    "a float": (lambda y, x: (y - x).square().mean().item(), "got float"),
+    "nothing": (lambda y, x: None, "got None"),
+    "detached": (lambda y, x: squares(y.detach(), x), "`loss` .* does not depend on the decoder"),
+    "constant": (lambda y, x: torch.zeros(len(x)), "`loss` .* does not depend on the decoder"),
+    "float64": (lambda y, x: squares(y.double(), x.double()), r"torch\.float64.*Convert"),
+    "MSELoss": (nn.MSELoss(), r"MSELoss averages over the batch.*gfe\.Gaussian\(\)"),
+    "mse_loss": (F.mse_loss, r"mse_loss averages over the batch.*gfe\.Gaussian\(\)"),
+    "partial mse_loss": (partial(F.mse_loss, reduction="none"), r"flatten\(1\)\.mean\(1\)"),
+    "partial mse_loss, averaged": (partial(F.mse_loss), r"got \(\).*gfe\.Gaussian\(\)"),
+    "BCEWithLogitsLoss": (nn.BCEWithLogitsLoss(), r"gfe\.Bernoulli\(\)"),
+    "binary_cross_entropy": (F.binary_cross_entropy, "leave out the decoder's last sigmoid"),
+    "poisson": (F.poisson_nll_loss, r"gfe\.Poisson\(\)"),
+    "huber": (nn.HuberLoss(), r"HuberLoss averages.*huber_loss"),
+    "a class": (gfe.Gaussian, r"Write `loss=gfe\.Gaussian\(\)`"),
+    "a word": ("mse", r"got 'mse'.*gfe\.Gaussian\(\)"),
+    "a function of one argument": (lambda y: y.sum(1), r"callable as \(output, x\).*takes \(y\)"),
+    "a function of three": (lambda y, x, w: y.sum(1), r"takes \(y, x, w\)"),
+}
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_loss_that_is_not_one_number_a_sample_is_refused_with_the_line_to_write(kind, unchecked):
+    loss, message = LOSSES[kind]
+    with pytest.raises((TypeError, ValueError), match=message):
+        gfe.encode(Answering(lambda y: y), data(), loss=loss)
+
+
+@pytest.mark.parametrize("kind", ["mean over the batch", "no mean", "MSELoss", "detached"])
+def test_fit_refuses_such_losses_too(kind, unchecked):
+    loss, message = LOSSES[kind]
+    decoder: Any = Answering(lambda y: y)
+    batches = gfe.data.Batches(data(), size=N)
+    sound = partial(gfe.encode, loss=SQUARES)
+    with pytest.raises((TypeError, ValueError), match=f"{message}|cannot learn"):
+        gfe.fit(decoder, batches, encoder=sound, loss=loss)
+
+
+PENALTIES: dict[str, tuple[Any, str]] = {
+    "one for the batch": (lambda z: z.square().sum(), r"got \(\).*square\(\)\.sum\(1\)"),
+    "one for each latent": (lambda z: z.square(), r"got \(4, 3\)"),
+    "expanded": (lambda z: z.square().mean().expand(len(z)), "each sample on its own"),
+    "detached": (lambda z: z.detach().square().sum(1), "`penalty` does not depend on z"),
+    "constant": (lambda z: torch.zeros(len(z)), "`penalty` does not depend on z"),
+    "by numpy": (lambda z: z.detach().numpy().sum(1), "got ndarray"),
+    "of two arguments": (lambda z, w: z.sum(1), r"callable as \(z\)"),
+}
+
+
+@pytest.mark.parametrize("kind", PENALTIES)
+def test_penalty_that_is_not_one_number_a_sample_is_refused(kind, unchecked):
+    penalty, message = PENALTIES[kind]
+    with pytest.raises((TypeError, ValueError), match=message):
+        gfe.encode(Answering(lambda y: y), data(), penalty=penalty)
+
+
+def test_incomplete_data_of_other_rows_do_not_look_like_coupling():
+    x = data()
+    x[2, 3] = torch.nan
+    found = gfe.encode(Answering(lambda y: y), x, loss=squares)
+    assert (found.status == gfe.Status.NON_FINITE).tolist() == [False, False, True, False]
+
+
+def test_function_is_a_loss_with_the_codes_of_the_loss_it_equals():
+    decoder = Answering(lambda y: y)
+    for solver in (gfe.AMD(), gfe.GaussNewton(), gfe.BFGS()):
+        theirs = gfe.encode(decoder, data(), loss=squares, solver=solver)
+        ours = gfe.encode(decoder, data(), loss=SQUARES, solver=solver)
+        # rounding alone: another order of the same operations, amplified by the steps
+        torch.testing.assert_close(theirs.z, ours.z, rtol=0, atol=1e-3)
+    assert theirs.loss is squares
+    assert torch.equal(gfe.reconstruct(decoder, theirs), decoder(theirs.z).detach())
+    judged = gfe.evaluate(decoder, data(), loss=squares)  # pyright: ignore[reportArgumentType]
+    assert torch.equal(judged.excess, judged.energy)
+
+
+def test_function_without_a_mask_is_refused_for_incomplete_data_and_one_with_a_mask_is_not():
+    decoder = Answering(lambda y: y)
+    x = data()
+    x[0, 0] = torch.nan
+
+    def masked(output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return SQUARES.per_sample(output, x, mask)
+
+    with pytest.raises(ValueError, match=r"squares cannot leave out unobserved.*mask=None"):
+        gfe.encode_observed(decoder, x, loss=squares)
+    found = gfe.encode_observed(decoder, x, loss=masked)
+    expected = gfe.encode_observed(decoder, x, loss=SQUARES)
+    torch.testing.assert_close(found.z, expected.z, rtol=0, atol=1e-3)
+
+
+class Weighted(gfe.Bernoulli):
+    """A loss that overrides one method of its parent."""
+
+    def per_sample(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        weight = torch.linspace(1, 3, x.shape[1], dtype=x.dtype)
+        elements = F.binary_cross_entropy_with_logits(output, x, reduction="none")
+        return (weight * elements).mean(1)
+
+
+def coupled(output: Tensor, x: Tensor) -> Tensor:
+    """A loss whose Hessian is no diagonal: the softmax mixes features."""
+    return F.cross_entropy(output, x.softmax(1), reduction="none") + squares(output, x)
+
+
+@pytest.mark.parametrize("loss", [Weighted(), coupled], ids=["overridden", "coupled"])
+def test_gauss_newton_matrix_is_that_of_the_loss_which_was_written(loss: AnyLoss):
+    decoder = gfe.MLPDecoder(latent_dim=3, hidden=(5,), data_dim=6, generator=generator(1)).double()
+    x = data().double()
+    z = torch.randn(N, 3, dtype=torch.float64, generator=generator(3))
+    found = gfe.Energy(decoder, x, loss).gauss_newton(z)
+    whole = WholeLoss(loss)
+    for i in range(N):
+        jacobian = torch.autograd.functional.jacobian(lambda one: decoder(one[None])[0], z[i])
+        inner = torch.autograd.functional.hessian(
+            lambda y, i=i: whole.per_sample(y[None], x[i : i + 1])[0],
+            decoder(z[i : i + 1])[0].detach(),
+        )
+        assert isinstance(jacobian, Tensor) and isinstance(inner, Tensor)
+        # sums of a few dozen terms of order one
+        torch.testing.assert_close(found[i], jacobian.T @ inner @ jacobian, rtol=0, atol=1e-14)
+
+
+def test_what_a_loss_inherits_from_another_energy_is_not_its_own():
+    x = data()
+    assert (WholeLoss(Weighted()).floor(x) == 0).all()
+    assert (WholeLoss(gfe.Bernoulli()).floor(x) > 0).all()
+    y = torch.zeros(N, 6)
+    assert torch.equal(WholeLoss(Weighted()).mean(y), torch.sigmoid(y))  # logits all the same
+    with pytest.raises(ValueError, match="must lie in"):
+        gfe.encode(Answering(lambda y: y), x + 1, loss=Weighted())
+
+
+def test_loss_and_penalty_without_curvature_have_hessians_of_zero():
+    class Slope:
+        def per_sample(self, output: Tensor, x: Tensor) -> Tensor:
+            return (output * x).sum(1)
+
+    energy = gfe.Energy(Answering(lambda y: y), data(), Slope(), penalty=lambda z: z.sum(1))
+    z = torch.zeros(N, 3)
+    for matrix in (energy.hessian(z), energy.gauss_newton(z)):
+        assert torch.equal(matrix, torch.zeros(N, 3, 3))
+    assert torch.equal(energy.hessian_product(z, z + 1), z)
+
+
+def test_decoder_may_say_that_its_raw_output_has_another_shape_than_the_data(unchecked):
+    class Heteroscedastic(nn.Module):
+        """Mean and log variance of every feature."""
+
+        latent_dim = 3
+        data_shape: tuple[int, ...] = (3,)
+        raw_shape = (2, 3)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Answering(lambda y: y.reshape(-1, 2, 3))
+
+        def forward(self, z: Tensor) -> Tensor:
+            return self.inner(z)
+
+    class Likelihood:
+        def per_sample(self, output: Tensor, x: Tensor) -> Tensor:
+            mean, log_variance = output.unbind(1)
+            return ((mean - x).square() * torch.exp(-log_variance) + log_variance).mean(1)
+
+        def mean(self, output: Tensor) -> Tensor:
+            return output[:, 0]
+
+    decoder = Heteroscedastic()
+    found = gfe.encode(decoder, data(3), loss=Likelihood(), max_steps=5)
+    assert torch.equal(gfe.reconstruct(decoder, found), decoder(found.z)[:, 0].detach())
+    with pytest.raises(ValueError, match=r"`output` must have the shape of `x`"):
+        gfe.encode(decoder, data(3), loss=SQUARES)
+
+
+def test_bare_codes_are_not_drawn_without_a_loss():
+    decoder: Any = Answering(lambda y: y)
+    with pytest.raises(ValueError, match=r"got bare codes.*reconstruct\(decoder, enc\)"):
+        gfe.reconstruct(decoder, torch.zeros(N, 3))
+    bare = gfe.encode(decoder, data(), loss=SQUARES)
+    drawn = gfe.reconstruct(decoder, bare)
+    assert torch.equal(drawn, decoder(bare.z).detach())
+    assert torch.equal(gfe.reconstruct(decoder, bare[1:3]), drawn[1:3])
+    assert torch.equal(gfe.reconstruct(decoder, bare, gfe.Bernoulli()), torch.sigmoid(drawn))
+
+
+def test_checks_read_shapes_once_a_call_and_dependence_once_an_energy(monkeypatch):
+    calls = []
+    original = gfe.energy.calls._reaches
+    monkeypatch.setattr(
+        "gfe_core.energy.calls._reaches", lambda *pair: calls.append(1) or original(*pair)
+    )
+    penalty: Penalty = lambda z: 0.1 * z.square().sum(1)  # noqa: E731
+    gfe.encode(Answering(lambda y: y), data(), penalty=penalty, max_steps=20)
+    assert len(calls) == 2  # the energy and the penalty
