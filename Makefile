@@ -2,11 +2,12 @@
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
 PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# The tests of a file stay in one process; a thread that waits for another leaves the processor to the rest meanwhile.
+# A process without tests takes over half of those that another still has; the cells of a notebook stay together.
+# A thread that waits for another leaves the processor to the rest meanwhile.
 JOBS     ?= 2
-PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS) --dist loadfile
-UNIT     := $(PYTEST) --doctest-modules --ignore=tests/browser tests gfe_core
-NBVAL    := GFE_PREDICT=commit PYTHONPATH=tests/notebooks $(PYTEST) -p nbval_timeouts --nbval --nbval-current-env \
+PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS)
+UNIT     := $(PYTEST) --dist worksteal --doctest-modules --ignore=tests/browser tests gfe_core
+NBVAL    := GFE_PREDICT=commit PYTHONPATH=tests/notebooks $(PYTEST) --dist loadfile -p nbval_timeouts --nbval --nbval-current-env \
             --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120
 NB       ?= notebooks/
 LAB_ARGS ?=
@@ -15,7 +16,7 @@ LAB_ARGS ?=
 export JUPYTER_PREFER_ENV_PATH := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test check lint types unit quick notebooks notebooks-portable browser refresh bench
+.PHONY: help lab test check lint types unit quick notebooks notebooks-portable browser timed refresh bench
 
 help: ## list these targets
 	@echo "usage: make TARGET"
@@ -25,7 +26,7 @@ help: ## list these targets
 lab: $(VENV)/installed ## open the notebooks in JupyterLab
 	@$(PYTHON) -m gfe_core lab notebooks/00_start_here.ipynb $(LAB_ARGS)
 
-test: lint types unit notebooks-portable browser ## run every check, in this order (20 minutes)
+test: lint types unit notebooks-portable browser timed ## run every check, in this order (20 minutes)
 	@echo "All checks passed."
 
 check: lint types quick ## what to run while working: all but slow tests, notebooks and browser (3 minutes)
@@ -50,7 +51,10 @@ notebooks-portable: $(VENV)/installed-dev ## the notebooks without vector instru
 	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
 
 browser: $(VENV)/installed-dev ## JupyterLab in Chromium: views, and every notebook's outputs (skipped without one, unless GFE_REQUIRE_BROWSER=1)
-	$(PYTEST) -m browser tests/browser
+	$(PYTEST) --dist worksteal -m "browser and not timed" tests/browser
+
+timed: $(VENV)/installed-dev ## how soon views answer a hand, in Chromium, with no other test beside
+	$(PYTEST) -n 0 -rP -m timed tests/browser
 
 refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
 	$(PYTHON) tests/notebooks/refresh_notebooks.py $(NB)

@@ -232,7 +232,7 @@ _CHECKS: dict[Any, Callable[[str, Any], object]] = {
 def stop_rule(value: Any) -> None:
     """Refuse a stop rule that is none."""
     tolerance = isinstance(value, float)
-    line = f"`stop=gfe.Stop(energy_slope={value!r})`" if tolerance else "`stop=gfe.Stop()`"
+    line = f"`stop=gfe.Stop(gain_rtol={value!r})`" if tolerance else "`stop=gfe.Stop()`"
     fits = value is None or isinstance(value, Stop)
     wanted = f"`stop` must be a `Stop`, got {described(value)}"
     require(fits, f"{wanted}. Write {line}, with the tolerances you want.", TypeError)

@@ -295,6 +295,47 @@ def codes(z: Any, name: str = "z") -> Tensor:
     return z
 
 
+def box_for(decoder: Any, x: Tensor, bounds: Any) -> tuple[Tensor, Tensor] | None:
+    """Return the lower and upper bounds (latent,) of codes, after checking them."""
+    if bounds is None:
+        return None
+    latent = int(decoder.latent_dim)
+    wanted = (
+        f"`bounds` must be (lower, upper), each a number or {latent} numbers, one a latent, with "
+        "lower < upper"
+    )
+    try:
+        lower, upper = (
+            torch.as_tensor(bound, dtype=x.dtype, device=x.device).detach().expand(latent)
+            for bound in bounds
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{wanted}, got {bounds!r}.") from error
+    require(bool((lower < upper).all()), f"{wanted}, got {bounds!r}.")
+    return lower, upper
+
+
+def start_inside(start: Tensor, z0: Tensor | None, box: tuple[Tensor, Tensor]) -> Tensor:
+    """Return start codes in a box: the point nearest to the origin, or `z0`, refused outside."""
+    inside = start.clamp(*box)
+    fits = z0 is None or bool((inside == start).all())
+    remedy = "Move it inside: `z0.clamp(lower, upper)`."
+    require(fits, f"`z0` must lie within `bounds`. {remedy}")
+    return inside
+
+
+def keeps_bounds(solver: Any, flow: Any, adjoint: Any) -> None:
+    """Refuse bounds for whatever would leave the box."""
+    remedy = "Leave `solver`, `flow` and `adjoint` out, or leave out `bounds`."
+    fits = getattr(solver, "keeps_bounds", False) and getattr(flow, "order", 1) == 1
+    require(
+        fits and not adjoint.differentiates,
+        "`bounds` are kept by projected gradient descent: `AMD` on a flow of first order, with "
+        f"`Detached()` codes; got {type(solver).__name__} on {type(flow).__name__} with "
+        f"{type(adjoint).__name__}. {remedy}",
+    )
+
+
 def observed(x: Tensor, mask: Tensor | None) -> None:
     """Refuse a mask that is not a boolean tensor of the shape of x."""
     if mask is not None:

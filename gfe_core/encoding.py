@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,16 +13,18 @@ from torch import Tensor
 from gfe_core import arguments, checks, threads
 from gfe_core.adjoints import Detached, Found
 from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
-from gfe_core.data.contexts import changed, check_context
+from gfe_core.data.contexts import changed, check_context, rows_of
 from gfe_core.data.samples import Samples, codes_for, one_kind, samples_for
 from gfe_core.energy import Calls, Energy, WholeLoss
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
+from gfe_core.solvers.chunks import SIZE, in_chunks, not_reached
 from gfe_core.solvers.integrate import integrate
 from gfe_core.solvers.recording import Recorder
 from gfe_core.types import (
     Adjoint,
     AnyLoss,
+    Bounds,
     Codes,
     Context,
     Data,
@@ -32,6 +34,7 @@ from gfe_core.types import (
     Mask,
     Penalty,
     SaveAt,
+    Statistics,
     Status,
     Stop,
 )
@@ -54,6 +57,10 @@ def encode(
     save_at: SaveAt | None = None,
     adjoint: Adjoint | None = None,
     max_steps: int | None = None,
+    bounds: Bounds | None = None,
+    n_starts: int = 1,
+    size: int | None = None,
+    progress: bool = False,
     on_failure: Literal["mark", "raise"] = "mark",
 ) -> Encoding:
     """Find the code of each sample by following dz/dt = -alpha grad_z E(z) from z0.
@@ -92,7 +99,16 @@ def encode(
             x, z0, context, tensors that the penalty holds. `Detached()` by default: they do not.
         max_steps: attempts for each sample; by default 500 for AMD and the whole grid for fixed
             grids.
-        on_failure: "mark" failures in `status`, or "raise" if any sample failed.
+        bounds: (lower, upper), numbers or one number a latent: codes stay in this box, by projected
+            gradient descent (AMD alone). `grad_norm` is then that of the gradient without what
+            pushes out of the box. The start is the point of the box nearest to the origin.
+        n_starts: starts of each sample, >= 1, of which the code with the lowest energy is kept;
+            statistics count the work of all. Further starts are drawn as long as the sample's first
+            code, or uniformly in `bounds`; they are the same in every call.
+        size: samples encoded at once, >= 1, so that memory stays flat; all of them by default. An
+            interrupt keeps the codes that are finished; the other samples are NOT_REACHED.
+        progress: whether a bar counts the samples; in chunks of 1,000 where `size` is left out.
+        on_failure: "mark" failures in `status`, or "raise" if any sample failed or was not reached.
 
     Returns:
         Codes, energies, statuses, counts, the loss and, on request, the trajectory.
@@ -121,7 +137,8 @@ def encode(
         >>> gfe.encode(Shifted(2, 3), x, loss=gfe.Gaussian(), context=shift).z.shape
         torch.Size([5, 2])
 
-    Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2.
+    Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2; bounds as by Birgin, Martinez
+    & Raydan 2000.
     """
     _of_their_kinds(stop, save_at, penalty, flow=flow, solver=solver, adjoint=adjoint)
     arguments.loss_or_none(loss)
@@ -138,40 +155,173 @@ def encode(
     whole.check_data(x if mask is None else x[mask])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
+    checks.at_least_one("n_starts", n_starts)
+    if size is not None:
+        checks.at_least_one("size", size)
+    box = checks.box_for(decoder, x, bounds)
+    if box is not None:
+        checks.keeps_bounds(solver, flow, adjoint)
     adjoint.check(decoder, flow, solver)
-    asks = adjoint.differentiates and torch.is_grad_enabled()
-    stop = stop or solver.default_stop
-    max_steps = max_steps or solver.default_max_steps
-    with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
-        mask = None if mask is None else _ordinary(mask)
-        energy = Energy(
-            decoder,
-            _ordinary(x),
-            whole,
-            mask=mask,
-            penalty=penalty,
-            context=changed(context, _ordinary),
-        )
-        start = _ordinary(checks.start_for(decoder, x, z0))
-        inputs = Inputs.of(energy, start, x, z0, context) if asks else Inputs((), None, None, None)
-        replays = adjoint.replays and len(inputs.tensors) > 0
-        record = Recorder(flow) if save_at or replays else None
-        with _decoder_at_rest(decoder):
-            encoding = integrate(
-                energy, flow, solver, start, t1=t1, stop=stop, max_steps=max_steps, record=record
-            )
-        encoding = replace(
-            encoding,
-            trajectory=record.trajectory(save_at) if record and save_at else None,
-            loss=whole.given,
-        )
+    start = checks.start_for(decoder, x, z0)
+    if box is not None:
+        start = checks.start_inside(start, z0, box)
+    samples = _Samples(x, start, z0, mask, context)
+    method = _Method(
+        decoder=decoder,
+        loss=whole,
+        flow=flow,
+        solver=solver,
+        adjoint=adjoint,
+        penalty=penalty,
+        bounds=box,
+        t1=t1,
+        stop=stop or solver.default_stop,
+        save_at=save_at,
+        max_steps=max_steps or solver.default_max_steps,
+    )
+    if size is None and not progress:
+        encoding = method.best_of(n_starts, samples)
+    else:
+        encoding = _in_chunks(method, n_starts, samples, size, progress, on_failure)
     if on_failure == "raise":
         _raise_failures(encoding)
-    found = Found(inputs, energy, flow, solver, encoding, record)
-    if not asks:
-        return encoding
-    with threads.suited(decoder):
-        return replace(encoding, z=adjoint.attach(decoder, found))
+    return encoding
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """What belongs to samples, one row each; `z0` is the start as the caller passed it."""
+
+    x: Data
+    start: Codes
+    z0: Codes | None
+    mask: Mask | None
+    context: Context | None
+
+    def rows(self, some: slice) -> "_Samples":
+        """The same for some of the samples."""
+        return _Samples(
+            self.x[some],
+            self.start[some],
+            None if self.z0 is None else self.z0[some],
+            None if self.mask is None else self.mask[some],
+            rows_of(self.context, some),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Method:
+    """What all samples share: how their codes are found."""
+
+    decoder: Decoder
+    loss: WholeLoss
+    flow: Flow
+    solver: Solver
+    adjoint: Adjoint
+    penalty: Penalty | None
+    bounds: tuple[Tensor, Tensor] | None
+    t1: float
+    stop: Stop | None
+    save_at: SaveAt | None
+    max_steps: int
+
+    def of(self, samples: _Samples) -> Encoding:
+        """Find the codes of a batch."""
+        x = samples.x
+        z0 = samples.z0
+        context = samples.context
+        asks = self.adjoint.differentiates and torch.is_grad_enabled()
+        with threads.suited(self.decoder), torch.inference_mode(False), torch.no_grad():
+            energy = Energy(
+                self.decoder,
+                _ordinary(x),
+                self.loss,
+                mask=None if samples.mask is None else _ordinary(samples.mask),
+                penalty=self.penalty,
+                context=changed(context, _ordinary),
+                bounds=self.bounds,
+            )
+            start = _ordinary(samples.start)
+            inputs = Inputs.of(energy, start, x, z0, context) if asks else Inputs.none()
+            replays = self.adjoint.replays and len(inputs.tensors) > 0
+            record = Recorder(self.flow) if self.save_at or replays else None
+            with _decoder_at_rest(self.decoder):
+                encoding = integrate(
+                    energy,
+                    self.flow,
+                    self.solver,
+                    start,
+                    t1=self.t1,
+                    stop=self.stop,
+                    max_steps=self.max_steps,
+                    record=record,
+                )
+            kept = record.trajectory(self.save_at) if record and self.save_at else None
+            encoding = replace(encoding, trajectory=kept, loss=self.loss.given)
+        if not asks:
+            return encoding
+        found = Found(inputs, energy, self.flow, self.solver, encoding, record)
+        with threads.suited(self.decoder):
+            return replace(encoding, z=self.adjoint.attach(self.decoder, found))
+
+    def best_of(self, n_starts: int, samples: _Samples) -> Encoding:
+        """Find the codes of a batch from several starts and keep the lowest energy of each sample.
+
+        The first start is the caller's. The others are normal codes as long as those that it led
+        to, or uniform in the box of the bounds, and the same in every batch.
+        """
+        first = self.of(samples)
+        if n_starts == 1:
+            return first
+        with torch.no_grad():
+            others = [
+                replace(samples, start=start, z0=start)
+                for start in _starts(n_starts - 1, first.z.detach(), self.bounds)
+            ]
+        found = [first, *map(self.of, others)]
+        energies = torch.stack([part.energy for part in found])
+        lowest = torch.where(energies.isnan(), math.inf, energies).argmin(0)
+        best = Encoding.joined(found)[lowest * len(first) + torch.arange(len(first)).to(lowest)]
+        totals = {
+            field.name: torch.stack([getattr(part.statistics, field.name) for part in found]).sum(0)
+            for field in fields(Statistics)
+        }
+        return replace(best, statistics=Statistics(**totals))
+
+
+def _starts(n: int, z: Codes, bounds: tuple[Tensor, Tensor] | None) -> list[Codes]:
+    """Draw n further starts for codes that were found from the first one."""
+    random = torch.Generator().manual_seed(0)
+    if bounds is not None:
+        lower, upper = bounds
+        draws = torch.rand(n, z.shape[1], generator=random).to(z)
+        return [(lower + draw * (upper - lower)).expand_as(z) for draw in draws]
+    draws = torch.randn(n, z.shape[1], generator=random).to(z)
+    length = z.square().mean(1, keepdim=True).sqrt()
+    return [length * draw for draw in draws]
+
+
+def _in_chunks(
+    method: _Method,
+    n_starts: int,
+    samples: _Samples,
+    size: int | None,
+    progress: bool,
+    on_failure: str,
+) -> Encoding:
+    """Find codes of some samples at a time; those that an interrupt came before are NOT_REACHED."""
+
+    def find(rows: slice) -> Encoding:
+        return method.best_of(n_starts, samples.rows(rows))
+
+    n = len(samples.x)
+    parts = in_chunks(find, n, size or SIZE, progress=progress)
+    reached = sum(map(len, parts))
+    if reached < n:
+        if on_failure == "raise":
+            raise KeyboardInterrupt
+        parts.append(not_reached(samples.start[reached:], like=parts[0]))
+    return Encoding.joined(parts)
 
 
 @arguments.in_own_words

@@ -12,12 +12,12 @@ Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from itertools import pairwise
 from numbers import Real
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -35,7 +35,7 @@ class Status(IntEnum):
     RUNNING = 0
     """Still flowing. Never returned by `encode`."""
     CONVERGED = 1
-    """The stop rule holds: small gradient, or the energy has flattened."""
+    """Next to nothing is left to gain."""
     REACHED_T = 2
     """The flow arrived at t1, or a recorded grid was replayed to its end."""
     MAX_STEPS = 3
@@ -46,44 +46,70 @@ class Status(IntEnum):
     """No step of at least dt_min decreases the energy enough."""
     NON_FINITE = 6
     """The energy or its gradient is NaN or infinite; the last finite point is returned."""
+    FLAT = 7
+    """The energy has flattened, but its gradient is not small: more may lie ahead."""
+    NOT_REACHED = 8
+    """An interrupt came before its turn; the start is returned."""
 
     @property
     def failed(self) -> bool:
         """Whether the code should not be trusted."""
-        return self in (Status.STEP_TOO_SMALL, Status.NON_FINITE)
+        return self in (Status.STEP_TOO_SMALL, Status.NON_FINITE, Status.NOT_REACHED)
+
+
+_NOT_GIVEN = cast(float, None)
+"""Stands for a rule that the caller left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """When a sample that has no end time counts as converged.
+    """When a sample that has no end time stops.
 
-    Converged if |grad_z E| <= grad_norm, or if the energy fell by at most energy_slope * |E| a step
-    on average over the last `window` accepted steps. A fall of exactly nothing over the window is
-    STALLED.
+    CONVERGED when what is left to gain is next to nothing. Near a minimum the energy is a parabola,
+    and the fall that is left is
+
+        |g|^2 / (2 k)  <=  gain_rtol |E(0) - E(z)| + eps |E(z)|
+
+    with g the gradient at z, k the least curvature <dz, dg> / |dz|^2 that the last `window`
+    accepted steps dz met, E(0) the energy of the code 0 and eps the rounding of the data's type.
+    The last step must have met positive curvature. Both sides have the units of the energy, and
+    neither depends on where the search started: a rule for data, latents and energies in any units.
+
+    FLAT when the energy fell by at most energy_slope |E| a step, on average over the last `window`
+    accepted steps, while more is left to gain, as at a kink of a ReLU decoder or in a long valley.
+    A fall of exactly nothing over the window is STALLED.
+
+    Without arguments, `Stop()` is `Stop(gain_rtol=1e-4, energy_slope=1e-6, window=10)`; with any
+    rule given, the rules that are not are off.
 
     Args:
-        grad_norm: energy per latent unit, >= 0; 0 asks for an exactly stationary point.
-        energy_slope: relative decrease per accepted step, >= 0; 0 switches the rule off.
-        window: accepted steps over which the decrease is averaged, >= 1.
+        gain_rtol: share of the descent from the code 0 that may be left, >= 0; 0 switches the rule
+            off.
+        energy_slope: relative fall of the energy in an accepted step, >= 0; 0 switches the rule
+            off.
+        grad_norm: also CONVERGED if |g| <= grad_norm, in units of energy per latent unit, >= 0. For
+            problems whose units are known; an exactly stationary point always is.
+        window: accepted steps that the rules look back on, >= 1.
     """
 
-    grad_norm: float = 1e-6
-    energy_slope: float = 3e-5
-    window: int = 5
+    gain_rtol: float = _NOT_GIVEN
+    energy_slope: float = _NOT_GIVEN
+    grad_norm: float = _NOT_GIVEN
+    window: int = 10
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            kind = int if field.name == "window" else Real
-            if isinstance(value, bool) or not isinstance(value, kind):
-                number = "a whole number" if kind is int else "a number"
-                raise TypeError(f"`{field.name}` must be {number}, got {value!r}.")
-        norm = self.grad_norm
-        slope = self.energy_slope
-        if not (norm >= 0 and slope >= 0):
-            raise ValueError(
-                f"`grad_norm` and `energy_slope` must be at least 0, got {norm} and {slope}."
-            )
+        defaults = {"gain_rtol": 1e-4, "energy_slope": 1e-6, "grad_norm": 0.0}
+        any_given = any(getattr(self, rule) is not _NOT_GIVEN for rule in defaults)
+        for rule, default in defaults.items():
+            if getattr(self, rule) is _NOT_GIVEN:
+                object.__setattr__(self, rule, 0.0 if any_given else default)
+            value = getattr(self, rule)
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise TypeError(f"`{rule}` must be a number, got {value!r}.")
+            if not float(value) >= 0:
+                raise ValueError(f"`{rule}` must be at least 0, got {value}.")
+        if isinstance(self.window, bool) or not isinstance(self.window, int):
+            raise TypeError(f"`window` must be a whole number, got {self.window!r}.")
         if self.window < 1:
             raise ValueError(f"`window` must be at least 1 accepted step, got {self.window}.")
 
@@ -236,6 +262,42 @@ class Encoding:
         index = _rows(rows, len(self))
         return _with_tensors(self, lambda tensor, axis: tensor[(slice(None),) * axis + (index,)])
 
+    @staticmethod
+    def joined(parts: Sequence["Encoding"]) -> "Encoding":
+        """Join encodings by the same method of one sample after another.
+
+        Shorter trajectories repeat their last state; a part without one counts as its last state
+        alone.
+
+        Args:
+            parts: at least one; all with the same number of latents.
+
+        Example:
+            >>> import gfe_core as gfe
+            >>> decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+            >>> enc = gfe.encode(decoder, torch.rand(5, 3))
+            >>> bool((Encoding.joined([enc[:2], enc[2:]]).z == enc.z).all())
+            True
+        """
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+
+        def join(pieces: Sequence[Any], axis: int) -> dict[str, Tensor]:
+            names = [f.name for f in fields(pieces[0])]
+            columns = {name: [getattr(piece, name) for piece in pieces] for name in names}
+            whole = {n: c for n, c in columns.items() if all(isinstance(t, Tensor) for t in c)}
+            return {name: torch.cat(tensors, axis) for name, tensors in whole.items()}
+
+        trajectory = None
+        kept = [part.trajectory for part in parts if part.trajectory is not None]
+        if kept:
+            n_states = max(len(path.t) for path in kept)
+            paths = [_lengthened(part, n_states, kept[0]) for part in parts]
+            trajectory = replace(kept[0], **join(paths, 1))
+        statistics = Statistics(**join([part.statistics for part in parts], 0))
+        return replace(first, **join(parts, 0), statistics=statistics, trajectory=trajectory)
+
     def to(self, *args: Any, **kwargs: Any) -> "Encoding":
         """Move to a device or convert floats to a dtype, as `Tensor.to`; counts stay integers.
 
@@ -313,6 +375,26 @@ def _with_tensors(encoding: Encoding, change: Callable[[Tensor, int], Tensor]) -
     statistics = changed(encoding.statistics, 0)
     trajectory = None if encoding.trajectory is None else changed(encoding.trajectory, 1)
     return replace(changed(encoding, 0), statistics=statistics, trajectory=trajectory)
+
+
+def _lengthened(part: Encoding, n_states: int, like: Trajectory) -> Trajectory:
+    """Return the trajectory of a part with its last state repeated up to so many."""
+    path = part.trajectory
+    if path is None:
+        zero = torch.zeros_like(part.energy)[None]
+        v = None if like.v is None else zero[..., None].expand(-1, -1, like.v.shape[2])
+        mask = torch.ones_like(zero, dtype=torch.bool)
+        path = Trajectory(zero, part.z.detach()[None], part.energy[None], zero, zero, mask, v)
+    missing = n_states - len(path.t)
+
+    def repeated(rows: Tensor | None) -> Any:
+        return (
+            None if rows is None else torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+        )
+
+    longer = {f.name: repeated(getattr(path, f.name)) for f in fields(path)}
+    longer["mask"][len(path.t) :] = False
+    return Trajectory(**longer)
 
 
 def _rows(rows: Any, n: int) -> slice | Tensor:
@@ -455,6 +537,9 @@ class Adjoint(Protocol):
         """Return the codes of `found`, an `adjoints.Found`, with whatever graph they have."""
         ...
 
+
+Bounds = tuple[float | Sequence[float] | Tensor, float | Sequence[float] | Tensor]
+"""(lower, upper) bounds of codes, numbers for all latents or one number a latent."""
 
 Encoder = Callable[..., Encoding]
 """(decoder, x) -> Encoding; `functools.partial(encode, solver=...)` is one.

@@ -233,7 +233,12 @@ def test_each_status_can_be_provoked():
     assert status(stop=gfe.Stop(grad_norm=0.0, energy_slope=0.0), max_steps=2000) is Status.STALLED
     assert status(solver=gfe.AMD(dt_min=1e6)) is Status.STEP_TOO_SMALL
     assert status(x=torch.full((3, 64), math.nan, dtype=torch.float64)) is Status.NON_FINITE
-    assert [code for code in Status if code.failed] == [Status.STEP_TOO_SMALL, Status.NON_FINITE]
+    assert status(stop=gfe.Stop(energy_slope=1e-2)) is Status.FLAT
+    assert [code for code in Status if code.failed] == [
+        Status.STEP_TOO_SMALL,
+        Status.NON_FINITE,
+        Status.NOT_REACHED,
+    ]
 
 
 def test_one_step_is_the_least_that_can_be_asked_for():

@@ -229,6 +229,7 @@ def fresh(code: str, **environment: str) -> tuple[int, int]:
     return inside, after
 
 
+@pytest.mark.slow
 @needs_two
 @pytest.mark.parametrize(
     "start",
@@ -244,6 +245,7 @@ def test_limit_holds_whatever_is_imported_first(start):
     assert inside == 1 and after > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize(
     "order", ["import torch, gfe_core; {}", "import torch; {}; import gfe_core"]
@@ -252,10 +254,12 @@ def test_what_a_caller_sets_stays_set_even_torchs_own_number(n, order):
     assert fresh(order.format(f"torch.set_num_threads({n})")) == (n, n)
 
 
+@pytest.mark.slow
 def test_what_the_environment_sets_stays_set():
     assert fresh("import torch, gfe_core", OMP_NUM_THREADS="2") == (2, 2)
 
 
+@pytest.mark.slow
 @needs_two
 def test_one_processor_has_one_thread():
     pinned = (

@@ -39,6 +39,11 @@ class Inputs:
     z0: Tensor | None
 
     @staticmethod
+    def none() -> "Inputs":
+        """Return the inputs of codes that nobody differentiates."""
+        return Inputs((), None, None, None)
+
+    @staticmethod
     def of(
         energy: Energy, z: Codes, x: Tensor, z0: Tensor | None, context: Context | None = None
     ) -> "Inputs":

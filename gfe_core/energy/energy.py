@@ -59,6 +59,9 @@ class Energy(Curvature):
         penalty: z -> (batch,), minus the log of a prior on codes; None means none.
         context: one row a sample, a tensor or several by name; given to a loss or a penalty that
             has a parameter `context`, too.
+        bounds: lower and upper bounds (latent,) of codes. Where a code is at a bound, gradients
+            have no component that points out of the box: it is a minimum in the box where they are
+            0.
 
     Raises:
         TypeError, ValueError: decoder, loss or penalty cannot be called so, or return something
@@ -74,8 +77,10 @@ class Energy(Curvature):
         mask: Mask | None = None,
         penalty: Penalty | None = None,
         context: Context | None = None,
+        bounds: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.decoder = decoder
+        self.bounds = bounds
         self.loss = loss if isinstance(loss, WholeLoss) else WholeLoss(loss)
         self.penalty = penalty
         self.n = self._n_bound = len(x)
@@ -96,9 +101,21 @@ class Energy(Curvature):
             """Samples not asked for ride along with weight zero."""
             weight = None if where is None else self._padded(where).to(energy.dtype)
             weight = torch.ones_like(energy) if weight is None else weight
-            return torch.autograd.grad(energy, leaf, weight)[0][: self.n]
+            return self._inward(z, torch.autograd.grad(energy, leaf, weight)[0][: self.n])
 
         return Point(energy.detach()[: self.n], pull)
+
+    def inside(self, z: Codes) -> Codes:
+        """Codes moved into the box of the bounds, to its nearest point."""
+        return z if self.bounds is None else z.clamp(*self.bounds)
+
+    def _inward(self, z: Codes, grad: Codes) -> Codes:
+        """Gradient without what pushes out of the box."""
+        if self.bounds is None:
+            return grad
+        lower, upper = self.bounds
+        outward = ((z <= lower) & (grad > 0)) | ((z >= upper) & (grad < 0))
+        return torch.where(outward, 0.0, grad)
 
     def value(self, z: Codes) -> PerSample:
         """Energy of each code."""

@@ -19,6 +19,7 @@ from gfe_core.solvers.line_search import (
     first_trial,
     given_up,
     short_inverse_curvature,
+    slope_along,
 )
 from gfe_core.solvers.nesterov import look_ahead, momentum_at_rest
 from gfe_core.solvers.step import Gradient, Node, State, Step
@@ -47,7 +48,7 @@ class AMD:
         dt_init: first trial in flow units; None estimates it from the curvature along the first
             gradient.
         dt_min, dt_max: a sample that needs less than dt_min stops with STEP_TOO_SMALL; no trial
-            exceeds dt_max.
+            exceeds dt_max. With 0 a search ends where rounding hides the decrease (STALLED).
         trial: how a new trial is chosen: "carry", or "barzilai_borwein": <dz, dgrad> / |dgrad|^2,
             the inverse curvature that the last step saw (the shorter of the two Barzilai-Borwein
             steps: it is refused less often). With it, t has no meaning and is NaN.
@@ -71,7 +72,7 @@ class AMD:
     decrease_factor: float = 0.5
     increase_factor: float = 2.0
     dt_init: float | None = None
-    dt_min: float = 1e-12
+    dt_min: float = 0.0
     dt_max: float = math.inf
     trial: Literal["carry", "barzilai_borwein"] = "barzilai_borwein"
     memory: int = 1
@@ -79,6 +80,8 @@ class AMD:
     shared_step: bool = False
     slope_at: Literal["current", "trial"] = "current"
 
+    keeps_bounds: ClassVar[bool] = True
+    """Its trials are moved into the box of `Energy.bounds` (projected gradient descent)."""
     default_stop: ClassVar[Stop | None] = Stop()
     default_max_steps: ClassVar[int] = 500
 
@@ -94,7 +97,8 @@ class AMD:
         first = self.trial_min
         high = self.dt_max
         checks.require(
-            0 < low < high, f"`dt_min` must be positive and below `dt_max`, got {low} and {high}."
+            0 <= low < high,
+            f"`dt_min` must be at least 0 and below `dt_max`, got {low} and {high}.",
         )
         checks.require(
             0 <= first <= high,
@@ -157,21 +161,25 @@ class AMD:
             dt = dt.minimum((t1 - state.t) ** flow.order)
         if self.shared_step:
             dt = torch.where(state.running, dt, math.inf).amin().expand_as(dt)
-        z = state.z + dt[:, None] * v
+        z = energy.inside(state.z + dt[:, None] * v)
+        move = dt[:, None] * v if energy.bounds is None else z - state.z
         point = energy.at(z)
-        slope = -(v * state.grad).sum(1)
-        test_slope = point.grad().square().sum(1) if self.slope_at == "trial" else slope
+        decrease = -slope_along(move, state.grad)
+        promised = decrease
+        if self.slope_at == "trial":
+            promised = slope_along(dt[:, None] * point.grad(), point.grad())
         fraction = self.armijo_slope if flow.order == 1 else max(self.armijo_slope, 0.5)
-        accepted = falls_enough(state, point.value, fraction * dt * test_slope, self.memory)
+        accepted = falls_enough(state, point.value, fraction * promised, self.memory)
         if self.shared_step:
             accepted = (accepted | ~state.running).all().expand_as(accepted)
         dt_next = torch.where(accepted, dt, dt * self.decrease_factor)
-        status = given_up(state, accepted, dt_next * slope, dt_next < self.dt_min)
+        next_decrease = torch.where(accepted, decrease, decrease * self.decrease_factor)
+        status = given_up(state, accepted, next_decrease, dt_next < self.dt_min)
         if flow.order > 1:
             ahead = look_ahead(cast(Accelerated, flow), state, z, dt)
-            return Step(ahead, dt.sqrt(), dt_next, accepted, status, n_loss=1)
+            return Step(ahead, dt.sqrt(), dt_next, accepted, status, promise=decrease, n_loss=1)
         rejected = {"n_grad" if self.slope_at == "trial" else "n_loss": (~accepted).long()}
-        return Step(z, dt, dt_next, accepted, status, point, **rejected)
+        return Step(z, dt, dt_next, accepted, status, point, decrease, **rejected)
 
     def moved(self, gradient: Gradient, flow: Descent, at: Node) -> States:
         """State after an accepted step on the gradient flow, which is Euler's."""

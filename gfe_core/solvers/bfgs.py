@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.solvers.line_search import falls_enough, first_trial, given_up
+from gfe_core.solvers.line_search import falls_enough, first_trial, given_up, slope_along, unit_of
 from gfe_core.solvers.step import State, Step
 from gfe_core.types import Descent, Stop
 
@@ -68,16 +68,21 @@ class BFGS:
         """No grid: steps are found as the method goes on."""
 
     def begin(self, energy: Energy, flow: Descent, state: State) -> None:
-        """First matrix: a multiple of the unit matrix."""
+        """First matrix: a multiple of the unit matrix.
+
+        It multiplies gradients in units of each sample's first one, whose squares do not underflow.
+        """
         checks.first_order("BFGS", flow)
         estimate = (
             first_trial(energy, state)
             if self.dt_init is None
             else torch.full_like(state.t, self.dt_init)
         )
-        unit = torch.eye(state.grad.shape[1]).to(state.grad)
+        unit = unit_of(state.grad)
+        eye = torch.eye(state.grad.shape[1]).to(state.grad)
         state.own = {
-            "inverse": estimate[:, None, None] * unit,
+            "inverse": (unit * estimate)[:, None, None] * eye,
+            "unit": unit,
             "updates": torch.zeros_like(state.index),
         }
 
@@ -90,8 +95,8 @@ class BFGS:
         starts_anew = state.attempt == self.matrix_at
         if starts_anew:
             _start_anew(state, energy.gauss_newton(state.z))
-        direction = -_apply(state.own["inverse"], state.grad)
-        slope = -(direction * state.grad).sum(1)
+        direction = -_apply(state.own["inverse"], state.grad / state.own["unit"][:, None])
+        slope = -slope_along(direction, state.grad)
         a = (
             torch.where(state.fresh, 1.0, state.dt)
             if state.attempt and not starts_anew
@@ -107,7 +112,7 @@ class BFGS:
         a_next = torch.where(accepted, a, lowest.clamp(0.1 * a, 0.5 * a))
         status = given_up(state, accepted, a_next * slope, a_next < self.dt_min)
         counts = {"n_loss": (~accepted).long() + starts_anew, "n_hess": starts_anew * z.shape[1]}
-        return Step(z, a, a_next, accepted, status, point, **counts)
+        return Step(z, a, a_next, accepted, status, point, slope, **counts)
 
 
 def _apply(matrices: Tensor, vectors: Tensor) -> Tensor:
@@ -133,6 +138,7 @@ def _start_anew(state: State, matrix: Tensor) -> None:
     inverse = torch.cholesky_inverse(
         torch.where(sound, factor, torch.eye(matrix.shape[1]).to(matrix))
     )
+    inverse = inverse * state.own["unit"][:, None, None]
     state.own["inverse"] = torch.where(sound, inverse, state.own["inverse"])
 
 
@@ -141,11 +147,10 @@ def _update(state: State) -> None:
     inverse = state.own["inverse"]
     n_updates = state.own["updates"]
     dz = state.z - state.z_previous
-    dg = state.grad - state.grad_previous
+    dg = (state.grad - state.grad_previous) / state.own["unit"][:, None]
     curvature = (dz * dg).sum(1)
-    least = (
-        torch.finfo(dz.dtype).eps ** 0.5
-    )  # of a smaller cosine rounding leaves no digit, and the matrix explodes
+    # of a smaller cosine rounding leaves no digit, and the matrix explodes
+    least = torch.finfo(dz.dtype).eps ** 0.5
     learns = state.fresh & (curvature > least * dz.norm(dim=1) * dg.norm(dim=1))
     r = 1 / torch.where(learns, curvature, 1.0)
     scale = torch.where(learns & (n_updates == 0), curvature / dg.square().sum(1), 0.0)[

@@ -40,7 +40,8 @@ class Dopri5:
         atol: tolerated absolute error of a step, in latent units, > 0.
         dt_init: first step in flow units; None takes the inverse curvature along the first
             gradient.
-        dt_min: a sample that needs less stops with STEP_TOO_SMALL.
+        dt_min: in (0, 1): a sample that needs less than this fraction of its first step stops with
+            STEP_TOO_SMALL.
 
     Raises:
         ValueError: a tolerance or a step is out of range.
@@ -65,8 +66,8 @@ class Dopri5:
         checks.require(
             0 <= self.rtol < math.inf, f"`rtol` must be at least 0 and finite, got {self.rtol}."
         )
-        for name in ("atol", "dt_min"):
-            checks.finite_positive(name, getattr(self, name))
+        checks.finite_positive("atol", self.atol)
+        checks.fraction("dt_min", self.dt_min)
         if self.dt_init is not None:
             checks.finite_positive("dt_init", self.dt_init)
 
@@ -80,6 +81,7 @@ class Dopri5:
         else:
             checks.descent("Dopri5(dt_init=None)", flow)
             state.dt = (first_trial(energy, state) / flow.alpha(state.t)) ** (1 / flow.order)
+        state.own = {"first": state.dt}
 
     def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step:
         """One trial for every sample: five gradients, and the one at the new point."""
@@ -100,7 +102,7 @@ class Dopri5:
         kept = torch.where(
             accepted & (dt < state.dt), state.dt, dt * factor
         )  # a step cut by t1 says nothing
-        too_small = ~accepted & (kept < self.dt_min)
+        too_small = ~accepted & (kept < self.dt_min * state.own["first"])
         status = torch.where(too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status))
         return Step(y, dt, kept, accepted, status, point, n_grad=5 + (~accepted).long())
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.solvers.line_search import falls_enough, given_up
+from gfe_core.solvers.line_search import falls_enough, given_up, slope_along
 from gfe_core.solvers.step import State, Step
 from gfe_core.types import Descent, Stop
 
@@ -95,7 +95,7 @@ class GaussNewton:
             -torch.cholesky_solve(state.grad[:, :, None], factor)[:, :, 0],
             0.0,
         )
-        slope = -(dz * state.grad).sum(1)
+        slope = -slope_along(dz, state.grad)
         point = energy.at(state.z + dz)
         accepted = falls_enough(state, point.value, self.armijo_slope * slope, 1) & (slope > 0)
         damping = torch.where(
@@ -107,7 +107,9 @@ class GaussNewton:
         )
         dt = 1 / (ridge * flow.alpha(state.t))
         counts = {"n_loss": new.long() + ~accepted, "n_hess": new * matrix.shape[1]}
-        return Step(state.z + dz, dt, dt, accepted, status, point, **counts)
+        # without a positive definite matrix there is no model to promise anything
+        promise = torch.where(slope > 0, slope, torch.inf)
+        return Step(state.z + dz, dt, dt, accepted, status, point, promise, **counts)
 
 
 def _refresh(energy: Energy, state: State, new: Tensor) -> None:

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from gfe_core.energy import Energy
+from gfe_core.solvers.line_search import norm_of
 from gfe_core.solvers.recording import Recorder, statistics
 from gfe_core.solvers.step import PER_SAMPLE, Solver, State, Step
+from gfe_core.solvers.stopping import judge, note_softness, origin_energy, starts_at_minimum
 from gfe_core.types import Codes, Encoding, Flow, Status, Stop
 
 _WORTH_LEAVING = 1 / 16
@@ -58,7 +60,7 @@ def integrate(
     patience = _patience(z0.device)
     for attempt in count():
         state.attempt = attempt
-        state.status = _judge(state, schedule, stop, t1, max_steps)
+        state.status = judge(state, schedule, stop, t1, max_steps)
         if attempt % patience == 0:
             running = state.running
             n_running = int(running.sum())
@@ -72,6 +74,8 @@ def integrate(
         if schedule is not None:
             state.dt = schedule[state.n_accepted.clamp(max=len(schedule) - 1), state.index]
         step = solver.step(energy, flow, state, t1=t1)
+        if attempt == 0 and stop is not None:
+            state.at_minimum = starts_at_minimum(state, step, stop)
         moved = _advance(state, step, energy)
         if record is not None:
             record.add(state, step.dt, moved)
@@ -88,19 +92,24 @@ def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, stop: Stop | 
     value, grad = energy.value_and_grad(z0)
     zero = torch.zeros_like(value)
     index = torch.arange(len(z0), device=z0.device)
+    zeros = torch.zeros_like(index)
     window = max(stop.window + 1 if stop else 1, solver.memory)
     point = {"y": flow.start(z0), "energy": value, "grad": grad, "t": zero, "dt": zero}
     previous = {"z_previous": z0, "grad_previous": grad}
-    best = {"best_z": z0, "best_energy": value, "best_grad_norm": grad.norm(dim=1)}
-    counts = dict.fromkeys(
-        ("n_accepted", "n_rejected", "n_loss", "n_hess"), torch.zeros_like(index)
-    )
+    watches = stop is not None and stop.gain_rtol > 0
+    origin, n_loss = origin_energy(energy, z0, value) if watches else (value, zeros)
+    own_window = stop.window if stop is not None and watches else 0
+    best = {"best_z": z0, "best_energy": value, "best_grad_norm": norm_of(grad)}
+    counts = dict.fromkeys(("n_accepted", "n_rejected", "n_hess"), zeros) | {"n_loss": n_loss}
     tensors: dict[str, Any] = point | previous | best | counts
     state = State(
         **tensors,
         index=index,
         fresh=torch.zeros_like(index, dtype=torch.bool),
         recent=value[:, None].repeat(1, window),
+        origin=origin,
+        at_minimum=torch.zeros_like(index, dtype=torch.bool),
+        soft=zero[:, None].repeat(1, own_window),
         n_grad=torch.ones_like(index),
         status=torch.where(_finite(value, grad), int(Status.RUNNING), int(Status.NON_FINITE)),
         own={},
@@ -125,6 +134,7 @@ def _advance(state: State, step: Step, energy: Energy) -> Tensor:
     recent = torch.cat([state.recent[:, 1:], value[:, None]], 1)
     state.update(moved, z_previous=state.z, grad_previous=state.grad, recent=recent)
     state.update(moved, y=step.y, energy=value, grad=grad, t=state.t + step.dt)
+    note_softness(state, moved)
     spent = {"n_loss": step.n_loss, "n_grad": step.n_grad + accepted, "n_hess": step.n_hess}
     for name, evaluations in spent.items():
         setattr(state, name, getattr(state, name) + running * evaluations)
@@ -133,7 +143,7 @@ def _advance(state: State, step: Step, energy: Energy) -> Tensor:
     failed = torch.where(accepted & ~moved, int(Status.NON_FINITE), step.status)
     state.update(running, dt=step.dt_next, fresh=step.accepted, status=failed)
     better = moved & (state.energy <= state.best_energy)
-    norm = state.grad.norm(dim=1)
+    norm = norm_of(state.grad)
     state.update(better, best_z=state.z, best_energy=state.energy, best_grad_norm=norm)
     return moved
 
@@ -157,39 +167,6 @@ def _arrival(state: State, step: Step, energy: Energy, accepted: Tensor) -> tupl
     return value, grad
 
 
-def _judge(
-    state: State, schedule: Tensor | None, stop: Stop | None, t1: float, max_steps: int
-) -> Tensor:
-    """Return the status of every sample.
-
-    Among the running, a later line overrules an earlier one.
-    """
-    status = torch.where(
-        state.n_accepted + state.n_rejected >= max_steps, int(Status.MAX_STEPS), int(Status.RUNNING)
-    )
-    if stop is not None:
-        fall = (state.recent[:, -stop.window - 1] - state.energy).abs() / stop.window
-        full = state.fresh & (state.n_accepted >= stop.window)
-        status = torch.where(
-            full & (fall <= stop.energy_slope * state.energy.abs()), int(Status.CONVERGED), status
-        )
-        status = torch.where(full & (fall == 0), int(Status.STALLED), status)
-        status = torch.where(
-            state.grad.norm(dim=1) <= stop.grad_norm, int(Status.CONVERGED), status
-        )
-    if schedule is not None:
-        status = torch.where(_grid_is_over(state, schedule), int(Status.REACHED_T), status)
-    elif math.isfinite(t1):
-        status = torch.where(state.t >= t1 * (1 - 1e-6), int(Status.REACHED_T), status)
-    return torch.where(state.status == Status.RUNNING, status, state.status)
-
-
-def _grid_is_over(state: State, schedule: Tensor) -> Tensor:
-    """Whether a sample is at the end of its grid, or at a step of zero that pads a shorter one."""
-    row = state.n_accepted.clamp(max=len(schedule) - 1)
-    return (state.n_accepted >= len(schedule)) | (schedule[row, state.index] == 0)
-
-
 def _in_order(parts: list[State]) -> State:
     """Put the samples that left, at whatever time, back into the caller's order."""
     joined: dict[str, Any] = {
@@ -204,7 +181,7 @@ def _encoding(state: State, *, has_time: bool) -> Encoding:
     return Encoding(
         z=torch.where(arrived[:, None], state.z, state.best_z),
         energy=torch.where(arrived, state.energy, state.best_energy),
-        grad_norm=torch.where(arrived, state.grad.norm(dim=1), state.best_grad_norm),
+        grad_norm=torch.where(arrived, norm_of(state.grad), state.best_grad_norm),
         t=state.t if has_time else torch.full_like(state.t, math.nan),
         status=state.status,
         statistics=statistics(state),

@@ -85,12 +85,12 @@ class LBFGS:
             "dg": none,
             "r": none[:, :, 0],
             "unit": unit,
-            "scale": unit * (10 * polyak if self.dt_init is None else self.dt_init),
+            "scale": unit * (polyak if self.dt_init is None else self.dt_init),
             "boldness": ones,
         }
         if self.dt_init is None:
             _learn(state, *probe(energy, state, polyak), state.running, self.pairs)
-            # a probe that met no positive curvature was no step: ten Polyak steps are bold enough
+            # a probe that met no positive curvature was no step: a Polyak step is bold enough
             state.own["boldness"] = ones
 
     def step(self, energy: Energy, flow: Descent, state: State, *, t1: float) -> Step:
@@ -112,7 +112,7 @@ class LBFGS:
         lowest = (a * a * slope / (2 * rise)).nan_to_num(nan=0.0)
         a_next = torch.where(accepted, a, lowest.clamp(0.1 * a, 0.5 * a))
         status = given_up(state, accepted, a_next * slope, a_next < self.dt_min)
-        return Step(z, a, a_next, accepted, status, point, n_loss=(~accepted).long())
+        return Step(z, a, a_next, accepted, status, point, slope, n_loss=(~accepted).long())
 
 
 def _learn(state: State, dz: Codes, dg: Codes, moved: Tensor, n_pairs: int) -> None:

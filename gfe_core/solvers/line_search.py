@@ -3,6 +3,8 @@
 The Armijo test, giving up, and the first step.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -41,9 +43,11 @@ def given_up(state: State, accepted: Tensor, decrease: PerSample, too_small: Ten
 
 def inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerSample:
     """|dz|^2 / <dz, dgrad>, or the fallback where the curvature along dz is not positive."""
-    curvature = (dz * dgrad).sum(1)
+    unit = unit_of(dgrad)
+    curvature = (dz * (dgrad / unit[:, None])).sum(1)
     usable = curvature > 0
-    return torch.where(usable, dz.square().sum(1) / torch.where(usable, curvature, 1.0), fallback)
+    length = dz.square().sum(1)
+    return torch.where(usable, length / torch.where(usable, curvature, 1.0) / unit, fallback)
 
 
 def short_inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerSample:
@@ -51,11 +55,24 @@ def short_inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerS
 
     At most the inverse curvature along dz, as it weighs steep directions more.
     """
-    curvature = (dz * dgrad).sum(1)
+    unit = unit_of(dgrad)
+    change = dgrad / unit[:, None]
+    curvature = (dz * change).sum(1)
     usable = curvature > 0
-    return torch.where(
-        usable, curvature / torch.where(usable, dgrad.square().sum(1), 1.0), fallback
-    )
+    steepness = torch.where(usable, change.square().sum(1), 1.0)
+    return torch.where(usable, curvature / steepness / unit, fallback)
+
+
+def slope_along(direction: Codes, grad: Codes) -> PerSample:
+    """<direction, grad> of each sample, whose terms no small unit of the energy can drown."""
+    unit = unit_of(grad)
+    return unit * (direction * (grad / unit[:, None])).sum(1)
+
+
+def norm_of(grad: Codes) -> PerSample:
+    """|grad| of each sample, which is 0 for a gradient of zeros alone."""
+    unit = unit_of(grad)
+    return unit * (grad / unit[:, None]).norm(dim=1)
 
 
 def first_trial(energy: Energy, state: State) -> PerSample:
@@ -64,22 +81,24 @@ def first_trial(energy: Energy, state: State) -> PerSample:
     Takes one gradient, which it counts.
 
     The curvature is a secant over a tenth of the Polyak step E / |grad|^2, a length that scales
-    with the latents; where it is not positive, ten Polyak steps are tried.
+    with the latents; where it is not positive, a whole Polyak step is tried.
     """
     polyak = polyak_step(state)
-    return inverse_curvature(*probe(energy, state, 0.1 * polyak), 10 * polyak)
+    return inverse_curvature(*probe(energy, state, 0.1 * polyak), polyak)
 
 
 def polyak_step(state: State) -> PerSample:
     """E / |grad|^2, the step that would bring a line down to zero energy.
 
-    It scales with the units of energies and latents. It is never 0, which no solver could grow.
+    It scales with the units of energies and latents. It is never 0, which no solver could grow, and
+    away from the origin no longer than the code itself: near a minimum it would leave the valley.
     """
-    unit = unit_of(state.grad)
-    limits = torch.finfo(unit.dtype)
-    slope = (state.grad / unit[:, None]).square().sum(1)
+    limits = torch.finfo(state.energy.dtype)
+    norm = norm_of(state.grad).clamp(min=limits.tiny)
     height = torch.where(state.energy == 0, limits.eps, state.energy.abs())
-    return height / unit / slope.clamp(min=limits.tiny) / unit
+    radius = state.z.norm(dim=1)
+    radius = torch.where(radius > 0, radius, math.inf)
+    return (height / norm).minimum(radius) / norm
 
 
 def unit_of(grad: Codes) -> PerSample:
@@ -99,6 +118,8 @@ def probe(energy: Energy, state: State, length: PerSample) -> tuple[Codes, Codes
     Takes one gradient, which it counts.
     """
     dz = -length[:, None] * state.grad
+    if energy.bounds is not None:
+        dz = energy.inside(state.z + dz) - state.z
     change = energy.at(state.z + dz).grad() - state.grad
     state.n_grad = state.n_grad + 1
     return dz, change

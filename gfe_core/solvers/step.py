@@ -34,9 +34,11 @@ class State(Node):
 
     The previous state is kept for rules that measure curvature along the last step; `fresh` says
     that the last attempt was accepted, so that a solver should propose a new step rather than
-    shrink the old one. `own` is whatever else the solver remembers, one row a sample; `attempt`
-    counts the attempts, which all samples make together. Rows that are not `running` wait to leave:
-    what is computed of them is ignored.
+    shrink the old one. `recent` holds the last energies, `origin` the energy of the code 0, `soft`
+    the inverse curvatures along the last moves, and `at_minimum` is set where the first step
+    promised next to nothing: by these the loop judges what is left to gain. `own` is whatever else
+    the solver remembers, one row a sample; `attempt` counts the attempts, which all samples make
+    together. Rows that are not `running` wait to leave: what is computed of them is ignored.
     """
 
     index: Int[Tensor, "batch"]
@@ -45,6 +47,9 @@ class State(Node):
     z_previous: Codes
     grad_previous: Codes
     recent: Float[Tensor, "batch window"]
+    origin: PerSample
+    soft: Float[Tensor, "batch softness"]
+    at_minimum: Bool[Tensor, "batch"]
     best_z: Codes
     best_energy: PerSample
     best_grad_norm: PerSample
@@ -106,6 +111,8 @@ class Step:
         status: RUNNING, or why the solver gives a sample up.
         point: the proposed codes decoded, if the solver did so; their gradient then costs no second
             forward pass.
+        promise: decrease that a full step has to first order, as the solver's model of the energy
+            knows it; None where it has no model.
         n_loss, n_grad, n_hess: evaluations the attempt took for each sample, without the gradient
             at the new point.
     """
@@ -116,6 +123,7 @@ class Step:
     accepted: Bool[Tensor, "batch"]
     status: Int[Tensor, "batch"]
     point: Point | None = None
+    promise: PerSample | None = None
     n_loss: int | Tensor = 0
     n_grad: int | Tensor = 0
     n_hess: int | Tensor = 0

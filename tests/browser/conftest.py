@@ -64,9 +64,7 @@ def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         server.stop()
 
 
-@pytest.fixture
-def open_notebook(chromium: Browser, lab: LabServer) -> Iterator[Callable[[str], NotebookPage]]:
-    """Open a notebook of the lab's folder by name; closed after the test."""
+def _openers(chromium: Browser, lab: LabServer) -> Iterator[Callable[[str], NotebookPage]]:
     opened: list[NotebookPage] = []
 
     def open_one(notebook: str) -> NotebookPage:
@@ -76,3 +74,15 @@ def open_notebook(chromium: Browser, lab: LabServer) -> Iterator[Callable[[str],
     yield open_one
     for page in opened:
         page.close()
+
+
+@pytest.fixture
+def open_notebook(chromium: Browser, lab: LabServer) -> Iterator[Callable[[str], NotebookPage]]:
+    """Open a notebook of the lab's folder by name; closed after the test."""
+    yield from _openers(chromium, lab)
+
+
+@pytest.fixture(scope="module")
+def open_for_all(chromium: Browser, lab: LabServer) -> Iterator[Callable[[str], NotebookPage]]:
+    """The same; closed after the tests of a file, which share what they open."""
+    yield from _openers(chromium, lab)

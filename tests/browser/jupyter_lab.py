@@ -57,6 +57,10 @@ _OUTPUTS = (
     "cell.outputs.toJSON() : []); }"
 )
 
+# Cells that come into view are filled in when the page has nothing else to do.
+_DRAWN = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(
+    () => requestIdleCallback(done, { timeout: 2000 }))))"""
+
 
 class LabServer:
     """JupyterLab as a reader starts it, with settings and workspaces in throw-away folders."""
@@ -192,7 +196,7 @@ class NotebookPage:
         saved: list[Path] = []
         more = True
         while more:
-            self.page.wait_for_timeout(300)
+            self.page.evaluate(_DRAWN)
             saved.append(ARTEFACTS / f"{self.name}-{label}-{len(saved) + 1:02d}.png")
             self.page.screenshot(path=saved[-1])
             more = scroller.evaluate("""element => {

@@ -4,7 +4,6 @@ And once with one, in JupyterLab.
 """
 
 import json
-import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from jupyter_lab import LabServer, NotebookPage
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page
-from quiet_times import QuietTimes
+from quiet_times import DRAWING, QuietTimes
 from refresh_notebooks import METADATA
 
 import gfe_core as gfe
@@ -27,9 +26,6 @@ from gfe_core.widgets.player.player import _plain
 
 pytestmark = pytest.mark.browser
 N = 60
-SLOWEST = (
-    3 * 16.0
-)  # ms from a hand's move to the drawing: three frames, for a busy machine without a GPU
 OpenMap = Callable[..., Page]
 
 
@@ -97,21 +93,18 @@ def spot(page: Page, stage: Locator, layouts: str, row: int) -> tuple[float, flo
     return box["x"] + 1 + inner * (0.5 + 0.45 * x), box["y"] + 1 + inner * (0.5 - 0.45 * y)
 
 
+@pytest.mark.timed
 def test_the_mouse_finds_points_on_both_maps_at_once(open_map: OpenMap):
     page = open_map("map")
     times = QuietTimes()
     for row in range(20):
-        page.mouse.move(*spot(page, page.locator(".side"), "flat", row))
-        at = [*map(float, spot(page, page.locator(".side"), "flat", int(data(page, "point"))))]
-        assert at == pytest.approx(
-            spot(page, page.locator(".side"), "flat", row), abs=6
-        )  # points may overlap
+        to = spot(page, page.locator(".side"), "flat", row)
+        times.start()
+        page.mouse.move(*to)
         times.add(float(data(page, "latency")))
-    print(
-        f"\nfrom a move to the drawing: median {statistics.median(times):.1f} ms, slowest "
-        f"{max(times):.1f} ms"
-    )
-    assert statistics.median(times) <= SLOWEST
+        at = [*map(float, spot(page, page.locator(".side"), "flat", int(data(page, "point"))))]
+        assert at == pytest.approx(to, abs=6)  # points may overlap
+    times.hold(DRAWING, "from a move to the drawing")
     assert f"image {data(page, 'point')}, class" in page.locator(".words").inner_text()
 
 
@@ -145,6 +138,7 @@ def test_reduced_motion_jumps(open_map: OpenMap):
     assert data(page, "settled") == "true"
 
 
+@pytest.mark.timed
 def test_the_slider_mixes_within_the_event(open_map: OpenMap):
     page = open_map("between")
     picture = (
@@ -154,11 +148,12 @@ def test_the_slider_mixes_within_the_event(open_map: OpenMap):
     before = page.evaluate(picture)
     times = QuietTimes()
     for k in range(10):
+        times.start()
         page.get_by_label("t, from A to B").press("ArrowRight")
-        assert data(page, "step") == str(11 + k)
         times.add(float(data(page, "latency")))
+        assert data(page, "step") == str(11 + k)
     assert page.evaluate(picture) != before
-    assert statistics.median(times) <= SLOWEST
+    times.hold(DRAWING, "from a move to the drawing")
     assert "t = 1.00" in page.locator(".mixer").inner_text()
 
 

@@ -120,6 +120,7 @@ def test_interrupted_training_exits_130_and_the_same_command_goes_on(
     assert call(*words, tmp_path / "run")[0] == 0  # nothing is left to do
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_training_process_with_130_and_without_a_traceback(config, tmp_path):
     command = [
         sys.executable,

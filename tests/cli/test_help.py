@@ -124,6 +124,7 @@ def test_words_of_a_choice_are_all_in_the_help():
         assert sorted(re.findall(r'"([\w-]+)"', told[name])) == sorted(choices)
 
 
+@pytest.mark.slow
 def test_help_of_a_process_has_no_colours_and_keeps_to_the_width_given():
     for columns in (80, 100):
         run = subprocess.run(
@@ -142,6 +143,7 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | more | {"PYTHONIOENCODING": "utf-8"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["doctor"]])
 def test_command_works_where_torchvision_is_broken(tmp_path: Path, words: list[str]):
     (tmp_path / "torchvision.py").write_text(

@@ -66,6 +66,7 @@ def _with_other_values(lost: torch.Tensor):
     return changed
 
 
+@pytest.mark.slow
 def test_every_way_to_a_code_is_judged_by_hidden_pixels_alone():
     rows = []
     mean = missing.mean_image(60, 0)

@@ -180,6 +180,7 @@ def test_job_whose_file_is_damaged_is_done_again_and_the_file_kept(tmp_path, res
     assert (folder / "earlier" / "tiny-1-1.json").read_text() == '{"square": 1, '
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives_and_each_uses_one_thread(tmp_path, results):
     torch.set_num_threads(2)
     try:
@@ -192,6 +193,7 @@ def test_two_processes_give_what_one_gives_and_each_uses_one_thread(tmp_path, re
     assert {cell["threads_used"] for cell in one["cells"].values()} == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_interrupt_leaves_finished_jobs_and_does_not_wait_for_others(processes, tmp_path, results):
     folder = tmp_path / "runs"
@@ -214,6 +216,7 @@ def test_interrupt_leaves_finished_jobs_and_does_not_wait_for_others(processes, 
     ]
 
 
+@pytest.mark.slow
 def test_job_that_fails_keeps_the_work_of_those_that_run_and_says_why(tmp_path, results):
     with pytest.raises(ValueError, match="`number` must not be 0"):
         reproduce(experiment(tmp_path, n=2, work=broken), folder=tmp_path / "runs", processes=2)

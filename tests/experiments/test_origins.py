@@ -34,6 +34,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, value)
 
 
+@pytest.mark.slow
 def test_all_jobs_are_done_and_gathered_into_one_table(short: None):
     jobs = [job for job in experiment.EXPERIMENT.jobs if job.arguments["seed"] == 0]
     first = Records([{"fields": job.fields} | job.work(**job.arguments) for job in jobs])

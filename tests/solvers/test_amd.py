@@ -285,10 +285,7 @@ def test_landscape_without_a_finite_minimum_gives_finite_codes(trial):
     encoding = gfe.encode(decoder, x, solver=gfe.AMD(trial=trial), max_steps=2000)
     assert encoding.z.isfinite().all() and encoding.energy.isfinite().all()
     assert statuses(encoding) == [Status.CONVERGED] * 2
-    assert (
-        encoding.grad_norm.max() <= 1e-6
-    )  # by the gradient: the relative fall of an energy near 0 never gets small
-    assert encoding.energy.max() < 1e-5
+    assert encoding.energy.max() < 1e-3 * math.log(2)  # of the descent from the code 0
 
 
 @pytest.mark.parametrize("factor", [0.0, 1.0, -1.0, math.nan])
@@ -306,9 +303,9 @@ def test_factors_outside_their_interval_are_refused(factor):
     [
         ({"dt_init": 0.0}, "`dt_init` must be a positive"),
         ({"dt_init": -1.0}, "`dt_init` must be a positive"),
-        ({"dt_min": 0.0}, "`dt_min` must be positive and below `dt_max`"),
-        ({"dt_min": 2.0, "dt_max": 1.0}, "`dt_min` must be positive and below `dt_max`"),
-        ({"dt_max": math.nan}, "`dt_min` must be positive and below `dt_max`"),
+        ({"dt_min": -1.0}, "`dt_min` must be at least 0 and below `dt_max`"),
+        ({"dt_min": 2.0, "dt_max": 1.0}, "`dt_min` must be at least 0 and below `dt_max`"),
+        ({"dt_max": math.nan}, "`dt_min` must be at least 0 and below `dt_max`"),
         ({"trial": "newton"}, "`trial` must be 'carry' or 'barzilai_borwein', got 'newton'"),
         ({"slope_at": "start"}, "`slope_at` must be 'current' or 'trial', got 'start'"),
         ({"memory": 0}, "`memory` must be at least 1"),

@@ -27,9 +27,9 @@ class Watched(gfe.BFGS):
 
     def step(self, energy: gfe.Energy, flow: Descent, state: State, *, t1: float) -> Step:
         step = super().step(energy, flow, state, t1=t1)
-        SEEN.append(
-            (state.own["inverse"].clone(), state.own["updates"].clone(), state.index.clone())
-        )
+        # what multiplies gradients in units of the first one
+        inverse = state.own["inverse"] / state.own["unit"][:, None, None]
+        SEEN.append((inverse, state.own["updates"].clone(), state.index.clone()))
         return step
 
 
@@ -118,6 +118,7 @@ def test_curvature_that_rounding_made_is_not_learnt_from(generator):
     dg = across + 1e-6 * dz  # its angle to dz is right to no digit in float32
     own = {
         "inverse": torch.eye(6).expand(200, 6, 6).clone(),
+        "unit": torch.ones(200),
         "updates": torch.ones(200, dtype=torch.long),
     }
     zero = torch.zeros_like(dz)
@@ -248,7 +249,12 @@ def test_start_of_zero_energy_does_not_hold_the_codes():
     problem = quadratic()
     x = problem.decoder.linear.bias.detach().expand(5, -1).clone()
     found = gfe.encode(
-        problem.decoder, x, loss=problem.loss, solver=gfe.BFGS(), penalty=lambda z: z.sum(1)
+        problem.decoder,
+        x,
+        loss=problem.loss,
+        solver=gfe.BFGS(),
+        penalty=lambda z: z.sum(1),
+        stop=gfe.Stop(gain_rtol=1e-10),
     )
     assert statuses(found) == [Status.CONVERGED] * 5
     expected = (

@@ -149,7 +149,12 @@ def hill(z: Tensor) -> Tensor:
 def test_negative_curvature_of_a_penalty_is_met_by_damping():
     problem = quadratic()
     found = gfe.encode(
-        problem.decoder, problem.x, loss=problem.loss, solver=gfe.GaussNewton(), penalty=saddle
+        problem.decoder,
+        problem.x,
+        loss=problem.loss,
+        solver=gfe.GaussNewton(),
+        penalty=saddle,
+        stop=gfe.Stop(gain_rtol=1e-7),
     )
     energy = gfe.Energy(problem.decoder, problem.x, problem.loss, penalty=saddle)
     at_start = torch.linalg.eigvalsh(energy.gauss_newton(torch.zeros(5, 4, dtype=torch.float64)))

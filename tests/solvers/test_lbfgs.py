@@ -363,7 +363,7 @@ def test_going_on_from_a_minimum_stays_there():
         assert set(statuses(again)) <= {Status.STALLED, Status.STEP_TOO_SMALL, Status.CONVERGED}
         at_once = gfe.encode(trained(kind), digits(12), z0=there.z, solver=gfe.LBFGS())
         assert set(statuses(at_once)) == {Status.CONVERGED}
-        assert (at_once.statistics.n_steps == 0).all()
+        assert (at_once.statistics.n_steps <= 1).all()
 
 
 def test_statuses_say_why_samples_stopped():
@@ -388,7 +388,12 @@ def test_start_of_zero_energy_does_not_hold_the_codes():
     problem = quadratic()
     x = problem.decoder.linear.bias.detach().expand(5, -1).clone()
     found = gfe.encode(
-        problem.decoder, x, loss=problem.loss, solver=gfe.LBFGS(), penalty=lambda z: z.sum(1)
+        problem.decoder,
+        x,
+        loss=problem.loss,
+        solver=gfe.LBFGS(),
+        penalty=lambda z: z.sum(1),
+        stop=gfe.Stop(gain_rtol=1e-10),
     )
     assert statuses(found) == [Status.CONVERGED] * 5
     expected = (

@@ -20,7 +20,7 @@ def error_at_t1(solver, problem, **arguments) -> float:
 
 @pytest.mark.parametrize(
     ("kind", "n_steps", "order"),
-    [(gfe.Euler, (64, 128, 256, 512, 1024), 1), (gfe.RK4, (32, 64, 128, 256), 4)],
+    [(gfe.Euler, (128, 256, 512), 1), (gfe.RK4, (32, 64, 128), 4)],
 )
 def test_error_against_the_closed_form_falls_with_the_order(kind, n_steps, order):
     problem = quadratic()
@@ -30,6 +30,7 @@ def test_error_against_the_closed_form_falls_with_the_order(kind, n_steps, order
     assert abs(slope - order) < 0.1  # the next power of dt is still felt at the coarse end
 
 
+@pytest.mark.slow
 def test_error_falls_with_the_order_when_the_rate_decays():
     problem = quadratic()
     tau = 1.5
@@ -38,8 +39,8 @@ def test_error_falls_with_the_order_when_the_rate_decays():
         tau / 2 * (1 - math.exp(-2 * T1 / tau))
     )  # the integral of the rate: how far the undecayed flow has come
     for kind, n_steps, order in (
-        (gfe.Euler, (128, 256, 512, 1024), 1),
-        (gfe.RK4, (32, 64, 128, 256), 4),
+        (gfe.Euler, (128, 256, 512), 1),
+        (gfe.RK4, (32, 64, 128), 4),
     ):
         errors = []
         for n in n_steps:

@@ -28,6 +28,8 @@ _ENDINGS = {
     Status.STALLED: "converged to rounding",
     Status.STEP_TOO_SMALL: "no step small enough",
     Status.NON_FINITE: "not finite",
+    Status.FLAT: "flattened",
+    Status.NOT_REACHED: "not reached",
 }
 
 
