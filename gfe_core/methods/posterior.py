@@ -320,7 +320,7 @@ def spread(
     checks.require(n >= 2, f"`n` must be at least 2 for a standard deviation, got {n}.")
     mean = squares = posterior.z.new_zeros(())
     for i, z in enumerate(posterior.sample(n, generator), start=1):
-        drawn = reconstruct(decoder, z, loss or posterior.loss, context=context)
+        drawn = reconstruct(decoder, z, posterior.loss if loss is None else loss, context=context)
         away = drawn - mean
         mean = mean + away / i
         squares = squares + away * (drawn - mean)  # Welford's sums: no difference of large numbers
