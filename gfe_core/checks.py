@@ -4,8 +4,15 @@ Each message says what was expected, what came and what to do. Numerical failure
 here: it is a `Status` of the sample.
 """
 
+import inspect
 import math
+import operator
+import os
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +22,8 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from gfe_core.types import Accelerated, Descent
 
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?")
+
 
 def require(fits: bool, message: str, error: type[Exception] = ValueError) -> None:
     """Raise an error with this message unless what was passed fits."""
@@ -22,8 +31,99 @@ def require(fits: bool, message: str, error: type[Exception] = ValueError) -> No
         raise error(message)
 
 
+def number(name: str, value: Any) -> None:
+    """Refuse what is no real number: words, flags, None, arrays, functions."""
+    flag = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
+    real = isinstance(value, Real) or (isinstance(value, Tensor) and value.dim() == 0)
+    line = (
+        f" Write `{name}={value}`." if isinstance(value, str) and _NUMBER.fullmatch(value) else ""
+    )
+    got = described(value)
+    require(real and not flag, f"`{name}` must be a number, got {got}.{line}", TypeError)
+
+
+def sizes(name: str, value: Any, *, n: int | None = None) -> tuple[int, ...]:
+    """Return widths, channels or a shape as a tuple of ints, each at least 1.
+
+    Args:
+        name: of the argument.
+        value: what was passed.
+        n: how many there must be; any number by default.
+    """
+    wanted = f"`{name}` must be {n or 'a sequence of'} whole numbers"
+    sequence(name, value)
+    found = tuple(whole(name, one) for one in value)
+    require(n in (None, len(found)), f"{wanted}, got {described(value)}.")
+    for one in found:
+        at_least_one(name, one)
+    return found
+
+
+def generator(name: str, value: Any, *, needed: bool = False) -> None:
+    """Refuse a source of randomness that is none, such as a seed; None unless it is needed."""
+    seed = value if isinstance(value, int) and not isinstance(value, bool) else 0
+    line = f"`{name}=torch.Generator().manual_seed({seed})`"
+    fits = isinstance(value, torch.Generator) or (value is None and not needed)
+    wanted = f"`{name}` must be a torch.Generator"
+    require(fits, f"{wanted}, got {described(value)}. Write {line}.", TypeError)
+
+
+def path(name: str, value: Any) -> None:
+    """Refuse what names no file."""
+    fits = isinstance(value, (str, os.PathLike)) and str(value) != ""
+    wanted = f"`{name}` must be the path of a file, a text or a `pathlib.Path`"
+    require(fits, f"{wanted}, got {described(value)}.", TypeError)
+
+
+def flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    fits = isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+    require(fits, f"`{name}` must be True or False, got {described(value)}.", TypeError)
+
+
+def text(name: str, value: Any) -> None:
+    """Refuse what is no text."""
+    fits = isinstance(value, str)
+    require(fits, f"`{name}` must be a text, got {described(value)}.", TypeError)
+
+
+def mapping(name: str, value: Any) -> None:
+    """Refuse what does not give names to values."""
+    fits = isinstance(value, Mapping)
+    require(fits, f"`{name}` must be a dict with names, got {described(value)}.", TypeError)
+
+
+def sequence(name: str, value: Any) -> None:
+    """Refuse what is no list; texts and dicts are none."""
+    several = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    fits = several and not isinstance(value, (str, bytes, Mapping, type))
+    fits = fits and getattr(value, "ndim", 1) > 0
+    line = f" Write `{name}=({value},)`." if isinstance(value, (int, float)) else ""
+    require(fits, f"`{name}` must be a list, got {described(value)}.{line}", TypeError)
+
+
+def array(name: str, value: Any) -> None:
+    """Refuse what holds no numbers."""
+    fits = hasattr(value, "__array__") and not isinstance(value, type)
+    require(fits, f"`{name}` must be a torch.Tensor, got {described(value)}.", TypeError)
+
+
+def described(value: Any) -> str:
+    """What a caller passed, in a few words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if inspect.isroutine(value):
+        return f"the function {value.__name__}"
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"{type(value).__name__} of shape {(*shape,)}"
+    text = repr(value)
+    return text if len(text) <= 40 and "object at" not in text else f"{type(value).__name__}"
+
+
 def finite_positive(name: str, value: float) -> None:
     """Refuse zero, negative, infinite and NaN values of a step or rate."""
+    number(name, value)
     require(
         math.isfinite(value) and value > 0,
         f"`{name}` must be a positive finite number, got {value}.",
@@ -32,38 +132,80 @@ def finite_positive(name: str, value: float) -> None:
 
 def fraction(name: str, value: float) -> None:
     """Refuse values outside the open interval (0, 1)."""
+    number(name, value)
     require(0 < value < 1, f"`{name}` must lie strictly between 0 and 1, got {value}.")
 
 
 def above_one(name: str, value: float) -> None:
     """Refuse factors that do not grow, infinity and NaN."""
+    number(name, value)
     require(1 < value < math.inf, f"`{name}` must be above 1 and finite, got {value}.")
 
 
+def whole(name: str, value: Any) -> int:
+    """Return a whole number as an int; numpy's are such, flags and 2.0 are not."""
+    index = None
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            index = operator.index(value)
+    if index is None:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        remedy = f" Write `{name}={value:.0f}`." if number and value % 1 == 0 else ""
+        if isinstance(value, tuple) and value and all(isinstance(one, int) for one in value):
+            remedy = f" Write `{name}={math.prod(value)}`."
+        got = described(value)
+        raise TypeError(f"`{name}` must be a whole number, got {got}.{remedy}")
+    return index
+
+
 def at_least_one(name: str, value: int) -> None:
-    """Refuse a count below one."""
+    """Refuse a count below one, and what is no count."""
+    whole(name, value)
     require(value >= 1, f"`{name}` must be at least 1, got {value}.")
 
 
 def one_of(name: str, value: str, choices: Sequence[str]) -> None:
     """Refuse a word that is not on the list."""
-    require(value in choices, f"`{name}` must be {' or '.join(map(repr, choices))}, got {value!r}.")
+    known = isinstance(value, str) and value in choices
+    require(known, f"`{name}` must be {' or '.join(map(repr, choices))}, got {value!r}.")
 
 
-def decoder_sized(decoder: Any) -> None:
-    """Refuse decoders that do not say the size of a code and the shape of a sample."""
+def is_decoder(decoder: Any) -> None:
+    """Refuse what is no decoder: data in its place, a class, a module without sizes."""
+    takes = "`decoder` must be a decoder, a module or function from codes to data"
+    is_class = isinstance(decoder, type)
+    called = decoder.__name__ if is_class else type(decoder).__name__
+    made = f"{takes}, got the class {called}. Pass an instance: `{called}(...)`."
+    require(not is_class, made, TypeError)
+    inner = getattr(decoder, "decoder", None)
+    if hasattr(decoder, "scaled") and inner is not None:
+        line = "encode(model.decoder, model.scaled(x), loss=model.loss)"
+        raise TypeError(f"{takes}, got a {called}, which holds one: `gfe.{line}`.")
+    order = "The decoder comes first and the data second: `encode(decoder, x)`."
+    require(callable(decoder), f"{takes}, got {described(decoder)}. {order}", TypeError)
     meanings = {
         "latent_dim": "an int, the size of a code",
         "data_shape": "a tuple, the shape of one sample",
     }
     for name, meaning in meanings.items():
-        lack = f"`decoder` must have `{name}` ({meaning}); {type(decoder).__name__} has none."
-        require(hasattr(decoder, name), f"{lack} Set it as an attribute.", TypeError)
+        lack = f"`decoder` must have `{name}` ({meaning}); {called} has none."
+        remedy = (
+            "Set it as an attribute, or use `gfe.wrap(decoder, latent_dim=..., data_shape=...)`."
+        )
+        require(hasattr(decoder, name), f"{lack} {remedy}", TypeError)
+    whole("decoder.latent_dim", decoder.latent_dim)
+    shape = decoder.data_shape
+    require(
+        isinstance(shape, Sequence) and all(hasattr(n, "__index__") for n in shape),
+        f"`decoder.data_shape` must be {meanings['data_shape']}, got {described(shape)}. "
+        f"One axis is written `(n,)`.",
+        TypeError,
+    )
 
 
 def decoder_ready(decoder: Any) -> None:
     """Refuse decoders without a known shape and decoders whose samples would see each other."""
-    decoder_sized(decoder)
+    is_decoder(decoder)
     made_there = isinstance(decoder, nn.Module) and any(
         tensor.is_inference() for tensor in (*decoder.parameters(), *decoder.buffers())
     )
@@ -89,6 +231,8 @@ def decoder_ready(decoder: Any) -> None:
 def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     """Refuse data that this decoder cannot be compared with."""
     remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
+    named = isinstance(x, (str, Path))
+    remedy = f"Load it: `gfe.data.load({name})`." if named else remedy
     require(
         isinstance(x, Tensor),
         f"`{name}` must be a torch.Tensor, got {type(x).__name__}. {remedy}",
@@ -140,6 +284,15 @@ def start_for(decoder: Any, x: Tensor, z0: Tensor | None, name: str = "z0") -> T
         return x.new_zeros(shape)
     _tensor_of(shape, x.dtype, z0, f"`{name}` must be a tensor of shape {shape} and type {x.dtype}")
     return z0.detach()
+
+
+def codes(z: Any, name: str = "z") -> Tensor:
+    """Return what is a table of codes, and refuse the rest."""
+    fits = isinstance(z, Tensor) and z.is_floating_point() and z.dim() == 2
+    wanted = f"`{name}` must be codes, a tensor of floats of shape (n, latent)"
+    line = " Pass its codes: `enc.z`." if isinstance(getattr(z, "z", None), Tensor) else ""
+    require(fits, f"{wanted}, got {described(z)}.{line}", TypeError)
+    return z
 
 
 def box_for(decoder: Any, x: Tensor, bounds: Any) -> tuple[Tensor, Tensor] | None:
@@ -204,6 +357,7 @@ def _tensor_of(shape: tuple[int, ...], dtype: torch.dtype, value: Any, wanted: s
 
 def budget(t1: float, max_steps: int | None, on_failure: str) -> None:
     """Refuse an end time, a budget or a failure rule that makes no sense."""
+    number("t1", t1)
     require(t1 > 0, f"`t1` must be positive (math.inf for no end), got {t1}.")
     if max_steps is not None:
         at_least_one("max_steps", max_steps)

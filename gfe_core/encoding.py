@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from gfe_core import checks, threads
+from gfe_core import arguments, checks, threads
 from gfe_core.adjoints import Detached, Found
 from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
 from gfe_core.data.contexts import changed, check_context, rows_of
+from gfe_core.data.samples import Samples, codes_for, one_kind, samples_for
 from gfe_core.energy import Calls, Energy, WholeLoss
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
@@ -38,9 +40,10 @@ from gfe_core.types import (
 )
 
 
+@arguments.in_own_words
 def encode(
     decoder: Decoder,
-    x: Data,
+    x: Samples,
     *,
     loss: AnyLoss | None = None,
     flow: Flow | None = None,
@@ -73,8 +76,9 @@ def encode(
     Args:
         decoder: maps codes (batch, latent) to data (batch, *data); has `latent_dim` and
             `data_shape`. What it returns is checked and never broadcast.
-        x: data, of the decoder's float dtype and device. Samples with NaN or infinite features are
-            marked NON_FINITE.
+        x: data, of the decoder's float dtype and device; arrays, frames, a `DataSet` and loaders
+            are converted (`data.samples`). Samples with NaN or infinite features are marked
+            NON_FINITE.
         loss: `Bernoulli()` by default, for grey values in [0, 1]; a loss, or a function
             (output, x) -> (batch,). One that has a parameter `mask` takes incomplete samples.
         flow: `GradientFlow()` by default.
@@ -136,13 +140,16 @@ def encode(
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2; bounds as by Birgin, Martinez
     & Raydan 2000.
     """
+    _of_their_kinds(stop, save_at, penalty, flow=flow, solver=solver, adjoint=adjoint)
+    arguments.loss_or_none(loss)
     flow = flow or GradientFlow()
     solver = solver or AMD()
     adjoint = adjoint or Detached()
     _satisfying(flow=(flow, Flow), solver=(solver, Solver), adjoint=(adjoint, Adjoint))
     whole = WholeLoss(loss)
     checks.decoder_ready(decoder)
-    checks.data_for(decoder, x)
+    x = samples_for(decoder, x)
+    z0, mask = one_kind(z0, like=x), one_kind(mask, like=x)
     checks.observed(x, mask)
     check_context(context, x)
     for rows in chunk_rows(len(x), SIZE):  # a check may copy what it looks at
@@ -255,7 +262,8 @@ class _Method:
         if not asks:
             return encoding
         found = Found(inputs, energy, self.flow, self.solver, encoding, record)
-        return replace(encoding, z=self.adjoint.attach(self.decoder, found))
+        with threads.suited(self.decoder):
+            return replace(encoding, z=self.adjoint.attach(self.decoder, found))
 
     def best_of(self, n_starts: int, samples: _Samples) -> Encoding:
         """Find the codes of a batch from several starts and keep the lowest energy of each sample.
@@ -317,7 +325,8 @@ def _in_chunks(
     return Encoding.joined(parts)
 
 
-def encode_observed(decoder: Decoder, x: Data, **arguments: Any) -> Encoding:
+@arguments.in_own_words
+def encode_observed(decoder: Decoder, x: Samples, **options: Any) -> Encoding:
     """Encode incomplete samples.
 
     Features that are NaN count as unobserved, and have no influence at all.
@@ -329,10 +338,10 @@ def encode_observed(decoder: Decoder, x: Data, **arguments: Any) -> Encoding:
     Args:
         decoder: as for `encode`.
         x: data, NaN where unobserved. Infinite features are not: they mark their sample NON_FINITE.
-        arguments: of `encode`, all but `mask`.
+        options: of `encode`, all but `mask`.
 
     Raises:
-        TypeError, ValueError, RuntimeError: as `encode` does.
+        TypeError, ValueError, RuntimeError: as `encode` does; or `mask` was given, too.
 
     Example:
         >>> import torch
@@ -341,15 +350,21 @@ def encode_observed(decoder: Decoder, x: Data, **arguments: Any) -> Encoding:
         >>> gfe.encode_observed(decoder, torch.tensor([[0.2, float("nan"), 0.9]])).energy.isfinite()
         tensor([True])
     """
-    mask = (
-        ~x.isnan() if isinstance(x, Tensor) else None
-    )  # anything but a tensor is for `encode` to refuse
-    return encode(decoder, x, mask=mask, **arguments)
+    checks.require(
+        "mask" not in options,
+        "`encode_observed` makes the mask itself, of what is not NaN. Leave `mask` out, or write "
+        "`encode(decoder, x, mask=mask)`.",
+        TypeError,
+    )
+    checks.decoder_ready(decoder)
+    x = samples_for(decoder, x)
+    return encode(decoder, x, mask=~x.isnan(), **options)
 
 
+@arguments.in_own_words
 def reconstruct(
     decoder: Decoder,
-    z: Codes | Encoding,
+    z: Codes | np.ndarray | Encoding,
     loss: AnyLoss | None = None,
     *,
     context: Context | None = None,
@@ -367,7 +382,8 @@ def reconstruct(
 
     Raises:
         ValueError: neither the encoding nor an argument says what the loss is.
-        TypeError, ValueError: the decoder returns something else than data.
+        TypeError, ValueError: an argument does not fit, or the decoder returns something else than
+            data; the message says what to write.
 
     Example:
         >>> import torch
@@ -379,6 +395,8 @@ def reconstruct(
         >>> gfe.reconstruct(decoder, torch.zeros(1, 2), gfe.Gaussian()).shape
         torch.Size([1, 3])
     """
+    arguments.loss_or_none(loss)
+    checks.is_decoder(decoder)
     known = z.loss if isinstance(z, Encoding) and loss is None else loss
     if known is None:
         instead = "an encoding that knows none" if isinstance(z, Encoding) else "bare codes"
@@ -387,11 +405,8 @@ def reconstruct(
             "`gfe.reconstruct(decoder, enc)`, or `loss=gfe.Bernoulli()` (the sigmoid of the "
             "output), `loss=gfe.Gaussian()` (the output itself)."
         )
-    codes = z.z if isinstance(z, Encoding) else z
+    codes = codes_for(decoder, z.z if isinstance(z, Encoding) else z)
     calls = Calls(decoder, WholeLoss(known), None, context)
-    wanted = f"`z` must have shape (batch, {decoder.latent_dim}) for this decoder"
-    fits = codes.dim() == 2 and codes.shape[1] == decoder.latent_dim
-    checks.require(fits, f"{wanted}, got {tuple(codes.shape)}.")
     with threads.suited(decoder), torch.no_grad():
         check_context(context, codes)
         return calls.mean(calls.output(codes, context))
@@ -400,6 +415,16 @@ def reconstruct(
 def _ordinary(tensor: Tensor) -> Tensor:
     """Detach; a tensor made in inference mode is copied too, as autograd refuses it."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+def _of_their_kinds(stop: Any, save_at: Any, penalty: Any, **parts: object) -> None:
+    """Refuse words, classes and numbers in place of objects, with the line to write."""
+    arguments.stop_rule(stop)
+    arguments.saved_states(save_at)
+    arguments.penalty_function(penalty)
+    for name, part in parts.items():
+        if part is not None:
+            arguments.made(name, part)
 
 
 def _satisfying(**given: tuple[object, type]) -> None:

@@ -118,6 +118,7 @@ class NesterovFlow(GradientFlow):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.finite_positive("damping", self.damping)
+        checks.number("eps", self.eps)
         checks.require(
             0 <= self.eps < float("inf"), f"`eps` must be at least 0 and finite, got {self.eps}."
         )

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gfe_core import checks, signatures
+from gfe_core import arguments, checks, signatures
 from gfe_core.data.files import read_tensors, write_tensors
 from gfe_core.decoders import (
     ConvDecoder,
@@ -100,6 +100,7 @@ class Model:
         return f"Model({name}({size}), {self.loss!r}{''.join(f'; {word}' for word in more)})"
 
 
+@arguments.in_own_words
 def save(
     path: str | os.PathLike[str],
     decoder: nn.Module,
@@ -144,12 +145,14 @@ def save(
         >>> load(path).card
         {'data': 'digits'}
     """
+    checks.path("path", path)
     checks.require(
         isinstance(decoder, nn.Module),
         f"`decoder` must be a torch.nn.Module, got {type(decoder).__name__}: only modules have "
         "weights to save. Make it one: `gfe.wrap(decoder, latent_dim=..., data_shape=...)`.",
         TypeError,
     )
+    arguments.loss_or_none(loss)
     original: Any = getattr(decoder, "_orig_mod", decoder)
     checks.decoder_ready(original)
     data_shape = tuple(int(n) for n in original.data_shape)
@@ -164,13 +167,14 @@ def save(
         "loss": _loss_description(loss or Bernoulli()),
         "scaling": None if scaling is None else _scaling(scaling, data_shape),
         "classes": None if classes is None else _class_names(classes),
-        "card": _plain_card(card or {}),
+        "card": _plain_card({} if card is None else card),
     }
     _check_description(original, content)
     write_tensors(path, content)
     return Path(path)
 
 
+@arguments.in_own_words
 def load(
     path: str | os.PathLike[str],
     *,
@@ -205,6 +209,7 @@ def load(
         >>> load(path, decoder=build)
         Model(Wrapped(latent_dim=2, data_shape=(3,)), Gaussian(reduction='mean', variance=1.0))
     """
+    checks.path("path", path)
     content = _read(path)
     built = _build(content, decoder, path)
     _load_weights(built, content["weights"], path)
@@ -312,7 +317,18 @@ def _build(content: dict[str, Any], factory: Callable[[], Any] | None, path: Any
         f"{'a module' if instance else type(factory).__name__}. Pass `lambda: ...` around it.",
         TypeError,
     )
-    built: Any = factory()
+    checks.require(
+        arguments.takes(factory) or isinstance(factory, type),
+        "`decoder` must be a function without arguments that builds the module. Write `lambda: "
+        "MyNet(width=64)`.",
+        TypeError,
+    )
+    try:
+        built: Any = factory()
+    except TypeError as error:
+        raise TypeError(
+            f"`decoder` failed to build the module: {error}. Write `lambda: MyNet(width=64)`."
+        ) from error
     if described.get("wrapped") and not isinstance(built, Wrapped):
         built = wrap(built, latent_dim=content["latent_dim"], data_shape=content["data_shape"])
     checks.require(
@@ -399,7 +415,18 @@ def _is_kit(loss: Any) -> bool:
 def _build_loss(described: dict[str, Any], factory: Callable[..., Loss] | None, path: Any) -> Loss:
     name = described["name"]
     if factory is not None:
-        built = factory(**described["fields"])
+        builds = isinstance(factory, type) or not hasattr(factory, "per_sample")
+        checks.require(
+            callable(factory) and builds,
+            f"`loss` must be the class of the loss, got {factory!r}. Pass `loss={name}`.",
+            TypeError,
+        )
+        try:
+            built = factory(**described["fields"])
+        except TypeError as error:
+            raise TypeError(
+                f"`loss` must build a {name} from the fields {list(described['fields'])}: {error}."
+            ) from error
         got = type(built).__name__
         checks.require(
             got == name, f"`loss` must build a {name}, as was saved in `path` {path}, got a {got}."
@@ -443,7 +470,7 @@ def _scaling(scaling: Mapping[str, Any], data_shape: tuple[int, ...]) -> dict[st
 
 
 def _class_names(classes: Sequence[str]) -> list[str]:
-    names = [] if isinstance(classes, str) else list(classes)
+    names = list(classes)
     checks.require(
         bool(names) and all(isinstance(name, str) for name in names),
         f"`classes` must be names, such as ['cat', 'dog'], got {classes!r}.",
@@ -453,11 +480,6 @@ def _class_names(classes: Sequence[str]) -> list[str]:
 
 
 def _plain_card(card: Mapping[str, Any]) -> dict[str, Any]:
-    checks.require(
-        isinstance(card, Mapping),
-        f"`card` must be a dict of names and plain values, got {type(card).__name__}.",
-        TypeError,
-    )
     return _plain(card, "card")
 
 

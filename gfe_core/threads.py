@@ -1,4 +1,6 @@
-"""How many threads torch's operations get: as many as gain something, unless the caller chose.
+"""How torch computes in a call of the kit: its threads, and the precision of the data.
+
+Threads: as many as gain something, unless the caller chose.
 
 A thread that has done its part of an operation waits for the others by spinning, for milliseconds.
 Beside a busy process it thereby takes the processor from the very thread it waits for: with torch's
@@ -13,12 +15,15 @@ The rule, for the duration of one call of the kit and in the calling thread only
 
 Codes do not depend on it: all decoders of the kit give the same ones with one thread and with two,
 bit for bit. The gradient of a convolution's bias in an update of `fit` may differ by rounding.
+
+Precision: that of the decoder and the data. A line search compares energies that differ in their
+last digits, which `torch.autocast` would cut off; it is switched off for the same duration.
 """
 
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,19 +34,36 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 _AT_IMPORT = torch.get_num_threads()
+_DEVICES = ("cpu", "cuda", "xpu", "mps")
+"""Kinds of devices that `torch.autocast` is known on."""
 
 
 @contextmanager
 def suited(*models: object) -> Iterator[None]:
     """Run a block with the number of threads that suits the models, then restore the caller's.
 
-    Entering costs about 0.2 ms where torch has more than one thread and 1 us where it has one, as
-    in nested blocks.
+    `torch.autocast` is off in the block. Entering costs about 0.2 ms where torch has more than one
+    thread and a few us where it has one, as in nested blocks.
 
     Args:
         models: what the block computes with, such as a decoder and an encoder; what is no module
             has no convolutions.
     """
+    with own_precision(), _own_threads(models):
+        yield
+
+
+def own_precision() -> ExitStack:
+    """Switch off `torch.autocast` where it is on, for the duration of a block."""
+    off = ExitStack()
+    for kind in _DEVICES:
+        if torch.is_autocast_enabled(kind):
+            off.enter_context(torch.autocast(kind, enabled=False))
+    return off
+
+
+@contextmanager
+def _own_threads(models: tuple[object, ...]) -> Iterator[None]:
     before = torch.get_num_threads()
     if (
         before == 1

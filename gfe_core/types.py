@@ -12,10 +12,11 @@ Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from itertools import pairwise
+from numbers import Real
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
@@ -103,8 +104,12 @@ class Stop:
             if getattr(self, rule) is _NOT_GIVEN:
                 object.__setattr__(self, rule, 0.0 if any_given else default)
             value = getattr(self, rule)
-            if not value >= 0:
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise TypeError(f"`{rule}` must be a number, got {value!r}.")
+            if not float(value) >= 0:
                 raise ValueError(f"`{rule}` must be at least 0, got {value}.")
+        if isinstance(self.window, bool) or not isinstance(self.window, int):
+            raise TypeError(f"`window` must be a whole number, got {self.window!r}.")
         if self.window < 1:
             raise ValueError(f"`window` must be at least 1 accepted step, got {self.window}.")
 
@@ -114,6 +119,12 @@ class SaveAt:
     """Which states of the flow to keep; make one with `SaveAt.steps()` or `SaveAt.times(t)`."""
 
     at: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.at is not None and not isinstance(self.at, tuple):
+            raise TypeError(
+                f"`at` must be a tuple of times, got {self.at!r}. Write `SaveAt.times`."
+            )
 
     @staticmethod
     def steps() -> "SaveAt":
@@ -128,7 +139,14 @@ class SaveAt:
             t: increasing times in flow units, the first at least 0: a sequence or a one-dimensional
                 tensor.
         """
-        at = tuple(float(value) for value in t)
+        given = t.tolist() if hasattr(t, "tolist") else t
+        several = isinstance(given, Iterable) and not isinstance(given, (str, bytes, dict))
+        values = tuple(given) if several else ()
+        if not several or any(isinstance(one, bool) or not isinstance(one, Real) for one in values):
+            raise TypeError(
+                f"`t` must be a sequence of times, got {t!r}. Write `SaveAt.times([0.0, 1.0])`."
+            )
+        at = tuple(float(value) for value in values)
         if (
             not at
             or not all(math.isfinite(time) for time in at)

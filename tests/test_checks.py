@@ -55,7 +55,7 @@ BAD_X = [
     (X[:, :60], ValueError, r"`x` must have shape \(batch, 64\) for this decoder, got \(4, 60\)."),
     (X[:0, :60], ValueError, r"`x` must have shape \(batch, 64\) for this decoder, got \(0, 60\)."),
     (X[0, 0], ValueError, r"`x` must have shape \(batch, 64\) for this decoder, got \(\)"),
-    (X.numpy(), TypeError, "`x` must be a torch.Tensor, got ndarray. Convert it: `torch.as_tensor"),
+    (X.numpy() > 0.5, TypeError, "`x` must have a float dtype, got torch.bool"),
     (X.tolist(), TypeError, "`x` must be a torch.Tensor, got list"),
     (None, TypeError, "`x` must be a torch.Tensor, got NoneType"),
     (
@@ -120,14 +120,14 @@ BAD_ARGUMENTS = [
         ValueError,
         r"`z0` must be .*type torch.float64, got \(4, 8\), torch.float32",
     ),
-    ({"z0": [0.0] * 8}, ValueError, "`z0` must be a tensor.*got list"),
+    ({"z0": [0.0] * 8}, TypeError, "`z0` must be a torch.Tensor, got "),
     (
         {"mask": torch.ones(4, 8, dtype=torch.bool)},
         ValueError,
         r"`mask` must be a bool tensor of shape \(4, 64\).*got \(4, 8\)",
     ),
     ({"mask": torch.ones(4, 64)}, ValueError, "`mask` must be a bool tensor.*torch.float32"),
-    ({"mask": [True]}, ValueError, "`mask` must be a bool tensor.*got list"),
+    ({"mask": [True]}, TypeError, r"`mask` must be a torch.Tensor, got \[True\]"),
 ]
 
 

@@ -350,6 +350,7 @@ def test_training_on_gaps_fits_what_was_observed_and_predicts_what_was_not():
     assert error < 0.9 * baseline
 
 
+@pytest.mark.filterwarnings("ignore:.*missing features:UserWarning")
 def test_samples_with_gaps_teach_nothing_to_an_encoder_that_needs_whole_ones():
     x, _ = with_gaps(4)
     whole = digits(4, start=10)

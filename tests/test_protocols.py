@@ -241,5 +241,5 @@ def test_what_satisfies_no_protocol_is_refused_by_the_names_of_what_is_missing(n
 
 
 def test_class_in_place_of_an_object_is_refused(unchecked):
-    with pytest.raises(TypeError, match=r"`solver=\.\.\.\(\)`"):
+    with pytest.raises(TypeError, match=r"`solver=gfe.AMD\(\)`"):
         gfe.encode(Matrix(), X, solver=gfe.AMD)  # pyright: ignore[reportArgumentType]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.adjoints.detached import Found
 from gfe_core.adjoints.inputs import Versions, parameters_of
 from gfe_core.adjoints.replay import Path, pulled_back, unrolled
@@ -87,7 +87,8 @@ class _Code(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *a: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return None, None, *ctx.pull(a[0])
+        with threads.own_precision():
+            return None, None, *ctx.pull(a[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +204,7 @@ class Implicit(_ThroughTheCode):
 
     def __post_init__(self) -> None:
         checks.one_of("hessian", self.hessian, ("true", "gauss_newton"))
+        checks.flag("frozen", self.frozen)
 
     def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
         """Refuse a frozen Hessian where there is no time to speak of."""

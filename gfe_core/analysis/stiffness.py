@@ -19,8 +19,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gfe_core import checks, threads
+from gfe_core import arguments, checks, threads
 from gfe_core.data.contexts import check_context
+from gfe_core.data.samples import Samples, one_kind, samples_for
 from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
@@ -29,7 +30,6 @@ from gfe_core.types import (
     AnyLoss,
     Codes,
     Context,
-    Data,
     Decoder,
     Descent,
     Mask,
@@ -110,10 +110,11 @@ class Spectrum:
         return self.eigenvalues.shape[1] * torch.finfo(size.dtype).eps * size
 
 
+@arguments.in_own_words
 def spectrum(
     decoder: Decoder,
     z: Codes,
-    x: Data,
+    x: Samples,
     *,
     loss: AnyLoss | None = None,
     mask: Mask | None = None,
@@ -132,9 +133,12 @@ def spectrum(
         context: of each sample, as for `encode`.
     """
     checks.decoder_ready(decoder)
-    checks.data_for(decoder, x)
+    x = samples_for(decoder, x)
+    mask = one_kind(mask, like=x)
     checks.observed(x, mask)
-    z = checks.start_for(decoder, x, z, name="z")
+    arguments.loss_or_none(loss)
+    arguments.penalty_function(penalty)
+    z = checks.start_for(decoder, x, one_kind(z, like=x), name="z")
     check_context(context, x)
     energy = Energy(decoder, x, loss, mask=mask, penalty=penalty, context=context)
     energy.loss.check_data(x if mask is None else x[mask])

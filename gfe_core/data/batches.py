@@ -6,12 +6,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from gfe_core import checks, threads
-from gfe_core.data.contexts import check_context, rows_of
+from gfe_core.arguments import in_own_words
+from gfe_core.data.contexts import check_context
+from gfe_core.data.contexts import rows_of as context_of
+from gfe_core.data.samples import Samples, of_batch, rows_of, samples_for, weight_of
 from gfe_core.types import Context
+
+_SIZE = 64
+"""Samples in a batch where data are given in place of batches."""
 
 
 class Batches:
@@ -22,7 +29,8 @@ class Batches:
     does an iteration that was left early.
 
     Args:
-        x: at least one sample, along the first axis.
+        x: at least one sample, along the first axis; arrays and frames become float32, and of a
+            `DataSet` it is the samples.
         context: what else is known of each sample, one row a sample: a tensor or several by name.
             Batches are then pairs (x, context) of the same samples.
         size: samples in a batch, >= 1; the last batch of an epoch may be smaller.
@@ -30,7 +38,8 @@ class Batches:
         shuffle: False keeps the order of x.
 
     Raises:
-        TypeError: x is not a tensor, or the context neither tensor nor tensors by name.
+        TypeError: x is neither a tensor nor anything that holds one, or the context neither tensor
+            nor tensors by name.
         ValueError: x is empty, the context has other rows, size is below 1 or seed below 0.
 
     Example:
@@ -42,32 +51,34 @@ class Batches:
         True
     """
 
+    @in_own_words
     def __init__(
         self,
-        x: Float[Tensor, "n *data"],
+        x: Samples,
         *,
         size: int,
         context: Context | None = None,
         seed: int = 0,
         shuffle: bool = True,
     ) -> None:
-        if not isinstance(x, Tensor):
+        rows = rows_of(x)
+        if not isinstance(rows, Tensor):
             raise TypeError(
                 f"`x` must be a torch.Tensor, got {type(x).__name__}. Pass the samples: `data.x`."
             )
-        if x.dim() == 0 or len(x) == 0:
+        if rows.dim() == 0 or len(rows) == 0:
             raise ValueError(
                 f"`x` must hold at least one sample along its first axis, got shape "
-                f"{tuple(x.shape)}."
+                f"{tuple(rows.shape)}."
             )
+        self.x: Tensor = rows
+        self.size = checks.whole("size", size)
+        self.seed = checks.whole("seed", seed)
         wanted = "`size` must be at least 1 and `seed` at least 0"
         checks.require(size >= 1 and seed >= 0, f"{wanted}, got size={size} and seed={seed}.")
-        check_context(context, x)
-        self.x = x
+        check_context(context, rows)
         self.context = context
-        self.size = size
-        self.seed = seed
-        self.shuffle = shuffle
+        self.shuffle = bool(shuffle)
         self.epoch = self.index = 0
 
     def __len__(self) -> int:
@@ -82,7 +93,7 @@ class Batches:
             with threads.suited():
                 rows = order[start : start + self.size]
                 x = self.x[rows]
-                context = rows_of(self.context, rows)
+                context = context_of(self.context, rows)
             yield x if context is None else (x, context)
         self.epoch = self.epoch + 1
         self.index = 0
@@ -118,3 +129,61 @@ class Batches:
         )
         self.epoch = state["epoch"]
         self.index = state["index"]
+
+
+class LoaderBatches:
+    """The batches of a `DataLoader`, on the device and in the dtype of the decoder.
+
+    Their order is the loader's own, so that no position is kept: what is left early starts again.
+
+    Args:
+        loader: hands out batches of samples, alone or first beside labels; has a length.
+        like: a weight of the decoder.
+    """
+
+    def __init__(self, loader: DataLoader[Any], like: Tensor | None) -> None:
+        try:
+            self._n = len(loader)
+        except TypeError as error:
+            raise TypeError(
+                "`batches` is a DataLoader of unknown length, of which no pass ends. Give its data "
+                "set a `__len__`, or pass `gfe.data.Batches(x, size=...)`."
+            ) from error
+        wanted = "`batches` must hold at least one batch, got a DataLoader without any"
+        checks.require(self._n > 0, f"{wanted}. Lower its `batch_size`, or keep the last batch.")
+        self._loader = loader
+        self._like = like
+        self.context = None  # a loader hands out none
+        self.epoch = self.index = 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self._loader:
+            self.index += 1
+            yield of_batch(batch, "batches", self._like)
+        self.epoch = self.epoch + 1
+        self.index = 0
+
+
+def batches_of(decoder: Any, data: Any) -> Batches | LoaderBatches:
+    """Return the batches that are plainly meant.
+
+    Args:
+        decoder: that learns from them.
+        data: `Batches`, which are returned as they are; a `DataLoader`; or samples, which become
+            batches of 64 in the order of seed 0.
+
+    Raises:
+        TypeError, ValueError: the data do not fit the decoder.
+    """
+    if isinstance(data, (Batches, LoaderBatches)):
+        return data
+    if isinstance(data, DataLoader):
+        return LoaderBatches(data, weight_of(decoder))
+    some = isinstance(rows_of(data, "batches"), Tensor)
+    lines = "`gfe.data.Batches(x, size=64)`, the samples themselves or a DataLoader"
+    got = checks.described(data)
+    checks.require(some, f"`batches` must be {lines}, got {got}.", TypeError)
+    return Batches(samples_for(decoder, data, "batches"), size=_SIZE)

@@ -130,11 +130,15 @@ def make(n: int, *, seed: int = 0, noise: float = 0.02, gaps: bool = True) -> Da
         (torch.Size([100, 128]), torch.Size([100, 5]), tensor(True))
     """
     checks.at_least_one("n", n)
+    checks.number("noise", noise)
+    checks.whole("seed", seed)
+    checks.flag("gaps", gaps)
     checks.require(0 <= noise < math.inf, f"`noise` must be at least 0 and finite, got {noise}.")
     generator = torch.Generator().manual_seed(seed)
-    low, high = torch.tensor([*_RANGES.values()]).unbind(1)
-    parameters = low + (high - low) * torch.rand(n, len(PARAMETERS), generator=generator)
-    x = clean(parameters) + noise * torch.randn(n, _N, generator=generator)
+    low, high = torch.tensor([*_RANGES.values()], dtype=torch.float32).unbind(1)
+    chance = torch.rand(n, len(PARAMETERS), generator=generator, dtype=torch.float32)
+    parameters = low + (high - low) * chance
+    x = clean(parameters) + noise * torch.randn(n, _N, generator=generator, dtype=torch.float32)
     if gaps:
         x[_lost(n, generator)] = torch.nan
     return DataSet(x, parameters, None, "spectra", f"seed {seed}")
@@ -146,9 +150,10 @@ def _lost(n: int, generator: torch.Generator) -> Tensor:
     Two windows of one width, which touch in every other spectrum, and four dead pixels.
     """
     width = torch.randint(10, 15, (n, 1), generator=generator)
-    place = torch.rand(n, 2, generator=generator).sort(1).values
+    place = torch.rand(n, 2, generator=generator, dtype=torch.float32).sort(1).values
     place[::2, 1] = place[::2, 0]
     start = (place * (_N - 2 * width + 1)).long() + width * torch.arange(2)
     behind = torch.arange(_N) - start[..., None]
     windows = ((behind >= 0) & (behind < width[..., None])).any(1)
-    return windows.scatter(1, torch.rand(n, _N, generator=generator).topk(4).indices, True)
+    chance = torch.rand(n, _N, generator=generator, dtype=torch.float32)
+    return windows.scatter(1, chance.topk(4).indices, True)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
+from gfe_core.arguments import in_own_words
 from gfe_core.data import emission_lines, readers, shapes
 from gfe_core.data.dataset import DataError, DataSet
 
@@ -36,6 +37,7 @@ def data_folder() -> Path:
     return (repository if (repository / "pyproject.toml").is_file() else Path.cwd()) / "data"
 
 
+@in_own_words
 def load(name: str | Path, split: str = "train", *, label: str | None = None) -> DataSet:
     """Load a data set by its name, or your own from a CSV file, an array or a folder of images.
 
@@ -83,6 +85,11 @@ def load(name: str | Path, split: str = "train", *, label: str | None = None) ->
     the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
     """
     checks.one_of("split", split, _SPLITS)
+    checks.require(
+        isinstance(name, (str, Path)),
+        f"`name` must be one of {', '.join(_SETS)}, or a path, got {checks.described(name)}. An "
+        "array or frame in memory needs no loading: `encode` and `fit` take it as it is.",
+    )
     if name not in tuple(_SETS):
         if _is_path(name):
             return readers.read(Path(name), split, label=label)

@@ -65,6 +65,7 @@ def draw(parameters: Float[Tensor, "n 5"], side: int) -> Float[Tensor, "n pixels
         {*parameters[:, 0].tolist()} <= {0, 1, 2},
         "The shapes, `parameters[:, 0]`, must be 0, 1 or 2.",
     )
+    checks.whole("side", side)
     checks.require(
         side >= 8,
         f"`side` must be at least 8 pixels, got {side}. With fewer, shapes cannot be told apart.",
@@ -146,9 +147,11 @@ def make(n: int, *, side: int = 32, seed: int = 0) -> DataSet:
     Source: the factors: Matthey, Higgins, Hassabis and Lerchner 2017, dSprites.
     """
     checks.at_least_one("n", n)
-    low, high = torch.tensor([[0, 0.5, 0, 0.25, 0.25], [3, 1, 2 * math.pi, 0.75, 0.75]])
-    parameters = low + (high - low) * torch.rand(
-        n, len(PARAMETERS), generator=torch.Generator().manual_seed(seed)
-    )
+    checks.whole("seed", seed)
+    limits = [[0, 0.5, 0, 0.25, 0.25], [3, 1, 2 * math.pi, 0.75, 0.75]]
+    low, high = torch.tensor(limits, dtype=torch.float32)
+    source = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(n, len(PARAMETERS), generator=source, dtype=torch.float32)
+    parameters = low + (high - low) * drawn
     parameters[:, 0].floor_()
     return DataSet(draw(parameters, side), parameters, (side, side), "shapes", f"seed {seed}")

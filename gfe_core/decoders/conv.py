@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.decoders.mlp import FlatDecoder, Sizes, Source, initialise
+from gfe_core.arguments import in_own_words
+from gfe_core.decoders.mlp import FlatDecoder, Sizes, Source, initialise, picture_shape
 from gfe_core.types import Codes
 
 _FIRST = 4
@@ -44,6 +45,7 @@ class ConvDecoder(FlatDecoder):
         generator: source of the initial weights.
     """
 
+    @in_own_words
     def __init__(
         self,
         *,
@@ -52,12 +54,16 @@ class ConvDecoder(FlatDecoder):
         channels: Sizes = (32, 16),
         generator: Source = None,
     ) -> None:
+        image_shape = picture_shape(image_shape)
+        channels = checks.sizes("channels", channels)
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
+        latent_dim = self.latent_dim
         self.arguments = {
             "latent_dim": latent_dim,
             "image_shape": image_shape,
-            "channels": tuple(channels),
+            "channels": channels,
         }
+        checks.require(len(channels) > 0, "`channels` must name at least one, got ().")
         height, width = (math.ceil(side / 2 ** len(channels)) for side in image_shape)
         layers: list[nn.Module] = [nn.Linear(latent_dim, channels[0] * height * width), nn.ELU()]
         layers += [nn.Unflatten(1, (channels[0], height, width))]
@@ -100,6 +106,7 @@ class TransposedConvDecoder(FlatDecoder):
     normalisations.
     """
 
+    @in_own_words
     def __init__(
         self,
         *,
@@ -108,13 +115,16 @@ class TransposedConvDecoder(FlatDecoder):
         channels: Sequence[int] = (64, 32, 16),
         generator: Source = None,
     ) -> None:
+        image_shape = picture_shape(image_shape)
+        channels = checks.sizes("channels", channels)
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
+        latent_dim = self.latent_dim
         self.arguments = {
             "latent_dim": latent_dim,
             "image_shape": image_shape,
-            "channels": tuple(channels),
+            "channels": channels,
         }
-        self.channels = tuple(channels)
+        self.channels = channels
         crop = [-n for n in margins(image_shape, channels)]
         layers: list[nn.Module] = [
             nn.Unflatten(1, (latent_dim, 1, 1)),

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gfe_core import checks
+from gfe_core.arguments import in_own_words
 from gfe_core.types import Codes
 
 Sizes = Sequence[int]
@@ -51,13 +52,13 @@ class FlatDecoder(nn.Module):
         )
         side = math.isqrt(data_dim)
         square = (side, side) if side > 1 and side * side == data_dim else None
-        shape = square if image_shape is None else tuple(image_shape)
+        shape = square if image_shape is None else checks.sizes("image_shape", image_shape)
         n = data_dim if shape is None else math.prod(shape)
         checks.require(
             n == data_dim, f"`image_shape` {shape} has {n} pixels, but `data_dim` is {data_dim}."
         )
-        self.latent_dim = latent_dim
-        self.data_shape: tuple[int, ...] = (data_dim,)
+        self.latent_dim = int(latent_dim)
+        self.data_shape: tuple[int, ...] = (int(data_dim),)
         self.image_shape: tuple[int, ...] | None = shape
 
 
@@ -79,6 +80,7 @@ class MLPDecoder(FlatDecoder):
         2412.00864).
     """
 
+    @in_own_words
     def __init__(
         self,
         *,
@@ -89,13 +91,14 @@ class MLPDecoder(FlatDecoder):
         generator: Source = None,
     ) -> None:
         super().__init__(latent_dim, data_dim, image_shape)
+        widths = checks.sizes("hidden", hidden)
         self.arguments = {
             "latent_dim": latent_dim,
-            "hidden": tuple(hidden),
+            "hidden": widths,
             "data_dim": data_dim,
             "image_shape": image_shape,
         }
-        self.layers = perceptron((latent_dim, *hidden, data_dim))
+        self.layers = perceptron((self.latent_dim, *widths, int(data_dim)))
         initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
@@ -116,6 +119,7 @@ class LinearDecoder(FlatDecoder):
         generator: source of the initial weights.
     """
 
+    @in_own_words
     def __init__(
         self,
         *,
@@ -132,12 +136,19 @@ class LinearDecoder(FlatDecoder):
             "bias": bias,
             "image_shape": image_shape,
         }
-        self.linear = nn.Linear(latent_dim, data_dim, bias=bias)
+        checks.flag("bias", bias)
+        self.linear = nn.Linear(self.latent_dim, int(data_dim), bias=bool(bias))
         initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Raw outputs of codes."""
         return self.linear(z)
+
+
+def picture_shape(value: Sizes) -> tuple[int, int]:
+    """Return (height, width) of an image as ints, after checking them."""
+    height, width = checks.sizes("image_shape", value, n=2)
+    return height, width
 
 
 def perceptron(widths: Sizes) -> nn.Sequential:
@@ -150,6 +161,7 @@ def perceptron(widths: Sizes) -> nn.Sequential:
 
 def initialise(decoder: nn.Module, generator: Source) -> None:
     """Draw every weight from U(-1/sqrt(n_in), 1/sqrt(n_in)), torch's default, with a generator."""
+    checks.generator("generator", generator)
     with torch.no_grad():
         for module in decoder.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gfe_core import checks
-from gfe_core.decoders.mlp import FlatDecoder, Source
+from gfe_core.arguments import in_own_words
+from gfe_core.decoders.mlp import FlatDecoder, Source, picture_shape
 from gfe_core.types import Codes
 
 Coordinates = Float[Tensor, "features place"]
@@ -56,6 +57,7 @@ class SirenDecoder(FlatDecoder):
 
     coordinates: Tensor
 
+    @in_own_words
     def __init__(
         self,
         *,
@@ -65,10 +67,15 @@ class SirenDecoder(FlatDecoder):
         w0: float = 30.0,
         generator: Source = None,
     ) -> None:
+        image_shape = picture_shape(image_shape)
+        hidden = checks.sizes("hidden", hidden)
+        checks.require(len(hidden) > 0, "`hidden` must name at least one width, got ().")
+        checks.generator("generator", generator)
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
+        latent_dim = self.latent_dim
         self.arguments = {
             "latent_dim": latent_dim,
-            "hidden": tuple(hidden),
+            "hidden": hidden,
             "image_shape": image_shape,
             "w0": w0,
         }

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gfe_core import checks, signatures
+from gfe_core.arguments import in_own_words
 from gfe_core.types import Codes, Context, Data
 
 
@@ -47,6 +48,7 @@ class Wrapped(nn.Module):
         return output
 
 
+@in_own_words
 def wrap(
     module: Callable[..., Tensor], *, latent_dim: int, data_shape: int | Sequence[int]
 ) -> Wrapped:
@@ -84,10 +86,8 @@ def wrap(
         TypeError,
     )
     checks.at_least_one("latent_dim", latent_dim)
-    shape = tuple(int(n) for n in ([data_shape] if isinstance(data_shape, int) else data_shape))
-    for n in shape:
-        checks.at_least_one("data_shape", n)
-    decoder = Wrapped(module, latent_dim, shape)
+    shape = checks.sizes("data_shape", [data_shape] if isinstance(data_shape, int) else data_shape)
+    decoder = Wrapped(module, int(latent_dim), shape)
     _try(decoder)
     return decoder
 

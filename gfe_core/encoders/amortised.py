@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gfe_core import checks
 from gfe_core.data.contexts import rows_of
+from gfe_core.data.samples import samples_for
 from gfe_core.encoders.autoencoder import Autoencoder
 from gfe_core.energy import Energy
 from gfe_core.training import Report
@@ -98,7 +98,7 @@ class StoredCodes(nn.Module):
 
     def forward(self, decoder: Any, x: Tensor, **given: Any) -> Encoding:
         """Encode and remember."""
-        checks.data_for(decoder, x)
+        x = samples_for(decoder, x)
         names = [
             hashlib.blake2b(row.tobytes(), digest_size=16).digest()
             for row in x.detach().cpu().numpy()

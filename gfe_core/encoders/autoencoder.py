@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gfe_core import arguments, checks
 from gfe_core.data import Batches
 from gfe_core.decoders import MLPDecoder, initialise, perceptron
 from gfe_core.encoders.single_look import accepted, one_look
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.training import History, fit
+from gfe_core.training.parts import trainable
 from gfe_core.types import AnyLoss, Context, Encoder, Encoding
 
 
@@ -45,23 +47,32 @@ class Autoencoder(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.layers = perceptron((data_dim, *hidden, latent_dim))
+        for size, value in (("latent_dim", latent_dim), ("data_dim", data_dim)):
+            checks.at_least_one(size, value)
+        arguments.loss_or_none(loss)
+        widths = (int(data_dim), *checks.sizes("hidden", hidden), int(latent_dim))
+        self.layers = perceptron(widths)
         self.loss = loss or Bernoulli()
         initialise(self, generator)
 
     @classmethod
-    def mirror(cls, decoder: Any, **arguments: Any) -> "Autoencoder":
+    def mirror(cls, decoder: Any, **options: Any) -> "Autoencoder":
         """Build the encoder whose layers are those of this `MLPDecoder`, backwards.
 
-        `arguments` may say otherwise.
+        `options` may say otherwise.
         """
+        wanted = "`decoder` must be a stack of `layers`, such as `MLPDecoder`"
+        fits = hasattr(decoder, "layers") and not isinstance(decoder, type)
+        line = "Autoencoder(latent_dim=..., hidden=(...,), data_dim=...)"
+        got = checks.described(decoder)
+        checks.require(fits, f"{wanted}, got {got}. Write `{line}`.", TypeError)
         hidden = [layer.out_features for layer in decoder.layers if isinstance(layer, nn.Linear)][
             -2::-1
         ]
         return cls(
             hidden=hidden,
             data_dim=decoder.data_shape[0],
-            **{"latent_dim": decoder.latent_dim} | arguments,
+            **{"latent_dim": decoder.latent_dim} | options,
         )
 
     def forward(
@@ -71,7 +82,7 @@ class Autoencoder(nn.Module):
 
         A context is the decoder's: the encoder sees the data alone.
         """
-        accepted(decoder, x, self.loss)
+        x = accepted(decoder, x, self.loss)
         known = x.isfinite().all(
             1, keepdim=True
         )  # a gradient of 0 times NaN would spoil every weight
@@ -105,7 +116,7 @@ class Filled:
 
 
 def fit_encoder(
-    encoder: Autoencoder, decoder: MLPDecoder, batches: Batches, **arguments: Any
+    encoder: Autoencoder, decoder: MLPDecoder, batches: Batches, **options: Any
 ) -> History:
     """Train an encoder for a decoder that stays as it is.
 
@@ -115,15 +126,19 @@ def fit_encoder(
         encoder: changed in place.
         decoder: only read.
         batches: the training data in their order.
-        arguments: of `fit`; the optimizer, Adam by default, must hold the encoder's parameters.
+        options: of `fit`; the optimizer, Adam by default, must hold the encoder's parameters.
     """
-    optimizer = arguments.pop("optimizer", None) or torch.optim.Adam(encoder.parameters(), lr=1e-3)
+    wanted = "`encoder` must be an encoder with weights, such as `Autoencoder.mirror(decoder)`"
+    fits = isinstance(encoder, nn.Module) and hasattr(encoder, "loss")
+    checks.require(fits, f"{wanted}, got {checks.described(encoder)}.", TypeError)
+    trainable(decoder)
+    optimizer = options.pop("optimizer", None) or torch.optim.Adam(encoder.parameters(), lr=1e-3)
     learning = nn.ParameterList(p for p in decoder.parameters() if p.requires_grad).requires_grad_(
         False
     )
     try:
         return fit(
-            decoder, batches, encoder=encoder, loss=encoder.loss, optimizer=optimizer, **arguments
+            decoder, batches, encoder=encoder, loss=encoder.loss, optimizer=optimizer, **options
         )
     finally:
         learning.requires_grad_(True)

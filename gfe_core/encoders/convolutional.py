@@ -6,9 +6,11 @@ from typing import Any
 
 from torch import nn
 
+from gfe_core import checks
+from gfe_core.arguments import loss_or_none
 from gfe_core.decoders import initialise
 from gfe_core.decoders.conv import margins
-from gfe_core.decoders.mlp import Source
+from gfe_core.decoders.mlp import Source, picture_shape
 from gfe_core.encoders.autoencoder import Autoencoder
 from gfe_core.energy import Bernoulli
 from gfe_core.types import AnyLoss
@@ -40,6 +42,10 @@ class ConvAutoencoder(Autoencoder):
         generator: Source = None,
     ) -> None:
         nn.Module.__init__(self)
+        image_shape = picture_shape(image_shape)
+        channels = checks.sizes("channels", channels)
+        checks.at_least_one("latent_dim", latent_dim)
+        loss_or_none(loss)
         padding = margins(image_shape, channels)
         layers: list[nn.Module] = [nn.Unflatten(1, (1, *image_shape)), nn.ZeroPad2d(padding)]
         for n_in, n_out in pairwise((1, *channels)):

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gfe_core import checks
+from gfe_core.data.samples import rows_of
 from gfe_core.encoders.single_look import accepted, one_look
 from gfe_core.energy import Bernoulli
 from gfe_core.types import AnyLoss, Codes, Encoding
@@ -36,6 +37,11 @@ class PCA(nn.Module):
         self, x: Float[Tensor, "n features"], *, latent_dim: int, clip: float = 0.01
     ) -> None:
         super().__init__()
+        x = rows_of(x)
+        shaped = isinstance(x, Tensor) and x.is_floating_point() and x.dim() == 2
+        wanted = "`x` must be samples of floats, shape (n, features)"
+        checks.require(shaped, f"{wanted}, got {checks.described(x)}.", TypeError)
+        latent_dim = checks.whole("latent_dim", latent_dim)
         checks.require(
             len(x) > 0, f"`x` must hold at least one sample, got shape {tuple(x.shape)}."
         )
@@ -49,6 +55,7 @@ class PCA(nn.Module):
             f"`latent_dim` must be between 0 and {n} for {len(x)} samples of {x.shape[1]} features"
         )
         checks.require(0 <= latent_dim <= n, f"{wanted}, got {latent_dim}. Pass fewer components.")
+        checks.number("clip", clip)
         checks.require(0 < clip < 0.5, f"`clip` must lie strictly between 0 and 0.5, got {clip}.")
         mean = x.double().mean(0)
         directions = (
@@ -72,5 +79,5 @@ def project(
 ) -> Encoding:
     """Encode by the orthogonal projection z = (x - mean) W', the least-squares code of PCA."""
     loss = loss or Bernoulli()
-    accepted(decoder, x, loss)
+    x = accepted(decoder, x, loss)
     return one_look(decoder, x, (x - decoder.mean) @ decoder.components.T, loss)

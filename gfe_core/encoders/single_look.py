@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
+from gfe_core.data.samples import samples_for
 from gfe_core.energy import Energy, WholeLoss
 from gfe_core.types import AnyLoss, Context, Encoding, Statistics, Status
 
 
-def accepted(decoder: Any, x: Tensor, loss: AnyLoss) -> None:
-    """Refuse what `encode` refuses."""
+def accepted(decoder: Any, x: Any, loss: AnyLoss) -> Tensor:
+    """Return the data as a tensor, after refusing what `encode` refuses."""
     checks.decoder_ready(decoder)
-    checks.data_for(decoder, x)
-    WholeLoss(loss).check_data(x)
+    rows = samples_for(decoder, x)
+    WholeLoss(loss).check_data(rows)
+    return rows
 
 
 def one_look(

@@ -128,7 +128,7 @@ class Calls:
         self._decoder: Any = decoder
         self._loss = loss
         self._penalty: Any = penalty
-        checks.decoder_sized(decoder)
+        checks.is_decoder(decoder)
         self._shape = tuple(getattr(decoder, "raw_shape", decoder.data_shape))
         self._conditional = context is not None and signatures.takes_context(decoder)
         if penalty is not None:

@@ -27,7 +27,8 @@ class _OverFeatures:
 
     def __post_init__(self) -> None:
         wanted = "`reduction` must be 'mean' (per feature) or 'sum' (per sample)"
-        checks.require(self.reduction in ("mean", "sum"), f"{wanted}, got {self.reduction!r}.")
+        known = isinstance(self.reduction, str) and self.reduction in ("mean", "sum")
+        checks.require(known, f"{wanted}, got {self.reduction!r}.")
 
     def _reduce(self, elements: Tensor, mask: Tensor | None) -> Tensor:
         """Sum or average over everything but the batch, counting observed features only."""

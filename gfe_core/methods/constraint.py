@@ -108,7 +108,16 @@ class Constraint:
         bounds: tuple[float, float] = (1e-2, 1e2),
     ) -> None:
         checks.finite_positive("threshold", threshold)
+        checks.number("smoothing", smoothing)
         checks.require(0 <= smoothing < 1, f"`smoothing` must lie in [0, 1), got {smoothing}.")
+        wanted = "`bounds` must be two numbers"
+        pair = isinstance(bounds, (tuple, list)) and len(bounds) == 2
+        checks.require(pair, f"{wanted}, got {checks.described(bounds)}.", TypeError)
+        for bound in bounds:
+            checks.number("bounds", bound)
+        fits = update is None or (callable(update) and not isinstance(update, type))
+        wanted = "`update` must be a function (multiplier, violation) -> multiplier"
+        checks.require(fits, f"{wanted}, got {checks.described(update)}.", TypeError)
         around_one = 0 < bounds[0] <= 1 <= bounds[1] < math.inf
         checks.require(
             around_one, f"`bounds` must be positive and finite with 1 between them, got {bounds}."

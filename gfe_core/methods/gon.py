@@ -16,16 +16,18 @@ biases 0 the step is 0: decoders here have ELU or sines.
 import math
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gfe_core import checks
+from gfe_core import arguments, checks
 from gfe_core.adjoints import Unrolled
+from gfe_core.data.samples import rows_of, weight_of
 from gfe_core.decoders import initialise
 from gfe_core.encoding import encode
 from gfe_core.energy import Gaussian, WholeLoss
@@ -82,10 +84,21 @@ class Origin:
     def __post_init__(self) -> None:
         checks.at_least_one("n_steps", self.n_steps)
         checks.finite_positive("dt", self.dt)
+        arguments.made("loss", self.loss)
+        arguments.made("adjoint", self.adjoint)
+        kind = self.seen is None or isinstance(self.seen, Tensor)
+        wanted = "`seen` must be a bool tensor of shape (features,)"
+        checks.require(kind, f"{wanted}, got {checks.described(self.seen)}.", TypeError)
+        fits = self.by is None or arguments.takes(self.by, "decoder")
+        wanted = "`by` must be a function of the decoder, such as `gon.WithLabels.pixels`"
+        checks.require(fits, f"{wanted}, got {checks.described(self.by)}.", TypeError)
 
     def __call__(self, decoder: Any, x: Tensor, context: Context | None = None) -> Encoding:
         """Encode; the code carries the graph that teaches the decoder to be found."""
+        checks.is_decoder(decoder)
+        x = rows_of(x, like=weight_of(decoder))
         inner = self.by(decoder) if self.by else decoder
+        checks.is_decoder(inner)
         if self.by and x.shape[1:] == decoder.data_shape:
             x = x[:, : math.prod(inner.data_shape)]
         return encode(
@@ -152,6 +165,7 @@ def normality(z: Codes) -> float:
     Raises:
         ValueError: codes are not finite or do not vary in every direction.
     """
+    z = checks.codes(rows_of(z, "z"))
     n, latent = z.shape
     checks.require(
         bool(z.isfinite().all()), "`z` has NaN or infinity. Leave out: `z[z.isfinite().all(1)]`."
@@ -204,6 +218,7 @@ class WithLabels(nn.Module):
         self, decoder: Any, n_classes: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
+        checks.is_decoder(decoder)
         checks.at_least_one("n_classes", n_classes)
         self.decoder = decoder
         self.row_multiple = row_multiple(decoder)
@@ -228,6 +243,14 @@ def labelled(
 
     A ValueError refuses labels outside 0 ... n_classes - 1.
     """
+    x = rows_of(x)
+    y = labels_of(y)
+    checks.at_least_one("n_classes", n_classes)
+    checks.require(
+        isinstance(x, Tensor) and x.is_floating_point() and x.dim() == 2,
+        f"`x` must be rows of pixels, shape (n, pixels), got {checks.described(x)}.",
+        TypeError,
+    )
     checks.require(
         len(x) == len(y),
         f"`y` must hold one label for each of the {len(x)} samples of `x`, got {len(y)}.",
@@ -236,6 +259,19 @@ def labelled(
     wanted = f"`y` must lie between 0 and {n_classes - 1}, got {outside}."
     checks.require(not outside, f"{wanted} Raise `n_classes`, or number the classes from 0.")
     return torch.cat([x, F.one_hot(y.long(), n_classes).to(x)], 1)
+
+
+def labels_of(y: Any) -> Int[Tensor, "n"]:
+    """Return classes as a tensor of whole numbers; arrays and lists of ints are such."""
+    given: Any = y
+    if not isinstance(y, Tensor) and (hasattr(y, "__array__") or isinstance(y, (list, tuple))):
+        with suppress(TypeError, ValueError, RuntimeError):
+            y = torch.as_tensor(y)
+    whole = isinstance(y, Tensor) and not (y.is_floating_point() or y.is_complex()) and y.dim() == 1
+    remedy = "Convert it: `y.long()`."
+    wanted = "`y` must be one whole number for each sample, the number of its class"
+    checks.require(whole, f"{wanted}, got {checks.described(given)}. {remedy}", TypeError)
+    return cast(Tensor, y)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +290,8 @@ class PixelsAndLabels:
 
     def __post_init__(self) -> None:
         checks.at_least_one("n_classes", self.n_classes)
+        checks.number("weight", self.weight)
+        arguments.made("pixels", self.pixels)
         checks.require(
             0 <= self.weight < math.inf,
             f"`weight` must be at least 0 and finite, got {self.weight}.",

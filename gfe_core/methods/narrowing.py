@@ -26,7 +26,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from gfe_core import checks
+from gfe_core import arguments, checks
+from gfe_core.data.samples import samples_for
 from gfe_core.encoders import Autoencoder, one_look
 from gfe_core.encoding import encode
 from gfe_core.energy.padding import row_multiple
@@ -113,6 +114,8 @@ class Gated(nn.Module):
 
     def __init__(self, decoder: Any, *, costs: bool = False, probability: float = 0.95) -> None:
         super().__init__()
+        checks.is_decoder(decoder)
+        checks.flag("costs", costs)
         checks.fraction("probability", probability)
         self.decoder = decoder
         self.n_gates = decoder.latent_dim
@@ -173,16 +176,26 @@ class Narrowed(nn.Module):
         return self.decoder(z @ cast(Tensor, self.rows).to(z))
 
 
-def encode_at(decoder: Gated, x: Data, nu: Gates, **arguments: Any) -> Encoding:
+def _rows(decoder: Any, x: Any) -> Data:
+    """Return data as a tensor, after refusing a decoder without gates."""
+    checks.is_decoder(decoder)
+    wanted = "`decoder` must be `Gated`, so that its gates can close"
+    gated = isinstance(decoder, Gated)
+    remedy = "Write `narrowing.Gated(decoder)`."
+    checks.require(gated, f"{wanted}, got {type(decoder).__name__}. {remedy}", TypeError)
+    return samples_for(decoder, x)
+
+
+def encode_at(decoder: Gated, x: Data, nu: Gates, **options: Any) -> Encoding:
     """Encode by the flow with these gates: closed latents have no gradient and stay at the origin.
 
     Args:
         decoder: without costs.
         x: data.
         nu: gates of each sample.
-        arguments: of `encode`, all but `z0`.
+        options: of `encode`, all but `z0`.
     """
-    return encode(decoder, x, z0=torch.cat([torch.zeros_like(nu), nu], 1), **arguments)
+    return encode(decoder, x, z0=torch.cat([torch.zeros_like(nu), nu], 1), **options)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -330,6 +343,18 @@ class Narrowing:
         generator: torch.Generator | None = None,
     ) -> None:
         checks.finite_positive("price", price)
+        checks.generator("generator", generator)
+        arguments.made("error", error)
+        for name, part, kind in (
+            ("constraint", constraint, Constraint),
+            ("optimizer", optimizer, torch.optim.Optimizer),
+        ):
+            wanted = f"`{name}` must be of the kind `{kind.__name__}`"
+            fits = isinstance(part, kind)
+            checks.require(fits, f"{wanted}, got {checks.described(part)}.", TypeError)
+        able = callable(find) and not isinstance(find, type)
+        wanted = "`find` must be a function (decoder, x, nu) -> Encoding, such as `Inference(...)`"
+        checks.require(able, f"{wanted}, got {checks.described(find)}.", TypeError)
         self.find = find
         self.constraint = constraint
         self.optimizer = optimizer
@@ -340,6 +365,7 @@ class Narrowing:
 
     def __call__(self, decoder: Gated, x: Data) -> GatedEncoding:
         """Encode at drawn gates; what they and their antithesis lead to travels with the codes."""
+        x = _rows(decoder, x)
         with self._loan() as loan:
             u = torch.rand(len(x), decoder.n_gates, generator=self.generator, dtype=x.dtype)
             u = u.to(x.device)
@@ -370,6 +396,7 @@ class Narrowing:
 
     def hard(self, decoder: Gated, x: Data) -> Encoding:
         """The encoder of evaluation: each gate is what it more likely is."""
+        x = _rows(decoder, x)
         with self._loan() as loan:
             encoding = self.find(decoder, x, decoder.hard(x))
         return _learnt_from(encoding, loan)

@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gfe_core import checks, threads
+from gfe_core import arguments, checks, threads
+from gfe_core.data.samples import Samples, one_kind, rows_of, samples_for
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.solvers import GaussNewton, Solver
@@ -53,6 +54,13 @@ class GaussianPrior:
     precision: Float[Tensor, "latent latent"]
 
     def __post_init__(self) -> None:
+        for name in ("mean", "precision"):
+            value = getattr(self, name)
+            floats = isinstance(value, Tensor) and value.is_floating_point()
+            remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
+            wanted = f"`{name}` must be a tensor of floats"
+            got = checks.described(value)
+            checks.require(floats, f"{wanted}, got {got}. {remedy}", TypeError)
         P = self.precision
         got = f"{tuple(self.mean.shape)} and {tuple(self.precision.shape)}"
         fits = P.shape == 2 * self.mean.shape and bool(
@@ -71,6 +79,7 @@ class GaussianPrior:
     @classmethod
     def standard(cls, latent_dim: int, *, dtype: torch.dtype = torch.float32) -> "GaussianPrior":
         """Build N(0, I)."""
+        checks.at_least_one("latent_dim", latent_dim)
         return cls(
             mean=torch.zeros(latent_dim, dtype=dtype), precision=torch.eye(latent_dim, dtype=dtype)
         )
@@ -82,6 +91,8 @@ class GaussianPrior:
         A ValueError refuses codes that are not finite, or vary too little in some direction for a
         covariance.
         """
+        z = checks.codes(rows_of(z, "z"))
+        checks.number("ridge", ridge)
         n, latent = z.shape
         checks.require(
             bool(z.isfinite().all()),
@@ -164,7 +175,8 @@ class Posterior:
 
         NaN where every flow failed.
         """
-        race = torch.empty(n, *self.log_mass.shape, device=generator.device).exponential_(
+        shape = (n, *self.log_mass.shape)
+        race = torch.empty(shape, device=generator.device, dtype=torch.float32).exponential_(
             generator=generator
         )
         basin = (self.log_weight - race.to(self.z).log()).argmax(
@@ -186,9 +198,10 @@ class Posterior:
         return torch.special.gammainc(torch.full_like(d2, z.shape[1] / 2), d2 / 2)
 
 
+@arguments.in_own_words
 def laplace(
     decoder: Decoder,
-    x: Data,
+    x: Samples,
     *,
     prior: GaussianPrior,
     loss: AnyLoss | None = None,
@@ -197,7 +210,7 @@ def laplace(
     n_starts: int = 1,
     generator: torch.Generator | None = None,
     context: Context | None = None,
-    **arguments: Any,
+    **options: Any,
 ) -> Posterior:
     """Approximate the posterior of each code by Gaussians at the modes that the flow reaches.
 
@@ -215,7 +228,7 @@ def laplace(
             prior.
         generator: source of these draws.
         context: of each sample, as for `encode`.
-        arguments: of `encode`, all but `penalty`.
+        options: of `encode`, all but `penalty`.
 
     Raises:
         TypeError, ValueError: as `encode` does; or a mean for a loss, a prior of other codes, no
@@ -231,9 +244,16 @@ def laplace(
     Source: MacKay 1992, Neural Computation 4 (3); Bissiri, Holmes and Walker 2016 (arXiv
         1306.6430), for other losses.
     """
+    arguments.loss_or_none(loss)
+    if solver is not None:
+        arguments.made("solver", solver)
     loss = loss or Bernoulli(reduction="sum")
+    checks.decoder_ready(decoder)
+    x = samples_for(decoder, x)
+    mask = one_kind(mask, like=x)
     _fits(decoder, x, prior, loss)
     checks.at_least_one("n_starts", n_starts)
+    checks.generator("generator", generator)
     lack = (
         f"`generator` must be given to draw {n_starts - 1} starts. Pass a seeded "
         "`torch.Generator()`."
@@ -249,7 +269,7 @@ def laplace(
         penalty=prior,
         loss=loss,
         context=context,
-        **arguments,
+        **options,
     )
     with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
         found = [find(), *(find(z0=z0) for z0 in draws)]
@@ -269,6 +289,7 @@ def laplace(
     return replace(_heaviest_first(modes, precision, log_mass, status), loss=loss)
 
 
+@arguments.in_own_words
 def spread(
     decoder: Decoder,
     posterior: Posterior,
@@ -291,10 +312,15 @@ def spread(
         generator: source of the draws.
         context: of each sample, if the decoder takes one.
     """
+    held = isinstance(posterior, Posterior)
+    got = checks.described(posterior)
+    checks.require(held, f"`posterior` must be what `laplace` returned, got {got}.", TypeError)
+    checks.generator("generator", generator, needed=True)
+    checks.whole("n", n)
     checks.require(n >= 2, f"`n` must be at least 2 for a standard deviation, got {n}.")
     mean = squares = posterior.z.new_zeros(())
     for i, z in enumerate(posterior.sample(n, generator), start=1):
-        drawn = reconstruct(decoder, z, loss or posterior.loss, context=context)
+        drawn = reconstruct(decoder, z, posterior.loss if loss is None else loss, context=context)
         away = drawn - mean
         mean = mean + away / i
         squares = squares + away * (drawn - mean)  # Welford's sums: no difference of large numbers
@@ -303,13 +329,17 @@ def spread(
 
 def _fits(decoder: Any, x: Any, prior: GaussianPrior, loss: Any) -> None:
     """Refuse what makes no posterior; the rest is refused by `encode`."""
-    checks.decoder_ready(decoder)
-    checks.data_for(decoder, x)
     wanted = (
         f"`loss` must be a sum over features to be a log-likelihood, got {loss}. Use "
         "`reduction='sum'`."
     )
     checks.require(getattr(loss, "reduction", "sum") == "sum", wanted)
+    checks.require(
+        isinstance(prior, GaussianPrior),
+        f"`prior` must be a `GaussianPrior`, got {checks.described(prior)}. Write "
+        f"`prior=gfe.posterior.GaussianPrior.standard({decoder.latent_dim})`.",
+        TypeError,
+    )
     expected = ((decoder.latent_dim,), x.dtype)
     got = (tuple(prior.mean.shape), prior.mean.dtype)
     checks.require(

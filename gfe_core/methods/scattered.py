@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.data import Batches
+from gfe_core.data.samples import samples_for
 from gfe_core.decoders import SirenDecoder
 from gfe_core.energy import Gaussian
 
@@ -36,7 +37,7 @@ class Scattered(Batches):
     def __init__(self, x: Tensor, siren: SirenDecoder, *, n_places: int, **arguments: Any) -> None:
         super().__init__(x, **arguments)
         n = len(siren.coordinates)
-        checks.data_for(siren, x)
+        samples_for(siren, x)
         wanted = (
             f"`n_places` must be between {siren.latent_dim}, the latents, and {n}, the "
             f"pixels, got {n_places}."

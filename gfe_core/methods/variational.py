@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gfe_core import checks
+from gfe_core import arguments, checks
 from gfe_core.decoders import TransposedConvDecoder, initialise
 from gfe_core.encoders import Autoencoder, ConvAutoencoder
 from gfe_core.energy import Bernoulli, WholeLoss
@@ -57,6 +57,8 @@ class VariationalDecoder(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        checks.is_decoder(decoder)
+        checks.generator("generator", generator)
         n = decoder.latent_dim
         if latent_dim is not None:
             checks.at_least_one("latent_dim", latent_dim)
@@ -118,6 +120,8 @@ class Evidence:
     weight: float | Float[Tensor, ""] = 1.0
 
     def __post_init__(self) -> None:
+        arguments.made("likelihood", self.likelihood)
+        checks.number("weight", self.weight)
         checks.require(bool(self.weight >= 0), f"`weight` must be at least 0, got {self.weight}.")
 
     def per_sample(self, output: Outputs, x: Data, mask: Mask | None = None) -> PerSample:

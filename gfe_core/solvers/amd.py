@@ -91,6 +91,8 @@ class AMD:
         checks.above_one("increase_factor", self.increase_factor)
         if self.dt_init is not None:
             checks.finite_positive("dt_init", self.dt_init)
+        for name in ("dt_min", "trial_min", "dt_max"):
+            checks.number(name, getattr(self, name))
         low = self.dt_min
         first = self.trial_min
         high = self.dt_max
@@ -105,6 +107,7 @@ class AMD:
         checks.one_of("trial", self.trial, ("carry", "barzilai_borwein"))
         checks.one_of("slope_at", self.slope_at, ("current", "trial"))
         checks.at_least_one("memory", self.memory)
+        checks.flag("shared_step", self.shared_step)
 
     @classmethod
     def published(cls) -> "AMD":

@@ -62,6 +62,7 @@ class Dopri5:
     """No energy is looked back on."""
 
     def __post_init__(self) -> None:
+        checks.number("rtol", self.rtol)
         checks.require(
             0 <= self.rtol < math.inf, f"`rtol` must be at least 0 and finite, got {self.rtol}."
         )

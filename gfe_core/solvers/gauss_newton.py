@@ -58,6 +58,8 @@ class GaussNewton:
         checks.fraction("decrease_factor", self.decrease_factor)
         checks.fraction("armijo_slope", self.armijo_slope)
         checks.above_one("increase_factor", self.increase_factor)
+        for name in ("damping_min", "damping_init", "damping_max"):
+            checks.number(name, getattr(self, name))
         low = self.damping_min
         first = self.damping_init
         high = self.damping_max

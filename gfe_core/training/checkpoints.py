@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gfe_core import checks
+from gfe_core.arguments import in_own_words
 from gfe_core.data import Batches
 from gfe_core.data.files import read_tensors, write_tensors
 from gfe_core.training.fitting import History
@@ -22,6 +23,7 @@ _OF_SCHEDULES = {"initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentu
 """What schedules of torch write among the settings of an optimizer."""
 
 
+@in_own_words
 def save_checkpoint(
     path: str | os.PathLike[str],
     *,
@@ -60,6 +62,10 @@ def save_checkpoint(
         ValueError: a name in `others` is that of another part.
         OSError: the file cannot be written; a full disk is named, with the path.
     """
+    checks.path("path", path)
+    wanted = "`history` must be a `History` that `fit` returned"
+    fits = history is None or isinstance(history, History)
+    checks.require(fits, f"{wanted}, got {checks.described(history)}.", TypeError)
     parts = _parts(others, decoder=decoder, optimizer=optimizer, schedule=schedule, batches=batches)
     content: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
     content |= {"format": _FORMAT, "history": None if history is None else asdict(history)}
@@ -70,6 +76,7 @@ def save_checkpoint(
     return Path(path)
 
 
+@in_own_words
 def load_checkpoint(
     path: str | os.PathLike[str],
     *,
@@ -99,6 +106,7 @@ def load_checkpoint(
         ValueError: the file is damaged, no checkpoint, lacks a part that was asked for, or belongs
             to another decoder, another kind of optimizer or schedule, or other sizes.
     """
+    checks.path("path", path)
     wanted = _parts(
         others, decoder=decoder, optimizer=optimizer, schedule=schedule, batches=batches
     )
@@ -117,6 +125,13 @@ def load_checkpoint(
 
 def _parts(others: Mapping[str, Any] | None, **parts: Any) -> dict[str, Any]:
     """Everything with a state, by name; a part must not take the place of another."""
+    named = others is None or isinstance(others, Mapping)
+    wanted = "`others` must be a dict of names and objects"
+    checks.require(named, f"{wanted}, got {checks.described(others)}.", TypeError)
+    for name, part in (parts | dict(others or {})).items():
+        stateful = part is None or (hasattr(part, "state_dict") and not isinstance(part, type))
+        wanted = f"`{name}` must be an object with a state (`state_dict`)"
+        checks.require(stateful, f"{wanted}, got {checks.described(part)}.", TypeError)
     taken = [name for name in others or {} if name in (*parts, "format", "history", "kinds")]
     checks.require(
         not taken,

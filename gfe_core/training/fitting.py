@@ -6,7 +6,7 @@ only calls callbacks; what a reader sees of it (a progress bar, a line on stderr
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -14,12 +14,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gfe_core import checks, signatures, threads
+from gfe_core import arguments, checks, signatures, threads
 from gfe_core.data import Batches
+from gfe_core.data.batches import LoaderBatches, batches_of
 from gfe_core.data.contexts import check_context, rows_of
+from gfe_core.data.samples import Samples, samples_for
 from gfe_core.encoding import encode
 from gfe_core.energy import Energy, WholeLoss
+from gfe_core.solvers.chunks import in_chunks, not_reached
+from gfe_core.training import parts
 from gfe_core.training.interrupts import EVERY_ONE, Interrupts
+from gfe_core.training.missing import Untaught, warn_of_missing_energies
+from gfe_core.training.units import warn_of_units
 from gfe_core.types import AnyLoss, Context, Encoder, Encoding, Statistics, Status
 
 
@@ -77,9 +83,10 @@ Callback = Callable[[Report], bool | None]
 """Called after every round; returning True asks `fit` to stop cleanly."""
 
 
+@arguments.in_own_words
 def fit(
     decoder: nn.Module,
-    batches: Batches,
+    batches: Batches | Samples,
     *,
     encoder: Encoder | None = None,
     loss: AnyLoss | None = None,
@@ -87,7 +94,7 @@ def fit(
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     epochs: int = 1,
     updates_per_encode: int = 1,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     history: History | None = None,
     on_interrupt: Literal["return", "raise"] = "return",
 ) -> History:
@@ -104,20 +111,23 @@ def fit(
 
     Samples whose status is NON_FINITE teach nothing and do not count in the mean
     energy: those with NaN in the data, unless the encoder takes NaN for unobserved features
-    (`encode_observed`, `encoders.Filled`). Of these the features observed teach, and no others.
+    (`encode_observed`, `encoders.Filled`). Of these the features observed teach, and no others. A
+    UserWarning counts the samples that are lost in this way.
 
     Args:
         decoder: changed in place.
-        batches: the training data in their order.
+        batches: the training data in their order: `Batches`, a `DataLoader`, or samples, of which
+            64 make a batch.
         encoder: (decoder, x) -> Encoding; `encode` with this loss by default. Where the batches
             have a context, it is called with `context=` and the update decodes with it.
         loss: for the update, `Bernoulli()` by default.
-        optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default.
-        schedule: stepped after each update of the optimizer.
+        optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default; holds weights of
+            the decoder, unless these are frozen.
+        schedule: of this optimizer; stepped after each update.
         epochs: passes over the data, >= 1.
         updates_per_encode: decoder updates for each batch, >= 1, at the same codes; where codes
             carry a gradient, which serves one update only, they are found anew.
-        callbacks: each is called with a `Report` after every round.
+        callbacks: each, or the only one, is called with a `Report` after every round.
         history: what happened before, to be carried on in place; a new one by default.
         on_interrupt: "return" returns the history, whose `interrupted` is True; "raise" raises the
             KeyboardInterrupt, for callers to whom half a training is none.
@@ -127,9 +137,9 @@ def fit(
 
     Raises:
         KeyboardInterrupt: training was interrupted and on_interrupt is "raise".
-        TypeError: the batches have a context, which the encoder does not take.
-        ValueError: epochs or updates_per_encode is below 1, or on_interrupt is another word; or the
-            decoder or the loss return another shape than they should, or have no gradient.
+        TypeError, ValueError: an argument does not fit, the batches have a context, which the
+            encoder does not take, or the decoder or the loss return another shape than they
+            should, or have no gradient; the message says how to mend it.
 
     Example:
         >>> import gfe_core as gfe
@@ -141,17 +151,19 @@ def fit(
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 3 and 12.
     """
-    checks.at_least_one("epochs", epochs)
-    checks.at_least_one("updates_per_encode", updates_per_encode)
     checks.one_of("on_interrupt", on_interrupt, ("return", "raise"))
-    find_codes = _encoder(encoder, loss, batches.context)
-    optimizer = optimizer or torch.optim.Adam(decoder.parameters(), lr=1e-3)
-    if batches.index == len(batches):  # the last batch of an epoch: its empty rest is no pass
-        next(iter(batches), None)
+    for name, n in (("epochs", epochs), ("updates_per_encode", updates_per_encode)):
+        checks.at_least_one(name, n)
+    data = _checked(decoder, batches, history)
+    find_codes = _encoder(encoder, loss, data.context)
+    optimizer = parts.optimizer_of(decoder, optimizer, schedule)
+    called = parts.listed(callbacks)
+    untaught = Untaught(data.x if isinstance(data, Batches) else None)
+    if isinstance(data, Batches):
+        warn_of_units(data.x, loss)
     history = history or History()
-    history.interrupted = False
     before = len(history.step)
-    n_steps = epochs * len(batches) - batches.index
+    n_steps = epochs * len(data) - data.index
     start = time.perf_counter() - (history.seconds[-1] if before else 0.0)
 
     def report(epoch: int, x: Tensor, context: Context | None, encoding: Encoding) -> Report:
@@ -178,36 +190,58 @@ def fit(
                 codes = find_codes(decoder, x, **_given(context))
             z = codes.z[finite]
             update(decoder, loss, optimizer, schedule, z, x[finite], context=seen)
+        untaught.note(x, finite)
         _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
 
     held_by_encoder = EVERY_ONE if isinstance(find_codes, nn.Module) else 0
-    position = (batches.epoch, batches.index)  # of the next batch to learn from
+    position = (data.epoch, data.index)  # of the next batch to learn from
     try:
         with Interrupts() as interrupts:
-            for epoch, x, context in _passes(batches, epochs):
-                position = (batches.epoch, batches.index - 1)
+            for epoch, x, context in _passes(data, epochs):
+                position = (data.epoch, data.index - 1)
                 interrupts.hold(held_by_encoder)
                 with threads.suited(decoder, encoder):
-                    encoding = find_codes(decoder, x, **_given(context))
+                    encoding = parts.encoding_of(find_codes(decoder, x, **_given(context)), x)
                     interrupts.hold(EVERY_ONE)
                     learn(x, context, encoding)
-                position = (batches.epoch, batches.index)
+                position = (data.epoch, data.index)
                 interrupts.hold(1)
                 news = report(epoch, x, context, encoding)
-                history.interrupted = any([callback(news) for callback in callbacks])
+                history.interrupted = any([callback(news) for callback in called])
                 interrupts.hold(0)
                 if history.interrupted:
                     break
                 interrupts.hold(EVERY_ONE)  # until the next batch is handed out
     except KeyboardInterrupt:
         history.interrupted = True
-        batches.epoch, batches.index = position
+        data.epoch, data.index = position
         if on_interrupt == "raise":
             raise
+    untaught.tell_if_all()
     return history
 
 
-def _passes(batches: Batches, epochs: int) -> Iterator[tuple[int, Tensor, Context | None]]:
+def _checked(
+    decoder: nn.Module, batches: Batches | Samples, history: History | None
+) -> Batches | LoaderBatches:
+    """Return the batches that are meant, ready to go on, after refusing what cannot be trained."""
+    parts.trainable(decoder)
+    checks.require(
+        history is None or isinstance(history, History),
+        f"`history` must be a `History` that `fit` returned, got {checks.described(history)}.",
+        TypeError,
+    )
+    if history is not None:
+        history.interrupted = False
+    data = batches_of(decoder, batches)
+    if data.index == len(data):  # the last batch of an epoch: its empty rest is no pass
+        next(iter(data), None)
+    return data
+
+
+def _passes(
+    batches: Batches | LoaderBatches, epochs: int
+) -> Iterator[tuple[int, Tensor, Context | None]]:
     """So many passes over the batches, as (number of the pass from 1, batch, its context)."""
     for epoch in range(1, epochs + 1):
         for batch in batches:
@@ -217,6 +251,8 @@ def _passes(batches: Batches, epochs: int) -> Iterator[tuple[int, Tensor, Contex
 
 def _encoder(encoder: Encoder | None, loss: AnyLoss | None, context: Context | None) -> Encoder:
     """Return the encoder given, or the flow with its defaults and this loss."""
+    arguments.loss_or_none(loss)
+    parts.callable_encoder(encoder)
     checks.require(
         context is None or encoder is None or signatures.takes(encoder, "context"),
         f"`encoder` {signatures.called(encoder)} takes no `context`, which the data have. Give it "
@@ -295,43 +331,54 @@ class Evaluation:
     statistics: Statistics
 
 
+@arguments.in_own_words
 def evaluate(
     decoder: nn.Module,
-    x: Float[Tensor, "batch *data"],
+    x: Samples,
     *,
     encoder: Encoder | None = None,
     loss: AnyLoss | None = None,
     context: Context | None = None,
     size: int = 2000,
+    progress: bool = False,
 ) -> Evaluation:
     """Encode data and judge the codes without touching the decoder.
 
+    A UserWarning counts the samples without an energy: those with NaN in the data, unless the
+    encoder takes NaN for unobserved features.
+
     Args:
         decoder: the trained decoder.
-        x: held-out data, NaN where unobserved if the encoder takes it so.
+        x: held-out data, as for `encode`; NaN where unobserved if the encoder takes it so.
         encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
         loss: gives the floor, `Bernoulli()` by default; of one without, excess is the energy.
         context: of each sample, for encoders that take one.
-        size: samples encoded at once, which bounds the memory and changes nothing else.
+        size: samples encoded at once, which bounds the memory and changes nothing else. An
+            interrupt keeps what is finished; the other samples are NOT_REACHED and have no energy.
+        progress: whether a bar counts the samples.
 
     Raises:
-        TypeError: the encoder takes no context.
-        ValueError: size is below 1, or the context has other rows than x.
+        TypeError, ValueError: an argument does not fit, the encoder takes no context, or the
+            context has other rows than x; the message says how to mend it.
     """
+    size = checks.whole("size", size)
     checks.at_least_one("size", size)
     find_codes = _encoder(encoder, loss, context)
-    check_context(context, x)
-    rows = [slice(start, start + size) for start in range(0, max(len(x), 1), size)]
+    checks.is_decoder(decoder)
+    rows = samples_for(decoder, x)
+    check_context(context, rows)
+
+    def find(some: slice) -> Encoding:
+        x = rows[some]
+        return parts.encoding_of(find_codes(decoder, x, **_given(rows_of(context, some))), x)
+
     with threads.suited(decoder, encoder), torch.no_grad():
-        parts = [find_codes(decoder, x[some], **_given(rows_of(context, some))) for some in rows]
-    counts = _joined([part.statistics for part in parts])
-    energy = torch.cat([part.energy for part in parts])
-    status = torch.cat([part.status for part in parts])
-    excess = energy - WholeLoss(loss).floor(x, _observed(x))
-    return Evaluation(energy, excess, status, counts)
-
-
-def _joined(parts: Sequence[Statistics]) -> Statistics:
-    return Statistics(
-        **{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Statistics)}
-    )
+        found = in_chunks(find, len(rows), size, progress=progress)
+        reached = sum(map(len, found))
+        if reached < len(rows):
+            start = checks.start_for(decoder, rows[reached:], None)
+            found.append(not_reached(start, like=found[0]))
+    encoding = Encoding.joined(found)
+    warn_of_missing_energies(rows[:reached], encoding.energy[:reached])
+    excess = encoding.energy - WholeLoss(loss).floor(rows, _observed(rows))
+    return Evaluation(encoding.energy, excess, encoding.status, encoding.statistics)

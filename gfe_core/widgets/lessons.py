@@ -17,6 +17,8 @@ import numpy as np
 from ipywidgets import Button, DOMWidget, HTMLMath, Layout, RadioButtons, VBox
 from torch import Tensor
 
+from gfe_core import checks
+from gfe_core.arguments import in_own_words
 from gfe_core.widgets.charts.figures import unseen
 from gfe_core.widgets.kit.explorer import Explorer, live_view, show_only
 
@@ -51,6 +53,8 @@ class Prediction:
         reveal: Revealed,
         name: str | None,
     ) -> None:
+        for option in options:
+            checks.text("options", option)
         if len(options) < 2 or len(set(options)) < len(options):
             raise ValueError(
                 f"`options` must be at least two different answers, got {list(options)}."
@@ -160,6 +164,7 @@ class Prediction:
         )
 
 
+@in_own_words
 def predict(
     question: str,
     options: Sequence[str],
@@ -204,6 +209,7 @@ def _status(text: str) -> str:
     return f'<div role="status" style="{_TEXT}">{text}</div>'
 
 
+@in_own_words
 def check(
     name: str,
     value: Any,

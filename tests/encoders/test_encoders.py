@@ -78,6 +78,7 @@ def test_encoder_is_called_with_decoder_and_x_and_is_judged_and_trained_as_the_f
     assert gfe.evaluate(decoder, x, encoder=encoder).excess.mean() < 0.9 * before.excess.mean()
 
 
+@pytest.mark.filterwarnings("ignore:.*missing features:UserWarning")
 @every_encoder
 def test_row_of_nan_is_marked_and_harms_neither_weights_nor_other_samples(name):
     decoder = decoder_of()
@@ -251,6 +252,7 @@ def test_flow_from_a_guess_never_ends_above_it_and_its_counts_are_added():
     assert (both.statistics.work == alone.statistics.work + 1).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*missing features:UserWarning")
 def test_semi_amortised_learning_changes_the_network_alone():
     decoder = decoder_of()
     x = digits(12)

@@ -141,8 +141,8 @@ LOSSES: dict[str, tuple[Any, str]] = {
     "binary_cross_entropy": (F.binary_cross_entropy, "leave out the decoder's last sigmoid"),
     "poisson": (F.poisson_nll_loss, r"gfe\.Poisson\(\)"),
     "huber": (nn.HuberLoss(), r"HuberLoss averages.*huber_loss"),
-    "a class": (gfe.Gaussian, r"Call it: `loss=\.\.\.\(\)`"),
-    "a word": ("mse", r"got str.*gfe\.Gaussian\(\)"),
+    "a class": (gfe.Gaussian, r"Write `loss=gfe\.Gaussian\(\)`"),
+    "a word": ("mse", r"got 'mse'.*gfe\.Gaussian\(\)"),
     "a function of one argument": (lambda y: y.sum(1), r"callable as \(output, x\).*takes \(y\)"),
     "a function of three": (lambda y, x, w: y.sum(1), r"takes \(y, x, w\)"),
 }

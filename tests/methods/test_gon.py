@@ -294,6 +294,7 @@ def test_gradient_origin_network_draws_unseen_digits_better_than_their_mean(kind
     assert decoder(drawn).isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore:.*missing features:UserWarning")
 def test_recent_keeps_the_last_batches_without_lost_samples():
     decoder = decoder_of()
     x = digits(50)

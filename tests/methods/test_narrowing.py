@@ -573,6 +573,7 @@ def test_what_is_learnt_is_arm_of_error_and_weighted_costs_of_the_same_draws():
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*missing features:UserWarning")
 @pytest.mark.parametrize("kind", ["flow", "inference"])
 @pytest.mark.parametrize("lost", [[2], [0, 1, 2, 3, 4]], ids=["one sample", "a whole batch"])
 def test_sample_that_is_not_a_number_teaches_nothing_and_spoils_nothing(kind: str, lost: list[int]):

@@ -420,6 +420,7 @@ def test_other_errors_are_not_swallowed():
         fit(decoder_of(), Batches(digits(32), size=32), encoder=broken)
 
 
+@pytest.mark.filterwarnings("ignore:.*missing features:UserWarning")
 def test_sample_with_nan_teaches_nothing_and_harms_nothing():
     x = digits(32)
     x[5, 3] = math.nan
@@ -432,10 +433,12 @@ def test_sample_with_nan_teaches_nothing_and_harms_nothing():
     assert history.energy == without.energy
 
 
+@pytest.mark.filterwarnings("ignore:.*missing features:UserWarning")
 def test_batch_of_nan_alone_changes_nothing():
     decoder = decoder_of()
     x = torch.full((4, 64), math.nan, dtype=torch.float64)
-    fit(decoder, Batches(x, size=4), encoder=SHORT)
+    with pytest.warns(UserWarning, match="are missing .NaN. in every sample"):
+        fit(decoder, Batches(x, size=4), encoder=SHORT)
     assert same(weights(decoder), weights(decoder_of()))
 
 

@@ -77,10 +77,101 @@ def test_the_map_sends_codes_pixels_and_noise_at_once(decoder: gfe.MLPDecoder):
 def test_maps_say_what_they_cannot_show(decoder: gfe.MLPDecoder):
     with pytest.raises(ValueError, match="must be one of"):
         widgets.MapExplorer(decoder, DIGITS, perplexities=LEVELS, perplexity=3)
-    with pytest.raises(ValueError, match="images with classes"):
-        widgets.MapExplorer(decoder, gfe.data.load("circle"), perplexities=LEVELS, perplexity=2)
-    with pytest.raises(ValueError, match="images with classes"):
-        widgets.BetweenExplorer(decoder, replace(DIGITS, image_shape=None))
+    with pytest.raises(ValueError, match="at least 3 samples with a code"):
+        widgets.MapExplorer(decoder, DIGITS.take(2))
+    with pytest.raises(ValueError, match="at least 2 samples with a code"):
+        widgets.BetweenExplorer(decoder, DIGITS.take(1))
+    with pytest.raises(ValueError, match="`pair` must be the row of a sample that is shown, 0 to"):
+        widgets.BetweenExplorer(decoder, DIGITS, pair=(0, 99))
+
+
+DEGENERATE = {
+    "all the same": np.full((30, 8), 0.1),
+    "equal up to rounding": np.full((30, 8), 1e6) + 1e-4 * np.eye(30, 8),
+    "two heaps of equal points": np.repeat(np.eye(2, 8), 15, 0),
+    "one apart": np.eye(30, 8)[:, ::-1] * (np.arange(30) == 7)[:, None],
+    "one feature": np.arange(30.0)[:, None],
+    "very small": 1e-38 * np.random.default_rng(0).normal(size=(30, 8)),
+    "very large": 1e20 * np.random.default_rng(0).normal(size=(30, 8)),
+    "three": np.eye(3, 8),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_points_that_hardly_differ_are_laid_out_all_the_same(name: str):
+    points = DEGENERATE[name].astype(np.float32)
+    layouts = layouts_of(points, [2, 10][: 1 + (len(points) > 10)])
+    for layout in (layouts.pca, *layouts.tsne):
+        size = np.abs(layout).max()
+        flat = name in ("all the same", "equal up to rounding")
+        assert np.isfinite(layout).all() and size == pytest.approx(0 if flat else 1, abs=1e-5)
+    assert nearest(points, 5).shape == (len(points), 5)
+
+
+def shown_labels(decoder: gfe.MLPDecoder, y: torch.Tensor) -> list[str]:
+    shown = widgets.BetweenExplorer(decoder, replace(DIGITS, y=y)).map
+    return [shown.class_names[label] for label in shown.labels]
+
+
+def test_whatever_is_known_of_samples_becomes_a_mark(decoder: gfe.MLPDecoder):
+    n = torch.arange(40)
+    assert shown_labels(decoder, n % 30) == [str(k % 30) for k in range(40)]
+    assert shown_labels(decoder, n % 3 - 1) == [str(k % 3 - 1) for k in range(40)]
+    assert shown_labels(decoder, torch.zeros(40).long()) == ["0"] * 40
+    assert shown_labels(decoder, 10**9 * (n % 2)) == [str(10**9 * (k % 2)) for k in range(40)]
+    tenths = [name[0] for name in shown_labels(decoder, n / 10)]
+    assert tenths == [str(k // 4) for k in range(40)]
+    several = torch.stack([n / 10, -n / 7], 1)
+    assert [name[0] for name in shown_labels(decoder, several)] == tenths
+    assert shown_labels(decoder, torch.full((40,), 2.5)) == ["0: 2.5 to 2.5"] * 40
+    unknown = torch.where(n == 3, torch.nan, n / 10)
+    assert shown_labels(decoder, unknown)[3] == "?: unknown"
+
+
+def test_samples_with_missing_features_are_left_out_by_name(decoder: gfe.MLPDecoder):
+    x = DIGITS.x.clone()
+    x[0, 3] = torch.nan
+    x[5] = torch.inf
+    samples = replace(DIGITS, x=x)
+    explorer = widgets.MapExplorer(decoder, samples, perplexities=LEVELS, perplexity=2, sample=6)
+    shown = explorer.map
+    assert shown.rows == [1, 2, 3, 4, *range(6, 40)] and shown.rows[shown.first["point"]] == 6
+    assert "without rows 0, 5" in shown.title and len(explorer.codes) == 38
+    assert shown.labels == DIGITS.y[shown.rows].tolist()
+    assert len(shown.images) == 38 * 64
+    assert explorer.picture().width == 1000
+    with pytest.raises(ValueError, match="0 has missing features or no code"):
+        widgets.BetweenExplorer(decoder, samples, pair=(0, 1))
+    assert widgets.BetweenExplorer(decoder, samples).map.pair == [0, 1]
+
+
+def test_few_samples_have_a_map_of_fitting_perplexities(decoder: gfe.MLPDecoder):
+    shown = widgets.MapExplorer(decoder, DIGITS.take(12)).map
+    assert shown.perplexities == [2, 5] and shown.frame == 1
+    assert widgets.MapExplorer(decoder, DIGITS.take(3)).map.perplexities == [2]
+
+
+def test_codes_that_are_all_the_same_have_a_map(decoder: gfe.MLPDecoder):
+    same = replace(DIGITS, x=DIGITS.x[:1].expand(40, 64).clone())
+    explorer = widgets.MapExplorer(decoder, same, perplexities=LEVELS, perplexity=2)
+    codes = np.frombuffer(explorer.map.layouts, np.float32).reshape(3, 2, 40, 2)[0]
+    assert not codes.any() and explorer.picture().width == 1000
+    assert widgets.BetweenExplorer(decoder, same).picture().width == 1000
+
+
+def test_curves_are_drawn_as_curves(generator: torch.Generator):
+    line = gfe.data.load("line").take(12)
+    decoder = gfe.LinearDecoder(latent_dim=1, data_dim=2, generator=generator)
+    explorer = widgets.MapExplorer(decoder, line, loss=gfe.Gaussian())
+    shown = explorer.map
+    assert shown.names == ["codes", "numbers", "noise"] and shown.noun == "sample"
+    pictures = np.frombuffer(shown.images, np.uint8).reshape(12, *shown.image_shape)
+    assert (pictures.max(1) == 255).all(), "a curve passes every column"
+    highest = int(line.x[:, 0].argmax())
+    assert pictures[highest, 0, 0] == 255 and not np.array_equal(pictures[0], pictures[1])
+    assert explorer.picture().width == 1000
+    between = widgets.BetweenExplorer(decoder, line, loss=gfe.Gaussian())
+    assert between.picture().width == 1000
 
 
 def test_between_ends_at_the_reconstructions_and_mixes_pixels_straight(decoder: gfe.MLPDecoder):

@@ -7,16 +7,18 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from gfe_core import threads
+from gfe_core import checks, threads
 from gfe_core.adjoints import Detached, DiscreteAdjoint, Implicit
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.solvers import BFGS, Euler
+from gfe_core.training.parts import trainable
 from gfe_core.types import Adjoint
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.still_figure import figure_picture
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
+from gfe_core.widgets.kit.shown import shown_samples
 
 _WAYS: dict[str, Adjoint] = {
     "dropped (Detached)": Detached(),
@@ -51,6 +53,12 @@ class AdjointExplorer(Explorer):
         t1: float = 4.0,
         outside: str = _OUTSIDE[0],
     ) -> None:
+        checks.at_least_one("n_samples", n_samples)
+        checks.one_of("outside", outside, _OUTSIDE)
+        known = not isinstance(t1, bool) and t1 in _TIMES
+        checks.require(known, f"`t1` must be one of {_TIMES}, got {checks.described(t1)}.")
+        samples = shown_samples(decoder, samples, images=False)
+        trainable(decoder)
         self.decoder = own_copy(decoder)
         self.x = samples.x[:n_samples]
         self.loss = Bernoulli()

@@ -14,6 +14,8 @@ import plotly.graph_objects as go
 from ipywidgets import DOMWidget
 from PIL import Image
 
+from gfe_core import checks
+from gfe_core.arguments import in_own_words
 from gfe_core.widgets.charts.still_figure import figure_picture
 from gfe_core.widgets.kit.explorer import Explorer
 
@@ -63,6 +65,7 @@ def label_few_decades(axis: Any, values: Sequence[float]) -> None:
     axis.update(tickmode="array", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
 
 
+@in_own_words
 def show_picture(grey: np.ndarray, name: str, alt_text: str, *, width: int = 720) -> Explorer:
     """Return an explorer around a grey picture, enlarged without smoothing.
 
@@ -72,6 +75,12 @@ def show_picture(grey: np.ndarray, name: str, alt_text: str, *, width: int = 720
         alt_text: one sentence that says what to see.
         width: on screen, in pixels, about.
     """
+    fits = isinstance(grey, np.ndarray) and grey.dtype == np.uint8 and grey.ndim == 2
+    got = f"{checks.described(grey)}{f', {grey.dtype}' if hasattr(grey, 'dtype') else ''}"
+    remedy = "`gallery` makes one of samples."
+    wanted = "`grey` must be an array of uint8, shape (height, width)"
+    checks.require(fits, f"{wanted}, got {got}. {remedy}", TypeError)
+    checks.at_least_one("width", width)
     scale = max(1, round(width / grey.shape[1]))
     image = Image.fromarray(grey).resize(
         (grey.shape[1] * scale, grey.shape[0] * scale), Image.Resampling.NEAREST

@@ -11,6 +11,8 @@ import numpy as np
 import plotly.graph_objects as go
 from torch import Tensor
 
+from gfe_core import checks
+from gfe_core.arguments import in_own_words
 from gfe_core.training import History
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
@@ -20,6 +22,7 @@ _SYMBOLS = ("circle", "square", "triangle-up", "diamond")
 Series = tuple[Tensor | np.ndarray | Sequence[float], Tensor | np.ndarray | Sequence[float]]
 
 
+@in_own_words
 def curves(
     series: Mapping[str, Series],
     *,
@@ -56,6 +59,9 @@ def curves(
             go.Scatter(x=_line(x), y=_line(y), name=name, mode=mode, line=style, marker=marker)
         )
     if level is not None:
+        pair = isinstance(level, (tuple, list)) and len(level) == 2
+        wanted = "`level` must be (name, height)"
+        checks.require(pair, f"{wanted}, got {checks.described(level)}.", TypeError)
         ends = np.concatenate([_line(x) for x, _ in series.values()])
         x = np.array([ends.min(), ends.max()], dtype=np.float32)
         line = {"color": "#777777", "dash": "dot", "width": 1.5}
@@ -67,6 +73,7 @@ def curves(
     return figure
 
 
+@in_own_words
 def estimates(
     exact: Tensor | np.ndarray | Sequence[float],
     series: Mapping[str, Series],
@@ -105,6 +112,7 @@ def estimates(
     return figure
 
 
+@in_own_words
 def learning_curves(
     histories: Mapping[str, History],
     *,

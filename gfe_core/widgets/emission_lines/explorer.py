@@ -25,6 +25,7 @@ from gfe_core.widgets.emission_lines.picture import spectrum_picture
 from gfe_core.widgets.emission_lines.style import LOOK, SPECTRUM_STYLE
 from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
+from gfe_core.widgets.kit.shown import shown_samples
 from gfe_core.widgets.player.slices import note_of
 
 SOLVERS = ("BFGS", "AMD", "GaussNewton", "Euler")
@@ -110,6 +111,7 @@ class SpectrumExplorer(Explorer):
         y_title: str = "value",
     ) -> None:
         checks.one_of("solver", solver, SOLVERS)
+        samples = shown_samples(decoder, samples, loss=loss, images=False, gaps=True, row=sample)
         _fits(samples, truth, probe, parameters)
         self.decoder = own_copy(decoder)
         self.samples = samples
@@ -117,7 +119,10 @@ class SpectrumExplorer(Explorer):
         self.truth = truth
         self.probe = probe
         self.parameters = tuple(parameters)
-        at = torch.arange(samples.x.shape[1]) if at is None else at
+        at = torch.arange(samples.x.shape[1]) if at is None else torch.as_tensor(at)
+        n = samples.x.shape[1]
+        wanted = f"`at` must hold a place for each of the {n} features"
+        checks.require(tuple(at.shape) == (n,), f"{wanted}, got shape {tuple(at.shape)}.")
         alt = (
             "A curve goes through measured points and through the gaps between them; its "
             "energy falls by steps."
@@ -203,7 +208,7 @@ def _fits(
     samples: DataSet, truth: Tensor | None, probe: Probe | None, parameters: Sequence[str]
 ) -> None:
     shape = tuple(samples.x.shape)
-    same = truth is None or tuple(truth.shape) == shape
+    same = truth is None or tuple(getattr(truth, "shape", ())) == shape
     checks.require(
         same,
         f"`truth` must have the shape of the samples, {shape}. Pass one clean row for each sample.",

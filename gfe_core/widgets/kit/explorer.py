@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from ipywidgets import DOMWidget
 from PIL import Image
 
+from gfe_core.arguments import in_own_words
 from gfe_core.types import Decoder
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -73,6 +74,12 @@ class Explorer:
             is made.
         alt_text: one sentence that says what the picture shows, without trained or timed numbers.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let every view answer for its arguments in the same words."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = in_own_words(cls.__init__)
 
     def __init__(
         self, name: str, widget: DOMWidget, picture: Callable[[], Image.Image], alt_text: str

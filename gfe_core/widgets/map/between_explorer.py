@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from gfe_core import threads
+from gfe_core import checks, threads
+from gfe_core.arguments import takes
 from gfe_core.data import DataSet
 from gfe_core.encoding import reconstruct
 from gfe_core.energy import Energy, WholeLoss
@@ -28,9 +29,10 @@ class BetweenExplorer(Explorer):
 
     Args:
         decoder: trained.
-        samples: what can be chosen, a few hundred.
+        samples: what can be chosen, a few hundred; those with missing features are left out, and
+            the title names them.
         name: of the explorer.
-        pair: rows of A and B shown first.
+        pair: rows of A and B shown first; the first two with codes by default.
         n_mix: positions of the slider, an odd number.
         loss: `Bernoulli()` by default.
         encoder: finds the codes, `encode` with this loss by default.
@@ -39,7 +41,7 @@ class BetweenExplorer(Explorer):
         title: above the map.
 
     Attributes:
-        codes: of the samples.
+        codes: of the samples that are shown.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class BetweenExplorer(Explorer):
         samples: DataSet,
         *,
         name: str = "between",
-        pair: tuple[int, int] = (0, 1),
+        pair: tuple[int, int] | None = None,
         n_mix: int = 21,
         loss: Loss | None = None,
         encoder: Encoder | None = None,
@@ -56,7 +58,18 @@ class BetweenExplorer(Explorer):
         unit: str = "nats per pixel",
         title: str = "From one code to another",
     ) -> None:
+        checks.require(
+            n_mix >= 3 and n_mix % 2 == 1, f"`n_mix` must be odd and at least 3, got {n_mix}."
+        )
+        fits = takes(walk, "A", "B", "t") and not isinstance(walk, nn.Module)
+        wanted = "`walk` must be a function (A, B, t) -> codes, such as `gon.slerp`"
+        checks.require(fits, f"{wanted}, got {checks.described(walk)}.", TypeError)
         self._mapped = Mapped(decoder, samples, loss, encoder)
+        pair = (self._mapped.rows[0], self._mapped.rows[1]) if pair is None else pair
+        two = isinstance(pair, (tuple, list)) and len(pair) == 2
+        got = checks.described(pair)
+        checks.require(two, f"`pair` must be the rows of A and B, got {got}.", TypeError)
+        ends = [self._mapped.place(row, "pair") for row in pair]
         self.codes = self._mapped.codes
         self.n_mix = n_mix
         self.walk = walk
@@ -72,13 +85,13 @@ class BetweenExplorer(Explorer):
             flat=self._flat.tobytes(),
             unit=unit,
             n_mix=n_mix,
-            pair=list(pair),
-            first={"map": 0, "frame": 0, "point": pair[0], "pair": list(pair), "step": n_mix // 2},
-            title=title,
+            pair=ends,
+            first={"map": 0, "frame": 0, "point": ends[0], "pair": ends, "step": n_mix // 2},
+            title=self._mapped.titled(title),
             alt_text=alt,
         )
         self.map.on_pair = self.mix
-        self.mix(*pair)
+        self.mix(*ends)
         super().__init__(name, self.map, lambda: map_picture(self.map), alt)
 
     def mix(self, a: int, b: int) -> None:
@@ -102,7 +115,12 @@ def walked(
     walk: Walk, ends: Float[Tensor, "2 latent"], n_mix: int
 ) -> Float[Tensor, "n_mix latent"]:
     """Codes at even t from one end to the other, both included."""
-    return torch.cat([walk(ends[:1], ends[1:], t) for t in torch.linspace(0, 1, n_mix).tolist()])
+    between = [walk(ends[:1], ends[1:], t) for t in torch.linspace(0, 1, n_mix).tolist()]
+    for code in between:
+        fits = isinstance(code, Tensor) and code.shape == ends[:1].shape
+        wanted = f"`walk` must return a code of shape {tuple(ends[:1].shape)}"
+        checks.require(fits, f"{wanted}, got {checks.described(code)}.")
+    return torch.cat(between)
 
 
 def between(

@@ -6,6 +6,7 @@ the kernel.
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,23 @@ from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, WholeLoss
+from gfe_core.training.parts import callable_encoder, encoding_of
 from gfe_core.types import Decoder, Encoder, Loss
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
-from gfe_core.widgets.map.layouts import Layouts, layouts_of, nearest
+from gfe_core.widgets.kit.shown import rows_named, shown_samples
+from gfe_core.widgets.map.layouts import Layouts, fitting, layouts_of, nearest
+from gfe_core.widgets.map.marks import marks_of
 from gfe_core.widgets.map.picture import map_picture
+from gfe_core.widgets.map.profiles import SHAPE, profiles
 from gfe_core.widgets.map.style import LOOK, MAP_STYLE
 from gfe_core.widgets.player.slices import grey
+
+_PERPLEXITIES = (2, 5, 15, 30, 100)
+_FIRST = 30
+_LEAST = 3
+"""Samples of the smallest map."""
+_MOST = 10_000
+"""Samples of the largest map, which takes t-SNE minutes."""
 
 NOTES = {
     "codes": (
@@ -34,6 +46,9 @@ NOTES = {
     ),
     "pixels": (
         "The images themselves, without any code: the control that shows how much the codes add."
+    ),
+    "numbers": (
+        "The samples themselves, without any code: the control that shows how much the codes add."
     ),
     "noise": "Random points of as many dimensions; each lends an image its place, so classes "
     "are mixed at random. "
@@ -72,6 +87,8 @@ class PointMap(anywidget.AnyWidget):
     drawn = t.Bytes().tag(sync=True)
     choice = t.Int(0).tag(sync=True)
     frame = t.Int(0).tag(sync=True)
+    rows = t.List(t.Int()).tag(sync=True)  # the number that each point is called by
+    noun = t.Unicode("image").tag(sync=True)  # what a point is
     first = t.Dict().tag(sync=True)
     pair = t.List(t.Int(), default_value=[0, 1]).tag(sync=True)
     n_mix = t.Int(0).tag(sync=True)
@@ -119,47 +136,85 @@ class PointMap(anywidget.AnyWidget):
 
 
 class Mapped:
-    """Images with their codes, ready for a `PointMap`.
+    """Samples with their codes, ready for a `PointMap`; what has no code is left out by name.
 
     Args:
         decoder: trained.
-        samples: what is mapped; needs an image shape and classes.
+        samples: what is mapped. Where they have no image shape, they are drawn as curves; where y
+            holds no classes, points are marked by the tenth that its first number belongs to.
         loss: `Bernoulli()` by default.
         encoder: finds the codes, `encode` with this loss by default.
+        n_least: how many samples must be left, at least.
+
+    Attributes:
+        samples: those with a code.
+        codes: of these.
+        rows: their row numbers in the samples that were given.
     """
 
     def __init__(
-        self, decoder: Decoder, samples: DataSet, loss: Loss | None, encoder: Encoder | None = None
+        self,
+        decoder: Decoder,
+        samples: DataSet,
+        loss: Loss | None,
+        encoder: Encoder | None = None,
+        *,
+        n_least: int = 2,
     ) -> None:
-        checks.require(
-            samples.image_shape is not None and not samples.y.is_floating_point(),
-            (
-                f"`samples` must be images with classes, got {samples!r}. Curves can be drawn with "
-                "`gfe_core.plots`."
-            ),
-        )
+        given = shown_samples(decoder, samples, loss=loss, images=False, gaps=True)
+        few = len(given) <= _MOST
+        wanted = f"`samples` must be at most {_MOST:,} for a map, got {len(given):,}"
+        checks.require(few, f"{wanted}. Show some: `samples.take(500)`.")
         self.decoder = own_copy(decoder)
-        self.samples = samples
         self.loss = loss or Bernoulli()
+        callable_encoder(encoder)
         self.encoder = encoder or partial(encode, loss=self.loss)
         with torch.no_grad():
-            found = self.encoder(decoder, samples.x)
-        self.codes = found.z
-        self.excess = _float32(found.energy - WholeLoss(self.loss).floor(samples.x))
-        self.labels = samples.y.tolist()
+            found = encoding_of(self.encoder(decoder, given.x), given.x)
+        excess = found.energy - WholeLoss(self.loss).floor(given.x)
+        whole = given.x.isfinite().all(1) & found.z.isfinite().all(1) & excess.isfinite()
+        self.rows = torch.where(whole)[0].tolist()
+        self.lost = torch.where(~whole)[0].tolist()
+        n = len(self.rows)
+        why = f"; {rows_named(self.lost)} have missing features or no code" if self.lost else ""
+        wanted = f"`samples` must hold at least {n_least} samples with a code for a map"
+        checks.require(n >= n_least, f"{wanted}, got {n}{why}.")
+        self.samples = replace(given, x=given.x[whole], y=given.y[whole])
+        self.codes = found.z[whole].detach()
+        self.excess = _float32(excess[whole])
+        self.labels, self._class_names = marks_of(self.samples.y)
+        self._limits = (self.samples.x.min().item(), self.samples.x.max().item())
 
-    def pictures(self, pixels: Tensor) -> np.ndarray:
-        """Grey pictures, uint8 (..., height, width)."""
-        return grey(pixels, self.samples.image_shape or (1, 1))
+    def place(self, row: int, name: str = "sample") -> int:
+        """Where a sample stands among those that are shown."""
+        whole = checks.whole(name, row)
+        fits = whole in self.rows
+        why = "has missing features or no code" if whole in self.lost else "is none of them"
+        listed = f"{self.rows[0]} to {self.rows[-1]}"
+        checks.require(
+            fits, f"`{name}` must be the row of a sample that is shown, {listed}; {row} {why}."
+        )
+        return self.rows.index(whole)
+
+    def titled(self, title: str) -> str:
+        """Say in a title what is not shown."""
+        return f"{title} (without {rows_named(self.lost)}: missing values)" if self.lost else title
+
+    def pictures(self, x: Tensor) -> np.ndarray:
+        """Grey pictures, uint8 (..., height, width): images, or curves where there are none."""
+        shape = self.samples.image_shape
+        return profiles(x, self._limits) if shape is None else grey(x, shape)
 
     def traits(self) -> dict[str, Any]:
         """Return what every map shows of its points."""
         drawn = reconstruct(self.decoder, self.codes, self.loss)
         return {
             "labels": self.labels,
-            "class_names": [str(k) for k in range(max(self.labels) + 1)],
+            "class_names": self._class_names,
+            "rows": self.rows,
+            "noun": "sample" if self.samples.image_shape is None else "image",
             "excess": self.excess.tobytes(),
-            "image_shape": list(self.samples.image_shape or ()),
+            "image_shape": list(self.samples.image_shape or SHAPE),
             "images": self.pictures(self.samples.x).tobytes(),
             "drawn": self.pictures(drawn).tobytes(),
         }
@@ -172,19 +227,21 @@ class MapExplorer(Explorer):
 
     Args:
         decoder: trained.
-        samples: what is mapped, a few hundred; t-SNE takes about half a second for each map and
-            perplexity.
+        samples: what is mapped, at least three and a few hundred; t-SNE takes about half a second
+            for each map and perplexity. Samples with missing features are left out, and the title
+            names them.
         name: of the explorer.
-        perplexities: increasing, at least one; each less than the number of samples.
-        perplexity: one of them, shown first.
-        sample: row whose picture is shown first.
+        perplexities: increasing, at least one; each less than the number of samples. By default 2,
+            5, 15, 30 and 100, as far as there are samples for them.
+        perplexity: one of them, shown first; 30 by default, or the largest that there is.
+        sample: row whose picture is shown first; the first with a code by default.
         seed: of t-SNE and of the noise.
         loss: `Bernoulli()` by default.
         title: above the maps.
 
     Attributes:
-        codes: of the samples.
-        layouts: the maps of "codes", "pixels" and "noise".
+        codes: of the samples that are shown.
+        layouts: the maps of "codes", "pixels" (or "numbers") and "noise".
     """
 
     def __init__(
@@ -193,23 +250,34 @@ class MapExplorer(Explorer):
         samples: DataSet,
         *,
         name: str = "map",
-        perplexities: Sequence[float] = (2, 5, 15, 30, 100),
-        perplexity: float = 30,
-        sample: int = 0,
+        perplexities: Sequence[float] | None = None,
+        perplexity: float | None = None,
+        sample: int | None = None,
         seed: int = 0,
         loss: Loss | None = None,
         title: str = "What lies near what",
     ) -> None:
+        checks.require(seed >= 0, f"`seed` must be at least 0, got {seed}.")
+        mapped = Mapped(decoder, samples, loss, n_least=_LEAST)
+        if perplexities is None:
+            perplexities = fitting(_PERPLEXITIES, len(mapped.rows))
+        checks.require(len(perplexities) > 0, "`perplexities` must hold at least one, got none.")
+        for one in perplexities:
+            checks.number("perplexities", one)
+        if perplexity is None:
+            perplexity = _FIRST if _FIRST in perplexities else perplexities[-1]
         checks.require(
             perplexity in perplexities,
             f"`perplexity` must be one of {list(perplexities)}, got {perplexity}.",
         )
-        mapped = Mapped(decoder, samples, loss)
+        point = 0 if sample is None else mapped.place(sample)
         self.codes = mapped.codes
         noise = np.random.default_rng(seed).normal(size=self.codes.shape)
         points = {
             "codes": self.codes.numpy(),
-            "pixels": samples.x.flatten(1).numpy(),
+            (
+                "numbers" if mapped.samples.image_shape is None else "pixels"
+            ): mapped.samples.x.numpy(),
             "noise": noise,
         }
         self.layouts = {
@@ -226,8 +294,8 @@ class MapExplorer(Explorer):
             perplexities=[float(one) for one in perplexities],
             seed=seed,
             frame=frame,
-            first={"map": 0, "frame": frame, "point": sample, "pair": [0, 1], "step": 0},
-            title=title,
+            first={"map": 0, "frame": frame, "point": point, "pair": [0, 1], "step": 0},
+            title=mapped.titled(title),
             alt_text=alt,
         )
         self.map = widget

@@ -4,6 +4,7 @@ Shape vocabulary: n points with any number of features become (n, 2), centred an
 1].
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,17 @@ class Layouts:
     tsne: Float[np.ndarray, "perplexities n two"]
 
 
+_COLLAPSED = 1e-6
+"""Width of a layout in which t-SNE has lost the way; others are tens of its units wide."""
+_NEAR_ONE = (1e-3, 1e3)
+"""Spreads that need no scaling."""
+
+
+def fitting(perplexities: Sequence[float], n: int) -> tuple[float, ...]:
+    """Return the perplexities that so many points have neighbours enough for."""
+    return tuple(one for one in perplexities if one < n)
+
+
 def layouts_of(
     points: Float[np.ndarray, "n features"], perplexities: Sequence[float], *, seed: int = 0
 ) -> Layouts:
@@ -34,7 +46,7 @@ def layouts_of(
     jumping.
 
     Args:
-        points: what is mapped.
+        points: what is mapped; all in one place where they are all the same.
         perplexities: increasing, about how many neighbours a point listens to; each less than n.
         seed: of t-SNE.
 
@@ -59,24 +71,44 @@ def layouts_of(
         raise ValueError(
             f"`perplexities` must increase within (0, {len(points)}), got {list(perplexities)}."
         )
-    from sklearn.decomposition import (
-        PCA,
-    )  # here, because they take a second that only a map should cost
+    # here, because they take a second that only a map should cost
+    from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    pca = PCA(2, random_state=seed).fit_transform(points)
+    n = len(points)
+    apart = _apart(points)
+    if apart is None:  # t-SNE divides by the spread
+        return Layouts(
+            np.zeros((n, 2), np.float32), np.zeros((len(perplexities), n, 2), np.float32)
+        )
+    flat = PCA(min(2, *apart.shape), random_state=seed).fit_transform(apart)
+    pca = np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
     frames = []
     start = 1e-4 * pca / pca[:, 0].std()
     with threadpool_limits(1, user_api="openmp"):  # sums in another order would end in another map
         for perplexity in reversed(perplexities):
             tsne = TSNE(perplexity=perplexity, init=start, max_iter=500, random_state=seed)  # pyright: ignore
-            start = tsne.fit_transform(points)
+            start = tsne.fit_transform(apart)
+            if np.ptp(start) < _COLLAPSED:  # heaps of equal points, which nothing drives apart
+                start = pca
             start = turned(start, toward=frames[0] if frames else pca)
             frames.insert(0, in_view(start))
-    return Layouts(
-        in_view(pca), np.stack(frames) if frames else np.empty((0, len(points), 2), np.float32)
-    )
+    return Layouts(in_view(pca), np.stack(frames) if frames else np.empty((0, n, 2), np.float32))
+
+
+def _apart(points: Float[np.ndarray, "n features"]) -> Float[np.ndarray, "n features"] | None:
+    """Return points in a unit in which t-SNE can tell them apart; None where all are the same.
+
+    Very small and very large numbers are scaled by a power of two, which rounds nothing.
+    """
+    spread = float(np.abs(points - points[:1]).max(initial=0.0))
+    rounding = 8 * np.finfo(points.dtype).eps * float(np.abs(points).max(initial=0.0))
+    if spread <= rounding:
+        return None
+    if _NEAR_ONE[0] <= spread <= _NEAR_ONE[1]:
+        return points
+    return (points.astype(float) * 2.0 ** -math.floor(math.log2(spread))).astype(points.dtype)
 
 
 def in_view(layout: Float[np.ndarray, "n two"]) -> Float[np.ndarray, "n two"]:
@@ -100,8 +132,13 @@ def turned(
 
 
 def nearest(points: Float[np.ndarray, "n features"], k: int) -> Int[np.ndarray, "n k"]:
-    """Return the rows of the k nearest other points of each point, nearest first."""
+    """Return the rows of the k nearest other points of each point, nearest first.
+
+    Where there are fewer, the last one stands for those that are missing.
+    """
+    points = points.astype(float)  # squares of large numbers are too large for fewer bits
     squares = (points**2).sum(1)
     gaps = squares[:, None] + squares[None] - 2 * points @ points.T
     np.fill_diagonal(gaps, np.inf)
-    return gaps.argsort(axis=1)[:, :k]
+    found = gaps.argsort(axis=1)[:, : min(k, len(points) - 1)]
+    return np.pad(found, ((0, 0), (0, k - found.shape[1])), mode="edge")

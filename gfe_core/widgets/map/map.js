@@ -69,6 +69,7 @@ function render({ model, el }) {
       return node;
     }));
     $(".between .heading").textContent = "energy above the floor, " + get("unit");
+    pictures[0].ariaLabel = pictures[0].previousElementSibling.textContent = get("noun");
     main.ariaLabel = get("alt_text") + " Arrow keys go to the next point" + (n_mix ? ", a and b set the ends." : ".");
     $(".title").textContent = get("title");
     readMixes();
@@ -93,6 +94,7 @@ function render({ model, el }) {
     go();
   }
 
+  const called = (k) => get("rows")[k] ?? k; // samples without a code are left out, and keep their numbers
   const tell = (key, value) => { model.set(key, value); model.save_changes(); };
   const askPair = () => n_mix && String(get("pair")) !== String(pair) && tell("pair", pair);
   const part = (array, k) => array.subarray(k * 2 * n, (k + 1) * 2 * n);
@@ -108,8 +110,8 @@ function render({ model, el }) {
     all(".choices button").forEach((button, k) => { button.ariaPressed = k === map; });
     main.previousSibling.textContent = level ? `${name}, t-SNE with perplexity ${level}` : `${name} by PCA` + (way.length ? "" : ": straight lines stay straight");
     $(".values").textContent = [`points ${name}`, level && `perplexity ${level}`, level && `seed ${get("seed")}`,
-      `image ${point}`, n_mix && `A ${pair[0]}, B ${pair[1]}, t ${t.toFixed(2)}`].filter(Boolean).join(" · ");
-    words.textContent = `image ${point}, class ${get("class_names")[labels[point]]}: energy ${excess[point].toFixed(4)} above its floor`;
+      `${get("noun")} ${called(point)}`, n_mix && `A ${called(pair[0])}, B ${called(pair[1])}, t ${t.toFixed(2)}`].filter(Boolean).join(" · ");
+    words.textContent = `${get("noun")} ${called(point)}, class ${get("class_names")[labels[point]]}: energy ${excess[point].toFixed(4)} above its floor`;
     $(".caption").textContent = n_mix ? "Drag from one point to another, or choose a point and press a or b; then move t."
       : get("notes")[map];
   }
@@ -212,7 +214,7 @@ function render({ model, el }) {
   }
 
   function drawChart() {
-    const { pen, width, height } = layer($(".chart canvas")), high = 1.08 * Math.max(...curves);
+    const { pen, width, height } = layer($(".chart canvas")), high = 1.08 * Math.max(...curves) || 1;
     const x = (k) => LEFT + (width - LEFT - 10) * k / (n_mix - 1), y = (v) => height - BOTTOM - (height - BOTTOM - TOP) * v / high;
     const line = (path, colour, wide) => { pen.strokeStyle = colour; pen.lineWidth = wide; pen.stroke(new Path2D(path)); };
     pen.font = `12px ${theme.family}`;

@@ -77,6 +77,11 @@ def _spot(axes: Axes, layout: np.ndarray, row: int) -> np.ndarray:
     return axes.at(x, y).ravel()
 
 
+def _called(shown: Any, point: int) -> int:
+    """The row number of a point."""
+    return shown.rows[point] if shown.rows else point
+
+
 def _near(shown: Any) -> list[int]:
     """Return the rows of the nearest points of the chosen point."""
     rows = np.frombuffer(shown.nearest, np.uint16).reshape(len(shown.names), len(shown.labels), -1)
@@ -148,7 +153,7 @@ def _draw_beside(sheet: Sheet, left: float, top: float, flat: np.ndarray, shown:
     point = shown.first["point"]
     sheet.text((left, top), "the same points by PCA", 12, SOFT)
     _draw_map(sheet, _beside_box(left, top), flat, shown, 5.5)
-    _draw_tile(sheet, (left + 310, top), 130, "image", _pictures(shown.images, shown)[point])
+    _draw_tile(sheet, (left + 310, top), 130, shown.noun, _pictures(shown.images, shown)[point])
     _draw_tile(
         sheet, (left + 310, top + 164), 130, "from its code", _pictures(shown.drawn, shown)[point]
     )
@@ -158,7 +163,8 @@ def _draw_beside(sheet: Sheet, left: float, top: float, flat: np.ndarray, shown:
     for k, row in enumerate(_near(shown)):
         x = left + 89 * k
         sheet.paste(_pictures(shown.images, shown)[row], (x, top + 346, x + 77, top + 423))
-    sheet.text((left, top + 440), f"image {point}, class {shown.class_names[shown.labels[point]]}")
+    told = f"{shown.noun} {_called(shown, point)}, class {shown.class_names[shown.labels[point]]}"
+    sheet.text((left, top + 440), told)
     for k, words in enumerate(_lines(shown.notes[shown.choice], 62)):
         sheet.text((left, top + 464 + 18 * k), words, 13, SOFT)
 
@@ -203,7 +209,9 @@ def _draw_between(sheet: Sheet, left: float, top: float, shown: Any) -> None:
     sheet.text((left, top + side + 44), f"energy above the floor, {shown.unit}", 12, SOFT)
     box = (left + 44, top + side + 72, _WIDTH - _MARGIN - 8, top + side + 290)
     steps = np.linspace(0, 1, shown.n_mix)
-    axes = Axes(box=box, x=Scale(low=0, high=1), y=Scale(low=0, high=1.08 * float(curves.max())))
+    axes = Axes(
+        box=box, x=Scale(low=0, high=1), y=Scale(low=0, high=1.08 * float(curves.max()) or 1.0)
+    )
     axes.draw(sheet, x_title="t, from A to B")
     for k, (name, curve) in enumerate(zip(CURVES, curves, strict=True)):
         sheet.line(axes.at(steps, curve), COLOURS[k], 2, DASHES[k])

@@ -17,8 +17,10 @@ from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli
 from gfe_core.methods.posterior import GaussianPrior, laplace
 from gfe_core.solvers import GaussNewton
+from gfe_core.training.parts import callable_encoder
 from gfe_core.types import Decoder, Encoder
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
+from gfe_core.widgets.kit.shown import shown_samples
 from gfe_core.widgets.mask.painter import FOLDER, PAINTER_SCRIPT, MaskPainter
 from gfe_core.widgets.mask.picture import mask_picture
 from gfe_core.widgets.mask.style import N_DRAWS, PANELS, look
@@ -88,16 +90,28 @@ class MaskExplorer(Explorer):
         n_draws: int = 200,
         title: str = "What may be there?",
     ) -> None:
+        samples = shown_samples(decoder, samples, row=sample)
+        train = shown_samples(decoder, train, name="train", images=False)
         shape = samples.image_shape
-        checks.require(
-            shape is not None, f"`samples` must be images, got {samples!r}. Use load('digits')."
-        )
+        checks.at_least_one("n_starts", n_starts)
+        checks.at_least_one("n_draws", n_draws)
         checks.require(n_draws >= N_DRAWS, f"`n_draws` must be at least {N_DRAWS}, got {n_draws}.")
         self.decoder = own_copy(decoder)
         self.samples = samples
         self.others = dict(others or {})
         self.n_starts = n_starts
         self.n_draws = n_draws
+        wanted = "`decoder` must have at least two latents, the directions of the codes' plane"
+        checks.require(decoder.latent_dim >= 2, f"{wanted}, got {decoder.latent_dim}.")
+        for other in (others or {}).values():
+            pair = isinstance(other, (tuple, list)) and len(other) == 2
+            wanted = "`others` must be names with (decoder, encoder)"
+            checks.require(pair, f"{wanted}, got {checks.described(other)}.", TypeError)
+            checks.is_decoder(other[0])
+            callable_encoder(other[1])
+        checks.require(
+            len(train) >= 2, f"`train` must hold at least two samples, got {len(train)}."
+        )
         self.codes = encode(decoder, train.x).z
         self.prior = GaussianPrior.fit(self.codes, ridge=1e-3)
         self._flat = GaussianPrior(mean=self.prior.mean, precision=_FLAT * self.prior.precision)

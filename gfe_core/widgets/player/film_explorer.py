@@ -14,6 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gfe_core import checks
+from gfe_core.arguments import in_own_words
+from gfe_core.data.samples import rows_of, samples_for
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli
 from gfe_core.solvers import Euler
@@ -60,10 +63,12 @@ class TrainingFilm:
         n_frames: copies kept, evenly spread over the training.
     """
 
+    @in_own_words
     def __init__(
         self, x: Float[Tensor, "features"], image_shape: tuple[int, ...], *, n_frames: int = 48
     ) -> None:
-        self.x = x
+        checks.at_least_one("n_frames", n_frames)
+        self.x = one_image(x, image_shape, "x")
         self.image_shape = image_shape
         self.n_frames = n_frames
         self.decoders: list[Any] = []  # modules that are decoders; their types cannot say both
@@ -126,6 +131,19 @@ class TrainingFilm:
         )
 
 
+def one_image(x: Any, image_shape: Any, name: str) -> Tensor:
+    """Return one image as a flat tensor, after checking that its pixels fit the shape."""
+    height, width = checks.sizes("image_shape", image_shape, n=2)
+    row = rows_of(x, name)
+    wanted = f"`{name}` must be one image of {height * width} floats"
+    fits = isinstance(row, Tensor) and row.is_floating_point()
+    fits = fits and tuple(row.shape) == (height * width,)
+    remedy = "Pick a row: `samples.x[0]`."
+    checks.require(fits, f"{wanted}, got {checks.described(x)}. {remedy}")
+    return row
+
+
+@in_own_words
 def early_stopping(
     decoder: Decoder,
     clean: Float[Tensor, "features"],
@@ -151,6 +169,13 @@ def early_stopping(
         loss: `Bernoulli()` by default.
         name: of the explorer.
     """
+    clean, noisy = (
+        samples_for(decoder, one_image(x, image_shape, name)[None], name)[0]
+        for name, x in (("clean", clean), ("noisy", noisy))
+    )
+    checks.finite_positive("t1", t1)
+    checks.at_least_one("n_steps", n_steps)
+    checks.at_least_one("n_frames", n_frames)
     loss = loss or Bernoulli()
     times = torch.cat([torch.zeros(1), torch.logspace(-2.5, 0, n_frames) * t1])
     solver = Euler(n_steps=n_steps, grid="log", log_base=100.0)

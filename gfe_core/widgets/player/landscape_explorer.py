@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gfe_core import threads
+from gfe_core import checks, threads
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode
 from gfe_core.energy import Bernoulli, Energy
@@ -22,6 +22,7 @@ from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
 from gfe_core.types import Decoder, Encoding, Flow, Loss, SaveAt
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
+from gfe_core.widgets.kit.shown import shown_samples
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
 from gfe_core.widgets.player.slices import Plane, extent_around, film_of, grey, landscape_of
@@ -67,15 +68,16 @@ class LandscapeExplorer(Explorer, ABC):
         loss: Loss | None = None,
         playing: bool = False,
     ) -> None:
-        if samples.image_shape is None:
-            raise ValueError(
-                f"`samples` must be images; {samples.name!r} has no image shape. Use "
-                "load('digits')."
-            )
+        samples = shown_samples(decoder, samples, loss=loss, row=first["sample"])
+        flat = decoder.latent_dim >= 2
+        wanted = "`decoder` must have at least two latents, the directions of a landscape"
+        checks.require(flat, f"{wanted}, got {decoder.latent_dim}.")
         self.decoder = own_copy(decoder)
         self.samples = samples
         self.loss = loss or Bernoulli()
         self._first = first
+        for control in controls:
+            checks.one_of("controls", control, tuple(first))
         shown = {name: first[name] for name in controls}
         self.player = FlowPlayer(
             title=title, alt_text=alt_text, values=shown, defaults=shown, playing=playing
@@ -138,10 +140,9 @@ class LandscapeExplorer(Explorer, ABC):
 
     def caption(self, values: dict[str, Any]) -> str:
         """Say what is shown."""
-        label = self.samples.y[self._sample]
+        label = ", ".join(f"{one:g}" for one in self.samples.y[self._sample].reshape(-1).tolist())
         return (
-            f"{self.samples.name} ({self.samples.split}), sample {values['sample']}, label "
-            f"{label:g}"
+            f"{self.samples.name} ({self.samples.split}), sample {values['sample']}, label {label}"
         )
 
     def _answer(self, request: dict[str, Any]) -> None:

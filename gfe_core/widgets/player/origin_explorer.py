@@ -94,6 +94,11 @@ class OriginExplorer(LandscapeExplorer):
         seed: int = 0,
         title: str = "From one step to the whole flow",
     ) -> None:
+        for of_steps in decoders.values():
+            checks.mapping("decoders", of_steps)
+            for decoder in of_steps.values():
+                checks.is_decoder(decoder)
+        checks.finite_positive("dt", dt)
         lists = [list(of_steps) for of_steps in decoders.values()]
         same = bool(lists) and all(one and one == lists[0] for one in lists)
         checks.require(same, f"`decoders` must have the same steps for every adjoint, got {lists}.")

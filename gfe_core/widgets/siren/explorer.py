@@ -26,6 +26,7 @@ from gfe_core.solvers import LBFGS
 from gfe_core.types import Codes
 from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
+from gfe_core.widgets.kit.shown import as_data_set, shown_samples
 from gfe_core.widgets.player.slices import grey
 from gfe_core.widgets.siren.picture import siren_picture
 from gfe_core.widgets.siren.style import LOOK, SIREN_STYLE
@@ -102,6 +103,16 @@ class SirenExplorer(Explorer):
         title: str = "One code, any resolution",
     ) -> None:
         named = {"SIREN": sirens} if isinstance(sirens, SirenDecoder) else sirens
+        fits = isinstance(named, Mapping) and all(
+            isinstance(s, SirenDecoder) for s in named.values()
+        )
+        wanted = "`sirens` must be a `SirenDecoder`, or several with names"
+        checks.require(
+            fits and bool(named), f"{wanted}, got {checks.described(sirens)}.", TypeError
+        )
+        step = origin is None or isinstance(origin, Origin)
+        wanted = "`origin` must be an `Origin`"
+        checks.require(step, f"{wanted}, got {checks.described(origin)}.", TypeError)
         self.sirens = {label: own_copy(siren) for label, siren in named.items()}
         decoder = decoder or next(iter(self.sirens))
         checks.one_of("decoder", decoder, tuple(self.sirens))
@@ -109,6 +120,7 @@ class SirenExplorer(Explorer):
             resolution in RESOLUTIONS,
             f"`resolution` must be one of {RESOLUTIONS}, got {resolution}.",
         )
+        samples = as_data_set(self.sirens[decoder], samples)
         shapes = {samples.image_shape, *(siren.image_shape for siren in self.sirens.values())}
         wanted = (
             f"`samples` must be images of the decoders' shape, got {samples!r} for "
@@ -118,6 +130,8 @@ class SirenExplorer(Explorer):
             samples.image_shape is not None and len(shapes) == 1,
             f"{wanted} Draw the decoders `at` others.",
         )
+        for siren in self.sirens.values():
+            samples = shown_samples(siren, samples, loss=SQUARES, row=sample)
         self.samples = samples
         self.shape = samples.image_shape or (1, 1)
         self.origin = replace(origin or Origin(), adjoint=Detached())

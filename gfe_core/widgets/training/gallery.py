@@ -7,11 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gfe_core import checks
+from gfe_core.arguments import in_own_words
+from gfe_core.data.samples import rows_of
+from gfe_core.decoders.mlp import picture_shape
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.training import Report
 from gfe_core.widgets.player.slices import grey
 
 
+@in_own_words
 def gallery(
     rows: list[Float[Tensor, "n features"]], image_shape: tuple[int, ...], *, gap: int = 1
 ) -> np.ndarray:
@@ -25,11 +30,24 @@ def gallery(
     Returns:
         uint8 (height, width).
     """
-    pictures = np.stack([grey(row, image_shape) for row in rows])
+    height, width = checks.sizes("image_shape", image_shape, n=2)
+    checks.require(
+        gap >= 0 and len(rows) > 0,
+        f"`rows` must hold at least one row and `gap` be at least 0, got {len(rows)} and {gap}.",
+    )
+    tensors = [rows_of(row, "rows") for row in rows]
+    shape = tuple(getattr(tensors[0], "shape", ()))
+    wanted = f"`rows` must be tensors of one shape (n, {height * width}), grey values"
+    for row in tensors:
+        fits = isinstance(row, Tensor) and row.dim() == 2 and row.shape[1] == height * width
+        fits = fits and tuple(row.shape) == shape
+        checks.require(fits, f"{wanted}, got {checks.described(row)}.")
+    pictures = np.stack([grey(row.detach().nan_to_num(), (height, width)) for row in tensors])
     padded = np.pad(pictures, ((0, 0), (0, 0), (gap, gap), (gap, gap)), constant_values=255)
     return padded.transpose(0, 2, 1, 3).reshape(padded.shape[0] * padded.shape[2], -1)
 
 
+@in_own_words
 def preview_of(
     x: Float[Tensor, "n features"], image_shape: tuple[int, ...]
 ) -> Callable[[Report], np.ndarray]:
@@ -37,6 +55,8 @@ def preview_of(
 
     The images above, below them what the decoder makes of their codes right now.
     """
+    x = rows_of(x)
+    image_shape = picture_shape(image_shape)
 
     def preview(report: Report) -> np.ndarray:
         with torch.no_grad():

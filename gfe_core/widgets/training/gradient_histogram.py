@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from gfe_core import checks, threads
+from gfe_core.arguments import in_own_words
+from gfe_core.data.samples import rows_of, samples_for
 from gfe_core.energy import Energy
 from gfe_core.methods.gon import SQUARES, normality
 from gfe_core.training import Report
@@ -50,11 +52,12 @@ class GradientHistogram:
         distance: of them from a normal distribution, at each look.
     """
 
+    @in_own_words
     def __init__(
         self, x: Float[Tensor, "n features"], *, loss: Loss = SQUARES, every: int = 2
     ) -> None:
         checks.at_least_one("every", every)
-        self.x = x
+        self.x = rows_of(x)
         self.loss = loss
         self.every = every
         self.steps: list[int] = []
@@ -66,12 +69,13 @@ class GradientHistogram:
         if (report.step - 1) % self.every and report.step != report.n_steps:
             return
         decoder = report.decoder
+        self.x = samples_for(decoder, self.x)
         origin = self.x.new_zeros(len(self.x), decoder.latent_dim)  # pyright: ignore[reportArgumentType, reportCallIssue]
         with threads.suited(decoder):
             codes = -Energy(decoder, self.x, self.loss).value_and_grad(origin)[1]  # pyright: ignore[reportArgumentType]
         self.steps.append(report.history.step[-1])
         self.codes.append(codes)
-        self.distance.append(normality(codes) if codes.isfinite().all() else math.nan)
+        self.distance.append(_distance(codes))
 
     def preview(self, report: Report) -> Image.Image:
         """Draw the last look; for `Progress`."""
@@ -163,3 +167,11 @@ class GradientHistogram:
         sheet.line(spots, COLOURS[0], 2)
         sheet.marker(tuple(spots[look]), 0, 4.5, COLOURS[0], [(2, "#ffffff")])
         sheet.text((510, 10), "distance of the codes from normal", 12, SOFT)
+
+
+def _distance(codes: Codes) -> float:
+    """How far codes are from normal; NaN while they do not vary in every direction."""
+    try:
+        return normality(codes)
+    except ValueError:
+        return math.nan

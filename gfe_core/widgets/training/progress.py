@@ -19,6 +19,7 @@ import torch
 from ipywidgets import HTML, Button, Layout, VBox
 from PIL import Image
 
+from gfe_core.arguments import in_own_words
 from gfe_core.training import Report
 from gfe_core.widgets.kit.explorer import live_view, show_only
 from gfe_core.widgets.kit.style import NUMBERS
@@ -65,6 +66,7 @@ class Progress:
         Progress('Training')
     """
 
+    @in_own_words
     def __init__(
         self,
         title: str,

@@ -16,9 +16,12 @@ from PIL import Image, ImageColor
 from torch import Tensor
 
 from gfe_core import checks
+from gfe_core.arguments import in_own_words
+from gfe_core.data.samples import samples_for
 from gfe_core.encoding import reconstruct
 from gfe_core.energy import Bernoulli
 from gfe_core.training import Report, evaluate
+from gfe_core.training.parts import callable_encoder
 from gfe_core.types import Encoder, Loss
 from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Axes, Scale, Sheet
 from gfe_core.widgets.kit.explorer import Explorer
@@ -52,6 +55,7 @@ class SideBySide:
         excess: name -> mean excess over the floor at every look, nats per pixel by default.
     """
 
+    @in_own_words
     def __init__(
         self,
         x: Float[Tensor, "n features"],
@@ -71,6 +75,15 @@ class SideBySide:
             ),
         )
         checks.at_least_one("every", every)
+        for one in competitors.values():
+            pair = isinstance(one, (tuple, list)) and len(one) == 2
+            wanted = "`competitors` must be names with (decoder, encoder)"
+            checks.require(pair, f"{wanted}, got {checks.described(one)}.", TypeError)
+            checks.is_decoder(one[0])
+            callable_encoder(one[1])
+            x = samples_for(one[0], x)
+        for update in at if at is not None else ():
+            checks.whole("at", update)
         self.x = x
         self.image_shape = image_shape
         self.competitors = dict(competitors)

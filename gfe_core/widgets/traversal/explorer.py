@@ -10,9 +10,11 @@ import traitlets as t
 
 from gfe_core import checks
 from gfe_core.data import DataSet
+from gfe_core.data.samples import codes_for
 from gfe_core.methods.gon import SQUARES
 from gfe_core.types import Codes, Loss
 from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.shown import row_of
 from gfe_core.widgets.traversal.picture import traversal_picture
 from gfe_core.widgets.traversal.style import LOOK, TRAVERSAL_STYLE
 from gfe_core.widgets.traversal.traversal import Traversal, traverse
@@ -86,6 +88,24 @@ class TraversalExplorer(Explorer):
         checks.require(
             bool(models), "`models` must hold at least one decoder with its codes, got none."
         )
+        checks.require(
+            isinstance(samples, DataSet),
+            f"`samples` must be a DataSet, whose y holds factors, got {checks.described(samples)}.",
+            TypeError,
+        )
+        for model in models.values():
+            pair = isinstance(model, (tuple, list)) and len(model) == 2
+            wanted = "`models` must be names with (decoder, codes)"
+            checks.require(pair, f"{wanted}, got {checks.described(model)}.", TypeError)
+            z = codes_for(*model)
+            n = len(samples)
+            checks.require(
+                len(z) == n, f"`models` must hold codes of the {n} samples, got {len(z)}."
+            )
+            finite = bool(z.isfinite().all())
+            checks.require(finite, "`models` must hold finite codes, got NaN or infinity.")
+        for base in bases:
+            row_of(samples, base, "bases")
         shape = samples.image_shape or ()
         wanted = f"`samples` must be images with factors y (n, {len(factors)})"
         fits = (

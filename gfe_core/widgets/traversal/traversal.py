@@ -12,6 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gfe_core import checks
+from gfe_core.arguments import in_own_words
+from gfe_core.data.samples import rows_of
 from gfe_core.encoding import reconstruct
 from gfe_core.types import Codes, Loss
 from gfe_core.widgets.player.slices import grey
@@ -20,6 +23,7 @@ _N_GROUPS = 20  # of equal size, of a factor that has more values than that
 _EDGES = (0.02, 0.98)  # quantiles of the codes between which a latent is moved
 
 
+@in_own_words
 def explained(z: Codes, factors: Float[Tensor, "n factors"]) -> Float[Tensor, "latents factors"]:
     """Return which share of each latent's variance each factor explains alone.
 
@@ -35,6 +39,12 @@ def explained(z: Codes, factors: Float[Tensor, "n factors"]) -> Float[Tensor, "l
 
     Source: Pearson 1905, the correlation ratio.
     """
+    z = checks.codes(rows_of(z, "z"))
+    factors = torch.as_tensor(factors)
+    factors = factors[:, None] if factors.dim() == 1 else factors
+    fits = factors.dim() == 2 and len(factors) == len(z)
+    wanted = f"`factors` must have shape ({len(z)}, factors), a row for each code"
+    checks.require(fits, f"{wanted}, got {tuple(factors.shape)}.")
     columns = [_groups(factor) for factor in factors.T]
     return torch.stack([_between(z, groups) for groups in columns], 1)
 

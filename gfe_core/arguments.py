@@ -1,0 +1,269 @@
+"""What a verb may be given, and the line to write where something else was given.
+
+`in_own_words` answers for names, places and simple kinds of arguments, `made` for objects. What the
+values mean together is checked in `checks`, and data become tensors in `data.samples`.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from types import UnionType
+from typing import Any, ParamSpec, TypeVar, get_args, get_origin
+
+import torch
+from torch import Tensor
+from torch.nn.modules.loss import _Loss
+from torch.optim import Optimizer
+
+from gfe_core import checks
+from gfe_core.checks import described, require
+from gfe_core.types import Loss, Penalty, SaveAt, Stop
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_WRITE = {
+    "loss": ("gfe.Bernoulli()", "gfe.Gaussian()"),
+    "flow": ("gfe.GradientFlow()", "gfe.NesterovFlow()"),
+    "solver": (
+        "gfe.AMD()",
+        "gfe.LBFGS()",
+        "gfe.BFGS()",
+        "gfe.GaussNewton()",
+        "gfe.Euler(dt=...)",
+        "gfe.RK4(dt=...)",
+        "gfe.SemiImplicit(dt=...)",
+        "gfe.Dopri5()",
+    ),
+    "adjoint": ("gfe.Detached()", "gfe.Implicit()", "gfe.DiscreteAdjoint()", "gfe.Unrolled()"),
+    "stop": ("gfe.Stop()",),
+    "save_at": ("gfe.SaveAt.steps()", "gfe.SaveAt.times([...])"),
+}
+"""How each part is written; the first is for those who left it open which."""
+
+_OF_TORCH = {"BCEWithLogitsLoss": "Bernoulli", "BCELoss": "Bernoulli", "MSELoss": "Gaussian"}
+"""Losses of torch, and which of the kit each stands for."""
+
+_ELSEWHERE = {
+    "lr": (
+        "optimizer=torch.optim.Adam(decoder.parameters(), lr=...)",
+        "solver=gfe.Euler(dt=...), t1=...",
+    ),
+    "learning_rate": (
+        "optimizer=torch.optim.Adam(decoder.parameters(), lr=...)",
+        "solver=gfe.Euler(dt=...), t1=...",
+    ),
+    "tol": ("stop=gfe.Stop(...)",),
+    "atol": ("stop=gfe.Stop(...)",),
+    "rtol": ("stop=gfe.Stop(...)",),
+    "gtol": ("stop=gfe.Stop(...)",),
+    "max_iter": ("max_steps=...", "epochs=..."),
+    "n_iter": ("max_steps=...", "epochs=..."),
+    "n_steps": ("max_steps=...",),
+    "steps": ("max_steps=...", "epochs=..."),
+    "n_epochs": ("epochs=...",),
+    "batch_size": ("size=...", "batches=gfe.data.Batches(x, size=...)"),
+    "criterion": ("loss=...",),
+    "loss_fn": ("loss=...",),
+    "init": ("z0=...",),
+    "prior": ("penalty=...",),
+    "scheduler": ("schedule=...",),
+    "opt": ("optimizer=...",),
+    "method": ("solver=...", "encoder=..."),
+    "n_latents": ("latent_dim=...",),
+    "latent_size": ("latent_dim=...",),
+    "input_dim": ("data_dim=...", "data_shape=..."),
+    "hidden_dims": ("hidden=(...,)",),
+}
+"""Names that other libraries have for what a verb takes, if it takes it."""
+
+
+def in_own_words(function: Callable[P, R]) -> Callable[P, R]:
+    """Refuse unknown, missing and unnamed arguments, and numbers and texts in each other's place.
+
+    Where an annotation is an int, a float, a bool, a text, a list, a dict, a tensor, a generator or
+    a loss (or None), an argument of another kind is refused before the function begins.
+
+    Example:
+        >>> @in_own_words
+        ... def fit(decoder: str, *, epochs: int = 1) -> None: ...
+        >>> fit("mlp", n_epochs=3)
+        Traceback (most recent call last):
+        TypeError: `fit` takes no `n_epochs`: write `epochs=...`. It takes `decoder` and, by name, \
+`epochs`.
+    """
+    signature = inspect.signature(function)
+    kinds = {name: _kind(one.annotation) for name, one in signature.parameters.items()}
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(_misfit(function, signature, args, kwargs) or str(error)) from None
+        for name, value in given.items():
+            check, or_none = kinds[name]
+            if check is not None and not (value is None and or_none):
+                check(name, value)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _kind(annotation: Any) -> tuple[Callable[[str, Any], object] | None, bool]:
+    """The check that belongs to an annotation, if it is a simple one, and whether None will do."""
+    named = [one for one in get_args(annotation) if one is not type(None)]
+    or_none = isinstance(annotation, UnionType) and len(named) < len(get_args(annotation))
+    if isinstance(annotation, UnionType):
+        if len(named) > 1:
+            return None, or_none
+        annotation = named[0]
+    if getattr(annotation, "array_type", None) is Tensor:  # of jaxtyping
+        return checks.array, or_none
+    return _CHECKS.get(get_origin(annotation) or annotation), or_none
+
+
+def _misfit(
+    function: Callable[..., Any],
+    signature: inspect.Signature,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+) -> str:
+    """What is wrong with a call, in words; nothing if it is not the names or places."""
+    name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+    known = {n: p for n, p in signature.parameters.items() if n != "self"}
+    places = [n for n, p in known.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_name = [n for n, p in known.items() if p.kind is p.KEYWORD_ONLY]
+    takes = " and, by name, ".join(_listed(names) for names in (places, by_name) if names)
+    unknown = [n for n in kwargs if n not in known]
+    n_given = len(args) - ("self" in signature.parameters)
+    if unknown:
+        line = _line(unknown[0], [*places, *by_name])
+        write = f": write `{line}`" if line else ""
+        return f"`{name}` takes no `{unknown[0]}`{write}. It takes {takes}."
+    if n_given > len(places):
+        what = f"{len(places)} argument{'s' * (len(places) != 1)} without a name"
+        line = f"`{name}({', '.join([*places, f'{by_name[0]}=...'])})`" if by_name else "fewer"
+        first = described(args[len(args) - n_given + len(places)])
+        return (
+            f"`{name}` takes {what} ({_listed(places)}), got {n_given}; the next is {first}. Name "
+            f"it, as in {line}. By name it takes {_listed(by_name)}."
+        )
+    needed = [n for n, p in known.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    missing = [n for n in needed if n not in kwargs and n not in places[:n_given]]
+    if missing:
+        call = ", ".join(n if n in places else f"{n}=..." for n in needed)
+        return f"`{name}` needs {_listed(missing)}: write `{name}({call})`."
+    return ""
+
+
+def _line(unknown: str, known: Sequence[str]) -> str:
+    """What to write in place of an unknown name; nothing if nothing comes near."""
+    for line in _ELSEWHERE.get(unknown, ()):
+        if line.split("=")[0] in known:
+            return line
+    near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.7)
+    return f"{near[0]}=..." if near else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def made(name: str, value: Any) -> None:
+    """Refuse words, classes, numbers, functions and tensors where an object of the kit belongs.
+
+    Args:
+        name: of the argument, such as "solver".
+        value: what was passed.
+    """
+    is_class = isinstance(value, type)
+    named = is_class or inspect.isroutine(value)
+    of_torch = isinstance(value, (Optimizer, _Loss))
+    data = isinstance(value, (str, bytes, int, float, complex, list, tuple, dict, Tensor))
+    if named or of_torch or data or hasattr(value, "__array__"):
+        kind = value if named else type(value)
+        word = getattr(kind, "__name__", "") if named or of_torch else value
+        wanted = f"`{name}` must be an object of the kit or one like it"
+        line = written(name, _OF_TORCH.get(word, word) if isinstance(word, str) else "")
+        raise TypeError(f"{wanted}, got {described(value)}. Write {line}.")
+
+
+def written(name: str, word: Any = "") -> str:
+    """The line that passes an argument: the one that a word names, or the first three."""
+    lines = _WRITE.get(name, ("...",))
+    word = word.lower() if isinstance(word, str) else ""
+    named = [line for line in lines if word and word in line.lower()]
+    near = named[:1] or lines[:3]
+    return " or ".join(f"`{name}={line}`" for line in near)
+
+
+def a_loss(name: str, value: Any) -> None:
+    """Refuse what is no loss."""
+    made(name, value)
+    wanted = f"`{name}` must have `per_sample(output, x, mask=None)`"
+    fits = hasattr(value, "per_sample")
+    require(fits, f"{wanted}, got {described(value)}. Write {written('loss')}.", TypeError)
+
+
+def loss_or_none(loss: Any) -> None:
+    """Refuse a word, class or number in place of a loss, where None is the default."""
+    function = inspect.isroutine(loss) or isinstance(loss, _Loss)  # `WholeLoss` answers for these
+    if loss is not None and not function:
+        made("loss", loss)
+
+
+_CHECKS: dict[Any, Callable[[str, Any], object]] = {
+    int: checks.whole,
+    float: checks.number,
+    bool: checks.flag,
+    str: checks.text,
+    list: checks.sequence,
+    Sequence: checks.sequence,
+    dict: checks.mapping,
+    Mapping: checks.mapping,
+    torch.Generator: checks.generator,
+    Loss: a_loss,
+}
+"""The check of each annotation that is a simple one."""
+
+
+def stop_rule(value: Any) -> None:
+    """Refuse a stop rule that is none."""
+    tolerance = isinstance(value, float)
+    line = f"`stop=gfe.Stop(gain_rtol={value!r})`" if tolerance else "`stop=gfe.Stop()`"
+    fits = value is None or isinstance(value, Stop)
+    wanted = f"`stop` must be a `Stop`, got {described(value)}"
+    require(fits, f"{wanted}. Write {line}, with the tolerances you want.", TypeError)
+
+
+def saved_states(value: Any) -> None:
+    """Refuse what does not say which states to keep."""
+    times = isinstance(value, (list, tuple, Tensor)) or hasattr(value, "__array__")
+    line = "gfe.SaveAt.times(t)" if times else "gfe.SaveAt.steps()"
+    fits = value is None or isinstance(value, SaveAt)
+    wanted = f"`save_at` must be a `SaveAt`, got {described(value)}"
+    require(fits, f"{wanted}. Write `save_at={line}`.", TypeError)
+
+
+def takes(function: Any, *places: str) -> bool:
+    """Whether a function can be called with so many arguments, as far as it says."""
+    if not callable(function) or isinstance(function, type):
+        return False
+    try:
+        inspect.signature(function).bind(*places)
+    except TypeError:
+        return False
+    except ValueError:  # built-in functions may keep it to themselves
+        return True
+    return True
+
+
+def penalty_function(value: Penalty | None) -> None:
+    """Refuse a penalty that cannot be called with codes."""
+    weight = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.1
+    line = f"penalty=lambda z: {weight} * z.square().sum(1)"
+    fits = value is None or (callable(value) and not isinstance(value, type))
+    wanted = "`penalty` must be a function of codes, (batch, latent) -> (batch,)"
+    require(fits, f"{wanted}, got {described(value)}. Write `{line}`.", TypeError)

@@ -1,0 +1,185 @@
+"""From what callers hold to a tensor of samples: the one place where data are converted.
+
+Every verb that takes data passes them through `samples_for`, or through `rows_of` where no decoder
+says in which type and on which device it wants them.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+
+from gfe_core import checks
+from gfe_core.data.dataset import DataSet
+from gfe_core.types import Codes, Data
+
+_TEXTS = ("object", "string", "str", "category")
+"""How frames call the kinds of columns that hold no numbers."""
+
+
+@runtime_checkable
+class Framed(Protocol):
+    """What pandas' frames, and many others, can do."""
+
+    def to_numpy(self) -> Any:
+        """Return the numbers as an array."""
+        ...
+
+
+Samples = Data | DataSet | np.ndarray | Framed | DataLoader[Any] | TensorDataset
+"""What a verb takes for data: a tensor, or anything that `rows_of` makes one of."""
+
+
+def samples_for(decoder: Any, x: Any, name: str = "x") -> Data:
+    """Return data as a tensor that this decoder can be compared with.
+
+    Args:
+        decoder: its weights say the dtype and device that arrays are converted to.
+        x: a tensor of just that dtype, device and shape; or what `rows_of` takes.
+        name: of the argument.
+
+    Raises:
+        TypeError, ValueError: the data do not fit the decoder; the message says what to do.
+    """
+    checks.is_decoder(decoder)
+    rows = rows_of(x, name, like=weight_of(decoder))
+    checks.data_for(decoder, rows, name)
+    return rows
+
+
+def codes_for(decoder: Any, z: Any) -> Codes:
+    """Return codes as a tensor that this decoder can draw."""
+    held = isinstance(getattr(z, "z", None), Tensor)
+    remedy = (
+        "Pass its codes and the loss they were found with: `reconstruct(decoder, enc.z, loss)`."
+    )
+    wanted = f"`z` must be codes of shape (batch, {decoder.latent_dim})"
+    checks.require(not held, f"{wanted}, got {type(z).__name__}. {remedy}", TypeError)
+    weight = weight_of(decoder)
+    codes = rows_of(z, "z", like=weight)
+    checks.require(
+        isinstance(codes, Tensor) and codes.is_floating_point(),
+        f"{wanted} and a float dtype, got {checks.described(z)}. Convert it: `torch.as_tensor(z, "
+        "dtype=torch.float32)`.",
+        TypeError,
+    )
+    shape = tuple(codes.shape)
+    remedy = (
+        "Add a batch axis: `z[None]`." if len(shape) == 1 else "Flatten it: `z.flatten(0, -2)`."
+    )
+    other = "Pass codes of this decoder."
+    fits = len(shape) == 2 and shape[1] == decoder.latent_dim
+    ends = shape[-1:] == (decoder.latent_dim,)
+    checks.require(fits, f"{wanted}, got {shape}. {remedy if ends else other}")
+    like = codes if weight is None else weight
+    same = (codes.dtype, codes.device) == (like.dtype, like.device)
+    kinds = f"{codes.dtype} on {codes.device}", f"{like.dtype} on {like.device}"
+    remedy = f"Convert it: `z.to('{like.device}', {like.dtype})`."
+    checks.require(same, f"`z` is {kinds[0]} but the decoder is {kinds[1]}. {remedy}", TypeError)
+    return codes
+
+
+def weight_of(decoder: Any) -> Tensor | None:
+    """Return a weight, which says the dtype and device of a decoder; None where it has none."""
+    return next(decoder.parameters(), None) if isinstance(decoder, nn.Module) else None
+
+
+def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
+    """Return the tensor that is plainly meant; what is none is returned as it is, to be refused.
+
+    Args:
+        x: a tensor, which is not touched; an object that holds one as `x` (a `DataSet`, `Batches`);
+            an array or frame of floats, whose masked or missing numbers become NaN; a `DataLoader`
+            in a fixed order, of which the first part of each batch is taken.
+        name: of the argument.
+        like: arrays are converted to its dtype and device; to float32 by default.
+
+    Raises:
+        TypeError: an array holds something else than floats, or a loader shuffles.
+
+    Example:
+        >>> rows_of(np.array([[0.5, 1.0]]))
+        tensor([[0.5000, 1.0000]])
+    """
+    held = x.tensors[0] if isinstance(x, TensorDataset) else getattr(x, "x", None)
+    if isinstance(x, Tensor) or isinstance(held, Tensor):
+        return x if isinstance(x, Tensor) else held
+    if isinstance(x, DataLoader):
+        return _of_loader(x, name, like)
+    if isinstance(x, type) or not (hasattr(x, "to_numpy") or hasattr(x, "__array__")):
+        return x
+    array = _array(x, name)
+    if array.dtype == bool:
+        return torch.from_numpy(array)
+    _floats(array, name, framed=hasattr(x, "to_numpy"))
+    device, dtype = (None, torch.float32) if like is None else (like.device, like.dtype)
+    # a copy of its own: arrays may be read-only, backwards, or of another machine's byte order
+    return torch.from_numpy(array.astype(np.float64)).to(device, dtype)
+
+
+def one_kind(x: Any, like: Tensor) -> Any:
+    """Return an array beside the data, such as a mask or a start, as a tensor like them."""
+    return x if x is None or isinstance(x, Tensor) else rows_of(x, like=like)
+
+
+def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:
+    """Return the samples in what a loader hands out: the batch, or its first part beside labels."""
+    x = batch[0] if isinstance(batch, (list, tuple)) and len(batch) else batch
+    rows = rows_of(x, name, like=like)
+    if isinstance(rows, Tensor) and like is not None and rows.is_floating_point():
+        return rows.to(like.device, like.dtype)
+    return rows
+
+
+def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tensor:
+    shuffles = isinstance(loader.sampler, RandomSampler)
+    remedy = "Build it with `shuffle=False`, so that results can be matched with samples."
+    checks.require(
+        not shuffles,
+        f"`{name}` is a DataLoader that shuffles: its samples have no fixed rows. {remedy}",
+        TypeError,
+    )
+    parts = [of_batch(batch, name, like) for batch in loader]
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    checks.require(
+        bool(parts) and len(tensors) == len(parts),
+        f"`{name}` is a DataLoader, which must hand out at least one batch of tensors, alone or "
+        "first beside labels.",
+        TypeError,
+    )
+    return torch.cat(tensors)
+
+
+def _array(x: Any, name: str) -> np.ndarray:
+    """The numbers of an array or frame; masked and missing ones are NaN."""
+    try:
+        array = x.to_numpy() if hasattr(x, "to_numpy") else np.ma.asanyarray(x)
+        if array.dtype == object and hasattr(x, "to_numpy"):  # pandas' own missing values
+            array = x.to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        kinds = zip(getattr(x, "columns", ()), getattr(x, "dtypes", ()), strict=False)
+        named = [str(column) for column, kind in kinds if str(kind) in _TEXTS]
+        which = f"its columns {', '.join(named[:5])} are not" if named else str(error)
+        raise TypeError(
+            f"`{name}` must hold floats in every column, but {which}. Keep the columns of numbers: "
+            f"`{name}.select_dtypes('number')`."
+        ) from error
+    if isinstance(array, np.ma.MaskedArray) and array.dtype.kind == "f":
+        return array.filled(np.nan)
+    return np.asarray(array)
+
+
+def _floats(array: np.ndarray, name: str, *, framed: bool) -> None:
+    """Refuse arrays of anything but floats, with the remedy for their type."""
+    scaled = f"`{name}.astype('float32') / 255` for grey values"
+    cast = f"`{name}.astype('float32')`"
+    remedies = {"u": f"{scaled}, {cast} for others", "i": f"{cast} ({scaled})"}
+    remedy = remedies.get(array.dtype.kind, cast)
+    what = "a frame" if framed else "an array"
+    checks.require(
+        array.dtype.kind == "f",
+        f"`{name}` must have a float dtype, got {what} of {array.dtype}. Convert it: {remedy}.",
+        TypeError,
+    )

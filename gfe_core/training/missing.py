@@ -1,0 +1,87 @@
+"""Missing features, said aloud: what teaches nothing and what has no energy is counted."""
+
+import warnings
+
+import torch
+from torch import Tensor
+
+_REMEDY = (
+    "If NaN means unobserved, pass `encoder=functools.partial(gfe.encode_observed, loss=...)`; "
+    "otherwise leave these samples out: `x[x.isfinite().all(1)]`."
+)
+
+
+class Untaught:
+    """Count the samples of a training that taught nothing, and warn once.
+
+    Args:
+        x: all samples, where they are known.
+    """
+
+    def __init__(self, x: Tensor | None) -> None:
+        self._x = x
+        self._told = False
+        self._n_batches = 0
+        self._taught = False
+        nowhere = [] if x is None else _never_observed(x)
+        if nowhere:
+            some = ", ".join(map(str, nowhere[:5])) + (", ..." if len(nowhere) > 5 else "")
+            _warn(
+                f"{len(nowhere)} of the features are missing (NaN) in every sample, so that "
+                f"nothing is learnt about them: {some}. Leave them out, or fill them in."
+            )
+
+    def note(self, x: Tensor, taught: Tensor) -> None:
+        """Take note of a batch.
+
+        Args:
+            x: the batch.
+            taught: True for samples that an update has learnt from.
+        """
+        self._n_batches += 1
+        self._taught = self._taught or bool(taught.any())
+        if self._told or taught.all():
+            return
+        if not _incomplete(x)[~taught].any():
+            return
+        self._told = True
+        known = x if self._x is None else self._x
+        n = int(_incomplete(known).sum())
+        where = " of this batch" if self._x is None else ""
+        lost = f"{n} of {len(known)} samples{where} have missing features (NaN) and teach nothing"
+        left = ": no sample is left to learn from" if n == len(known) else ""
+        _warn(f"{lost}{left}. {_REMEDY}", stacklevel=6)
+
+    def tell_if_all(self) -> None:
+        """Warn where no sample of any batch has taught anything."""
+        if self._n_batches and not self._taught and not self._told:
+            _warn(
+                "No sample taught anything: every code was NON_FINITE, and the decoder is as it "
+                "was. Look for NaN and infinity in the data, and in the decoder's weights."
+            )
+
+
+def warn_of_missing_energies(x: Tensor, energy: Tensor) -> None:
+    """Warn where the mean energy of samples would be NaN."""
+    lost = energy.isnan()
+    if lost.any():
+        n_missing = int((_incomplete(x) & lost).sum())
+        why = f"{n_missing} for missing features (NaN). {_REMEDY}" if n_missing else "NON_FINITE."
+        mean = "Over the others, the mean is `evaluation.energy.nanmean()`."
+        _warn(f"{int(lost.sum())} of {len(x)} samples have no energy, {why} {mean}")
+
+
+def _incomplete(x: Tensor) -> Tensor:
+    return x.flatten(1).isnan().any(1)
+
+
+def _never_observed(x: Tensor) -> list[int]:
+    """Numbers of the features that are NaN in every sample."""
+    if not x.is_floating_point() or x.dim() < 2:
+        return []
+    return torch.where(x.flatten(1).isnan().all(0))[0].tolist()
+
+
+def _warn(message: str, stacklevel: int = 5) -> None:
+    """Warn the caller of `fit` or `evaluate`."""
+    warnings.warn(message, UserWarning, stacklevel=stacklevel)

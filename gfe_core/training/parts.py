@@ -1,0 +1,122 @@
+"""The parts of a training that callers bring, refused in words where they could teach nothing."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from gfe_core import checks
+from gfe_core.arguments import takes
+from gfe_core.types import Encoding, Status
+
+_ADAM = "torch.optim.Adam(decoder.parameters(), lr=1e-3)"
+
+
+def trainable(decoder: Any) -> None:
+    """Refuse what is no decoder with weights."""
+    checks.is_decoder(decoder)
+    wrap = "`gfe.wrap(decoder, latent_dim=..., data_shape=...)`"
+    checks.require(
+        isinstance(decoder, nn.Module),
+        f"`decoder` must be a torch.nn.Module, got {type(decoder).__name__}: only modules have "
+        f"weights to train. Make it one: {wrap}.",
+        TypeError,
+    )
+
+
+def optimizer_of(decoder: nn.Module, optimizer: Any, schedule: Any) -> Optimizer:
+    """Return the optimizer given, or Adam, after checking that it trains this decoder.
+
+    Raises:
+        TypeError: optimizer or schedule is of another kind, or wants arguments that `fit` has not.
+        ValueError: they belong to other weights, or to each other not.
+    """
+    own = [p for p in decoder.parameters() if p.requires_grad]
+    if optimizer is None:
+        frozen = "`decoder` has no weight that requires a gradient, so that nothing can be learnt"
+        checks.require(bool(own), f"{frozen}. Unfreeze it: `decoder.requires_grad_()`.")
+        given = schedule is None
+        line = "`optimizer=schedule.optimizer`"
+        checks.require(given, f"`schedule` needs the optimizer that it was built for: pass {line}.")
+        return torch.optim.Adam(own, lr=1e-3)
+    wanted = f"`optimizer` must be an optimizer of torch, got {checks.described(optimizer)}"
+    made = isinstance(optimizer, Optimizer)
+    checks.require(made, f"{wanted}. Write `optimizer={_ADAM}`.", TypeError)
+    kind = type(optimizer).__name__
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    plain = closure is None or closure.default is not closure.empty
+    checks.require(
+        plain,
+        f"`optimizer` must step without a closure, which {kind} needs. Write `optimizer={_ADAM}`.",
+        TypeError,
+    )
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    checks.require(
+        not own or any(id(p) in held for p in own),
+        f"`optimizer` holds no weight of `decoder`, which would stay as it is. Write "
+        f"`optimizer=torch.optim.{kind}(decoder.parameters(), ...)`; to train an encoder alone, "
+        "freeze the decoder: `decoder.requires_grad_(False)`.",
+    )
+    _schedule_of(optimizer, schedule)
+    return optimizer
+
+
+def _schedule_of(optimizer: Optimizer, schedule: Any) -> None:
+    line = "callbacks=[lambda report: schedule.step(report.energy)]"
+    checks.require(
+        not isinstance(schedule, ReduceLROnPlateau),
+        f"`schedule` must step without a measure, which ReduceLROnPlateau needs. Write `{line}` "
+        "and leave `schedule` out.",
+        TypeError,
+    )
+    made = schedule is None or isinstance(schedule, LRScheduler)
+    example = "torch.optim.lr_scheduler.StepLR(optimizer, step_size=...)"
+    wanted = f"`schedule` must be a schedule of torch, got {checks.described(schedule)}"
+    checks.require(made, f"{wanted}. Write `schedule={example}`.", TypeError)
+    own = schedule is None or schedule.optimizer is optimizer
+    checks.require(
+        own,
+        "`schedule` was built for another optimizer, so that it would change nothing. Build it for "
+        "`optimizer`, or pass `optimizer=schedule.optimizer`.",
+    )
+
+
+def listed(callbacks: Any) -> Sequence[Callable[..., Any]]:
+    """Return callbacks as a list; one that stands alone is the only one."""
+    alone = callable(callbacks) and not isinstance(callbacks, type)
+    called: Any = [callbacks] if alone else callbacks
+    wanted = "`callbacks` must be functions of a report, such as `callbacks=[print]`"
+    many = isinstance(called, (list, tuple))
+    checks.require(many, f"{wanted}, got {checks.described(called)}.", TypeError)
+    for one in called:
+        is_class = isinstance(one, type)
+        remedy = f" Call it: `{one.__name__}(...)`." if is_class else ""
+        fits = takes(one, "report")
+        checks.require(fits, f"{wanted}, got {checks.described(one)}.{remedy}", TypeError)
+    return called
+
+
+def callable_encoder(encoder: Any) -> None:
+    """Refuse an encoder that cannot be called with a decoder and data."""
+    decodes = isinstance(encoder, nn.Module) and hasattr(encoder, "data_shape")
+    fits = encoder is None or (takes(encoder, "decoder", "x") and not decodes)
+    wanted = "`encoder` must be a function (decoder, x) -> Encoding"
+    line = "encoder=functools.partial(gfe.encode, solver=gfe.LBFGS())"
+    checks.require(fits, f"{wanted}, got {checks.described(encoder)}. Write `{line}`.", TypeError)
+
+
+def encoding_of(found: Any, x: Tensor) -> Encoding:
+    """Return what an encoder answered with, if it is an encoding of just these samples."""
+    line = "gfe.encoders.one_look(decoder, x, z, loss)"
+    wanted = f"`encoder` must return an `Encoding` of the {len(x)} samples"
+    fits = isinstance(found, Encoding)
+    got = checks.described(found)
+    checks.require(fits, f"{wanted}, got {got}. Make one of codes: `{line}`.", TypeError)
+    checks.require(len(found) == len(x), f"{wanted}, got one of {len(found)}.")
+    if (found.status == int(Status.NOT_REACHED)).any():  # it kept what an interrupt left of it
+        raise KeyboardInterrupt
+    return found

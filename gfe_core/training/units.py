@@ -1,0 +1,41 @@
+"""Data far from the unit that training assumes, said aloud."""
+
+import math
+import warnings
+
+import torch
+from torch import Tensor
+
+from gfe_core.energy import Gaussian
+from gfe_core.types import AnyLoss
+
+FAR = 100.0
+"""How many times wider or narrower than its noise the data may be before a word is said."""
+
+
+def warn_of_units(x: Tensor, loss: AnyLoss | None) -> None:
+    """Warn where a batch is far from the scale that its loss and fresh weights assume.
+
+    Codes do not depend on the unit. Training does: weights begin near 1, and an optimizer moves
+    them by about its rate, whatever the unit of the data.
+
+    Args:
+        x: a batch, NaN where unobserved.
+        loss: of the training; only `Gaussian` has a scale that data can be compared with.
+    """
+    if not isinstance(loss, Gaussian):
+        return
+    known = x[torch.isfinite(x)].double()
+    if len(known) < 2:
+        return
+    spread = known.std(correction=0).item()
+    noise = math.sqrt(torch.as_tensor(loss.variance, dtype=torch.float64).mean().item())
+    if spread > 0 and not 1 / FAR <= spread / noise <= FAR:
+        warnings.warn(
+            f"The data vary by {spread:.3g} about their mean, and the loss expects noise of "
+            f"{noise:.3g}: far from each other, so that weights learn slowly or not at all. "
+            "Bring the data to unit scale, `(x - x.mean()) / x.std()`, or say how large the noise "
+            f"is in their unit: `gfe.Gaussian(variance={(0.1 * spread) ** 2:.1g})`.",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,87 @@
+"""What is lost to missing features is said aloud, once, and nothing is said where nothing is."""
+
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import gfe_core as gfe
+
+WHOLE = gfe.data.load("digits").take(40).x
+SHORT = partial(gfe.encode, max_steps=2)
+OBSERVED = partial(gfe.encode_observed, max_steps=2)
+
+
+def decoder() -> gfe.LinearDecoder:
+    source = torch.Generator().manual_seed(0)
+    return gfe.LinearDecoder(latent_dim=2, data_dim=64, generator=source)
+
+
+def with_gaps() -> torch.Tensor:
+    """Seven incomplete samples of forty; every feature is known somewhere."""
+    x = WHOLE.clone()
+    x[3:10, 5] = torch.nan
+    return x
+
+
+def said(call: partial) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    return [str(one.message) for one in caught if one.category is UserWarning]
+
+
+def test_samples_that_teach_nothing_are_counted_once():
+    batches = gfe.data.Batches(with_gaps(), size=8)
+    (message,) = said(partial(gfe.fit, decoder(), batches, encoder=SHORT, epochs=3))
+    assert message.startswith("7 of 40 samples have missing features (NaN) and teach nothing.")
+    assert "gfe.encode_observed" in message
+
+
+def test_nothing_is_said_where_nan_means_unobserved():
+    x = with_gaps()
+    batches = gfe.data.Batches(x, size=8)
+    assert said(partial(gfe.fit, decoder(), batches, encoder=OBSERVED)) == []
+    assert said(partial(gfe.evaluate, decoder(), x, encoder=OBSERVED)) == []
+
+
+def test_nothing_is_said_of_whole_samples():
+    batches = gfe.data.Batches(WHOLE, size=8)
+    assert said(partial(gfe.fit, decoder(), batches, encoder=SHORT)) == []
+    assert said(partial(gfe.evaluate, decoder(), WHOLE, encoder=SHORT)) == []
+
+
+@pytest.mark.parametrize("encoder", [SHORT, OBSERVED], ids=["encode", "encode_observed"])
+def test_a_feature_that_is_missing_everywhere_is_named(encoder: partial):
+    x = WHOLE.clone()
+    x[:, 7] = torch.nan
+    batches = gfe.data.Batches(x, size=8)
+    messages = said(partial(gfe.fit, decoder(), batches, encoder=encoder))
+    assert "missing (NaN) in every sample" in messages[0] and ": 7." in messages[0]
+    assert len(messages) == (1 if encoder is OBSERVED else 2)
+
+
+def test_a_training_that_taught_nothing_says_so():
+    x = WHOLE.clone()
+    x[torch.arange(40), torch.arange(40)] = torch.nan
+    batches = gfe.data.Batches(x, size=8)
+    (message,) = said(partial(gfe.fit, decoder(), batches, encoder=SHORT))
+    assert "40 of 40 samples" in message and "no sample is left to learn from" in message
+    x = WHOLE.clone()
+    x[:, 0] = torch.inf
+    (message,) = said(partial(gfe.fit, decoder(), gfe.data.Batches(x, size=8), encoder=SHORT))
+    assert message.startswith("No sample taught anything")
+
+
+def test_batches_of_a_loader_are_counted_too():
+    loader = DataLoader(TensorDataset(with_gaps()), batch_size=8)
+    (message,) = said(partial(gfe.fit, decoder(), loader, encoder=SHORT))
+    assert message.startswith("5 of 8 samples of this batch")
+
+
+def test_an_evaluation_without_a_mean_is_said():
+    (message,) = said(partial(gfe.evaluate, decoder(), with_gaps(), encoder=SHORT))
+    assert message.startswith("7 of 40 samples have no energy, 7 for missing features (NaN).")
+    assert "encode_observed" in message and "nanmean" in message
