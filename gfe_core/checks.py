@@ -525,10 +525,11 @@ def one_a_sample(value: Any, n: int, like: Tensor, name: str, remedy: str) -> No
     if tuple(value.shape) != (n,):
         if value.dim() > 1 and len(value) == n:
             flat = tuple(value.shape) == (n, 1)
+            reduced = "sum" if name == "penalty" else "mean"
             remedy = (
                 "Drop the last axis: `.squeeze(1)`."
                 if flat
-                else "Average it over all axes but the first: `.flatten(1).mean(1)`."
+                else f"Reduce it over all axes but the first: `.flatten(1).{reduced}(1)`."
             )
         elif value.dim() == 1:
             remedy = (

@@ -18,7 +18,7 @@ from gfe_core.data.samples import Samples, codes_for, one_kind, samples_for
 from gfe_core.energy import Calls, Energy, WholeLoss
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
-from gfe_core.solvers.chunks import SIZE, in_chunks, not_reached
+from gfe_core.solvers.chunks import SIZE, chunk_rows, in_chunks, not_reached
 from gfe_core.solvers.integrate import integrate
 from gfe_core.solvers.recording import Recorder
 from gfe_core.types import (
@@ -152,7 +152,8 @@ def encode(
     z0, mask = one_kind(z0, like=x), one_kind(mask, like=x)
     checks.observed(x, mask)
     check_context(context, x)
-    whole.check_data(x if mask is None else x[mask])
+    for rows in chunk_rows(len(x), SIZE):  # a check may copy what it looks at
+        whole.check_data(x[rows] if mask is None else x[rows][mask[rows]])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
     checks.at_least_one("n_starts", n_starts)
@@ -405,10 +406,10 @@ def reconstruct(
             "output), `loss=gfe.Gaussian()` (the output itself)."
         )
     codes = codes_for(decoder, z.z if isinstance(z, Encoding) else z)
-    whole = WholeLoss(known)
+    calls = Calls(decoder, WholeLoss(known), None, context)
     with threads.suited(decoder), torch.no_grad():
         check_context(context, codes)
-        return whole.mean(Calls(decoder, whole, None, context).output(codes, context))
+        return calls.mean(calls.output(codes, context))
 
 
 def _ordinary(tensor: Tensor) -> Tensor:

@@ -21,6 +21,11 @@ def takes(function: Any, name: str) -> bool:
     )
 
 
+def requires(function: Any, name: str) -> bool:
+    """Whether a function cannot be called without an argument of this name."""
+    return any(p.name == name and p.default is _EMPTY for p in _parameters(function) or ())
+
+
 def names(function: Any) -> set[str]:
     """Return the names of the parameters, as far as they are known."""
     return {p.name for p in _parameters(function) or ()}

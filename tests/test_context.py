@@ -216,6 +216,15 @@ def test_context_that_fits_nothing_is_refused(decoder, unchecked):
         encode(context={"size": torch.tensor(1.0)})
     with pytest.raises(TypeError, match="must be a tensor .* got list"):
         encode(context=c.tolist())
+    missing: Any = {
+        "loss": lambda output, x, context: SQUARES.per_sample(output, x),
+        "penalty": lambda z, context: z.square().sum(1),
+    }
+    for name, function in missing.items():
+        plain = gfe.LinearDecoder(latent_dim=3, data_dim=7).double()
+        with pytest.raises(TypeError, match=f"`{name}` <lambda> takes `context`, but none"):
+            arguments: dict[str, Any] = {"loss": SQUARES} | {name: function}
+            gfe.encode(plain, x, **arguments)
     plain = gfe.LinearDecoder(latent_dim=3, data_dim=7).double()
     with pytest.raises(TypeError, match="LinearDecoder takes no second argument.*leave `context`"):
         gfe.encode(plain, x, loss=SQUARES, context=c)

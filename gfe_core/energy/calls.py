@@ -46,13 +46,13 @@ class WholeLoss:
 
     def __init__(self, loss: AnyLoss | None) -> None:
         self.given: Any = Bernoulli() if loss is None else loss
-        self._energies = _per_sample_of(self.given)
+        self.function = _per_sample_of(self.given)
         self.is_kit = type(self.given) in (Bernoulli, Gaussian, Poisson)
-        taken = {"mask"} if self.is_kit else signatures.names(self._energies)
+        taken = {"mask"} if self.is_kit else signatures.names(self.function)
         self._takes_mask = "mask" in taken
         self.takes_context = "context" in taken
         if not self.is_kit:
-            signatures.check_callable(self._energies, "loss", ("output", "x"), ("mask", "context"))
+            signatures.check_callable(self.function, "loss", ("output", "x"), ("mask", "context"))
 
     def __repr__(self) -> str:
         return repr(self.given)
@@ -61,18 +61,16 @@ class WholeLoss:
         self, output: Tensor, x: Tensor, mask: Tensor | None = None, context: Context | None = None
     ) -> Tensor:
         """Energy (batch,) of raw outputs, checked."""
-        given: dict[str, Any] = {}
-        if mask is not None:
-            checks.require(
-                self._takes_mask,
-                f"`loss` {called(self.given)} cannot leave out unobserved features: it has no "
-                "parameter `mask`. Give it one, `(output, x, mask=None)`, True where x is "
-                "observed, or pass complete samples.",
-            )
-            given["mask"] = mask
+        checks.require(
+            mask is None or self._takes_mask,
+            f"`loss` {called(self.given)} cannot leave out unobserved features: it has no "
+            "parameter `mask`. Give it one, `(output, x, mask=None)`, True where x is observed, "
+            "or pass complete samples.",
+        )
+        given: dict[str, Any] = {"mask": mask} if self._takes_mask else {}
         if self.takes_context and context is not None:
             given["context"] = context
-        energy = self._energies(output, x, **given)
+        energy = self.function(output, x, **given)
         checks.one_a_sample(energy, len(x), output, "loss", _averaging(self.given))
         return energy
 
@@ -130,6 +128,7 @@ class Calls:
         self._decoder: Any = decoder
         self._loss = loss
         self._penalty: Any = penalty
+        checks.is_decoder(decoder)
         self._shape = tuple(getattr(decoder, "raw_shape", decoder.data_shape))
         self._conditional = context is not None and signatures.takes_context(decoder)
         if penalty is not None:
@@ -144,6 +143,13 @@ class Calls:
             "`forward(self, z, context)`, or leave `context` out.",
             TypeError,
         )
+        for name, function in (("loss", loss.function), ("penalty", penalty)):
+            checks.require(
+                context is not None or not signatures.requires(function, "context"),
+                f"`{name}` {called(function)} takes `context`, but none was given. Pass "
+                "`context=`, one row a sample.",
+                TypeError,
+            )
         needed = signatures.needed_beside_codes(decoder) if context is None else ()
         checks.require(
             not needed,
@@ -164,6 +170,18 @@ class Calls:
         """Loss (batch,) of raw outputs."""
         return self._loss.per_sample(output, x, mask, context)
 
+    def mean(self, output: Tensor) -> Tensor:
+        """Data (batch, *data) that raw outputs stand for."""
+        drawn = self._loss.mean(output)
+        expected = (len(output), *self._decoder.data_shape)
+        checks.require(
+            tuple(drawn.shape) == expected,
+            f"`loss` {called(self._loss.given)} must say which data {expected} an output "
+            f"{tuple(output.shape)} stands for, got {tuple(drawn.shape)}. Give it a method "
+            "`mean(output)`.",
+        )
+        return drawn
+
     def penalty(self, z: Tensor, context: Context | None) -> Tensor:
         """Penalty (batch,) of codes."""
         given = {"context": context} if self._penalised_by_context else {}
@@ -172,14 +190,21 @@ class Calls:
         checks.one_a_sample(value, len(z), z, "penalty", remedy)
         return value
 
-    def check_dependence(self, z: Tensor, output: Tensor, energy: Tensor) -> None:
-        """Refuse a decoder whose output, or an energy whose value, does not see the codes."""
-        if _reaches(energy, z):
-            return
-        who, what = f"`decoder` {called(self._decoder)}", "z: its output"
-        if _reaches(output, z):
-            who, what = f"`loss` {called(self._loss.given)}", "the decoder's output: its energy"
-        raise ValueError(f"{who} does not depend on {what} has no gradient there. {_ATTACHED}")
+    def check_output_depends(self, z: Tensor, output: Tensor) -> None:
+        """Refuse a decoder whose output does not see the codes."""
+        checks.require(
+            _reaches(output, z),
+            f"`decoder` {called(self._decoder)} does not depend on z: its output has no gradient "
+            f"there. {_ATTACHED}",
+        )
+
+    def check_misfit_depends(self, z: Tensor, misfit: Tensor) -> None:
+        """Refuse a loss that does not see the decoder's output."""
+        checks.require(
+            _reaches(misfit, z),
+            f"`loss` {called(self._loss.given)} does not depend on the decoder's output: its "
+            f"energy has no gradient there. {_ATTACHED}",
+        )
 
     def check_samples_apart(
         self,

@@ -140,7 +140,9 @@ class Energy(Curvature):
         bare._multiple = 1
         bare._x = self._x[: self.n]
         bare._mask = None if self._mask is None else self._mask[: self.n]
-        return bare._per_sample(z)
+        energy = bare._per_sample(z)
+        self._seen = bare._seen
+        return energy
 
     def with_data(self, x: Data, context: Context | None = None) -> "Energy":
         """The same energy of other data, and of another context where there is one."""
@@ -172,7 +174,10 @@ class Energy(Curvature):
     def _output(self, z: Tensor) -> Tensor:
         """Raw output of padded codes."""
         with self._rows_explained():
-            return self._calls.output(z, self._padded_context(z))
+            output = self._calls.output(z, self._padded_context(z))
+        if self._is_first(z):
+            self._calls.check_output_depends(z, output)
+        return output
 
     def _misfit(self, output: Tensor) -> Tensor:
         """Loss of padded raw outputs."""
@@ -188,12 +193,16 @@ class Energy(Curvature):
         """Return the one expression that everything else differentiates."""
         output = self._output(z)
         energy = self._misfit(output)
-        if z.requires_grad and z.is_leaf and not self._seen:
+        if self._is_first(z):
             context = self._padded_context(z)
-            self._calls.check_dependence(z, output, energy)
+            self._calls.check_misfit_depends(z, energy)
             self._calls.check_samples_apart(z, output, self._x, self._mask, context)
             self._seen = True
         return energy if self.penalty is None else energy + self._penalty(z)
+
+    def _is_first(self, z: Tensor) -> bool:
+        """Whether these are the first codes whose gradient is asked for."""
+        return not self._seen and z.requires_grad and z.is_leaf
 
     def _padded(self, rows: Tensor) -> Tensor:
         return padded(rows, self._multiple)

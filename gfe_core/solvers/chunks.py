@@ -35,7 +35,7 @@ def in_chunks(
     parts: list[Encoding] = []
     try:
         with _bar(n, progress) as bar:
-            for rows in _rows(n, size):
+            for rows in chunk_rows(n, size):
                 parts.append(find(rows))
                 if bar is not None:
                     bar.update(len(parts[-1]))
@@ -66,7 +66,8 @@ def not_reached(start: Codes, like: Encoding) -> Encoding:
     )
 
 
-def _rows(n: int, size: int) -> Iterator[slice]:
+def chunk_rows(n: int, size: int) -> Iterator[slice]:
+    """Yield the rows of so many samples after so many; none at all are one empty chunk."""
     for start in range(0, max(n, 1), size):
         yield slice(start, start + size)
 

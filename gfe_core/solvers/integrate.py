@@ -177,7 +177,7 @@ def _in_order(parts: list[State]) -> State:
 
 def _encoding(state: State, *, has_time: bool) -> Encoding:
     """Return the point at t1 where time ended the flow, the best point so far everywhere else."""
-    arrived = state.status == Status.REACHED_T
+    arrived = state.status == int(Status.REACHED_T)
     return Encoding(
         z=torch.where(arrived[:, None], state.z, state.best_z),
         energy=torch.where(arrived, state.energy, state.best_energy),

@@ -70,7 +70,7 @@ class State(Node):
     @property
     def running(self) -> Bool[Tensor, "batch"]:
         """Whether each sample still flows."""
-        return self.status == Status.RUNNING
+        return self.status == int(Status.RUNNING)
 
     def rows(self, keep: Tensor | slice) -> "State":
         """The same for a selection of samples (a mask or row numbers)."""

@@ -30,14 +30,14 @@ def judge(
         status = torch.where(is_flat, int(Status.FLAT), status)
         status = torch.where(full & (fall == 0), int(Status.STALLED), status)
         at_minimum = state.at_minimum | _little_to_gain(state, stop)
-        converged = at_minimum & (given == Status.STALLED)
+        converged = at_minimum & (given == int(Status.STALLED))
         given = torch.where(converged, int(Status.CONVERGED), given)
         status = torch.where(at_minimum | _stationary(state, stop), int(Status.CONVERGED), status)
     if schedule is not None:
         status = torch.where(_grid_is_over(state, schedule), int(Status.REACHED_T), status)
     elif math.isfinite(t1):
         status = torch.where(state.t >= t1 * (1 - 1e-6), int(Status.REACHED_T), status)
-    return torch.where(given == Status.RUNNING, status, given)
+    return torch.where(given == int(Status.RUNNING), status, given)
 
 
 def origin_energy(energy: Energy, z0: Codes, value: PerSample) -> tuple[PerSample, Tensor]:

@@ -262,7 +262,7 @@ def ladder(decoder: gfe.MLPDecoder, x: Tensor, gap: float, repeats: int) -> list
     published = gfe.AMD.published()
     alone = replace(published, shared_step=False)
     current = replace(alone, slope_at="current")
-    free = replace(current, dt_init=None, dt_min=1e-12, dt_max=math.inf, trial_min=0.0)
+    free = replace(current, dt_init=None, dt_min=0.0, dt_max=math.inf, trial_min=0.0)
     rungs: list[tuple[str, Any]] = [
         ("the public code's rule", published),
         ("a step for each sample", alone),

@@ -91,6 +91,8 @@ def test_output_without_a_gradient_in_the_codes_is_refused(unchecked):
             with pytest.raises(ValueError, match="`decoder` Wrapped does not depend on z"):
                 gfe.encode(blind, data(), penalty=penalty)
             with pytest.raises(ValueError, match="`decoder` Wrapped does not depend on z"):
+                gfe.Energy(blind, data(), SQUARES).gauss_newton(torch.zeros(N, 3))
+            with pytest.raises(ValueError, match="`decoder` Wrapped does not depend on z"):
                 gfe.stiffness.spectrum(blind, torch.zeros(N, 3), data(), penalty=penalty)
 
 
@@ -169,6 +171,10 @@ PENALTIES: dict[str, tuple[Any, str]] = {
     "expanded": (lambda z: z.square().mean().expand(len(z)), "each sample on its own"),
     "detached": (lambda z: z.detach().square().sum(1), "`penalty` does not depend on z"),
     "constant": (lambda z: torch.zeros(len(z)), "`penalty` does not depend on z"),
+    "by latent, of a distribution": (
+        lambda z: -torch.distributions.Normal(0.0, 1.0).log_prob(z),
+        r"got \(4, 3\).*flatten\(1\)\.sum\(1\)",
+    ),
     "by numpy": (lambda z: z.detach().numpy().sum(1), "got ndarray"),
     "of two arguments": (lambda z, w: z.sum(1), r"callable as \(z\)"),
 }
@@ -212,6 +218,8 @@ def test_function_without_a_mask_is_refused_for_incomplete_data_and_one_with_a_m
     with pytest.raises(ValueError, match=r"squares cannot leave out unobserved.*mask=None"):
         gfe.encode_observed(decoder, x, loss=squares)
     found = gfe.encode_observed(decoder, x, loss=masked)
+    needed = gfe.encode_observed(decoder, x, loss=lambda y, x, mask: masked(y, x, mask))
+    assert torch.equal(needed.z, found.z)
     expected = gfe.encode_observed(decoder, x, loss=SQUARES)
     torch.testing.assert_close(found.z, expected.z, rtol=0, atol=1e-3)
 
@@ -298,14 +306,20 @@ def test_decoder_may_say_that_its_raw_output_has_another_shape_than_the_data(unc
     assert torch.equal(gfe.reconstruct(decoder, found), decoder(found.z)[:, 0].detach())
     with pytest.raises(ValueError, match=r"`output` must have the shape of `x`"):
         gfe.encode(decoder, data(3), loss=SQUARES)
+    with pytest.raises(ValueError, match=r"which data \(4, 3\) an output \(4, 2, 3\) stands for"):
+        gfe.reconstruct(decoder, found, lambda output, x: output.sum((1, 2)))
 
 
-def test_bare_codes_are_not_drawn_without_a_loss():
+def test_bare_codes_are_not_drawn_without_a_loss(unchecked):
     decoder: Any = Answering(lambda y: y)
     with pytest.raises(ValueError, match=r"got bare codes.*reconstruct\(decoder, enc\)"):
         gfe.reconstruct(decoder, torch.zeros(N, 3))
     bare = gfe.encode(decoder, data(), loss=SQUARES)
     drawn = gfe.reconstruct(decoder, bare)
+    with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 3\)"):
+        gfe.reconstruct(decoder, bare.z[0], SQUARES)
+    with pytest.raises(TypeError, match="`decoder` must have `latent_dim`"):
+        gfe.reconstruct(decoder.layer, bare)  # pyright: ignore
     assert torch.equal(drawn, decoder(bare.z).detach())
     assert torch.equal(gfe.reconstruct(decoder, bare[1:3]), drawn[1:3])
     assert torch.equal(gfe.reconstruct(decoder, bare, gfe.Bernoulli()), torch.sigmoid(drawn))
@@ -319,4 +333,4 @@ def test_checks_read_shapes_once_a_call_and_dependence_once_an_energy(monkeypatc
     )
     penalty: Penalty = lambda z: 0.1 * z.square().sum(1)  # noqa: E731
     gfe.encode(Answering(lambda y: y), data(), penalty=penalty, max_steps=20)
-    assert len(calls) == 2  # the energy and the penalty
+    assert len(calls) == 3  # output, loss and penalty
