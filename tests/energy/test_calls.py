@@ -316,7 +316,7 @@ def test_bare_codes_are_not_drawn_without_a_loss(unchecked):
         gfe.reconstruct(decoder, torch.zeros(N, 3))
     bare = gfe.encode(decoder, data(), loss=SQUARES)
     drawn = gfe.reconstruct(decoder, bare)
-    with pytest.raises(ValueError, match=r"`z` must have shape \(batch, 3\)"):
+    with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 3\)"):
         gfe.reconstruct(decoder, bare.z[0], SQUARES)
     with pytest.raises(TypeError, match="`decoder` must have `latent_dim`"):
         gfe.reconstruct(decoder.layer, bare)  # pyright: ignore
