@@ -61,7 +61,7 @@ _NOT_GIVEN = cast(float, None)
 """Stands for a rule that the caller left out."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Stop:
     """When a sample that has no end time stops.
 
@@ -93,8 +93,8 @@ class Stop:
     """
 
     gain_rtol: float = _NOT_GIVEN
-    energy_slope: float = _NOT_GIVEN
     grad_norm: float = _NOT_GIVEN
+    energy_slope: float = _NOT_GIVEN
     window: int = 10
 
     def __post_init__(self) -> None:
@@ -112,6 +112,12 @@ class Stop:
             raise TypeError(f"`window` must be a whole number, got {self.window!r}.")
         if self.window < 1:
             raise ValueError(f"`window` must be at least 1 accepted step, got {self.window}.")
+
+    def __repr__(self) -> str:
+        rules = {name: getattr(self, name) for name in ("gain_rtol", "grad_norm", "energy_slope")}
+        used = {name: value for name, value in rules.items() if value} or {"grad_norm": 0.0}
+        told = ", ".join(f"{name}={value!r}" for name, value in used.items())
+        return f"Stop({told}, window={self.window})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,9 +158,9 @@ def fit(
     find_codes = _encoder(encoder, loss, data.context)
     optimizer = parts.optimizer_of(decoder, optimizer, schedule)
     called = parts.listed(callbacks)
-    untaught = Untaught(data.x if isinstance(data, Batches) else None)
-    if isinstance(data, Batches):
-        warn_of_units(data.x, loss)
+    known = data.x if isinstance(data, Batches) else None
+    untaught = Untaught(known)
+    warn_of_units(known, loss)
     history = history or History()
     before = len(history.step)
     n_steps = epochs * len(data) - data.index

@@ -13,19 +13,21 @@ FAR = 100.0
 """How many times wider or narrower than its noise the data may be before a word is said."""
 
 
-def warn_of_units(x: Tensor, loss: AnyLoss | None) -> None:
-    """Warn where a batch is far from the scale that its loss and fresh weights assume.
+def warn_of_units(x: Tensor | None, loss: AnyLoss | None) -> None:
+    """Warn where data are far from the scale that its loss and fresh weights assume.
 
     Codes do not depend on the unit. Training does: weights begin near 1, and an optimizer moves
     them by about its rate, whatever the unit of the data.
 
     Args:
-        x: a batch, NaN where unobserved.
+        x: the data, NaN where unobserved, of which the first thousand samples are looked at; None
+            where they are not known yet.
         loss: of the training; only `Gaussian` has a scale that data can be compared with.
     """
-    if not isinstance(loss, Gaussian):
+    if x is None or not isinstance(loss, Gaussian):
         return
-    known = x[torch.isfinite(x)].double()
+    some = x[:1000]
+    known = some[torch.isfinite(some)].double()
     if len(known) < 2:
         return
     spread = known.std(correction=0).item()

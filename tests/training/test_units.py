@@ -1,0 +1,43 @@
+"""Training says so where the unit of the data is far from what it assumes."""
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from problems import digits
+from torch import Tensor
+
+import gfe_core as gfe
+
+
+def told(x: Tensor, loss: Any) -> list[str]:
+    """Return the warnings of a short training."""
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=x.shape[1])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gfe.fit(decoder, gfe.data.Batches(x, size=16), loss=loss)
+    return [str(one.message) for one in caught]
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-3, 1e4])
+def test_far_units_are_named_with_a_scaler_and_a_variance(unit: float) -> None:
+    (message,) = told(unit * digits(32).float(), gfe.Gaussian())
+    assert "(x - x.mean()) / x.std()" in message and "gfe.Gaussian(variance=" in message
+
+
+def test_the_variance_that_is_named_ends_the_warning() -> None:
+    x = 1e-3 * digits(32).float()
+    (message,) = told(x, gfe.Gaussian())
+    variance = float(message.split("variance=")[1].split(")")[0])
+    assert told(x, gfe.Gaussian(variance=variance)) == []
+
+
+def test_common_units_need_no_word() -> None:
+    x = digits(32).float()
+    assert told(x, gfe.Bernoulli()) == []
+    for unit in (0.1, 1.0, 16.0):
+        assert told(unit * x, gfe.Gaussian()) == []
+    with_gap = x.clone()
+    with_gap[0, 0] = torch.nan
+    assert not any("about their mean" in message for message in told(with_gap, gfe.Gaussian()))
