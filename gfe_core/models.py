@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gfe_core import arguments, checks, signatures
+from gfe_core import arguments, checks
 from gfe_core.data.files import read_tensors, write_tensors
 from gfe_core.decoders import (
     ConvDecoder,
@@ -270,7 +270,7 @@ def _plain_name(weight: str) -> str:
 
 def _probe(decoder: Any) -> dict[str, Tensor]:
     """A few codes and what the decoder makes of them; nothing where it needs a context."""
-    if signatures.needed_beside_codes(decoder):
+    if arguments.needed_beside_codes(decoder):
         return {}
     parameter = next(decoder.parameters(), torch.empty(0))
     source = torch.Generator().manual_seed(0)

@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gfe_core"
 ROOMS = (
-    *("types.py", "checks.py", "arguments.py", "signatures.py", "threads.py", "data", "decoders"),
+    *("types.py", "checks.py", "arguments.py", "threads.py", "data", "decoders"),
     "energy",
     *("flows.py", "solvers", "adjoints", "encoding.py"),
 )

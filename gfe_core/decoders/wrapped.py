@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gfe_core import checks, signatures
+from gfe_core import arguments, checks
 from gfe_core.arguments import in_own_words
 from gfe_core.types import Codes, Context, Data
 
@@ -39,7 +39,7 @@ class Wrapped(nn.Module):
     @property
     def __signature__(self) -> inspect.Signature:
         """That of the module: whether it takes a context is seen there."""
-        return signatures.signature(self.module)
+        return arguments.signature(self.module)
 
     def forward(self, z: Codes, context: Context | None = None) -> Data:
         """Return the module's output, after checking its shape."""
@@ -141,7 +141,7 @@ def _uncompiled(module: Any) -> Any:
 
 def _try(decoder: Wrapped) -> None:
     """Call the module once on zeros, if that changes nothing, and check what it returns."""
-    if _has_training_layers(decoder) or signatures.needed_beside_codes(decoder.module):
+    if _has_training_layers(decoder) or arguments.needed_beside_codes(decoder.module):
         return
     original = _uncompiled(decoder.module)  # a trial is no reason to compile
     parameter = next(decoder.parameters(), None)

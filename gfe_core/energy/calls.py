@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from gfe_core import checks, signatures
+from gfe_core import arguments, checks
+from gfe_core.arguments import called
 from gfe_core.energy.losses import Bernoulli, Gaussian, Poisson
-from gfe_core.signatures import called
 from gfe_core.types import AnyLoss, Context, Decoder, Penalty
 
 _INSTEAD = {
@@ -48,11 +48,11 @@ class WholeLoss:
         self.given: Any = Bernoulli() if loss is None else loss
         self.function = _per_sample_of(self.given)
         self.is_kit = type(self.given) in (Bernoulli, Gaussian, Poisson)
-        taken = {"mask"} if self.is_kit else signatures.names(self.function)
+        taken = {"mask"} if self.is_kit else arguments.names(self.function)
         self._takes_mask = "mask" in taken
         self.takes_context = "context" in taken
         if not self.is_kit:
-            signatures.check_callable(self.function, "loss", ("output", "x"), ("mask", "context"))
+            arguments.check_callable(self.function, "loss", ("output", "x"), ("mask", "context"))
 
     def __repr__(self) -> str:
         return repr(self.given)
@@ -130,10 +130,10 @@ class Calls:
         self._penalty: Any = penalty
         checks.is_decoder(decoder)
         self._shape = tuple(getattr(decoder, "raw_shape", decoder.data_shape))
-        self._conditional = context is not None and signatures.takes_context(decoder)
+        self._conditional = context is not None and arguments.takes_context(decoder)
         if penalty is not None:
-            signatures.check_callable(penalty, "penalty", ("z",), ("context",))
-        named = penalty is not None and "context" in signatures.names(penalty)
+            arguments.check_callable(penalty, "penalty", ("z",), ("context",))
+        named = penalty is not None and "context" in arguments.names(penalty)
         self._penalised_by_context = named and context is not None
         taken = self._conditional or loss.takes_context or named
         checks.require(
@@ -145,12 +145,12 @@ class Calls:
         )
         for name, function in (("loss", loss.function), ("penalty", penalty)):
             checks.require(
-                context is not None or not signatures.requires(function, "context"),
+                context is not None or not arguments.requires(function, "context"),
                 f"`{name}` {called(function)} takes `context`, but none was given. Pass "
                 "`context=`, one row a sample.",
                 TypeError,
             )
-        needed = signatures.needed_beside_codes(decoder) if context is None else ()
+        needed = arguments.needed_beside_codes(decoder) if context is None else ()
         checks.require(
             not needed,
             f"`decoder` {called(decoder)} takes {', '.join(f'`{one}`' for one in needed)} beside "

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gfe_core import arguments, checks, signatures, threads
+from gfe_core import arguments, checks, threads
 from gfe_core.data import Batches
 from gfe_core.data.batches import LoaderBatches, batches_of
 from gfe_core.data.contexts import check_context, rows_of
@@ -254,8 +254,8 @@ def _encoder(encoder: Encoder | None, loss: AnyLoss | None, context: Context | N
     arguments.loss_or_none(loss)
     parts.callable_encoder(encoder)
     checks.require(
-        context is None or encoder is None or signatures.takes(encoder, "context"),
-        f"`encoder` {signatures.called(encoder)} takes no `context`, which the data have. Give it "
+        context is None or encoder is None or arguments.takes_named(encoder, "context"),
+        f"`encoder` {arguments.called(encoder)} takes no `context`, which the data have. Give it "
         "a parameter `context`, or leave the context out.",
         TypeError,
     )
@@ -285,7 +285,7 @@ def update(
     energy = bound.per_sample(z).mean()
     checks.require(
         energy.requires_grad,
-        f"`decoder` {signatures.called(decoder)} cannot learn: no energy has a gradient in its "
+        f"`decoder` {arguments.called(decoder)} cannot learn: no energy has a gradient in its "
         "weights. Call `decoder.requires_grad_()`, and leave out `.detach()` and "
         "`torch.no_grad()` in `forward` and in the loss.",
     )
