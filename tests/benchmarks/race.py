@@ -29,8 +29,8 @@ from gfe_core.experiments.mnist_decoders import new_decoder
 
 DECODERS = [ROOT / "data" / "checkpoints" / f"mnist_{n}.pt" for n in ("one_pass", "six_passes")]
 ATTEMPTS = (12, 15, 19, 24, 31)
-SLOPES = (1.2e-2, 3e-3, 8e-4)
-"""Relative falls of the energy a step, averaged over three steps, below which a sample stops."""
+GAINS = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
+"""Shares of the descent that may be left where a sample stops."""
 
 
 @dataclass
@@ -93,10 +93,10 @@ def racers(decoder: Any, x: Tensor) -> Iterator[Racer]:
     for n in ATTEMPTS:
         yield racer("LBFGS", n, attempts, gfe.LBFGS(), n)
         yield racer("BFGS", n, attempts, gfe.BFGS(), n)
-    for slope in SLOPES:
-        stop = gfe.Stop(energy_slope=slope, window=3)
-        yield racer("LBFGS, each sample stops", slope, ours, gfe.LBFGS(), stop)
-    for n_evaluations in (24, 32, 45, 65):
+    for gain in GAINS:
+        stop = gfe.Stop(gain_rtol=gain)
+        yield racer("LBFGS, each sample stops", gain, ours, gfe.LBFGS(), stop)
+    for n_evaluations in (24, 32, 45, 65, 95):
         yield racer("torch L-BFGS, summed batch", n_evaluations, lbfgs, n_evaluations)
     if find_spec("botorch") is None:
         print('botorch is not installed (pip install ".[bench]"): its rows are left out')
