@@ -105,6 +105,11 @@ class Energy(Curvature):
 
         return Point(energy.detach()[: self.n], pull)
 
+    def floor(self) -> PerSample:
+        """Lowest energy that any decoder can reach, as the loss says it; 0 where it does not."""
+        mask = None if self._mask is None else self._mask[: self.n]
+        return self.loss.floor(self._x[: self.n], mask)
+
     def inside(self, z: Codes) -> Codes:
         """Codes moved into the box of the bounds, to its nearest point."""
         return z if self.bounds is None else z.clamp(*self.bounds)

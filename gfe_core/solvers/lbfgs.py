@@ -40,8 +40,8 @@ class LBFGS:
         pairs: steps that each sample remembers, at least 1.
         armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
         memory: energies that the test looks back on; 1 is monotone.
-        dt_init: s of the first step, with nothing learnt before it; None takes a gradient one
-            Polyak step E / |grad|^2 downhill and learns from it as from a step.
+        dt_init: s of the first step, with nothing learnt before it; None takes a gradient a tenth of a
+            Polyak step (E - floor) / |grad|^2 downhill and learns from it as from a step.
         dt_min: a sample that needs a smaller fraction a of a step stops with STEP_TOO_SMALL.
 
     Raises:
@@ -79,7 +79,7 @@ class LBFGS:
         none = state.grad.new_zeros(len(state.grad), 0, state.grad.shape[1])
         ones = torch.ones_like(state.t)
         unit = unit_of(state.grad)
-        polyak = polyak_step(state)
+        polyak = polyak_step(energy, state)
         state.own = {
             "dz": none,
             "dg": none,
@@ -89,7 +89,7 @@ class LBFGS:
             "boldness": ones,
         }
         if self.dt_init is None:
-            _learn(state, *probe(energy, state, polyak), state.running, self.pairs)
+            _learn(state, *probe(energy, state, 0.1 * polyak), state.running, self.pairs)
             # a probe that met no positive curvature was no step: a Polyak step is bold enough
             state.own["boldness"] = ones
 

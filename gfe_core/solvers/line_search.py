@@ -80,22 +80,23 @@ def first_trial(energy: Energy, state: State) -> PerSample:
 
     Takes one gradient, which it counts.
 
-    The curvature is a secant over a tenth of the Polyak step E / |grad|^2, a length that scales
+    The curvature is a secant over a tenth of the Polyak step, a length that scales
     with the latents; where it is not positive, a whole Polyak step is tried.
     """
-    polyak = polyak_step(state)
+    polyak = polyak_step(energy, state)
     return inverse_curvature(*probe(energy, state, 0.1 * polyak), polyak)
 
 
-def polyak_step(state: State) -> PerSample:
-    """E / |grad|^2, the step that would bring a line down to zero energy.
+def polyak_step(energy: Energy, state: State) -> PerSample:
+    """(E - floor) / |grad|^2, the step that would bring a line down to the floor of the loss.
 
     It scales with the units of energies and latents. It is never 0, which no solver could grow, and
     away from the origin no longer than the code itself: near a minimum it would leave the valley.
     """
     limits = torch.finfo(state.energy.dtype)
     norm = norm_of(state.grad).clamp(min=limits.tiny)
-    height = torch.where(state.energy == 0, limits.eps, state.energy.abs())
+    height = (state.energy - energy.floor()).abs().maximum(limits.eps * state.energy.abs())
+    height = torch.where(height == 0, limits.eps, height)
     radius = state.z.norm(dim=1)
     radius = torch.where(radius > 0, radius, math.inf)
     return (height / norm).minimum(radius) / norm
