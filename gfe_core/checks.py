@@ -364,6 +364,16 @@ def budget(t1: float, max_steps: int | None, on_failure: str) -> None:
     one_of("on_failure", on_failure, ("mark", "raise"))
 
 
+def has_times(solver: Any, save_at: Any) -> None:
+    """Refuse chosen times of states for solvers without time."""
+    if getattr(save_at, "at", None) is not None and not solver.has_time:
+        raise ValueError(
+            f"`save_at` asks for states at times, but {solver} has no flow time: its steps are no "
+            "times of the flow. Keep all states, `SaveAt.steps()`, or use a solver with time "
+            "(`AMD(trial='carry')`, `Euler`, `RK4`, `Dopri5`)."
+        )
+
+
 def has_end(solver: Any, t1: float) -> None:
     """Refuse a finite end time for solvers without time."""
     if math.isfinite(t1) and not solver.has_time:

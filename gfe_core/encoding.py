@@ -103,8 +103,9 @@ def encode(
             gradient descent (AMD alone). `grad_norm` is then that of the gradient without what
             pushes out of the box. The start is the point of the box nearest to the origin.
         n_starts: starts of each sample, >= 1, of which the code with the lowest energy is kept;
-            statistics count the work of all. Further starts are drawn as long as the sample's first
-            code, or uniformly in `bounds`; they are the same in every call.
+            statistics count the work of all. Further starts are normal and as long as the sample's
+            first code (of unit length where that is 0), or uniform in `bounds`; they are the same
+            in every call.
         size: samples encoded at once, >= 1, so that memory stays flat; all of them by default. An
             interrupt keeps the codes that are finished; the other samples are NOT_REACHED.
         progress: whether a bar counts the samples; in chunks of 1,000 where `size` is left out.
@@ -156,6 +157,7 @@ def encode(
         whole.check_data(x[rows] if mask is None else x[rows][mask[rows]])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
+    checks.has_times(solver, save_at)
     checks.at_least_one("n_starts", n_starts)
     if size is not None:
         checks.at_least_one("size", size)
@@ -268,8 +270,7 @@ class _Method:
     def best_of(self, n_starts: int, samples: _Samples) -> Encoding:
         """Find the codes of a batch from several starts and keep the lowest energy of each sample.
 
-        The first start is the caller's. The others are normal codes as long as those that it led
-        to, or uniform in the box of the bounds, and the same in every batch.
+        The first start is the caller's; the others are the same in every batch.
         """
         first = self.of(samples)
         if n_starts == 1:
@@ -293,13 +294,20 @@ class _Method:
 def _starts(n: int, z: Codes, bounds: tuple[Tensor, Tensor] | None) -> list[Codes]:
     """Draw n further starts for codes that were found from the first one."""
     random = torch.Generator().manual_seed(0)
-    if bounds is not None:
-        lower, upper = bounds
-        draws = torch.rand(n, z.shape[1], generator=random).to(z)
-        return [(lower + draw * (upper - lower)).expand_as(z) for draw in draws]
-    draws = torch.randn(n, z.shape[1], generator=random).to(z)
+    normal = torch.randn(n, z.shape[1], generator=random).to(z)
     length = z.square().mean(1, keepdim=True).sqrt()
-    return [length * draw for draw in draws]
+    length = torch.where(length > 0, length, 1.0)
+    if bounds is None:
+        return [length * draw for draw in normal]
+    lower, upper = bounds
+    uniform = torch.rand(n, z.shape[1], generator=random).to(z)
+    width = upper - lower
+    closed = torch.isfinite(width)
+    width = torch.where(closed, width, 0.0)
+    return [
+        torch.where(closed, lower + draw * width, length * other).clamp(lower, upper)
+        for draw, other in zip(uniform, normal, strict=True)
+    ]
 
 
 def _in_chunks(

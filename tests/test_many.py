@@ -137,6 +137,23 @@ def test_starts_are_as_long_as_the_codes_in_any_unit() -> None:
     assert (plain.energy <= single.energy).all() and (plain.energy < single.energy).any()
 
 
+def test_further_starts_leave_an_origin_that_is_stationary() -> None:
+    class Square(nn.Module):
+        latent_dim = 1
+        data_shape: tuple[int, ...] = (1,)
+
+        def forward(self, z: Tensor) -> Tensor:
+            return z.square()
+
+    x = torch.full((3, 1), 4.0, dtype=torch.float64)
+    loss = gfe.Gaussian()
+    assert (gfe.encode(Square(), x, loss=loss).z == 0).all()
+    boxes: list[Any] = [None, (-5.0, 5.0), (0.0, float("inf")), (float("-inf"), float("inf"))]
+    for bounds in boxes:
+        found = gfe.encode(Square(), x, loss=loss, n_starts=5, bounds=bounds)
+        torch.testing.assert_close(found.z.abs(), torch.full_like(x, 2.0), rtol=1e-2, atol=0)
+
+
 @pytest.fixture
 def problem() -> Quadratic:
     return quadratic()

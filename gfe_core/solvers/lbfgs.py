@@ -40,8 +40,8 @@ class LBFGS:
         pairs: steps that each sample remembers, at least 1.
         armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
         memory: energies that the test looks back on; 1 is monotone.
-        dt_init: s of the first step, with nothing learnt before it; None takes a gradient a tenth of a
-            Polyak step (E - floor) / |grad|^2 downhill and learns from it as from a step.
+        dt_init: s of the first step, with nothing learnt before it; None takes a gradient a tenth
+            of a Polyak step (E - floor) / |grad|^2 downhill and learns from it as from a step.
         dt_min: a sample that needs a smaller fraction a of a step stops with STEP_TOO_SMALL.
 
     Raises:

@@ -120,7 +120,8 @@ def fit(
             64 make a batch.
         encoder: (decoder, x) -> Encoding; `encode` with this loss by default. Where the batches
             have a context, it is called with `context=` and the update decodes with it.
-        loss: for the update, `Bernoulli()` by default.
+        loss: for the update; by default that by which the encoder found its codes, and
+            `Bernoulli()` where neither is given.
         optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default; holds weights of
             the decoder, unless these are frozen.
         schedule: of this optimizer; stepped after each update.
@@ -185,11 +186,12 @@ def fit(
         codes = encoding
         finite = encoding.status != Status.NON_FINITE
         seen = rows_of(context, finite)
+        learnt = parts.loss_of(encoding, loss)
         for i in range(updates_per_encode):
             if i and codes.z.requires_grad:
                 codes = find_codes(decoder, x, **_given(context))
             z = codes.z[finite]
-            update(decoder, loss, optimizer, schedule, z, x[finite], context=seen)
+            update(decoder, learnt, optimizer, schedule, z, x[finite], context=seen)
         untaught.note(x, finite)
         _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
 
@@ -351,7 +353,8 @@ def evaluate(
         decoder: the trained decoder.
         x: held-out data, as for `encode`; NaN where unobserved if the encoder takes it so.
         encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
-        loss: gives the floor, `Bernoulli()` by default; of one without, excess is the energy.
+        loss: gives the floor; by default that by which the codes were found, `Bernoulli()` where
+            neither is given. Of one without a floor, excess is the energy.
         context: of each sample, for encoders that take one.
         size: samples encoded at once, which bounds the memory and changes nothing else. An
             interrupt keeps what is finished; the other samples are NOT_REACHED and have no energy.
@@ -380,5 +383,6 @@ def evaluate(
             found.append(not_reached(start, like=found[0]))
     encoding = Encoding.joined(found)
     warn_of_missing_energies(rows[:reached], encoding.energy[:reached])
-    excess = encoding.energy - WholeLoss(loss).floor(rows, _observed(rows))
+    judged = WholeLoss(parts.loss_of(encoding, loss))
+    excess = encoding.energy - judged.floor(rows, _observed(rows))
     return Evaluation(encoding.energy, excess, encoding.status, encoding.statistics)

@@ -1,7 +1,9 @@
 """The parts of a training that callers bring, refused in words where they could teach nothing."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from gfe_core import checks
 from gfe_core.arguments import takes
-from gfe_core.types import Encoding, Status
+from gfe_core.types import AnyLoss, Encoding, Status
 
 _ADAM = "torch.optim.Adam(decoder.parameters(), lr=1e-3)"
 
@@ -107,6 +109,22 @@ def callable_encoder(encoder: Any) -> None:
     wanted = "`encoder` must be a function (decoder, x) -> Encoding"
     line = "encoder=functools.partial(gfe.encode, solver=gfe.LBFGS())"
     checks.require(fits, f"{wanted}, got {checks.described(encoder)}. Write `{line}`.", TypeError)
+
+
+def loss_of(encoding: Encoding, loss: AnyLoss | None) -> AnyLoss | None:
+    """Return the loss to learn or judge by: the caller's, or that by which the codes were found."""
+    known = encoding.loss
+    if loss is None or known is None or known is loss:
+        return known if loss is None else loss
+    if type(known) is not type(loss) or (is_dataclass(loss) and repr(known) != repr(loss)):
+        warnings.warn(
+            f"`encoder` finds codes by {known!r}, but `loss` is {loss!r}: the codes are no minima "
+            "of what is learnt. Give the encoder the same loss, "
+            "`functools.partial(gfe.encode, loss=...)`.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return loss
 
 
 def encoding_of(found: Any, x: Tensor) -> Encoding:

@@ -1,6 +1,7 @@
 """Training says so where the unit of the data is far from what it assumes."""
 
 import warnings
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,3 +42,16 @@ def test_common_units_need_no_word() -> None:
     with_gap = x.clone()
     with_gap[0, 0] = torch.nan
     assert not any("about their mean" in message for message in told(with_gap, gfe.Gaussian()))
+
+
+def test_an_encoder_with_another_loss_is_named() -> None:
+    x = digits(16).float()
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=64)
+    by_squares = partial(gfe.encode, loss=gfe.Gaussian(), max_steps=3)
+    with pytest.warns(UserWarning, match=r"finds codes by Gaussian\(.*but `loss` is Bernoulli"):
+        gfe.fit(decoder, x, encoder=by_squares, loss=gfe.Bernoulli())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gfe.fit(decoder, 5 * x, encoder=by_squares)
+        found = gfe.evaluate(decoder, 5 * x, encoder=by_squares)
+    assert torch.equal(found.excess, found.energy)  # the floor of squares is 0
