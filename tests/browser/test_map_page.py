@@ -13,7 +13,7 @@ import pytest
 import torch
 from jupyter_lab import LabServer, NotebookPage
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 from quiet_times import DRAWING, QuietTimes
 from refresh_notebooks import METADATA
 
@@ -199,7 +199,7 @@ def test_a_new_pair_is_answered_by_the_kernel(
     assert shown.get_attribute("data-mixed") == "3,4"
     for key in ("ArrowRight", "ArrowRight", "a"):
         shown.locator(".main").press(key)
+    expect(shown).not_to_have_attribute("data-pair", "3,4", timeout=20_000)
     pair = shown.get_attribute("data-pair")
-    assert pair != "3,4"
     notebook.page.wait_for_selector(f'.gfe-map[data-mixed="{pair}"]')
     assert notebook.troubles() == []
