@@ -84,8 +84,8 @@ def test_output_that_is_no_data_is_refused_by_every_verb_with_the_line_to_write(
 
 
 def test_output_without_a_gradient_in_the_codes_is_refused(unchecked):
-    weights = torch.rand(3, 6, requires_grad=True)
-    for forward in (lambda z: z.detach() @ weights, lambda z: (z @ weights).detach()):
+    layer = nn.Linear(3, 6)
+    for forward in (lambda z: layer(z.detach()), lambda z: layer(z).detach()):
         blind = gfe.wrap(forward, latent_dim=3, data_shape=6)
         for penalty in (None, lambda z: z.square().sum(1)):
             with pytest.raises(ValueError, match="`decoder` Wrapped does not depend on z"):
