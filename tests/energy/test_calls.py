@@ -334,3 +334,12 @@ def test_checks_read_shapes_once_a_call_and_dependence_once_an_energy(monkeypatc
     penalty: Penalty = lambda z: 0.1 * z.square().sum(1)  # noqa: E731
     gfe.encode(Answering(lambda y: y), data(), penalty=penalty, max_steps=20)
     assert len(calls) == 3  # output, loss and penalty
+
+
+def test_reconstruct_leaves_the_codes_of_its_caller_alone():
+    decoder = gfe.wrap(
+        nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 6)), latent_dim=3, data_shape=6
+    )
+    z = -torch.ones(2, 3)
+    gfe.reconstruct(decoder, z, SQUARES)
+    assert torch.equal(z, -torch.ones(2, 3))
