@@ -14,7 +14,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from gfe_core.data.contexts import lengthened, rows_of
+from gfe_core.data.contexts import lengthened, rows_of, tensors_of
 from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import Curvature
 from gfe_core.energy.padding import padded, repeated, row_multiple
@@ -156,6 +156,12 @@ class Energy(Curvature):
     def data(self) -> Data:
         """The data, 0 where unobserved."""
         return self._x[: self.n]
+
+    @property
+    def held(self) -> list[Tensor]:
+        """What it holds of the samples: data, mask and context."""
+        mask = [] if self._mask is None else [self._mask]
+        return [self._x, *mask, *tensors_of(self._context)]
 
     @property
     def context(self) -> Context | None:
