@@ -417,6 +417,7 @@ def reconstruct(
     calls = Calls(decoder, WholeLoss(known), None, context)
     with threads.suited(decoder), torch.no_grad():
         check_context(context, codes)
+        codes = codes.clone()  # a decoder may write into what it is given
         return calls.mean(calls.output(codes, context))
 
 

@@ -49,7 +49,9 @@ class GradientFlow:
     """Steepest descent in continuous time: dz/dt = -alpha(t) grad_z E(z).
 
     Args:
-        rate: alpha, a positive number or a function of t such as `ExponentialDecay(tau=...)`.
+        rate: alpha, a positive number, `ExponentialDecay(tau=...)` or an object of a class derived
+            from it, with its own `__call__` and `integral`; no other function, as its integral is
+            not known.
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equation 1.
     """
@@ -60,6 +62,13 @@ class GradientFlow:
 
     def __post_init__(self) -> None:
         if not isinstance(self.rate, ExponentialDecay):
+            checks.require(
+                not callable(self.rate),
+                "`rate` must be a positive number or an `ExponentialDecay`, got "
+                f"{checks.described(self.rate)}. Write `rate=gfe.ExponentialDecay(tau=...)`, or "
+                "derive a class from it with your own `__call__(t)` and `integral(t)`.",
+                TypeError,
+            )
             checks.finite_positive("rate", self.rate)
 
     def start(self, z0: Codes) -> States:

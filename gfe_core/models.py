@@ -165,6 +165,7 @@ def save(
         "weights": _weights(original),
         "probe": _probe(original),
         "loss": _loss_description(loss or Bernoulli()),
+        "loss_probe": _loss_probe(loss or Bernoulli(), original),
         "scaling": None if scaling is None else _scaling(scaling, data_shape),
         "classes": None if classes is None else _class_names(classes),
         "card": _plain_card({} if card is None else card),
@@ -217,7 +218,7 @@ def load(
     _compare_with_probe(built, content["probe"], path)
     return Model(
         decoder=built,
-        loss=_build_loss(content["loss"], loss, path),
+        loss=_same_loss(_build_loss(content["loss"], loss, path), content, path),
         data_shape=tuple(content["data_shape"]),
         card=content["card"],
         scaling=content["scaling"],
@@ -406,6 +407,45 @@ def _loss_description(loss: Loss) -> dict[str, Any]:
     except TypeError:  # a function or a loss within a loss: whoever loads it builds it
         values = {}
     return {"name": type(loss).__name__, "fields": values, "kit": _is_kit(loss)}
+
+
+def _loss_probe(loss: Any, decoder: Any) -> dict[str, Tensor]:
+    """A few outputs, data and the energies of a stranger's loss; nothing where it has none here."""
+    if _is_kit(loss):
+        return {}
+    source = torch.Generator().manual_seed(0)
+    shapes = getattr(decoder, "raw_shape", decoder.data_shape), decoder.data_shape
+    output = torch.randn(_N_PROBES, *shapes[0], generator=source)
+    x = torch.rand(_N_PROBES, *shapes[1], generator=source)
+    like = next(decoder.parameters(), output)
+    output, x = output.to(like), x.to(like)
+    try:
+        with torch.no_grad():
+            energy, again = loss.per_sample(output, x), loss.per_sample(output, x)
+    except Exception:  # it may have no meaning for such data, or need more than them
+        return {}
+    if not torch.equal(energy, again):
+        return {}
+    return {name: t.cpu() for name, t in (("output", output), ("x", x), ("energy", energy))}
+
+
+def _same_loss(loss: Any, content: dict[str, Any], path: Any) -> Any:
+    """Refuse a loss that judges otherwise than the one that was saved."""
+    probe = content.get("loss_probe")  # absent in older files
+    if not probe:
+        return loss
+    with torch.no_grad():
+        energy = loss.per_sample(probe["output"], probe["x"])
+    saved = probe["energy"]
+    tolerance = math.sqrt(torch.finfo(saved.dtype).eps)
+    name = type(loss).__name__
+    checks.require(
+        torch.allclose(energy.to(saved), saved, tolerance, tolerance, equal_nan=True),
+        f"`loss` builds a {name} that judges otherwise than the one saved in `path` {path}: its "
+        "settings are not in the file. Pass a function that builds it with them: "
+        f"`gfe.load(path, loss=lambda **_: {name}(...))`.",
+    )
+    return loss
 
 
 def _is_kit(loss: Any) -> bool:

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+)
 
 import gfe_core
 import gfe_core.encoders
@@ -50,8 +58,21 @@ class Frame:
         return self.values.astype(dtype or self.values.dtype)
 
 
+class Stream(IterableDataset):
+    def __iter__(self) -> Any:
+        return iter(X)
+
+
 def encode(**options: Any) -> Any:
     return gfe.encode(DECODER, X, **{"max_steps": 2} | options)
+
+
+def loader(**how: Any) -> Any:
+    return DataLoader(TensorDataset(X), **how)
+
+
+def in_fives(sampler: Any) -> BatchSampler:
+    return BatchSampler(sampler, batch_size=5, drop_last=False)
 
 
 def batches() -> Any:
@@ -134,6 +155,13 @@ REFUSED: list[tuple[str, Callable[[], Any], str]] = [
         lambda: gfe.encode(DECODER, DataLoader(TensorDataset(X), shuffle=True)),
         "`shuffle=False`",
     ),
+    ("subset", lambda: gfe.encode(DECODER, loader(sampler=SubsetRandomSampler([2, 0]))), "Subset"),
+    (
+        "shuffled batches",
+        lambda: gfe.encode(DECODER, loader(batch_sampler=in_fives(RandomSampler(X)))),
+        "`shuffle=False`",
+    ),
+    ("dropped", lambda: gfe.encode(DECODER, loader(batch_size=5, drop_last=True)), "`drop_last=F"),
     ("observed and mask", lambda: gfe.encode_observed(DECODER, X, mask=X > 0), "Leave `mask` out"),
     ("observed word", lambda: gfe.encode_observed(DECODER, "x"), "`x` must be a torch.Tensor"),
     # reconstruct
@@ -305,6 +333,19 @@ def test_a_decoder_learns_the_same_from_samples_in_another_form(form: str):
     assert all(
         torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    "in_order",
+    [
+        loader(batch_sampler=in_fives(SequentialSampler(X))),
+        loader(batch_size=6, drop_last=True),
+        DataLoader(Stream(), batch_size=5),
+    ],
+    ids=["batches of its own", "none to drop", "stream"],
+)
+def test_a_loader_in_a_fixed_order_is_read_whole(in_order: Any):
+    assert torch.equal(gfe.data.samples.rows_of(in_order), X)
 
 
 def test_arrays_take_the_dtype_of_the_decoder():

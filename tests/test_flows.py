@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from problems import EPS, generator
@@ -24,6 +26,18 @@ def test_rates_that_are_not_positive_and_finite_are_refused(value):
         gfe.GradientFlow(rate=value)
     with pytest.raises(ValueError, match="`tau` must be a positive finite number"):
         gfe.ExponentialDecay(tau=value)
+
+
+def test_a_rate_may_be_a_class_of_ones_own_but_no_bare_function(z, unchecked):
+    class Slow(gfe.ExponentialDecay):
+        def __call__(self, t: torch.Tensor) -> torch.Tensor:
+            return 1 / (1 + t / self.tau)
+
+    t = torch.full((5,), 2.0, dtype=torch.float64)
+    assert torch.equal(gfe.GradientFlow(rate=Slow(tau=2.0)).velocity(t, z, z), -z / 2)
+    bare: Any = torch.exp
+    with pytest.raises(TypeError, match="derive a class from it"):
+        gfe.GradientFlow(rate=bare)
 
 
 def test_momentum_starts_at_rest():

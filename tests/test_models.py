@@ -428,3 +428,22 @@ def test_file_is_written_by_the_one_writer(tmp_path):
         os.umask(before)
     assert link.is_symlink() and stat.S_IMODE((tmp_path / "model.pt").stat().st_mode) == 0o640
     assert len(list(tmp_path.iterdir())) == 2
+
+
+class Robust:
+    """A loss that is no dataclass: its settings cannot be read from it."""
+
+    def __init__(self, delta: float = 1.0) -> None:
+        self.delta = delta
+
+    def per_sample(self, output: Any, x: Any, mask: Any = None) -> Any:
+        return torch.nn.functional.huber_loss(output, x, reduction="none", delta=self.delta).mean(1)
+
+
+def test_a_loss_that_lost_its_settings_is_refused(tmp_path):
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    path = gfe.save(tmp_path / "model.pt", decoder, loss=Robust(0.01))
+    with pytest.raises(ValueError, match="judges otherwise than the one saved"):
+        gfe.load(path, loss=Robust)
+    again: Any = gfe.load(path, loss=lambda **_: Robust(0.01)).loss
+    assert again.delta == 0.01

@@ -27,7 +27,7 @@ ORDER = {
     "gfe_core/data": (
         "files dataset contexts samples batches emission_lines shapes readers sets results"
     ),
-    "gfe_core/decoders": "mlp conv siren wrapped",
+    "gfe_core/decoders": "graph mlp conv siren wrapped",
     "gfe_core/energy": "losses padding calls curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from gfe_core import checks, threads
@@ -44,7 +44,9 @@ class _ThroughTheCode(ABC):
         inputs = found.inputs
         if not inputs.tensors:
             return found.encoding.z
-        watched = Versions([*parameters_of(decoder), *inputs.tensors])
+        buffers = decoder.buffers() if isinstance(decoder, nn.Module) else ()
+        own = [*parameters_of(decoder), *buffers]
+        watched = Versions([*own, *inputs.tensors, *found.energy.held])
 
         def pull(a: Tensor) -> Sequence[Tensor]:
             checks.require(not watched.changed, _CHANGED, RuntimeError)

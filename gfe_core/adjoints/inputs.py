@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gfe_core import checks
 from gfe_core.data.contexts import changed, tensors_of
+from gfe_core.decoders.graph import leaves_below, nodes_below
 from gfe_core.energy import Energy
 from gfe_core.energy.curvature import no_second_derivative
 from gfe_core.types import Codes, Context
@@ -56,7 +58,11 @@ class Inputs:
         """
         with torch.enable_grad():
             code = z.detach().clone().requires_grad_()
-            found = _leaves_below(energy.per_sample(code), type(energy.decoder).__name__)
+            energies = energy.per_sample(code)
+        compiled = any("CompiledFunction" in node.name() for node in nodes_below(energies))
+        what = f"`adjoint` needs, of {type(energy.decoder).__name__},"
+        checks.require(not compiled, no_second_derivative(what), TypeError)
+        found = leaves_below(energies)
         own = [p for p in parameters_of(energy.decoder) if p.requires_grad]
         leaves = {id(leaf): leaf for leaf in (*own, *found) if leaf is not code}
         asks = any(tensor.requires_grad for tensor in tensors_of(context))
@@ -109,21 +115,3 @@ class Versions:
 
 def _asking(tensor: Tensor | None) -> Tensor | None:
     return tensor if tensor is not None and tensor.requires_grad else None
-
-
-def _leaves_below(energies: Tensor, decoder: str) -> list[Tensor]:
-    """Leaves of the graph that ends in some energies; refuse a graph without second derivatives."""
-    leaves: dict[int, Tensor] = {}
-    seen: set[Any] = set()
-    waiting: list[Any] = [energies.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if "CompiledFunction" in node.name():
-            raise TypeError(no_second_derivative(f"`adjoint` needs, of {decoder},"))
-        if node.name().endswith("AccumulateGrad"):
-            leaves[id(node.variable)] = node.variable
-        waiting += [below for below, _ in node.next_functions]
-    return list(leaves.values())

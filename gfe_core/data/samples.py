@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, TensorDataset
 
 from gfe_core import checks
 from gfe_core.data.dataset import DataSet
@@ -97,7 +97,7 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
         like: arrays are converted to its dtype and device; to float32 by default.
 
     Raises:
-        TypeError: an array holds something else than floats, or a loader shuffles.
+        TypeError: an array holds something else than floats; a loader shuffles, selects or drops.
 
     Example:
         >>> rows_of(np.array([[0.5, 1.0]]))
@@ -134,13 +134,7 @@ def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:
 
 
 def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tensor:
-    shuffles = isinstance(loader.sampler, RandomSampler)
-    remedy = "Build it with `shuffle=False`, so that results can be matched with samples."
-    checks.require(
-        not shuffles,
-        f"`{name}` is a DataLoader that shuffles: its samples have no fixed rows. {remedy}",
-        TypeError,
-    )
+    _rows_as_in_the_data_set(loader, name)
     parts = [of_batch(batch, name, like) for batch in loader]
     tensors = [part for part in parts if isinstance(part, Tensor)]
     checks.require(
@@ -150,6 +144,28 @@ def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tenso
         TypeError,
     )
     return torch.cat(tensors)
+
+
+def _rows_as_in_the_data_set(loader: DataLoader[Any], name: str) -> None:
+    """Refuse a loader whose samples are not those of its data set in their order."""
+    batches: Any = loader.batch_sampler
+    sampler = loader.sampler if batches is None else getattr(batches, "sampler", batches)
+    streams = isinstance(loader.dataset, IterableDataset)  # comes in the only order that it has
+    remedy = "Build it with `shuffle=False`, so that results can be matched with samples."
+    checks.require(
+        streams or isinstance(sampler, SequentialSampler),
+        f"`{name}` is a DataLoader that shuffles or selects ({type(sampler).__name__}): its "
+        f"samples have no fixed rows. {remedy}",
+        TypeError,
+    )
+    size = getattr(batches, "batch_size", 1)
+    whole = isinstance(sampler, SequentialSampler) and len(sampler) % size == 0
+    checks.require(
+        whole or not getattr(batches, "drop_last", False),
+        f"`{name}` is a DataLoader that drops its last samples. Build it with `drop_last=False`, "
+        "so that each sample has a result.",
+        TypeError,
+    )
 
 
 def _array(x: Any, name: str) -> np.ndarray:

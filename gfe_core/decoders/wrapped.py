@@ -2,10 +2,11 @@
 
 import dis
 import inspect
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -13,7 +14,11 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.arguments import in_own_words
+from gfe_core.decoders.graph import leaves_below
 from gfe_core.types import Codes, Context, Data
+
+_DEPTH = 6
+"""How many things within things modules are looked for."""
 
 
 class Wrapped(nn.Module):
@@ -55,7 +60,8 @@ def wrap(
     """Make a decoder of any callable: a module, a function, a traced or compiled module.
 
     The module is held, not copied: training the decoder trains it. Of a function, a method or a
-    partial, the modules in its closure, its object or its arguments are held. It is tried at two
+    partial, the modules in its closure, its object or its arguments are held, also those in lists,
+    dicts and objects there. It is tried at two
     codes of zeros, unless it has dropout or batch normalisation in training mode; a function
     without weights, whose dtype is unknown, may also be checked only when it is used.
 
@@ -67,7 +73,7 @@ def wrap(
         data_shape: shape of one sample: (features,), (height, width), (channels, height, width).
 
     Raises:
-        TypeError: module cannot be called, or returns no tensor.
+        TypeError: module cannot be called, returns no tensor, or uses weights not found in it.
         ValueError: a size is below 1, the trial fails, or its output has another shape.
 
     Example:
@@ -93,26 +99,39 @@ def wrap(
 
 
 def _modules_of(function: Any) -> list[nn.Module]:
-    """Modules that a function reaches by its closure, globals, object, arguments or attributes."""
+    """Modules that a function reaches: by closure, globals and arguments, in whatever holds them.
+
+    The trial of `wrap` refuses weights that are held otherwise or deeper.
+    """
     found: dict[int, nn.Module] = {}
-    seen: set[int] = set()
-    waiting = [] if isinstance(function, nn.Module) else [function]
+    seen: dict[int, Any] = {}  # kept, so that no other object takes its number
+    waiting = [] if isinstance(function, nn.Module) else [(function, 0)]
     while waiting:
-        part = waiting.pop(0)
-        if id(part) in seen:
+        part, depth = waiting.pop(0)
+        if id(part) in seen or depth > _DEPTH:
             continue
-        seen.add(id(part))
+        seen[id(part)] = part
         if isinstance(part, nn.Module):
             found[id(part)] = part
-        elif inspect.ismethod(part):
-            waiting += [part.__self__, part.__func__]
-        elif isinstance(part, partial):
-            waiting += [part.func, *part.args, *part.keywords.values()]
-        elif inspect.isfunction(part):
-            waiting += _reached(part)
-        elif part is function:  # an object that can be called
-            waiting += list(getattr(part, "__dict__", {}).values())
+        else:
+            waiting += [(inner, depth + 1) for inner in _parts(part)]
     return list(found.values())
+
+
+def _parts(value: Any) -> list[Any]:
+    """What a value holds: a function, a method, a partial, a collection or an object."""
+    if inspect.isfunction(value):
+        return _reached(value)
+    if inspect.ismethod(value):
+        return [value.__self__, value.__func__]
+    if isinstance(value, partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
+        return list(value)
+    closed = isinstance(value, (type, ModuleType, Tensor))
+    return [] if closed else list(getattr(value, "__dict__", {}).values())
 
 
 def _reached(function: FunctionType) -> list[Any]:
@@ -148,7 +167,7 @@ def _try(decoder: Wrapped) -> None:
     shape = (2, decoder.latent_dim)
     z = torch.zeros(shape) if parameter is None else parameter.new_zeros(shape)
     try:
-        with torch.no_grad():
+        with torch.enable_grad():
             output = original(z)
     except Exception as error:  # a stranger's module fails in its own way
         if parameter is None:  # it may want another dtype or device than that of zeros
@@ -158,6 +177,16 @@ def _try(decoder: Wrapped) -> None:
             "another shape, call it in a function, such as `lambda z: net(z[:, :, None, None])`."
         ) from error
     checks.output(output, (2, *decoder.data_shape), z, "module")
+    held = {id(one) for one in decoder.parameters()}
+    hidden = [tuple(leaf.shape) for leaf in leaves_below(output) if id(leaf) not in held]
+    checks.require(
+        not hidden,
+        f"`module` uses weights that were not found in it, of shapes {str(hidden[:3])[1:-1]}: they "
+        "would be neither trained nor saved. Put them into a module, `nn.ModuleList([...])` or "
+        "`nn.ParameterList([...])` held by a `torch.nn.Module` with a `forward(self, z)`; or, if "
+        "they are to stay as they are, `.requires_grad_(False)`.",
+        TypeError,
+    )
 
 
 def _has_training_layers(module: nn.Module) -> bool:

@@ -15,6 +15,7 @@ from torch.nn.modules.loss import _Loss
 
 from gfe_core import arguments, checks
 from gfe_core.arguments import called
+from gfe_core.decoders.graph import nodes_below
 from gfe_core.energy.losses import Bernoulli, Gaussian, Poisson
 from gfe_core.types import AnyLoss, Context, Decoder, Penalty
 
@@ -281,18 +282,8 @@ def _own(loss: Any, name: str) -> Callable[..., Any] | None:
 
 
 def _reaches(value: Tensor, leaf: Tensor) -> bool:
-    """Whether a graph has a path from a value to a leaf; nothing is computed."""
-    seen: set[Any] = set()
-    waiting: list[Any] = [value.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if getattr(node, "variable", None) is leaf:
-            return True
-        waiting += [below for below, _ in node.next_functions]
-    return False
+    """Whether a graph has a path from a value to a leaf."""
+    return any(getattr(node, "variable", None) is leaf for node in nodes_below(value))
 
 
 def _check_rows(function: Callable[[Tensor], Tensor], rows: Tensor, name: str, remedy: str) -> None:

@@ -14,10 +14,10 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from gfe_core.data.contexts import lengthened, rows_of
+from gfe_core.data.contexts import lengthened, rows_of, tensors_of
 from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import Curvature
-from gfe_core.energy.padding import padded, row_multiple
+from gfe_core.energy.padding import padded, repeated, row_multiple
 from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Mask, Penalty, PerSample
 
 
@@ -86,8 +86,8 @@ class Energy(Curvature):
         self.n = self._n_bound = len(x)
         self._calls = Calls(decoder, self.loss, penalty, context)
         self._multiple = row_multiple(decoder)
-        self._x = self._padded(x if mask is None else torch.where(mask, x, 0.0))
-        self._mask = None if mask is None else self._padded(mask)
+        self._x = self._repeated(x if mask is None else torch.where(mask, x, 0.0))
+        self._mask = None if mask is None else self._repeated(mask)
         self._context = context
         self._seen = False
 
@@ -153,7 +153,7 @@ class Energy(Curvature):
         """The same energy of other data, and of another context where there is one."""
         other = copy(self)
         mask = self._mask
-        other._x = self._padded(x if mask is None else torch.where(mask[: self.n], x, 0.0))
+        other._x = self._repeated(x if mask is None else torch.where(mask[: self.n], x, 0.0))
         other._context = self._context if context is None else context
         return other
 
@@ -163,6 +163,12 @@ class Energy(Curvature):
         return self._x[: self.n]
 
     @property
+    def held(self) -> list[Tensor]:
+        """What it holds of the samples: data, mask and context."""
+        mask = [] if self._mask is None else [self._mask]
+        return [self._x, *mask, *tensors_of(self._context)]
+
+    @property
     def context(self) -> Context | None:
         """What is known of each sample beside its data."""
         return self._context
@@ -170,8 +176,8 @@ class Energy(Curvature):
     def rows(self, keep: Tensor) -> "Energy":
         """The same energy for a selection of samples (a mask or row numbers)."""
         some = copy(self)
-        some._x = self._padded(self._x[: self.n][keep])
-        some._mask = None if self._mask is None else self._padded(self._mask[: self.n][keep])
+        some._x = self._repeated(self._x[: self.n][keep])
+        some._mask = None if self._mask is None else self._repeated(self._mask[: self.n][keep])
         some._context = rows_of(self._context, keep)
         some.n = int(keep.sum()) if keep.dtype == torch.bool else len(keep)
         return some
@@ -211,6 +217,9 @@ class Energy(Curvature):
 
     def _padded(self, rows: Tensor) -> Tensor:
         return padded(rows, self._multiple)
+
+    def _repeated(self, rows: Tensor) -> Tensor:
+        return repeated(rows, self._multiple)
 
     def _padded_context(self, like: Tensor) -> Context | None:
         return self._context if len(like) == self.n else lengthened(self._context, len(like))

@@ -69,6 +69,7 @@ class Bernoulli(_OverFeatures):
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
         """Energy of each sample; `mask` is True where x is observed."""
         _compared(output, x)
+        output = _where_seen(output, mask)
         return self._reduce(_softplus(output) - x * output, mask)
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
@@ -76,7 +77,7 @@ class Bernoulli(_OverFeatures):
 
         P (1 - p) times the weight of a feature, p = sigmoid(y).
         """
-        p = torch.sigmoid(output)
+        p = torch.sigmoid(_where_seen(output, mask))
         return p * (1 - p) * self._weight(output, mask)
 
     def mean(self, output: Tensor) -> Tensor:
@@ -130,6 +131,7 @@ class Gaussian(_OverFeatures):
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
         """Energy of each sample; `mask` is True where x is observed."""
         _compared(output, x)
+        output = _where_seen(output, mask)
         return self._reduce((x - output).square() / (2 * self._variance(output)), mask)
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
@@ -179,11 +181,12 @@ class Poisson(_OverFeatures):
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
         """Energy of each sample; `mask` is True where x is observed."""
         _compared(output, x)
+        output = _where_seen(output, mask)
         return self._reduce(output.exp() - x * output + torch.lgamma(x + 1), mask)
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
         """Diagonal of the second derivative in y: the rate times the weight of a feature."""
-        return output.exp() * self._weight(output, mask)
+        return _where_seen(output, mask).exp() * self._weight(output, mask)
 
     def mean(self, output: Tensor) -> Tensor:
         """Mean in data space, the rate: exp(y)."""
@@ -210,6 +213,11 @@ def _compared(output: Tensor, x: Tensor) -> None:
         f"`output` must have the shape of `x`, {tuple(x.shape)}, got {tuple(output.shape)}. "
         "Reshape one: `output.reshape(x.shape)`.",
     )
+
+
+def _where_seen(output: Tensor, mask: Tensor | None) -> Tensor:
+    """The output, 0 where unobserved: what overflows there would make 0 inf of the gradient."""
+    return output if mask is None else torch.where(mask, output, 0.0)
 
 
 def _numbers(name: str, value: Any) -> Any:

@@ -18,6 +18,13 @@ def row_multiple(decoder: Decoder) -> int:
 
 
 def padded(rows: Tensor, multiple: int) -> Tensor:
-    """Append zero rows up to the next multiple."""
+    """Append zero rows up to the next multiple: codes at the origin, or weights of nothing."""
     missing = -len(rows) % multiple
     return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
+
+
+def repeated(rows: Tensor, multiple: int) -> Tensor:
+    """Repeat the first row up to the next multiple: a loss may refuse zeros for data."""
+    missing = -len(rows) % multiple
+    more = rows[:1].detach().expand(missing, *rows.shape[1:])
+    return torch.cat([rows, more]) if missing else rows

@@ -228,7 +228,7 @@ def laplace(
             prior.
         generator: source of these draws.
         context: of each sample, as for `encode`.
-        options: of `encode`, all but `penalty`.
+        options: of `encode`, all but `penalty` and `bounds`.
 
     Raises:
         TypeError, ValueError: as `encode` does; or a mean for a loss, a prior of other codes, no
@@ -248,6 +248,18 @@ def laplace(
     if solver is not None:
         arguments.made("solver", solver)
     loss = loss or Bernoulli(reduction="sum")
+    checks.require(
+        "penalty" not in options,
+        "`laplace` takes no `penalty`: the prior is the penalty of its flow. Pass `prior=`, or "
+        "leave `penalty` out.",
+        TypeError,
+    )
+    checks.require(
+        options.get("bounds") is None,
+        "`laplace` takes no `bounds`: a code at an edge of a box is no mode, and no Gaussian fits "
+        "there. Leave `bounds` out, and keep codes near by `prior=`.",
+        TypeError,
+    )
     checks.decoder_ready(decoder)
     x = samples_for(decoder, x)
     mask = one_kind(mask, like=x)

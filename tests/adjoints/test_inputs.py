@@ -341,3 +341,12 @@ def test_gradient_origin_network_learns_alike_however_its_decoder_is_wrapped(unc
     expected = trained(Plain())
     for other in (Closure(), compiled("eager")):
         assert math.isclose(trained(other), expected, rel_tol=1e-9)
+
+
+def test_data_overwritten_before_the_backward_pass_are_refused(unchecked):
+    decoder, x = Plain(), data().clone()
+    rows = x.repeat(16, 1)[:16]  # of which no padded copy is made
+    z = gfe.encode(decoder, rows, penalty=ridge, **WAYS["Implicit"]).z
+    rows.mul_(0.5)
+    with pytest.raises(RuntimeError, match="changed in place since `encode`"):
+        torch.autograd.grad(z.sum(), learning(decoder))

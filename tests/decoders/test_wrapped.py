@@ -46,9 +46,27 @@ class Holder:
         return self.net(z)
 
 
+class Shelf:
+    """An object that holds modules in a collection, and itself."""
+
+    def __init__(self) -> None:
+        self.nets = [Holder()]
+        self.own = self
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.nets[0](z)
+
+
 def callables() -> dict[str, Any]:
     inner = net()
+    body = [inner]
+    by_name = {"parts": ({"net": inner},)}
+    holder = Holder()
     return {
+        "list": lambda z: body[0](z),
+        "dict": lambda z: by_name["parts"][0]["net"](z),
+        "object in a function": lambda z: holder(z),
+        "method of an object": Shelf().decode,
         "module": net(),
         "lambda": lambda z: inner(z),
         "function of a global": lambda z: NET(z),
@@ -158,3 +176,22 @@ def test_compiled_module_is_not_compiled_by_the_trial():
     assert calls == []
     decoder(torch.zeros(2, 3))
     assert calls == [1]
+
+
+class Hiding(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 6)
+        self.others = [nn.Linear(6, 6)]
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.others[0](self.first(z))
+
+
+def test_weights_that_would_be_neither_trained_nor_saved_are_refused():
+    weight = torch.rand(3, 6, requires_grad=True)
+    for module in (Hiding(), lambda z: z @ weight):
+        with pytest.raises(TypeError, match=r"neither trained nor saved. Put them into a module"):
+            gfe.wrap(module, latent_dim=3, data_shape=(6,))
+    weight.requires_grad_(False)
+    gfe.wrap(lambda z: z @ weight, latent_dim=3, data_shape=(6,))

@@ -84,8 +84,8 @@ def test_output_that_is_no_data_is_refused_by_every_verb_with_the_line_to_write(
 
 
 def test_output_without_a_gradient_in_the_codes_is_refused(unchecked):
-    weights = torch.rand(3, 6, requires_grad=True)
-    for forward in (lambda z: z.detach() @ weights, lambda z: (z @ weights).detach()):
+    layer = nn.Linear(3, 6)
+    for forward in (lambda z: layer(z.detach()), lambda z: layer(z).detach()):
         blind = gfe.wrap(forward, latent_dim=3, data_shape=6)
         for penalty in (None, lambda z: z.square().sum(1)):
             with pytest.raises(ValueError, match="`decoder` Wrapped does not depend on z"):
@@ -334,3 +334,12 @@ def test_checks_read_shapes_once_a_call_and_dependence_once_an_energy(monkeypatc
     penalty: Penalty = lambda z: 0.1 * z.square().sum(1)  # noqa: E731
     gfe.encode(Answering(lambda y: y), data(), penalty=penalty, max_steps=20)
     assert len(calls) == 3  # output, loss and penalty
+
+
+def test_reconstruct_leaves_the_codes_of_its_caller_alone():
+    decoder = gfe.wrap(
+        nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 6)), latent_dim=3, data_shape=6
+    )
+    z = -torch.ones(2, 3)
+    gfe.reconstruct(decoder, z, SQUARES)
+    assert torch.equal(z, -torch.ones(2, 3))

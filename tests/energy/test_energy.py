@@ -374,3 +374,13 @@ def test_float32_energies_and_gradients_are_those_of_float64_to_rounding(kind):
     ).eps  # a mean of 64 terms of order one, after sums of as many in each layer
     torch.testing.assert_close(rough.double(), value, rtol=0, atol=16 * eps)
     torch.testing.assert_close(slope.double(), grad, rtol=0, atol=16 * eps)
+
+
+def test_rows_added_to_a_batch_are_data_that_a_loss_can_read():
+    def log_normal(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return -torch.distributions.LogNormal(output, 1.0, validate_args=True).log_prob(x).mean(1)
+
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(4,), data_dim=3)
+    energy = gfe.Energy(decoder, 1 + torch.rand(5, 3, generator=generator(0)), log_normal)
+    value, gradient = energy.value_and_grad(torch.zeros(5, 2))
+    assert value.isfinite().all() and gradient.isfinite().all()

@@ -52,6 +52,18 @@ def test_curvature_is_the_diagonal_second_derivative(loss, output, x, mask):
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=ids)
+def test_what_overflows_at_an_unobserved_feature_has_no_influence(loss, output, x):
+    mask = torch.ones_like(x, dtype=torch.bool)
+    mask[:, 3] = False
+    wild = output.clone()
+    wild[:, 3] = 1e3
+    wild[0, 3] = torch.inf
+    assert torch.equal(loss.per_sample(wild, x, mask), loss.per_sample(output, x, mask))
+    assert torch.equal(gradient(loss, wild, x, mask), gradient(loss, output, x, mask))
+    assert torch.equal(loss.curvature(wild, mask), loss.curvature(output, mask))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=ids)
 def test_floor_is_the_lowest_energy_of_any_output(loss, x, mask):
     floor = loss.floor(x, mask)
     random = 5 * torch.randn(200, *x.shape, dtype=torch.float64, generator=generator(5))

@@ -352,3 +352,11 @@ def test_what_makes_no_posterior_is_refused(unchecked: None):
         )
     with pytest.raises(TypeError, match="`x` must be a torch.Tensor"):
         laplace(trained("mlp"), [1.0], prior=STANDARD)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_penalty_or_bounds_beside_the_prior_are_refused_in_words():
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    x, prior = torch.rand(2, 3), GaussianPrior.standard(2)
+    for name, value in {"penalty": prior, "bounds": (-1.0, 1.0)}.items():
+        with pytest.raises(TypeError, match=f"`laplace` takes no `{name}`"):
+            laplace(decoder, x, prior=prior, **{name: value})
