@@ -306,7 +306,17 @@ def takes_context(decoder: Any) -> bool:
 
 def needed_beside_codes(decoder: Any) -> list[str]:
     """Return the parameters without a default that follow the codes."""
-    return [p.name for p in (_positional(decoder) or ())[1:] if p.default is _EMPTY]
+    after = [p.name for p in (_positional(decoder) or ())[1:] if p.default is _EMPTY]
+    return after + needed_by_name(decoder)
+
+
+def needed_by_name(function: Any) -> list[str]:
+    """Return the parameters without a default that can be given by name alone."""
+    return [
+        p.name
+        for p in _parameters(function) or ()
+        if p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is _EMPTY
+    ]
 
 
 def check_callable(

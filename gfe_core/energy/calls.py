@@ -151,6 +151,13 @@ class Calls:
                 "`context=`, one row a sample.",
                 TypeError,
             )
+        by_name = ", ".join(f"`{one}`" for one in arguments.needed_by_name(decoder))
+        checks.require(
+            not by_name,
+            f"`decoder` {called(decoder)} needs {by_name} by name, which nothing passes. Write "
+            "`forward(self, z, context)` and pass `context=`, or give it a default.",
+            TypeError,
+        )
         needed = arguments.needed_beside_codes(decoder) if context is None else ()
         checks.require(
             not needed,
@@ -161,7 +168,16 @@ class Calls:
 
     def output(self, z: Tensor, context: Context | None) -> Tensor:
         """Raw output (batch, *data) of codes."""
-        output = self._decoder(z, context) if self._conditional else self._decoder(z)
+        try:
+            output = self._decoder(z, context) if self._conditional else self._decoder(z)
+        except RuntimeError as error:
+            if "a leaf Variable that requires grad" not in str(error):
+                raise
+            raise ValueError(
+                f"`decoder` {called(self._decoder)} writes into what asks for a gradient, such as "
+                "the codes that it is given. Build its first layer with `inplace=False`, or begin "
+                "with `z = z.clone()`."
+            ) from error
         checks.output(output, (len(z), *self._shape), z)
         return output
 

@@ -343,3 +343,22 @@ def test_reconstruct_leaves_the_codes_of_its_caller_alone():
     z = -torch.ones(2, 3)
     gfe.reconstruct(decoder, z, SQUARES)
     assert torch.equal(z, -torch.ones(2, 3))
+
+
+def test_a_decoder_that_overwrites_its_codes_is_refused_in_words():
+    layers = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 6))
+    decoder = gfe.wrap(layers, latent_dim=3, data_shape=6)
+    with pytest.raises(ValueError, match="`inplace=False`"):
+        gfe.encode(decoder, torch.rand(2, 6))
+
+
+def test_a_decoder_that_needs_an_argument_by_name_is_refused_in_words():
+    class Named(nn.Linear):
+        latent_dim, data_shape = 3, (6,)
+
+        def forward(self, z: Tensor, *, y: Tensor) -> Tensor:  # pyright: ignore
+            return super().forward(z) + y
+
+    decoder: Any = Named(3, 6)
+    with pytest.raises(TypeError, match="needs `y` by name"):
+        gfe.encode(decoder, torch.rand(2, 6))
