@@ -76,7 +76,8 @@ def test_batch_invariance_was_tested_on_samples_that_finish_at_different_times()
     for name in ("barzilai_borwein", "carry", "memory 8"):
         solver, arguments = SOLVERS[name]
         counts = gfe.encode(trained("mlp"), digits(64), solver=solver, **arguments).statistics
-        assert len(counts.n_steps.unique()) > 4 and counts.n_rejected.sum() > 0
+        assert len(counts.n_steps.unique()) > 4
+        assert counts.n_rejected.sum() > 0 or name != "carry"
 
 
 def test_widths_that_break_the_alignment_of_rows_change_codes_by_rounding_only():
@@ -415,6 +416,10 @@ def test_float32_finds_about_the_same_energies():
 )
 def test_empty_batch_gives_an_empty_encoding(name, save_at):
     solver, arguments = SOLVERS[name]
+    if save_at is not None and save_at.at is not None and not solver.has_time:
+        with pytest.raises(ValueError, match="`save_at` asks for states at times"):
+            gfe.encode(trained("conv"), digits(0), solver=solver, save_at=save_at, **arguments)
+        return
     found = gfe.encode(trained("conv"), digits(0), solver=solver, save_at=save_at, **arguments)
     assert found.z.shape == (0, 8)
     assert (

@@ -70,7 +70,8 @@ def test_output_that_is_no_data_is_refused_by_every_verb_with_the_line_to_write(
     z = torch.zeros(N, 3)
 
     def encoder(decoder: Any, x: Tensor) -> gfe.types.Encoding:
-        sound = gfe.encode(gfe.LinearDecoder(latent_dim=3, data_dim=6), x.reshape(N, 6))
+        plain = gfe.LinearDecoder(latent_dim=3, data_dim=6)
+        sound = gfe.encode(plain, x.reshape(N, 6), loss=SQUARES)
         return sound if verb == "fit" else gfe.encode(decoder, x, loss=SQUARES)
 
     verbs: dict[str, Callable[[], Any]] = {
