@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -54,14 +55,13 @@ def not_reached(start: Codes, like: Encoding) -> Encoding:
     """Return the encoding of samples whose turn never came: their start, and nothing else known."""
     unknown = start.new_full((len(start),), math.nan)
     zeros = torch.zeros(len(start), dtype=torch.long, device=start.device)
-    names = ("n_steps", "n_accepted", "n_rejected", "n_loss", "n_grad", "n_hess")
     return Encoding(
         z=start,
         energy=unknown,
         grad_norm=unknown,
         t=unknown,
         status=torch.full_like(zeros, int(Status.NOT_REACHED)),
-        statistics=Statistics(**dict.fromkeys(names, zeros)),
+        statistics=Statistics(**{field.name: zeros for field in fields(Statistics)}),
         loss=like.loss,
     )
 
