@@ -142,10 +142,17 @@ def _busy_elsewhere() -> int:
     Elsewhere 0.
     """
     try:
+        before = _own_running()
         running = int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
     except (OSError, ValueError, IndexError):
         return 0
-    return max(running - sum(map(_runs, Path("/proc/self/task").iterdir())), 0)
+    # A thread of our own that just went to sleep, or woke, was no other program.
+    return max(running - max(before, _own_running()), 0)
+
+
+def _own_running() -> int:
+    """Count the threads of this process that run or wait for a processor."""
+    return sum(map(_runs, Path("/proc/self/task").iterdir()))
 
 
 def _runs(task: Path) -> bool:

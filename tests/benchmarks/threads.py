@@ -52,6 +52,12 @@ ROWS = [
     ),
 ]
 """Task, place, the side compared with, the side judged, the largest ratio that is allowed."""
+REST = 0.2
+"""Seconds before each measurement.
+
+Threads of the other side spin for some milliseconds after their work: until then the machine is not
+quiet.
+"""
 
 
 def readme() -> Callable[[], Any]:
@@ -143,6 +149,7 @@ def worker(task: str, side: str, place: str) -> Iterator[Callable[[], float]]:
     assert answers.readline() == "ready\n", f"{task} with {side} did not start"
 
     def measure() -> float:
+        time.sleep(REST)
         print("again", file=orders, flush=True)
         return float(answers.readline())
 
