@@ -6,7 +6,9 @@ values: microseconds, and no wait for a GPU. What a loss leaves unsaid is derive
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ from torch.nn.modules.loss import _Loss
 
 from gfe_core import arguments, checks
 from gfe_core.arguments import called
+from gfe_core.data.contexts import rows_of
 from gfe_core.decoders.graph import nodes_below
 from gfe_core.energy.losses import Bernoulli, Gaussian, Poisson
 from gfe_core.types import AnyLoss, Context, Decoder, Penalty
@@ -33,6 +36,8 @@ _INSTEAD = {
     "poisson_nll_loss": "gfe.Poisson()",
 }
 """Losses of torch and what to write in their place."""
+_ALIKE: WeakKeyDictionary[Any, tuple[bool, int]] = WeakKeyDictionary()
+"""Decoders that were seen to decode a code alike: whether in training, and beside how many rows."""
 
 
 class WholeLoss:
@@ -215,6 +220,34 @@ class Calls:
             f"there. {_ATTACHED}",
         )
 
+    def check_rows_alone(self, z: Tensor, context: Context | None) -> None:
+        """Refuse a decoder that decodes a code otherwise beside others, or at random.
+
+        Up to three codes are decoded, then all but the first: once for a decoder.
+        """
+        n = min(len(z), 3)
+        training = getattr(self._decoder, "training", False)
+        if _seen_alike(self._decoder) in {(training, k) for k in range(n, 4)}:
+            return
+        codes = torch.randn(n, z.shape[1], generator=torch.Generator().manual_seed(0)).to(z)
+        later = slice(min(1, n - 1), n)
+        try:
+            with torch.no_grad():
+                beside = self.output(codes.clone(), rows_of(context, slice(n)))[later]
+                alone = self.output(codes[later].clone(), rows_of(context, later))
+        except Exception:  # the call for the samples themselves speaks
+            return
+        checks.require(
+            _alike(beside, alone),
+            f"`decoder` {called(self._decoder)} must decode each code on its own and always alike, "
+            "but a code gave one output beside another code and a different one without it. "
+            "Leave out what is random (`F.dropout`, noise) or mixes the batch (statistics or "
+            "attention over samples, buffers with a row a sample: pass those as `context=`), or "
+            "call `decoder.eval()` where that does it.",
+        )
+        with suppress(TypeError):  # one without weak references or a hash is asked each time
+            _ALIKE[self._decoder] = training, n
+
     def check_misfit_depends(self, z: Tensor, misfit: Tensor) -> None:
         """Refuse a loss that does not see the decoder's output."""
         checks.require(
@@ -236,8 +269,13 @@ class Calls:
         Those of a stranger are looked at once for an energy, without the decoder.
         """
         if not self._loss.is_kit:
+
+            def misfit(output: Tensor, some: slice) -> Tensor:
+                observed = None if mask is None else mask[some]
+                return self.misfit(output[some], x[some], observed, rows_of(context, some))
+
             remedy = "Average over features only: `.flatten(1).mean(1)`."
-            _check_rows(lambda y: self.misfit(y, x, mask, context), output, "loss", remedy)
+            _check_rows(misfit, output, "loss", remedy)
         if self._penalty is not None:
             remedy = f"{_ATTACHED} A constant penalty changes no code: leave it out."
             leaf = z.detach().requires_grad_()
@@ -245,7 +283,19 @@ class Calls:
             checks.require(sees, f"`penalty` does not depend on z: it has no gradient. {remedy}")
             remedy = "Sum over latents only: `.sum(1)`."
             # at the origin itself the slope of a square would tell nothing
-            _check_rows(lambda z: self.penalty(z, context), z + 1e-3, "penalty", remedy)
+            _check_rows(
+                lambda z, some: self.penalty(z[some], rows_of(context, some)),
+                z + 1e-3,
+                "penalty",
+                remedy,
+            )
+
+
+def _seen_alike(decoder: Any) -> tuple[bool, int] | None:
+    """What is remembered of a decoder."""
+    with suppress(TypeError):
+        return _ALIKE.get(decoder)
+    return None
 
 
 _ATTACHED = "Leave out what cuts the graph: `.detach()`, `torch.no_grad()`, numpy."
@@ -302,15 +352,25 @@ def _reaches(value: Tensor, leaf: Tensor) -> bool:
     return any(getattr(node, "variable", None) is leaf for node in nodes_below(value))
 
 
-def _check_rows(function: Callable[[Tensor], Tensor], rows: Tensor, name: str, remedy: str) -> None:
-    """Refuse a function whose value for the first sample depends on the others."""
+def _check_rows(
+    function: Callable[[Tensor, slice], Tensor], rows: Tensor, name: str, remedy: str
+) -> None:
+    """Refuse a function of some rows whose value for one sample depends on the others."""
     if len(rows) < 2:
         return
     leaf = rows.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(function(leaf)[0], leaf, allow_unused=True)
-    alone = slope is None or not bool(slope[1:].nan_to_num(0, 0, 0).any())
-    checks.require(
-        alone,
-        f"`{name}` must judge each sample on its own, but its value for the first depends on the "
-        f"others. {remedy}",
+    values = function(leaf, slice(None))
+    (slope,) = torch.autograd.grad(values[0], leaf, allow_unused=True)
+    message = (
+        f"`{name}` must judge each sample on its own, but its value for one depends on the others. "
+        f"{remedy}"
     )
+    checks.require(slope is None or not bool(slope[1:].nan_to_num(0, 0, 0).any()), message)
+    with torch.no_grad():  # a statistic that was detached has no slope
+        checks.require(_alike(values[1:], function(rows.detach(), slice(1, None))), message)
+
+
+def _alike(some: Tensor, same: Tensor) -> bool:
+    """Whether two ways to compute the same numbers differ by rounding alone."""
+    apart, size = (value.abs().nan_to_num(0, 0, 0).max() for value in (some - same, same))
+    return bool(apart <= 10 * torch.finfo(same.dtype).eps ** 0.5 * size)

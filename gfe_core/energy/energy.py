@@ -206,6 +206,8 @@ class Energy(Curvature):
         energy = self._misfit(output)
         if self._is_first(z):
             context = self._padded_context(z)
+            if self._multiple == 1:
+                self._calls.check_rows_alone(z, context)
             self._calls.check_misfit_depends(z, energy)
             self._calls.check_samples_apart(z, output, self._x, self._mask, context)
             self._seen = True

@@ -96,8 +96,11 @@ class Bernoulli(_OverFeatures):
             f"`x` must lie in [0, 1] for the Bernoulli loss, got values from {low:.4g} to "
             f"{high:.4g}."
         )
+        beyond = max(-low, high - 1)
         remedy = "Rescale it (pixels: x / 255), or use `loss=gfe.Gaussian()` for unbounded data."
-        checks.require(low >= 0 and high <= 1, f"{wanted} {remedy}")
+        if beyond < 1e-3:
+            remedy = f"It is beyond by {beyond:.1e}; if that is rounding, pass `x.clamp(0, 1)`."
+        checks.require(beyond <= 0, f"{wanted} {remedy}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """`--help` explains every command and every option, wherever it is printed."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -42,8 +43,8 @@ def line_of(option: str, text: str) -> str:
 
 def documented(owner: type) -> dict[str, str]:
     """The `Args` of a class docstring: field to text, in one line each."""
-    section = (owner.__doc__ or "").split("    Args:\n")[1].split("\n\n")[0]
-    found = re.findall(r"^        (\w+): (.*(?:\n {9,}.*)*)", section, flags=re.MULTILINE)
+    section = inspect.cleandoc(owner.__doc__ or "").split("Args:\n")[1].split("\n\n")[0]
+    found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, flags=re.MULTILINE)
     return {name: re.sub(r"\s+", " ", text).strip() for name, text in found}
 
 

@@ -97,6 +97,68 @@ def test_output_without_a_gradient_in_the_codes_is_refused(unchecked):
                 gfe.stiffness.spectrum(blind, torch.zeros(N, 3), data(), penalty=penalty)
 
 
+MIXING: dict[str, Callable[[Tensor], Tensor]] = {
+    "the mean of the batch": lambda y: y - y.mean(0),
+    "the same, detached": lambda y: y - y.mean(0).detach(),
+    "statistics of the batch": lambda y: F.batch_norm(y, None, None, training=True),
+    "attention over the batch": lambda y: (y @ y.T).softmax(1) @ y,
+    "a number a row": lambda y: y + torch.arange(float(N))[: len(y), None],
+    "dropout": lambda y: F.dropout(y, 0.2),
+    "noise": lambda y: y + 0.01 * torch.randn_like(y),
+}
+
+
+@pytest.mark.parametrize("kind", MIXING)
+def test_decoder_that_mixes_rows_or_is_random_is_refused(kind):
+    decoder = Answering(MIXING[kind])
+    with pytest.raises(ValueError, match=r"each code on its own and always alike.*F\.dropout"):
+        gfe.encode(decoder, data(), loss=SQUARES)
+    with pytest.raises(ValueError, match="each code on its own and always alike"):
+        gfe.fit(decoder, gfe.data.Batches(data(), size=N), loss=SQUARES)
+
+
+def test_decoder_is_asked_once_whether_it_mixes_rows_and_again_where_more_rows_come():
+    rows: list[int] = []
+    decoder = Answering(lambda y: rows.append(len(y)) or y)
+    counts = []
+    for n in (1, 1, N, N, 2):
+        rows.clear()
+        gfe.encode(decoder, data()[:n], loss=SQUARES, max_steps=1)
+        counts.append(sum(rows) - n * len(rows))
+    asked = 3 + 2 - 2 * N  # three rows, then two, where else N were decoded
+    assert counts == [0, 0, asked, 0, 0], "one row alone: as many rows as the sample's own"
+    decoder.train(not decoder.training)
+    rows.clear()
+    gfe.encode(decoder, data(), loss=SQUARES, max_steps=1)
+    assert rows.count(3) == 1, "a switch to training may turn dropout on"
+
+
+def test_random_decoder_of_one_sample_is_refused():
+    with pytest.raises(ValueError, match="always alike"):
+        gfe.encode(Answering(MIXING["dropout"]), data()[:1], loss=SQUARES)
+
+
+def test_decoder_whose_context_is_per_row_is_not_mixing():
+    class Shifted(Answering):
+        def forward(self, z: Tensor, context: Tensor) -> Tensor:
+            return self.layer(z) + context
+
+    gfe.encode(Shifted(lambda y: y), data(), loss=SQUARES, context=data())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda y, x: (y - x).square().sum(1) / (y - x).square().mean().detach(),
+        lambda y, x: (y - x).square().sum(1) * torch.linspace(1, 2, N)[: len(y)],
+    ],
+    ids=["a detached statistic", "a weight a row"],
+)
+def test_loss_that_depends_on_the_batch_without_a_slope_is_refused(loss):
+    with pytest.raises(ValueError, match="`loss` must judge each sample on its own"):
+        gfe.encode(Answering(lambda y: y), data(), loss=loss)
+
+
 def test_decoder_without_anything_to_learn_is_refused_by_fit():
     decoder: Any = Answering(lambda y: y).requires_grad_(False)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)])
