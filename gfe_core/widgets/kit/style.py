@@ -1,28 +1,28 @@
-"""Markup and look of the player, and the page around a saved one.
-
-Colours are those of JupyterLab's theme, with a fallback for each; player.js fills the markup.
-"""
+"""Colours, dashes and palettes, which the browser's scripts read from the same look.json."""
 
 import json
+from pathlib import Path
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # Okabe-Ito, one per track, as in plots
-DASHES = ((), (7, 4), (2, 3), (10, 3, 2, 3))
+_LOOK = json.loads(Path(__file__).with_name("look.json").read_text(encoding="utf-8"))
+
+COLOURS: tuple[str, ...] = tuple(_LOOK["colours"])
+"""Okabe and Ito's, one for each track."""
+DASHES: tuple[tuple[int, ...], ...] = tuple(map(tuple, _LOOK["dashes"]))
 # Of lines that hold figures.
 NUMBERS = "font-size: 13px; line-height: 1.5; font-variant-numeric: tabular-nums"
-# missing ink and ink that should not be there
-TOO_LITTLE = (86, 180, 233)
-TOO_MUCH = (233, 110, 48)
-
-
-def _stops(colours: str) -> tuple[tuple[int, ...], ...]:
-    """Read "00224e fee838" as red, green and blue, so that a palette is one readable line."""
-    return tuple(tuple(bytes.fromhex(one)) for one in colours.split())
-
-
-PALETTES = {
-    "cividis": _stops("00224e 123570 3b496c 575d6d 707173 8a8678 a59c74 c3b369 e1cc55 fee838"),
-    "viridis": _stops("440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725"),
-    "grey": _stops("1a1a1a f2f2f2"),
+TOO_LITTLE: tuple[int, ...] = tuple(_LOOK["too_little"])
+"""Red, green and blue of missing ink."""
+TOO_MUCH: tuple[int, ...] = tuple(_LOOK["too_much"])
+"""Of ink that should not be there."""
+HATCH: dict[str, list[str]] = _LOOK["hatch"]
+"""Ground and lines of hidden pixels: blue, because every grey is a value that a pixel may have."""
+INKS: tuple[str, ...] = tuple(_LOOK["inks"])
+"""Of classes; "fg" and "bg" are the theme's ink and paper, and the tenth class is drawn open."""
+ON_INKS: tuple[str, ...] = tuple(_LOOK["on_inks"])
+"""Of words on them."""
+PALETTES: dict[str, tuple[tuple[int, ...], ...]] = {
+    name: tuple(tuple(bytes.fromhex(one)) for one in stops.split())
+    for name, stops in _LOOK["palettes"].items()
 }
 
 STYLE = """
