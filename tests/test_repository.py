@@ -50,7 +50,7 @@ ORDER = {
     ),
     "gfe_core/widgets/training": "gallery progress side_by_side gradient_histogram",
     "gfe_core/widgets/map": "style picture layouts profiles marks explorer between_explorer",
-    "gfe_core/widgets/mask": "style picture painter explorer",
+    "gfe_core/widgets/mask": "picture painter explorer",
     "gfe_core/widgets/emission_lines": "picture explorer",
     "gfe_core/widgets/siren": "picture explorer",
     "gfe_core/widgets/staircase": "picture worker explorer",

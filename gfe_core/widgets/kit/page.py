@@ -12,7 +12,7 @@ from ipywidgets import DOMWidget
 from gfe_core import checks
 from gfe_core.widgets.kit.bundles import script, style
 
-_EXPORT = re.compile(r"export\s*\{\s*(\w+) as default\s*\};?\s*$")
+_EXPORT = re.compile(r"export\s*\{\s*([\w$]+) as default\s*\};?\s*$")
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">

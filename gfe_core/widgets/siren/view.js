@@ -4,12 +4,13 @@
 import "./view.css";
 import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
 import { bytesOf, floatsOf } from "../kit/bytes.js";
-import { make, setOptions, sign, strokeSign } from "../kit/dom.js";
+import { setOptions, sign, strokeSign } from "../kit/dom.js";
 import { drag } from "../kit/drag.js";
 import { ARROWS, isShortcut } from "../kit/keyboard.js";
-import { circle, greys, hatch, layer, pixels, stroke } from "../kit/layers.js";
-import { COLOURS, DASHES, gapColour, HATCH } from "../kit/look.js";
+import { circle, greys, pixels, stroke } from "../kit/layers.js";
+import { COLOURS, DASHES, gapColour } from "../kit/look.js";
 import { clamp, range, tidy } from "../kit/numbers.js";
+import { PAPER_MARKUP, Paper } from "../kit/paper.js";
 import { Plot } from "../kit/plot.js";
 import { Requests } from "../kit/requests.js";
 import { SAMPLE_MARKUP, SampleSlider } from "../kit/sample.js";
@@ -86,9 +87,9 @@ ${selectMarkup("by", "found by")}${selectMarkup("share", "pixels seen")}
 <button type="button" class="button other">other pixels</button></div>
 ${ASKING_MARKUP}
 <div class="grid"><figure><p class="heading soft trained"></p>
-<div class="paper" tabindex="0" role="application"><canvas aria-hidden="true"></canvas></div>
+${PAPER_MARKUP}
 <p class="where soft"></p></figure>
-<div class="tiles">${TILES.map(tileMarkup).join("")}
+<div class="tiles fours">${TILES.map(tileMarkup).join("")}
 <p class="soft honest">blue: darker than bilinear, orange: brighter. Nobody measured between pixels:
 what is added is invented.</p></div></div>
 <figure class="cut"><p class="heading soft"></p><div class="layers chart"><canvas role="img"
@@ -102,10 +103,7 @@ ${CAPTION_MARKUP}`;
 const percent = (share) => `${Math.round(100 * share)} %`;
 
 class Siren {
-  #image = bytesOf(undefined);
   #seen = bytesOf(undefined);
-  #shape = [1, 1];
-  #small = make("canvas");
   /** @type {Values} what the hand has chosen */
   #values;
   /** @type {Values} what the kernel has drawn */
@@ -120,8 +118,7 @@ class Siren {
     this.#drawn = view.model.get("values");
     this.#values = { ...this.#drawn };
     this.requests = new Requests(view, { patience: 400 });
-    this.paper = view.find(".paper", HTMLElement);
-    this.sheet = view.find(".paper canvas", HTMLCanvasElement);
+    this.paper = new Paper(view);
     this.cut = view.find(".cut canvas", HTMLCanvasElement);
     this.sample = new SampleSlider(view);
     this.other = view.find(".other", HTMLButtonElement);
@@ -164,17 +161,15 @@ class Siren {
     this.view.needKernel(...Object.values(this.selects), this.sample.input);
     this.view.find(".of-decoder", HTMLElement).hidden = decoder.length < 2;
     this.view.writeTitle();
-    this.paper.ariaLabel = "The image and a window on it. Arrow keys move the window.";
+    this.paper.element.ariaLabel = "The image and a window on it. Arrow keys move the window.";
   }
 
   #read() {
     const { model } = this.view;
-    this.#shape = model.get("image_shape");
-    this.#image = bytesOf(model.get("image"));
+    this.paper.read();
     this.#seen = bytesOf(model.get("seen"));
     this.#drawn = { ...model.get("values") };
     if (!this.requests.waiting && !this.#grip) this.#values = { ...this.#drawn };
-    greys(this.#small, this.#shape, this.#image);
     this.view.writeNote();
     this.requests.acknowledge();
   }
@@ -183,7 +178,7 @@ class Siren {
     const { model, live } = this.view;
     const { decoder, sample, by, share, seed, down, across, half } = this.#values;
     const { resolution } = this.#drawn;
-    const [rows, columns] = this.#shape;
+    const { rows, columns } = this.paper;
     const number = (/** @type {number} */ edge) => tidy(Number(edge.toFixed(3)));
     const edges = (/** @type {number} */ middle) =>
       `${number(middle - half)} to ${number(middle + half)}`;
@@ -213,31 +208,17 @@ class Siren {
 
   /** Half of what the paper shows, in coordinates of the image. */
   get #reach() {
-    const [rows, columns] = this.#shape;
+    const { rows, columns } = this.paper;
     return Math.max(1 + 1 / Math.max(rows - 1, columns - 1, 1), 1.06 * this.#values.half);
   }
 
   #drawPaper() {
-    const sheet = layer(this.sheet);
-    const { pen, width } = sheet;
-    const [rows, columns] = this.#shape;
-    const to = (/** @type {number} */ c) => ((c / this.#reach + 1) / 2) * width;
-    /** @type {(k: number, n: number) => number} left border of pixel k */
-    const edge = (k, n) => to((2 * k - 1) / Math.max(n - 1, 1) - 1);
-    const [left, top] = [edge(0, columns), edge(0, rows)];
-    pen.fillStyle = this.view.theme.rule;
-    pen.fillRect(0, 0, width, width);
-    pen.imageSmoothingEnabled = false;
-    pen.drawImage(this.#small, left, top, edge(columns, columns) - left, edge(rows, rows) - top);
-    const hole = new Path2D();
-    const wide = edge(1, columns) - left + 0.5;
-    const tall = edge(1, rows) - top + 0.5;
-    this.#seen.forEach((one, j) => {
-      const spot = [edge(j % columns, columns), edge(Math.floor(j / columns), rows)];
-      if (!one) hole.rect(spot[0], spot[1], wide, tall);
-    });
-    hatch(sheet, hole, this.view.theme.dark ? HATCH.dark : HATCH.light);
-    this.#drawWindow(pen, to);
+    /** @type {(c: number, size: number) => number} from a coordinate of the image to the paper */
+    const to = (c, size) => ((c / this.#reach + 1) / 2) * size;
+    const { pen, width } = this.paper.draw(this.#seen, (k, n, size) =>
+      to((2 * k - 1) / Math.max(n - 1, 1) - 1, size),
+    );
+    this.#drawWindow(pen, (c) => to(c, width));
   }
 
   /**
@@ -246,7 +227,7 @@ class Siren {
    */
   #drawWindow(pen, to) {
     const { across, down, half } = this.#values;
-    const cut = to((2 * this.view.model.get("row")) / Math.max(this.#shape[0] - 1, 1) - 1);
+    const cut = to((2 * this.view.model.get("row")) / Math.max(this.paper.rows - 1, 1) - 1);
     const [left, top, side] = [to(across - half), to(down - half), to(half) - to(-half)];
     const frame = new Path2D(`M${left} ${cut}h${side}`);
     frame.rect(left, top, side, side);
@@ -294,11 +275,14 @@ class Siren {
 
   /** @param {Plot} plot */
   #drawPixels(plot) {
-    const columns = this.#shape[1];
+    const columns = this.paper.columns;
     const start = this.view.model.get("row") * columns;
     plot.pen.fillStyle = this.view.theme.fg;
     for (let c = 0; c < columns; c++) {
-      const spot = plot.spot((2 * c) / Math.max(columns - 1, 1) - 1, this.#image[start + c] / 255);
+      const spot = plot.spot(
+        (2 * c) / Math.max(columns - 1, 1) - 1,
+        this.paper.image[start + c] / 255,
+      );
       if (this.#seen[start + c]) plot.pen.fill(circle(spot, 3.4));
       else stroke(plot.pen, circle(spot, 3.4), this.view.theme.fg, 1.4);
     }
@@ -310,14 +294,14 @@ class Siren {
    * @param {Event} [event]
    */
   #look(event) {
-    if (!this.view.shown || !this.#image.length) return;
+    if (!this.view.shown || !this.paper.image.length) return;
     this.#drawPaper();
     this.#write();
     this.view.tellDrawn({ resolution: this.#drawn.resolution }, event);
   }
 
   #draw() {
-    if (!this.view.shown || !this.#image.length) return;
+    if (!this.view.shown || !this.paper.image.length) return;
     this.#look();
     this.#drawTiles();
     this.#drawCut();
@@ -339,14 +323,14 @@ class Siren {
 
   #listen() {
     const { view, paper, selects } = this;
-    drag(view, paper, {
+    drag(view, paper.element, {
       start: (event) => this.#take(this.#under(event)),
       move: (event) => this.#carry(this.#under(event), event),
       end: () => {
         this.#grip = null;
       },
     });
-    view.listen(paper, "keydown", (event) => this.#step(event));
+    view.listen(paper.element, "keydown", (event) => this.#step(event));
     view.listen(this.sample.input, "input", (event) =>
       this.#ask({ sample: this.sample.chosen }, event),
     );
@@ -370,10 +354,8 @@ class Siren {
    * @returns {Spot} where the hand is, in coordinates of the image
    */
   #under(event) {
-    const box = this.paper.getBoundingClientRect();
-    const across = (2 * (event.clientX - box.left)) / box.width - 1;
-    const down = (2 * (event.clientY - box.top)) / box.height - 1;
-    return [across * this.#reach, down * this.#reach];
+    const [across, down] = this.paper.under(event);
+    return [(2 * across - 1) * this.#reach, (2 * down - 1) * this.#reach];
   }
 
   /** @param {Spot} hand outside of the window, which then jumps to it, or inside */

@@ -67,8 +67,8 @@ class Traversal {
     this.latents = model.get("latents");
     this.numbers = model.get("numbers");
     this.#images = bytesOf(model.get("images"));
-    const first = model.get("values");
-    this.#values = { ...first };
+    const chosen = model.get("values");
+    this.#values = { ...chosen };
     this.canvas = this.view.find(".large canvas", HTMLCanvasElement);
     this.slider = this.view.find(".frame", HTMLInputElement);
     this.selects = {
