@@ -49,7 +49,7 @@ ORDER = {
         "stiffness_explorer race_explorer momentum_explorer armijo_explorer origin_explorer"
     ),
     "gfe_core/widgets/training": "gallery progress side_by_side gradient_histogram",
-    "gfe_core/widgets/map": "style picture layouts profiles marks explorer between_explorer",
+    "gfe_core/widgets/map": "picture layouts profiles marks explorer between_explorer",
     "gfe_core/widgets/mask": "picture painter explorer",
     "gfe_core/widgets/emission_lines": "picture explorer",
     "gfe_core/widgets/siren": "picture explorer",

@@ -3,10 +3,10 @@
 
 import "./view.css";
 import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
-import { floatsOf } from "../kit/bytes.js";
 import { make, setOptions, sign, strokeSign } from "../kit/dom.js";
 import { circle, hatch } from "../kit/layers.js";
 import { COLOURS, DASHES } from "../kit/look.js";
+import { NO_FLOATS } from "../kit/model.js";
 import { clamp, range, tidy } from "../kit/numbers.js";
 import { Plot } from "../kit/plot.js";
 import { Requests } from "../kit/requests.js";
@@ -67,11 +67,11 @@ ${transportMarkup("step")}<p class="words"></p>
 <table class="readings"></table></div>${CAPTION_MARKUP}${NUMBERS_MARKUP}`;
 
 class Spectrum {
-  #at = floatsOf(undefined);
-  #flux = floatsOf(undefined);
-  #truth = floatsOf(undefined);
-  #curves = floatsOf(undefined);
-  #energies = floatsOf(undefined);
+  #at = NO_FLOATS;
+  #flux = NO_FLOATS;
+  #truth = NO_FLOATS;
+  #curves = NO_FLOATS;
+  #energies = NO_FLOATS;
   /** @type {Values} */
   #values;
 
@@ -116,11 +116,11 @@ class Spectrum {
 
   #read() {
     const { model } = this.view;
-    this.#at = floatsOf(model.get("at"));
-    this.#flux = floatsOf(model.get("flux"));
-    this.#truth = floatsOf(model.get("truth"));
-    this.#curves = floatsOf(model.get("curves"));
-    this.#energies = floatsOf(model.get("energies"));
+    this.#at = model.floats("at");
+    this.#flux = model.floats("flux");
+    this.#truth = model.floats("truth");
+    this.#curves = model.floats("curves");
+    this.#energies = model.floats("energies");
     if (!this.requests.waiting) this.#values = { ...model.get("values") };
     setOptions(
       this.solver,

@@ -8,6 +8,17 @@
  */
 
 /**
+ * @param {PointerEvent} event
+ * @param {HTMLElement} element
+ * @returns {import("./layers.js").Spot} where the hand is, in pixels from the element's corner
+ */
+export function spotIn(event, element) {
+  const box = element.getBoundingClientRect();
+  const scale = element.offsetWidth / box.width; // a page may show its content larger
+  return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+}
+
+/**
  * Follow a hand from where it presses an element until it lets go, outside of it too.
  *
  * @param {import("./base.js").View<any>} view

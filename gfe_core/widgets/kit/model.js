@@ -11,6 +11,18 @@
  * @property {() => void} [save_changes]
  */
 
+/** @type {Uint8Array} what a view has before it has read its model */
+export const NO_BYTES = new Uint8Array();
+/** @type {Float32Array} */
+export const NO_FLOATS = new Float32Array();
+
+/**
+ * @param {DataView | undefined} view
+ * @returns {Uint8Array} the same memory
+ */
+const bytesOf = (view) =>
+  view ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength) : NO_BYTES;
+
 /** @template {Record<string, any>} T names and types of the traits */
 export class Model {
   #host;
@@ -33,6 +45,30 @@ export class Model {
    */
   get(key) {
     return this.#host.get(key);
+  }
+
+  /**
+   * @param {keyof T & string} key
+   * @returns {Uint8Array} bytes of a trait; none where the host has none
+   */
+  bytes(key) {
+    return bytesOf(this.get(key));
+  }
+
+  /**
+   * @param {keyof T & string} key
+   * @returns {Float32Array}
+   */
+  floats(key) {
+    return new Float32Array(this.bytes(key).slice().buffer);
+  }
+
+  /**
+   * @param {keyof T & string} key
+   * @returns {Uint16Array}
+   */
+  words(key) {
+    return new Uint16Array(this.bytes(key).slice().buffer);
   }
 
   /**

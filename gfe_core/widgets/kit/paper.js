@@ -1,9 +1,10 @@
 // An image under the hand, whose hidden pixels are hatched.
 
-import { bytesOf } from "./bytes.js";
 import { make } from "./dom.js";
+import { spotIn } from "./drag.js";
 import { greys, hatch, layer } from "./layers.js";
 import { HATCH } from "./look.js";
+import { NO_BYTES } from "./model.js";
 
 export const PAPER_MARKUP =
   '<div class="paper" tabindex="0" role="application"><canvas aria-hidden="true"></canvas></div>';
@@ -12,7 +13,7 @@ export class Paper {
   #view;
   #canvas;
   #small = make("canvas");
-  image = bytesOf(undefined);
+  image = NO_BYTES;
   rows = 1;
   columns = 1;
 
@@ -29,7 +30,7 @@ export class Paper {
   read() {
     const { model } = this.#view;
     [this.rows, this.columns] = model.get("image_shape");
-    this.image = bytesOf(model.get("image"));
+    this.image = model.bytes("image");
     greys(this.#small, [this.rows, this.columns], this.image);
   }
 
@@ -38,8 +39,8 @@ export class Paper {
    * @returns {[number, number]} where the hand is, across and down, 0 to 1
    */
   under(event) {
-    const box = this.element.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    const [x, y] = spotIn(event, this.element);
+    return [x / this.element.offsetWidth, y / this.element.offsetHeight];
   }
 
   /**

@@ -1,6 +1,5 @@
 // What the kernel makes of the observed pixels, beside the painter: pictures, draws and a cloud of codes.
 
-import { bytesOf, floatsOf } from "../kit/bytes.js";
 import { make } from "../kit/dom.js";
 import { circle, greys, hatch, layer, penOf, pixels, stroke } from "../kit/layers.js";
 import { COLOURS, HATCH, paletteTable } from "../kit/look.js";
@@ -51,7 +50,7 @@ export class Panels {
       return make("div", { class: "tile" }, make("p", { title: name }, name), canvas, note);
     });
     this.#view.find(".tiles", HTMLElement).replaceChildren(...boxes);
-    const n = bytesOf(model.get("draws")).length / (rows * columns);
+    const n = model.bytes("draws").length / (rows * columns);
     const draws = range(n, () => make("canvas", { role: "img", "aria-label": "a draw" }));
     this.#view.find(".draws", HTMLElement).replaceChildren(...draws);
   }
@@ -60,8 +59,8 @@ export class Panels {
     const { model } = this.#view;
     const shape = model.get("image_shape");
     const size = shape[0] * shape[1];
-    const tiles = bytesOf(model.get("tiles"));
-    const draws = bytesOf(model.get("draws"));
+    const tiles = model.bytes("tiles");
+    const draws = model.bytes("draws");
     this.#tiles.forEach((_, k) => {
       this.#drawTile(k, tiles.subarray(k * size, (k + 1) * size));
     });
@@ -105,7 +104,7 @@ export class Panels {
     const [left, right, low, high] = model.get("extent");
     /** @type {(key: "ground" | "cloud" | "marks") => Spot[]} */
     const spots = (key) => {
-      const at = floatsOf(model.get(key));
+      const at = model.floats(key);
       return range(at.length / 2, (k) => [
         ((at[2 * k] - left) / (right - left)) * width,
         ((high - at[2 * k + 1]) / (high - low)) * height,

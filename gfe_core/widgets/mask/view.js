@@ -3,10 +3,10 @@
 
 import "./view.css";
 import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
-import { bytesOf } from "../kit/bytes.js";
 import { drag } from "../kit/drag.js";
 import { ARROWS, isShortcut } from "../kit/keyboard.js";
 import { stroke } from "../kit/layers.js";
+import { NO_BYTES } from "../kit/model.js";
 import { clamp } from "../kit/numbers.js";
 import { PAPER_MARKUP, Paper } from "../kit/paper.js";
 import { Requests } from "../kit/requests.js";
@@ -72,7 +72,7 @@ ${PAPER_MARKUP}
 ${panels}</div>${CAPTION_MARKUP}`;
 
 class MaskPainter {
-  #mask = bytesOf(undefined);
+  #mask = NO_BYTES;
   /** @type {Values} */
   #values;
   #brush;
@@ -104,7 +104,7 @@ class MaskPainter {
     const first = model.get("values");
     this.#values = { ...first };
     this.#brush = model.get("brush");
-    this.#mask = bytesOf(model.get("mask")).slice();
+    this.#mask = model.bytes("mask").slice();
     this.#listen();
     this.#read();
     view.follow(() => {
@@ -119,7 +119,7 @@ class MaskPainter {
     const { model } = this.view;
     const waits = Boolean(this.requests.waiting);
     if (changed.has("mask") && !this.#stroke && !waits) {
-      this.#mask = bytesOf(model.get("mask")).slice();
+      this.#mask = model.bytes("mask").slice();
     }
     if (changed.has("values") && !waits) Object.assign(this.#values, model.get("values"));
     if (changed.has("brush")) this.#brush = model.get("brush");

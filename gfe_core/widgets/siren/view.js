@@ -3,12 +3,12 @@
 
 import "./view.css";
 import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
-import { bytesOf, floatsOf } from "../kit/bytes.js";
 import { setOptions, sign, strokeSign } from "../kit/dom.js";
 import { drag } from "../kit/drag.js";
 import { ARROWS, isShortcut } from "../kit/keyboard.js";
 import { circle, greys, pixels, stroke } from "../kit/layers.js";
 import { COLOURS, DASHES, gapColour } from "../kit/look.js";
+import { NO_BYTES } from "../kit/model.js";
 import { clamp, range, tidy } from "../kit/numbers.js";
 import { PAPER_MARKUP, Paper } from "../kit/paper.js";
 import { Plot } from "../kit/plot.js";
@@ -103,7 +103,7 @@ ${CAPTION_MARKUP}`;
 const percent = (share) => `${Math.round(100 * share)} %`;
 
 class Siren {
-  #seen = bytesOf(undefined);
+  #seen = NO_BYTES;
   /** @type {Values} what the hand has chosen */
   #values;
   /** @type {Values} what the kernel has drawn */
@@ -167,7 +167,7 @@ class Siren {
   #read() {
     const { model } = this.view;
     this.paper.read();
-    this.#seen = bytesOf(model.get("seen"));
+    this.#seen = model.bytes("seen");
     this.#drawn = { ...model.get("values") };
     if (!this.requests.waiting && !this.#grip) this.#values = { ...this.#drawn };
     this.view.writeNote();
@@ -237,7 +237,7 @@ class Siren {
 
   #drawTiles() {
     const n = this.#drawn.resolution;
-    const bytes = bytesOf(this.view.model.get("tiles"));
+    const bytes = this.view.model.bytes("tiles");
     const tiles = range(3, (k) => bytes.subarray(k * n * n, (k + 1) * n * n));
     const canvases = this.view.findAll(".tile canvas", HTMLCanvasElement);
     tiles.forEach((levels, k) => {
@@ -249,7 +249,7 @@ class Siren {
 
   #drawCut() {
     const { theme, model } = this.view;
-    const curves = floatsOf(model.get("curves"));
+    const curves = model.floats("curves");
     const { across, half } = this.#drawn;
     const places = curves.length / 2;
     const x = linear(across - half, across + half);

@@ -3,10 +3,10 @@
 
 import "./view.css";
 import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
-import { bytesOf, floatsOf } from "../kit/bytes.js";
-import { drag } from "../kit/drag.js";
+import { drag, spotIn } from "../kit/drag.js";
 import { circle } from "../kit/layers.js";
 import { COLOURS, DASHES } from "../kit/look.js";
+import { NO_BYTES, NO_FLOATS } from "../kit/model.js";
 import { clamp, range, tidy } from "../kit/numbers.js";
 import { Plot } from "../kit/plot.js";
 import { Requests } from "../kit/requests.js";
@@ -73,8 +73,8 @@ const stairs = (spots) =>
   );
 
 class Staircase {
-  #lines = range(5, () => floatsOf(undefined));
-  #gates = bytesOf(undefined);
+  #lines = range(5, () => NO_FLOATS);
+  #gates = NO_BYTES;
   #held = false;
   /** @type {Values} */
   #values;
@@ -120,10 +120,10 @@ class Staircase {
 
   #read() {
     const { model, root } = this.view;
-    const flat = floatsOf(model.get("lines"));
+    const flat = model.floats("lines");
     const n = flat.length / 5;
     this.#lines = range(5, (k) => flat.subarray(k * n, (k + 1) * n));
-    this.#gates = bytesOf(model.get("gates"));
+    this.#gates = model.bytes("gates");
     const told = { ...model.get("values") };
     if (!this.requests.pending && !this.#held) this.#values = told;
     else this.#values.start = Math.max(this.#values.start, told.start);
@@ -335,7 +335,7 @@ class Staircase {
   #drag(event) {
     if (!this.#plot) return;
     const { bottom, top, y } = this.#plot;
-    const height = bottom - (event.clientY - this.errorChart.getBoundingClientRect().top);
+    const height = bottom - spotIn(event, this.errorChart)[1];
     this.#moveTo(this.thresholds.at(y.from(height / (bottom - top))), event);
   }
 }

@@ -3,9 +3,8 @@
 
 import "./view.css";
 import { STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
-import { bytesOf } from "../kit/bytes.js";
 import { make, setOptions } from "../kit/dom.js";
-import { drag } from "../kit/drag.js";
+import { drag, spotIn } from "../kit/drag.js";
 import { greys } from "../kit/layers.js";
 import { clamp, range } from "../kit/numbers.js";
 
@@ -66,7 +65,7 @@ class Traversal {
     this.bases = model.get("n_bases");
     this.latents = model.get("latents");
     this.numbers = model.get("numbers");
-    this.#images = bytesOf(model.get("images"));
+    this.#images = model.bytes("images");
     const chosen = model.get("values");
     this.#values = { ...chosen };
     this.canvas = this.view.find(".large canvas", HTMLCanvasElement);
@@ -267,8 +266,8 @@ class Traversal {
         held = true;
       },
       move: (event) => {
-        const box = strip.getBoundingClientRect();
-        const frame = Math.floor((this.n * (event.clientX - box.left)) / box.width);
+        const share = spotIn(event, strip)[0] / strip.offsetWidth;
+        const frame = Math.floor(this.n * share);
         this.#choose({ latent, frame }, event);
       },
       end: () => {
