@@ -88,7 +88,7 @@ class Spectrum {
     this.sample = new SampleSlider(view);
     this.solver = view.find(".solver", HTMLSelectElement);
     this.truthBox = view.find(".truth input", HTMLInputElement);
-    this.requests = new Requests(view, { patience: 150 });
+    this.requests = new Requests(view);
     this.transport = new Transport(view, {
       frames: () => this.#energies.length,
       rate: () => Math.max(FRAMES_PER_SECOND, this.#energies.length / LONGEST),
@@ -103,8 +103,7 @@ class Spectrum {
     this.#listen();
     view.follow(() => this.#draw());
     model.onMessage(SHOWN, () => this.#answered());
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    if (model.get("playing") && !calm) this.transport.setPlaying(true);
+    if (model.get("playing") && !view.calm) this.transport.setPlaying(true);
   }
 
   #answered() {

@@ -55,6 +55,11 @@ export class View {
     return this.#end.signal;
   }
 
+  /** Whether the reader wants no motion that was not asked for. */
+  get calm() {
+    return matchMedia("(prefers-reduced-motion: reduce)").matches;
+  }
+
   /** Whether there is room to draw. */
   get shown() {
     return this.root.clientWidth > 0;

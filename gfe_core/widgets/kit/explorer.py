@@ -19,7 +19,7 @@ from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data.files import write_text
 from gfe_core.types import Decoder
-from gfe_core.widgets.kit.page import page
+from gfe_core.widgets.kit.page import is_view, page
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _open: dict[tuple[type, str], "Closable"] = {}
@@ -114,6 +114,12 @@ class Explorer:
             TypeError: the explorer shows a plotly figure, which saves itself.
         """
         checks.path("path", path)
+        checks.require(
+            is_view(self.widget),
+            f"{type(self).__name__} shows a plotly figure. Save that: "
+            "`explorer.figure.write_html(path)`.",
+            TypeError,
+        )
         shown = getattr(self.widget, "title", "") or self.name
         write_text(path, page(self.widget, shown))
         return Path(path)

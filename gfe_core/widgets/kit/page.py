@@ -27,6 +27,12 @@ _PAGE = """<!doctype html>
 """
 
 
+def is_view(widget: DOMWidget) -> bool:
+    """Return whether a widget draws itself from a bundle of the kit, so that a page can show it."""
+    bundle = str(widget.trait_values().get("_esm", ""))
+    return isinstance(widget, anywidget.AnyWidget) and bool(_EXPORT.search(bundle))
+
+
 def page(view: DOMWidget, title: str, *, live: bool = False) -> str:
     """Return a view of the kit, with all that it shows, as one HTML page.
 
@@ -39,21 +45,20 @@ def page(view: DOMWidget, title: str, *, live: bool = False) -> str:
     Raises:
         TypeError: the widget is not one of the kit's views.
     """
-    traits = view.trait_values()
-    source = str(traits.get("_esm", ""))
     checks.require(
-        isinstance(view, anywidget.AnyWidget) and bool(_EXPORT.search(source)),
-        f"`view` must be a view that draws itself in the browser, got {checks.described(view)}. "
-        "Save a plotly figure with its write_html.",
+        is_view(view),
+        f"`view` must be a view of the kit, such as `explorer.widget`, got "
+        f"{checks.described(view)}. Save a plotly figure with its write_html.",
         TypeError,
     )
+    traits = view.trait_values()
     return _PAGE.format(
         title=escape(title),
         live=json.dumps(live),
         state=json.dumps(synced(view), allow_nan=False).replace("<", "\\u003c"),
         page_style=style("kit"),
         style=traits["_css"],
-        script=_EXPORT.sub(r"globalThis.gfeView = \1;", source).replace("</", "<\\/"),
+        script=_EXPORT.sub(r"globalThis.gfeView = \1;", traits["_esm"]).replace("</", "<\\/"),
         page_script=script("kit"),
     )
 

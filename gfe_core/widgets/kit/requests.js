@@ -1,5 +1,7 @@
 // Requests to the kernel: one under way, and the newest of the others waiting.
 
+const PATIENCE = 150;
+
 /**
  * @typedef {object} Request
  * @property {Record<string, unknown>} content
@@ -8,7 +10,7 @@
 
 /**
  * @typedef {object} Options
- * @property {number} patience ms until the view says that it waits
+ * @property {number} [patience] ms until the view says that it waits
  * @property {number} [rest] ms between requests while a hand is held down
  * @property {() => Record<string, unknown>} [traits] that go with a request
  */
@@ -32,7 +34,7 @@ export class Requests {
    *   element of class busy
    * @param {Options} options
    */
-  constructor(view, options) {
+  constructor(view, options = {}) {
     this.#view = view;
     this.#options = options;
     this.#busy = view.find(".busy", HTMLElement);
@@ -86,7 +88,7 @@ export class Requests {
     this.waiting = null;
     clearTimeout(this.#hurrying);
     const hurry = () => this.#busy.classList.add("on");
-    this.#hurrying = window.setTimeout(hurry, this.#options.patience);
+    this.#hurrying = window.setTimeout(hurry, this.#options.patience ?? PATIENCE);
     model.send({ ...this.#options.traits?.(), request: { id: this.#last, ...content } });
   }
 }

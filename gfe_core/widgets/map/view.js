@@ -109,7 +109,6 @@ class PointMap {
     this.nearest = model.words("nearest");
     this.images = model.bytes("images");
     this.drawn = model.bytes("drawn");
-    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     const points = { labels: model.get("labels"), names: model.get("class_names") };
     this.main = new Stage(view, ".main", { points, radii: [62, 5, 8.5] });
     this.side = new Stage(view, ".side", { points, radii: [52, 3.5, 6] });
@@ -283,7 +282,7 @@ class PointMap {
     Object.assign(this.#chosen, changes);
     if (changes.map !== undefined) this.view.model.send({ choice: changes.map });
     const from = this.#now.slice();
-    const since = this.calm.matches ? Number.NEGATIVE_INFINITY : performance.now();
+    const since = this.view.calm ? Number.NEGATIVE_INFINITY : performance.now();
     cancelAnimationFrame(this.#request);
     this.#glide(from, since, performance.now());
   }
