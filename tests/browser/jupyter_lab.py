@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 ARTEFACTS = Path(os.environ.get("GFE_ARTEFACTS") or Path(__file__).parents[2] / "artefacts")
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
@@ -56,6 +56,14 @@ _OUTPUTS = (
     f"() => {{ {_MODEL} return cells.map(cell => cell.type === 'code' ? "
     "cell.outputs.toJSON() : []); }"
 )
+
+_SCROLLED = f"number => {{ {_MODEL} return panel.content.scrollToItem(number, 'start'); }}"
+# How many lines or sets of marks each figure of plotly shows.
+_TRACES = """plots => {
+    const drawn = trace => trace.querySelector("path.js-line[d^=M], .points path");
+    const traces = plot => Array.from(plot.querySelectorAll(".scatterlayer .trace"));
+    return plots.map(plot => traces(plot).filter(drawn).length);
+}"""
 
 # Cells that come into view are filled in when the page has nothing else to do.
 _DRAWN = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(
@@ -151,6 +159,20 @@ class NotebookPage:
         self.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
         self.page.wait_for_function(_FINISHED, timeout=1000 * timeout)
         self.wait_for_idle_kernel()
+
+    def slow_down(self, times: float) -> None:
+        """Give the page a processor so many times slower, as on a small machine."""
+        session = self._context.new_cdp_session(self.page)
+        session.send("Emulation.setCPUThrottlingRate", {"rate": times})
+
+    def cell(self, number: int) -> Locator:
+        """Bring a cell into view."""
+        self.page.evaluate(_SCROLLED, number)
+        return self.page.locator(f'.jp-Cell[data-windowed-list-index="{number}"]')
+
+    def traces(self, number: int) -> list[int]:
+        """How many traces each plotly figure of a cell has drawn."""
+        return self.cell(number).locator(".js-plotly-plot").evaluate_all(_TRACES)
 
     def outputs(self) -> list[list[dict[str, Any]]]:
         """The outputs of each cell, as JupyterLab holds them."""
