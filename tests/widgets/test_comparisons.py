@@ -179,7 +179,8 @@ def test_published_numbers_stand_above_ours():
 
 
 def test_two_by_two_draws_the_excess():
-    figure: Any = widgets.paper.two_by_two(content("two-by-two"), **SHOWN).figure
+    shown: Any = widgets.paper.two_by_two(content("two-by-two"), **SHOWN)
+    figure = shown.figure
     assert figure.data[0].y[0] == pytest.approx(0.11 - 0.06)
 
 

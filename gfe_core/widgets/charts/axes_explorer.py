@@ -10,7 +10,7 @@ from typing import Any
 from gfe_core import checks
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView
-from gfe_core.widgets.charts.figures import few_decades
+from gfe_core.widgets.charts.figures import log_ticks
 from gfe_core.widgets.charts.still_figure import figure_picture
 from gfe_core.widgets.kit.drawing import tidy
 from gfe_core.widgets.kit.explorer import Explorer
@@ -73,7 +73,7 @@ class AxesExplorer(Explorer):
     def _against(self, axis: str) -> dict[str, Any]:
         """Move every point of every run along x; the heights stay."""
         values = [[float(x) for x in measures[axis]] for measures in self.runs.values()]
-        ticks = few_decades([x for of_run in values for x in of_run])
+        ticks = log_ticks([x for of_run in values for x in of_run])
         return {
             "data": [{"x": x} for x in values],
             "layout": {"xaxis": {"title": {"text": axis}, **ticks}},

@@ -18,6 +18,8 @@ from gfe_core.widgets.charts.still_figure import figure_picture
 from gfe_core.widgets.kit.explorer import Explorer, png_base64, show_only
 
 PLOTLY = "application/vnd.plotly.v1+json"
+# Decades of a logarithmic axis: up to here 1, 2 and 5 would be too few, and too many; most labels.
+_HALF, _FEW, _LABELS = 0.6, 2.0, 8
 
 
 class Figure(Explorer):
@@ -70,19 +72,25 @@ def show_figure(figure: go.Figure, name: str, alt_text: str) -> Figure:
         axis = shown.layout[f"{side}axis"]
         if axis.type == "log" and axis.range is None:
             drawn = [trace[side] for trace in shown.data if trace[side] is not None]
-            axis.update(few_decades([float(value) for values in drawn for value in values]))
+            axis.update(log_ticks([float(value) for values in drawn for value in values]))
     return Figure(name, shown, alt_text)
 
 
-def few_decades(values: Sequence[float]) -> dict[str, Any]:
-    """Return the ticks of a logarithmic axis: 1, 2 and 5 where powers of ten are too few.
+def log_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """Return the ticks of a logarithmic axis.
+
+    Powers of ten over many decades, 1, 2 and 5 over few, and plotly's own within a fraction of one.
 
     Args:
         values: what is drawn along it.
     """
     known = [value for value in values if 0 < value < math.inf]
-    if not known or max(known) >= 100 * min(known):
-        return {"tickmode": "linear", "dtick": 1, "exponentformat": "power"}
+    decades = math.log10(max(known) / min(known)) if known else 1.0
+    if decades < _HALF:
+        return {"tickmode": "auto", "dtick": None, "exponentformat": "none"}
+    if decades >= _FEW:
+        every = math.ceil(decades / _LABELS)
+        return {"tickmode": "linear", "dtick": every, "exponentformat": "power"}
     powers = range(math.floor(math.log10(min(known))) - 1, math.ceil(math.log10(max(known))) + 2)
     ticks = [lead * 10.0**power for power in powers for lead in (1, 2, 5)]
     return {"tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}

@@ -22,16 +22,17 @@ from gfe_core.types import Decoder, Encoding, Loss, Trajectory
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView, plain
 from gfe_core.widgets.charts.still_figure import figure_picture
+from gfe_core.widgets.kit.identity import INKS
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 
 _POINTS = 64  # along a ray
 _VIEW = 4.0  # refused trials are drawn up to so many times the accepted step; the nearest always is
 _LOOKS = {
     "energy": {},
-    "slope (σ = 1)": {"line": {"color": "#777777", "dash": "dot", "width": 1.5}},
-    "Armijo's line": {"line": {"color": plots.PALETTE[1], "dash": "dash", "width": 2.5}},
-    "refused": {"marker": {"symbol": "triangle-up", "size": 12, "color": plots.PALETTE[4]}},
-    "accepted": {"marker": {"symbol": "diamond", "size": 14, "color": plots.PALETTE[2]}},
+    "slope (σ = 1)": {"line": {"color": INKS["grey"], "dash": "dot", "width": 1.5}},
+    "Armijo's line": {"line": {"color": INKS["orange"], "dash": "dash", "width": 2.5}},
+    "refused": {"marker": {"symbol": "triangle-up", "size": 12, "color": INKS["vermilion"]}},
+    "accepted": {"marker": {"symbol": "diamond", "size": 14, "color": INKS["green"]}},
 }
 
 

@@ -9,6 +9,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import traitlets as t
 from PIL import Image
 
 from gfe_core.data.files import write_text
+from gfe_core.widgets.kit.identity import looks
 from gfe_core.widgets.kit.style import LOOK, PAGE, STORED_MODEL, STYLE
 from gfe_core.widgets.player.film import Film, Landscape, energy_range, grey_sprite
 from gfe_core.widgets.player.picture import player_picture
@@ -44,6 +46,7 @@ class FlowPlayer(anywidget.AnyWidget):
     on_request: Callable[[dict[str, Any]], None] | None = None
 
     names = t.List(t.Unicode()).tag(sync=True)
+    looks = t.List(t.Dict()).tag(sync=True)
     notes = t.List(t.Unicode()).tag(sync=True)
     shape = t.List(t.Int(), default_value=[0, 0]).tag(sync=True)
     trajectory = t.Bytes().tag(sync=True)
@@ -130,6 +133,7 @@ class FlowPlayer(anywidget.AnyWidget):
     def _set_film(self, film: Film) -> None:
         self._film = film
         self.names = list(film.names)
+        self.looks = [asdict(look) for look in looks(film.names).values()]
         self.notes = list(film.notes)
         self.n_frames = list(film.n_frames)
         self.shape = list(film.energy.shape)
