@@ -66,7 +66,7 @@ class AdjointExplorer(Explorer):
         self.modes = torch.linalg.eigvalsh(
             Energy(decoder, self.x, self.loss).hessian(codes)
         ).median(0)[0]
-        self._known = {}
+        self._errors = self._compared()
         controls = [
             {"label": "t1 × λ_max", "kind": "slider", "options": [f"{t:g}" for t in _TIMES]},
             {"label": "loss outside", "kind": "buttons", "options": [*_OUTSIDE]},
@@ -85,23 +85,28 @@ class AdjointExplorer(Explorer):
         super().__init__("adjoint", self.view, lambda: figure_picture(self.view.drawn()), alt)
 
     def errors(self, outside: str) -> dict[str, list[float]]:
-        """Relative errors of each way at every time; computed once for each loss."""
-        if outside not in self._known:
-            exact = [self._gradient(DiscreteAdjoint(), t, outside) for t in _TIMES]
-            self._known[outside] = {
+        """Relative errors of each way at every time."""
+        return self._errors[outside]
+
+    def _compared(self) -> dict[str, dict[str, list[float]]]:
+        """For each loss, the errors of each way at every time."""
+        exact = [self._gradients(DiscreteAdjoint(), t) for t in _TIMES]
+        others = {
+            name: [self._gradients(adjoint, t) for t in _TIMES] for name, adjoint in _WAYS.items()
+        }
+        return {
+            outside: {
                 name: [
-                    self._distance(adjoint, *at, outside) for at in zip(_TIMES, exact, strict=True)
+                    _distance(one[outside], truth[outside])
+                    for one, truth in zip(found, exact, strict=True)
                 ]
-                for name, adjoint in _WAYS.items()
+                for name, found in others.items()
             }
-        return self._known[outside]
+            for outside in _OUTSIDE
+        }
 
-    def _distance(self, adjoint: Adjoint, t: float, exact: Tensor, outside: str) -> float:
-        difference = self._gradient(adjoint, t, outside) - exact
-        return max((difference.norm() / exact.norm()).item(), _FLOOR)
-
-    def _gradient(self, adjoint: Adjoint, t: float, outside: str) -> Tensor:
-        """Gradient of the mean loss at the codes in all weights."""
+    def _gradients(self, adjoint: Adjoint, t: float) -> dict[str, Tensor]:
+        """Gradient of the mean of each loss at the codes in all weights."""
         t1 = t / self.modes[-1].item()
         solver = Euler(n_steps=max(4, round(1.5 * t)))
         with threads.suited(self.decoder), torch.enable_grad():
@@ -109,18 +114,14 @@ class AdjointExplorer(Explorer):
                 self.decoder, self.x, loss=self.loss, solver=solver, t1=t1, adjoint=adjoint
             ).z
             output = self.decoder(z)
-            same = outside == _OUTSIDE[0]
-            gap = (
-                self.loss.per_sample(output, self.x)
-                if same
-                else (self.loss.mean(output) - self.x).square().mean(1)
-            )
-            return torch.cat(
-                [
-                    g.flatten()
-                    for g in torch.autograd.grad(gap.mean(), list(self.decoder.parameters()))
-                ]
-            )
+            squares = (self.loss.mean(output) - self.x).square().mean(1)
+            gaps = (self.loss.per_sample(output, self.x), squares)
+            weights = list(self.decoder.parameters())
+            found = [torch.autograd.grad(gap.mean(), weights, retain_graph=True) for gap in gaps]
+        return {
+            outside: torch.cat([part.flatten() for part in parts])
+            for outside, parts in zip(_OUTSIDE, found, strict=True)
+        }
 
     def _figure(self) -> go.Figure:
         series: dict[str, plots.Series] = {
@@ -129,7 +130,9 @@ class AdjointExplorer(Explorer):
         series["stopped here"] = ([_TIMES[0]] * 2, [_FLOOR, 10.0])
         time = "time the flow is given, t1 × λ_max"
         error = "relative error of the gradient"
-        return plots.curves(series, log=True, x_title=time, y_title=error)
+        figure: Any = plots.curves(series, log=True, x_title=time, y_title=error)
+        figure.data[-1].update(mode="lines", line=plots.REFERENCE)
+        return figure
 
     def _stopped(self, t: float, outside: str) -> dict[str, Any]:
         """Move the mark, and say what the mark means."""
@@ -144,3 +147,7 @@ class AdjointExplorer(Explorer):
             f"share of the way still ahead, steepest mode first: {unfinished}"
         )
         return {"data": [*({"y": y} for y in known.values()), {"x": [t, t]}], "words": words}
+
+
+def _distance(found: Tensor, exact: Tensor) -> float:
+    return max(((found - exact).norm() / exact.norm()).item(), _FLOOR)

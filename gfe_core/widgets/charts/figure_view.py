@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 import traitlets as t
 
-CONFIG = {"displayModeBar": "hover", "displaylogo": False, "responsive": True}
+CONFIG = {"displayModeBar": "hover", "displaylogo": False}
 _HERE = Path(__file__).parent
 
 

@@ -15,7 +15,8 @@ from gfe_core.arguments import in_own_words
 from gfe_core.training import History
 from gfe_core.widgets.kit.identity import NEUTRAL, Look, looks
 
-_REFERENCE = {"color": NEUTRAL.colour, "dash": NEUTRAL.dash, "width": 1.5}
+# Of a line that only helps to read the others.
+REFERENCE = {"color": NEUTRAL.colour, "dash": NEUTRAL.dash, "width": 1.5}
 
 Series = tuple[Tensor | np.ndarray | Sequence[float], Tensor | np.ndarray | Sequence[float]]
 
@@ -57,7 +58,7 @@ def curves(
         ends = np.concatenate([_line(x) for x, _ in series.values()])
         x = np.array([ends.min(), ends.max()], dtype=np.float32)
         y = np.full(2, level[1], np.float32)
-        figure.add_trace(go.Scatter(x=x, y=y, name=level[0], mode="lines", line=_REFERENCE))
+        figure.add_trace(go.Scatter(x=x, y=y, name=level[0], mode="lines", line=REFERENCE))
     return figure
 
 
@@ -82,7 +83,7 @@ def estimates(
     figure = go.Figure(layout=_layout(title, x_title, y_title, "linear"))
     x = _line(exact)
     ends = np.array([x.min(), x.max()])
-    figure.add_trace(go.Scatter(x=ends, y=ends, name="equal", mode="lines", line=_REFERENCE))
+    figure.add_trace(go.Scatter(x=ends, y=ends, name="equal", mode="lines", line=REFERENCE))
     found = looks(series)
     for name, (means, errors) in series.items():
         y = _line(means)
@@ -146,10 +147,11 @@ def _layout(title: str, x_title: str, y_title: str, kind: Literal["linear", "log
         title={"text": title, "font": {"size": 16}, "x": 0, "xref": "paper"},
         font={"size": 13, "color": "#777777", "family": "system-ui, sans-serif"},
         height=380,
-        margin={"l": 60, "r": 16, "t": 48 if title else 24, "b": 48},
+        margin={"l": 60, "r": 16, "t": 52 if title else 32, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         legend=legend,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#888888", "activecolor": "#777777"},
         xaxis=axis | {"title": {"text": x_title, "font": {"size": 13}, "standoff": 8}},
         yaxis=axis | {"title": {"text": y_title, "font": {"size": 13}, "standoff": 8}},
     )
