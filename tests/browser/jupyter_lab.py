@@ -1,6 +1,7 @@
 """A JupyterLab server and a notebook opened in it, for tests that look through a real browser."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from nbval_timeouts import PLOTLY
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 ARTEFACTS = Path(os.environ.get("GFE_ARTEFACTS") or Path(__file__).parents[2] / "artefacts")
@@ -31,6 +33,7 @@ c.LabApp.user_settings_dir = {settings!r}
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 """
+_REVEALS_FIGURE = re.compile(r"reveal=widgets\.(show_figure|AxesExplorer)\b")
 _MODEL = (
     "const panel = window.jupyterapp.shell.currentWidget; const cells = "
     "Array.from(panel.content.model.cells);"
@@ -57,6 +60,7 @@ _OUTPUTS = (
     "cell.outputs.toJSON() : []); }"
 )
 
+_SOURCES = f"() => {{ {_MODEL} return cells.map(cell => cell.sharedModel.getSource()); }}"
 _SCROLLED = f"number => {{ {_MODEL} return panel.content.scrollToItem(number, 'start'); }}"
 # How many lines or sets of marks each figure of plotly shows.
 _TRACES = """plots => {
@@ -173,6 +177,38 @@ class NotebookPage:
     def traces(self, number: int) -> list[int]:
         """How many traces each plotly figure of a cell has drawn."""
         return self.cell(number).locator(".js-plotly-plot").evaluate_all(_TRACES)
+
+    def wait_for_traces(self, number: int, n: int | None = None) -> None:
+        """Until a cell shows one figure of plotly, with so many traces or with any."""
+        deadline = time.monotonic() + 60
+        while len(drawn := self.traces(number)) != 1 or drawn[0] != (n or drawn[0] or -1):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"cell {number} of {self.name}: {drawn} traces, not [{n}]")
+            self.page.wait_for_timeout(100)
+
+    def figures(self) -> dict[int, int]:
+        """Number of a cell -> traces of the figure that it holds as plotly's JSON."""
+        return {
+            number: len(output["data"][PLOTLY]["data"])
+            for number, outputs in enumerate(self.outputs())
+            for output in outputs
+            if PLOTLY in output.get("data", {})
+        }
+
+    def guess_everything(self) -> list[int]:
+        """Answer every question with its first option.
+
+        Returns:
+            The cells whose answer holds a figure.
+        """
+        sources = self.page.evaluate(_SOURCES)
+        asking = [number for number, source in enumerate(sources) if "widgets.predict(" in source]
+        for number in asking:
+            asked = self.cell(number)
+            asked.locator(".gfe-predict input").first.click()
+            asked.get_by_role("button", name="Commit my guess").click()
+            asked.get_by_role("button", name="Committed").wait_for()
+        return [number for number in asking if _REVEALS_FIGURE.search(sources[number])]
 
     def outputs(self) -> list[list[dict[str, Any]]]:
         """The outputs of each cell, as JupyterLab holds them."""

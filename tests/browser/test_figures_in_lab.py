@@ -1,85 +1,78 @@
-"""Figures draw on a slow machine, inside answers, and from a saved file without a kernel."""
+"""Figures with states follow the hand, fit the page, and a saved figure needs no run."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
-from jupyter_lab import NotebookPage
-from nbval_timeouts import PLOTLY
+from jupyter_lab import LabServer, NotebookPage
 from playwright.sync_api import expect
+from test_lab import open_cells
 
 pytestmark = pytest.mark.browser
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-SLOWER = 6
+DECODER = """
+import torch
+import gfe_core as gfe
+from gfe_core import widgets
+test = gfe.data.load("digits", split="test").take(40)
+chance = torch.Generator().manual_seed(0)
+decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=chance)
+gfe.fit(decoder, gfe.data.Batches(test.x, size=20), epochs=3)
+widgets.ArmijoExplorer(decoder, test)
+"""
+ANSWER = """
+run = {"updates": [10, 20, 40], "seconds": [1, 2, 3], "excess": [0.3, 0.2, 0.1]}
+runs = {"flow": run, "autoencoder": run | {"excess": [0.4, 0.3, 0.2]}}
+axes = widgets.AxesExplorer(runs, ("updates", "seconds"), "excess", name="axes", alt_text="Falls.")
+widgets.predict("Why?", ["so", "else"], answer="so", because="it is.", reveal=axes)
+"""
 
 
-def figures(notebook: NotebookPage) -> dict[int, int]:
-    """Number of a cell -> traces of the figure that it holds as plotly's JSON."""
-    found: dict[int, int] = {}
-    for number, outputs in enumerate(notebook.outputs()):
-        for output in outputs:
-            figure: Any = output.get("data", {}).get(PLOTLY)
-            if figure is not None:
-                found[number] = len(figure["data"])
-    return found
-
-
-def wait_for_traces(notebook: NotebookPage, number: int, n: int) -> None:
-    """Until a cell shows one figure with so many traces."""
-    for _ in range(600):
-        if notebook.traces(number) == [n]:
-            return
-        notebook.page.wait_for_timeout(100)
-    raise AssertionError(f"cell {number}: {notebook.traces(number)} traces instead of [{n}]")
-
-
-def draw_everything_slowly(open_notebook: Callable[[str], NotebookPage], name: str) -> NotebookPage:
-    """Run a notebook on a slow machine and wait for every figure."""
-    notebook = open_notebook(name)
-    notebook.slow_down(SLOWER)
-    notebook.run_all(timeout=400)
-    known = figures(notebook)
-    assert known
-    for number, n in known.items():
-        wait_for_traces(notebook, number, n)
+@pytest.fixture
+def notebook(lab: LabServer, open_notebook: Callable[[str], NotebookPage]) -> NotebookPage:
+    notebook = open_cells(lab, open_notebook, DECODER, ANSWER)
+    notebook.run_all()
     return notebook
 
 
-def test_every_figure_draws_on_a_slow_machine(open_notebook: Callable[[str], NotebookPage]):
-    notebook = draw_everything_slowly(open_notebook, "04_adaptive_minimise_distance.ipynb")
-    armijo = notebook.page.locator(".gfe-figure")
-    notebook.cell(3)
-    armijo.locator(".js-plotly-plot").wait_for()
-    title = armijo.locator(".gtitle")
-    before = title.text_content()
+def test_figure_below_a_player_follows_its_frame(notebook: NotebookPage):
+    notebook.wait_for_traces(1)
+    title = notebook.cell(1).locator(".gtitle")
     notebook.page.locator(".gfe-player .frame").focus()
     notebook.page.keyboard.press("Home")
-    expect(title).not_to_have_text(before or "")
-    assert (title.text_content() or "").startswith("step 0: ")
+    expect(title).to_contain_text("step 0: ")
+    notebook.page.keyboard.press("ArrowRight")
+    expect(title).to_contain_text("step 1: ")
     assert notebook.troubles() == []
 
 
-def test_a_figure_in_an_answer_draws_and_changes_under_the_hand(
-    open_notebook: Callable[[str], NotebookPage],
-):
-    notebook = draw_everything_slowly(open_notebook, "12_gradient_origin_networks.ipynb")
-    asked = notebook.cell(8)
-    asked.locator(".gfe-predict input").first.click()
-    asked.get_by_role("button", name="Commit my guess").click()
-    wait_for_traces(notebook, 8, 4)
-    expect(asked.locator(".xtitle")).to_have_text("decoder updates")
+def test_figure_in_an_answer_draws_and_its_axis_is_chosen_by_keyboard(notebook: NotebookPage):
+    notebook.guess_everything()
+    notebook.wait_for_traces(2, 2)
+    asked = notebook.cell(2)
+    expect(asked.locator(".xtitle")).to_have_text("updates")
     asked.get_by_role("radio", name="seconds").press("Space")
     expect(asked.locator(".xtitle")).to_have_text("seconds")
     expect(asked.locator(".words")).to_contain_text("excess against seconds")
+    asked.get_by_role("button", name="Reset").press("Enter")
+    expect(asked.locator(".xtitle")).to_have_text("updates")
     assert notebook.troubles() == []
 
 
-def test_a_saved_figure_shows_its_picture_and_draws_under_the_mouse_without_a_run(
+def test_figure_becomes_narrow_with_its_page(notebook: NotebookPage):
+    notebook.guess_everything()
+    notebook.wait_for_traces(2, 2)
+    notebook.page.set_viewport_size({"width": 700, "height": 900})
+    plot = notebook.cell(2).locator(".gfe-figure .main-svg").first
+    expect(plot).not_to_have_attribute("width", "700")
+    inside = "plot => plot.getBoundingClientRect().right <= window.innerWidth"
+    notebook.page.wait_for_function(inside, arg=plot.element_handle())
+    assert notebook.troubles() == []
+
+
+def test_saved_figure_shows_its_picture_and_draws_under_the_mouse_without_a_run(
     open_notebook: Callable[[str], NotebookPage],
 ):
     notebook = open_notebook("04_adaptive_minimise_distance.ipynb")
-    known = figures(notebook)
+    known = notebook.figures()
     assert known
     for number, n in known.items():
         picture = notebook.cell(number).locator("img.plot-img")
@@ -88,5 +81,5 @@ def test_a_saved_figure_shows_its_picture_and_draws_under_the_mouse_without_a_ru
         assert box is not None
         # Not `hover`, which asks again after the figure has taken the picture's place.
         notebook.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        wait_for_traces(notebook, number, n)
+        notebook.wait_for_traces(number, n)
     assert notebook.troubles() == []

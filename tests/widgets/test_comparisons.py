@@ -78,15 +78,23 @@ def test_another_axis_moves_points_sideways_only():
     assert list(images.data[0].x) == [10, 20, 20]
 
 
-def test_axis_of_few_decades_is_labelled_between_its_powers_of_ten():
-    few, many = (
-        plots.curves({"": ([30, n], [0.05, 0.2])}, log=True, x_title="", y_title="")
-        for n in (1000, 30000)
-    )
-    x_axis: Any = widgets.show_figure(few, **SHOWN).figure
-    assert {50, 100, 200, 500, 1000} <= set(x_axis.layout.xaxis.tickvals)
-    x_axis = widgets.show_figure(many, **SHOWN).figure
-    assert x_axis.layout.xaxis.tickvals is None and x_axis.layout.xaxis.dtick == 1
+@pytest.mark.parametrize(
+    ("high", "ticks"),
+    [
+        (33.0, {"tickmode": "auto"}),
+        (1000.0, {"tickmode": "array"}),
+        (3e4, {"tickmode": "linear", "dtick": 1}),
+        (3e20, {"tickmode": "linear", "dtick": 3}),
+    ],
+)
+def test_logarithmic_axis_is_labelled_by_the_decades_it_spans(high: float, ticks: dict[str, Any]):
+    curve = plots.curves({"": ([30, high], [0.05, 0.2])}, log=True, x_title="", y_title="")
+    shown: Any = widgets.show_figure(curve, **SHOWN).figure
+    axis = shown.layout.xaxis
+    assert {key: axis[key] for key in ticks} == ticks
+    if ticks["tickmode"] == "array":
+        assert {50, 100, 200, 500, 1000} <= set(axis.tickvals)
+        assert {"50", "100", "200", "500", "1000"} <= set(axis.ticktext)
 
 
 def test_a_run_that_lacks_an_axis_is_refused():

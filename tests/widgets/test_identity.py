@@ -10,6 +10,7 @@ import pytest
 import torch
 from explorers import DIGITS, briefly_trained
 from PIL import ImageColor
+from problems import SOLVERS
 
 import gfe_core as gfe
 from gfe_core import widgets
@@ -56,6 +57,11 @@ def known_names() -> list[str]:
 def test_a_name_stands_for_one_thing():
     names = known_names()
     assert len(set(names)) == len(names)
+
+
+def test_every_solver_of_the_kit_has_a_look():
+    classes = {type(solver).__name__ for solver, _ in SOLVERS.values()}
+    assert classes <= {*known_names()}
 
 
 def test_company_does_not_change_the_look_of_a_known_name():

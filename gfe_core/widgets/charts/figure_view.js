@@ -62,7 +62,7 @@ function render({ model, el }) {
   const root = make("div", { className: "gfe-figure" });
   const plot = make("div", { className: "plot" });
   const words = make("div", { className: "words" });
-  let plotly = null, busy = false, again = false;
+  let plotly = null, busy = false, stale = true;
 
   const controls = model.get("controls").map((control, k) => controlOf(control, (option) => choose(k, option)));
   const sizes = model.get("controls").map(({ options }) => options.length);
@@ -87,13 +87,13 @@ function render({ model, el }) {
 
   /** Draw the state asked for last; those asked for while plotly draws are left out. */
   async function draw() {
-    again = true;
+    stale = true;
     if (busy || !root.clientWidth) return;
     busy = true;
     try {
       plotly ??= await pagePlotly();
-      while (again) {
-        again = false;
+      while (stale) {
+        stale = false;
         const change = model.get("changes")[shown()] ?? {};
         const { data, layout } = changed(model.get("figure"), change);
         picked().forEach((option, k) => controls[k].show(option));
@@ -111,7 +111,7 @@ function render({ model, el }) {
   }
 
   const watcher = new ResizeObserver(() => {
-    if (!root.dataset.drawn) draw();
+    if (stale) draw();
     else if (root.clientWidth) plotly.Plots.resize(plot);
   });
   watcher.observe(root);

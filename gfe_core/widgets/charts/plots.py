@@ -145,7 +145,7 @@ def _layout(title: str, x_title: str, y_title: str, kind: Literal["linear", "log
     return go.Layout(
         template="none",
         title={"text": title, "font": {"size": 16}, "x": 0, "xref": "paper"},
-        font={"size": 13, "color": "#777777", "family": "system-ui, sans-serif"},
+        font={"size": 13, "color": "#7A7A7A", "family": "system-ui, sans-serif"},
         height=380,
         margin={"l": 60, "r": 16, "t": 52 if title else 32, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)",
