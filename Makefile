@@ -7,7 +7,7 @@ PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip
 JOBS     ?= 2
 PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS)
 UNIT     := $(PYTEST) --dist worksteal --doctest-modules --ignore=tests/browser tests gfe_core
-NBVAL    := GFE_PREDICT=commit PYTHONPATH=tests/notebooks $(PYTEST) --dist loadfile -p nbval_timeouts --nbval --nbval-current-env \
+NBVAL    := GFE_PREDICT=commit $(PYTEST) --dist loadfile --nbval --nbval-current-env \
             --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120
 # Node and npm come with the tools of .venv; package-lock.json names the versions of what npm installs.
 NPM      := $(PYTHON) tests/widgets/front_end.py

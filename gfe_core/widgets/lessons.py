@@ -19,7 +19,6 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
-from gfe_core.widgets.charts.figures import unseen
 from gfe_core.widgets.kit.explorer import Explorer, live_view, show_only
 
 Revealed = Explorer | DOMWidget | None
@@ -70,7 +69,7 @@ class Prediction:
         self.name = name or question
         self.guess: str | None = None
         self._lock = threading.Lock()
-        self._reveal = reveal.widget if isinstance(reveal, Explorer) else reveal
+        self._reveal = reveal
         self._build()
         show_only(self, self.name)
         if os.environ.get("GFE_PREDICT") == "commit":
@@ -152,8 +151,8 @@ class Prediction:
         )
         self.verdict.value = _status(told + escape(self.because))
         if self._reveal is not None:
-            self._reveal = unseen(self._reveal)
-            self.widget.children = (*self.widget.children, self._reveal)
+            revealed = self._reveal.widget if isinstance(self._reveal, Explorer) else self._reveal
+            self.widget.children = (*self.widget.children, revealed)
 
     def _still(self) -> str:
         options = "".join(f"<li>{escape(option)}</li>" for option in self.options)

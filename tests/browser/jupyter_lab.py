@@ -1,6 +1,7 @@
 """A JupyterLab server and a notebook opened in it, for tests that look through a real browser."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from nbval_timeouts import PLOTLY
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 ARTEFACTS = Path(os.environ.get("GFE_ARTEFACTS") or Path(__file__).parents[2] / "artefacts")
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
@@ -31,6 +33,7 @@ c.LabApp.user_settings_dir = {settings!r}
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 """
+_REVEALS_FIGURE = re.compile(r"reveal=widgets\.(show_figure|AxesExplorer)\b")
 _MODEL = (
     "const panel = window.jupyterapp.shell.currentWidget; const cells = "
     "Array.from(panel.content.model.cells);"
@@ -56,6 +59,15 @@ _OUTPUTS = (
     f"() => {{ {_MODEL} return cells.map(cell => cell.type === 'code' ? "
     "cell.outputs.toJSON() : []); }"
 )
+
+_SOURCES = f"() => {{ {_MODEL} return cells.map(cell => cell.sharedModel.getSource()); }}"
+_SCROLLED = f"number => {{ {_MODEL} return panel.content.scrollToItem(number, 'start'); }}"
+# How many lines or sets of marks each figure of plotly shows.
+_TRACES = """plots => {
+    const drawn = trace => trace.querySelector("path.js-line[d^=M], .points path");
+    const traces = plot => Array.from(plot.querySelectorAll(".scatterlayer .trace"));
+    return plots.map(plot => traces(plot).filter(drawn).length);
+}"""
 
 # Cells that come into view are filled in when the page has nothing else to do.
 _DRAWN = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(
@@ -151,6 +163,52 @@ class NotebookPage:
         self.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
         self.page.wait_for_function(_FINISHED, timeout=1000 * timeout)
         self.wait_for_idle_kernel()
+
+    def slow_down(self, times: float) -> None:
+        """Give the page a processor so many times slower, as on a small machine."""
+        session = self._context.new_cdp_session(self.page)
+        session.send("Emulation.setCPUThrottlingRate", {"rate": times})
+
+    def cell(self, number: int) -> Locator:
+        """Bring a cell into view."""
+        self.page.evaluate(_SCROLLED, number)
+        return self.page.locator(f'.jp-Cell[data-windowed-list-index="{number}"]')
+
+    def traces(self, number: int) -> list[int]:
+        """How many traces each plotly figure of a cell has drawn."""
+        return self.cell(number).locator(".js-plotly-plot").evaluate_all(_TRACES)
+
+    def wait_for_traces(self, number: int, n: int | None = None) -> None:
+        """Until a cell shows one figure of plotly, with so many traces or with any."""
+        deadline = time.monotonic() + 60
+        while len(drawn := self.traces(number)) != 1 or drawn[0] != (n or drawn[0] or -1):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"cell {number} of {self.name}: {drawn} traces, not [{n}]")
+            self.page.wait_for_timeout(100)
+
+    def figures(self) -> dict[int, int]:
+        """Number of a cell -> traces of the figure that it holds as plotly's JSON."""
+        return {
+            number: len(output["data"][PLOTLY]["data"])
+            for number, outputs in enumerate(self.outputs())
+            for output in outputs
+            if PLOTLY in output.get("data", {})
+        }
+
+    def guess_everything(self) -> list[int]:
+        """Answer every question with its first option.
+
+        Returns:
+            The cells whose answer holds a figure.
+        """
+        sources = self.page.evaluate(_SOURCES)
+        asking = [number for number, source in enumerate(sources) if "widgets.predict(" in source]
+        for number in asking:
+            asked = self.cell(number)
+            asked.locator(".gfe-predict input").first.click()
+            asked.get_by_role("button", name="Commit my guess").click()
+            asked.get_by_role("button", name="Committed").wait_for()
+        return [number for number in asking if _REVEALS_FIGURE.search(sources[number])]
 
     def outputs(self) -> list[list[dict[str, Any]]]:
         """The outputs of each cell, as JupyterLab holds them."""

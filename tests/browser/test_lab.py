@@ -12,6 +12,7 @@ from saved_outputs import differences
 
 pytestmark = pytest.mark.browser
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SLOWER = 6  # a small laptop beside the machine of the tests
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
 SLIDER = """
@@ -28,7 +29,13 @@ def test_notebook_runs_without_a_blemish_and_shows_what_is_saved(
     name: str, open_notebook: Callable[[str], NotebookPage], request: pytest.FixtureRequest
 ):
     notebook = open_notebook(name)
+    notebook.slow_down(SLOWER)
     notebook.run_all()
+    for number, n_traces in notebook.figures().items():
+        notebook.wait_for_traces(number, n_traces)
+    for number in notebook.guess_everything():
+        notebook.wait_for_traces(number)
+    notebook.slow_down(1)
     for theme in ("light", "dark"):
         notebook.set_theme(theme)
         notebook.screenshots(theme)

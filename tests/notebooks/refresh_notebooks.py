@@ -21,6 +21,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from gfe_core.data.files import replacing, write_text
+from gfe_core.widgets.charts.figures import with_still
 
 FRONT_PAGE = "00_start_here"
 PICTURE = Path(__file__).parents[2] / "data" / "first_flow.png"
@@ -59,7 +60,7 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 300) -> None:
 
 
 def publish(notebook: NotebookNode) -> None:
-    """Remove what belongs to one run.
+    """Remove what belongs to one run, and add the stills of figures.
 
     Widget references and state, times, versions; the notebook changes in place.
     """
@@ -71,6 +72,7 @@ def publish(notebook: NotebookNode) -> None:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop(WIDGET_VIEW, None)
             output.get("metadata", {}).pop(WIDGET_VIEW, None)
+            with_still(output.get("data", {}))
 
 
 def write(notebook: NotebookNode, path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams, get_sanitize_patterns
+from nbval_timeouts import without_plotly
 
 SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")
 
@@ -24,7 +25,7 @@ def differences(
     Returns:
         For each cell that differs, its number among the code cells and what is different.
     """
-    saved = IPyNbFile.from_parent(session, path=path)
+    saved = without_plotly(IPyNbFile.from_parent(session, path=path))
     saved.sanitize_patterns.update(get_sanitize_patterns(SANITIZE.read_text(encoding="utf-8")))
     cells: list[IPyNbCell] = list(saved.collect())
     kinds = [cell.cell_type for cell in saved.nb.cells]

@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from nbval_timeouts import PLOTLY
 from refresh_notebooks import METADATA, WIDGET_VIEW
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -81,7 +82,22 @@ def test_notebook_carries_no_widget_state_and_is_small(path: Path):
     assert not any(WIDGET_VIEW in output.get("data", {}) for output in outputs(notebook)), (
         "run `make refresh`"
     )
-    assert path.stat().st_size <= 300_000
+    assert path.stat().st_size <= 500_000
+
+
+@every_notebook
+def test_a_figure_is_saved_with_its_sentence_and_a_still_and_names_what_it_shows(path: Path):
+    for output in outputs(read(path)):
+        if PLOTLY in (data := output.get("data", {})):
+            assert data["text/plain"].startswith("Explorer(") and data["image/png"]
+            titles = [data[PLOTLY]["layout"][f"{side}axis"]["title"]["text"] for side in "xy"]
+            assert all(title and "legend" not in title for title in titles), titles
+
+
+@every_notebook
+def test_only_text_tables_stills_and_figures_are_saved(path: Path):
+    kinds = {kind for output in outputs(read(path)) for kind in output.get("data", {})}
+    assert kinds <= {"text/plain", "text/html", "image/png", PLOTLY}
 
 
 @every_notebook

@@ -44,12 +44,13 @@ def test_equal_outputs_and_streams_in_pieces_pass(compare):
     assert compare([[], pieces, SAVED[2]]) == []
 
 
-def test_pictures_temporary_paths_and_widget_references_are_left_out(compare):
+def test_pictures_figures_temporary_paths_and_widget_references_are_left_out(compare):
     outputs = copy.deepcopy(SAVED)
     outputs[1][0]["text"] = "one\ntwo in /tmp/zz/y\n"
     outputs[2][0]["data"] |= {
         "image/png": "BBBB",
         "application/vnd.jupyter.widget-view+json": {"model_id": "7"},
+        "application/vnd.plotly.v1+json": {"data": [{"y": [0.1]}], "layout": {}},
     }
     assert compare(outputs) == []
 

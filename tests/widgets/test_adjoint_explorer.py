@@ -17,7 +17,8 @@ def explorer(generator: torch.Generator, unchecked: None, monkeypatch) -> widget
 
 
 def trace(explorer: widgets.AdjointExplorer, number: int) -> Any:
-    return explorer.figure.data[number]
+    drawn: Any = explorer.view.drawn()
+    return drawn.data[number]
 
 
 def test_curves_are_distances_to_the_gradient_of_the_steps_taken(explorer: widgets.AdjointExplorer):
@@ -36,24 +37,32 @@ def test_curves_are_distances_to_the_gradient_of_the_steps_taken(explorer: widge
     assert shown[1] == pytest.approx(expected.item(), rel=1e-3)  # float32
 
 
+def shown(explorer: widgets.AdjointExplorer, time: int, loss: int) -> tuple[Any, str]:
+    """The figure and the words at these positions of slider and buttons."""
+    times, losses = (control["options"] for control in explorer.view.controls)
+    assert len(explorer.view.changes) == len(times) * len(losses)
+    explorer.view.shown = time * len(losses) + loss
+    return explorer.view.drawn(), explorer.view.changes[explorer.view.shown]["words"]
+
+
+def test_opens_at_the_time_asked_for(explorer: widgets.AdjointExplorer):
+    assert list(trace(explorer, -1).x) == [4.0, 4.0]
+
+
 def test_slider_moves_the_mark_and_says_the_state_in_words(explorer: widgets.AdjointExplorer):
-    explorer.time.value = 16.0
-    assert list(trace(explorer, -1).x) == [16.0, 16.0]
-    assert "t1 × λ_max = 16, loss outside: the loss inside" in explorer.state.value
+    drawn, words = shown(explorer, time=3, loss=0)
+    assert list(drawn.data[-1].x) == [16.0, 16.0]
+    assert "t1 × λ_max = 16, loss outside: the loss inside" in words
     dropped = explorer.errors("the loss inside")["dropped (Detached)"]
-    assert f"dropped (Detached) {dropped[3]:.2g}" in explorer.state.value
+    assert f"dropped (Detached) {dropped[3]:.2g}" in words
 
 
-def test_another_loss_outside_redraws_the_curves_and_reset_returns(
+def test_another_loss_outside_redraws_the_curves_and_not_the_mark(
     explorer: widgets.AdjointExplorer,
 ):
-    before = list(trace(explorer, 0).y)
-    state = explorer.state.value
-    explorer.outside.value = "squared error"
-    explorer.time.value = 0.5
-    assert list(trace(explorer, 0).y) == pytest.approx(
-        explorer.errors("squared error")["dropped (Detached)"]
-    )
-    assert list(trace(explorer, 0).y) != before and "squared error" in explorer.state.value
-    explorer.reset()
-    assert list(trace(explorer, 0).y) == pytest.approx(before) and explorer.state.value == state
+    inside, _ = shown(explorer, time=0, loss=0)
+    outside, words = shown(explorer, time=0, loss=1)
+    expected = explorer.errors("squared error")["dropped (Detached)"]
+    assert list(outside.data[0].y) == pytest.approx(expected, rel=1e-5)  # six digits are sent
+    assert outside.data[0].y != inside.data[0].y and "squared error" in words
+    assert outside.data[-1].x == inside.data[-1].x

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,8 @@ from explorers import DIGITS, ask, briefly_trained
 
 import gfe_core as gfe
 from gfe_core import widgets
+from gfe_core.widgets.charts import plots
+from gfe_core.widgets.charts.figures import PLOTLY, with_still
 from gfe_core.widgets.kit.explorer import Explorer
 
 
@@ -107,13 +111,22 @@ def test_gallery_puts_each_tensor_in_a_row_and_each_sample_in_a_column():
 
 
 def test_shown_figures_and_pictures_have_a_still_and_a_sentence():
-    from gfe_core.widgets.charts import plots
-
     figure = plots.curves({"a": ([1, 2, 3], [1, 4, 9])}, x_title="x", y_title="y")
-    for shown in (
-        widgets.show_figure(figure, "curve", "A rising curve."),
-        widgets.show_picture(np.zeros((4, 6), np.uint8), "black", "A black picture."),
-    ):
-        assert isinstance(shown, Explorer)
-        data, metadata = shown._repr_mimebundle_()
-        assert data["image/png"] and metadata["image/png"]["alt"] == shown.alt_text
+    shown = widgets.show_figure(figure, "curve", "A rising curve.")
+    picture = widgets.show_picture(np.zeros((4, 6), np.uint8), "black", "A black picture.")
+    for one in (shown, picture):
+        assert isinstance(one, Explorer)
+        data, metadata = one._repr_mimebundle_()
+        with_still(data)
+        assert data["image/png"] and metadata["image/png"]["alt"] == one.alt_text
+
+
+def test_figure_goes_out_as_json_for_any_plotly_and_not_as_a_widget():
+    y = np.array([1, np.nan, 1 / 3], np.float32)
+    figure = plots.curves({"a": (range(3), y)}, x_title="x", y_title="y")
+    data, _ = widgets.show_figure(figure, "gap", "A gap.")._repr_mimebundle_()
+    # Beside a PNG plotly would draw the figure only under a mouse.
+    assert data.keys() == {"text/plain", PLOTLY}
+    (trace,) = json.loads(json.dumps(data[PLOTLY], allow_nan=False))["data"]
+    assert trace["x"] == [0, 1, 2] and trace["y"] == [1, None, 0.333333]
+    assert data[PLOTLY]["config"]["displayModeBar"] == "hover"

@@ -132,15 +132,18 @@ def test_explorer_and_question_of_one_name_live_side_by_side():
     assert asked.widget.comm is not None and explorer.widget.comm is not None
 
 
-def test_figure_is_revealed_as_one_made_anew_with_the_same_data():
-    shown: Any = show_figure(
+def test_figure_is_revealed_by_a_view_that_is_made_after_the_guess():
+    shown = show_figure(
         curves({"a": ([0, 1], [2, 3])}, x_title="x", y_title="y"), "hidden", "A line."
     )
     asked = ask(reveal=shown)
+    assert "widget" not in vars(shown), "the browser has nothing to give away"
     asked.commit("up")
     revealed: Any = asked.widget.children[-1]
-    assert revealed is not shown.widget
-    assert list(revealed.data[0].y) == [2, 3] and revealed.layout.xaxis.title.text == "x"
+    drawn = revealed.drawn()
+    assert list(drawn.data[0].y) == [2, 3] and drawn.layout.xaxis.title.text == "x"
+    asked.close()
+    assert revealed.comm is None
 
 
 def test_explorer_is_revealed_by_its_widget():

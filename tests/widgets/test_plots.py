@@ -22,6 +22,11 @@ def test_curves_differ_by_colour_dash_and_marker():
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
 
 
+def test_legend_lies_under_the_plot_away_from_the_toolbar():
+    legend = drawn(plots.curves({"a": ([1], [1])}, x_title="x", y_title="y")).layout.legend
+    assert legend.yref == "container" and legend.y == 0 and legend.yanchor == "bottom"
+
+
 def test_what_travels_to_the_browser_is_one_dimensional_float32():
     figure = drawn(plots.curves({"a": (range(3), np.ones((3, 1)))}, x_title="x", y_title="y"))
     line = figure.data[0]

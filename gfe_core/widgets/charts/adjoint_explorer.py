@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import ipywidgets
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from gfe_core.solvers import BFGS, Euler
 from gfe_core.training.parts import trainable
 from gfe_core.types import Adjoint
 from gfe_core.widgets.charts import plots
+from gfe_core.widgets.charts.figure_view import FigureView
 from gfe_core.widgets.charts.still_figure import figure_picture
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
@@ -66,56 +66,47 @@ class AdjointExplorer(Explorer):
         self.modes = torch.linalg.eigvalsh(
             Energy(decoder, self.x, self.loss).hessian(codes)
         ).median(0)[0]
-        self.first = {"t1": t1, "outside": outside}
-        self._known = {}
-        self.figure = go.FigureWidget(self._figure(outside))
-        self.time = ipywidgets.SelectionSlider(
-            options=[(f"{t:g}", t) for t in _TIMES],
-            value=t1,
-            description="t1 × λ_max",
-            continuous_update=True,
-        )
-        self.outside = ipywidgets.ToggleButtons(
-            options=_OUTSIDE, value=outside, description="loss outside"
-        )
-        self.state = ipywidgets.HTML()
-        reset = ipywidgets.Button(description="Reset")
-        self.time.observe(self._stopped, names="value")
-        self.outside.observe(self._changed, names="value")
-        reset.on_click(lambda _: self.reset())
-        self._stopped()
-        widget = ipywidgets.VBox(
-            [ipywidgets.HBox([self.time, self.outside, reset]), self.figure, self.state]
-        )
+        self._errors = self._compared()
+        controls = [
+            {"label": "t1 × λ_max", "kind": "slider", "options": [f"{t:g}" for t in _TIMES]},
+            {"label": "loss outside", "kind": "buttons", "options": [*_OUTSIDE]},
+        ]
         alt = (
             "Errors of three gradients against flow time: dropping fades late, implicit "
             "starts worse and ends better."
         )
-        super().__init__("adjoint", widget, lambda: figure_picture(go.Figure(self.figure)), alt)
-
-    def reset(self) -> None:
-        """Return to what was shown first."""
-        self.outside.value = self.first["outside"]
-        self.time.value = self.first["t1"]
+        self.view = FigureView(
+            self._figure(),
+            controls=controls,
+            changes=[self._stopped(t, loss) for t in _TIMES for loss in _OUTSIDE],
+            shown=len(_OUTSIDE) * _TIMES.index(t1) + _OUTSIDE.index(outside),
+            alt_text=alt,
+        )
+        super().__init__("adjoint", self.view, lambda: figure_picture(self.view.drawn()), alt)
 
     def errors(self, outside: str) -> dict[str, list[float]]:
-        """Relative errors of each way at every time; computed once for each loss."""
-        if outside not in self._known:
-            exact = [self._gradient(DiscreteAdjoint(), t, outside) for t in _TIMES]
-            self._known[outside] = {
+        """Relative errors of each way at every time."""
+        return self._errors[outside]
+
+    def _compared(self) -> dict[str, dict[str, list[float]]]:
+        """For each loss, the errors of each way at every time."""
+        exact = [self._gradients(DiscreteAdjoint(), t) for t in _TIMES]
+        others = {
+            name: [self._gradients(adjoint, t) for t in _TIMES] for name, adjoint in _WAYS.items()
+        }
+        return {
+            outside: {
                 name: [
-                    self._distance(adjoint, *at, outside) for at in zip(_TIMES, exact, strict=True)
+                    _distance(one[outside], truth[outside])
+                    for one, truth in zip(found, exact, strict=True)
                 ]
-                for name, adjoint in _WAYS.items()
+                for name, found in others.items()
             }
-        return self._known[outside]
+            for outside in _OUTSIDE
+        }
 
-    def _distance(self, adjoint: Adjoint, t: float, exact: Tensor, outside: str) -> float:
-        difference = self._gradient(adjoint, t, outside) - exact
-        return max((difference.norm() / exact.norm()).item(), _FLOOR)
-
-    def _gradient(self, adjoint: Adjoint, t: float, outside: str) -> Tensor:
-        """Gradient of the mean loss at the codes in all weights."""
+    def _gradients(self, adjoint: Adjoint, t: float) -> dict[str, Tensor]:
+        """Gradient of the mean of each loss at the codes in all weights."""
         t1 = t / self.modes[-1].item()
         solver = Euler(n_steps=max(4, round(1.5 * t)))
         with threads.suited(self.decoder), torch.enable_grad():
@@ -123,47 +114,40 @@ class AdjointExplorer(Explorer):
                 self.decoder, self.x, loss=self.loss, solver=solver, t1=t1, adjoint=adjoint
             ).z
             output = self.decoder(z)
-            same = outside == _OUTSIDE[0]
-            gap = (
-                self.loss.per_sample(output, self.x)
-                if same
-                else (self.loss.mean(output) - self.x).square().mean(1)
-            )
-            return torch.cat(
-                [
-                    g.flatten()
-                    for g in torch.autograd.grad(gap.mean(), list(self.decoder.parameters()))
-                ]
-            )
-
-    def _figure(self, outside: str) -> go.Figure:
-        series: dict[str, plots.Series] = {
-            name: (_TIMES, y) for name, y in self.errors(outside).items()
+            squares = (self.loss.mean(output) - self.x).square().mean(1)
+            gaps = (self.loss.per_sample(output, self.x), squares)
+            weights = list(self.decoder.parameters())
+            found = [torch.autograd.grad(gap.mean(), weights, retain_graph=True) for gap in gaps]
+        return {
+            outside: torch.cat([part.flatten() for part in parts])
+            for outside, parts in zip(_OUTSIDE, found, strict=True)
         }
-        series["stopped here"] = ([self.first["t1"]] * 2, [_FLOOR, 10.0])
+
+    def _figure(self) -> go.Figure:
+        series: dict[str, plots.Series] = {
+            name: (_TIMES, y) for name, y in self.errors(_OUTSIDE[0]).items()
+        }
+        series["stopped here"] = ([_TIMES[0]] * 2, [_FLOOR, 10.0])
         time = "time the flow is given, t1 × λ_max"
         error = "relative error of the gradient"
-        return plots.curves(series, log=True, x_title=time, y_title=error)
+        figure: Any = plots.curves(series, log=True, x_title=time, y_title=error)
+        figure.data[-1].update(mode="lines", line=plots.REFERENCE)
+        return figure
 
-    def _changed(self, _: object = None) -> None:
-        with self.figure.batch_update():
-            for trace, values in zip(
-                self.figure.data, self.errors(str(self.outside.value)).values(), strict=False
-            ):
-                trace.y = values  # pyright: ignore[reportAttributeAccessIssue]
-        self._stopped()
-
-    def _stopped(self, _: object = None) -> None:
+    def _stopped(self, t: float, outside: str) -> dict[str, Any]:
         """Move the mark, and say what the mark means."""
-        t = self.time.value
-        known = self.errors(str(self.outside.value))
-        self.figure.data[-1].x = [t, t]  # pyright: ignore[reportAttributeAccessIssue]
+        known = self.errors(outside)
         errors = " · ".join(
             f"{name} {values[_TIMES.index(t)]:.2g}" for name, values in known.items()
         )
         left = torch.exp(-self.modes / self.modes[-1] * t).tolist()
         unfinished = ", ".join(f"{share:.2f}" for share in reversed(left))
-        self.state.value = (
-            f"t1 × λ_max = {t:g}, loss outside: {self.outside.value} · relative error: {errors}<br>"
+        words = (
+            f"t1 × λ_max = {t:g}, loss outside: {outside} · relative error: {errors}<br>"
             f"share of the way still ahead, steepest mode first: {unfinished}"
         )
+        return {"data": [*({"y": y} for y in known.values()), {"x": [t, t]}], "words": words}
+
+
+def _distance(found: Tensor, exact: Tensor) -> float:
+    return max(((found - exact).norm() / exact.norm()).item(), _FLOOR)

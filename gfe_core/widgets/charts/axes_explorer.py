@@ -7,13 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-import ipywidgets
-import numpy as np
-import plotly.graph_objects as go
-
 from gfe_core import checks
 from gfe_core.widgets.charts import plots
-from gfe_core.widgets.charts.figures import label_few_decades
+from gfe_core.widgets.charts.figure_view import FigureView
+from gfe_core.widgets.charts.figures import log_ticks
 from gfe_core.widgets.charts.still_figure import figure_picture
 from gfe_core.widgets.kit.drawing import tidy
 from gfe_core.widgets.kit.explorer import Explorer
@@ -40,8 +37,8 @@ class AxesExplorer(Explorer):
         >>> runs = {"a": {"images": [10, 20], "seconds": [0.1, 0.2], "excess": [0.3, 0.2]}}
         >>> axes = ("images", "seconds")
         >>> shown = AxesExplorer(runs, axes, "excess", name="toy", alt_text="One curve falls.")
-        >>> shown.axis.value = "seconds"
-        >>> shown.figure.layout.xaxis.title.text
+        >>> shown.view.shown = 1
+        >>> shown.view.drawn().layout.xaxis.title.text
         'seconds'
     """
 
@@ -65,46 +62,26 @@ class AxesExplorer(Explorer):
         self.runs = runs
         self.y = y
         series: dict[str, plots.Series] = {run: (m[axes[0]], m[y]) for run, m in runs.items()}
-        figure = plots.curves(series, log=True, x_title=axes[0], y_title=y_title, title=title)
+        figure: Any = plots.curves(series, log=True, x_title=axes[0], y_title=y_title, title=title)
         figure.update_yaxes(type="linear", tickmode="auto", dtick=None, exponentformat="none")
-        self.figure: Any = go.FigureWidget(figure)
-        self._label(axes[0])
-        self.axis = ipywidgets.ToggleButtons(
-            options=tuple(axes), value=axes[0], style={"button_width": "auto"}
+        against = {"label": "against", "kind": "buttons", "options": [*axes]}
+        self.view = FigureView(
+            figure, controls=[against], changes=[*map(self._against, axes)], alt_text=alt_text
         )
-        reset = ipywidgets.Button(description="Reset", tooltip="Return to the first axis.")
-        reset.on_click(lambda _: self.reset())
-        self.state = ipywidgets.HTML(self._state())
-        self.axis.observe(self._changed, names="value")
-        controls = ipywidgets.HBox(
-            [ipywidgets.Label("against"), self.axis, reset],
-            layout=ipywidgets.Layout(flex_flow="row wrap"),
-        )
-        widget = ipywidgets.VBox([controls, self.figure, self.state])
-        super().__init__(name, widget, lambda: figure_picture(go.Figure(self.figure)), alt_text)
+        super().__init__(name, self.view, lambda: figure_picture(self.view.drawn()), alt_text)
 
-    def reset(self) -> None:
-        """Return to what was shown first."""
-        self.axis.value = self.axis.options[0]
-
-    def _changed(self, _: object = None) -> None:
+    def _against(self, axis: str) -> dict[str, Any]:
         """Move every point of every run along x; the heights stay."""
-        axis = str(self.axis.value)
-        with self.figure.batch_update():
-            for trace, measures in zip(self.figure.data, self.runs.values(), strict=True):
-                trace.x = np.asarray(measures[axis], dtype=np.float32)
-            self.figure.layout.xaxis.title.text = axis
-            self._label(axis)
-        self.state.value = self._state()
+        values = [[float(x) for x in measures[axis]] for measures in self.runs.values()]
+        ticks = log_ticks([x for of_run in values for x in of_run])
+        return {
+            "data": [{"x": x} for x in values],
+            "layout": {"xaxis": {"title": {"text": axis}, **ticks}},
+            "words": self._words(axis),
+        }
 
-    def _label(self, axis: str) -> None:
-        label_few_decades(
-            self.figure.layout.xaxis, [x for run in self.runs.values() for x in run[axis]]
-        )
-
-    def _state(self) -> str:
+    def _words(self, axis: str) -> str:
         """What is shown, and its numbers on request."""
-        axis = str(self.axis.value)
         rows = []
         for run, measures in self.runs.items():
             numbers = zip(measures[axis], measures[self.y], strict=True)

@@ -1,26 +1,65 @@
-"""Showing a plotly figure or a picture.
-
-Live with a kernel, a still of the same arrays without one.
-"""
+"""Showing a plotly figure or a picture."""
 
 import io
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
-from ipywidgets import DOMWidget
 from PIL import Image
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
+from gfe_core.widgets.charts.figure_view import CONFIG, FigureView, json_of
 from gfe_core.widgets.charts.still_figure import figure_picture
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Explorer, png_base64, show_only
+
+PLOTLY = "application/vnd.plotly.v1+json"
+# Decades of a logarithmic axis: up to here 1, 2 and 5 would be too few, and too many; most labels.
+_HALF, _FEW, _LABELS = 0.6, 2.0, 8
 
 
-def show_figure(figure: go.Figure, name: str, alt_text: str) -> Explorer:
+class Figure(Explorer):
+    """A plotly figure, shown by plotly itself from its mime type.
+
+    Plotly's extension would show a PNG beside it in its place until a mouse comes near, so there is
+    none; `with_still` adds one to a notebook that is saved. Inside another widget, such as the
+    answer to a question, `widget` shows the same figure.
+    """
+
+    def __init__(self, name: str, figure: go.Figure, alt_text: str) -> None:
+        self.name = name
+        self.figure = figure
+        self.alt_text = alt_text
+        self.picture = lambda: figure_picture(figure)
+        show_only(self, name)
+
+    @cached_property
+    def widget(self) -> FigureView:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """A view of the figure, made when it is first asked for."""
+        return FigureView(self.figure, alt_text=self.alt_text)
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        figure = json_of(self.figure) | {"config": CONFIG}
+        return {"text/plain": repr(self), PLOTLY: figure}, {"image/png": {"alt": self.alt_text}}
+
+    def close(self) -> None:
+        """Close the view, if there is one."""
+        if "widget" in vars(self):
+            self.widget.close()
+
+
+def with_still(data: dict[str, Any]) -> None:
+    """Add a PNG to the saved output of a figure, for readers without plotly; changed in place."""
+    if PLOTLY in data:
+        shown = go.Figure({key: data[PLOTLY][key] for key in ("data", "layout")})
+        data["image/png"] = png_base64(figure_picture(shown))
+
+
+def show_figure(figure: go.Figure, name: str, alt_text: str) -> Figure:
     """Return an explorer around a figure, to be the last line of a cell.
 
     Args:
@@ -28,41 +67,33 @@ def show_figure(figure: go.Figure, name: str, alt_text: str) -> Explorer:
         name: of the explorer; a figure of the same name replaces the earlier one.
         alt_text: one sentence that says what to see, without trained or timed numbers.
     """
-    widget: Any = go.FigureWidget(figure)
+    shown: Any = go.Figure(figure)
     for side in "xy":
-        axis = widget.layout[f"{side}axis"]
+        axis = shown.layout[f"{side}axis"]
         if axis.type == "log" and axis.range is None:
-            drawn = [trace[side] for trace in widget.data if trace[side] is not None]
-            label_few_decades(axis, [float(value) for values in drawn for value in values])
-    return Explorer(name, widget, lambda: figure_picture(figure), alt_text)
+            drawn = [trace[side] for trace in shown.data if trace[side] is not None]
+            axis.update(log_ticks([float(value) for values in drawn for value in values]))
+    return Figure(name, shown, alt_text)
 
 
-def unseen(widget: DOMWidget) -> DOMWidget:
-    """Make a figure anew: JupyterLab would draw one that was made before it is revealed empty.
+def log_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """Return the ticks of a logarithmic axis.
 
-    Others stay as they are.
-
-    Args:
-        widget: any.
-    """
-    again: Any = go.FigureWidget(widget) if isinstance(widget, go.FigureWidget) else widget
-    return again  # the first stays open: where it is closed, JupyterLab draws this one empty, too
-
-
-def label_few_decades(axis: Any, values: Sequence[float]) -> None:
-    """Label a logarithmic axis at 1, 2 and 5 where powers of ten alone would leave it nearly bare.
+    Powers of ten over many decades, 1, 2 and 5 over few, and plotly's own within a fraction of one.
 
     Args:
-        axis: of a figure's layout; changed in place.
         values: what is drawn along it.
     """
     known = [value for value in values if 0 < value < math.inf]
-    if not known or max(known) >= 100 * min(known):
-        axis.update(tickmode="linear", dtick=1, exponentformat="power")
-        return
+    decades = math.log10(max(known) / min(known)) if known else 1.0
+    if decades < _HALF:
+        return {"tickmode": "auto", "dtick": None, "exponentformat": "none"}
+    if decades >= _FEW:
+        every = math.ceil(decades / _LABELS)
+        return {"tickmode": "linear", "dtick": every, "exponentformat": "power"}
     powers = range(math.floor(math.log10(min(known))) - 1, math.ceil(math.log10(max(known))) + 2)
     ticks = [lead * 10.0**power for power in powers for lead in (1, 2, 5)]
-    axis.update(tickmode="array", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+    return {"tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 @in_own_words

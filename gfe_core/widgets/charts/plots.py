@@ -1,7 +1,6 @@
 """plotly figures from results: they compute nothing and know no decoder.
 
-One template, one palette (Okabe-Ito, safe for colour-blind readers), dashes and marker shapes
-beside colour.
+One template; colours, dashes and markers are those of each name (`gfe_core.widgets.kit.identity`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,10 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.training import History
+from gfe_core.widgets.kit.identity import NEUTRAL, Look, looks
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
-_DASHES = ("solid", "dash", "dot", "dashdot")
-_SYMBOLS = ("circle", "square", "triangle-up", "diamond")
+# Of a line that only helps to read the others.
+REFERENCE = {"color": NEUTRAL.colour, "dash": NEUTRAL.dash, "width": 1.5}
 
 Series = tuple[Tensor | np.ndarray | Sequence[float], Tensor | np.ndarray | Sequence[float]]
 
@@ -44,19 +43,13 @@ def curves(
     """
     figure = go.Figure(layout=_layout(title, x_title, y_title, "log" if log else "linear"))
     mode = "lines+markers" if log else "lines"
-    for i, (name, (x, y)) in enumerate(series.items()):
-        style = {
-            "color": PALETTE[i % len(PALETTE)],
-            "dash": _DASHES[i % len(_DASHES)],
-            "width": 2.5,
-        }
-        marker = {
-            "symbol": _SYMBOLS[i % len(_SYMBOLS)],
-            "size": 8,
-            "color": PALETTE[i % len(PALETTE)],
-        }
+    found = looks(series)
+    for name, (x, y) in series.items():
+        line = {"color": found[name].colour, "dash": found[name].dash, "width": 2.5}
         figure.add_trace(
-            go.Scatter(x=_line(x), y=_line(y), name=name, mode=mode, line=style, marker=marker)
+            go.Scatter(
+                x=_line(x), y=_line(y), name=name, mode=mode, line=line, marker=_mark(found[name])
+            )
         )
     if level is not None:
         pair = isinstance(level, (tuple, list)) and len(level) == 2
@@ -64,12 +57,8 @@ def curves(
         checks.require(pair, f"{wanted}, got {checks.described(level)}.", TypeError)
         ends = np.concatenate([_line(x) for x, _ in series.values()])
         x = np.array([ends.min(), ends.max()], dtype=np.float32)
-        line = {"color": "#777777", "dash": "dot", "width": 1.5}
-        figure.add_trace(
-            go.Scatter(
-                x=x, y=np.full(2, level[1], np.float32), name=level[0], mode="lines", line=line
-            )
-        )
+        y = np.full(2, level[1], np.float32)
+        figure.add_trace(go.Scatter(x=x, y=y, name=level[0], mode="lines", line=REFERENCE))
     return figure
 
 
@@ -94,21 +83,19 @@ def estimates(
     figure = go.Figure(layout=_layout(title, x_title, y_title, "linear"))
     x = _line(exact)
     ends = np.array([x.min(), x.max()])
-    line = {"color": "#777777", "dash": "dot", "width": 1.5}
-    figure.add_trace(go.Scatter(x=ends, y=ends, name="equal", mode="lines", line=line))
-    for i, (name, (means, errors)) in enumerate(series.items()):
-        colour = PALETTE[i % len(PALETTE)]
+    figure.add_trace(go.Scatter(x=ends, y=ends, name="equal", mode="lines", line=REFERENCE))
+    found = looks(series)
+    for name, (means, errors) in series.items():
         y = _line(means)
         bars = 2 * _line(errors)
         gaps = np.full_like(x, np.nan)
         up = np.stack([y - bars, y + bars, gaps], 1)
         across = np.stack([x, x, gaps], 1)
-        line = {"color": colour, "width": 2}
+        line = {"color": found[name].colour, "width": 2}
         figure.add_trace(
             go.Scatter(x=across.ravel(), y=up.ravel(), mode="lines", line=line, showlegend=False)
         )
-        marker = {"symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 8, "color": colour}
-        figure.add_trace(go.Scatter(x=x, y=y, name=name, mode="markers", marker=marker))
+        figure.add_trace(go.Scatter(x=x, y=y, name=name, mode="markers", marker=_mark(found[name])))
     return figure
 
 
@@ -131,6 +118,10 @@ def learning_curves(
     )
 
 
+def _mark(look: Look) -> dict[str, str | int]:
+    return {"symbol": look.marker, "size": 8, "color": look.colour}
+
+
 def _line(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
     """One-dimensional float32: the form that travels to the browser as bytes."""
     return np.asarray(values, dtype=np.float32).ravel()
@@ -138,23 +129,29 @@ def _line(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
 
 def _layout(title: str, x_title: str, y_title: str, kind: Literal["linear", "log"]) -> go.Layout:
     axis = {
+        "type": kind,
         "showline": True,
         "linecolor": "#888888",
         "gridcolor": "rgba(128,128,128,0.2)",
         "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": "#888888",
+        "automargin": True,
     }
-    axis |= {"type": kind, "ticks": "outside", "tickcolor": "#888888"}
     if kind == "log":
         axis |= {"dtick": 1, "exponentformat": "power"}
+    # The legend is under the plot: the toolbar comes in the upper right corner.
+    legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
     return go.Layout(
         template="none",
         title={"text": title, "font": {"size": 16}, "x": 0, "xref": "paper"},
-        font={"size": 13, "color": "#777777", "family": "system-ui, sans-serif"},
-        height=360,
-        margin={"l": 72, "r": 16, "t": 48 if title else 32, "b": 52},
+        font={"size": 13, "color": "#7A7A7A", "family": "system-ui, sans-serif"},
+        height=380,
+        margin={"l": 60, "r": 16, "t": 52 if title else 32, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        xaxis=axis | {"title": {"text": x_title, "font": {"size": 13}}},
-        yaxis=axis | {"title": {"text": y_title, "font": {"size": 13}}},
+        legend=legend,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#888888", "activecolor": "#777777"},
+        xaxis=axis | {"title": {"text": x_title, "font": {"size": 13}, "standoff": 8}},
+        yaxis=axis | {"title": {"text": y_title, "font": {"size": 13}, "standoff": 8}},
     )

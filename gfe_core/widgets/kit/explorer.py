@@ -98,7 +98,7 @@ class Explorer:
         return f"Explorer({self.name!r}): {self.alt_text}"
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        data = {"text/plain": repr(self), "image/png": _png_base64(self.picture())}
+        data = {"text/plain": repr(self), "image/png": png_base64(self.picture())}
         return data | live_view(self.widget), {"image/png": {"alt": self.alt_text}}
 
     def save_html(self, path: str | Path) -> Path:
@@ -129,7 +129,8 @@ class Explorer:
         self.widget.close()
 
 
-def _png_base64(image: Image.Image) -> str:
+def png_base64(image: Image.Image) -> str:
+    """Return a picture as it stands in a notebook."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode("ascii")

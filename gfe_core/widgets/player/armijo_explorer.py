@@ -20,17 +20,19 @@ from gfe_core.energy import Energy
 from gfe_core.solvers import AMD
 from gfe_core.types import Decoder, Encoding, Loss, Trajectory
 from gfe_core.widgets.charts import plots
+from gfe_core.widgets.charts.figure_view import FigureView, plain
 from gfe_core.widgets.charts.still_figure import figure_picture
+from gfe_core.widgets.kit.identity import INKS
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 
 _POINTS = 64  # along a ray
 _VIEW = 4.0  # refused trials are drawn up to so many times the accepted step; the nearest always is
 _LOOKS = {
     "energy": {},
-    "slope (σ = 1)": {"line": {"color": "#777777", "dash": "dot", "width": 1.5}},
-    "Armijo's line": {"line": {"color": plots.PALETTE[1], "dash": "dash", "width": 2.5}},
-    "refused": {"marker": {"symbol": "triangle-up", "size": 12, "color": plots.PALETTE[4]}},
-    "accepted": {"marker": {"symbol": "diamond", "size": 14, "color": plots.PALETTE[2]}},
+    "slope (σ = 1)": {"line": {"color": INKS["grey"], "dash": "dot", "width": 1.5}},
+    "Armijo's line": {"line": {"color": INKS["orange"], "dash": "dash", "width": 2.5}},
+    "refused": {"marker": {"symbol": "triangle-up", "size": 12, "color": INKS["vermilion"]}},
+    "accepted": {"marker": {"symbol": "diamond", "size": 14, "color": INKS["green"]}},
 }
 
 
@@ -116,7 +118,7 @@ class ArmijoExplorer(LandscapeExplorer):
 
     def __init__(self, decoder: Decoder, samples: DataSet, *, sample: int = 0) -> None:
         first = {"sample": sample, "trial": "carry", "beta": 0.5, "sigma": 0.1, "growth": 2.0}
-        self.figure: Any = go.FigureWidget(_ray_figure())
+        self.view = FigureView(_ray_figure())
         alt = (
             "A code goes down its landscape by AMD; below, the energy along one step and the "
             "line it must get under."
@@ -131,13 +133,13 @@ class ArmijoExplorer(LandscapeExplorer):
             title=title,
             alt_text=alt,
         )
-        self.widget = ipywidgets.VBox([self.player, self.figure])
+        self.view.alt_text = "The energy along one step, the line to get under, and the trials."
+        self.widget = ipywidgets.VBox([self.player, self.view])
         self.picture = self._still
-        self.player.frame = int(
-            np.append(self._rays.n_refused, 0).argmax()
-        )  # opens where the search was longest
-        self._show_ray(self.player.frame)
-        self.player.observe(lambda change: self._show_ray(change["new"]), names="frame")
+        # opens where the search was longest
+        self.player.frame = int(np.append(self._rays.n_refused, 0).argmax())
+        self.view.shown = self.player.frame
+        self._link = ipywidgets.jsdlink((self.player, "frame"), (self.view, "shown"))
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
         """AMD with the reader's constants."""
@@ -152,7 +154,7 @@ class ArmijoExplorer(LandscapeExplorer):
         self._rays = _Rays.along(
             encoding.trajectory, self._solver, self.shown_decoder, self.x, self.loss
         )
-        self._show_ray(self.player.frame)
+        self.view.changes = self._changes()
         return {"AMD": encoding}
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -196,45 +198,39 @@ class ArmijoExplorer(LandscapeExplorer):
 
     def close(self) -> None:
         """Close player and figure."""
-        for widget in (self.player, self.figure, self.widget):
+        for widget in (self._link, self.player, self.view, self.widget):
             widget.close()
 
-    def _show_ray(self, frame: int) -> None:
-        """Draw the ray of the step that leaves this frame.
+    def _changes(self) -> list[dict[str, Any]]:
+        """The ray of the step that leaves each frame; the last state has none, its step stays."""
+        if len(self._rays.dt) == 0:
+            nothing = {"data": [{"x": [], "y": []} for _ in _LOOKS]}
+            return [nothing | {"layout": {"title": {"text": "no step was accepted"}}}]
+        return [plain(self._ray(k)) for k in range(len(self._rays.dt))]
 
-        The last state has none, so the last step stays.
-        """
+    def _ray(self, k: int) -> dict[str, Any]:
+        """The lines and marks along step k."""
         rays = self._rays
-        n = len(self._rays.dt)
-        k = min(frame, n - 1)
-        with self.figure.batch_update():
-            if n == 0:
-                self.figure.layout.title.text = "no step was accepted"
-                return
-            dt = rays.dt[k]
-            scale = np.float32(self.lambda_max)
-            ray = rays.step[k]
-            low = min(rays.energy[k].min(), rays.armijo[k].min())
-            high = rays.energy[k].max()
-            tried = dt / self._solver.decrease_factor ** np.arange(
-                rays.n_seen[k], 0, -1, dtype=np.float32
-            )
-            for trace, y in zip(
-                self.figure.data, (rays.energy[k], rays.promise[k], rays.armijo[k]), strict=False
-            ):
-                shown = y >= low - 0.15 * (high - low)  # the slope alone falls out of the picture
-                trace.x = (ray * scale)[shown]
-                trace.y = y[shown]
-            for trace, x in zip(self.figure.data[3:], (tried, rays.dt[k : k + 1]), strict=True):
-                trace.x = x * scale
-                trace.y = np.interp(x, ray, rays.energy[k]).astype(np.float32)
-            self.figure.layout.title.text = _words(
-                k, int(rays.n_refused[k]), len(tried), float(dt), float(scale)
-            )
+        dt = rays.dt[k]
+        scale = np.float32(self.lambda_max)
+        ray = rays.step[k]
+        low = min(rays.energy[k].min(), rays.armijo[k].min())
+        high = rays.energy[k].max()
+        tried = dt / self._solver.decrease_factor ** np.arange(
+            rays.n_seen[k], 0, -1, dtype=np.float32
+        )
+        data = []
+        for y in (rays.energy[k], rays.promise[k], rays.armijo[k]):
+            seen = y >= low - 0.15 * (high - low)  # the slope alone falls out of the picture
+            data.append({"x": (ray * scale)[seen], "y": y[seen]})
+        for x in (tried, rays.dt[k : k + 1]):
+            data.append({"x": x * scale, "y": np.interp(x, ray, rays.energy[k])})
+        words = _words(k, int(rays.n_refused[k]), len(tried), float(dt), float(scale))
+        return {"data": data, "layout": {"title": {"text": words}}}
 
     def _still(self) -> Image.Image:
         upper = self.player.picture().convert("RGB")
-        lower = figure_picture(go.Figure(self.figure)).convert("RGB")
+        lower = figure_picture(self.view.drawn()).convert("RGB")
         both = Image.new(
             "RGB", (max(upper.width, lower.width), upper.height + lower.height), "white"
         )

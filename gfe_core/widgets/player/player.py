@@ -7,6 +7,7 @@ one request at a time.
 
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import Image
 
 from gfe_core.data.files import write_text
 from gfe_core.widgets.kit.bundles import script, style
+from gfe_core.widgets.kit.identity import looks
 from gfe_core.widgets.kit.page import page
 from gfe_core.widgets.player.film import Film, Landscape, energy_range, grey_sprite
 from gfe_core.widgets.player.picture import player_picture
@@ -40,6 +42,7 @@ class FlowPlayer(anywidget.AnyWidget):
     on_request: Callable[[dict[str, Any]], None] | None = None
 
     names = t.List(t.Unicode()).tag(sync=True)
+    looks = t.List(t.Dict()).tag(sync=True)
     notes = t.List(t.Unicode()).tag(sync=True)
     shape = t.List(t.Int(), default_value=[0, 0]).tag(sync=True)
     trajectory = t.Bytes().tag(sync=True)
@@ -117,6 +120,7 @@ class FlowPlayer(anywidget.AnyWidget):
     def _set_film(self, film: Film) -> None:
         self._film = film
         self.names = list(film.names)
+        self.looks = [asdict(look) for look in looks(film.names).values()]
         self.notes = list(film.notes)
         self.n_frames = list(film.n_frames)
         self.shape = list(film.energy.shape)

@@ -25,13 +25,14 @@ from gfe_core.training.parts import callable_encoder
 from gfe_core.types import Encoder, Loss
 from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Axes, Scale, Sheet
 from gfe_core.widgets.kit.explorer import Explorer
-from gfe_core.widgets.kit.style import COLOURS, DASHES
+from gfe_core.widgets.kit.identity import DASHES, INKS, looks
 from gfe_core.widgets.player.slices import grey
 
 _WIDTH = 560
 _CHART = 190
 _TILE = 40
 _LABELS = 120
+_MOST = 4  # more names would not fit above the curves
 
 
 class SideBySide:
@@ -68,9 +69,9 @@ class SideBySide:
         loss: Loss | None = None,
     ) -> None:
         checks.require(
-            1 <= len(competitors) <= len(COLOURS),
+            1 <= len(competitors) <= _MOST,
             (
-                f"`competitors` must be 1 to {len(COLOURS)}, got {len(competitors)}. Show the "
+                f"`competitors` must be 1 to {_MOST}, got {len(competitors)}. Show the "
                 "others in a second one."
             ),
         )
@@ -189,9 +190,10 @@ class SideBySide:
         )
         axes.draw(sheet, x_title="decoder updates", y_title="excess, unseen")
         right = _WIDTH - 12.0
-        for (name, curve), colour, dash in reversed(
-            list(zip(self.excess.items(), COLOURS, DASHES, strict=False))
-        ):
+        found = looks(self.excess)
+        for name, curve in reversed(self.excess.items()):
+            colour = found[name].colour
+            dash = DASHES[found[name].dash]
             sheet.line(axes.at(np.asarray(self.updates), np.asarray(curve)), colour, 2.5, dash)
             right -= sheet.text((right, 14), name, 12, INK, "rm") + 40
             sheet.line(np.array([(right, 14), (right + 32, 14)]), colour, 2.5, dash)
@@ -205,6 +207,6 @@ def _few_colours() -> np.ndarray:
     Few colours keep an update small and sharp.
     """
     greys = np.repeat(17 * np.arange(16)[:, None], 3, axis=1)
-    inks = np.array([ImageColor.getrgb(ink) for ink in (INK, SOFT, RULE, *COLOURS)])
+    inks = np.array([ImageColor.getrgb(ink) for ink in (INK, SOFT, RULE, *INKS.values())])
     pale = [255 - (255 - inks) * share for share in (1.0, 0.7, 0.35)]
     return np.concatenate([greys, *pale]).round().astype(np.uint8)

@@ -1,0 +1,98 @@
+"""A plotly figure as JSON, and the view of one that has states or stands inside another widget.
+
+A figure on its own needs no widget: JupyterLab's plotly draws its mime type, without a kernel too.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import plotly.graph_objects as go
+import traitlets as t
+
+CONFIG = {"displayModeBar": "hover", "displaylogo": False}
+_HERE = Path(__file__).parent
+
+
+def json_of(figure: go.Figure) -> dict[str, Any]:
+    """Return data and layout of a figure, as any plotly reads them."""
+    every: Any = figure.data
+    layout: Any = figure.layout
+    return plain(
+        {"data": [one.to_plotly_json() for one in every], "layout": layout.to_plotly_json()}
+    )
+
+
+def plain(part: Any) -> Any:
+    """Return a part of a figure as JSON; arrays become lists of six digits, NaN is a gap."""
+    if isinstance(part, Mapping):
+        return {key: plain(value) for key, value in part.items()}
+    if isinstance(part, np.ndarray) and part.dtype.kind == "f":
+        return [plain(row) for row in part] if part.ndim > 1 else [_short(x) for x in part.tolist()]
+    if isinstance(part, np.ndarray):
+        return part.tolist()
+    if isinstance(part, (list, tuple)):
+        return [plain(value) for value in part]
+    return _short(part) if isinstance(part, float) else part
+
+
+def _short(number: float) -> float | None:
+    return float(f"{number:.6g}") if np.isfinite(number) else None
+
+
+class FigureView(anywidget.AnyWidget):
+    """A figure with its states, all of them in the browser.
+
+    Args:
+        figure: as it is drawn first, but for the change that is shown.
+        controls: of the reader: {"label", "kind": "slider" | "buttons", "options": words}.
+        changes: of the figure, one for each combination of options, those of the last control
+            running fastest: {"data": one dictionary for each trace, "layout", "words": HTML}.
+        shown: number of the change shown first.
+        alt_text: one sentence that says what to see.
+    """
+
+    _esm = _HERE / "figure_view.js"
+    _css = _HERE / "figure_view.css"
+    figure = t.Dict().tag(sync=True)
+    config = t.Dict(CONFIG).tag(sync=True)
+    controls = t.List(t.Dict()).tag(sync=True)
+    changes = t.List(t.Dict()).tag(sync=True)
+    shown = t.Int(0).tag(sync=True)
+    alt_text = t.Unicode().tag(sync=True)
+
+    def __init__(
+        self,
+        figure: go.Figure,
+        *,
+        controls: Sequence[Mapping[str, Any]] = (),
+        changes: Sequence[Mapping[str, Any]] = (),
+        shown: int = 0,
+        alt_text: str = "",
+    ) -> None:
+        super().__init__(
+            figure=json_of(figure),
+            controls=[dict(control) for control in controls],
+            changes=[plain(change) for change in changes],
+            shown=shown,
+            alt_text=alt_text,
+        )
+
+    def drawn(self) -> go.Figure:
+        """Return the figure in the state shown, as the browser draws it."""
+        change = self.changes[min(self.shown, len(self.changes) - 1)] if self.changes else {}
+        traces = self.figure["data"]
+        changes = [*change.get("data", ()), *[{}] * len(traces)]
+        return go.Figure(
+            [_merged(trace, changes[k]) for k, trace in enumerate(traces)],
+            _merged(self.figure["layout"], change.get("layout", {})),
+        )
+
+
+def _merged(part: Any, change: Any) -> Any:
+    """Replace parts by those of the same name."""
+    if not (isinstance(part, dict) and isinstance(change, dict)):
+        return change
+    return part | {key: _merged(part.get(key), value) for key, value in change.items()}
