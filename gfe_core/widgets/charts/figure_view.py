@@ -4,7 +4,6 @@ A figure on its own needs no widget: JupyterLab's plotly draws its mime type, wi
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -12,8 +11,9 @@ import numpy as np
 import plotly.graph_objects as go
 import traitlets as t
 
+from gfe_core.widgets.kit.bundles import script, style
+
 CONFIG = {"displayModeBar": "hover", "displaylogo": False}
-_HERE = Path(__file__).parent
 
 
 def json_of(figure: go.Figure) -> dict[str, Any]:
@@ -54,8 +54,8 @@ class FigureView(anywidget.AnyWidget):
         alt_text: one sentence that says what to see.
     """
 
-    _esm = _HERE / "figure_view.js"
-    _css = _HERE / "figure_view.css"
+    _esm = script("charts")
+    _css = style("charts")
     figure = t.Dict().tag(sync=True)
     config = t.Dict(CONFIG).tag(sync=True)
     controls = t.List(t.Dict()).tag(sync=True)
