@@ -50,7 +50,10 @@ def hard_ones(n: int) -> Tensor:
     return torch.rand(n, 64, dtype=torch.float64, generator=generator(2)).round()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow if kind == "conv" else ()) for kind in KINDS],
+)
 @pytest.mark.parametrize("name", SOLVERS)
 def test_codes_do_not_depend_on_the_rest_of_the_batch(kind, name, step_limit):
     solver, arguments = SOLVERS[name]

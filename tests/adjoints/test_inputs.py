@@ -301,7 +301,7 @@ def test_exact_adjoints_of_a_decoder_compiled_without_double_backward_are_refuse
         gfe.encode(aot(), data(), solver=gfe.GaussNewton())
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_decoder_finds_the_codes_of_the_uncompiled_one(backend, unchecked):
     decoder = compiled(backend)
     expected = gfe.encode(Plain(), data(), max_steps=10)

@@ -85,6 +85,7 @@ def test_flow_ends_at_the_pseudo_inverse_solution(kind):
     torch.testing.assert_close(encoding.energy, problem.energy(problem.minimum), rtol=1e-13, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "decays", "grows"),
     [(gfe.Euler, 1.99, 2.01), (gfe.RK4, 2.78, 2.79)],

@@ -100,6 +100,7 @@ def test_units_that_are_powers_of_two_change_no_bit(
         assert torch.equal(small.status, plain.status)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_other_units_change_what_is_explained_by_less_than_a_thousandth(
