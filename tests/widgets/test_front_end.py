@@ -55,4 +55,5 @@ def test_the_wheel_carries_bundles_and_colours_and_no_sources():
     project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["gfe_core"]
     carried = {path for pattern in patterns for path in FOLDER.parent.glob(pattern)}
-    assert carried == {FOLDER / "kit" / "look.json", *STATIC.iterdir()}
+    read = {FOLDER / "kit" / name for name in ("look.json", "identity.json")}
+    assert carried == {*read, *STATIC.iterdir()}
