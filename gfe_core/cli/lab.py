@@ -1,8 +1,8 @@
 """`python -m gfe_core lab`: JupyterLab on one notebook, also where it is run by root.
 
 JupyterLab refuses to run as root, prints the address of its front page instead of the notebook's,
-and prefers a kernel that another installation left in the home folder. This module changes these
-three and leaves everything else to JupyterLab.
+prefers a kernel that another installation left in the home folder, and loses the views of a
+notebook that is closed. This module changes these four and leaves everything else to JupyterLab.
 """
 
 import os
@@ -26,6 +26,7 @@ _AS_ROOT = (
 _NO_BROWSER = (
     "No browser to open here: JupyterLab prints its address below, for a browser elsewhere."
 )
+_DEFAULTS = Path(__file__).parent / "jupyter"
 _TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
 
 
@@ -62,8 +63,7 @@ class Lab(Command):
         if not browser:
             print(_NO_BROWSER)
         print("Starting JupyterLab; stop it with Ctrl-C.", flush=True)
-        # The kernel of this environment goes before one in the home folder.
-        os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+        os.environ.update(environment())
         if os.name == "posix":
             # Replaced by JupyterLab, to which Ctrl-C and the memory then belong alone.
             os.execv(line[0], line)
@@ -102,6 +102,17 @@ def command(
     if not browser and "--no-browser" not in options:
         words.append("--no-browser")
     return [*words, *options]
+
+
+def environment() -> dict[str, str]:
+    """Return the variables that JupyterLab is started with.
+
+    The kernel of this environment goes before one in the home folder. Views are saved with their
+    notebook, so that they are there when it is opened again; what the reader has chosen in
+    JupyterLab's settings wins over that.
+    """
+    paths = [str(_DEFAULTS), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    return {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
 
 
 def is_root() -> bool:

@@ -265,7 +265,9 @@ class NotebookPage:
         return saved
 
     def close(self) -> None:
-        """Shut the kernel down and leave."""
+        """Shut the kernel down and leave; once is enough."""
+        if self.page.is_closed():
+            return
         self.page.evaluate(_SHUT_DOWN)
         self._context.close()
 

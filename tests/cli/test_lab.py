@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from jupyter_server.services.config.manager import ConfigManager
 
 from gfe_core.cli import lab
 from gfe_core.cli.main import main
@@ -83,6 +84,22 @@ def test_options_are_passed_on_and_the_first_notebook_is_the_default(
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("Running as root") and "because JupyterLab refuses" in told[0]
     assert told[1].startswith("No browser") and told[2].endswith("stop it with Ctrl-C.")
+
+
+def test_views_are_saved_with_their_notebook_and_a_path_of_the_reader_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """JupyterLab reads what the reader has chosen after these defaults."""
+    kept = tmp_path / "labconfig" / "page_config.json"
+    kept.parent.mkdir()
+    kept.write_text('{"of": "the reader"}', encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(tmp_path))
+    for name, value in lab.environment().items():
+        monkeypatch.setenv(name, value)
+    read = ConfigManager(config_dir_name="labconfig").get
+    widgets = read("default_setting_overrides")["@jupyter-widgets/jupyterlab-manager:plugin"]
+    assert widgets["saveState"] is True
+    assert read("page_config")["of"] == "the reader"
 
 
 @contextmanager

@@ -54,6 +54,7 @@ def test_no_line_of_substance_stands_in_two_files():
 def test_the_wheel_carries_bundles_and_colours_and_no_sources():
     project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["gfe_core"]
-    carried = {path for pattern in patterns for path in FOLDER.parent.glob(pattern)}
+    found = {path for pattern in patterns for path in FOLDER.parent.glob(pattern)}
+    carried = {path for path in found if path.is_relative_to(FOLDER)}
     read = {FOLDER / "kit" / name for name in ("look.json", "identity.json")}
     assert carried == {*read, *STATIC.iterdir()}
