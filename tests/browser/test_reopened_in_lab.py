@@ -1,4 +1,4 @@
-"""A notebook that was run, saved and closed shows its views when it is opened again, without a run."""
+"""A notebook that was run, saved and closed shows its views when it is opened again."""
 
 from collections.abc import Callable
 
