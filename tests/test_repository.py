@@ -42,7 +42,7 @@ ORDER = {
         "kit charts tables lessons player training map mask emission_lines siren staircase "
         "traversal results"
     ),
-    "gfe_core/widgets/kit": "style drawing answering explorer shown",
+    "gfe_core/widgets/kit": "style drawing answering engine explorer shown",
     "gfe_core/widgets/charts": "plots still_figure figures axes_explorer adjoint_explorer",
     "gfe_core/widgets/player": (
         "film picture player slices landscape_explorer film_explorer flow_explorer "

@@ -5,7 +5,7 @@ Overshoot, friction, restart, and what an explicit step makes of them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ _STEPS = (40, 300)  # enough to see an instability, few enough for a quick answe
 @dataclass(frozen=True, kw_only=True)
 class _Restarting(SemiImplicit):
     """The semi-implicit rule, restarted from rest where the velocity points uphill."""
+
+    engine_rule: ClassVar[str] = "restarting"
 
     def begin(self, energy: Energy, flow: Flow, state: State) -> None:
         super().begin(energy, flow, state)
