@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright
 import gfe_core as gfe
 from gfe_core.cli.doctor import find_browser
 from gfe_core.widgets import kit
-from gfe_core.widgets.kit.engine import portable, recipe
+from gfe_core.widgets.kit.engine import Recipe, described, portable
 
 FLOW = Path(kit.__file__).with_name("flow.js")
 N_MOVES = 100
@@ -36,7 +36,8 @@ SHAPES = {(8, 64, 128, 64): 40, (8, 64, 128, 784): 100}
 MEASURE = """
 async ({ source, portable, x, recipe, moves, slice }) => {
   const { Energy, advance, follow } = await import(`data:text/javascript;base64,${source}`);
-  const weights = new DataView(Uint8Array.from(atob(portable.weights), (c) => c.charCodeAt(0)).buffer);
+  const bytes = Uint8Array.from(atob(portable.weights), (letter) => letter.charCodeAt(0));
+  const weights = new DataView(bytes.buffer);
   const energy = new Energy({ ...portable, weights }, x);
   const times = [];
   const slices = [];
@@ -63,12 +64,12 @@ def problem(widths: tuple[int, ...]) -> dict[str, Any]:
     random = torch.Generator().manual_seed(0)
     decoder = gfe.MLPDecoder(latent_dim=latent, hidden=hidden, data_dim=data, generator=random)
     traits = portable(decoder)
-    solver = gfe.Euler(n_steps=N_GRADIENTS - 1)
+    path = Recipe(solver=gfe.Euler(n_steps=N_GRADIENTS - 1), t1=100.0, max_steps=N_GRADIENTS)
     return {
         "source": base64.b64encode(FLOW.read_bytes()).decode(),
         "portable": traits | {"weights": base64.b64encode(traits["weights"]).decode()},
         "x": torch.rand(data, generator=random).tolist(),
-        "recipe": recipe(solver, flow=gfe.GradientFlow(), t1=100.0, stop=None, max_steps=10**6),
+        "recipe": described(path),
         "moves": N_MOVES,
         "slice": SLICE,
     }

@@ -10,7 +10,7 @@ import base64
 import json
 import math
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +26,7 @@ from gfe_core.energy import Energy
 from gfe_core.solvers import Solver
 from gfe_core.types import Encoding, Status, Trajectory
 from gfe_core.widgets import kit
-from gfe_core.widgets.kit.engine import Unportable, portable, recipe
+from gfe_core.widgets.kit.engine import Recipe, Unportable, described, portable
 from gfe_core.widgets.player.momentum_explorer import _Restarting
 
 FLOW = Path(kit.__file__).with_name("flow.js")
@@ -36,47 +36,38 @@ N_NEIGHBOURS = 16
 TOLERANCE = 1e-4  # what a view promises of its preview
 CLOSE_CALL = 8  # roundings of the energy: sums over 100 features lose a few
 DTYPES = (torch.float64, torch.float32)
-FIRST_ORDER = gfe.GradientFlow(rate=1.3)
-MOMENTUM = gfe.NesterovFlow(damping=3.5, rate=0.8)
+RATE = 1.3
+FIRST_ORDER = gfe.GradientFlow(rate=RATE)
+MOMENTUM = gfe.NesterovFlow(damping=3.5, rate=RATE)
 
 
-@dataclass(frozen=True)
-class Way:
-    """How a flow is followed, with times in units of the curvature at the start."""
-
-    solver: Solver
-    flow: gfe.GradientFlow = FIRST_ORDER
-    t1: float = math.inf
-
-    def arguments(self, curvature: float) -> dict[str, Any]:
-        """Return arguments of `encode`."""
-        unit = curvature if self.flow.order == 1 else curvature**0.5
-        steps = N_STEPS if math.isinf(self.t1) else 10**6
-        return {
-            "solver": self.solver,
-            "flow": self.flow,
-            "t1": self.t1 / unit,
-            "max_steps": steps,
-        }
+def first_order(solver: Solver, t1: float = math.inf) -> Recipe:
+    steps = N_STEPS if math.isinf(t1) else 10**6
+    return Recipe(solver=solver, flow=FIRST_ORDER, t1=t1, max_steps=steps)
 
 
-WAYS = {
-    "AMD": Way(gfe.AMD()),
-    "AMD, carried step": Way(gfe.AMD(trial="carry", dt_max=40.0)),
-    "AMD, long search": Way(
+def momentum(solver: Solver, t1: float = math.inf) -> Recipe:
+    return replace(first_order(solver, t1), flow=MOMENTUM)
+
+
+RECIPES = {
+    "AMD": first_order(gfe.AMD()),
+    "AMD, carried step": first_order(gfe.AMD(trial="carry", dt_max=40.0)),
+    "AMD, long search": first_order(
         gfe.AMD(trial="carry", armijo_slope=0.5, increase_factor=3.0, decrease_factor=0.7)
     ),
-    "AMD, memory": Way(gfe.AMD(memory=4)),
-    "AMD, published": Way(gfe.AMD.published()),
-    "AMD, momentum": Way(gfe.AMD(), MOMENTUM),
-    "AMD, carried momentum": Way(gfe.AMD(trial="carry"), MOMENTUM),
-    "Euler": Way(gfe.Euler(n_steps=N_STEPS), t1=40.0),
-    "RK4": Way(gfe.RK4(n_steps=N_STEPS), t1=40.0),
-    "semi-implicit": Way(gfe.SemiImplicit(n_steps=N_STEPS), MOMENTUM, 25.0),
-    "restarting": Way(_Restarting(n_steps=N_STEPS), MOMENTUM, 25.0),
-    "Euler, momentum": Way(gfe.Euler(n_steps=N_STEPS), MOMENTUM, 10.0),
-    "RK4, momentum": Way(gfe.RK4(n_steps=N_STEPS), MOMENTUM, 25.0),
+    "AMD, memory": first_order(gfe.AMD(memory=4)),
+    "AMD, published": first_order(gfe.AMD.published()),
+    "AMD, momentum": momentum(gfe.AMD()),
+    "AMD, carried momentum": momentum(gfe.AMD(trial="carry")),
+    "Euler": first_order(gfe.Euler(n_steps=N_STEPS), 40.0),
+    "RK4": first_order(gfe.RK4(n_steps=N_STEPS), 40.0),
+    "semi-implicit": momentum(gfe.SemiImplicit(n_steps=N_STEPS), 25.0),
+    "restarting": momentum(_Restarting(n_steps=N_STEPS), 25.0),
+    "Euler, momentum": momentum(gfe.Euler(n_steps=N_STEPS), 10.0),
+    "RK4, momentum": momentum(gfe.RK4(n_steps=N_STEPS), 25.0),
 }
+"""With times in units of the curvature at the start, or of its root on a flow with momentum."""
 
 
 @dataclass(eq=False)
@@ -87,7 +78,7 @@ class Case:
     loss: Any
     x: Tensor
     z0: Tensor
-    way: str
+    name: str
 
     def decoder_in(self, dtype: torch.dtype) -> Any:
         return deepcopy(self.decoder).to(dtype)
@@ -97,11 +88,15 @@ class Case:
         return Energy(self.decoder_in(dtype), self.x.to(dtype), self.loss)
 
     @cached_property
-    def arguments(self) -> dict[str, Any]:
-        """Arguments of `encode`, by the largest second derivative at the start."""
+    def recipe(self) -> Recipe:
         hessian = self.energy(torch.float64).hessian(self.z0.double())
         curvature = torch.linalg.eigvalsh(hessian)[0, -1].clamp(min=1e-3).item()
-        return WAYS[self.way].arguments(curvature)
+        recipe = RECIPES[self.name]
+        return replace(recipe, t1=recipe.t1 / curvature ** (0.5 if self.order == 2 else 1.0))
+
+    @property
+    def order(self) -> int:
+        return 2 if RECIPES[self.name].flow is MOMENTUM else 1
 
     def encoded(self, dtype: torch.dtype) -> Encoding:
         """Follow the kernel's path, and after it those of its neighbours."""
@@ -116,17 +111,20 @@ class Case:
             loss=self.loss,
             z0=self.z0.to(dtype).expand(len(several), -1),
             save_at=gfe.SaveAt.steps(),
-            **self.arguments,
+            solver=self.recipe.solver,
+            flow=self.recipe.flow,
+            t1=self.recipe.t1,
+            max_steps=self.recipe.max_steps,
         )
 
 
 @cache
 def cases() -> list[Case]:
-    names = list(WAYS)
+    names = list(RECIPES)
     return [random_case(seed, names[seed % len(names)]) for seed in range(N_CASES)]
 
 
-def random_case(seed: int, way: str) -> Case:
+def random_case(seed: int, name: str) -> Case:
     random = torch.Generator().manual_seed(seed)
 
     def pick(options: list[Any]) -> Any:
@@ -154,7 +152,7 @@ def random_case(seed: int, way: str) -> Case:
         [gfe.Bernoulli(reduction=reduction), gfe.Gaussian(variance=spread, reduction=reduction)]
     )
     z0 = pick([0.0, 0.5, 1.5]) * torch.randn(1, latent, generator=random)
-    return Case(decoder, loss, x, z0, way)
+    return Case(decoder, loss, x, z0, name)
 
 
 def in_the_browser(cases: list[Case], dtype: torch.dtype) -> list[dict[str, Any]]:
@@ -167,7 +165,7 @@ def in_the_browser(cases: list[Case], dtype: torch.dtype) -> list[dict[str, Any]
                 "x": case.x[0].tolist(),
                 "z0": case.z0[0].tolist(),
                 "rounding": torch.finfo(dtype).eps,
-                "recipes": [recipe(**case.arguments, stop=None)],
+                "recipes": [described(case.recipe)],
             }
         )
     return asked(sent)["answers"]
@@ -222,18 +220,18 @@ def is_close_call(
     case: Case, states: list[dict[str, Any]], attempt: dict[str, Any], rounding: float
 ) -> bool:
     """Whether a trial passes or misses Armijo's test by a few roundings of the energy."""
-    solver, flow = case.arguments["solver"], case.arguments["flow"]
+    solver = case.recipe.solver
     if not isinstance(solver, gfe.AMD):
         return False
     energy = case.energy(torch.float64)
     z = torch.tensor([states[-1]["z"]], dtype=torch.float64)
-    step = attempt["dt"] ** flow.order * flow.rate
+    step = attempt["dt"] ** case.order * RATE
     gradient = energy.at(z).grad()
     trial = energy.at(z - step * gradient)
     promise = step * gradient.square().sum()
     if solver.slope_at == "trial":
-        promise = step / flow.rate * trial.grad().square().sum()
-    fraction = solver.armijo_slope if flow.order == 1 else max(solver.armijo_slope, 0.5)
+        promise = step / RATE * trial.grad().square().sum()
+    fraction = solver.armijo_slope if case.order == 1 else max(solver.armijo_slope, 0.5)
     reference = max(state["energy"] for state in states[-solver.memory :])
     slack = reference - trial.value.item() - fraction * promise.item()
     return abs(slack) <= CLOSE_CALL * rounding * abs(reference)
@@ -292,13 +290,13 @@ def test_energies_gradients_and_means_are_those_of_the_kernel(
 @pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")  # what encode annotates is checked by its own tests
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", RECIPES)
 def test_paths_are_those_of_the_kernel_until_rounding_decides(
     answers: dict[torch.dtype, list[dict[str, Any]]], dtype: torch.dtype, name: str
 ) -> None:
     n_same = n_all = 0
     for case, answer in zip(cases(), answers[dtype], strict=True):
-        if name == case.way:
+        if name == case.name:
             n, n_states = same_states(case, answer["paths"][0], dtype)
             n_same += n
             n_all += n_states
@@ -320,11 +318,11 @@ def test_statuses_have_the_kernels_numbers() -> None:
 def test_a_path_that_overflows_is_not_finite_and_keeps_its_last_code(
     solver: Solver, t1: float, start: float, n_attempts: int
 ) -> None:
-    way = {"solver": solver, "flow": gfe.GradientFlow(), "t1": t1, "max_steps": 5}
+    recipe = Recipe(solver=solver, t1=t1, max_steps=5)
     problem = {"x": [0.0] * 4, "z0": [start] * 2, "rounding": 2**-52}
     sent = message(gfe.LinearDecoder(latent_dim=2, data_dim=4), gfe.Gaussian())
-    recipes = [recipe(**way, stop=None)]
-    (path,) = asked([sent | problem | {"recipes": recipes}])["answers"][0]["paths"]
+    sent |= problem | {"recipes": [described(recipe)]}
+    (path,) = asked([sent])["answers"][0]["paths"]
     assert path["status"] == Status.NON_FINITE
     assert [attempt["z"] for attempt in path["attempts"]] == [[start] * 2] * n_attempts
     assert [attempt["accepted"] for attempt in path["attempts"]] == [True, False][:n_attempts]
@@ -447,15 +445,15 @@ class Wandering(gfe.Euler):
         (gfe.AMD(), gfe.GradientFlow(rate=gfe.ExponentialDecay(tau=2.0)), "ExponentialDecay"),
     ],
 )
-def test_ways_that_the_engine_does_not_have_are_refused(
+def test_recipes_that_the_engine_does_not_have_are_refused(
     solver: Solver, flow: gfe.GradientFlow, why: str
 ) -> None:
     with pytest.raises(Unportable, match=why):
-        recipe(solver, flow=flow, t1=1.0, stop=None, max_steps=5)
+        described(Recipe(solver=solver, flow=flow, t1=1.0))
 
 
 def test_a_recipe_is_plain_json_with_null_for_infinity() -> None:
-    sent = recipe(gfe.AMD(), flow=gfe.GradientFlow(), t1=math.inf, stop=None, max_steps=7)
+    sent = described(Recipe(solver=gfe.AMD(), max_steps=7))
     again = json.loads(json.dumps(sent, allow_nan=False))
     assert again == sent
     assert (again["t1"], again["solver"]["dt_max"], again["max_steps"]) == (None, None, 7)

@@ -6,7 +6,7 @@ repeat is refused with a sentence, so that a view can use the kernel and say why
 
 import math
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from gfe_core.decoders import LinearDecoder, MLPDecoder, Wrapped
 from gfe_core.energy import Bernoulli, Gaussian
 from gfe_core.flows import GradientFlow, NesterovFlow
 from gfe_core.solvers import AMD, RK4, Euler, SemiImplicit, Solver
-from gfe_core.types import AnyLoss, Decoder, Flow, Stop
+from gfe_core.types import AnyLoss, Decoder, Flow
 
 _ACTIVATIONS: dict[type[nn.Module], str] = {nn.ELU: "elu", nn.Tanh: "tanh", nn.ReLU: "relu"}
 _SOLVERS: dict[type, str] = {
@@ -65,7 +65,7 @@ def portable(decoder: Decoder, loss: AnyLoss | None = None) -> dict[str, Any]:
         Unportable: the engine cannot repeat what they compute; the message says why.
     """
     layers = _layers_of(decoder)
-    described = _described(loss)
+    kind = _kind_of(loss)
     _check_repeats(decoder, layers)
     return {
         "layers": [
@@ -76,14 +76,22 @@ def portable(decoder: Decoder, loss: AnyLoss | None = None) -> dict[str, Any]:
         "weights": b"".join(
             part.float().numpy().tobytes() for layer in layers for part in layer[:2]
         ),
-        "loss": described,
+        "loss": kind,
     }
 
 
-def recipe(
-    solver: Solver, *, flow: Flow, t1: float, stop: Stop | None, max_steps: int
-) -> dict[str, Any]:
-    """Describe how a flow is followed; the arguments are those of `encode`.
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a flow is followed from a start: the arguments of `encode` that say so."""
+
+    solver: Solver
+    flow: Flow = GradientFlow()  # noqa: RUF009 - frozen
+    t1: float = math.inf
+    max_steps: int = 200
+
+
+def described(recipe: Recipe) -> dict[str, Any]:
+    """Describe a recipe for the engine, in JSON.
 
     A solver of a view's own is known by a class attribute `engine_rule`, the name of its rule in
     flow.js.
@@ -91,6 +99,7 @@ def recipe(
     Raises:
         Unportable: the engine does not have this solver or this flow.
     """
+    solver, flow, stop = recipe.solver, recipe.flow, recipe.solver.default_stop
     kind = type(solver)
     name = _SOLVERS.get(kind) or vars(kind).get("engine_rule")
     if name is None:
@@ -101,7 +110,6 @@ def recipe(
     if not (known and isinstance(flow, GradientFlow) and isinstance(flow.rate, (int, float))):
         raise Unportable(f"the browser does not know the flow {flow!r}")
     options = {field.name: getattr(solver, field.name) for field in fields(solver)}  # pyright: ignore[reportArgumentType]
-    stop = stop or solver.default_stop
     rules = ("gain_rtol", "energy_slope", "grad_norm", "window")
     return {
         "solver": {"name": name} | {key: _finite(value) for key, value in options.items()},
@@ -111,8 +119,8 @@ def recipe(
             "eps": getattr(flow, "eps", 0.0),
         },
         "stop": None if stop is None else {rule: getattr(stop, rule) for rule in rules},
-        "t1": _finite(t1),
-        "max_steps": max_steps,
+        "t1": _finite(recipe.t1),
+        "max_steps": recipe.max_steps,
     }
 
 
@@ -175,7 +183,7 @@ def _linear(module: nn.Linear) -> _Layer:
     return _Layer(weight, bias)
 
 
-def _described(given: AnyLoss | None) -> dict[str, Any]:
+def _kind_of(given: AnyLoss | None) -> dict[str, Any]:
     """Name a loss and its numbers."""
     loss: Any = Bernoulli() if given is None else given
     if type(loss) is Bernoulli:
