@@ -45,7 +45,7 @@ ORDER = {
     "gfe_core/widgets/kit": "style drawing answering engine explorer shown",
     "gfe_core/widgets/charts": "plots still_figure figures axes_explorer adjoint_explorer",
     "gfe_core/widgets/player": (
-        "film picture player slices landscape_explorer film_explorer flow_explorer "
+        "film picture player slices preview landscape_explorer film_explorer flow_explorer "
         "stiffness_explorer race_explorer momentum_explorer armijo_explorer origin_explorer"
     ),
     "gfe_core/widgets/training": "gallery progress side_by_side gradient_histogram",

@@ -115,6 +115,8 @@ class ArmijoExplorer(LandscapeExplorer):
         sample: row shown first.
     """
 
+    dragged = ("beta", "sigma", "growth")
+
     def __init__(self, decoder: Decoder, samples: DataSet, *, sample: int = 0) -> None:
         first = {"sample": sample, "trial": "carry", "beta": 0.5, "sigma": 0.1, "growth": 2.0}
         self.figure: Any = go.FigureWidget(_ray_figure())

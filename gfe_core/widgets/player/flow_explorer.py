@@ -51,6 +51,8 @@ class FlowExplorer(LandscapeExplorer):
         playing: whether the film starts by itself when it is first seen.
     """
 
+    dragged = ("dt",)
+
     def __init__(
         self,
         decoder: Decoder,

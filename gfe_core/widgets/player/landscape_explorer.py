@@ -20,11 +20,12 @@ from gfe_core.encoding import encode
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.solvers import AMD
 from gfe_core.types import Decoder, Encoding, Loss, SaveAt
-from gfe_core.widgets.kit.engine import Recipe
+from gfe_core.widgets.kit.engine import Recipe, Unportable
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
+from gfe_core.widgets.player.preview import grounds_for, recipes_for
 from gfe_core.widgets.player.slices import Plane, extent_around, film_of, grey, landscape_of
 
 LIMITS = {"Euler": 2.0, "RK4": 2.785, "Dopri5": 3.307}
@@ -54,6 +55,12 @@ class LandscapeExplorer(Explorer, ABC):
 
     ground: tuple[str, ...] = ("sample",)
     """Controls whose change makes a new landscape."""
+    dragged: tuple[str, ...] = ()
+    """Sliders that the browser follows by itself while they are turned."""
+    heights: bool = False
+    """Whether the second chart shows heights above the lowest energy instead of steps."""
+    only_kernel: str = ""
+    """Why the browser cannot follow the tracks by itself, where it cannot."""
 
     def __init__(
         self,
@@ -195,7 +202,25 @@ class LandscapeExplorer(Explorer, ABC):
                 control for control in wanted if control["name"] in self.player.values
             ]
             self.player.caption = self.caption(values)
+            self._preview(values)
             self.player.show(film, landscape)
+
+    def _preview(self, values: dict[str, Any]) -> None:
+        """Let the browser follow the tracks while a hand drags, or say why it cannot."""
+        sliders = [one for one in self.player.controls if one["name"] in self.dragged]
+        lowest = self.reference.energy.item() if self.heights else None
+        try:
+            if self.only_kernel:
+                raise Unportable(self.only_kernel)
+            tracks = recipes_for(self.recipes, values, sliders)
+            grounds = grounds_for(self.shown_decoder, self.loss, self.plane, self.x[0])
+        except Unportable as reason:
+            self.player.preview = {"why_not": str(reason)}
+            self.player.preview_numbers = b""
+            return
+        self.player.preview_numbers = grounds.pop("numbers")
+        charted = {"step_scale": self.lambda_max, "lowest": lowest}
+        self.player.preview = grounds | charted | tracks
 
 
 def with_limit(film: Film, name: str) -> Film:

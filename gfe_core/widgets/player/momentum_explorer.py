@@ -72,6 +72,9 @@ class MomentumExplorer(LandscapeExplorer):
         controls: names of the controls shown, of "sample", "pair", "dt", "damping".
     """
 
+    dragged = ("dt", "damping")
+    heights = True
+
     def __init__(
         self,
         decoder: Decoder,

@@ -80,6 +80,7 @@ class OriginExplorer(LandscapeExplorer):
     """
 
     ground = ("sample", "trained", "adjoint")
+    dragged = ("dt",)
 
     def __init__(
         self,

@@ -39,6 +39,8 @@ class RaceExplorer(LandscapeExplorer):
         field: which solvers run, shown first.
     """
 
+    only_kernel = "a frame of a race is a budget of work"
+
     def __init__(
         self,
         decoder: Decoder,

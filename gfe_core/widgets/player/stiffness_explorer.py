@@ -36,6 +36,7 @@ class StiffnessExplorer(LandscapeExplorer):
     """
 
     ground = ("sample", "c")
+    dragged = ("dt",)
 
     def __init__(
         self, decoder: Decoder, samples: DataSet, *, sample: int = 0, solver: str = "Euler"
