@@ -9,6 +9,8 @@ PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS)
 UNIT     := $(PYTEST) --dist worksteal --doctest-modules --ignore=tests/browser tests gfe_core
 NBVAL    := GFE_PREDICT=commit PYTHONPATH=tests/notebooks $(PYTEST) --dist loadfile -p nbval_timeouts --nbval --nbval-current-env \
             --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120
+# Node and npm come with the tools of .venv; package-lock.json names the versions of what npm installs.
+NPM      := $(PYTHON) tests/widgets/front_end.py
 NB       ?= notebooks/
 LAB_ARGS ?=
 
@@ -16,7 +18,7 @@ LAB_ARGS ?=
 export JUPYTER_PREFER_ENV_PATH := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test check lint types unit quick notebooks notebooks-portable browser timed refresh bench
+.PHONY: help lab test check lint types bundles unit quick notebooks notebooks-portable browser timed refresh bench
 
 help: ## list these targets
 	@echo "usage: make TARGET"
@@ -31,12 +33,17 @@ test: lint types unit notebooks-portable browser timed ## run every check, in th
 
 check: lint types quick ## what to run while working: all but slow tests, notebooks and browser (6 minutes)
 
-lint: $(VENV)/installed-dev ## ruff: rules and formatting, notebooks too
+lint: $(VENV)/installed-dev ## rules and formatting of Python, notebooks and the views' scripts, whose types are checked too
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	$(NPM) run --silent lint
 
 types: $(VENV)/installed-dev ## pyright
 	$(PYTHON) -m pyright
+
+bundles: $(VENV)/installed-dev ## write the views' bundles, which are committed
+	$(NPM) run --silent format
+	$(NPM) run --silent build
 
 unit: $(VENV)/installed-dev ## unit tests and the examples in docstrings
 	$(UNIT)
@@ -69,9 +76,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)
 	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
+$(VENV)/installed-dev: $(VENV)/installed gfe_core/widgets/package-lock.json
 	@echo "Installing the tools that check it ..."
 	@$(PIP) -e ".[dev]"
+	@$(NPM) ci --ignore-scripts --loglevel=error --no-fund --no-audit
 	@touch $@
 
 $(PYTHON):

@@ -3,10 +3,8 @@
 And once with one, in JupyterLab.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
@@ -16,17 +14,14 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page, expect
 from quiet_times import DRAWING, QuietTimes
 from refresh_notebooks import METADATA
+from view_page import OpenView, pages_of
 
 import gfe_core as gfe
 from gfe_core import widgets
-from gfe_core.widgets.kit.style import PAGE, STORED_MODEL
 from gfe_core.widgets.map.explorer import PointMap
-from gfe_core.widgets.map.style import MAP_STYLE
-from gfe_core.widgets.player.player import _plain
 
 pytestmark = pytest.mark.browser
 N = 60
-OpenMap = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -41,41 +36,13 @@ def maps() -> dict[str, PointMap]:
 
 
 @pytest.fixture
-def open_map(chromium: Browser, maps: dict[str, PointMap], tmp_path: Path) -> Iterator[OpenMap]:
+def open_map(chromium: Browser, maps: dict[str, PointMap], tmp_path: Path) -> Iterator[OpenView]:
     """Open one of the maps in a page of its own.
 
     At the end nothing may have been complained about.
     """
-    complaints: list[str] = []
-    contexts = []
-
-    def opened(name: str, width: int = 1000, **context: Any) -> Page:
-        names = [
-            key for key, trait in PointMap.class_own_traits().items() if trait.metadata.get("sync")
-        ]
-        state = json.dumps({key: _plain(getattr(maps[name], key)) for key in names})
-        script = str(PointMap._esm).split("export default", maxsplit=1)[0]
-        page = PAGE.format(
-            title=name, state=state, style=MAP_STYLE, model=STORED_MODEL, script=script
-        )
-        path = tmp_path / "map.html"
-        path.write_text(
-            page.replace("model: storedModel(", "model: window.model = storedModel("),
-            encoding="utf-8",
-        )
-        contexts.append(
-            chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context)
-        )
-        view = contexts[-1].new_page()
-        view.on("pageerror", lambda error: complaints.append(str(error)))
-        view.goto(path.as_uri())
-        view.wait_for_selector(".gfe-map[data-drawn]")
-        return view
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    with pages_of(chromium, tmp_path) as opened:
+        yield lambda name, **context: opened(maps[name], live=False, **context)
 
 
 def data(page: Page, name: str) -> str:
@@ -94,7 +61,7 @@ def spot(page: Page, stage: Locator, layouts: str, row: int) -> tuple[float, flo
 
 
 @pytest.mark.timed
-def test_the_mouse_finds_points_on_both_maps_at_once(open_map: OpenMap):
+def test_the_mouse_finds_points_on_both_maps_at_once(open_map: OpenView):
     page = open_map("map")
     times = QuietTimes()
     for row in range(20):
@@ -108,7 +75,7 @@ def test_the_mouse_finds_points_on_both_maps_at_once(open_map: OpenMap):
     assert f"image {data(page, 'point')}, class" in page.locator(".words").inner_text()
 
 
-def test_keys_walk_over_the_points(open_map: OpenMap):
+def test_keys_walk_over_the_points(open_map: OpenView):
     page = open_map("map")
     seen = {data(page, "point")}
     for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp") * 3:
@@ -117,7 +84,7 @@ def test_keys_walk_over_the_points(open_map: OpenMap):
     assert len(seen) > 3
 
 
-def test_maps_glide_into_each_other_and_reset_goes_back(open_map: OpenMap):
+def test_maps_glide_into_each_other_and_reset_goes_back(open_map: OpenView):
     page = open_map("map")
     page.get_by_label("perplexity").press("ArrowLeft")
     assert data(page, "settled") == "false"
@@ -132,14 +99,14 @@ def test_maps_glide_into_each_other_and_reset_goes_back(open_map: OpenMap):
     assert "perplexity 8 " in page.locator(".values").inner_text()
 
 
-def test_reduced_motion_jumps(open_map: OpenMap):
+def test_reduced_motion_jumps(open_map: OpenView):
     page = open_map("map", reduced_motion="reduce")
     page.get_by_label("perplexity").press("ArrowLeft")
     assert data(page, "settled") == "true"
 
 
 @pytest.mark.timed
-def test_the_slider_mixes_within_the_event(open_map: OpenMap):
+def test_the_slider_mixes_within_the_event(open_map: OpenView):
     page = open_map("between")
     picture = (
         "[...document.querySelectorAll('.between "
@@ -157,7 +124,7 @@ def test_the_slider_mixes_within_the_event(open_map: OpenMap):
     assert "t = 1.00" in page.locator(".mixer").inner_text()
 
 
-def test_a_pair_is_chosen_by_dragging_and_by_keys(open_map: OpenMap):
+def test_a_pair_is_chosen_by_dragging_and_by_keys(open_map: OpenView):
     page = open_map("between")
     main = page.locator(".main")
     page.mouse.move(*spot(page, main, "flat", 10))
@@ -174,7 +141,7 @@ def test_a_pair_is_chosen_by_dragging_and_by_keys(open_map: OpenMap):
 
 @pytest.mark.parametrize("width", [360, 1000])
 @pytest.mark.parametrize("name", ["map", "between"])
-def test_nothing_sticks_out(open_map: OpenMap, name: str, width: int):
+def test_nothing_sticks_out(open_map: OpenView, name: str, width: int):
     page = open_map(name, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -1,7 +1,6 @@
 """The mask painter in Chromium, under mouse, finger and keyboard, without a kernel."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,12 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page
 from quiet_times import DRAWING, QuietTimes
+from view_page import OpenView, pages_of
 
 import gfe_core as gfe
-from gfe_core.widgets.kit.style import PAGE, STORED_MODEL
 from gfe_core.widgets.mask.explorer import MaskExplorer, MaskView
-from gfe_core.widgets.mask.style import MASK_STYLE
-from gfe_core.widgets.player.player import _plain
 
 pytestmark = pytest.mark.browser
-OpenPainter = Callable[..., Page]
 KERNEL = """() => {
   window.requests = [];
   const hidden = () => [...new Uint8Array(model.get("mask").buffer)].filter((seen) => !seen).length;
@@ -40,38 +36,16 @@ def view() -> MaskView:
 
 
 @pytest.fixture
-def open_painter(chromium: Browser, view: MaskView, tmp_path: Path) -> Iterator[OpenPainter]:
+def open_painter(chromium: Browser, view: MaskView, tmp_path: Path) -> Iterator[OpenView]:
     """Open the painter in a page of its own; at the end nothing may have been complained about."""
-    complaints: list[str] = []
-    contexts = []
+    with pages_of(chromium, tmp_path) as opened:
 
-    def opened(width: int = 1000, **context: Any) -> Page:
-        own = [*MaskView.class_own_traits(), *MaskView.__mro__[1].class_own_traits()]  # pyright: ignore
-        state = json.dumps(
-            {key: _plain(getattr(view, key)) for key in own if view.trait_metadata(key, "sync")}
-        )
-        script = str(MaskView._esm).split("export default", maxsplit=1)[0]
-        page = PAGE.format(
-            title="mask", state=state, style=MASK_STYLE, model=STORED_MODEL, script=script
-        )
-        page = page.replace("model: storedModel(", "model: window.model = storedModel(")
-        page = page.replace("live: false", "live: true")
-        path = tmp_path / "mask.html"
-        path.write_text(page, encoding="utf-8")
-        contexts.append(
-            chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **context)
-        )
-        page_view = contexts[-1].new_page()
-        page_view.on("pageerror", lambda error: complaints.append(str(error)))
-        page_view.goto(path.as_uri())
-        page_view.wait_for_selector(".gfe-mask[data-drawn]")
-        page_view.evaluate(KERNEL)
-        return page_view
+        def with_kernel(**context: Any) -> Page:
+            page = opened(view, **context)
+            page.evaluate(KERNEL)
+            return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
+        yield with_kernel
 
 
 def data(page: Page, name: str) -> str:
@@ -87,7 +61,7 @@ def spot(page: Page, row: float, column: float) -> tuple[float, float]:
 
 @pytest.mark.timed
 def test_a_stroke_is_drawn_within_the_event_and_told_ten_times_a_second_at_most(
-    open_painter: OpenPainter,
+    open_painter: OpenView,
 ):
     page = open_painter()
     times = QuietTimes()
@@ -111,7 +85,7 @@ def test_a_stroke_is_drawn_within_the_event_and_told_ten_times_a_second_at_most(
 
 
 def test_while_the_kernel_is_busy_one_request_is_under_way_and_the_newest_follows(
-    open_painter: OpenPainter,
+    open_painter: OpenView,
 ):
     page = open_painter()
     for name in ("clear", "random 75 %", "left half"):
@@ -123,7 +97,7 @@ def test_while_the_kernel_is_busy_one_request_is_under_way_and_the_newest_follow
     assert page.evaluate("requests.map(({ hidden }) => hidden)") == [0, 32]
 
 
-def test_the_random_mask_follows_from_its_seed(open_painter: OpenPainter):
+def test_the_random_mask_follows_from_its_seed(open_painter: OpenView):
     masks = []
     for _ in range(2):
         page = open_painter()
@@ -136,7 +110,7 @@ def test_the_random_mask_follows_from_its_seed(open_painter: OpenPainter):
     assert masks[:2] == masks[2:] and masks[0] != masks[1]
 
 
-def test_keys_walk_paint_and_erase(open_painter: OpenPainter):
+def test_keys_walk_paint_and_erase(open_painter: OpenView):
     page = open_painter()
     page.get_by_role("button", name="clear").click()
     paper = page.locator(".paper")
@@ -150,7 +124,7 @@ def test_keys_walk_paint_and_erase(open_painter: OpenPainter):
     assert data(page, "seen") == "63"
 
 
-def test_a_finger_paints_and_the_brush_has_a_size(open_painter: OpenPainter):
+def test_a_finger_paints_and_the_brush_has_a_size(open_painter: OpenView):
     page = open_painter(has_touch=True)
     page.get_by_role("button", name="clear").click()
     page.touchscreen.tap(*spot(page, 2, 2))
@@ -160,7 +134,7 @@ def test_a_finger_paints_and_the_brush_has_a_size(open_painter: OpenPainter):
     assert int(data(page, "seen")) < 55
 
 
-def test_controls_ask_truth_is_covered_and_reset_returns(open_painter: OpenPainter):
+def test_controls_ask_truth_is_covered_and_reset_returns(open_painter: OpenView):
     page = open_painter()
     first = page.locator(".values").inner_text()
     truth = page.locator(".tile").last
@@ -185,5 +159,5 @@ def test_controls_ask_truth_is_covered_and_reset_returns(open_painter: OpenPaint
 
 
 @pytest.mark.parametrize("width", [360, 1000])
-def test_nothing_sticks_out(open_painter: OpenPainter, width: int):
+def test_nothing_sticks_out(open_painter: OpenView, width: int):
     assert open_painter(width=width).evaluate("document.documentElement.scrollWidth") <= width

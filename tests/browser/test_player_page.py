@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 from quiet_times import DRAWING, QuietTimes
+from view_page import OpenView, pages_of
 
 from gfe_core.widgets.player.player import Film, FlowPlayer, Landscape
 
 pytestmark = pytest.mark.browser
 
 FRAMES = 61
-OpenPage = Callable[..., Page]
 
 
 def _film(tracks: int, frames: int = FRAMES) -> Film:
@@ -64,48 +64,22 @@ def _player(tracks: int = 2, **traits: Any) -> FlowPlayer:
 
 
 @pytest.fixture
-def open_page(chromium: Browser, tmp_path: Path) -> Iterator[OpenPage]:
-    """Open a saved player from disk with the network off.
+def open_page(chromium: Browser, tmp_path: Path) -> Iterator[OpenView]:
+    """Open a player in a page of its own.
 
     At the end nothing may have been complained about.
     """
-    complaints: list[str] = []
-    contexts = []
-
-    def opened(
-        player: FlowPlayer | None = None, *, live: bool = False, width: int = 1100, **context: Any
-    ) -> Page:
-        path = (player or _player()).save_html(tmp_path / "flow.html")
-        if live:  # stand in for a kernel: the same page, its model within the test's reach
-            text = path.read_text(encoding="utf-8").replace("live: false", "live: true")
-            path.write_text(
-                text.replace("model: storedModel(", "model: window.model = storedModel("),
-                encoding="utf-8",
-            )
-        contexts.append(
-            chromium.new_context(offline=True, viewport={"width": width, "height": 1000}, **context)
+    with pages_of(chromium, tmp_path) as opened:
+        yield lambda player=None, *, live=False, width=1100, **context: opened(
+            player or _player(), live=live, width=width, **context
         )
-        page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda message: complaints.append(message.text) if message.type == "error" else None,
-        )
-        page.goto(path.as_uri())
-        page.wait_for_selector(".gfe-player[data-drawn]")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 def data(page: Page, name: str) -> str:
     return page.locator(".gfe-player").get_attribute(f"data-{name}") or ""
 
 
-def test_play_runs_to_the_last_frame_and_stops(open_page: OpenPage) -> None:
+def test_play_runs_to_the_last_frame_and_stops(open_page: OpenView) -> None:
     page = open_page(_player(speed=4.0))
     assert data(page, "drawn") == "0"
     page.get_by_role("button", name="play").click()
@@ -116,12 +90,12 @@ def test_play_runs_to_the_last_frame_and_stops(open_page: OpenPage) -> None:
     assert data(page, "draw-count") == draws
 
 
-def test_the_playing_trait_starts_the_film_once(open_page: OpenPage) -> None:
+def test_the_playing_trait_starts_the_film_once(open_page: OpenView) -> None:
     page = open_page(_player(playing=True))
     page.wait_for_function("document.querySelector('.gfe-player').dataset.drawn > 2")
 
 
-def test_keys_play_and_step(open_page: OpenPage) -> None:
+def test_keys_play_and_step(open_page: OpenView) -> None:
     page = open_page()
     root = page.locator(".gfe-player")
     root.press("ArrowRight")
@@ -138,7 +112,7 @@ def test_keys_play_and_step(open_page: OpenPage) -> None:
 
 
 @pytest.mark.timed
-def test_the_slider_scrubs_by_key_within_the_event(open_page: OpenPage) -> None:
+def test_the_slider_scrubs_by_key_within_the_event(open_page: OpenView) -> None:
     page = open_page()
     slider = page.get_by_label("frame", exact=True)
     times = QuietTimes()
@@ -152,7 +126,7 @@ def test_the_slider_scrubs_by_key_within_the_event(open_page: OpenPage) -> None:
 
 @pytest.mark.timed
 @pytest.mark.parametrize("chart", [0, 1])
-def test_the_mouse_scrubs_in_the_charts(open_page: OpenPage, chart: int) -> None:
+def test_the_mouse_scrubs_in_the_charts(open_page: OpenView, chart: int) -> None:
     page = open_page(_player(tracks=4))
     box = page.locator(".gfe-player .layers").nth(chart).bounding_box()
     assert box is not None
@@ -169,7 +143,7 @@ def test_the_mouse_scrubs_in_the_charts(open_page: OpenPage, chart: int) -> None
     times.hold(DRAWING, "from a move of the mouse to the drawing, 4 tracks")
 
 
-def test_reduced_motion_does_not_start_by_itself_but_plays_when_asked(open_page: OpenPage) -> None:
+def test_reduced_motion_does_not_start_by_itself_but_plays_when_asked(open_page: OpenView) -> None:
     page = open_page(_player(playing=True), reduced_motion="reduce")
     page.wait_for_timeout(400)
     assert data(page, "drawn") == "0"
@@ -179,7 +153,7 @@ def test_reduced_motion_does_not_start_by_itself_but_plays_when_asked(open_page:
 
 @pytest.mark.parametrize("tracks", [1, 2, 3, 4])
 @pytest.mark.parametrize("width", [360, 600, 1100])
-def test_nothing_sticks_out(open_page: OpenPage, tracks: int, width: int) -> None:
+def test_nothing_sticks_out(open_page: OpenView, tracks: int, width: int) -> None:
     page = open_page(_player(tracks), width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator(".tile").count() == tracks + 2
@@ -191,7 +165,7 @@ def test_nothing_sticks_out(open_page: OpenPage, tracks: int, width: int) -> Non
     assert below == (width < 700)
 
 
-def test_controls_of_a_saved_page_are_shown_disabled_and_say_why(open_page: OpenPage) -> None:
+def test_controls_of_a_saved_page_are_shown_disabled_and_say_why(open_page: OpenView) -> None:
     page = open_page()
     for label in ("dt × λmax", "sample"):
         control = page.get_by_label(label).first
@@ -201,7 +175,7 @@ def test_controls_of_a_saved_page_are_shown_disabled_and_say_why(open_page: Open
     assert "dt × λmax 1.0" in page.locator(".values").inner_text()
 
 
-def test_the_table_of_the_numbers_is_built_when_opened(open_page: OpenPage) -> None:
+def test_the_table_of_the_numbers_is_built_when_opened(open_page: OpenView) -> None:
     page = open_page()
     assert page.locator(".numbers tr").count() == 0
     page.locator("summary").click()
@@ -209,7 +183,7 @@ def test_the_table_of_the_numbers_is_built_when_opened(open_page: OpenPage) -> N
     assert page.locator(".numbers tr").count() == FRAMES + 1
 
 
-def test_the_theme_of_the_page_reaches_the_canvas(open_page: OpenPage) -> None:
+def test_the_theme_of_the_page_reaches_the_canvas(open_page: OpenView) -> None:
     page = open_page()
     ink = (
         "[...document.querySelector('.layers canvas').getContext('2d').getImageData(60, 0, "
@@ -220,7 +194,7 @@ def test_the_theme_of_the_page_reaches_the_canvas(open_page: OpenPage) -> None:
     page.wait_for_function(f"{ink} !== {light!r}")
 
 
-def test_an_empty_film_draws_without_complaint(open_page: OpenPage) -> None:
+def test_an_empty_film_draws_without_complaint(open_page: OpenView) -> None:
     page = open_page(FlowPlayer(title="nothing yet"))
     page.locator(".gfe-player").press("ArrowRight")
     page.locator(".gfe-player").press(" ")
@@ -228,7 +202,7 @@ def test_an_empty_film_draws_without_complaint(open_page: OpenPage) -> None:
     assert data(page, "drawn") == "0"
 
 
-def test_the_frame_of_the_model_moves_the_player_at_once(open_page: OpenPage) -> None:
+def test_the_frame_of_the_model_moves_the_player_at_once(open_page: OpenView) -> None:
     page = open_page(live=True)
     assert (
         page.evaluate("model.set('frame', 17), document.querySelector('.gfe-player').dataset.drawn")
@@ -236,7 +210,7 @@ def test_the_frame_of_the_model_moves_the_player_at_once(open_page: OpenPage) ->
     )
 
 
-def test_the_newest_waiting_request_replaces_the_older_one(open_page: OpenPage) -> None:
+def test_the_newest_waiting_request_replaces_the_older_one(open_page: OpenView) -> None:
     page = open_page(live=True)
     page.evaluate(
         "window.asked = []; model.on('change:request', () => "
@@ -256,7 +230,7 @@ def test_the_newest_waiting_request_replaces_the_older_one(open_page: OpenPage) 
     assert float(data(page, "roundtrip")) > 0
 
 
-def test_the_start_can_be_dragged_by_mouse_and_by_key(open_page: OpenPage) -> None:
+def test_the_start_can_be_dragged_by_mouse_and_by_key(open_page: OpenView) -> None:
     page = open_page(live=True)
     page.evaluate(
         "window.asked = []; model.on('change:request', () => "
@@ -289,7 +263,7 @@ def test_the_start_can_be_dragged_by_mouse_and_by_key(open_page: OpenPage) -> No
 
 
 def test_a_film_that_answers_is_drawn_and_leaves_nothing_behind_when_closed(
-    open_page: OpenPage,
+    open_page: OpenView,
 ) -> None:
     page = open_page(live=True)
     page.get_by_label("sample").select_option("1")

@@ -1,6 +1,7 @@
 """The explorer of implicit decoders in Chromium, under mouse and keyboard, without a kernel."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import gfe_core as gfe
 from gfe_core import widgets
 from gfe_core.methods import gon
 from gfe_core.widgets.siren.explorer import SirenView
-from gfe_core.widgets.siren.style import SIREN_STYLE
 
 pytestmark = pytest.mark.browser
 
@@ -41,8 +41,8 @@ def open_view(chromium: Browser, view: SirenView, tmp_path: Path) -> Iterator[Op
 
     Nothing may be complained about.
     """
-    with pages_of(chromium, view, SIREN_STYLE, "siren", tmp_path) as opened:
-        yield opened
+    with pages_of(chromium, tmp_path) as opened:
+        yield partial(opened, view)
 
 
 def data(page: Page, name: str) -> str:
@@ -127,6 +127,6 @@ def test_of_many_requests_one_is_under_way_and_the_newest_waits(open_view: OpenV
 
 def test_narrow_and_dark_pages_fit_and_a_page_without_a_kernel_says_so(open_view: OpenView):
     for width, scheme in ((420, "light"), (1000, "dark")):
-        page = open_view(width, live=False, color_scheme=scheme)
+        page = open_view(width=width, live=False, color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator(".sample").is_disabled() and page.locator("select.by").is_disabled()

@@ -14,7 +14,6 @@ import gfe_core as gfe
 from gfe_core import widgets
 from gfe_core.data import emission_lines
 from gfe_core.widgets.emission_lines.explorer import SpectrumView
-from gfe_core.widgets.emission_lines.style import SPECTRUM_STYLE
 
 pytestmark = pytest.mark.browser
 
@@ -52,8 +51,8 @@ def open_view(chromium: Browser, view: SpectrumView, tmp_path: Path) -> Iterator
 
     Nothing may be complained about.
     """
-    with pages_of(chromium, view, SPECTRUM_STYLE, "spectrum", tmp_path) as opened:
-        yield opened
+    with pages_of(chromium, tmp_path) as opened:
+        yield partial(opened, view)
 
 
 def data(page: Page, name: str) -> str:
@@ -126,7 +125,7 @@ def test_of_many_requests_one_is_under_way_and_the_newest_waits(open_view: OpenV
 
 def test_narrow_and_dark_pages_fit_and_a_page_without_a_kernel_says_so(open_view: OpenView):
     for width, scheme in ((420, "light"), (1000, "dark")):
-        page = open_view(width, live=False, color_scheme=scheme)
+        page = open_view(width=width, live=False, color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator(".sample").is_disabled()
         page.locator("summary").click()

@@ -3,7 +3,6 @@
 What a stroke asks for, what goes back, and what the script may not do.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ def wired(painter: module.MaskPainter) -> Wire:
 
 
 def stroke(painter: module.MaskPainter, number: int, mask: np.ndarray, **values: Any) -> None:
-    """Let one request arrive from the browser, as mask_painter.js sends it."""
+    """Let one request arrive from the browser, as the view sends it."""
     arrived = memoryview(
         mask.astype(np.uint8).tobytes()
     )  # what ipywidgets makes of the browser's bytes
@@ -80,12 +79,3 @@ def test_wrong_images_and_masks_name_the_argument():
         widgets.MaskPainter(IMAGE / 255)
     with pytest.raises(ValueError, match=r"`seen` must be bool \(6, 8\)"):
         widgets.MaskPainter(IMAGE, seen=np.ones((8, 6), dtype=bool))
-
-
-def test_the_script_is_text_under_12_kilobytes_without_addresses():
-    source = Path(module.__file__).with_name("mask_painter.js")
-    text = source.read_text(encoding="utf-8")
-    assert source.stat().st_size < 12_000
-    assert text.rstrip().endswith("export default { render };")
-    assert "http" not in text
-    assert isinstance(widgets.MaskPainter._esm, str) and text in widgets.MaskPainter._esm

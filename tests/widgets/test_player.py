@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from gfe_core.widgets.player import player as module
 from gfe_core.widgets.player.film import energy_range, grey_sprite
 from gfe_core.widgets.player.picture import figure_picture
 from gfe_core.widgets.player.player import Film, FlowPlayer, Landscape
@@ -215,16 +214,6 @@ def test_an_interrupted_save_leaves_the_earlier_file_alone(
         player.save_html(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["flow.html"]
-
-
-def test_the_script_is_text_under_30_kilobytes_without_addresses() -> None:
-    source = Path(module.__file__).with_name("player.js")
-    assert source.stat().st_size < 30_000
-    text = source.read_text(encoding="utf-8")
-    assert text.rstrip().endswith("export default { render };")
-    assert "http" not in text
-    assert isinstance(FlowPlayer._esm, str)
-    assert "\n" in FlowPlayer._esm
 
 
 @pytest.mark.parametrize("tracks", [1, 2, 3, 4])

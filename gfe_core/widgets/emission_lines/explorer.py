@@ -6,7 +6,6 @@ order serve in place of spectra.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,8 @@ from gfe_core.energy import Energy
 from gfe_core.solvers import AMD, BFGS, Euler, GaussNewton
 from gfe_core.types import Decoder, Encoding, Loss, SaveAt
 from gfe_core.widgets.emission_lines.picture import spectrum_picture
-from gfe_core.widgets.emission_lines.style import LOOK, SPECTRUM_STYLE
 from gfe_core.widgets.kit.answering import Answering
+from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
 from gfe_core.widgets.player.slices import note_of
@@ -45,8 +44,8 @@ class SpectrumView(Answering):
     the code.
     """
 
-    _esm = LOOK + (Path(__file__).parent / "emission_lines.js").read_text(encoding="utf-8")
-    _css = SPECTRUM_STYLE
+    _esm = script("emission_lines")
+    _css = style("emission_lines")
 
     at = t.Bytes().tag(sync=True)  # (features,), where they lie
     flux = t.Bytes().tag(sync=True)  # (features,), NaN where lost

@@ -9,13 +9,17 @@ import base64
 import copy
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ipywidgets import DOMWidget
 from PIL import Image
 
+from gfe_core import checks
 from gfe_core.arguments import in_own_words
+from gfe_core.data.files import write_text
 from gfe_core.types import Decoder
+from gfe_core.widgets.kit.page import is_view, page
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _open: dict[tuple[type, str], "Closable"] = {}
@@ -96,6 +100,29 @@ class Explorer:
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data = {"text/plain": repr(self), "image/png": _png_base64(self.picture())}
         return data | live_view(self.widget), {"image/png": {"alt": self.alt_text}}
+
+    def save_html(self, path: str | Path) -> Path:
+        """Write one file that shows the present view without a kernel or a network.
+
+        Args:
+            path: of the file; one that is there is replaced once the new one is complete.
+
+        Returns:
+            The path.
+
+        Raises:
+            TypeError: the explorer shows a plotly figure, which saves itself.
+        """
+        checks.path("path", path)
+        checks.require(
+            is_view(self.widget),
+            f"{type(self).__name__} shows a plotly figure. Save that: "
+            "`explorer.figure.write_html(path)`.",
+            TypeError,
+        )
+        shown = getattr(self.widget, "title", "") or self.name
+        write_text(path, page(self.widget, shown))
+        return Path(path)
 
     def close(self) -> None:
         """Close the widget and free what it holds in the browser."""

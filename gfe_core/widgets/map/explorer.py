@@ -1,6 +1,6 @@
 """A map of images by their codes, and what such a map shows of points that mean nothing.
 
-`PointMap` sends every layout to the browser at once; map.js turns one into the next there, without
+`PointMap` sends every layout to the browser at once, which turns one into the next there, without
 the kernel.
 """
 
@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -23,13 +22,13 @@ from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, WholeLoss
 from gfe_core.training.parts import callable_encoder, encoding_of
 from gfe_core.types import Decoder, Encoder, Loss
+from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import rows_named, shown_samples
 from gfe_core.widgets.map.layouts import Layouts, fitting, layouts_of, nearest
 from gfe_core.widgets.map.marks import marks_of
 from gfe_core.widgets.map.picture import map_picture
 from gfe_core.widgets.map.profiles import SHAPE, profiles
-from gfe_core.widgets.map.style import LOOK, MAP_STYLE
 from gfe_core.widgets.player.slices import grey
 
 _PERPLEXITIES = (2, 5, 15, 30, 100)
@@ -66,8 +65,8 @@ class PointMap(anywidget.AnyWidget):
     frame, point, pair, step. Images are uint8, other arrays float32.
     """
 
-    _esm = LOOK + (Path(__file__).parent / "map.js").read_text(encoding="utf-8")
-    _css = MAP_STYLE
+    _esm = script("map")
+    _css = style("map")
     on_pair: Callable[[int, int], None] | None = None
 
     names = t.List(t.Unicode()).tag(sync=True)

@@ -16,8 +16,9 @@ from gfe_core.widgets.kit.drawing import (
     Sheet,
     coloured,
 )
-from gfe_core.widgets.kit.style import COLOURS, DASHES
-from gfe_core.widgets.map.style import CURVES, INKS, ON
+from gfe_core.widgets.kit.style import COLOURS, DASHES, INKS, ON_INKS
+
+_CURVES = ("codes mixed, as A", "as B", "pixels mixed, own code")
 
 _WIDTH = 1000
 _MARGIN = 16
@@ -112,7 +113,7 @@ def _draw_map(sheet: Sheet, box: Box, layout: np.ndarray, shown: Any, radius: fl
     axes = _square(box)
     for spot, label in zip(axes.at(layout[:, 0], layout[:, 1]), shown.labels, strict=True):
         ink = INKS[label % len(INKS)]
-        words = ON[label % len(INKS)]
+        words = ON_INKS[label % len(INKS)]
         fill = _THEME.get(ink) or ink
         sheet.marker(tuple(spot), 0, radius, fill, [(1, INK if ink == "bg" else BACKGROUND)])
         sheet.text(
@@ -205,7 +206,7 @@ def _draw_between(sheet: Sheet, left: float, top: float, shown: Any) -> None:
     }
     for k, (words, pixels) in enumerate((tiles | {"B": images[shown.pair[1]]}).items()):
         _draw_tile(sheet, (left + k * (side + 12), top), side, words, pixels)
-    curves = np.frombuffer(shown.curves, np.float32).reshape(len(CURVES), -1)
+    curves = np.frombuffer(shown.curves, np.float32).reshape(len(_CURVES), -1)
     sheet.text((left, top + side + 44), f"energy above the floor, {shown.unit}", 12, SOFT)
     box = (left + 44, top + side + 72, _WIDTH - _MARGIN - 8, top + side + 290)
     steps = np.linspace(0, 1, shown.n_mix)
@@ -213,7 +214,7 @@ def _draw_between(sheet: Sheet, left: float, top: float, shown: Any) -> None:
         box=box, x=Scale(low=0, high=1), y=Scale(low=0, high=1.08 * float(curves.max()) or 1.0)
     )
     axes.draw(sheet, x_title="t, from A to B")
-    for k, (name, curve) in enumerate(zip(CURVES, curves, strict=True)):
+    for k, (name, curve) in enumerate(zip(_CURVES, curves, strict=True)):
         sheet.line(axes.at(steps, curve), COLOURS[k], 2, DASHES[k])
         x = left + (0, 172, 262)[k]
         y = box[3] + 58

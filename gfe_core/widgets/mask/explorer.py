@@ -21,9 +21,8 @@ from gfe_core.training.parts import callable_encoder
 from gfe_core.types import Decoder, Encoder
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
-from gfe_core.widgets.mask.painter import FOLDER, PAINTER_SCRIPT, MaskPainter
-from gfe_core.widgets.mask.picture import mask_picture
-from gfe_core.widgets.mask.style import N_DRAWS, PANELS, look
+from gfe_core.widgets.mask.painter import MaskPainter
+from gfe_core.widgets.mask.picture import N_DRAWS, mask_picture
 from gfe_core.widgets.player.slices import Plane, grey
 
 _FLAT = 1e-3  # factor on the prior's precision that stands for "off": about thirty times as wide
@@ -34,8 +33,6 @@ _WIDEST = 0.5  # largest standard deviation of values in [0, 1]
 
 class MaskView(MaskPainter):
     """A mask painter with panels beside it; made by `MaskExplorer`."""
-
-    _esm = look(PANELS) + (FOLDER / "mask_panels.js").read_text(encoding="utf-8") + PAINTER_SCRIPT
 
     names = t.List(t.Unicode()).tag(sync=True)
     notes = t.List(t.Unicode()).tag(sync=True)

@@ -1,22 +1,18 @@
 """A canvas on which a hand paints what is missing of an image.
 
-mask_painter.js draws every stroke at once, in the browser; the kernel hears of it ten times a
+The view draws every stroke at once, in the browser; the kernel hears of it ten times a
 second at most, and of its end.
 """
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets as t
 
-from gfe_core.widgets.mask.style import MASK_STYLE, look
-
-FOLDER = Path(__file__).parent
-PAINTER_SCRIPT = (FOLDER / "mask_painter.js").read_text(encoding="utf-8")
+from gfe_core.widgets.kit.bundles import script, style
 
 
 class MaskPainter(anywidget.AnyWidget):
@@ -30,8 +26,8 @@ class MaskPainter(anywidget.AnyWidget):
     and "hidden", the rows of hidden pixels.
     """
 
-    _esm = look() + PAINTER_SCRIPT
-    _css = MASK_STYLE
+    _esm = script("mask")
+    _css = style("mask")
     on_request: Callable[[], None] | None = None
 
     image = t.Bytes().tag(sync=True)  # uint8, one row after the other

@@ -16,8 +16,9 @@ from gfe_core.widgets.kit.drawing import (
     Sheet,
     coloured,
 )
-from gfe_core.widgets.kit.style import COLOURS, PALETTES
-from gfe_core.widgets.mask.style import HATCH, N_DRAWS
+from gfe_core.widgets.kit.style import COLOURS, HATCH, PALETTES
+
+N_DRAWS = 8
 
 # _FINE: pixels of the hatching in one pixel of the image
 _WIDTH = 1000

@@ -1,6 +1,6 @@
 """What a player shows, as plain numpy arrays: the film of the tracks and the landscape under them.
 
-Made from encodings by the explorers, drawn by player.js in the browser and by picture.py in a
+Made from encodings by the explorers, drawn in the browser and by picture.py in a
 still. Shape vocabulary: tracks (one per solver), frames (one per step), maps, rows, columns.
 """
 

@@ -1,15 +1,12 @@
 """The player: a latent code flows down its energy landscape while its picture sharpens.
 
-`FlowPlayer` sends a `Film` and a `Landscape` to the browser in one message; player.js draws them
-there, so that scrubbing never waits for the kernel. What the reader drags or turns comes back as
+`FlowPlayer` sends a `Film` and a `Landscape` to the browser in one message and draws them there, so
+that scrubbing never waits for the kernel. What the reader drags or turns comes back as
 one request at a time.
 """
 
-import base64
-import json
 import threading
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +15,12 @@ import traitlets as t
 from PIL import Image
 
 from gfe_core.data.files import write_text
-from gfe_core.widgets.kit.style import LOOK, PAGE, STORED_MODEL, STYLE
+from gfe_core.widgets.kit.bundles import script, style
+from gfe_core.widgets.kit.page import page
 from gfe_core.widgets.player.film import Film, Landscape, energy_range, grey_sprite
 from gfe_core.widgets.player.picture import player_picture
 
 __all__ = ["Film", "FlowPlayer", "Landscape"]
-
-_SCRIPT = LOOK + (Path(__file__).parent / "player.js").read_text(encoding="utf-8")
 
 
 class FlowPlayer(anywidget.AnyWidget):
@@ -40,8 +36,8 @@ class FlowPlayer(anywidget.AnyWidget):
     their state and `defaults` what Reset returns to (with `start`).
     """
 
-    _esm = _SCRIPT
-    _css = STYLE
+    _esm = script("player")
+    _css = style("player")
     on_request: Callable[[dict[str, Any]], None] | None = None
 
     names = t.List(t.Unicode()).tag(sync=True)
@@ -118,17 +114,8 @@ class FlowPlayer(anywidget.AnyWidget):
 
     def save_html(self, path: str | Path) -> Path:
         """Write one file that plays without a network or a kernel; return its path."""
-        path = Path(path)
-        state = {name: _plain(getattr(self, name)) for name in _STORED}
-        page = PAGE.format(
-            title=escape(self.title or "Gradient flow"),
-            state=json.dumps(state, allow_nan=False).replace("<", "\\u003c"),
-            style=STYLE,
-            model=STORED_MODEL,
-            script=_SCRIPT[: _SCRIPT.rindex("export default")],
-        )
-        write_text(path, page)
-        return path
+        write_text(path, page(self, self.title or "Gradient flow"))
+        return Path(path)
 
     def _set_film(self, film: Film) -> None:
         self._film = film
@@ -187,15 +174,3 @@ class FlowPlayer(anywidget.AnyWidget):
         elif self._usual_caption is not None:
             self.caption = self._usual_caption
             self._usual_caption = None
-
-
-_STORED = [
-    name for name, trait in FlowPlayer.class_own_traits().items() if trait.metadata.get("sync")
-]
-
-
-def _plain(value: Any) -> Any:
-    """Return a trait's value as JSON; bytes become {"base64": text}."""
-    return (
-        {"base64": base64.b64encode(value).decode("ascii")} if isinstance(value, bytes) else value
-    )

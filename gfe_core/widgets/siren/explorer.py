@@ -5,7 +5,6 @@ One code drawn at any resolution, in any window, from few or all of its pixels.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +24,11 @@ from gfe_core.methods.gon import SQUARES, Origin
 from gfe_core.solvers import LBFGS
 from gfe_core.types import Codes
 from gfe_core.widgets.kit.answering import Answering
+from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import as_data_set, shown_samples
 from gfe_core.widgets.player.slices import grey
 from gfe_core.widgets.siren.picture import siren_picture
-from gfe_core.widgets.siren.style import LOOK, SIREN_STYLE
 
 FOUND_BY = ("one step", "flow")
 RESOLUTIONS = (8, 16, 28, 64, 128)
@@ -51,8 +50,8 @@ class SirenView(Answering):
     Made by `SirenExplorer`.
     """
 
-    _esm = LOOK + (Path(__file__).parent / "siren.js").read_text(encoding="utf-8")
-    _css = SIREN_STYLE
+    _esm = script("siren")
+    _css = style("siren")
 
     image = t.Bytes().tag(sync=True)  # uint8 (height, width)
     image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)

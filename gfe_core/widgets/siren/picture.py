@@ -16,9 +16,16 @@ from gfe_core.widgets.kit.drawing import (
     as_hex,
     coloured,
 )
-from gfe_core.widgets.kit.style import COLOURS, DASHES, TOO_LITTLE, TOO_MUCH
-from gfe_core.widgets.mask.style import HATCH
-from gfe_core.widgets.siren.style import HONEST, LIMITS, NAMES
+from gfe_core.widgets.kit.style import COLOURS, DASHES, HATCH, TOO_LITTLE, TOO_MUCH
+
+_LIMITS = (-0.4, 1.4)
+_HONEST = (
+    "blue: darker than bilinear,",
+    "orange: brighter. Nobody",
+    "measured between pixels:",
+    "what is added is invented.",
+)
+_NAMES = ("the code", "bilinear", "nearest pixel", "code − bilinear, ×2")
 
 _WIDTH = 1000
 _MARGIN = 16
@@ -58,11 +65,11 @@ def siren_picture(view: Any) -> Image.Image:
     left = _MARGIN + _SIDE + 30
     right = _MARGIN + _SIDE + 30 + _LARGE + 24
     corners = ((left, _TOP), (right, _TOP), (right + side + 18, _TOP), (right, _TOP + side + 32))
-    for k, ((x, y), name, picture) in enumerate(zip(corners, NAMES, (*tiles, added), strict=True)):
+    for k, ((x, y), name, picture) in enumerate(zip(corners, _NAMES, (*tiles, added), strict=True)):
         size = side if k else _LARGE
         sheet.text((x, y - 4), name, 12, INK, "ls")
         sheet.paste(picture, (x, y, x + size, y + size))
-    for k, words in enumerate(HONEST):
+    for k, words in enumerate(_HONEST):
         sheet.text((right + side + 18, _TOP + side + 72 + 18 * k), words, 11, SOFT)
     _draw_cut(sheet, view)
     return sheet.finished(_few_colours())
@@ -132,7 +139,7 @@ def _draw_cut(sheet: Sheet, view: Any) -> None:
     axes = Axes(
         box=(_MARGIN + 40, 490, _WIDTH - _MARGIN, 660),
         x=Scale(low=middle - half, high=middle + half),
-        y=Scale(low=LIMITS[0], high=LIMITS[1]),
+        y=Scale(low=_LIMITS[0], high=_LIMITS[1]),
     )
     heading = (
         f"a cut through the window along row {view.row} of the pixels (dots); the code "
@@ -142,7 +149,7 @@ def _draw_cut(sheet: Sheet, view: Any) -> None:
     axes.draw(sheet)
     where = np.linspace(middle - half, middle + half, curves.shape[1])
     for k in (1, 0):
-        sheet.line(axes.at(where, np.clip(curves[k], *LIMITS)), COLOURS[k], 2.4, DASHES[k])
+        sheet.line(axes.at(where, np.clip(curves[k], *_LIMITS)), COLOURS[k], 2.4, DASHES[k])
     at = np.linspace(-1, 1, columns)
     image, seen = (
         np.frombuffer(data, np.uint8).reshape(rows, columns)[view.row]

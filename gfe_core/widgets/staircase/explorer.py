@@ -1,7 +1,6 @@
 """Gates that close while a model trains, and the threshold under the hand meanwhile."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import traitlets as t
@@ -10,17 +9,17 @@ from gfe_core import checks
 from gfe_core.methods.narrowing import Narrowing
 from gfe_core.training import Report
 from gfe_core.widgets.kit.answering import Answering
+from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.staircase.picture import staircase_picture
-from gfe_core.widgets.staircase.style import LOOK, STAIRCASE_STYLE
 from gfe_core.widgets.staircase.worker import Training, Worker
 
 
 class StaircaseView(Answering):
     """Open gates above the error and its threshold; made by `StaircaseExplorer`."""
 
-    _esm = LOOK + (Path(__file__).parent / "staircase.js").read_text(encoding="utf-8")
-    _css = STAIRCASE_STYLE
+    _esm = script("staircase")
+    _css = style("staircase")
 
     lines = t.Bytes().tag(
         sync=True

@@ -18,7 +18,13 @@ from gfe_core.widgets.kit.drawing import (
     tidy,
 )
 from gfe_core.widgets.kit.style import COLOURS, DASHES
-from gfe_core.widgets.staircase.style import CHARTS, ERROR_HEADING
+
+_CHARTS = (
+    ("gates", "open gates, and below them each gate's probability to be open: blue is 1", 236),
+    ("error", "", 170),
+    ("multiplier", "λ, the weight of the error against everything else", 100),
+)
+_ERROR_HEADING = "moving average of the {unit}; dashed: the threshold at the time"
 
 _WIDTH = 1000
 _LEFT = 70
@@ -42,7 +48,7 @@ def staircase_picture(view: Any) -> Image.Image:
     sheet = Sheet(_WIDTH, 650)
     sheet.text((16, 14), view.title, 20)
     sheet.text((16, 44), state_text(view, lines), 13, SOFT)
-    headings = [told or ERROR_HEADING.format(unit=view.unit) for _, told, _ in CHARTS]
+    headings = [told or _ERROR_HEADING.format(unit=view.unit) for _, told, _ in _CHARTS]
     for y, heading in zip((72, 338, 530), headings, strict=True):
         sheet.text((16, y), heading, 12, SOFT)
     if lines.size:

@@ -1,7 +1,6 @@
 """Each surviving latent moved on its own, and the factor of the data that it follows."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -13,10 +12,10 @@ from gfe_core.data import DataSet
 from gfe_core.data.samples import codes_for
 from gfe_core.methods.gon import SQUARES
 from gfe_core.types import Codes, Loss
+from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.shown import row_of
 from gfe_core.widgets.traversal.picture import traversal_picture
-from gfe_core.widgets.traversal.style import LOOK, TRAVERSAL_STYLE
 from gfe_core.widgets.traversal.traversal import Traversal, traverse
 
 
@@ -26,8 +25,8 @@ class TraversalView(anywidget.AnyWidget):
     Made by `TraversalExplorer`.
     """
 
-    _esm = LOOK + (Path(__file__).parent / "traversal.js").read_text(encoding="utf-8")
-    _css = TRAVERSAL_STYLE
+    _esm = script("traversal")
+    _css = style("traversal")
 
     images = t.Bytes().tag(
         sync=True

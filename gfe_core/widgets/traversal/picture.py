@@ -7,8 +7,9 @@ from PIL import Image
 
 from gfe_core.widgets.kit.drawing import INK, SOFT, Sheet, coloured
 from gfe_core.widgets.kit.style import COLOURS
-from gfe_core.widgets.traversal.style import HEADING, N_TILES
 
+_N_TILES = 9
+_HEADING = "share of the latent's variance that a factor explains alone"
 _WIDTH = 1000
 _LEFT = 90
 _TILE = 44
@@ -25,7 +26,7 @@ def traversal_picture(view: Any) -> Image.Image:
     counts = [len(names) for names in view.latents]
     sheet = Sheet(_WIDTH, 62 + sum(58 + n * (_TILE + 4) for n in counts))
     sheet.text((16, 14), view.title, 20)
-    sheet.text((16, 44), f"right: {HEADING} · image {view.values['base']} · {view.note}", 13, SOFT)
+    sheet.text((16, 44), f"right: {_HEADING} · image {view.values['base']} · {view.note}", 13, SOFT)
     top = 74.0
     start = 0
     for told, n, numbers, names in zip(
@@ -49,12 +50,12 @@ def traversal_picture(view: Any) -> Image.Image:
 
 
 def _cell(column: int) -> float:
-    return _LEFT + N_TILES * (_TILE + 2) + 24 + column * (_CELL + 4)
+    return _LEFT + _N_TILES * (_TILE + 2) + 24 + column * (_CELL + 4)
 
 
 def _draw_row(sheet: Sheet, top: float, told: str, images: np.ndarray, shares: list[float]) -> None:
     sheet.text((16, top + _TILE / 2), told, 12, SOFT, "lm")
-    for k, frame in enumerate(np.linspace(0, len(images) - 1, N_TILES).round().astype(int)):
+    for k, frame in enumerate(np.linspace(0, len(images) - 1, _N_TILES).round().astype(int)):
         left = _LEFT + k * (_TILE + 2)
         sheet.paste(images[frame], (left, top, left + _TILE, top + _TILE))
     for i, share in enumerate(shares):

@@ -1,0 +1,205 @@
+// What every view has: its element, its part of the model, the theme, and an end.
+
+import { find, findAll, make } from "./dom.js";
+import { isShortcut } from "./keyboard.js";
+import { Model } from "./model.js";
+import { onTheme, readTheme } from "./theme.js";
+
+/**
+ * What a host passes to `render`.
+ *
+ * @typedef {object} Context
+ * @property {import("./model.js").Host} model
+ * @property {HTMLElement} el
+ * @property {boolean} [live] false in a saved page, which has no kernel
+ */
+
+const RESET = '<button type="button" class="reset">Reset</button>';
+const BUSY = '<span class="busy" role="status">computing …</span>';
+
+/** The line that says what is shown, for a view that asks nothing of the kernel, and for one that does. */
+export const STATE_MARKUP = `<div class="state"><span class="values"></span>${RESET}</div>`;
+export const ASKING_MARKUP = `<div class="state"><span class="values"></span>${RESET}${BUSY}</div>`;
+export const TITLE_MARKUP = '<p class="title"></p>';
+export const CAPTION_MARKUP = '<p class="caption" aria-live="polite"></p>';
+
+/** @template {Record<string, any>} T names and types of the traits */
+export class View {
+  #end = new AbortController();
+  #draws = 0;
+
+  /**
+   * @param {Context} context
+   * @param {string} name of the view: its element has the class gfe-NAME
+   * @param {string} markup
+   * @param {number} [narrow] width under which the element has the class narrow
+   */
+  constructor({ model, el, live = true }, name, markup, narrow = 700) {
+    this.live = live;
+    this.narrow = narrow;
+    /** @type {Model<T>} */
+    this.model = new Model(model, this.signal);
+    this.root = make("div", {
+      class: `gfe-view gfe-${name}`,
+      role: "group",
+      "data-lm-suppress-shortcuts": "true",
+    });
+    this.root.innerHTML = markup;
+    el.append(this.root);
+    this.theme = readTheme(this.root);
+    // or the notebook takes the keys for its own
+    this.listen(this.root, "keydown", (event) => isShortcut(event) || event.stopPropagation());
+  }
+
+  get signal() {
+    return this.#end.signal;
+  }
+
+  /** Whether the reader wants no motion that was not asked for. */
+  get calm() {
+    return matchMedia("(prefers-reduced-motion: reduce)").matches;
+  }
+
+  /** Whether there is room to draw. */
+  get shown() {
+    return this.root.clientWidth > 0;
+  }
+
+  /**
+   * @template {Element} E
+   * @param {string} selector
+   * @param {new () => E} kind
+   */
+  find(selector, kind) {
+    return find(this.root, selector, kind);
+  }
+
+  /**
+   * @template {Element} E
+   * @param {string} selector
+   * @param {new () => E} kind
+   */
+  findAll(selector, kind) {
+    return findAll(this.root, selector, kind);
+  }
+
+  /**
+   * Write text into an element.
+   *
+   * @param {string} selector
+   * @param {string} text
+   */
+  write(selector, text) {
+    this.find(selector, HTMLElement).textContent = text;
+  }
+
+  /**
+   * Write the words that every view has, from the traits `title` and `alt_text`.
+   *
+   * @param {...Element} canvases that show what the alternative text says
+   */
+  writeTitle(...canvases) {
+    this.write(".title", this.model.get("title"));
+    for (const one of [this.root, ...canvases]) one.ariaLabel = this.model.get("alt_text");
+  }
+
+  /** Write the trait `note` below the view. */
+  writeNote() {
+    this.write(".caption", this.model.get("note"));
+  }
+
+  /**
+   * Write the line that says what is shown.
+   *
+   * @param {(string | number | false | null | undefined)[]} words those that are empty are left out
+   */
+  writeState(words) {
+    this.write(".values", words.filter(Boolean).join(" · "));
+  }
+
+  /**
+   * Disable what asks the kernel where there is none.
+   *
+   * @param {...(HTMLInputElement | HTMLSelectElement | HTMLButtonElement)} controls
+   */
+  needKernel(...controls) {
+    for (const one of controls) one.disabled = !this.live;
+  }
+
+  /** @param {(event: Event) => void} call */
+  onReset(call) {
+    const button = this.find(".reset", HTMLButtonElement);
+    this.listen(button, "click", call);
+    return button;
+  }
+
+  /** @param {() => void} call */
+  onClose(call) {
+    this.signal.addEventListener("abort", call);
+  }
+
+  /**
+   * Listen until the view is closed.
+   *
+   * @template {keyof DocumentEventMap} K
+   * @param {EventTarget} target
+   * @param {K | readonly K[]} types
+   * @param {(event: DocumentEventMap[K]) => void} call
+   */
+  listen(target, types, call) {
+    const heard = /** @type {EventListener} */ (call);
+    for (const type of [types].flat()) {
+      target.addEventListener(String(type), heard, { signal: this.signal });
+    }
+  }
+
+  /**
+   * Draw now, and whenever size or theme have changed.
+   *
+   * @param {() => void} draw
+   */
+  follow(draw) {
+    if (this.signal.aborted) return;
+    const redraw = () => {
+      this.theme = readTheme(this.root);
+      this.root.classList.toggle("narrow", this.root.clientWidth < this.narrow);
+      draw();
+    };
+    redraw();
+    const sized = new ResizeObserver(redraw);
+    sized.observe(this.root);
+    this.onClose(() => sized.disconnect());
+    onTheme(redraw, this.signal);
+  }
+
+  /**
+   * Tell tests what is drawn, as data attributes, and how long after the event.
+   *
+   * @param {Record<string, unknown>} facts
+   * @param {Event} [event] that the drawing follows
+   */
+  tellDrawn(facts, event) {
+    this.#draws += 1;
+    const told = { drawn: this.#draws, ...facts };
+    for (const [name, fact] of Object.entries(told)) this.root.dataset[name] = String(fact);
+    if (event) this.root.dataset.latency = (performance.now() - event.timeStamp).toFixed(2);
+  }
+
+  /** End listeners, observers and timers. */
+  close() {
+    this.#end.abort();
+  }
+}
+
+/**
+ * What a bundle exports: the widget that hosts render.
+ *
+ * @param {new (context: Context) => { view: View<any> }} Kind of view
+ */
+export const widgetOf = (Kind) => ({
+  /** @param {Context} context */
+  render(context) {
+    const { view } = new Kind(context);
+    return () => view.close();
+  },
+});

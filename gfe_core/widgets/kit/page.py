@@ -1,0 +1,79 @@
+"""A view as a page of its own: one file that needs no kernel and no network."""
+
+import base64
+import json
+import re
+from html import escape
+from typing import Any
+
+import anywidget
+from ipywidgets import DOMWidget
+
+from gfe_core import checks
+from gfe_core.widgets.kit.bundles import script, style
+
+_EXPORT = re.compile(r"export\s*\{\s*([\w$]+) as default\s*\};?\s*$")
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>
+{page_style}{style}</style></head><body><main data-live="{live}"></main>
+<script type="application/json" id="state">{state}</script>
+<script type="module">
+{script}
+</script><script type="module">
+{page_script}
+</script></body></html>
+"""
+
+
+def is_view(widget: DOMWidget) -> bool:
+    """Return whether a widget draws itself from a bundle of the kit, so that a page can show it."""
+    bundle = str(widget.trait_values().get("_esm", ""))
+    return isinstance(widget, anywidget.AnyWidget) and bool(_EXPORT.search(bundle))
+
+
+def page(view: DOMWidget, title: str, *, live: bool = False) -> str:
+    """Return a view of the kit, with all that it shows, as one HTML page.
+
+    Args:
+        view: a widget that draws itself in the browser, from a bundle.
+        title: of the page.
+        live: whether a script beside it answers requests, as in tests; otherwise what asks the
+            kernel is disabled.
+
+    Raises:
+        TypeError: the widget is not one of the kit's views.
+    """
+    checks.require(
+        is_view(view),
+        f"`view` must be a view of the kit, such as `explorer.widget`, got "
+        f"{checks.described(view)}. Save a plotly figure with its write_html.",
+        TypeError,
+    )
+    traits = view.trait_values()
+    return _PAGE.format(
+        title=escape(title),
+        live=json.dumps(live),
+        state=json.dumps(synced(view), allow_nan=False).replace("<", "\\u003c"),
+        page_style=style("kit"),
+        style=traits["_css"],
+        script=_EXPORT.sub(r"globalThis.gfeView = \1;", traits["_esm"]).replace("</", "<\\/"),
+        page_script=script("kit"),
+    )
+
+
+def synced(view: DOMWidget) -> dict[str, Any]:
+    """Return the traits that the kit's own classes share with the browser, as JSON.
+
+    Bytes become {"base64": text}.
+    """
+    kinds = type(view).__mro__[: type(view).__mro__.index(anywidget.AnyWidget)]
+    names = {name for kind in kinds for name in kind.class_own_traits(sync=True)}
+    return {name: _plain(getattr(view, name)) for name in sorted(names) if name[0] != "_"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode("ascii")}
+    return value

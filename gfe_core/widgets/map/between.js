@@ -1,0 +1,138 @@
+// What lies between two images: pictures by mixed codes and mixed pixels, and the energies on the way.
+
+import { strokeSign } from "../kit/dom.js";
+import { circle, greys } from "../kit/layers.js";
+import { COLOURS, DASHES } from "../kit/look.js";
+import { NO_BYTES, NO_FLOATS } from "../kit/model.js";
+import { range } from "../kit/numbers.js";
+import { Plot } from "../kit/plot.js";
+import { linear } from "../kit/scales.js";
+import { tileMarkup } from "./tile.js";
+
+/** @typedef {import("../kit/layers.js").Spot} Spot */
+
+const MARGINS = { left: 44, right: 10, top: 8, bottom: 20 };
+const CURVES = ["codes mixed, as A", "as B", "pixels mixed, own code"];
+const KEY = CURVES.map((name, k) => `<span>${strokeSign(COLOURS[k], DASHES[k])}${name}</span>`);
+
+export const BETWEEN_MARKUP = `
+<div class="between"><div class="row fours">${tileMarkup("A", "image A")}
+${tileMarkup("codes mixed", "mixed codes")}${tileMarkup("pixels mixed", "mixed pixels")}
+${tileMarkup("B", "image B")}</div>
+<div class="mixer"><span>A</span>
+<input type="range" class="mix" min="0" step="1" aria-label="t, from A to B"><span>B</span>
+<output></output></div><p class="heading soft unit"></p><div class="chart layers">
+<canvas role="img" aria-label="energies between A and B"></canvas></div>
+<p class="key">${KEY.join("")}</p></div>`;
+
+export class Between {
+  #view;
+  #canvases;
+  #chart;
+  #mixes = NO_BYTES;
+  #curves = NO_FLOATS;
+  #way = NO_FLOATS;
+  #pair = "";
+
+  /**
+   * @param {import("../kit/base.js").View<import("./view.js").Traits>} view with BETWEEN_MARKUP
+   * @param {number} n pictures from A to B
+   */
+  constructor(view, n) {
+    this.#view = view;
+    this.n = n;
+    this.slider = view.find(".mix", HTMLInputElement);
+    this.slider.max = String(n - 1);
+    this.#canvases = view.findAll(".between .row canvas", HTMLCanvasElement);
+    this.#chart = view.find(".chart canvas", HTMLCanvasElement);
+    view.write(".unit", `energy above the floor, ${view.model.get("unit")}`);
+    this.read();
+  }
+
+  /** Read what the kernel has answered. */
+  read() {
+    const { model } = this.#view;
+    this.#pair = String(model.get("mixed"));
+    this.#mixes = model.bytes("mixes");
+    this.#curves = model.floats("curves");
+    this.#way = model.floats("way");
+  }
+
+  /**
+   * @param {number[]} pair
+   * @returns {boolean} whether the kernel has answered for it
+   */
+  knows(pair) {
+    return this.#pair === String(pair);
+  }
+
+  /** Whether the way is bent, on a map that no plane of codes is. */
+  get bent() {
+    return this.#way.length > 0;
+  }
+
+  /** @param {number} step */
+  share(step) {
+    return step / Math.max(this.n - 1, 1);
+  }
+
+  /** @param {number} step */
+  write(step) {
+    const words = `t = ${this.share(step).toFixed(2)}`;
+    this.slider.value = String(step);
+    this.slider.ariaValueText = words;
+    this.#view.write(".mixer output", words);
+  }
+
+  /**
+   * Mark the way on a map: as the codes go where that is known, a straight line otherwise.
+   *
+   * @param {import("./stage.js").Stage} stage
+   * @param {{ pair: number[], ends: Spot[], step: number }} chosen
+   */
+  mark(stage, { pair, ends, step }) {
+    if (this.bent && this.knows(pair)) {
+      const way = range(this.n, (k) => stage.spot(this.#way, k));
+      return stage.drawWay(way, way[step]);
+    }
+    const [a, b] = ends;
+    const t = this.share(step);
+    return stage.drawWay(ends, [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])]);
+  }
+
+  /**
+   * @param {number[]} pair
+   * @param {number} step
+   * @param {(row: number) => Uint8Array} imageOf
+   */
+  draw(pair, step, imageOf) {
+    if (!this.knows(pair)) return;
+    const shape = this.#view.model.get("image_shape");
+    const size = shape[0] * shape[1];
+    /** @type {(k: number) => Uint8Array} */
+    const mix = (k) => this.#mixes.subarray(k * size, (k + 1) * size);
+    const pictures = [imageOf(pair[0]), mix(step), mix(this.n + step), imageOf(pair[1])];
+    pictures.forEach((levels, k) => {
+      greys(this.#canvases[k], shape, levels);
+    });
+    this.#drawChart(step);
+  }
+
+  /** @param {number} step */
+  #drawChart(step) {
+    const high = 1.08 * this.#curves.reduce((a, b) => Math.max(a, b), 0) || 1;
+    const x = linear(0, this.n - 1);
+    const plot = new Plot(this.#chart, this.#view.theme, MARGINS, x, linear(0, high));
+    plot.rules();
+    ["A", "t = 0.5", "B"].forEach((text, k) => {
+      plot.below((k * (this.n - 1)) / 2, text);
+    });
+    plot.upright(step);
+    for (let c = 0; c < CURVES.length; c++) {
+      const spots = range(this.n, (k) => plot.spot(k, this.#curves[c * this.n + k]));
+      plot.line(spots, COLOURS[c], 2, DASHES[c]);
+      plot.pen.fillStyle = COLOURS[c];
+      plot.pen.fill(circle(spots[step], 4));
+    }
+  }
+}

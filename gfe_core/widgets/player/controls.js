@@ -1,0 +1,117 @@
+// The inputs that a notebook asks for, and the line that says how they stand.
+
+import { make } from "../kit/dom.js";
+
+/** @typedef {Record<string, string | number>} Values */
+
+/**
+ * @typedef {object} Control
+ * @property {string} name
+ * @property {string} label
+ * @property {"range" | "choice" | "number"} kind
+ * @property {number} [min]
+ * @property {number} [max]
+ * @property {number} [step]
+ * @property {(string | number)[]} [options]
+ * @property {string | number} [format] decimals
+ * @property {string} [note] stands beside the value
+ */
+
+export const NO_KERNEL = "needs a running notebook";
+
+/**
+ * @param {Control | undefined} control
+ * @param {string | number | undefined} value
+ * @returns {string}
+ */
+function inWords(control, value) {
+  if (typeof value !== "number" || control?.format == null) return String(value ?? "");
+  return value.toFixed(Number(String(control.format).match(/\d+/)?.[0] ?? 0));
+}
+
+export class Controls {
+  #view;
+  #box;
+  #turned;
+  #plan = "";
+  /** @type {Values} */
+  values = {};
+  /** Whether a hand is on one of them, and has not let go. */
+  turning = false;
+
+  /**
+   * @param {import("../kit/base.js").View<import("./view.js").Traits>} view
+   * @param {(event: Event, name?: string) => void} turned called while a control is turned, and with
+   *   its name when it has been
+   */
+  constructor(view, turned) {
+    this.#view = view;
+    this.#box = view.find(".controls", HTMLElement);
+    this.#turned = turned;
+  }
+
+  get #list() {
+    return this.#view.model.get("controls");
+  }
+
+  /** Make the inputs, unless they are the same but for their notes: they may have the focus. */
+  build() {
+    const plan = JSON.stringify(this.#list.map((control) => ({ ...control, note: "" })));
+    if (plan === this.#plan) return;
+    this.#plan = plan;
+    this.#box.replaceChildren(...this.#list.map((control) => this.#label(control)));
+  }
+
+  /** @param {Control} control */
+  #label(control) {
+    const input = this.#input(control);
+    this.#view.listen(input, ["input", "change"], (event) => {
+      this.turning = event.type === "input";
+      const { options, name } = control;
+      this.values[name] = options ? options[Number(input.value)] : Number(input.value);
+      this.#turned(event, this.turning ? undefined : name);
+    });
+    return make("label", {}, control.label, input, make("output"), make("span", { class: "soft" }));
+  }
+
+  /**
+   * @param {Control} control
+   * @returns {HTMLInputElement | HTMLSelectElement}
+   */
+  #input({ name, label, kind, min, max, step, options }) {
+    const { live } = this.#view;
+    const title = live ? null : NO_KERNEL;
+    const shared = { "aria-label": label, name, disabled: live ? null : "", title };
+    if (kind !== "choice") {
+      return make("input", { ...shared, type: kind, min, max, step: step ?? "any" });
+    }
+    const choices = (options ?? []).map((option, value) =>
+      make("option", { value }, String(option)),
+    );
+    return make("select", shared, ...choices);
+  }
+
+  /** Show the values. */
+  show() {
+    [...this.#box.children].forEach((label, k) => {
+      const control = this.#list[k];
+      const [input, output, note] = /** @type {[HTMLInputElement, HTMLElement, HTMLElement]} */ ([
+        ...label.children,
+      ]);
+      const value = this.values[control.name];
+      const text = String(control.options ? control.options.indexOf(value) : value);
+      const words = control.kind === "range" ? inWords(control, value) : "";
+      if (value !== undefined && input.value !== text) input.value = text;
+      output.textContent = input.ariaValueText = words;
+      note.textContent = control.note ?? "";
+    });
+  }
+
+  /** @returns {string[]} the values in words */
+  words() {
+    return Object.entries(this.values).map(([name, value]) => {
+      const control = this.#list.find((one) => one.name === name);
+      return `${control?.label ?? name} ${inWords(control, value)}`;
+    });
+  }
+}

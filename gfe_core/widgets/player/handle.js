@@ -1,0 +1,109 @@
+// The start of the flow, which a hand or the arrow keys move over the plane.
+
+import { drag, spotIn } from "../kit/drag.js";
+import { ARROWS } from "../kit/keyboard.js";
+import { clamp } from "../kit/numbers.js";
+import { NO_KERNEL } from "./controls.js";
+
+const STEP = 1 / 50; // of the plane, for a key
+const CROSS = "M2 2 14 14M14 2 2 14";
+
+export const HANDLE_MARKUP = `<button type="button" class="start"
+aria-label="start point: arrow keys move it, Enter releases it"><svg width="16" height="16"
+viewBox="0 0 16 16" stroke-linecap="round"><path d="${CROSS}" stroke="#fff" stroke-width="5"/>
+<path d="${CROSS}" stroke="#1d1e22" stroke-width="2.2"/></svg></button>`;
+
+export class Handle {
+  #view;
+  #plane;
+  #button;
+  #told;
+  /** @type {number[] | null} where the hand, and the start, were when it was taken */
+  #grip = null;
+  #from = [0, 0];
+  start = [0, 0];
+  /** Whether a hand is on it. */
+  held = false;
+  /** Whether the hand has moved it. */
+  moved = false;
+
+  /**
+   * @param {import("../kit/base.js").View<import("./view.js").Traits>} view with HANDLE_MARKUP
+   * @param {import("./plane.js").Plane} plane
+   * @param {{ moved: () => void, released: (event: Event) => void }} told moved: whenever it has
+   *   moved, or is held no more; released: by a hand that has moved it
+   */
+  constructor(view, plane, told) {
+    this.#view = view;
+    this.#plane = plane;
+    this.#told = told;
+    this.#button = view.find(".start", HTMLButtonElement);
+    drag(view, this.#button, {
+      start: (event) => {
+        this.#take();
+        this.#grip = spotIn(event, this.#plane.stage);
+      },
+      move: (event) => this.#follow(event),
+      end: (event) => this.#release(event),
+    });
+    view.listen(this.#button, "blur", (event) => this.#release(event));
+    view.listen(this.#button, "keydown", (event) => this.#press(event));
+  }
+
+  get draggable() {
+    return this.#view.live && this.#view.model.get("draggable");
+  }
+
+  /** Show where it is. */
+  show() {
+    const [x, y] = this.#plane.shares(this.start).map((share) => 100 * clamp(share, 0, 1));
+    this.#button.disabled = !this.draggable;
+    this.#button.title = this.#view.live ? "" : NO_KERNEL;
+    this.#button.style.left = `${x}%`;
+    this.#button.style.top = `${y}%`;
+    this.#button.classList.toggle("held", this.held);
+  }
+
+  #take() {
+    this.held = true;
+    this.#from = this.start;
+  }
+
+  /** @param {PointerEvent} event */
+  #follow(event) {
+    if (!this.#grip) return;
+    const [x, y] = spotIn(event, this.#plane.stage);
+    const [dx, dy] = [x - this.#grip[0], y - this.#grip[1]];
+    if (dx || dy || this.moved) this.#carry([dx / this.#plane.width, dy / this.#plane.height]);
+    else this.#told.moved();
+  }
+
+  /** @param {number[]} by shares of the plane */
+  #carry(by) {
+    this.start = this.#plane.moved(this.#from, by);
+    this.moved = true;
+    this.#told.moved();
+  }
+
+  /** @param {Event} event */
+  #release(event) {
+    const { moved } = this;
+    this.held = this.moved = false;
+    this.#grip = null;
+    this.#told.moved();
+    if (moved) this.#told.released(event);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #press(event) {
+    const way = ARROWS[event.key];
+    if (!way && event.key !== "Enter") return;
+    event.preventDefault();
+    if (!way) {
+      this.#release(event);
+      return;
+    }
+    this.#take();
+    this.#carry([way[0] * STEP, way[1] * STEP]);
+  }
+}

@@ -1,0 +1,151 @@
+// The plane on which codes flow: the landscape, the tracks over it, and the scale of colours below.
+
+import { layer, pathThrough, stroke } from "../kit/layers.js";
+import { COLOURS, DASHES, paletteTable } from "../kit/look.js";
+import { drawMark } from "../kit/marks.js";
+import { clamp, range, tidy } from "../kit/numbers.js";
+import { Ground } from "./ground.js";
+
+/** @typedef {import("../kit/layers.js").Spot} Spot */
+/** @typedef {import("./film.js").Film} Film */
+
+const CANVAS = '<canvas aria-hidden="true"></canvas>';
+
+/** @param {string} handle markup of what lies over the plane */
+export const planeMarkup = (handle) => `
+<figure><div class="stage">${CANVAS}${CANVAS}<canvas role="img"></canvas>${handle}</div>
+<div class="under"><span class="slice"></span><span class="scale">energy <span class="low"></span>
+<i></i><span class="high"></span></span></div></figure>`;
+
+export class Plane {
+  #view;
+  #ground;
+  #trails;
+  #table;
+  #extent = [0, 1, 0, 1];
+  #limits = [0, 1];
+  width = 0;
+  height = 0;
+
+  /** @param {import("../kit/base.js").View<import("./view.js").Traits>} view */
+  constructor(view) {
+    this.#view = view;
+    this.stage = view.find(".stage", HTMLElement);
+    const [still, trails, points] = view.findAll(".stage canvas", HTMLCanvasElement);
+    this.#ground = new Ground(still);
+    this.#trails = trails;
+    this.points = points;
+    this.#table = paletteTable(view.model.get("palette"));
+  }
+
+  /** Read the landscape. */
+  async readGround() {
+    const { model } = this.#view;
+    await this.#ground.read(model.bytes("landscape"), model.get("n_maps"));
+  }
+
+  /** Read what the plane shows, and in which colours. */
+  read() {
+    const { model } = this.#view;
+    this.#extent = model.get("extent");
+    this.#limits = model.get("energy_range");
+    this.#table = paletteTable(model.get("palette"));
+    this.#ground.forget();
+  }
+
+  /** Height over width. */
+  get ratio() {
+    const [left, right, low, high] = this.#extent;
+    return clamp((high - low) / (right - left), 0.4, 1.25);
+  }
+
+  /**
+   * @param {number} width in pixels
+   */
+  resize(width) {
+    this.width = width;
+    this.height = Math.round(width * this.ratio);
+    this.stage.style.width = `${this.width}px`;
+    this.stage.style.height = `${this.height}px`;
+    this.#ground.wipe();
+    this.#drawScale();
+  }
+
+  #drawScale() {
+    const [low, high] = this.#limits;
+    const stops = [0, 64, 128, 191, 255].map((level) => `rgb(${this.#table[level]})`);
+    this.#view.write(".scale .low", tidy(low));
+    this.#view.write(".scale .high", `≥ ${tidy(high)}`);
+    const bar = this.#view.find(".scale i", HTMLElement);
+    bar.style.background = `linear-gradient(90deg, ${stops})`;
+  }
+
+  /**
+   * @param {number[]} place on the plane
+   * @returns {[number, number]} shares of the way from left to right and from top to bottom
+   */
+  shares([x, y]) {
+    const [left, right, low, high] = this.#extent;
+    return [(x - left) / (right - left), (high - y) / (high - low)];
+  }
+
+  /**
+   * @param {number[]} place
+   * @returns {boolean} whether it lies on what is shown
+   */
+  holds(place) {
+    return this.shares(place).every((share) => share >= 0 && share <= 1);
+  }
+
+  /**
+   * @param {number[]} place to begin with
+   * @param {number[]} by shares of width and height
+   * @returns {[number, number]} the place that lies there, on what is shown
+   */
+  moved([x, y], [dx, dy]) {
+    const [left, right, low, high] = this.#extent;
+    return [clamp(x + dx * (right - left), left, right), clamp(y - dy * (high - low), low, high)];
+  }
+
+  /** @param {number} frame */
+  drawGround(frame) {
+    this.#ground.draw(frame, this.#table, this.#view.theme.rule);
+  }
+
+  /**
+   * Draw the tracks up to a frame.
+   *
+   * @param {Film} film
+   * @param {number} frame
+   * @param {boolean} faint while the start is being moved
+   */
+  drawTracks(film, frame, faint) {
+    const { pen } = layer(this.#trails);
+    const top = layer(this.points).pen;
+    this.#trails.style.opacity = faint ? "0.3" : "1";
+    for (const track of film.backwards) {
+      /** @type {(k: number) => Spot} */
+      const spot = (k) => {
+        const [x, y] = this.shares(film.place(track, k));
+        return [x * this.width, y * this.height];
+      };
+      const line = pathThrough([...range(Math.ceil(frame), spot), spot(frame)]);
+      stroke(pen, line, "#fff", 5);
+      stroke(pen, line, COLOURS[track], 2.4, DASHES[track]);
+      const fill = `rgb(${this.#colourOf(film.at(film.energy, track, frame))})`;
+      /** @type {[number, string][]} */
+      const rings = [
+        [7, "#fff"],
+        [3.6, COLOURS[track]],
+      ];
+      drawMark(top, spot(frame), track, { radius: 8.5, fill, rings });
+    }
+  }
+
+  /** @param {number} energy */
+  #colourOf(energy) {
+    const [low, high] = this.#limits;
+    const level = Math.round(clamp((energy - low) / (high - low), 0, 1) * 255);
+    return this.#table[level] ?? this.#table[255];
+  }
+}

@@ -1,0 +1,76 @@
+// Numbers of the present frame, one line for each track, and all of them in a table.
+
+import { make } from "../kit/dom.js";
+import { badge } from "../kit/marks.js";
+import { range, tidy } from "../kit/numbers.js";
+import { numbersTable } from "../kit/transport.js";
+
+/** @typedef {import("./film.js").Film} Film */
+
+export const READOUT_MARKUP = '<table class="readout"><tbody></tbody></table>';
+
+export class Readout {
+  #view;
+  #plane;
+  #fillTable;
+  /** @type {Film | null} */
+  #film = null;
+  /** @type {{ energy: HTMLElement, off: HTMLElement }[]} */
+  #cells = [];
+
+  /**
+   * @param {import("../kit/base.js").View<any>} view with READOUT_MARKUP and NUMBERS_MARKUP
+   * @param {import("./plane.js").Plane} plane
+   */
+  constructor(view, plane) {
+    this.#view = view;
+    this.#plane = plane;
+    this.#fillTable = numbersTable(view, () => this.#numbers());
+  }
+
+  /** @param {Film} film */
+  build(film) {
+    this.#film = film;
+    this.#cells = film.names.map(() => ({ energy: make("td"), off: make("td") }));
+    const rows = this.#cells.map(({ energy, off }, track) => {
+      const name = make("td", {}, badge(track), film.names[track]);
+      const numbers = film.flat ? [energy] : [energy, off];
+      return make("tr", {}, name, ...numbers, make("td", {}, film.notes[track]));
+    });
+    this.#view.find(".readout tbody", HTMLElement).replaceChildren(...rows);
+    this.#fillTable();
+  }
+
+  #numbers() {
+    const film = this.#film;
+    if (!film) return { head: ["step"], rows: [] };
+    const columns = film.names.flatMap((name, track) =>
+      [
+        { what: "energy", array: film.energy },
+        { what: "step size", array: film.step },
+        { what: "off the plane", array: film.off },
+      ].map(({ what, array }) => ({ name: `${name}: ${what}`, track, array })),
+    );
+    const rows = range(film.frames, (k) => [
+      String(k),
+      ...columns.map(({ track, array }) =>
+        k < film.lengths[track] ? tidy(film.at(array, track, k), 4) : "",
+      ),
+    ]);
+    return { head: ["step", ...columns.map(({ name }) => name)], rows };
+  }
+
+  /** @param {number} frame a whole number */
+  write(frame) {
+    const film = this.#film;
+    if (!film) return;
+    this.#cells.forEach(({ energy, off }, track) => {
+      const value = film.at(film.energy, track, frame);
+      const digits = Math.abs(value) < 100 ? value.toFixed(4) : tidy(value);
+      energy.textContent = `energy ${digits}`;
+      off.textContent = this.#plane.holds(film.place(track, frame))
+        ? `${film.at(film.off, track, frame).toFixed(2)} off the plane`
+        : "outside the view";
+    });
+  }
+}

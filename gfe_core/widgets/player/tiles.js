@@ -1,0 +1,63 @@
+// Pictures beside the plane: the target, that of each track, and what the first still lacks.
+
+import { make } from "../kit/dom.js";
+import { greys, pixels } from "../kit/layers.js";
+import { gapColour, TOO_LITTLE, TOO_MUCH } from "../kit/look.js";
+import { badge } from "../kit/marks.js";
+
+/** @typedef {import("./film.js").Film} Film */
+
+export const TILES_MARKUP = `
+<div><div class="tiles"></div>
+<p class="key"><span><i style="background:rgb(${TOO_LITTLE})"></i>too little ink</span>
+<span><i style="background:rgb(${TOO_MUCH})"></i>too much ink</span><span>shown ×2</span></p></div>`;
+
+export class Tiles {
+  #shape = [1, 1];
+  /** @type {HTMLCanvasElement[]} */
+  #canvases = [];
+
+  /** @param {import("../kit/base.js").View<any>} view with TILES_MARKUP */
+  constructor(view) {
+    this.element = view.find(".tiles", HTMLElement);
+  }
+
+  /** @param {Film} film */
+  build(film) {
+    this.#shape = [film.rows, film.columns];
+    this.#canvases = [];
+    this.element.replaceChildren();
+    if (!film.tracks) return;
+    this.#add("target");
+    film.names.forEach((name, track) => {
+      this.#add(name, badge(track));
+    });
+    this.#add(`missing in ${film.names[0]}`);
+    greys(this.#canvases[0], this.#shape, film.target);
+  }
+
+  /**
+   * @param {string} label
+   * @param {...Element} badges
+   */
+  #add(label, ...badges) {
+    const [height, width] = this.#shape;
+    const canvas = make("canvas", { width, height, role: "img", "aria-label": label });
+    const words = make("p", { title: label }, ...badges, label);
+    this.element.append(make("div", { class: "tile" }, words, canvas));
+    this.#canvases.push(canvas);
+  }
+
+  /**
+   * @param {Film} film
+   * @param {number} frame a whole number
+   */
+  draw(film, frame) {
+    const first = film.image(0, frame);
+    for (let track = 0; track < film.tracks; track++) {
+      greys(this.#canvases[track + 1], this.#shape, film.image(track, frame));
+    }
+    const missing = (/** @type {number} */ j) => gapColour((film.target[j] - first[j]) / 255);
+    pixels(this.#canvases[film.tracks + 1], this.#shape, missing);
+  }
+}

@@ -1,0 +1,280 @@
+// A film of codes that flow down their energy landscape. The kernel sends one film; everything that a
+// hand scrubs is drawn here, in the handler of the input itself.
+
+import "./view.css";
+import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import { clamp } from "../kit/numbers.js";
+import { Requests } from "../kit/requests.js";
+import { NUMBERS_MARKUP, Transport, transportMarkup } from "../kit/transport.js";
+import { CHARTS_MARKUP, Charts } from "./charts.js";
+import { Controls, NO_KERNEL } from "./controls.js";
+import { Film } from "./film.js";
+import { HANDLE_MARKUP, Handle } from "./handle.js";
+import { Plane, planeMarkup } from "./plane.js";
+import { READOUT_MARKUP, Readout } from "./readout.js";
+import { TILES_MARKUP, Tiles } from "./tiles.js";
+
+/** @typedef {import("./controls.js").Control} Control */
+/** @typedef {import("./controls.js").Values} Values */
+
+/**
+ * @typedef {object} Traits
+ * @property {number[]} shape tracks and frames
+ * @property {string[]} names of the tracks
+ * @property {string[]} notes
+ * @property {number[]} n_frames of each track
+ * @property {DataView} trajectory (tracks, frames, 2)
+ * @property {DataView} off_plane (tracks, frames), as the next two
+ * @property {DataView} energies
+ * @property {DataView} steps
+ * @property {number[]} image_shape
+ * @property {DataView} target (rows, columns)
+ * @property {DataView} frames (tracks, frames, rows, columns)
+ * @property {string} energy_label
+ * @property {string} step_label
+ * @property {number | null} step_limit
+ * @property {string} step_limit_label
+ * @property {DataView} landscape PNG of all maps, one under the other
+ * @property {number} n_maps
+ * @property {string} map_label
+ * @property {number[]} extent left, right, low and high of the plane
+ * @property {[number, number]} energy_range
+ * @property {string} palette
+ * @property {number} frame
+ * @property {boolean} playing
+ * @property {number} speed
+ * @property {string} title
+ * @property {string} caption
+ * @property {string} alt_text
+ * @property {Control[]} controls
+ * @property {Values} values
+ * @property {Values & { start?: number[] }} defaults
+ * @property {boolean} draggable
+ * @property {number[]} start
+ * @property {Record<string, unknown>} request
+ * @property {number} reply
+ */
+
+const FILM = /** @type {const} */ ([
+  ...["shape", "trajectory", "off_plane", "energies", "steps", "n_frames", "image_shape", "target"],
+  ...["frames", "names", "notes", "energy_label", "step_label", "step_limit", "step_limit_label"],
+]);
+const MAPS = /** @type {const} */ (["landscape", "n_maps"]);
+const PLANE = /** @type {const} */ (["extent", "energy_range", "palette"]);
+const WORDS = /** @type {const} */ ([
+  ...["title", "caption", "map_label", "alt_text", "controls", "values", "defaults", "draggable"],
+  ...["start", "reply"],
+]);
+const ALL = [...FILM, ...MAPS, ...PLANE, ...WORDS];
+
+const FRAMES_PER_SECOND = 10;
+const LONGEST = 12; // seconds
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
+
+const NARROW = 704;
+const GAP = 32; // between the plane and the tiles
+const TILE_GAP = 14;
+const TILE_ROW = 34; // label and gap above a row of tiles
+const KEY = 20; // height below the tiles
+const MAX_HEIGHT = 400; // of the plane
+const MAX_NARROW_HEIGHT = 460;
+const MAX_NARROW_TILE = 160;
+
+const SPEED_MARKUP = `<select class="speed" aria-label="speed" title="speed">${SPEEDS.map(
+  (speed) => `<option value="${speed}">${speed}×</option>`,
+).join("")}</select>`;
+
+const MARKUP = `
+${TITLE_MARKUP}<div class="controls"></div>${ASKING_MARKUP}
+<div class="grid">${planeMarkup(HANDLE_MARKUP)}${TILES_MARKUP}</div>
+${transportMarkup("frame", SPEED_MARKUP)}${READOUT_MARKUP}${CHARTS_MARKUP}
+${CAPTION_MARKUP}${NUMBERS_MARKUP}`;
+
+class Player {
+  #draws = 0;
+
+  /** @param {import("../kit/base.js").Context} context */
+  constructor(context) {
+    this.view = /** @type {View<Traits>} */ (new View(context, "player", MARKUP, NARROW));
+    const { view } = this;
+    const { model } = view;
+    this.film = new Film(model);
+    this.plane = new Plane(view);
+    this.tiles = new Tiles(view);
+    this.readout = new Readout(view, this.plane);
+    this.requests = new Requests(view);
+    this.transport = new Transport(view, {
+      frames: () => this.film.frames,
+      rate: () => Math.max(FRAMES_PER_SECOND, this.film.last / LONGEST) * model.get("speed"),
+      draw: (event) => this.#draw(event),
+      onPlay: (playing) => playing !== model.get("playing") && model.send({ playing }),
+    });
+    this.charts = new Charts(view, {
+      last: () => this.film.last,
+      move: (frame, event) => this.transport.move(frame, event),
+      end: () => this.transport.report(),
+    });
+    this.controls = new Controls(view, (event, name) => this.#turned(event, name));
+    this.handle = new Handle(view, this.plane, {
+      moved: () => this.#startMoved(),
+      released: (event) => this.#ask("start", event),
+    });
+    this.speed = view.find(".speed", HTMLSelectElement);
+    this.reset = view.onReset((event) => this.#reset(event));
+    this.transport.frame = model.get("frame");
+    this.#listen();
+    this.#refresh(new Set(ALL)).then(() => this.#begin());
+  }
+
+  #begin() {
+    const { model } = this.view;
+    this.view.follow(() => this.#layout());
+    if (model.get("playing")) this.transport.setPlaying(!this.view.calm);
+  }
+
+  #listen() {
+    const { view, transport, speed } = this;
+    const { model } = view;
+    speed.value = String(model.get("speed"));
+    view.listen(speed, "change", () => model.send({ speed: Number(speed.value) }));
+    model.onMessage(ALL, (changed) => this.#refresh(changed));
+    model.onChange("frame", () => {
+      const frame = model.get("frame");
+      if (frame !== Math.floor(transport.frame)) transport.move(frame);
+    });
+    model.onChange("playing", () => {
+      const playing = model.get("playing");
+      if (playing !== transport.playing) transport.setPlaying(playing);
+    });
+    model.onChange("speed", () => {
+      speed.value = String(model.get("speed"));
+    });
+  }
+
+  /** @param {Set<keyof Traits>} changed */
+  async #refresh(changed) {
+    const { transport, requests } = this;
+    const has = (/** @type {readonly (keyof Traits)[]} */ keys) =>
+      keys.some((key) => changed.has(key));
+    if (has(MAPS)) await this.plane.readGround();
+    if (has(PLANE)) this.plane.read();
+    if (has(FILM)) {
+      this.#readFilm();
+      const answered = requests.pending && transport.frame === 0 && !transport.playing;
+      if (answered) transport.frame = transport.last; // an answer is shown in full
+    }
+    this.#readWords();
+    this.#layout();
+    if (changed.has("reply")) requests.acknowledge();
+    if (!transport.playing) transport.report();
+  }
+
+  #readFilm() {
+    this.film = new Film(this.view.model);
+    this.transport.frame = clamp(this.transport.frame, 0, this.film.last);
+    this.charts.read(this.film);
+    this.tiles.build(this.film);
+    this.readout.build(this.film);
+  }
+
+  #readWords() {
+    const { view, controls, handle, requests } = this;
+    const { model } = view;
+    view.writeTitle(this.plane.points);
+    view.write(".caption", model.get("caption"));
+    if (!requests.waiting && !controls.turning) controls.values = { ...model.get("values") };
+    if (!requests.waiting && !handle.held) handle.start = [...model.get("start")];
+    const drag = handle.draggable ? "; drag the cross" : "";
+    view.write(".slice", `${model.get("map_label")}${drag}`);
+    view.needKernel(this.reset);
+    this.reset.title = view.live ? "" : NO_KERNEL;
+    controls.build();
+    this.#writeValues();
+  }
+
+  #writeValues() {
+    const start = this.handle.start.map((place) => place.toFixed(2)).join(", ");
+    this.controls.show();
+    this.handle.show();
+    this.view.writeState([...this.controls.words(), `start (${start})`]);
+  }
+
+  /** Share the width between the plane and the tiles. */
+  #layout() {
+    const { view, plane, tiles, film } = this;
+    const all = view.root.clientWidth - 4;
+    if (all <= 0) return;
+    const narrow = view.root.clientWidth < NARROW;
+    const { ratio } = plane;
+    const n = Math.max(film.tracks, 1) + 2;
+    const columns = n > 4 ? 3 : narrow ? n : 2;
+    const rows = Math.ceil(n / columns);
+    const gaps = (columns - 1) * TILE_GAP;
+    const extra = rows * TILE_ROW + KEY;
+    // the width at which plane and tiles are equally high
+    const fair = (all - GAP - gaps + (columns * extra) / rows) / (1 + (columns * ratio) / rows);
+    const widest = narrow ? MAX_NARROW_HEIGHT / ratio : MAX_HEIGHT / ratio;
+    plane.resize(Math.floor(Math.min(narrow ? all : fair, widest)));
+    const beside = `${plane.width}px minmax(0, 1fr)`;
+    view.root.style.setProperty("--columns", narrow ? "minmax(0, 1fr)" : beside);
+    const room = ((narrow ? all : all - plane.width - GAP) - gaps) / columns;
+    const most = narrow ? MAX_NARROW_TILE : (plane.height - extra) / rows + 6;
+    const side = Math.floor(Math.min(room, most));
+    tiles.element.style.gridTemplateColumns = `repeat(${columns}, ${side}px)`;
+    this.charts.drawBase(film);
+    this.#draw();
+  }
+
+  /** @param {Event} [event] that the drawing follows */
+  #draw(event) {
+    const { film, plane, transport, handle } = this;
+    const frame = this.view.calm ? Math.floor(transport.frame) : transport.frame;
+    const whole = Math.floor(frame);
+    this.view.root.dataset.frame = String(whole);
+    if (!plane.width) return;
+    plane.drawGround(frame);
+    plane.drawTracks(film, frame, handle.moved);
+    if (film.tracks) {
+      this.tiles.draw(film, whole);
+      this.charts.drawTop(film, frame);
+    }
+    this.readout.write(whole);
+    transport.write();
+    this.#draws += 1;
+    this.view.tellDrawn({ drawn: whole, drawCount: this.#draws }, event);
+  }
+
+  #startMoved() {
+    this.#writeValues();
+    this.plane.drawTracks(this.film, this.transport.frame, this.handle.moved);
+  }
+
+  /**
+   * @param {Event} event
+   * @param {string} [name] of a control that has been turned
+   */
+  #turned(event, name) {
+    this.#writeValues();
+    if (name) this.#ask(name, event);
+  }
+
+  /** @param {Event} event */
+  #reset(event) {
+    const { start, ...values } = this.view.model.get("defaults");
+    Object.assign(this.controls.values, values);
+    this.handle.start = [...(start ?? [0, 0])];
+    this.#writeValues();
+    this.#ask("reset", event);
+  }
+
+  /**
+   * @param {string} changed
+   * @param {Event} event
+   */
+  #ask(changed, event) {
+    const more = { start: [...this.handle.start], changed };
+    this.requests.ask(this.controls.values, event, { more });
+  }
+}
+
+export default widgetOf(Player);

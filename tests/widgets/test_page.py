@@ -1,0 +1,71 @@
+"""A view as a file of its own: whole, small, and safe from what its words hold."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import gfe_core as gfe
+from gfe_core import widgets
+from gfe_core.data import shapes
+from gfe_core.widgets.kit.page import page
+
+SHAPES = shapes.make(60, side=8)
+
+
+@pytest.fixture
+def explorer() -> widgets.TraversalExplorer:
+    decoder = gfe.MLPDecoder(
+        latent_dim=2, hidden=(4,), data_dim=64, generator=torch.Generator().manual_seed(0)
+    )
+    models = {"</script><script>alert(1)</script>": (decoder, torch.randn(60, 2))}
+    return widgets.TraversalExplorer(models, SHAPES, shapes.PARAMETERS, title="Each <latent>")
+
+
+def test_a_page_holds_everything_it_needs(explorer: widgets.TraversalExplorer, tmp_path: Path):
+    path = explorer.save_html(tmp_path / "folder" / "latents.html")
+    text = path.read_text(encoding="utf-8")
+    assert "<title>Each &lt;latent&gt;</title>" in text
+    assert "gfe-traversal" in text
+    assert not re.search(r"""https?:|<link|src=|import["' {]|export ?\{""", text)
+    assert "<script>alert" not in text
+    assert [file.name for file in path.parent.iterdir()] == ["latents.html"]
+
+
+def test_an_interrupted_save_leaves_the_earlier_file_alone(
+    explorer: widgets.TraversalExplorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = explorer.save_html(tmp_path / "latents.html")
+    before = path.read_bytes()
+
+    def fail(source: Path, target: Path) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        explorer.save_html(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["latents.html"]
+
+
+def test_an_explorer_of_a_plotly_figure_says_how_to_save_it(tmp_path: Path):
+    runs = {"a": {"updates": [1.0, 2.0], "seconds": [0.1, 0.2], "energy": [3.0, 2.0]}}
+    axes = ("updates", "seconds")
+    explorer = widgets.AxesExplorer(runs, axes, y="energy", name="axes", alt_text="Two runs.")
+    with pytest.raises(TypeError, match=r"AxesExplorer .* `explorer.figure.write_html\(path\)`"):
+        explorer.save_html(tmp_path / "axes.html")
+    with pytest.raises(TypeError, match=r"`view` must be a view of the kit, .* VBox"):
+        page(explorer.widget, "axes")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_is_none_is_named(explorer: widgets.TraversalExplorer, unchecked: None):
+    with pytest.raises(TypeError, match="`path`"):
+        explorer.save_html(None)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_page_without_a_kernel_says_so_to_its_view(explorer: widgets.TraversalExplorer):
+    assert 'data-live="false"' in page(explorer.view, "latents")
+    assert 'data-live="true"' in page(explorer.view, "latents", live=True)
