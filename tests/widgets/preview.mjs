@@ -11,9 +11,9 @@ preview.start([0, 0], {});
 preview.advance(0); // a newer start replaces what is under way
 preview.start(start, values);
 while (!preview.advance(1));
-const film = preview.film();
-const pictures = film.real.map((n, track) => [...preview.picture(track, n - 1)]);
-const lists = Object.entries(film).map(([name, rows]) => [
+const { image, ...paths } = preview.paths();
+const pictures = paths.lengths.map((n, track) => [...image(track, n - 1)]);
+const lists = Object.entries(paths).map(([name, rows]) => [
   name,
   rows instanceof Float32Array ? [...rows] : rows,
 ]);

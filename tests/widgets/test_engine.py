@@ -57,11 +57,13 @@ RECIPES = {
         gfe.AMD(trial="carry", armijo_slope=0.5, increase_factor=3.0, decrease_factor=0.7)
     ),
     "AMD, memory": first_order(gfe.AMD(memory=4)),
+    "AMD, to its end": replace(first_order(gfe.AMD()), max_steps=200),
     "AMD, published": first_order(gfe.AMD.published()),
     "AMD, momentum": momentum(gfe.AMD()),
     "AMD, carried momentum": momentum(gfe.AMD(trial="carry")),
     "Euler": first_order(gfe.Euler(n_steps=N_STEPS), 40.0),
     "RK4": first_order(gfe.RK4(n_steps=N_STEPS), 40.0),
+    "RK4, last step cut": first_order(gfe.RK4(dt=0.8), 39.9),
     "semi-implicit": momentum(gfe.SemiImplicit(n_steps=N_STEPS), 25.0),
     "restarting": momentum(_Restarting(n_steps=N_STEPS), 25.0),
     "Euler, momentum": momentum(gfe.Euler(n_steps=N_STEPS), 10.0),
@@ -92,7 +94,10 @@ class Case:
         hessian = self.energy(torch.float64).hessian(self.z0.double())
         curvature = torch.linalg.eigvalsh(hessian)[0, -1].clamp(min=1e-3).item()
         recipe = RECIPES[self.name]
-        return replace(recipe, t1=recipe.t1 / curvature ** (0.5 if self.order == 2 else 1.0))
+        unit = curvature ** (0.5 if self.order == 2 else 1.0)
+        if isinstance(recipe.solver, gfe.RK4) and recipe.solver.dt is not None:
+            recipe = replace(recipe, solver=gfe.RK4(dt=recipe.solver.dt / unit))
+        return replace(recipe, t1=recipe.t1 / unit)
 
     @property
     def order(self) -> int:
@@ -303,6 +308,16 @@ def test_paths_are_those_of_the_kernel_until_rounding_decides(
     print(f"{name}, {dtype}: {n_same} of {n_all} states compared")
     least = {torch.float64: 0.8, torch.float32: 0.3}[dtype]
     assert n_same >= least * n_all
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_paths_that_come_to_a_kink_flatten_where_the_kernel_does() -> None:
+    kinks = [random_case(seed, "AMD, to its end") for seed in (17, 38, 39, 53)]
+    answers = in_the_browser(kinks, torch.float64)
+    for case, answer in zip(kinks, answers, strict=True):
+        (path,) = answer["paths"]
+        n, n_all = same_states(case, path, torch.float64)
+        assert (n, path["status"]) == (n_all, Status.FLAT)
 
 
 def test_statuses_have_the_kernels_numbers() -> None:

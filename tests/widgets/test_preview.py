@@ -54,7 +54,7 @@ def same(explorer: LandscapeExplorer, values: dict[str, Any]) -> None:
     film = followed(player, values)
     ask(explorer, 1, start=START, **values)
     assert player.reply == 1 and "did not work" not in player.caption
-    assert film["real"] == player.n_frames
+    assert film["lengths"] == player.n_frames
     tracks, frames = player.shape
     assert film["frames"] == frames
     extent = player.extent[1] - player.extent[0]

@@ -20,6 +20,7 @@ from gfe_core.encoding import encode
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.solvers import AMD
 from gfe_core.types import Decoder, Encoding, Loss, SaveAt
+from gfe_core.widgets.kit.bundles import script
 from gfe_core.widgets.kit.engine import Recipe, Unportable
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
@@ -219,6 +220,7 @@ class LandscapeExplorer(Explorer, ABC):
             self.player.preview_numbers = b""
             return
         self.player.preview_numbers = grounds.pop("numbers")
+        self.player.preview_script = script("preview")
         charted = {"step_scale": self.lambda_max, "lowest": lowest}
         self.player.preview = grounds | charted | tracks
 

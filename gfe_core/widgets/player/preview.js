@@ -5,6 +5,7 @@ import { advance, Energy, follow } from "../kit/flow.js";
 
 /** @typedef {import("../kit/flow.js").Attempt} Attempt */
 /** @typedef {import("../kit/flow.js").Recipe} Recipe */
+/** @typedef {import("./film.js").Paths} Paths */
 
 /**
  * @typedef {object} Turn what another value of a control does to the recipes
@@ -21,17 +22,6 @@ import { advance, Energy, follow } from "../kit/flow.js";
  * @property {Record<string, Turn>} turns by control
  * @property {number} step_scale that steps are multiplied by
  * @property {number | null} lowest energy: where given, the second curve is the height above it
- */
-
-/**
- * @typedef {object} Film what has been followed so far; shorter tracks hold their last state
- * @property {number} frames
- * @property {number[]} real frames of each track
- * @property {Float32Array} path (tracks, frames, 2)
- * @property {Float32Array} off (tracks, frames) distance from the plane
- * @property {Float32Array} energy (tracks, frames)
- * @property {Float32Array} step (tracks, frames)
- * @property {string[]} notes of each track
  */
 
 const LARGEST = 3e38; // a float32 that a chart still takes
@@ -89,37 +79,23 @@ export class Preview {
     return Boolean(advance(this.#running, take, milliseconds).done);
   }
 
-  /**
-   * Draw the picture of a state.
-   *
-   * @param {number} track
-   * @param {number} frame
-   * @returns {Uint8Array} grey levels
-   */
-  picture(track, frame) {
-    const states = this.#states[track];
-    const { z } = states[Math.min(frame, states.length - 1)];
-    return Uint8Array.from(this.energy.mean(z), (p) =>
-      Math.round(255 * Math.min(Math.max(p, 0), 1)),
-    );
-  }
-
-  /** @returns {Film} */
-  film() {
+  /** @returns {Paths} what has been followed so far */
+  paths() {
     const tracks = this.#states;
     const frames = Math.max(...tracks.map((states) => states.length));
     const { plane, step_scale, lowest } = this.plan;
     const energies = tracks.flat().map(({ energy }) => finite(energy));
     const ground = Math.min(lowest ?? 0, ...energies);
     const n = tracks.length * frames;
-    const film = {
+    const paths = {
       frames,
-      real: tracks.map((states) => states.length),
+      lengths: tracks.map((states) => states.length),
       path: new Float32Array(2 * n),
       off: new Float32Array(n),
       energy: new Float32Array(n),
       step: new Float32Array(n),
       notes: tracks.map((states, track) => noteOf(states.length - 1, this.#work[track])),
+      image: (/** @type {number} */ track, /** @type {number} */ k) => this.#image(track, k),
     };
     tracks.forEach((states, track) => {
       for (let frame = 0; frame < frames; frame++) {
@@ -128,13 +104,26 @@ export class Preview {
         const [x, y, off] = seenFrom(plane, z);
         const height =
           lowest === null ? (states[frame + 1]?.dt ?? 0) * step_scale : energy - ground;
-        film.path.set([finite(x), finite(y)], 2 * at);
-        film.off[at] = finite(off);
-        film.energy[at] = finite(energy);
-        film.step[at] = finite(height);
+        paths.path.set([finite(x), finite(y)], 2 * at);
+        paths.off[at] = finite(off);
+        paths.energy[at] = finite(energy);
+        paths.step[at] = finite(height);
       }
     });
-    return film;
+    return paths;
+  }
+
+  /**
+   * @param {number} track
+   * @param {number} frame
+   * @returns {Uint8Array} grey levels of what the code draws
+   */
+  #image(track, frame) {
+    const states = this.#states[track];
+    const { z } = states[Math.min(frame, states.length - 1)];
+    return Uint8Array.from(this.energy.mean(z), (p) =>
+      Math.round(255 * Math.min(Math.max(p, 0), 1)),
+    );
   }
 }
 
