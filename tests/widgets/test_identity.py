@@ -83,7 +83,8 @@ def test_many_strangers_all_differ():
 
 
 def colours_of(figure: Any) -> dict[str, str]:
-    return {trace["name"]: trace["line"]["color"] for trace in figure["data"] if "line" in trace}
+    named = [trace for trace in figure["data"] if "name" in trace]
+    return {one["name"]: one["marker" if "marker" in one else "line"]["color"] for one in named}
 
 
 def test_plots_and_players_draw_a_solver_in_its_colour(generator: torch.Generator):
