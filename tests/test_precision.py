@@ -78,6 +78,7 @@ def sets(_: gfe.MLPDecoder) -> list[Tensor]:
     return [*(one.x[:9] for one in made), *(one.y[:9] for one in made), *batches]
 
 
+@pytest.mark.slow
 @every_surroundings
 @pytest.mark.parametrize(
     "computed",

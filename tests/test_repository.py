@@ -161,6 +161,7 @@ def test_module_names_say_what_they_hold():
     assert not names & {"utils", "util", "misc", "common", "helpers"}
 
 
+@pytest.mark.slow
 def test_import_of_the_core_is_light():
     heavy = [
         "gfe_core.widgets.charts.plots",
@@ -275,6 +276,7 @@ def test_no_file_names_a_folder_of_one_machine():
     assert found == {}
 
 
+@pytest.mark.slow
 def test_readme_names_the_files_of_the_reading_path():
     # In a process of its own: here the run-time checks of annotations would be entered too.
     lines = run_python("tests/reading_path.py").splitlines()

@@ -179,6 +179,7 @@ def distance(solver, problem, dt, flow, n_steps):
     return ((encoding.z - problem.minimum).norm() / problem.minimum.norm()).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [gfe.Euler, gfe.RK4, Steady])
 @pytest.mark.parametrize("rate", [1.0, 3.0])
 def test_steps_just_below_the_limit_decay_and_just_above_it_grow(kind, rate):
@@ -199,6 +200,7 @@ def test_steps_just_below_the_limit_decay_and_just_above_it_grow(kind, rate):
     assert below < 0.1 and above > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [gfe.RK4, gfe.SemiImplicit])
 def test_steps_with_momentum_decay_below_the_limit_and_grow_above_it(kind):
     problem = quadratic((4.0,) * 4)
@@ -291,6 +293,7 @@ GRIDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRIDS)
 def test_check_foretells_what_happens(name):
     (solver, flow), problem = GRIDS[name], quadratic((4.0,) * 4, batch=2)

@@ -113,14 +113,14 @@ def test_of_many_requests_one_is_under_way_and_the_newest_waits(open_view: OpenV
     page.locator(".solver").select_option("AMD")
     assert page.evaluate("model.get('request')") == {
         "id": 1,
-        "values": {"sample": 1, "solver": "BFGS"},
+        "values": {"sample": 1, "solver": "LBFGS"},
     }
     page.evaluate("model.set('reply', 1)")
     page.wait_for_function("model.get('request').id === 2")
     assert page.evaluate("model.get('request').values") == {"sample": 2, "solver": "AMD"}
     page.evaluate("model.set('reply', 2)")
     page.locator(".reset").click()
-    assert page.evaluate("model.get('request').values") == {"sample": 0, "solver": "BFGS"}
+    assert page.evaluate("model.get('request').values") == {"sample": 0, "solver": "LBFGS"}
 
 
 def test_narrow_and_dark_pages_fit_and_a_page_without_a_kernel_says_so(open_view: OpenView):

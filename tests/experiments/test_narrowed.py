@@ -105,6 +105,7 @@ def test_factors_are_told_from_codes_that_hold_them_and_from_no_others():
 SHORT = gates.Setting(hidden=(16,), updates=60, size=32, rate=5e-3, price=30.0, max_steps=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["VAE", "flow", "flow, codes kept"])
 def test_training_makes_the_error_smaller(kind: str):
     x = gates.planted(2, 500, 0, 0, data_dim=16)
@@ -113,6 +114,7 @@ def test_training_makes_the_error_smaller(kind: str):
     assert model.codes(x).shape == (500, model.n_open)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["VAE", "flow", "flow, codes kept"])
 def test_staircase_notes_each_change_of_the_open_gates(kind: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gates, "EVERY", 10)

@@ -66,6 +66,7 @@ def test_networks_have_the_published_width_and_the_narrow_ones_as_many_weights_t
     assert counts["narrow_autoencoder"] == pytest.approx(counts["gon"], rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", list(origins.RATES))
 def test_every_method_learns(method: str, short: None):
     training = origins.build(method, images("mnist")[0], 0)

@@ -744,6 +744,7 @@ def narrow(
     return narrowing
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 def test_autoencoder_keeps_the_two_latents_that_were_planted():
     x, _ = planted(3.0, 0.1, 512)

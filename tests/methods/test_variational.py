@@ -161,6 +161,7 @@ def test_variational_autoencoder_learns_digits(kind):
     assert history.energy[0] > 42 and sum(history.energy[-5:]) / 5 < 0.95 * history.energy[0]
 
 
+@pytest.mark.slow
 def test_variational_origin_network_learns_digits():
     variational = variational_of()
     origin = Origin(loss=Evidence(), by=VariationalDecoder.at_mean, dt=0.1)

@@ -64,7 +64,7 @@ def curves_of(view: SpectrumView) -> np.ndarray:
 def test_the_last_curve_is_drawn_from_the_code_and_the_first_from_the_origin(
     explorer: SpectrumExplorer, decoder: gfe.MLPDecoder
 ):
-    found = gfe.encode_observed(decoder, SAMPLES.x[:1], loss=LOSS, solver=gfe.BFGS())
+    found = gfe.encode_observed(decoder, SAMPLES.x[:1], loss=LOSS, solver=gfe.LBFGS())
     ends = gfe.reconstruct(decoder, torch.cat([torch.zeros(1, 3), found.z]), LOSS)
     assert np.allclose(
         curves_of(explorer.view)[[0, -1]], ends, atol=1e-5
@@ -92,7 +92,7 @@ def test_a_request_changes_sample_and_solver_and_the_energy_falls(
 def test_what_the_browser_sent_twice_is_answered_for_the_last(explorer: SpectrumExplorer):
     for number, row in ((1, 2), (2, 5)):
         ask(explorer.view, number, sample=row)
-    assert explorer.view.reply == 2 and explorer.view.values == {"sample": 5, "solver": "BFGS"}
+    assert explorer.view.reply == 2 and explorer.view.values == {"sample": 5, "solver": "LBFGS"}
 
 
 def test_a_request_that_fails_is_acknowledged_and_said(explorer: SpectrumExplorer):
@@ -135,7 +135,7 @@ def test_what_does_not_fit_the_samples_is_refused(decoder: gfe.MLPDecoder):
         SpectrumExplorer(decoder, SAMPLES, loss=LOSS, truth=torch.zeros(20, 5))
     with pytest.raises(ValueError, match="`parameters` must name the columns"):
         SpectrumExplorer(decoder, SAMPLES, loss=LOSS, probe=lambda z: z, parameters=("shift",))
-    with pytest.raises(ValueError, match="`solver` must be 'BFGS' or"):
+    with pytest.raises(ValueError, match="`solver` must be 'LBFGS' or"):
         SpectrumExplorer(decoder, SAMPLES, loss=LOSS, solver="Adam")
 
 

@@ -18,7 +18,7 @@ from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode_observed, reconstruct
 from gfe_core.energy import Energy
-from gfe_core.solvers import AMD, BFGS, Euler, GaussNewton
+from gfe_core.solvers import AMD, LBFGS, Euler, GaussNewton
 from gfe_core.types import Decoder, Encoding, Loss, SaveAt
 from gfe_core.widgets.emission_lines.picture import spectrum_picture
 from gfe_core.widgets.kit.answering import Answering
@@ -27,7 +27,7 @@ from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
 from gfe_core.widgets.player.slices import note_of
 
-SOLVERS = ("BFGS", "AMD", "GaussNewton", "Euler")
+SOLVERS = ("LBFGS", "AMD", "GaussNewton", "Euler")
 _MOST_STEPS = 300
 _EULER = 1.0  # its step x lambda_max, half of its limit
 
@@ -104,7 +104,7 @@ class SpectrumExplorer(Explorer):
         parameters: Sequence[str] = (),
         level: float | None = None,
         sample: int = 0,
-        solver: str = "BFGS",
+        solver: str = "LBFGS",
         title: str = "A code found through the gaps",
         x_title: str = "feature",
         y_title: str = "value",
@@ -169,7 +169,7 @@ class SpectrumExplorer(Explorer):
     def follow(self, x: Float[Tensor, "1 features"], solver: str) -> Encoding:
         """Encode one sample and keep every state."""
         if solver != "Euler":
-            minimiser = {"BFGS": BFGS(), "AMD": AMD(), "GaussNewton": GaussNewton()}[solver]
+            minimiser = {"LBFGS": LBFGS(), "AMD": AMD(), "GaussNewton": GaussNewton()}[solver]
             return encode_observed(
                 self.decoder,
                 x,
@@ -178,7 +178,7 @@ class SpectrumExplorer(Explorer):
                 save_at=SaveAt.steps(),
                 max_steps=_MOST_STEPS,
             )
-        end = encode_observed(self.decoder, x, loss=self.loss, solver=BFGS()).z
+        end = encode_observed(self.decoder, x, loss=self.loss, solver=LBFGS()).z
         energy = Energy(self.decoder, x, self.loss, mask=~x.isnan())
         dt = _EULER / max(torch.linalg.eigvalsh(energy.hessian(end)).max().item(), 1e-12)
         return encode_observed(
