@@ -38,13 +38,14 @@ _MODEL = (
     "const panel = window.jupyterapp.shell.currentWidget; const cells = "
     "Array.from(panel.content.model.cells);"
 )
-_FINISHED = f"""() => {{ {_MODEL}
+# How many cells have run, and whether no more will.
+_PROGRESS = f"""() => {{ {_MODEL}
     const code = cells.filter(cell => cell.type === "code" && cell.sharedModel.getSource().trim());
     const broken = output => output.output_type === "error";
     const failed = code.some(cell => cell.outputs.toJSON().some(broken));
     const idle = panel.sessionContext.session?.kernel?.status === "idle";
     const done = cell => cell.executionCount !== null && cell.executionState === "idle";
-    return idle && (failed || code.every(done));
+    return [code.filter(done).length, idle && (failed || code.every(done))];
 }}"""
 _CONNECTED = f"""timeout => {{ {_MODEL}
     const context = panel.sessionContext;
@@ -157,11 +158,25 @@ class NotebookPage:
         )
 
     def run_all(self, timeout: float = 180) -> None:
-        """Choose Run > Run All Cells and wait until every cell has run, or one has failed."""
+        """Choose Run > Run All Cells and wait until every cell has run, or one has failed.
+
+        Args:
+            timeout: seconds that one cell may take; a busy machine takes longer for all of them.
+        """
         self.clear()
         self.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
         self.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
-        self.page.wait_for_function(_FINISHED, timeout=1000 * timeout)
+        known = -1
+        finished = False
+        deadline = 0.0
+        while not finished:
+            n_done, finished = self.page.evaluate(_PROGRESS)
+            if n_done > known:
+                known = n_done
+                deadline = time.monotonic() + timeout
+            elif time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name}: {known} cells have run, the next has not ended")
+            self.page.wait_for_timeout(300)
         self.wait_for_idle_kernel()
 
     def slow_down(self, times: float) -> None:
