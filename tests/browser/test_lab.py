@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from jupyter_lab import LabServer, NotebookPage
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from refresh_notebooks import METADATA
+from published import METADATA
 from saved_outputs import differences
 
 pytestmark = pytest.mark.browser

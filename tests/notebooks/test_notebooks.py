@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 from nbval_timeouts import PLOTLY
-from refresh_notebooks import METADATA, WIDGET_VIEW
+from published import METADATA, WIDGET_VIEW
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
