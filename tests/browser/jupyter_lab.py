@@ -275,7 +275,7 @@ class NotebookPage:
         output = child.locator(".jp-OutputArea-output")
         output.scroll_into_view_if_needed()
         deadline = time.monotonic() + 60
-        while not output.evaluate(_COMPLETE):
+        while not child.evaluate(_COMPLETE):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"cell {number} of {self.name}: output {k} is not drawn")
             self.page.wait_for_timeout(100)

@@ -6,6 +6,7 @@ beside the sentence that says what there is to see.
 
 import base64
 import io
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,9 +23,11 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-_COLOURS = 64
+_COLOURS = 160
 _LEAST_SPREAD = 4.0  # grey levels; a view that drew nothing but its title has about one
-_SMALL = 48  # pixels across, of pictures that are compared
+# pixels across, of pictures that are compared, and by how many their sizes may differ
+_SMALL = 48
+_SIZES = 4
 
 
 def publish(notebook: NotebookNode) -> None:
@@ -55,7 +58,8 @@ def wants_still(output: Any) -> bool:
 
 def add_still(output: Any, screenshot: bytes) -> None:
     """Store a screenshot in few colours, with its sentence; the output changes in place."""
-    few = opened(screenshot).quantize(_COLOURS, dither=Image.Dither.NONE)
+    few = opened(screenshot).quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.putpalette([255 if level == 254 else level for level in few.getpalette() or ()])  # white
     buffer = io.BytesIO()
     few.save(buffer, format="PNG", optimize=True)
     output["data"][PNG] = base64.b64encode(buffer.getvalue()).decode("ascii") + "\n"
@@ -81,17 +85,14 @@ def is_blank(png: bytes) -> bool:
 
 
 def difference(one: bytes, other: bytes) -> float:
-    """Return the mean difference of two pictures in grey levels, both shrunk to 48 pixels across.
+    """Return how much two pictures differ, in grey levels; infinity where their sizes do.
 
-    Shrunk, the same view with other trained numbers looks the same; another view does not.
+    Mean of the differences after both have been shrunk to 48 pixels across. So the same view with
+    other trained numbers looks much the same, and another view does not.
     """
-    first, second = (_small(opened(png)) for png in (one, other))
-    if first.shape != second.shape:
-        return float("inf")
-    return float(np.abs(first - second).mean())
-
-
-def _small(picture: Image.Image) -> np.ndarray:
-    high = max(1, round(_SMALL * picture.height / picture.width))
-    shrunk = picture.convert("L").resize((_SMALL, high), Image.Resampling.BOX)
-    return np.asarray(shrunk, dtype=float)
+    first, second = (opened(png).convert("L") for png in (one, other))
+    if max(abs(a - b) for a, b in zip(first.size, second.size, strict=True)) > _SIZES:
+        return math.inf
+    small = (_SMALL, max(1, round(_SMALL * first.height / first.width)))
+    shrunk = [np.asarray(image.resize(small, Image.Resampling.BOX)) for image in (first, second)]
+    return float(np.abs(shrunk[0].astype(float) - shrunk[1]).mean())

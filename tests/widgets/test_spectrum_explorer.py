@@ -167,11 +167,12 @@ def result() -> dict[str, Any]:
 
 
 def test_results_are_drawn_for_every_method_that_the_file_has():
-    figure: Any = paper_spectra.energies(result(), name="toy", alt_text="Two curves.").widget
+    shown: Any = paper_spectra.energies(result(), name="toy", alt_text="Two curves.")
+    figure = shown.figure
     assert [trace.name for trace in figure.data] == ["PCA", "flow"]
     assert figure.data[0].x.tolist() == [50, 500] and figure.data[0].y.tolist() == pytest.approx(
         [6, 6]
     )
-    table: Any = paper_spectra.not_told(result(), name="toy", alt_text="A table.").widget
-    assert table.value.count("<tr>") == 1 + 2 * len(emission_lines.PARAMETERS)
-    assert "shift (km/s), from 500" in table.value and table.value.count("<u>0.10</u>") == 10
+    table = paper_spectra.not_told(result(), name="toy", alt_text="A table.").data["text/html"]
+    assert table.count("<tr>") == 1 + 2 * len(emission_lines.PARAMETERS)
+    assert "shift (km/s), from 500" in table and table.count("<u>0.10</u>") == 10
