@@ -63,8 +63,8 @@ browser: $(VENV)/installed-dev ## JupyterLab in Chromium: views, and every noteb
 timed: $(VENV)/installed-dev ## how soon views answer a hand, in Chromium, with no other test beside
 	$(PYTEST) -n 0 -rP -m timed tests/browser
 
-refresh: $(VENV)/installed-dev ## execute and save the notebooks (NB=one.ipynb)
-	$(PYTHON) tests/notebooks/refresh_notebooks.py $(NB)
+refresh: $(VENV)/installed-dev ## run the notebooks in JupyterLab in Chromium and save them with stills (NB=one.ipynb)
+	PYTHONPATH=tests/notebooks $(PYTHON) tests/browser/refresh_notebooks.py $(NB)
 
 bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries, and what gradients cost (needs MNIST; half an hour)
 	$(PYTHON) tests/benchmarks/bench_adjoints.py

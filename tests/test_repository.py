@@ -42,21 +42,19 @@ ORDER = {
         "kit charts tables lessons player training map mask emission_lines siren staircase "
         "traversal results"
     ),
-    "gfe_core/widgets/kit": "identity style bundles page drawing answering engine explorer shown",
-    "gfe_core/widgets/charts": (
-        "plots still_figure figure_view figures axes_explorer adjoint_explorer"
-    ),
+    "gfe_core/widgets/kit": "identity numbers png bundles page answering engine explorer shown",
+    "gfe_core/widgets/charts": "plots figure_view figures axes_explorer adjoint_explorer",
     "gfe_core/widgets/player": (
-        "film picture player slices preview landscape_explorer film_explorer flow_explorer "
+        "film player slices preview landscape_explorer film_explorer flow_explorer "
         "stiffness_explorer race_explorer momentum_explorer armijo_explorer origin_explorer"
     ),
     "gfe_core/widgets/training": "gallery progress side_by_side gradient_histogram",
-    "gfe_core/widgets/map": "picture layouts profiles marks explorer between_explorer",
-    "gfe_core/widgets/mask": "picture painter explorer",
-    "gfe_core/widgets/emission_lines": "picture explorer",
-    "gfe_core/widgets/siren": "picture explorer",
-    "gfe_core/widgets/staircase": "picture worker explorer",
-    "gfe_core/widgets/traversal": "picture traversal explorer",
+    "gfe_core/widgets/map": "layouts profiles marks explorer between_explorer",
+    "gfe_core/widgets/mask": "painter explorer",
+    "gfe_core/widgets/emission_lines": "explorer",
+    "gfe_core/widgets/siren": "explorer",
+    "gfe_core/widgets/staircase": "worker explorer",
+    "gfe_core/widgets/traversal": "traversal explorer",
     "gfe_core/widgets/results": "paper gon missing narrowing emission_lines",
     "gfe_core/experiments": "runner tables claims pages mnist_decoders",
     "gfe_core/experiments/runner": "records config callbacks judging runs jobs",

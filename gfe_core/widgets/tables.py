@@ -1,24 +1,15 @@
-"""Tables of results that lie in a file: live as HTML in the reader's theme, still as a picture."""
+"""Tables of numbers, and of results that lie in a file, as HTML in the reader's theme."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 import ipywidgets
-import numpy as np
-from PIL import Image
 
 from gfe_core.data import results
-from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Sheet
-from gfe_core.widgets.kit.explorer import Explorer
-from gfe_core.widgets.kit.style import NUMBERS
+from gfe_core.widgets.kit.explorer import Document, Explorer
+from gfe_core.widgets.kit.numbers import NUMBERS
 
-_ROW = 26
-_MARGIN = 16
-_LETTER = 7.6
-_GREYS = np.linspace(0, 255, 16, dtype=np.uint8)[:, None].repeat(
-    3, 1
-)  # letters on white, in half the bytes
 _CELL = (
     "padding: 3px 18px 3px 0; text-align: {}; border-bottom: 1px solid "
     "var(--jp-border-color2, #bbbbbb)"
@@ -89,29 +80,6 @@ class Table:
         told = f"{escape(self.caption)}<table>{body}</table>"
         return f'<div class="gfe-table" style="{NUMBERS}; overflow-x: auto">{told}</div>'
 
-    def picture(self) -> Image.Image:
-        """The same numbers on white, for a reader without a kernel."""
-        rows = [[(name, False) for name in self.columns], *self.cells()] if self.rows else []
-        widths = [
-            max((len(row[i][0]) for row in rows), default=0) * _LETTER + 22
-            for i in range(len(self.columns))
-        ]
-        top = _MARGIN + (_ROW if self.caption else 0)
-        width = max(sum(widths), len(self.caption) * _LETTER) + 2 * _MARGIN
-        sheet = Sheet(width, top + _ROW * len(rows) + _MARGIN)
-        sheet.text((_MARGIN, _MARGIN), self.caption, 13, SOFT)
-        for k, row in enumerate(rows):
-            y = top + _ROW * (k + 0.5)
-            right = float(_MARGIN)
-            for i, (text, lowest) in enumerate(row):
-                right += widths[i]
-                at, anchor = ((_MARGIN, y), "lm") if i == 0 else ((right - 22, y), "rm")
-                long = sheet.text(at, text, 13, SOFT if k == 0 else INK, anchor)
-                if lowest:
-                    sheet.line(_level(right - 22 - long, right - 22, y + 9), INK, 2.0)
-            sheet.line(_level(_MARGIN, _MARGIN + sum(widths), y + _ROW / 2), RULE)
-        return sheet.finished(_GREYS)
-
 
 def _lowest(values: Sequence[float | None]) -> float | None:
     """The lowest of two or more numbers; alone, none is."""
@@ -119,7 +87,7 @@ def _lowest(values: Sequence[float | None]) -> float | None:
     return min(known) if len(known) > 1 else None
 
 
-def show_table(table: Table, name: str, alt_text: str) -> Explorer:
+def show_table(table: Table, name: str, alt_text: str) -> Document:
     """Return an explorer around a table, to be the last line of a cell.
 
     Args:
@@ -127,7 +95,8 @@ def show_table(table: Table, name: str, alt_text: str) -> Explorer:
         name: of the explorer; a table of the same name replaces the earlier one.
         alt_text: one sentence that says what to see, without trained or timed numbers.
     """
-    return Explorer(name, ipywidgets.HTML(table.html()), table.picture, alt_text)
+    html = table.html()
+    return Document(name, {"text/html": html}, alt_text, lambda: ipywidgets.HTML(html))
 
 
 def show_result(
@@ -154,7 +123,3 @@ def _html_cell(text: str, tag: str, column: int, lowest: bool = False) -> str:
     style = _CELL.format("right" if column else "left")
     words = f"<strong><u>{escape(text)}</u></strong>" if lowest else escape(text)
     return f'<{tag} style="{style}">{words}</{tag}>'
-
-
-def _level(left: float, right: float, y: float) -> np.ndarray:
-    return np.array([(left, y), (right, y)])

@@ -4,27 +4,17 @@
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jupyter_lab
 import pytest
-from jupyter_lab import LabServer, NotebookPage
-from playwright.sync_api import Browser, sync_playwright
+from jupyter_lab import ABSENT, LabServer, NotebookPage, lab_over
+from playwright.sync_api import Browser
 
 from gfe_core.cli.doctor import find_browser
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-ABSENT = "no Chromium found (on Debian and Ubuntu: apt install chromium)"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -36,15 +26,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A headless Chromium."""
-    executable = find_browser()
-    if executable is None:
+    if find_browser() is None:
         if os.environ.get("GFE_REQUIRE_BROWSER") == "1":
             pytest.fail(f"{ABSENT}, and GFE_REQUIRE_BROWSER=1 asks for one", pytrace=False)
         pytest.skip(ABSENT)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+    with jupyter_lab.chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -53,15 +40,8 @@ def lab(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
     Asks for the browser first, without which it has no use.
     """
-    scratch = tmp_path_factory.mktemp("lab")
-    root = scratch / "notebooks"
-    shutil.copytree(NOTEBOOKS, root, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    server = LabServer(root, scratch)
-    try:
-        server.wait_until_up()
+    with lab_over(NOTEBOOKS, tmp_path_factory.mktemp("lab")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def _openers(chromium: Browser, lab: LabServer) -> Iterator[Callable[[str], NotebookPage]]:

@@ -1,7 +1,11 @@
-"""A JupyterLab server and a notebook opened in it, for tests that look through a real browser."""
+"""Chromium, a JupyterLab server and a notebook opened in it: what a reader sees.
+
+For tests that look through a real browser, and for `make refresh`.
+"""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,13 +13,27 @@ import sys
 import time
 import urllib.request
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nbval_timeouts import PLOTLY
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
+
+from gfe_core.cli.doctor import find_browser
 
 ARTEFACTS = Path(os.environ.get("GFE_ARTEFACTS") or Path(__file__).parents[2] / "artefacts")
+ABSENT = "no Chromium found (on Debian and Ubuntu: apt install chromium)"
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 VIEWPORT = {"width": 1280, "height": 1400}
 NOT_OURS = (
@@ -61,6 +79,7 @@ _OUTPUTS = (
     "cell.outputs.toJSON() : []); }"
 )
 
+_COUNTS = f"() => {{ {_MODEL} return cells.map(cell => cell.executionCount ?? null); }}"
 _SOURCES = f"() => {{ {_MODEL} return cells.map(cell => cell.sharedModel.getSource()); }}"
 _SCROLLED = f"number => {{ {_MODEL} return panel.content.scrollToItem(number, 'start'); }}"
 # How many lines or sets of marks each figure of plotly shows.
@@ -70,9 +89,32 @@ _TRACES = """plots => {
     return plots.map(plot => traces(plot).filter(drawn).length);
 }"""
 
+# Whether all views and figures of an output have drawn, figures every trace of theirs.
+_COMPLETE = """output => {
+    const views = Array.from(output.querySelectorAll(".gfe-view, .gfe-figure"));
+    const plots = Array.from(output.querySelectorAll(".js-plotly-plot"));
+    const images = Array.from(output.querySelectorAll("img"));
+    const drawn = plot => plot._fullData && plot.querySelector(".main-svg")
+        && plot.querySelectorAll(".scatterlayer .trace").length === plot._fullData.length;
+    return output.querySelector(".gfe-view, .gfe-figure, .js-plotly-plot, .jupyter-widgets")
+        && views.every(view => view.dataset.drawn)
+        && plots.every(drawn) && images.every(image => image.complete);
+}"""
 # Cells that come into view are filled in when the page has nothing else to do.
 _DRAWN = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(
     () => requestIdleCallback(done, { timeout: 2000 }))))"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium."""
+    executable = find_browser()
+    if executable is None:
+        raise SystemExit(ABSENT)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS)
+        yield browser
+        browser.close()
 
 
 class LabServer:
@@ -92,7 +134,7 @@ class LabServer:
             "JUPYTER_CONFIG_DIR": str(scratch / "config"),
             "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
         }
-        first = root / "00_start_here.ipynb"
+        first = min(root.glob("*.ipynb"))
         command = [sys.executable, "-m", "gfe_core", "lab", str(first), f"--config={config}"]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
@@ -117,6 +159,19 @@ class LabServer:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+@contextmanager
+def lab_over(folder: Path, scratch: Path) -> Iterator[LabServer]:
+    """JupyterLab over a copy of a folder with notebooks."""
+    root = scratch / folder.name
+    shutil.copytree(folder, root, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    server = LabServer(root, scratch)
+    try:
+        server.wait_until_up()
+        yield server
+    finally:
+        server.stop()
 
 
 class NotebookPage:
@@ -179,6 +234,10 @@ class NotebookPage:
             self.page.wait_for_timeout(300)
         self.wait_for_idle_kernel()
 
+    def keep_still(self) -> None:
+        """Let no view play by itself, so that a still is the same on every run."""
+        self.page.emulate_media(reduced_motion="reduce")
+
     def slow_down(self, times: float) -> None:
         """Give the page a processor so many times slower, as on a small machine."""
         session = self._context.new_cdp_session(self.page)
@@ -224,6 +283,28 @@ class NotebookPage:
             asked.get_by_role("button", name="Commit my guess").click()
             asked.get_by_role("button", name="Committed").wait_for()
         return [number for number in asking if _REVEALS_FIGURE.search(sources[number])]
+
+    def still(self, number: int, k: int) -> bytes:
+        """Return a picture of an output of a cell as it is drawn; films stand at their end."""
+        child = self.cell(number).locator(".jp-OutputArea-child").nth(k)
+        output = child.locator(".jp-OutputArea-output")
+        output.scroll_into_view_if_needed()
+        deadline = time.monotonic() + 60
+        while not child.evaluate(_COMPLETE):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"cell {number} of {self.name}: output {k} is not drawn")
+            self.page.wait_for_timeout(100)
+        for film in output.locator(".gfe-player .frame").all():
+            if film.input_value() == "0":
+                film.press("End")
+                film.blur()
+        self.page.mouse.move(0, 0)
+        self.page.evaluate(_DRAWN)
+        return output.screenshot(animations="disabled")
+
+    def counts(self) -> list[int | None]:
+        """The execution count of each cell."""
+        return self.page.evaluate(_COUNTS)
 
     def outputs(self) -> list[list[dict[str, Any]]]:
         """The outputs of each cell, as JupyterLab holds them."""

@@ -12,8 +12,8 @@ import torch
 from jupyter_lab import LabServer, NotebookPage
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Browser, Locator, Page, expect
+from published import METADATA
 from quiet_times import DRAWING, QuietTimes
-from refresh_notebooks import METADATA
 from view_page import OpenView, pages_of
 
 import gfe_core as gfe

@@ -10,8 +10,8 @@ import pytest
 from jupyter_lab import LabServer, NotebookPage
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Locator
+from published import METADATA
 from quiet_times import DRAWING, LOOK, ROUND_TRIP, QuietTimes
-from refresh_notebooks import METADATA
 
 pytestmark = pytest.mark.browser
 

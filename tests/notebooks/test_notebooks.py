@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat import NotebookNode
 from nbval_timeouts import PLOTLY
-from refresh_notebooks import METADATA, WIDGET_VIEW
+from PIL import Image, ImageDraw
+from published import METADATA, PNG, WIDGET_VIEW, is_blank, pictures, sentence
+
+from gfe_core.widgets.kit.png import png_of
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 # Each of these makes an output that is different on every run.
 BANNED = {"interact", "interactive_output", "Output", "clear_output", "update_display"}
+HTML = "text/html"
 FENCED = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^(#+) +(.+)$", flags=re.MULTILINE)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
@@ -86,10 +91,34 @@ def test_notebook_carries_no_widget_state_and_is_small(path: Path):
 
 
 @every_notebook
-def test_a_figure_is_saved_with_its_sentence_and_a_still_and_names_what_it_shows(path: Path):
+def test_every_explorer_is_saved_with_its_sentence_and_as_a_still_table_or_picture(path: Path):
+    notebook = read(path)
+    for output in outputs(notebook):
+        if (told := sentence(output)) is None:
+            continue
+        assert told.strip() and {PNG, "text/html"} & output.data.keys(), f"{told}: `make refresh`"
+        if PNG in output.data:
+            assert output.metadata.get(PNG) == {"alt": told}, f"{told}: run `make refresh`"
+    assert all(alt.strip() for image, alt, _ in LINK.findall(markdown(notebook.cells)) if image)
+
+
+@every_notebook
+def test_no_picture_is_blank(path: Path):
+    shown = [(number, is_blank(png)) for number, _, _, png in pictures(read(path))]
+    assert not [number for number, blank in shown if blank], "these cells are blank"
+
+
+def test_a_picture_of_nothing_but_a_title_is_blank():
+    sheet = Image.new("L", (800, 400), 255)
+    assert is_blank(png_of(np.asarray(sheet)))
+    ImageDraw.Draw(sheet).text((8, 8), "Only a title, and below it nothing was drawn", fill=0)
+    assert is_blank(png_of(np.asarray(sheet)))
+
+
+@every_notebook
+def test_figures_name_what_they_show(path: Path):
     for output in outputs(read(path)):
         if PLOTLY in (data := output.get("data", {})):
-            assert data["text/plain"].startswith("Explorer(") and data["image/png"]
             titles = [data[PLOTLY]["layout"][f"{side}axis"]["title"]["text"] for side in "xy"]
             assert all(title and "legend" not in title for title in titles), titles
 
@@ -97,15 +126,21 @@ def test_a_figure_is_saved_with_its_sentence_and_a_still_and_names_what_it_shows
 @every_notebook
 def test_only_text_tables_stills_and_figures_are_saved(path: Path):
     kinds = {kind for output in outputs(read(path)) for kind in output.get("data", {})}
-    assert kinds <= {"text/plain", "text/html", "image/png", PLOTLY}
+    assert kinds <= {"text/plain", "text/html", PNG, PLOTLY}
 
 
 @every_notebook
-def test_every_picture_has_alternative_text(path: Path):
-    notebook = read(path)
-    pictures = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
-    assert all(picture.metadata.get("image/png", {}).get("alt", "").strip() for picture in pictures)
-    assert all(alt.strip() for image, alt, _ in LINK.findall(markdown(notebook.cells)) if image)
+def test_a_measured_table_is_not_compared_and_the_next_cell_makes_its_claim(path: Path):
+    cells = code_cells(read(path))
+    for cell, following in pairwise(cells):
+        tables = [
+            output for output in cell.outputs if "gfe-table" in output.get("data", {}).get(HTML, "")
+        ]
+        measured = bool(tables) and "show_result(" not in cell.source
+        assert measured == ("nbval-ignore-output" in tags(cell)), cell.source
+        if measured:
+            said = "".join(output.text for output in following.outputs)
+            assert said and all(line.startswith("True: ") for line in said.splitlines()), said
 
 
 def names_in(tree: ast.AST) -> set[str]:

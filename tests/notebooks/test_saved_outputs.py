@@ -55,6 +55,14 @@ def test_pictures_figures_temporary_paths_and_widget_references_are_left_out(com
     assert compare(outputs) == []
 
 
+def test_a_cell_that_is_tagged_so_is_left_out(tmp_path: Path, request: pytest.FixtureRequest):
+    for told, n in (({}, 1), ({"tags": ["nbval-ignore-output"]}, 0)):
+        cell = new_code_cell("...", outputs=SAVED[1], execution_count=1, metadata=told)
+        nbformat.write(new_notebook(cells=[cell]), tmp_path / "one.ipynb")
+        other = [[new_output("stream", text="other\n")]]
+        assert len(differences(request.session, tmp_path / "one.ipynb", other)) == n
+
+
 @pytest.mark.parametrize(
     ("cell", "shown", "word"),
     [

@@ -116,7 +116,3 @@ def test_a_start_at_rest_has_no_ray_and_says_so(
     ask(explorer, 1, sigma=0.2)
     assert explorer.player.reply == 1
     assert title(explorer, explorer.view.shown) == "no step was accepted"
-
-
-def test_still_shows_player_and_ray(explorer: widgets.ArmijoExplorer):
-    assert explorer.picture().height > explorer.player.picture().height

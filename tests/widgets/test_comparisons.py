@@ -16,6 +16,7 @@ import gfe_core as gfe
 from gfe_core import encoders, widgets
 from gfe_core.data import results
 from gfe_core.widgets.charts import plots
+from gfe_core.widgets.kit.explorer import Document
 
 SHOWN = {"name": "toy", "alt_text": "A toy."}
 RUNS = {
@@ -46,11 +47,23 @@ def test_all_competitors_are_judged_at_the_same_updates_by_their_own_means(
     assert side.excess["flow"][-1] < side.excess["flow"][0]
 
 
-def test_picture_is_as_large_before_the_first_look_as_after(generator: torch.Generator):
-    before = trained(generator, at=())
-    after = trained(generator)
-    assert before.updates == [] and after.updates
-    assert before.picture().size == after.picture().size
+def test_picture_has_a_row_for_the_images_and_each_competitor(generator: torch.Generator):
+    side = trained(generator)
+    assert side.picture().shape == (3 * 10, 3 * 10)  # 8 x 8 pixels and their margins
+    decoder, encoder = side.competitors["autoencoder"]
+    drawn = gfe.reconstruct(decoder, encoder(decoder, side.x[:3]))
+    assert (side.picture()[20:] == widgets.gallery([drawn], (8, 8))).all()
+
+
+def test_explorer_shows_the_curve_of_each_competitor(generator: torch.Generator):
+    side = trained(generator)
+    view: Any = side.explorer("side", "Curves.").widget
+    drawn: Any = view.children[0].drawn()
+    assert {run.name: list(run.y) for run in drawn.data} == {
+        told: pytest.approx(curve, rel=1e-5) for told, curve in side.excess.items()
+    }
+    with pytest.raises(ValueError, match="No look yet"):
+        trained(generator, at=()).explorer("none", "Nothing.")
 
 
 def test_looks_at_chosen_updates_become_runs_whose_images_are_counted_once(
@@ -169,15 +182,16 @@ def test_result_is_shown_and_a_missing_one_names_its_command_in_the_same_words(
 ):
     monkeypatch.setattr(results, "folder", lambda: tmp_path)
     missing = widgets.show_result(experiment, SHOWS[experiment], **SHOWN)
-    assert (f"python -m gfe_core reproduce {experiment}") in missing.widget.value  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(missing, Document)
+    assert (f"python -m gfe_core reproduce {experiment}") in missing.data["text/html"]
     results.path(experiment).write_text(json.dumps(content(experiment)))
     shown = widgets.show_result(experiment, SHOWS[experiment], **SHOWN)
     assert repr(shown) == repr(missing) == "Explorer('toy'): A toy."
-    assert shown.picture().size != missing.picture().size
+    assert type(shown) is not Document or shown.data != missing.data
 
 
 def test_published_numbers_stand_above_ours():
-    table = widgets.paper.few_images(content("table1-few"), **SHOWN).widget.value  # pyright: ignore[reportAttributeAccessIssue]
+    table = widgets.paper.few_images(content("table1-few"), **SHOWN).data["text/html"]
     assert (
         table.index("480, published")
         < table.index("480, each met once")

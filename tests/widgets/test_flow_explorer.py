@@ -8,8 +8,7 @@ from explorers import DIGITS, ask, briefly_trained
 import gfe_core as gfe
 from gfe_core import widgets
 from gfe_core.widgets.charts import plots
-from gfe_core.widgets.charts.figures import PLOTLY, with_still
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.charts.figures import PLOTLY
 
 
 @pytest.fixture
@@ -110,15 +109,17 @@ def test_gallery_puts_each_tensor_in_a_row_and_each_sample_in_a_column():
     assert picture[1, 1] == 0 and picture[5, 1] == 255 and picture[0, 0] == 255
 
 
-def test_shown_figures_and_pictures_have_a_still_and_a_sentence():
+def test_figures_tables_and_pictures_are_shown_with_their_sentence_and_without_a_widget():
     figure = plots.curves({"a": ([1, 2, 3], [1, 4, 9])}, x_title="x", y_title="y")
     shown = widgets.show_figure(figure, "curve", "A rising curve.")
     picture = widgets.show_picture(np.zeros((4, 6), np.uint8), "black", "A black picture.")
-    for one in (shown, picture):
-        assert isinstance(one, Explorer)
-        data, metadata = one._repr_mimebundle_()
-        with_still(data)
-        assert data["image/png"] and metadata["image/png"]["alt"] == one.alt_text
+    table = widgets.show_table(widgets.Table(("", "a"), {"first": [1]}), "table", "A number.")
+    kinds = (PLOTLY, "image/png", "text/html")
+    for one, kind in zip((shown, picture, table), kinds, strict=True):
+        data, _ = one._repr_mimebundle_()
+        assert data.keys() == {"text/plain", kind} and one.alt_text in data["text/plain"]
+        assert "widget" not in vars(one)
+    assert picture._repr_mimebundle_()[1] == {"image/png": {"alt": "A black picture."}}
 
 
 def test_figure_goes_out_as_json_for_any_plotly_and_not_as_a_widget():

@@ -32,18 +32,26 @@ def test_last_look_is_one_step_of_the_trained_decoder(
     assert histogram.distance[-1] == pytest.approx(gon.normality(codes), abs=1e-4)
 
 
-def test_slider_goes_back_through_the_training_and_reset_returns(
+def test_slider_goes_back_through_the_training(
     seen: tuple[GradientHistogram, gfe.MLPDecoder],
 ):
     histogram, _ = seen
-    explorer = histogram.explorer("looks", "A histogram.")
-    last = histogram.image.value
-    assert "after 8 updates" in histogram.state.value
-    histogram.slider.value = 0
-    assert "after 1 updates" in histogram.state.value and histogram.image.value != last
-    assert len(histogram.image.value) < 20_000
-    explorer.widget.children[0].children[1].click()  # pyright: ignore[reportAttributeAccessIssue]
-    assert histogram.slider.value == 4 and histogram.image.value == last
+    histogram.explorer("looks", "A histogram.")
+    view = histogram.view
+    assert view.shown == 4 and view.controls[0]["options"] == ["1", "3", "5", "7", "8"]
+    assert "after 8 updates" in view.changes[4]["words"]
+    assert "after 1 updates" in view.changes[0]["words"]
+    first, last = (view.changes[k]["data"][0] for k in (0, 4))
+    assert first != last
+    for bars in (first, last):  # a density: its area is one, but for what lies beyond the edges
+        assert np.trapezoid(bars["y"], bars["x"]) == pytest.approx(1, abs=0.02)
+
+
+def test_preview_is_a_histogram_of_the_last_look(seen: tuple[GradientHistogram, gfe.MLPDecoder]):
+    histogram, _ = seen
+    bars = (histogram.picture() < 255).sum(0)[::4]
+    counts = histogram._density(-1)[1]
+    assert bars.argmax() == counts.argmax() and (bars[counts == 0] == 0).all()
 
 
 def test_no_look_is_told_and_broken_codes_are_drawn(
@@ -55,4 +63,5 @@ def test_no_look_is_told_and_broken_codes_are_drawn(
     histogram, _ = seen
     histogram.codes[-1] = torch.full((40, 4), torch.nan)
     histogram.distance[-1] = np.nan
-    assert histogram.picture().width == empty.picture().width
+    assert (histogram.picture() == empty.picture()).all()
+    histogram.explorer("broken", "A histogram of nothing.")

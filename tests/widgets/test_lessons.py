@@ -10,7 +10,6 @@ import ipywidgets
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from gfe_core.widgets.charts.figures import show_figure
 from gfe_core.widgets.charts.plots import curves
@@ -128,7 +127,7 @@ def test_asking_again_closes_the_earlier_question_of_the_same_name_only():
 
 def test_explorer_and_question_of_one_name_live_side_by_side():
     asked = ask(name="both")
-    explorer = Explorer("both", ipywidgets.IntSlider(), lambda: Image.new("L", (2, 2)), "A slider.")
+    explorer = Explorer("both", ipywidgets.IntSlider(), "A slider.")
     assert asked.widget.comm is not None and explorer.widget.comm is not None
 
 
@@ -147,9 +146,7 @@ def test_figure_is_revealed_by_a_view_that_is_made_after_the_guess():
 
 
 def test_explorer_is_revealed_by_its_widget():
-    explorer = Explorer(
-        "slider", ipywidgets.IntSlider(), lambda: Image.new("L", (2, 2)), "A slider."
-    )
+    explorer = Explorer("slider", ipywidgets.IntSlider(), "A slider.")
     asked = ask(reveal=explorer)
     assert explorer.widget not in asked.widget.children
     asked.commit("up")

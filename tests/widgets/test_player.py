@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 from PIL import Image
-from plotly.subplots import make_subplots
 
 from gfe_core.widgets.player.film import energy_range, grey_sprite
-from gfe_core.widgets.player.picture import figure_picture
 from gfe_core.widgets.player.player import Film, FlowPlayer, Landscape
 
 
@@ -80,12 +77,6 @@ def arrive(player: FlowPlayer, **state: Any) -> None:
 
 def updates(wire: Wire) -> list[dict[str, Any]]:
     return [data["state"] for data, _ in wire.sent if data.get("method") == "update"]
-
-
-def png_bytes(image: Image.Image) -> int:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return len(buffer.getvalue())
 
 
 def test_one_show_is_one_message_of_less_than_200_kilobytes() -> None:
@@ -216,16 +207,6 @@ def test_an_interrupted_save_leaves_the_earlier_file_alone(
     assert [file.name for file in tmp_path.iterdir()] == ["flow.html"]
 
 
-@pytest.mark.parametrize("tracks", [1, 2, 3, 4])
-def test_the_still_is_small_and_shows_something(tracks: int) -> None:
-    player = FlowPlayer(title="A digit finds its code")
-    player.show(film(tracks), bowl())
-    still = player.picture()
-    assert 900 <= still.width <= 1100
-    assert png_bytes(still) < 60_000
-    assert len(still.convert("RGB").getcolors(1 << 24) or []) > 50
-
-
 def test_a_film_without_frames_can_be_shown_drawn_and_saved(tmp_path: Path) -> None:
     empty = Film(
         names=(),
@@ -240,7 +221,6 @@ def test_a_film_without_frames_can_be_shown_drawn_and_saved(tmp_path: Path) -> N
     )
     player = FlowPlayer()
     player.show(empty, bowl())
-    assert player.picture().width > 0
     assert player.save_html(tmp_path / "empty.html").exists()
 
 
@@ -264,28 +244,3 @@ def test_a_wrong_landscape_names_the_argument_and_the_remedy() -> None:
         Landscape(energy=np.zeros((4, 4), np.float32), extent=(0, 1, 0, 1))
     with pytest.raises(ValueError, match="rising order"):
         Landscape(energy=np.zeros((1, 4, 4), np.float32), extent=(1, 0, 0, 1))
-
-
-def test_a_picture_before_the_first_film_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"show\(film, landscape\)"):
-        FlowPlayer().picture()
-
-
-def test_a_plotly_figure_is_drawn_in_its_own_colours() -> None:
-    x = np.arange(1, 50)
-    figure = make_subplots(1, 2, subplot_titles=("ground", "curve"))
-    figure.add_trace(go.Heatmap(z=np.random.default_rng(0).random((6, 9))), 1, 1)
-    line = {"color": "#d55e00", "dash": "dash"}
-    figure.add_trace(go.Scatter(x=x, y=1.0 / x, name="AMD", line=line, mode="lines+markers"), 1, 2)
-    figure.update_yaxes(type="log", row=1, col=2)
-    colours = np.asarray(figure_picture(figure).convert("RGB")).reshape(-1, 3).astype(int)
-    near = (
-        np.abs(colours - np.array([0xD5, 0x5E, 0x00])).sum(1) < 40
-    )  # 40: reducing to few colours shifts each a little
-    assert near.sum() > 100
-
-
-def test_gaps_and_infinities_do_not_stop_a_still() -> None:
-    y = np.array([1.0, np.nan, 2.0, np.inf, 0.0, 3.0])
-    figure = go.Figure(go.Scatter(y=y, mode="lines"), layout={"yaxis": {"type": "log"}})
-    assert len(figure_picture(figure).convert("RGB").getcolors(1 << 24) or []) > 3

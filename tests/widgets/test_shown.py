@@ -96,7 +96,7 @@ def test_curves_are_no_images_but_may_have_gaps():
     x = line.x.clone()
     x[0, 0] = torch.nan
     holed = replace(line, x=x)
-    assert widgets.SpectrumExplorer(decoder, holed, loss=gfe.Gaussian()).picture().width > 0
+    assert widgets.SpectrumExplorer(decoder, holed, loss=gfe.Gaussian()).view.curves
 
 
 def test_other_helpers_refuse_in_words():

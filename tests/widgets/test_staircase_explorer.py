@@ -3,7 +3,6 @@
 What it keeps of a training, and a training that goes on under the hand in another thread.
 """
 
-import io
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -216,9 +215,5 @@ def test_a_threshold_stays_within_reach_and_long_runs_are_thinned(explorer: Stai
         StaircaseExplorer(*training(), n_gates=N, reach=1.0)
 
 
-def test_the_still_is_small_before_and_after_training(explorer: StaircaseExplorer):
-    for one in (explorer, StaircaseExplorer(*training(), n_gates=N, name="untrained")):
-        png = io.BytesIO()
-        one.picture().save(png, format="PNG", optimize=True)
-        assert len(png.getvalue()) < 60_000
+def test_the_text_is_constant(explorer: StaircaseExplorer):
     assert repr(explorer) == f"Explorer('staircase'): {explorer.alt_text}"

@@ -1,7 +1,5 @@
 """Traversals: the pictures are the decoder's, and a factor that makes a latent explains it."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
@@ -98,8 +96,5 @@ def test_what_does_not_fit_is_refused():
         TraversalExplorer({"a": (Places(), z)}, SHAPES, shapes.PARAMETERS, n_frames=1)
 
 
-def test_the_still_shows_every_model_and_is_small(explorer: TraversalExplorer):
-    png = io.BytesIO()
-    explorer.picture().save(png, format="PNG", optimize=True)
-    assert len(png.getvalue()) < 60_000
+def test_the_text_is_constant(explorer: TraversalExplorer):
     assert repr(explorer) == f"Explorer('traversal'): {explorer.alt_text}"

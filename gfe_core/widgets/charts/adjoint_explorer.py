@@ -16,7 +16,6 @@ from gfe_core.training.parts import trainable
 from gfe_core.types import Adjoint
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView
-from gfe_core.widgets.charts.still_figure import figure_picture
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
 
@@ -82,7 +81,7 @@ class AdjointExplorer(Explorer):
             shown=len(_OUTSIDE) * _TIMES.index(t1) + _OUTSIDE.index(outside),
             alt_text=alt,
         )
-        super().__init__("adjoint", self.view, lambda: figure_picture(self.view.drawn()), alt)
+        super().__init__("adjoint", self.view, alt)
 
     def errors(self, outside: str) -> dict[str, list[float]]:
         """Relative errors of each way at every time."""

@@ -11,10 +11,8 @@ from gfe_core import checks
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView
 from gfe_core.widgets.charts.figures import log_ticks
-from gfe_core.widgets.charts.still_figure import figure_picture
-from gfe_core.widgets.kit.drawing import tidy
 from gfe_core.widgets.kit.explorer import Explorer
-from gfe_core.widgets.kit.style import NUMBERS
+from gfe_core.widgets.kit.numbers import NUMBERS, tidy
 
 _HEAD = "padding-right: 14px; text-align: left; white-space: nowrap"
 _CELL = "padding: 1px 14px 1px 0; text-align: right; white-space: nowrap"
@@ -68,7 +66,7 @@ class AxesExplorer(Explorer):
         self.view = FigureView(
             figure, controls=[against], changes=[*map(self._against, axes)], alt_text=alt_text
         )
-        super().__init__(name, self.view, lambda: figure_picture(self.view.drawn()), alt_text)
+        super().__init__(name, self.view, alt_text)
 
     def _against(self, axis: str) -> dict[str, Any]:
         """Move every point of every run along x; the heights stay."""

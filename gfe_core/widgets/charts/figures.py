@@ -1,62 +1,31 @@
 """Showing a plotly figure or a picture."""
 
-import io
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
-from PIL import Image
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.widgets.charts.figure_view import CONFIG, FigureView, json_of
-from gfe_core.widgets.charts.still_figure import figure_picture
-from gfe_core.widgets.kit.explorer import Explorer, png_base64, show_only
+from gfe_core.widgets.kit.explorer import Document
+from gfe_core.widgets.kit.png import base64_of, png_of
 
 PLOTLY = "application/vnd.plotly.v1+json"
 # Decades of a logarithmic axis: up to here 1, 2 and 5 would be too few, and too many; most labels.
 _HALF, _FEW, _LABELS = 0.6, 2.0, 8
 
 
-class Figure(Explorer):
-    """A plotly figure, shown by plotly itself from its mime type.
-
-    Plotly's extension would show a PNG beside it in its place until a mouse comes near, so there is
-    none; `with_still` adds one to a notebook that is saved. Inside another widget, such as the
-    answer to a question, `widget` shows the same figure.
-    """
+class Figure(Document):
+    """A plotly figure, shown by plotly itself from its mime type."""
 
     def __init__(self, name: str, figure: go.Figure, alt_text: str) -> None:
-        self.name = name
         self.figure = figure
-        self.alt_text = alt_text
-        self.picture = lambda: figure_picture(figure)
-        show_only(self, name)
-
-    @cached_property
-    def widget(self) -> FigureView:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """A view of the figure, made when it is first asked for."""
-        return FigureView(self.figure, alt_text=self.alt_text)
-
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        figure = json_of(self.figure) | {"config": CONFIG}
-        return {"text/plain": repr(self), PLOTLY: figure}, {"image/png": {"alt": self.alt_text}}
-
-    def close(self) -> None:
-        """Close the view, if there is one."""
-        if "widget" in vars(self):
-            self.widget.close()
-
-
-def with_still(data: dict[str, Any]) -> None:
-    """Add a PNG to the saved output of a figure, for readers without plotly; changed in place."""
-    if PLOTLY in data:
-        shown = go.Figure({key: data[PLOTLY][key] for key in ("data", "layout")})
-        data["image/png"] = png_base64(figure_picture(shown))
+        data = {PLOTLY: json_of(figure) | {"config": CONFIG}}
+        super().__init__(name, data, alt_text, lambda: FigureView(figure, alt_text=alt_text))
 
 
 def show_figure(figure: go.Figure, name: str, alt_text: str) -> Figure:
@@ -97,7 +66,7 @@ def log_ticks(values: Sequence[float]) -> dict[str, Any]:
 
 
 @in_own_words
-def show_picture(grey: np.ndarray, name: str, alt_text: str, *, width: int = 720) -> Explorer:
+def show_picture(grey: np.ndarray, name: str, alt_text: str, *, width: int = 720) -> Document:
     """Return an explorer around a grey picture, enlarged without smoothing.
 
     Args:
@@ -112,12 +81,7 @@ def show_picture(grey: np.ndarray, name: str, alt_text: str, *, width: int = 720
     wanted = "`grey` must be an array of uint8, shape (height, width)"
     checks.require(fits, f"{wanted}, got {got}. {remedy}", TypeError)
     checks.at_least_one("width", width)
-    scale = max(1, round(width / grey.shape[1]))
-    image = Image.fromarray(grey).resize(
-        (grey.shape[1] * scale, grey.shape[0] * scale), Image.Resampling.NEAREST
-    )
-    png = io.BytesIO()
-    image.save(png, format="PNG", optimize=True)
+    png = png_of(grey, max(1, round(width / grey.shape[1])))
     layout = ipywidgets.Layout(max_width="100%", align_self="flex-start")
-    widget = ipywidgets.Image(value=png.getvalue(), format="png", layout=layout)
-    return Explorer(name, widget, lambda: image, alt_text)
+    data = {"image/png": base64_of(png)}
+    return Document(name, data, alt_text, lambda: ipywidgets.Image(value=png, layout=layout))

@@ -20,7 +20,6 @@ from gfe_core.encoding import encode_observed, reconstruct
 from gfe_core.energy import Energy
 from gfe_core.solvers import AMD, LBFGS, Euler, GaussNewton
 from gfe_core.types import Decoder, Encoding, Loss, SaveAt
-from gfe_core.widgets.emission_lines.picture import spectrum_picture
 from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
@@ -140,7 +139,7 @@ class SpectrumExplorer(Explorer):
         )
         self.show(first)
         self.view.on_request = self.show
-        super().__init__(name, self.view, lambda: spectrum_picture(self.view), alt)
+        super().__init__(name, self.view, alt)
 
     def show(self, values: dict[str, Any]) -> None:
         """Encode a sample with a solver and draw every step.

@@ -1,1 +1,1 @@
-"""What every view shares: the base class, style, and the pen for stills."""
+"""What every view shares: the base class, bundles, looks and numbers."""

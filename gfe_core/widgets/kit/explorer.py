@@ -1,19 +1,17 @@
-"""The one base of everything that is shown: a live widget, a still picture and a sentence.
+"""The one base of everything that is shown: a live view and a sentence.
 
-A notebook output made by `Explorer` holds three views of the same arrays: the widget for a reader
-with a kernel, a PNG for the saved notebook (GitHub, nbviewer, print), and a constant text that
-strict `nbval` compares.
+A notebook output made by `Explorer` holds the view for a reader with a kernel, and a constant text
+that strict `nbval` compares. `make refresh` adds a picture of the view as a browser drew it, for
+readers without a kernel (GitHub, nbviewer, print).
 """
 
-import base64
 import copy
-import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ipywidgets import DOMWidget
-from PIL import Image
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
@@ -69,14 +67,12 @@ def live_view(widget: DOMWidget) -> dict[str, Any]:
 
 
 class Explorer:
-    """Show a widget, with a still picture of it for readers without a kernel.
+    """Show a widget, and say in a sentence what it shows.
 
     Args:
         name: what is explored; showing another explorer of the same name closes the earlier one.
         widget: the live view.
-        picture: draws the still view from the arrays that the widget shows; called when the output
-            is made.
-        alt_text: one sentence that says what the picture shows, without trained or timed numbers.
+        alt_text: one sentence that says what there is to see, without trained or timed numbers.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -85,12 +81,9 @@ class Explorer:
         if "__init__" in vars(cls):
             cls.__init__ = in_own_words(cls.__init__)
 
-    def __init__(
-        self, name: str, widget: DOMWidget, picture: Callable[[], Image.Image], alt_text: str
-    ) -> None:
+    def __init__(self, name: str, widget: DOMWidget, alt_text: str) -> None:
         self.name = name
         self.widget = widget
-        self.picture = picture
         self.alt_text = alt_text
         show_only(self, name)
 
@@ -98,8 +91,7 @@ class Explorer:
         return f"Explorer({self.name!r}): {self.alt_text}"
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        data = {"text/plain": repr(self), "image/png": png_base64(self.picture())}
-        return data | live_view(self.widget), {"image/png": {"alt": self.alt_text}}
+        return {"text/plain": repr(self)} | live_view(self.widget), {}
 
     def save_html(self, path: str | Path) -> Path:
         """Write one file that shows the present view without a kernel or a network.
@@ -125,12 +117,40 @@ class Explorer:
         return Path(path)
 
     def close(self) -> None:
-        """Close the widget and free what it holds in the browser."""
-        self.widget.close()
+        """Close the widget and what it holds, in the browser too."""
+        for widget in (*getattr(self.widget, "children", ()), self.widget):
+            widget.close()
 
 
-def png_base64(image: Image.Image) -> str:
-    """Return a picture as it stands in a notebook."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+class Document(Explorer):
+    """Something that the page itself can show, without a widget and so without a kernel.
+
+    Args:
+        name: as of any explorer.
+        data: mime type -> what is shown.
+        alt_text: as of any explorer.
+        inside: makes a widget that shows the same, for inside another, such as an answer.
+    """
+
+    def __init__(
+        self, name: str, data: Mapping[str, Any], alt_text: str, inside: Callable[[], DOMWidget]
+    ) -> None:
+        self.name = name
+        self.data = dict(data)
+        self.alt_text = alt_text
+        self._inside = inside
+        show_only(self, name)
+
+    @cached_property
+    def widget(self) -> DOMWidget:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """A widget that shows the same, made when it is first asked for."""
+        return self._inside()
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        alt = {kind: {"alt": self.alt_text} for kind in self.data if kind.startswith("image/")}
+        return {"text/plain": repr(self)} | self.data, alt
+
+    def close(self) -> None:
+        """Close the widget, if there is one."""
+        if "widget" in vars(self):
+            super().close()

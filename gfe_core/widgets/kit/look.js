@@ -1,4 +1,4 @@
-// Colours, dashes and palettes, which Python reads from the same look.json.
+// Colours, dashes and palettes.
 
 import look from "./look.json";
 import { range } from "./numbers.js";

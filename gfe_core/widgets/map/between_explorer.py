@@ -16,7 +16,6 @@ from gfe_core.types import Codes, Decoder, Encoder, Loss
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.map.explorer import Mapped, PointMap
 from gfe_core.widgets.map.layouts import layouts_of
-from gfe_core.widgets.map.picture import map_picture
 
 Walk = Callable[[Codes, Codes, float], Codes]
 """(A, B, t) -> what lies between them, A at t = 0."""
@@ -92,7 +91,7 @@ class BetweenExplorer(Explorer):
         )
         self.map.on_pair = self.mix
         self.mix(*ends)
-        super().__init__(name, self.map, lambda: map_picture(self.map), alt)
+        super().__init__(name, self.map, alt)
 
     def mix(self, a: int, b: int) -> None:
         """Show what lies between two rows."""

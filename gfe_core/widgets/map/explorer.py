@@ -27,7 +27,6 @@ from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import rows_named, shown_samples
 from gfe_core.widgets.map.layouts import Layouts, fitting, layouts_of, nearest
 from gfe_core.widgets.map.marks import marks_of
-from gfe_core.widgets.map.picture import map_picture
 from gfe_core.widgets.map.profiles import SHAPE, profiles
 from gfe_core.widgets.player.slices import grey
 
@@ -298,7 +297,7 @@ class MapExplorer(Explorer):
             alt_text=alt,
         )
         self.map = widget
-        super().__init__(name, widget, lambda: map_picture(widget), alt)
+        super().__init__(name, widget, alt)
 
 
 def _packed(layouts: dict[str, Layouts]) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from gfe_core.types import Decoder, Encoder
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
 from gfe_core.widgets.mask.painter import MaskPainter
-from gfe_core.widgets.mask.picture import N_DRAWS, mask_picture
 from gfe_core.widgets.player.slices import Plane, grey
 
+N_DRAWS = 8
+"""Drawn beside the image."""
 _FLAT = 1e-3  # factor on the prior's precision that stands for "off": about thirty times as wide
 _GROUND = 600  # training codes that are drawn
 _DARKEST = 1e-3  # grey values of a picture that is judged: 0 would cost infinitely many nats
@@ -132,7 +133,7 @@ class MaskExplorer(Explorer):
         )
         self.view.on_request = self._answer
         self._answer()
-        super().__init__(name, self.view, lambda: mask_picture(self.view), alt)
+        super().__init__(name, self.view, alt)
 
     def _traits(self) -> dict[str, Any]:
         """What stays as it is: names, palettes, and the training codes on their plane."""

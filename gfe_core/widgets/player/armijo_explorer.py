@@ -11,7 +11,6 @@ import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 import torch
-from PIL import Image
 from torch import Tensor
 
 from gfe_core import threads
@@ -21,7 +20,6 @@ from gfe_core.solvers import AMD
 from gfe_core.types import Decoder, Encoding, Loss, Trajectory
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView, plain
-from gfe_core.widgets.charts.still_figure import figure_picture
 from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.kit.identity import INKS
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
@@ -97,9 +95,6 @@ def _ray_figure() -> go.Figure:
     )  # above the legend
     for trace, look in zip(figure.data, _LOOKS.values(), strict=True):
         trace.update(mode="markers" if "marker" in look else "lines", **look)
-        trace.line.color = look.get("marker", trace.line)[
-            "color"
-        ]  # a still takes the colour of marks from here
     return figure
 
 
@@ -138,7 +133,6 @@ class ArmijoExplorer(LandscapeExplorer):
         )
         self.view.alt_text = "The energy along one step, the line to get under, and the trials."
         self.widget = ipywidgets.VBox([self.player, self.view])
-        self.picture = self._still
         # opens where the search was longest
         self.player.frame = int(np.append(self._rays.n_refused, 0).argmax())
         self.view.shown = self.player.frame
@@ -200,9 +194,9 @@ class ArmijoExplorer(LandscapeExplorer):
         ]
 
     def close(self) -> None:
-        """Close player and figure."""
-        for widget in (self._link, self.player, self.view, self.widget):
-            widget.close()
+        """Close player and figure, and what ties them."""
+        self._link.close()
+        super().close()
 
     def _changes(self) -> list[dict[str, Any]]:
         """The ray of the step that leaves each frame; the last state has none, its step stays."""
@@ -230,16 +224,6 @@ class ArmijoExplorer(LandscapeExplorer):
             data.append({"x": x * scale, "y": np.interp(x, ray, rays.energy[k])})
         words = _words(k, int(rays.n_refused[k]), len(tried), float(dt), float(scale))
         return {"data": data, "layout": {"title": {"text": words}}}
-
-    def _still(self) -> Image.Image:
-        upper = self.player.picture().convert("RGB")
-        lower = figure_picture(self.view.drawn()).convert("RGB")
-        both = Image.new(
-            "RGB", (max(upper.width, lower.width), upper.height + lower.height), "white"
-        )
-        both.paste(upper, (0, 0))
-        both.paste(lower, (0, upper.height))
-        return both.quantize(256, dither=Image.Dither.NONE)
 
 
 def _solver(values: dict[str, Any]) -> AMD:

@@ -1,7 +1,7 @@
 """What a player shows, as plain numpy arrays: the film of the tracks and the landscape under them.
 
-Made from encodings by the explorers, drawn in the browser and by picture.py in a
-still. Shape vocabulary: tracks (one per solver), frames (one per step), maps, rows, columns.
+Made from encodings by the explorers, drawn in the browser.
+Shape vocabulary: tracks (one per solver), frames (one per step), maps, rows, columns.
 """
 
 import io

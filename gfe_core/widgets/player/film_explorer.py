@@ -51,7 +51,7 @@ class FilmExplorer(Explorer):
     ) -> None:
         self.player = FlowPlayer(title=title, caption=caption, alt_text=alt_text, draggable=False)
         self.player.show(film, landscape)
-        super().__init__(name, self.player, self.player.picture, alt_text)
+        super().__init__(name, self.player, alt_text)
 
 
 class TrainingFilm:

@@ -91,7 +91,7 @@ class LandscapeExplorer(Explorer, ABC):
             title=title, alt_text=alt_text, values=shown, defaults=shown, playing=playing
         )
         self.player.on_request = self._answer
-        super().__init__(name, self.player, self.player.picture, alt_text)
+        super().__init__(name, self.player, alt_text)
         self._look_at(first)
         self._redraw(first, start=None, landscape=self._landscape)
 

@@ -3,8 +3,6 @@
 Decoders trained with few steps or many, each followed by few steps or many.
 """
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +10,6 @@ from typing import Any
 import ipywidgets
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from gfe_core import checks
@@ -20,10 +17,10 @@ from gfe_core.data import DataSet
 from gfe_core.methods.gon import SQUARES
 from gfe_core.solvers import AMD, Euler
 from gfe_core.types import Decoder, Encoding, Loss
-from gfe_core.widgets.kit.drawing import SOFT, Sheet, tidy
 from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.kit.explorer import own_copy
-from gfe_core.widgets.kit.style import NUMBERS
+from gfe_core.widgets.kit.numbers import NUMBERS, tidy
+from gfe_core.widgets.kit.png import base64_of, png_of
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control, with_limit
 
@@ -50,9 +47,6 @@ _SHARES = (
 # of a picture in the strip; so many steps are drawn
 _SIDE = 46
 _MOST = 17
-# as of the player's still
-_WIDTH = 1000
-_MARGIN = 16
 
 Tile = tuple[str, str, np.ndarray]
 """Words above, words below, picture."""
@@ -136,7 +130,6 @@ class OriginExplorer(LandscapeExplorer):
             loss=loss or SQUARES,
         )
         self.widget = ipywidgets.VBox([self.player, self.strip])
-        self.picture = self._still
 
     def decoder_for(self, values: dict[str, Any]) -> Decoder:
         """The decoder that was trained so."""
@@ -190,25 +183,12 @@ class OriginExplorer(LandscapeExplorer):
             f"after {ends}"
         )
 
-    def close(self) -> None:
-        """Close player and strip."""
-        for widget in (self.player, self.strip, self.widget):
-            widget.close()
-
     def _redraw(
         self, values: dict[str, Any], start: Tensor | None, landscape: Landscape | None
     ) -> None:
         super()._redraw(values, start, landscape)
         self.player.frame = self.shown.energy.shape[1] - 1
         self.strip.value = strip_html(tiles_of(self.shown))
-
-    def _still(self) -> Image.Image:
-        """The player with the strip under it, in the player's colours."""
-        player = self.player.picture()
-        both = Image.new("RGB", (player.width, player.height + _SIDE + 60), "#ffffff")
-        both.paste(player.convert("RGB"), (0, 0))
-        both.paste(_strip_picture(tiles_of(self.shown)), (0, player.height))
-        return both.quantize(palette=player, dither=Image.Dither.NONE)
 
 
 def _steps(n: str) -> str:
@@ -256,28 +236,10 @@ def strip_html(tiles: list[Tile]) -> str:
         f'<div style="text-align: center">{above}<br><img alt="{above}" width="{_SIDE}" '
         f'height="{_SIDE}" '
         f'style="image-rendering: pixelated" '
-        f'src="data:image/png;base64,{_png(pixels)}"><br>{below}</div>'
+        f'src="data:image/png;base64,{base64_of(png_of(pixels))}"><br>{below}</div>'
         for above, below, pixels in tiles
     )
     return (
         f'<div class="gfe-strip" style="{NUMBERS}; display: flex; flex-wrap: wrap; gap: 8px '
         f'6px">{figures}</div>'
     )
-
-
-def _png(pixels: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _strip_picture(tiles: list[Tile]) -> Image.Image:
-    sheet = Sheet(_WIDTH, _SIDE + 60)
-    gap = min(_SIDE + 24, (_WIDTH - 2 * _MARGIN) / len(tiles))
-    side = min(_SIDE, gap - 4)
-    for k, (above, below, pixels) in enumerate(tiles):
-        x = _MARGIN + k * gap
-        sheet.text((x, 0), above, 11, SOFT)
-        sheet.paste(pixels, (x, 18, x + side, 18 + side))
-        sheet.text((x, 24 + side), below, 11, SOFT)
-    return sheet.finished().convert("RGB")

@@ -13,14 +13,12 @@ from typing import Any
 
 import anywidget
 import traitlets as t
-from PIL import Image
 
 from gfe_core.data.files import write_text
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.identity import looks
 from gfe_core.widgets.kit.page import page
 from gfe_core.widgets.player.film import Film, Landscape, energy_range, grey_sprite
-from gfe_core.widgets.player.picture import player_picture
 
 __all__ = ["Film", "FlowPlayer", "Landscape"]
 
@@ -86,8 +84,6 @@ class FlowPlayer(anywidget.AnyWidget):
 
     def __init__(self, **traits: Any) -> None:
         self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs
-        self._film: Film | None = None
-        self._landscape: Landscape | None = None
         self._usual_caption: str | None = None
         super().__init__(**traits)
         self.observe(self._answer, names="request")
@@ -105,25 +101,12 @@ class FlowPlayer(anywidget.AnyWidget):
                 self._set_landscape(film, landscape)
             self.reply = self.request.get("id", self.reply)
 
-    def picture(self) -> Image.Image:
-        """Return a still of the first screen at the last frame, about 1000 pixels wide."""
-        if self._film is None:
-            raise ValueError("The player has no film yet. Call `show(film, landscape)` first.")
-        return player_picture(
-            self._film,
-            self._landscape,
-            palette=self.palette,
-            title=self.title,
-            limits=(self.energy_range[0], self.energy_range[1]),
-        )
-
     def save_html(self, path: str | Path) -> Path:
         """Write one file that plays without a network or a kernel; return its path."""
         write_text(path, page(self, self.title or "Gradient flow"))
         return Path(path)
 
     def _set_film(self, film: Film) -> None:
-        self._film = film
         self.names = list(film.names)
         self.looks = [asdict(look) for look in looks(film.names).values()]
         self.notes = list(film.notes)
@@ -143,7 +126,6 @@ class FlowPlayer(anywidget.AnyWidget):
         self.frame = min(self.frame, max(film.energy.shape[1] - 1, 0))
 
     def _set_landscape(self, film: Film, landscape: Landscape) -> None:
-        self._landscape = landscape
         limits = energy_range(film, landscape)
         self.landscape = grey_sprite(landscape, limits)
         self.n_maps = len(landscape.energy)

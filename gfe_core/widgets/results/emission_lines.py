@@ -5,7 +5,7 @@ from typing import Any
 
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figures import show_figure
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Document, Explorer
 from gfe_core.widgets.tables import Table, show_table
 
 
@@ -30,7 +30,7 @@ def energies(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer
     return show_figure(figure, name, alt_text)
 
 
-def not_told(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+def not_told(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """One row for each parameter and number of spectra.
 
     The share of its variance that a probe does not tell, 1 - R^2.

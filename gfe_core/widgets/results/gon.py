@@ -8,11 +8,11 @@ from typing import Any
 
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figures import show_figure
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Document, Explorer
 from gfe_core.widgets.tables import Table, show_table
 
 
-def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """One row for each method.
 
     Parameters, final errors, and errors after some seconds; the lowest are marked.
@@ -49,7 +49,7 @@ def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
     )
 
 
-def bounds(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+def bounds(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """One row for each method: the bound on minus the log-likelihood of a test image, for each set.
 
     Args:

@@ -6,11 +6,11 @@ Energies of hidden pixels for each kind of gap and each method.
 from collections.abc import Mapping
 from typing import Any
 
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Document
 from gfe_core.widgets.tables import Table, show_table
 
 
-def hidden_pixels(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+def hidden_pixels(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """One row for each method and one column for each kind of gap.
 
     The lowest of each kind is marked.

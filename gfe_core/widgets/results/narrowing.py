@@ -6,11 +6,11 @@ How many gates stayed open, and what the open latents tell.
 from collections.abc import Mapping
 from typing import Any
 
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Document
 from gfe_core.widgets.tables import Table, show_table
 
 
-def planted(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+def planted(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """One row for each model and planted number.
 
     The mean and range of open gates, and how many runs found it.
@@ -32,7 +32,7 @@ def planted(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
     return show_table(Table(columns, rows, caption, compared=(), digits=1), name, alt_text)
 
 
-def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """One row for each model and threshold on shapes.
 
     Error, open gates, and what the codes tell of each factor.

@@ -15,7 +15,7 @@ import torch
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.axes_explorer import AxesExplorer
 from gfe_core.widgets.charts.figures import show_figure, show_picture
-from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.explorer import Document, Explorer
 from gfe_core.widgets.tables import Table, show_table
 from gfe_core.widgets.training.gallery import gallery
 
@@ -39,13 +39,13 @@ _METHODS = {"flow": "flow", "autoencoder": "autoencoder", "logistic_pca": "logis
 _AXES = {"images": "distinct images", "updates": "decoder updates", "cpu_seconds": "seconds"}
 
 
-def few_images(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+def few_images(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """Table of `table1-few`: published, each image encoded once, and many passes."""
     ours = {"each met once": result["once"], "many passes": result["free"]}
     return _beside_published(result["published"], ours, name, alt_text)
 
 
-def all_images(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+def all_images(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """Table of `table1-converged`: published, and ten minutes of one core for each decoder."""
     return _beside_published(result["published"], {"ours": result["energy"]}, name, alt_text)
 
@@ -89,7 +89,7 @@ def one_pass(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer
     )
 
 
-def drawings(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+def drawings(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """Pictures of `fig3`.
 
     Ten test digits above, below them what each decoder draws, in the order of the file.
@@ -107,7 +107,7 @@ def floor_of(result: Mapping[str, Any]) -> float:
 
 def _beside_published(
     published: Mapping[str, Any], ours: Mapping[str, Any], name: str, alt_text: str
-) -> Explorer:
+) -> Document:
     """One row of published numbers and one for each of ours.
 
     Columns that nobody filled are left out.

@@ -28,7 +28,6 @@ from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import as_data_set, shown_samples
 from gfe_core.widgets.player.slices import grey
-from gfe_core.widgets.siren.picture import siren_picture
 
 FOUND_BY = ("one step", "flow")
 RESOLUTIONS = (8, 16, 28, 64, 128)
@@ -166,7 +165,7 @@ class SirenExplorer(Explorer):
         )
         self.show(first)
         self.view.on_request = self.show
-        super().__init__(name, self.view, lambda: siren_picture(self.view), alt)
+        super().__init__(name, self.view, alt)
 
     def show(self, values: dict[str, Any]) -> None:
         """Find the code of a sample and draw it in a window.

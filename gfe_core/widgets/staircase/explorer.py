@@ -11,7 +11,6 @@ from gfe_core.training import Report
 from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer
-from gfe_core.widgets.staircase.picture import staircase_picture
 from gfe_core.widgets.staircase.worker import Training, Worker
 
 
@@ -88,7 +87,7 @@ class StaircaseExplorer(Explorer):
             values={"threshold": first, "running": False, "start": 0, "fresh": False},
         )
         self.view.on_request = self._answer
-        super().__init__(name, self.view, lambda: staircase_picture(self.view), alt)
+        super().__init__(name, self.view, alt)
 
     def train(self, epochs: int, callbacks: Sequence[Callable[[Report], bool | None]] = ()) -> None:
         """Train here and now, which is where Reset returns to.

@@ -3,13 +3,12 @@
 A live histogram, and how normal they are.
 """
 
-import io
 import math
+from typing import Any
 
 import ipywidgets
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from gfe_core import checks, threads
@@ -19,15 +18,16 @@ from gfe_core.energy import Energy
 from gfe_core.methods.gon import SQUARES, normality
 from gfe_core.training import Report
 from gfe_core.types import Codes, Loss
-from gfe_core.widgets.kit.drawing import SOFT, Axes, Scale, Sheet
+from gfe_core.widgets.charts import plots
+from gfe_core.widgets.charts.figure_view import FigureView
 from gfe_core.widgets.kit.explorer import Explorer
-from gfe_core.widgets.kit.style import COLOURS, DASHES, NUMBERS
 
-# the histogram reaches so many standard deviations
-_WIDTH = 760
-_HEIGHT = 250
+_CURVES = ("histogram", "the normal curve of its mean and variance")
 _BINS = 41
-_REACH = 4.0
+_REACH = 4.0  # standard deviations to each side
+# pixels of a preview
+_HEIGHT = 100
+_BAR = 4
 _CHANCE = (
     0.87  # mean distance of n normal points is about this over sqrt(n), Kolmogorov and Smirnov
 )
@@ -77,17 +77,16 @@ class GradientHistogram:
         self.codes.append(codes)
         self.distance.append(_distance(codes))
 
-    def preview(self, report: Report) -> Image.Image:
-        """Draw the last look; for `Progress`."""
+    def preview(self, report: Report) -> np.ndarray:
+        """Draw the last look as bars; for `Progress`."""
         return self.picture()
 
-    def picture(self, look: int = -1) -> Image.Image:
-        """Draw a histogram with the normal curve, and its distance against training."""
-        sheet = Sheet(_WIDTH, _HEIGHT)
-        if self.codes:
-            self._histogram(sheet, self.codes[look].flatten().numpy().astype(float))
-            self._distances(sheet, look)
-        return sheet.finished()
+    def picture(self) -> np.ndarray:
+        """Return the bars of the last look, grey on white, and white before the first."""
+        density = self._density(-1)[1] if self.codes else np.zeros(_BINS)
+        heights = _HEIGHT * density / (1.1 * density.max() or 1.0)
+        filled = heights > np.arange(_HEIGHT, 0, -1)[:, None]
+        return np.where(filled, 96, 255).astype(np.uint8).repeat(_BAR, 1)
 
     def explorer(self, name: str, alt_text: str) -> Explorer:
         """Let the reader go back through the training.
@@ -96,77 +95,55 @@ class GradientHistogram:
             name: of the explorer.
             alt_text: one sentence that says what to see, without numbers.
         """
-        last = len(self.steps) - 1
         checks.require(
-            last >= 0,
+            len(self.steps) > 0,
             "The histogram has seen no training: pass it to `fit(..., callbacks=[histogram])`.",
         )
-        self.slider = ipywidgets.IntSlider(value=last, max=last, description="look", readout=False)
-        reset = ipywidgets.Button(description="Reset")
-        self.state = ipywidgets.HTML()
-        layout = ipywidgets.Layout(max_width="100%", align_self="flex-start")
-        self.image = ipywidgets.Image(format="png", layout=layout)
-        reset.on_click(lambda _: self.slider.set_trait("value", last))
-        self.slider.observe(lambda _: self._show(self.slider.value), names="value")
-        self._show(last)
-        controls = ipywidgets.HBox(
-            [self.slider, reset, self.state], layout=ipywidgets.Layout(flex_flow="row wrap")
+        looks = [self._look(k) for k in range(len(self.steps))]
+        series: dict[str, plots.Series] = {
+            told: (part["x"], part["y"])
+            for told, part in zip(_CURVES, looks[-1]["data"], strict=True)
+        }
+        x_title = "minus the gradient at the origin, all latents"
+        figure: Any = plots.curves(series, x_title=x_title, y_title="density")
+        figure.data[0].update(fill="tozeroy", line={"shape": "linear", "width": 1})
+        updates = {"label": "updates", "kind": "slider", "options": [*map(str, self.steps)]}
+        last = len(looks) - 1
+        self.view = FigureView(
+            figure, controls=[updates], changes=looks, shown=last, alt_text=alt_text
         )
+        distances: dict[str, plots.Series] = {"codes": (self.steps, self.distance)}
+        y_title = "distance from normal"
+        level = ("by chance", self._chance())
+        below = plots.curves(distances, x_title="decoder updates", y_title=y_title, level=level)
+        told = "The distance of the codes from a normal distribution, against training."
         return Explorer(
-            name,
-            ipywidgets.VBox([controls, self.image]),
-            lambda: self.picture(self.slider.value),
-            alt_text,
+            name, ipywidgets.VBox([self.view, FigureView(below, alt_text=told)]), alt_text
         )
-
-    def _show(self, look: int) -> None:
-        png = io.BytesIO()
-        self.picture(look).save(png, format="PNG")
-        self.image.value = png.getvalue()
-        told = f"after {self.steps[look]} updates · distance from normal {self.distance[look]:.3f}"
-        self.state.value = f'<span style="{NUMBERS}">{told}, by chance {self._chance():.3f}</span>'
 
     def _chance(self) -> float:
         return _CHANCE / math.sqrt(len(self.x))
 
-    def _histogram(self, sheet: Sheet, values: np.ndarray) -> None:
+    def _density(self, look: int) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Edges of the bins, density in each, mean and standard deviation."""
+        values = self.codes[look].flatten().numpy().astype(float)
         values = values[np.isfinite(values)]
         mean, sd = (values.mean(), values.std() or 1.0) if values.size else (0.0, 1.0)
         edges = mean + sd * np.linspace(-_REACH, _REACH, _BINS + 1)
-        density = np.histogram(values, edges)[0] / max(values.size, 1) / (edges[1] - edges[0])
-        grid = np.linspace(edges[0], edges[-1], 161)
-        normal = np.exp(-0.5 * ((grid - mean) / sd) ** 2) / (sd * math.sqrt(2 * math.pi))
-        high = Scale(low=0.0, high=1.1 * float(max(density.max(), normal.max())))
-        axes = Axes(
-            box=(60.0, 34.0, 430.0, _HEIGHT - 48.0), x=Scale(low=edges[0], high=edges[-1]), y=high
-        )
-        axes.draw(sheet, x_title="minus the gradient at the origin, all latents")
-        floor = axes.at(0.0, 0.0)[1]
-        pale = np.full((1, 1, 3), (176, 208, 230), np.uint8)
-        for left, right, height in zip(edges[:-1], edges[1:], density, strict=True):
-            (x0, top), (x1, _) = axes.at(left, height), axes.at(right, height)
-            if height:
-                sheet.paste(pale, (x0, top, x1 - 1, floor))
-        sheet.line(axes.at(grid, normal), COLOURS[1], 2.2, DASHES[1])
-        sheet.text((60, 10), "histogram; dashed: the normal curve", 12, SOFT)
+        counts = np.histogram(values, edges)[0]
+        return edges, counts / max(values.size, 1) / (edges[1] - edges[0]), mean, sd
 
-    def _distances(self, sheet: Sheet, look: int) -> None:
-        values = np.array(self.distance)
-        x = np.array(self.steps, dtype=float)
-        y = Scale.around(np.append(values, [0.0, self._chance()]), log=False)
-        axes = Axes(
-            box=(510.0, 34.0, _WIDTH - 20.0, _HEIGHT - 48.0),
-            x=Scale.around(np.append(x, 0), log=False),
-            y=y,
+    def _look(self, look: int) -> dict[str, Any]:
+        """The histogram at a look as the outline of its bars, and the normal curve."""
+        edges, density, mean, sd = self._density(look)
+        grid = np.linspace(edges[0], edges[-1], 81)
+        normal = np.exp(-0.5 * ((grid - mean) / sd) ** 2) / (sd * math.sqrt(2 * math.pi))
+        outline = {"x": edges.repeat(2), "y": np.pad(density.repeat(2), 1)}
+        words = (
+            f"after {self.steps[look]} updates · distance from normal "
+            f"{self.distance[look]:.3f}, by chance {self._chance():.3f}"
         )
-        axes.draw(sheet, x_title="decoder updates")
-        chance = axes.at(np.array([0.0, x[-1]]), self._chance())
-        sheet.line(chance, SOFT, 1.2, (5, 4))
-        sheet.text((float(chance[1, 0]), float(chance[1, 1]) - 3), "by chance", 11, SOFT, "rd")
-        spots = axes.at(x, values)
-        sheet.line(spots, COLOURS[0], 2)
-        sheet.marker(tuple(spots[look]), 0, 4.5, COLOURS[0], [(2, "#ffffff")])
-        sheet.text((510, 10), "distance of the codes from normal", 12, SOFT)
+        return {"data": [outline, {"x": grid, "y": normal}], "words": words}
 
 
 def _distance(codes: Codes) -> float:

@@ -22,7 +22,7 @@ from PIL import Image
 from gfe_core.arguments import in_own_words
 from gfe_core.training import Report
 from gfe_core.widgets.kit.explorer import live_view, show_only
-from gfe_core.widgets.kit.style import NUMBERS
+from gfe_core.widgets.kit.numbers import NUMBERS
 
 Preview = Callable[[Report], Any]
 

@@ -12,7 +12,6 @@ import ipywidgets
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageColor
 from torch import Tensor
 
 from gfe_core import checks
@@ -23,16 +22,15 @@ from gfe_core.energy import Bernoulli
 from gfe_core.training import Report, evaluate
 from gfe_core.training.parts import callable_encoder
 from gfe_core.types import Encoder, Loss
-from gfe_core.widgets.kit.drawing import INK, RULE, SOFT, Axes, Scale, Sheet
+from gfe_core.widgets.charts import plots
+from gfe_core.widgets.charts.figure_view import FigureView
 from gfe_core.widgets.kit.explorer import Explorer
-from gfe_core.widgets.kit.identity import DASHES, INKS, looks
-from gfe_core.widgets.player.slices import grey
+from gfe_core.widgets.kit.numbers import NUMBERS
+from gfe_core.widgets.kit.png import png_of
+from gfe_core.widgets.training.gallery import gallery
 
-_WIDTH = 560
-_CHART = 190
-_TILE = 40
-_LABELS = 120
-_MOST = 4  # more names would not fit above the curves
+_TILE = 40  # pixels of an image on the screen, about
+_MOST = 4  # more would not fit into a preview
 
 
 class SideBySide:
@@ -133,80 +131,41 @@ class SideBySide:
             )
         return (report.step - 1) % self.every == 0 or report.step == report.n_steps
 
-    def preview(self, report: Report) -> Image.Image:
-        """Draw what is known so far; for `Progress`."""
+    def preview(self, report: Report) -> np.ndarray:
+        """Draw the images and, below, what each competitor makes of them; for `Progress`."""
         return self.picture()
 
     def explorer(self, name: str, alt_text: str) -> Explorer:
-        """Show the last numbers to the reader who watched, else the last picture.
+        """Show the curves, and below them the images and what each competitor draws.
 
         Args:
             name: of the explorer.
             alt_text: one sentence that says what to see.
         """
-        picture = self.picture()
-        ends = " · ".join(
-            f"{escape(name)} {one[-1]:.4f}" for name, one in self.excess.items() if one
+        checks.require(
+            len(self.updates) > 0,
+            "No look yet: pass it to a training, `gfe.fit(..., callbacks=[side])`.",
         )
-        told = (
-            f"After {self.updates[-1]} updates, excess of unseen images: {ends}"
-            if self.updates
-            else "No look yet."
-        )
-        return Explorer(name, ipywidgets.HTML(told), lambda: picture, alt_text)
-
-    def picture(self) -> Image.Image:
-        """Curves above; below them the images and what each competitor draws, pixel for pixel."""
-        x = self.x[: self.n_drawn]
-        rows = {"unseen images": x}
-        with torch.no_grad():
-            for name, (decoder, encoder) in self.competitors.items():
-                rows[name] = reconstruct(decoder, encoder(decoder, x), self.loss or Bernoulli())
+        series: dict[str, plots.Series] = {
+            told: (self.updates, curve) for told, curve in self.excess.items()
+        }
+        y_title = "excess, unseen (nats per pixel)"
+        figure = plots.curves(series, x_title="decoder updates", y_title=y_title)
+        curves = FigureView(figure, alt_text=alt_text)
+        rows = ", ".join(map(escape, ("unseen images", *self.competitors)))
+        told = ipywidgets.HTML(f'<div style="{NUMBERS}">Rows: {rows}</div>')
         scale = max(1, round(_TILE / self.image_shape[-1]))
-        height, width = (scale * side for side in self.image_shape)
-        sheet = Sheet(_WIDTH, _CHART + (height + 4) * len(rows) + 8)
-        if self.updates:
-            self._curves(sheet)
-        for i, name in enumerate(rows):
-            sheet.text(
-                (_LABELS - 8, _CHART + 4 + i * (height + 4) + height / 2), name, 12, INK, "rm"
-            )
-        picture = sheet.finished(_few_colours())
-        for i, row in enumerate(rows.values()):
-            for k, tile in enumerate(
-                grey(row, self.image_shape) // 16
-            ):  # the first colours are 16 greys
-                image = Image.fromarray(tile).resize((width, height), Image.Resampling.NEAREST)
-                image.putpalette(_few_colours().tobytes())
-                picture.paste(image, (_LABELS + k * (width + 4), _CHART + 4 + i * (height + 4)))
-        return picture
+        png = png_of(self.picture(), scale)
+        layout = ipywidgets.Layout(max_width="100%", align_self="flex-start")
+        drawn = ipywidgets.Image(value=png, layout=layout)
+        return Explorer(name, ipywidgets.VBox([curves, told, drawn]), alt_text)
 
-    def _curves(self, sheet: Sheet) -> None:
-        values = np.concatenate([np.asarray(one) for one in self.excess.values()])
-        box = (74.0, 30.0, _WIDTH - 24.0, _CHART - 48.0)
-        ends = np.array([0, max(self.updates)])
-        axes = Axes(
-            box=box, x=Scale.around(ends, log=False, margin=0), y=Scale.around(values, log=False)
-        )
-        axes.draw(sheet, x_title="decoder updates", y_title="excess, unseen")
-        right = _WIDTH - 12.0
-        found = looks(self.excess)
-        for name, curve in reversed(self.excess.items()):
-            colour = found[name].colour
-            dash = DASHES[found[name].dash]
-            sheet.line(axes.at(np.asarray(self.updates), np.asarray(curve)), colour, 2.5, dash)
-            right -= sheet.text((right, 14), name, 12, INK, "rm") + 40
-            sheet.line(np.array([(right, 14), (right + 32, 14)]), colour, 2.5, dash)
-            right -= 18
-        sheet.text((16, 14), "nats per pixel above the floor", 12, SOFT, "lm")
-
-
-def _few_colours() -> np.ndarray:
-    """Sixteen greys for the digits, then the inks and their pale edges.
-
-    Few colours keep an update small and sharp.
-    """
-    greys = np.repeat(17 * np.arange(16)[:, None], 3, axis=1)
-    inks = np.array([ImageColor.getrgb(ink) for ink in (INK, SOFT, RULE, *INKS.values())])
-    pale = [255 - (255 - inks) * share for share in (1.0, 0.7, 0.35)]
-    return np.concatenate([greys, *pale]).round().astype(np.uint8)
+    def picture(self) -> np.ndarray:
+        """Return some of the images, and below them what each competitor draws."""
+        x = self.x[: self.n_drawn]
+        with torch.no_grad():
+            drawn = [
+                reconstruct(decoder, encoder(decoder, x), self.loss or Bernoulli())
+                for decoder, encoder in self.competitors.values()
+            ]
+        return gallery([x, *drawn], self.image_shape)

@@ -15,7 +15,6 @@ from gfe_core.types import Codes, Loss
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.shown import row_of
-from gfe_core.widgets.traversal.picture import traversal_picture
 from gfe_core.widgets.traversal.traversal import Traversal, traverse
 
 
@@ -141,7 +140,7 @@ class TraversalExplorer(Explorer):
             alt_text=alt,
             note=f"seed {seed}",
         )
-        super().__init__(name, self.view, lambda: traversal_picture(self.view), alt)
+        super().__init__(name, self.view, alt)
 
 
 def _numbers(one: Traversal) -> dict[str, Any]:

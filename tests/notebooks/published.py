@@ -1,0 +1,98 @@
+"""What a notebook looks like as it is saved: its outputs without a run's own, stills with words.
+
+A still is a picture of a view as a browser drew it, for readers without a kernel. It is stored
+beside the sentence that says what there is to see.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import nbformat
+import numpy as np
+from nbformat import NotebookNode
+from nbval_timeouts import PLOTLY
+from PIL import Image
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PNG = "image/png"
+KEPT_CELL_METADATA = ("tags", "jupyter", "slideshow")
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+_COLOURS = 160
+_LEAST_SPREAD = 4.0  # grey levels; a view that drew nothing but its title has about one
+# pixels across, of pictures that are compared, and by how many their sizes may differ
+_SMALL = 48
+_SIZES = 4
+
+
+def publish(notebook: NotebookNode) -> None:
+    """Remove what belongs to one run; the notebook changes in place.
+
+    Widget references and state, times, versions.
+    """
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict(
+            {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}
+        )
+        for output in cell.get("outputs", ()):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+            output.get("metadata", {}).pop(WIDGET_VIEW, None)
+
+
+def sentence(output: Any) -> str | None:
+    """Return what an explorer says that it shows; None for every other output."""
+    text = str(output.get("data", {}).get("text/plain", ""))
+    return text.partition("): ")[2] if text.startswith("Explorer(") else None
+
+
+def wants_still(output: Any) -> bool:
+    """Say whether an output is drawn by scripts: a widget of an explorer or a plotly figure."""
+    return sentence(output) is not None and bool({WIDGET_VIEW, PLOTLY} & output["data"].keys())
+
+
+def add_still(output: Any, screenshot: bytes) -> None:
+    """Store a screenshot in few colours, with its sentence; the output changes in place."""
+    few = opened(screenshot).quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.putpalette([255 if level == 254 else level for level in few.getpalette() or ()])  # white
+    buffer = io.BytesIO()
+    few.save(buffer, format="PNG", optimize=True)
+    output["data"][PNG] = base64.b64encode(buffer.getvalue()).decode("ascii") + "\n"
+    output["metadata"][PNG] = {"alt": sentence(output)}
+
+
+def pictures(notebook: NotebookNode) -> Iterator[tuple[int, int, NotebookNode, bytes]]:
+    """Yield number of the cell, number of the output, the output and its PNG."""
+    for number, cell in enumerate(notebook.cells):
+        for k, output in enumerate(cell.get("outputs", ())):
+            if PNG in output.get("data", {}):
+                yield number, k, output, base64.b64decode(output["data"][PNG])
+
+
+def opened(png: bytes) -> Image.Image:
+    """Return a PNG as red, green and blue."""
+    return Image.open(io.BytesIO(png)).convert("RGB")
+
+
+def is_blank(png: bytes) -> bool:
+    """Say whether a picture shows next to nothing: its grey values hardly differ."""
+    return float(np.asarray(opened(png).convert("L")).std()) < _LEAST_SPREAD
+
+
+def difference(one: bytes, other: bytes) -> float:
+    """Return how much two pictures differ, in grey levels; infinity where their sizes do.
+
+    Mean of the differences after both have been shrunk to 48 pixels across. So the same view with
+    other trained numbers looks much the same, and another view does not.
+    """
+    first, second = (opened(png).convert("L") for png in (one, other))
+    if max(abs(a - b) for a, b in zip(first.size, second.size, strict=True)) > _SIZES:
+        return math.inf
+    small = (_SMALL, max(1, round(_SMALL * first.height / first.width)))
+    shrunk = [np.asarray(image.resize(small, Image.Resampling.BOX)) for image in (first, second)]
+    return float(np.abs(shrunk[0].astype(float) - shrunk[1]).mean())
