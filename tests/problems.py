@@ -105,7 +105,8 @@ class Counting(nn.Module):
         self.data_shape = inner.data_shape
         self.calls: Counter[str] = Counter()
         # A decoder is asked once whether it decodes each row on its own: not counted.
-        gfe.encode(self, next(inner.parameters()).new_zeros(3, *inner.data_shape), max_steps=1)
+        blank = next(self.parameters()).new_zeros(3, *inner.data_shape)
+        gfe.encode(self, blank, max_steps=1)
         self.calls.clear()
 
     def forward(self, z: Tensor) -> Tensor:

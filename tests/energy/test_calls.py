@@ -139,11 +139,15 @@ def test_random_decoder_of_one_sample_is_refused():
 
 
 def test_decoder_whose_context_is_per_row_is_not_mixing():
-    class Shifted(Answering):
-        def forward(self, z: Tensor, context: Tensor) -> Tensor:
-            return self.layer(z) + context
+    class Shifted(nn.Module):
+        latent_dim = 6
+        data_shape = (6,)
 
-    gfe.encode(Shifted(lambda y: y), data(), loss=SQUARES, context=data())
+        def forward(self, z: Tensor, context: Tensor) -> Tensor:
+            return z + context
+
+    found = gfe.encode(Shifted(), data(), loss=SQUARES, context=data().flip(0))
+    assert torch.allclose(found.z, data() - data().flip(0), atol=1e-3)
 
 
 @pytest.mark.parametrize(
