@@ -272,3 +272,30 @@ def test_a_film_that_answers_is_drawn_and_leaves_nothing_behind_when_closed(
     page.wait_for_selector(".gfe-player[data-roundtrip]")
     assert page.evaluate("model.get('request').values.sample") == 7
     assert data(page, "drawn") == str(FRAMES - 1)
+
+
+CLOSED = """async (off) => {
+  const heard = [];
+  const host = { get: (key) => model.get(key), set() {}, on: (...one) => heard.push(one) };
+  let ended = 0;
+  if (off) host.off = () => { ended += 1; };
+  const el = document.body.appendChild(document.createElement("div"));
+  const close = gfeView.render({ model: host, el });
+  const root = el.firstElementChild;
+  while (!root.dataset.drawCount) await new Promise(requestAnimationFrame);
+  close();
+  const { drawCount } = root.dataset;
+  model.set("frame", 9);
+  for (const [, call] of heard) call();
+  root.dispatchEvent(new KeyboardEvent("keydown", { key: "End" }));
+  el.style.width = "300px";
+  await new Promise((done) => setTimeout(done, 100));
+  return { ended, heard: heard.length, draws: root.dataset.drawCount - drawCount };
+}"""
+
+
+def test_a_closed_view_hears_nothing_with_or_without_a_host_that_lets_go(open_page: OpenView):
+    page = open_page()
+    result = page.evaluate(CLOSED, True)
+    assert result["ended"] == result["heard"] > 0 and result["draws"] == 0
+    assert page.evaluate(CLOSED, False)["draws"] == 0

@@ -1,6 +1,7 @@
 """The views' scripts: bundles are those of the sources, and small; nothing is written twice."""
 
 import re
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def test_committed_bundles_are_those_that_the_sources_give(tmp_path: Path):
     assert [name for name in built if built[name] != committed[name]] == [], remedy
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", [*VIEWS, "kit"])
 def test_a_bundle_is_small_and_names_no_address(view: str):
     for text in (bundles.script(view), bundles.style(view)):
         assert len(text.encode()) <= LARGEST
@@ -48,3 +49,10 @@ def test_no_line_of_substance_stands_in_two_files():
         if len(line) > 40 and len(where) > 1 and not re.match(r"(import|/?\*+|//) ?", line)
     }
     assert twice == {}
+
+
+def test_the_wheel_carries_bundles_and_colours_and_no_sources():
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["gfe_core"]
+    carried = {path for pattern in patterns for path in FOLDER.parent.glob(pattern)}
+    assert carried == {FOLDER / "kit" / "look.json", *STATIC.iterdir()}
