@@ -22,9 +22,9 @@ export class Film {
    * @param {Paths} [paths] by default those that the kernel has sent
    */
   constructor(model, paths = sentPaths(model)) {
-    const [rows, columns] = model.get("image_shape");
-    this.rows = rows;
-    this.columns = columns;
+    const shape = model.get("image_shape");
+    this.rows = shape[0];
+    this.columns = shape[1];
     this.target = model.bytes("target");
     this.names = model.get("names").slice(0, paths.frames ? paths.lengths.length : 0);
     this.tracks = this.names.length;
@@ -85,8 +85,8 @@ export class Film {
  */
 function sentPaths(model) {
   const [, frames] = model.get("shape");
-  const [rows, columns] = model.get("image_shape");
   const images = model.bytes("frames");
+  const size = model.bytes("target").length;
   return {
     frames,
     lengths: model.get("n_frames"),
@@ -96,8 +96,8 @@ function sentPaths(model) {
     energy: model.floats("energies"),
     step: model.floats("steps"),
     image(track, frame) {
-      const start = (track * frames + frame) * rows * columns;
-      return images.subarray(start, start + rows * columns);
+      const start = (track * frames + frame) * size;
+      return images.subarray(start, start + size);
     },
   };
 }
