@@ -42,12 +42,12 @@ ORDER = {
         "kit charts tables lessons player training map mask emission_lines siren staircase "
         "traversal results"
     ),
-    "gfe_core/widgets/kit": "identity style bundles page drawing answering explorer shown",
+    "gfe_core/widgets/kit": "identity style bundles page drawing answering engine explorer shown",
     "gfe_core/widgets/charts": (
         "plots still_figure figure_view figures axes_explorer adjoint_explorer"
     ),
     "gfe_core/widgets/player": (
-        "film picture player slices landscape_explorer film_explorer flow_explorer "
+        "film picture player slices preview landscape_explorer film_explorer flow_explorer "
         "stiffness_explorer race_explorer momentum_explorer armijo_explorer origin_explorer"
     ),
     "gfe_core/widgets/training": "gallery progress side_by_side gradient_histogram",

@@ -44,4 +44,4 @@ def pages_of(chromium: Browser, folder: Path) -> Iterator[OpenView]:
     yield opened
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert complaints == [], complaints

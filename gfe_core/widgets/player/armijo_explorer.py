@@ -22,6 +22,7 @@ from gfe_core.types import Decoder, Encoding, Loss, Trajectory
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView, plain
 from gfe_core.widgets.charts.still_figure import figure_picture
+from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.kit.identity import INKS
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 
@@ -116,6 +117,8 @@ class ArmijoExplorer(LandscapeExplorer):
         sample: row shown first.
     """
 
+    dragged = ("beta", "sigma", "growth")
+
     def __init__(self, decoder: Decoder, samples: DataSet, *, sample: int = 0) -> None:
         first = {"sample": sample, "trial": "carry", "beta": 0.5, "sigma": 0.1, "growth": 2.0}
         self.view = FigureView(_ray_figure())
@@ -141,21 +144,21 @@ class ArmijoExplorer(LandscapeExplorer):
         self.view.shown = self.player.frame
         self._link = ipywidgets.jsdlink((self.player, "frame"), (self.view, "shown"))
 
-    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
+    def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
         """AMD with the reader's constants."""
-        self._solver = AMD(
-            armijo_slope=float(values["sigma"]),
-            decrease_factor=float(values["beta"]),
-            increase_factor=float(values["growth"]),
-            trial=values["trial"],
-        )
-        encoding = self.follow(self._solver, z0, max_steps=200)
+        return {"AMD": Recipe(solver=_solver(values))}
+
+    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
+        """AMD, and the energy along each of its steps."""
+        tracks = super().tracks(values, z0)
+        encoding = tracks["AMD"]
         assert encoding.trajectory is not None
+        self._solver = _solver(values)
         self._rays = _Rays.along(
             encoding.trajectory, self._solver, self.shown_decoder, self.x, self.loss
         )
         self.view.changes = self._changes()
-        return {"AMD": encoding}
+        return tracks
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, how a trial is chosen, and the three constants."""
@@ -237,6 +240,15 @@ class ArmijoExplorer(LandscapeExplorer):
         both.paste(upper, (0, 0))
         both.paste(lower, (0, upper.height))
         return both.quantize(256, dither=Image.Dither.NONE)
+
+
+def _solver(values: dict[str, Any]) -> AMD:
+    return AMD(
+        armijo_slope=float(values["sigma"]),
+        decrease_factor=float(values["beta"]),
+        increase_factor=float(values["growth"]),
+        trial=values["trial"],
+    )
 
 
 def _words(k: int, n_refused: int, n_seen: int, dt: float, scale: float) -> str:

@@ -32,7 +32,7 @@ function inWords(control, value) {
 export class Controls {
   #view;
   #box;
-  #turned;
+  #told;
   #plan = "";
   /** @type {Values} */
   values = {};
@@ -41,13 +41,14 @@ export class Controls {
 
   /**
    * @param {import("../kit/base.js").View<import("./view.js").Traits>} view
-   * @param {(event: Event, name?: string) => void} turned called while a control is turned, and with
-   *   its name when it has been
+   * @param {{ able: (name: string) => boolean, turned: (name: string, event: Event) => void,
+   *   released: (name: string, event: Event) => void }} told able: whether somebody can follow a
+   *   control; turned: while it is; released: by a hand that has turned it
    */
-  constructor(view, turned) {
+  constructor(view, told) {
     this.#view = view;
     this.#box = view.find(".controls", HTMLElement);
-    this.#turned = turned;
+    this.#told = told;
   }
 
   get #list() {
@@ -69,7 +70,8 @@ export class Controls {
       this.turning = event.type === "input";
       const { options, name } = control;
       this.values[name] = options ? options[Number(input.value)] : Number(input.value);
-      this.#turned(event, this.turning ? undefined : name);
+      this.#told.turned(name, event);
+      if (!this.turning) this.#told.released(name, event);
     });
     return make("label", {}, control.label, input, make("output"), make("span", { class: "soft" }));
   }
@@ -79,9 +81,7 @@ export class Controls {
    * @returns {HTMLInputElement | HTMLSelectElement}
    */
   #input({ name, label, kind, min, max, step, options }) {
-    const { live } = this.#view;
-    const title = live ? null : NO_KERNEL;
-    const shared = { "aria-label": label, name, disabled: live ? null : "", title };
+    const shared = { "aria-label": label, name };
     if (kind !== "choice") {
       return make("input", { ...shared, type: kind, min, max, step: step ?? "any" });
     }
@@ -98,12 +98,16 @@ export class Controls {
       const [input, output, note] = /** @type {[HTMLInputElement, HTMLElement, HTMLElement]} */ ([
         ...label.children,
       ]);
-      const value = this.values[control.name];
+      const { name } = control;
+      const value = this.values[name];
+      const answered = value === this.#view.model.get("values")[name];
+      input.disabled = !this.#told.able(name);
+      input.title = input.disabled ? NO_KERNEL : "";
       const text = String(control.options ? control.options.indexOf(value) : value);
       const words = control.kind === "range" ? inWords(control, value) : "";
       if (value !== undefined && input.value !== text) input.value = text;
       output.textContent = input.ariaValueText = words;
-      note.textContent = control.note ?? "";
+      note.textContent = (answered && control.note) || "";
     });
   }
 

@@ -2,24 +2,40 @@
 
 /** @typedef {import("./view.js").Traits} Traits */
 
+/**
+ * What is followed along the tracks, which hold their last state where they are short.
+ *
+ * @typedef {object} Paths
+ * @property {number} frames
+ * @property {number[]} lengths frames of each track
+ * @property {string[]} notes of each track
+ * @property {Float32Array} path (tracks, frames, 2)
+ * @property {Float32Array} off (tracks, frames) distance from the plane
+ * @property {Float32Array} energy (tracks, frames)
+ * @property {Float32Array} step (tracks, frames)
+ * @property {(track: number, frame: number) => Uint8Array} image grey levels at a whole frame
+ */
+
 export class Film {
-  /** @param {import("../kit/model.js").Model<Traits>} model */
-  constructor(model) {
-    const [tracks, frames] = model.get("shape");
-    const shape = model.get("image_shape");
-    this.tracks = frames ? tracks : 0;
-    this.frames = tracks ? frames : 0;
-    this.rows = shape[0];
-    this.columns = shape[1];
-    this.names = model.get("names").slice(0, this.tracks);
-    this.notes = model.get("notes");
-    this.lengths = model.get("n_frames"); // a track may end before the film
-    this.path = model.floats("trajectory");
-    this.off = model.floats("off_plane");
-    this.energy = model.floats("energies");
-    this.step = model.floats("steps");
-    this.images = model.bytes("frames");
+  /**
+   * @param {import("../kit/model.js").Model<Traits>} model
+   * @param {Paths} [paths] by default those that the kernel has sent
+   */
+  constructor(model, paths = sentPaths(model)) {
+    const [rows, columns] = model.get("image_shape");
+    this.rows = rows;
+    this.columns = columns;
     this.target = model.bytes("target");
+    this.names = model.get("names").slice(0, paths.frames ? paths.lengths.length : 0);
+    this.tracks = this.names.length;
+    this.frames = this.tracks ? paths.frames : 0;
+    this.lengths = paths.lengths;
+    this.notes = paths.notes;
+    this.path = paths.path;
+    this.off = paths.off;
+    this.energy = paths.energy;
+    this.step = paths.step;
+    this.image = paths.image;
   }
 
   get last() {
@@ -61,15 +77,27 @@ export class Film {
       this.at(this.path, track, frame, { parts: 2, part: 1 }),
     ];
   }
+}
 
-  /**
-   * @param {number} track
-   * @param {number} frame a whole number
-   * @returns {Uint8Array} grey levels of the image
-   */
-  image(track, frame) {
-    const size = this.rows * this.columns;
-    const start = (track * this.frames + frame) * size;
-    return this.images.subarray(start, start + size);
-  }
+/**
+ * @param {import("../kit/model.js").Model<Traits>} model
+ * @returns {Paths}
+ */
+function sentPaths(model) {
+  const [, frames] = model.get("shape");
+  const [rows, columns] = model.get("image_shape");
+  const images = model.bytes("frames");
+  return {
+    frames,
+    lengths: model.get("n_frames"),
+    notes: model.get("notes"),
+    path: model.floats("trajectory"),
+    off: model.floats("off_plane"),
+    energy: model.floats("energies"),
+    step: model.floats("steps"),
+    image(track, frame) {
+      const start = (track * frames + frame) * rows * columns;
+      return images.subarray(start, start + rows * columns);
+    },
+  };
 }

@@ -6,12 +6,11 @@ A digit, its energy landscape, and the flow from wherever the hand starts it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
-
 from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.solvers import AMD, RK4, Euler
 from gfe_core.types import Decoder, Encoding, Loss
+from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import (
     LIMITS,
@@ -51,6 +50,8 @@ class FlowExplorer(LandscapeExplorer):
         controls: names of the controls shown, of "sample", "solver", "dt", "armijo_slope".
         playing: whether the film starts by itself when it is first seen.
     """
+
+    dragged = ("dt",)
 
     def __init__(
         self,
@@ -93,17 +94,17 @@ class FlowExplorer(LandscapeExplorer):
             playing=playing,
         )
 
-    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
-        """One or two solvers from the same start."""
+    def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
+        """One or two solvers."""
         slope = float(values["armijo_slope"])
         t1 = float(values["dt"]) / self.lambda_max * self.n_steps
         recipes = {
-            "AMD": lambda: self.follow(AMD(armijo_slope=slope), z0),
-            "AMD, carried step": lambda: self.follow(AMD(armijo_slope=slope, trial="carry"), z0),
-            "Euler": lambda: self.follow(Euler(n_steps=self.n_steps), z0, t1=t1),
-            "RK4": lambda: self.follow(RK4(n_steps=self.n_steps), z0, t1=t1),
+            "AMD": Recipe(solver=AMD(armijo_slope=slope)),
+            "AMD, carried step": Recipe(solver=AMD(armijo_slope=slope, trial="carry")),
+            "Euler": Recipe(solver=Euler(n_steps=self.n_steps), t1=t1),
+            "RK4": Recipe(solver=RK4(n_steps=self.n_steps), t1=t1),
         }
-        return {name: recipes[name]() for name in _CHOICES[values["solver"]]}
+        return {name: recipes[name] for name in _CHOICES[values["solver"]]}
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Add the stability limit of the fixed grid."""

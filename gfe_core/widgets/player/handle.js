@@ -30,8 +30,9 @@ export class Handle {
   /**
    * @param {import("../kit/base.js").View<import("./view.js").Traits>} view with HANDLE_MARKUP
    * @param {import("./plane.js").Plane} plane
-   * @param {{ moved: () => void, released: (event: Event) => void }} told moved: whenever it has
-   *   moved, or is held no more; released: by a hand that has moved it
+   * @param {{ able: () => boolean, moved: (event: Event) => void,
+   *   released: (event: Event) => void }} told able: whether somebody can follow it; moved: whenever
+   *   it has moved, or is held no more; released: by a hand that has moved it
    */
   constructor(view, plane, told) {
     this.#view = view;
@@ -51,14 +52,14 @@ export class Handle {
   }
 
   get draggable() {
-    return this.#view.live && this.#view.model.get("draggable");
+    return this.#told.able() && this.#view.model.get("draggable");
   }
 
   /** Show where it is. */
   show() {
     const [x, y] = this.#plane.shares(this.start).map((share) => 100 * clamp(share, 0, 1));
     this.#button.disabled = !this.draggable;
-    this.#button.title = this.#view.live ? "" : NO_KERNEL;
+    this.#button.title = this.#told.able() ? "" : NO_KERNEL;
     this.#button.style.left = `${x}%`;
     this.#button.style.top = `${y}%`;
     this.#button.classList.toggle("held", this.held);
@@ -74,15 +75,19 @@ export class Handle {
     if (!this.#grip) return;
     const [x, y] = spotIn(event, this.#plane.stage);
     const [dx, dy] = [x - this.#grip[0], y - this.#grip[1]];
-    if (dx || dy || this.moved) this.#carry([dx / this.#plane.width, dy / this.#plane.height]);
-    else this.#told.moved();
+    const by = [dx / this.#plane.width, dy / this.#plane.height];
+    if (dx || dy || this.moved) this.#carry(by, event);
+    else this.#told.moved(event);
   }
 
-  /** @param {number[]} by shares of the plane */
-  #carry(by) {
+  /**
+   * @param {number[]} by shares of the plane
+   * @param {Event} event
+   */
+  #carry(by, event) {
     this.start = this.#plane.moved(this.#from, by);
     this.moved = true;
-    this.#told.moved();
+    this.#told.moved(event);
   }
 
   /** @param {Event} event */
@@ -90,7 +95,7 @@ export class Handle {
     const { moved } = this;
     this.held = this.moved = false;
     this.#grip = null;
-    this.#told.moved();
+    this.#told.moved(event);
     if (moved) this.#told.released(event);
   }
 
@@ -104,6 +109,6 @@ export class Handle {
       return;
     }
     this.#take();
-    this.#carry([way[0] * STEP, way[1] * STEP]);
+    this.#carry([way[0] * STEP, way[1] * STEP], event);
   }
 }

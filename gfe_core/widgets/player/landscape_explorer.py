@@ -18,13 +18,15 @@ from gfe_core import checks, threads
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode
 from gfe_core.energy import Bernoulli, Energy
-from gfe_core.flows import GradientFlow
-from gfe_core.solvers import AMD, Solver
-from gfe_core.types import Decoder, Encoding, Flow, Loss, SaveAt
+from gfe_core.solvers import AMD
+from gfe_core.types import Decoder, Encoding, Loss, SaveAt
+from gfe_core.widgets.kit.bundles import script
+from gfe_core.widgets.kit.engine import Recipe, Unportable
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
+from gfe_core.widgets.player.preview import grounds_for, recipes_for
 from gfe_core.widgets.player.slices import Plane, extent_around, film_of, grey, landscape_of
 
 LIMITS = {"Euler": 2.0, "RK4": 2.785, "Dopri5": 3.307}
@@ -54,6 +56,12 @@ class LandscapeExplorer(Explorer, ABC):
 
     ground: tuple[str, ...] = ("sample",)
     """Controls whose change makes a new landscape."""
+    dragged: tuple[str, ...] = ()
+    """Sliders that the browser follows by itself while they are turned."""
+    heights: bool = False
+    """Whether the second chart shows heights above the lowest energy instead of steps."""
+    only_kernel: str = ""
+    """Why the browser cannot follow the tracks by itself, where it cannot."""
 
     def __init__(
         self,
@@ -88,8 +96,8 @@ class LandscapeExplorer(Explorer, ABC):
         self._redraw(first, start=None, landscape=self._landscape)
 
     @abstractmethod
-    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
-        """Follow what the controls ask for: name -> encoding of the sample, at most four."""
+    def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
+        """Say how the tracks are followed that the controls ask for, at most four, by name."""
 
     @abstractmethod
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -97,6 +105,10 @@ class LandscapeExplorer(Explorer, ABC):
 
         Those that are not shown are left out.
         """
+
+    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
+        """Follow what the controls ask for: name -> encoding of the sample."""
+        return {name: self.follow(recipe, z0) for name, recipe in self.recipes(values).items()}
 
     def decoder_for(self, values: dict[str, Any]) -> Decoder:
         """Return the decoder that the controls ask for."""
@@ -116,26 +128,18 @@ class LandscapeExplorer(Explorer, ABC):
             step_label=label,
         )
 
-    def follow(
-        self,
-        solver: Solver,
-        z0: Tensor | None,
-        *,
-        flow: Flow | None = None,
-        t1: float = torch.inf,
-        max_steps: int = 200,
-    ) -> Encoding:
+    def follow(self, recipe: Recipe, z0: Tensor | None) -> Encoding:
         """Encode the sample and keep every state."""
         return encode(
             self.shown_decoder,
             self.x,
             loss=self.loss,
-            solver=solver,
-            flow=flow or GradientFlow(),
+            solver=recipe.solver,
+            flow=recipe.flow,
             z0=z0,
-            t1=t1,
+            t1=recipe.t1,
             save_at=SaveAt.steps(),
-            max_steps=max_steps,
+            max_steps=recipe.max_steps,
         )
 
     def caption(self, values: dict[str, Any]) -> str:
@@ -161,7 +165,7 @@ class LandscapeExplorer(Explorer, ABC):
         self._sample = int(values["sample"])
         self.x = self.samples.x[self._sample : self._sample + 1]
         self.shown_decoder = self.decoder_for(values)
-        self.reference = self.follow(AMD(), None)
+        self.reference = self.follow(Recipe(solver=AMD()), None)
         assert self.reference.trajectory is not None and self.samples.image_shape is not None
         path = self.reference.trajectory.z[:, 0]
         self.plane = Plane.through(path)
@@ -199,7 +203,26 @@ class LandscapeExplorer(Explorer, ABC):
                 control for control in wanted if control["name"] in self.player.values
             ]
             self.player.caption = self.caption(values)
+            self._preview(values)
             self.player.show(film, landscape)
+
+    def _preview(self, values: dict[str, Any]) -> None:
+        """Let the browser follow the tracks while a hand drags, or say why it cannot."""
+        sliders = [one for one in self.player.controls if one["name"] in self.dragged]
+        lowest = self.reference.energy.item() if self.heights else None
+        try:
+            if self.only_kernel:
+                raise Unportable(self.only_kernel)
+            tracks = recipes_for(self.recipes, values, sliders)
+            grounds = grounds_for(self.shown_decoder, self.loss, self.plane, self.x[0])
+        except Unportable as reason:
+            self.player.preview = {"why_not": str(reason)}
+            self.player.preview_numbers = b""
+            return
+        self.player.preview_numbers = grounds.pop("numbers")
+        self.player.preview_script = script("preview")
+        charted = {"step_scale": self.lambda_max, "lowest": lowest}
+        self.player.preview = grounds | charted | tracks
 
 
 def with_limit(film: Film, name: str) -> Film:

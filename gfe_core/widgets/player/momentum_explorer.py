@@ -5,11 +5,10 @@ Overshoot, friction, restart, and what an explicit step makes of them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.data import DataSet
@@ -18,6 +17,7 @@ from gfe_core.flows import NesterovFlow
 from gfe_core.solvers import AMD, Euler, SemiImplicit, State, Step
 from gfe_core.solvers.runge_kutta import taken
 from gfe_core.types import Accelerated, Decoder, Encoding, Flow
+from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 
@@ -37,6 +37,8 @@ _STEPS = (40, 300)  # enough to see an instability, few enough for a quick answe
 @dataclass(frozen=True, kw_only=True)
 class _Restarting(SemiImplicit):
     """The semi-implicit rule, restarted from rest where the velocity points uphill."""
+
+    engine_rule: ClassVar[str] = "restarting"
 
     def begin(self, energy: Energy, flow: Flow, state: State) -> None:
         super().begin(energy, flow, state)
@@ -70,6 +72,9 @@ class MomentumExplorer(LandscapeExplorer):
         controls: names of the controls shown, of "sample", "pair", "dt", "damping".
     """
 
+    dragged = ("dt", "damping")
+    heights = True
+
     def __init__(
         self,
         decoder: Decoder,
@@ -95,24 +100,27 @@ class MomentumExplorer(LandscapeExplorer):
             playing=True,
         )
 
-    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
+    def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
         """The pair that was chosen."""
         flow = NesterovFlow(damping=float(values["damping"]))
         dt = self._dt(values)
         n = min(max(round(_TIME / float(values["dt"])), _STEPS[0]), _STEPS[1])
-        semi = self.follow(SemiImplicit(n_steps=n), z0, flow=flow, t1=n * dt)
+        semi = Recipe(solver=SemiImplicit(n_steps=n), flow=flow, t1=n * dt)
         if values["pair"] == _PAIRS[0]:
             return {
                 "momentum": semi,
-                "gradient flow": self.follow(Euler(n_steps=n), z0, t1=n * dt**2),
+                "gradient flow": Recipe(solver=Euler(n_steps=n), t1=n * dt**2),
             }
         if values["pair"] == _PAIRS[1]:
             return {
                 "semi-implicit": semi,
-                "explicit Euler": self.follow(Euler(n_steps=n), z0, flow=flow, t1=n * dt),
+                "explicit Euler": replace(semi, solver=Euler(n_steps=n)),
             }
-        restarting = self.follow(_Restarting(n_steps=n), z0, flow=flow, t1=n * dt)
-        return {"restart": restarting, "no restart": semi, "AMD": self.follow(AMD(), z0, flow=flow)}
+        return {
+            "restart": replace(semi, solver=_Restarting(n_steps=n)),
+            "no restart": semi,
+            "AMD": Recipe(solver=AMD(), flow=flow),
+        }
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Show how far each state is above the lowest energy."""

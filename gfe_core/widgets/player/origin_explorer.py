@@ -21,6 +21,7 @@ from gfe_core.methods.gon import SQUARES
 from gfe_core.solvers import AMD, Euler
 from gfe_core.types import Decoder, Encoding, Loss
 from gfe_core.widgets.kit.drawing import SOFT, Sheet, tidy
+from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.kit.explorer import own_copy
 from gfe_core.widgets.kit.style import NUMBERS
 from gfe_core.widgets.player.film import Film, Landscape
@@ -79,6 +80,7 @@ class OriginExplorer(LandscapeExplorer):
     """
 
     ground = ("sample", "trained", "adjoint")
+    dragged = ("dt",)
 
     def __init__(
         self,
@@ -140,16 +142,14 @@ class OriginExplorer(LandscapeExplorer):
         """The decoder that was trained so."""
         return self.decoders[values["adjoint"]][values["trained"]]
 
-    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
+    def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
         """So many steps of Euler's rule, and the flow to its end."""
-        known = z0 is None or not z0.any()  # from the origin the landscape has followed it
-        flow = {"the flow": self.reference if known else self.follow(AMD(), z0)}
+        flow = {"the flow": Recipe(solver=AMD())}
         if values["steps"] == "flow":
             return flow
         n = int(values["steps"])
-        return {
-            _steps(values["steps"]): self.follow(Euler(n_steps=n), z0, t1=n * float(values["dt"]))
-        } | flow
+        steps = Recipe(solver=Euler(n_steps=n), t1=n * float(values["dt"]))
+        return {_steps(values["steps"]): steps} | flow
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Add Euler's limit, and what the energy is."""

@@ -32,6 +32,8 @@ class FlowPlayer(anywidget.AnyWidget):
 
     Set `on_request` to a function of one dictionary `{"id", "start", "values", "changed"}`; it is
     called when the reader released the start point or changed a control, and answers with `show`.
+    What the browser follows by itself until then is described by `preview` and `preview_numbers`
+    (preview.py) and computed by `preview_script`.
     `controls` lists the inputs: `{"name", "label", "kind": "range" | "choice" | "number", "min",
     "max", "step" | "options", "format": decimals, "note": text beside the value}`. `values` holds
     their state and `defaults` what Reset returns to (with `start`).
@@ -78,6 +80,9 @@ class FlowPlayer(anywidget.AnyWidget):
     reply = t.Int(0).tag(sync=True)
     draggable = t.Bool(True).tag(sync=True)
     start = t.List(t.Float(), default_value=[0.0, 0.0]).tag(sync=True)
+    preview = t.Dict().tag(sync=True)
+    preview_numbers = t.Bytes().tag(sync=True)
+    preview_script = t.Unicode().tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
         self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs

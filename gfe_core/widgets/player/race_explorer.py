@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.flows import NesterovFlow
 from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton
 from gfe_core.types import Decoder, Encoding
+from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 from gfe_core.widgets.player.slices import film_of
@@ -39,6 +39,8 @@ class RaceExplorer(LandscapeExplorer):
         field: which solvers run, shown first.
     """
 
+    only_kernel = "a frame of a race is a budget of work"
+
     def __init__(
         self,
         decoder: Decoder,
@@ -62,25 +64,21 @@ class RaceExplorer(LandscapeExplorer):
             playing=True,
         )
 
-    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
+    def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
         """Every solver of the field, with enough steps for the budget."""
         work = int(values["budget"])
         recipes = {
-            "AMD": lambda: self.follow(AMD(), z0, max_steps=work),
-            "carried step": lambda: self.follow(AMD(trial="carry"), z0, max_steps=work),
-            "published": lambda: self.follow(AMD.published(), z0, max_steps=work // 2),
-            "momentum": lambda: self.follow(AMD(), z0, flow=NesterovFlow(), max_steps=work // 3),
-            "BFGS": lambda: self.follow(BFGS(), z0, max_steps=work // 2),
-            "Gauss-Newton": lambda: self.follow(
-                GaussNewton(), z0, max_steps=work // self.decoder.latent_dim
-            ),
-            "Euler": lambda: self._grid(Euler, z0, 1.9, work // 2),
-            "RK4": lambda: self._grid(RK4, z0, 2.646, work // 8),
-            "Dopri5": lambda: self.follow(
-                Dopri5(), z0, t1=1e3 / self.lambda_max, max_steps=work // 12
-            ),
+            "AMD": Recipe(solver=AMD(), max_steps=work),
+            "carried step": Recipe(solver=AMD(trial="carry"), max_steps=work),
+            "published": Recipe(solver=AMD.published(), max_steps=work // 2),
+            "momentum": Recipe(solver=AMD(), flow=NesterovFlow(), max_steps=work // 3),
+            "BFGS": Recipe(solver=BFGS(), max_steps=work // 2),
+            "Gauss-Newton": Recipe(solver=GaussNewton(), max_steps=work // self.decoder.latent_dim),
+            "Euler": self._grid(Euler, 1.9, work // 2),
+            "RK4": self._grid(RK4, 2.646, work // 8),
+            "Dopri5": Recipe(solver=Dopri5(), t1=1e3 / self.lambda_max, max_steps=work // 12),
         }
-        return {name: recipes[name]() for name in _FIELDS[values["field"]]}
+        return {name: recipes[name] for name in _FIELDS[values["field"]]}
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Show each track at equal work instead of at equal steps."""
@@ -116,10 +114,8 @@ class RaceExplorer(LandscapeExplorer):
             f"{super().caption(values)} · a frame is {each:g} forward-equivalents for every solver"
         )
 
-    def _grid(
-        self, rule: type[Euler] | type[RK4], z0: Tensor | None, limit: float, n: int
-    ) -> Encoding:
-        return self.follow(rule(n_steps=n), z0, t1=n * limit / self.lambda_max)
+    def _grid(self, rule: type[Euler] | type[RK4], limit: float, n: int) -> Recipe:
+        return Recipe(solver=rule(n_steps=n), t1=n * limit / self.lambda_max)
 
 
 def _reached(encoding: Encoding, work: np.ndarray) -> np.ndarray:

@@ -41,6 +41,15 @@ export class Readout {
     this.#fillTable();
   }
 
+  /**
+   * Show another film of the same tracks.
+   *
+   * @param {Film} film
+   */
+  change(film) {
+    this.#film = film;
+  }
+
   #numbers() {
     const film = this.#film;
     if (!film) return { head: ["step"], rows: [] };

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from gfe_core.analysis.stiffness import rescaled
 from gfe_core.data import DataSet
 from gfe_core.solvers import AMD, RK4, Dopri5, Euler
 from gfe_core.types import Decoder, Encoding
+from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import (
     LIMITS,
@@ -37,6 +36,7 @@ class StiffnessExplorer(LandscapeExplorer):
     """
 
     ground = ("sample", "c")
+    dragged = ("dt",)
 
     def __init__(
         self, decoder: Decoder, samples: DataSet, *, sample: int = 0, solver: str = "Euler"
@@ -63,7 +63,7 @@ class StiffnessExplorer(LandscapeExplorer):
         c = float(values["c"])
         return self.decoder if c == 1 else rescaled(self.decoder, c)
 
-    def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
+    def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
         """The chosen solver over a fixed time, and AMD."""
         t1 = _T_CURVATURE / self.lambda_max
         dt = float(values["dt"]) / self.lambda_max
@@ -74,8 +74,8 @@ class StiffnessExplorer(LandscapeExplorer):
         }
         name = values["solver"]
         return {
-            name: self.follow(solvers[name], z0, t1=t1, max_steps=900),
-            "AMD": self.follow(AMD(), z0),
+            name: Recipe(solver=solvers[name], t1=t1, max_steps=900),
+            "AMD": Recipe(solver=AMD()),
         }
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:

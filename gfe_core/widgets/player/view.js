@@ -9,6 +9,7 @@ import { NUMBERS_MARKUP, Transport, transportMarkup } from "../kit/transport.js"
 import { CHARTS_MARKUP, Charts } from "./charts.js";
 import { Controls, NO_KERNEL } from "./controls.js";
 import { Film } from "./film.js";
+import { Following } from "./following.js";
 import { HANDLE_MARKUP, Handle } from "./handle.js";
 import { Plane, planeMarkup } from "./plane.js";
 import { READOUT_MARKUP, Readout } from "./readout.js";
@@ -51,6 +52,9 @@ import { TILES_MARKUP, Tiles } from "./tiles.js";
  * @property {Values & { start?: number[] }} defaults
  * @property {boolean} draggable
  * @property {number[]} start
+ * @property {import("./preview.js").Plan | { why_not: string } | {}} preview
+ * @property {DataView} preview_numbers
+ * @property {string} preview_script
  * @property {Record<string, unknown>} request
  * @property {number} reply
  */
@@ -65,7 +69,8 @@ const WORDS = /** @type {const} */ ([
   ...["title", "caption", "map_label", "alt_text", "controls", "values", "defaults", "draggable"],
   ...["start", "reply"],
 ]);
-const ALL = [...FILM, ...MAPS, ...PLANE, ...WORDS];
+const PREVIEW = /** @type {const} */ (["preview", "preview_numbers", "preview_script"]);
+const ALL = [...FILM, ...MAPS, ...PLANE, ...WORDS, ...PREVIEW];
 
 const FRAMES_PER_SECOND = 10;
 const LONGEST = 12; // seconds
@@ -92,6 +97,9 @@ ${CAPTION_MARKUP}${NUMBERS_MARKUP}`;
 
 class Player {
   #draws = 0;
+  #previews = 0;
+  /** Whether the film stays at its last frame, however long it becomes. */
+  #full = false;
 
   /** @param {import("../kit/base.js").Context} context */
   constructor(context) {
@@ -114,9 +122,15 @@ class Player {
       move: (frame, event) => this.transport.move(frame, event),
       end: () => this.transport.report(),
     });
-    this.controls = new Controls(view, (event, name) => this.#turned(event, name));
+    this.following = new Following(view, (...followed) => this.#preview(...followed));
+    this.controls = new Controls(view, {
+      able: (name) => view.live || this.following.turns(name),
+      turned: (name, event) => this.#turned(name, event),
+      released: (name, event) => this.#ask(name, event),
+    });
     this.handle = new Handle(view, this.plane, {
-      moved: () => this.#startMoved(),
+      able: () => view.live || this.following.ready,
+      moved: (event) => this.#startMoved(event),
       released: (event) => this.#ask("start", event),
     });
     this.speed = view.find(".speed", HTMLSelectElement);
@@ -158,10 +172,15 @@ class Player {
       keys.some((key) => changed.has(key));
     if (has(MAPS)) await this.plane.readGround();
     if (has(PLANE)) this.plane.read();
+    if (has(PREVIEW)) await this.following.read();
     if (has(FILM)) {
+      const first = transport.frame === 0 && !transport.playing;
+      this.following.stop();
       this.#readFilm();
-      const answered = requests.pending && transport.frame === 0 && !transport.playing;
-      if (answered) transport.frame = transport.last; // an answer is shown in full
+      // an answer is shown in full
+      if (this.#full || (requests.pending && first)) transport.frame = transport.last;
+      this.#full = false;
+      if (this.handle.moved || this.controls.turning) this.#follow();
     }
     this.#readWords();
     this.#layout();
@@ -181,13 +200,15 @@ class Player {
     const { view, controls, handle, requests } = this;
     const { model } = view;
     view.writeTitle(this.plane.points);
-    view.write(".caption", model.get("caption"));
+    this.#writeCaption();
     if (!requests.waiting && !controls.turning) controls.values = { ...model.get("values") };
     if (!requests.waiting && !handle.held) handle.start = [...model.get("start")];
-    const drag = handle.draggable ? "; drag the cross" : "";
+    const { ready, whyNot } = this.following;
+    const late = whyNot && view.live ? ` (the path follows when you let go: ${whyNot})` : "";
+    const drag = handle.draggable ? `; drag the cross${late}` : "";
     view.write(".slice", `${model.get("map_label")}${drag}`);
-    view.needKernel(this.reset);
-    this.reset.title = view.live ? "" : NO_KERNEL;
+    this.reset.disabled = !view.live && !ready;
+    this.reset.title = this.reset.disabled ? NO_KERNEL : "";
     controls.build();
     this.#writeValues();
   }
@@ -233,7 +254,7 @@ class Player {
     this.view.root.dataset.frame = String(whole);
     if (!plane.width) return;
     plane.drawGround(frame);
-    plane.drawTracks(film, frame, handle.moved);
+    plane.drawTracks(film, frame, handle.moved && !this.following.ready);
     if (film.tracks) {
       this.tiles.draw(film, whole);
       this.charts.drawTop(film, frame);
@@ -244,18 +265,61 @@ class Player {
     this.view.tellDrawn({ drawn: whole, drawCount: this.#draws }, event);
   }
 
-  #startMoved() {
+  /** @param {Event} event */
+  #startMoved(event) {
     this.#writeValues();
-    this.plane.drawTracks(this.film, this.transport.frame, this.handle.moved);
+    if (!this.following.ready) this.#draw();
+    else if (this.handle.moved) this.#follow(event);
   }
 
   /**
+   * @param {string} name of a control
    * @param {Event} event
-   * @param {string} [name] of a control that has been turned
    */
-  #turned(event, name) {
+  #turned(name, event) {
     this.#writeValues();
-    if (name) this.#ask(name, event);
+    if (this.following.turns(name)) this.#follow(event);
+  }
+
+  /**
+   * Follow the tracks here, where that is possible, until the kernel has answered.
+   *
+   * @param {Event} [event]
+   */
+  #follow(event) {
+    const { transport } = this;
+    if (!this.following.ready) return;
+    if (transport.playing) transport.setPlaying(false);
+    this.#full = transport.frame === 0 || transport.frame === transport.last;
+    this.following.follow(this.handle.start, this.controls.values, event);
+  }
+
+  /**
+   * Show what has been followed here so far.
+   *
+   * @param {import("./preview.js").Preview} preview
+   * @param {boolean} done
+   * @param {Event} [event]
+   */
+  #preview(preview, done, event) {
+    const { transport, view } = this;
+    const film = new Film(view.model, preview.paths());
+    this.film = film;
+    transport.frame = this.#full ? film.last : clamp(transport.frame, 0, film.last);
+    this.charts.read(film);
+    if (done) this.readout.build(film);
+    else this.readout.change(film);
+    this.#writeCaption("a preview, computed in the browser");
+    this.charts.drawBase(film);
+    this.#draw(event);
+    this.#previews += Number(done);
+    view.root.dataset.previews = String(this.#previews);
+  }
+
+  /** @param {string} [preview] says that it is one, where no kernel will answer */
+  #writeCaption(preview) {
+    const words = [this.view.model.get("caption"), this.view.live ? "" : preview];
+    this.view.write(".caption", words.filter(Boolean).join(" · "));
   }
 
   /** @param {Event} event */
@@ -264,6 +328,7 @@ class Player {
     Object.assign(this.controls.values, values);
     this.handle.start = [...(start ?? [0, 0])];
     this.#writeValues();
+    this.#follow(event);
     this.#ask("reset", event);
   }
 

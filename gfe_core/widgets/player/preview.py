@@ -1,0 +1,94 @@
+"""What the browser follows by itself while a hand drags the start or a slider (preview.js)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from gfe_core.types import AnyLoss, Decoder
+from gfe_core.widgets.kit.engine import Recipe, described, portable
+from gfe_core.widgets.player.slices import Plane
+
+Recipes = Callable[[dict[str, Any]], Mapping[str, Recipe]]
+"""Values of the controls -> recipe of each track."""
+
+
+def grounds_for(decoder: Decoder, loss: AnyLoss, plane: Plane, x: Tensor) -> dict[str, Any]:
+    """Describe what stays as it is while tracks change.
+
+    Args:
+        decoder: of the landscape.
+        loss: of the energy.
+        plane: that the landscape lies in.
+        x: the sample, (features,).
+
+    Returns:
+        JSON, and under "numbers" float32 bytes: the weights, then the sample.
+
+    Raises:
+        Unportable: the browser cannot repeat the decoder or the loss.
+    """
+    traits = portable(decoder, loss)
+    weights = traits.pop("weights")
+    seen_from = {"origin": plane.origin.tolist(), "axes": plane.axes.tolist()}
+    return traits | {"plane": seen_from, "numbers": weights + x.float().numpy().tobytes()}
+
+
+def recipes_for(
+    recipes: Recipes, values: dict[str, Any], controls: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Describe how the tracks are followed, and what each control does to that.
+
+    Args:
+        recipes: for values of the controls.
+        values: that they have now.
+        controls: those that a hand can drag, as `FlowPlayer.controls`.
+
+    Raises:
+        Unportable: the browser does not have a solver of a track.
+    """
+    now = _told(recipes, values)
+    turns = {}
+    for control in controls:
+        name = control["name"]
+        stops = _stops(control)
+        told = [_told(recipes, values | {name: stop}) for stop in stops]
+        turns[name] = {
+            "stops": stops,
+            "tracks": [_changes(versions) for versions in zip(*told, strict=True)],
+        }
+    return {"recipes": now, "turns": turns}
+
+
+def _told(recipes: Recipes, values: dict[str, Any]) -> list[dict[str, Any]]:
+    return [described(recipe) for recipe in recipes(values).values()]
+
+
+def _stops(control: dict[str, Any]) -> list[float]:
+    """Values at which a slider stops."""
+    if "options" in control:
+        return control["options"]
+    low, high, step = control["min"], control["max"], control["step"]
+    return (low + step * np.arange(round((high - low) / step) + 1)).tolist()
+
+
+def _changes(versions: tuple[dict[str, Any], ...]) -> dict[str, list[Any]]:
+    """Values of the fields in which versions of a recipe differ."""
+    flat = [_flat(version) for version in versions]
+    return {
+        field: [one[field] for one in flat]
+        for field, first in flat[0].items()
+        if any(one[field] != first for one in flat)
+    }
+
+
+def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Fields by name, such as "solver.dt"."""
+    fields: dict[str, Any] = {}
+    for name, value in recipe.items():
+        if isinstance(value, dict):
+            fields |= {f"{name}.{inner}": number for inner, number in value.items()}
+        else:
+            fields[name] = value
+    return fields
