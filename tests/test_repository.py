@@ -42,7 +42,9 @@ ORDER = {
         "kit charts tables lessons player training map mask emission_lines siren staircase "
         "traversal results"
     ),
-    "gfe_core/widgets/kit": "identity style bundles page drawing answering engine explorer shown",
+    "gfe_core/widgets/kit": (
+        "identity style bundles page savable drawing answering engine explorer shown"
+    ),
     "gfe_core/widgets/charts": (
         "plots still_figure figure_view figures axes_explorer adjoint_explorer"
     ),

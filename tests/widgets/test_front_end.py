@@ -31,7 +31,7 @@ def test_committed_bundles_are_those_that_the_sources_give(tmp_path: Path):
     assert [name for name in built if built[name] != committed[name]] == [], remedy
 
 
-@pytest.mark.parametrize("view", [*VIEWS, "kit"])
+@pytest.mark.parametrize("view", [*VIEWS, "kit", "actions"])
 def test_a_bundle_is_small_and_names_no_address(view: str):
     for text in (bundles.script(view), bundles.style(view)):
         assert len(text.encode()) <= LARGEST
@@ -55,4 +55,4 @@ def test_the_wheel_carries_bundles_and_colours_and_no_sources():
     project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["gfe_core"]
     carried = {path for pattern in patterns for path in FOLDER.parent.glob(pattern)}
-    assert carried == {FOLDER / "kit" / "look.json", *STATIC.iterdir()}
+    assert carried == {*(FOLDER / "kit").glob("*.json"), *STATIC.iterdir()}
