@@ -42,7 +42,9 @@ ORDER = {
         "kit charts tables lessons player training map mask emission_lines siren staircase "
         "traversal results"
     ),
-    "gfe_core/widgets/kit": "identity numbers png bundles page answering engine explorer shown",
+    "gfe_core/widgets/kit": (
+        "identity numbers png bundles page savable answering engine explorer shown"
+    ),
     "gfe_core/widgets/charts": "plots figure_view figures axes_explorer adjoint_explorer",
     "gfe_core/widgets/player": (
         "film player slices preview landscape_explorer film_explorer flow_explorer "

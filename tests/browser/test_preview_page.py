@@ -143,8 +143,8 @@ def test_a_saved_page_follows_the_start_as_the_kernel_would(open_page: OpenView)
     hand = Hand(page)
     hand.move(60, -40)
     page.mouse.up()
-    start = page.locator(".values").inner_text().rsplit("(", 1)[1].rstrip(")")
-    x, y = (float(part.replace("−", "-")) for part in start.split(","))
+    place = page.locator(".start").get_attribute("aria-label") or ""
+    x, y = (float(part) for part in place.split("(")[1].split(")")[0].split(","))
     explorer.player.request = {"id": 1, "start": [x, y], "values": {}, "changed": "start"}
     ends = torch.frombuffer(bytearray(explorer.player.energies), dtype=torch.float32)
     assert (x, y) != (0.0, 0.0)
@@ -163,9 +163,10 @@ def test_a_saved_page_follows_the_slider_and_resets(open_page: OpenView) -> None
     energies = torch.frombuffer(bytearray(explorer.player.energies), dtype=torch.float32)
     assert end_energy(page) == pytest.approx(float(energies[-1]), abs=1e-3)
     before = number(page, "previews")
-    page.get_by_role("button", name="Reset").click()
+    page.get_by_role("button", name="more").click()
+    page.get_by_role("menuitem", name="Reset").click()
     wait_for(page, "previews", before)
-    assert "dt × λ_max 0.50" in page.locator(".values").inner_text()
+    assert "0.50" in page.locator(".controls output").all_inner_texts()
 
 
 @pytest.mark.parametrize("solver", ["Euler", "AMD", "RK4"])
@@ -207,7 +208,7 @@ def test_a_decoder_that_the_browser_does_not_know_waits_for_the_kernel(
     explorer = widgets.FlowExplorer(decoder, samples, loss=gfe.Gaussian())
     page = open_page(explorer.player)
     with_kernel(page, explorer)
-    assert "does not know the decoder's GELU" in page.locator(".slice").inner_text()
+    assert "does not know the decoder's GELU" in page.locator(".caption").inner_text()
     assert page.evaluate("model.get('preview_script')") == ""
     hand = Hand(page)
     page.mouse.move(hand.x + 40, hand.y)

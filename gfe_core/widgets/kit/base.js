@@ -15,11 +15,11 @@ import { onTheme, readTheme } from "./theme.js";
  */
 
 const RESET = '<button type="button" class="reset">Reset</button>';
-const BUSY = '<span class="busy" role="status">computing …</span>';
+export const BUSY_MARKUP = '<span class="busy" role="status">computing …</span>';
 
 /** The line that says what is shown, for a view that asks nothing of the kernel, and for one that does. */
 export const STATE_MARKUP = `<div class="state"><span class="values"></span>${RESET}</div>`;
-export const ASKING_MARKUP = `<div class="state"><span class="values"></span>${RESET}${BUSY}</div>`;
+export const ASKING_MARKUP = `<div class="state"><span class="values"></span>${RESET}${BUSY_MARKUP}</div>`;
 export const TITLE_MARKUP = '<p class="title"></p>';
 export const CAPTION_MARKUP = '<p class="caption" aria-live="polite"></p>';
 
@@ -37,6 +37,8 @@ export class View {
   constructor({ model, el, live = true }, name, markup, narrow = 700) {
     this.live = live;
     this.narrow = narrow;
+    /** Begins the ids of elements, which a page must not have twice. */
+    this.id = `gfe-${Math.random().toString(36).slice(2)}`;
     /** @type {Model<T>} */
     this.model = new Model(model, this.signal);
     this.root = make("div", {

@@ -12,8 +12,8 @@ def script(name: str) -> str:
     """Return the ES module that draws a view.
 
     Args:
-        name: folder of the view, "kit" for what a saved page runs, or "preview" for what follows
-            the flow in the browser.
+        name: folder of the view, "kit" for what a saved page runs, "preview" for what follows the
+            flow in the browser, or "actions" for what the menu of a view does.
     """
     return (_STATIC / f"{name}.js").read_text(encoding="utf-8")
 

@@ -1,27 +1,69 @@
-// Colours, dashes and palettes.
+// Colours, dashes and palettes; those of solvers and methods Python reads from the same identity.json.
 
-import look from "./look.json";
+import { dashes, inks } from "./identity.json";
+import {
+  accent,
+  inks as classInks,
+  hatch,
+  near,
+  on_inks,
+  palettes,
+  too_little,
+  too_much,
+} from "./look.json";
 import { range } from "./numbers.js";
 
 /** @typedef {[number, number, number]} Rgb red, green and blue, 0 to 255 */
 
-/** One of each for a track, a method or a curve. */
-export const COLOURS = look.colours;
-export const DASHES = look.dashes;
+/**
+ * How a track or a curve is drawn, wherever its name stands.
+ *
+ * @typedef {object} Look
+ * @property {string} colour
+ * @property {string} dash a name
+ * @property {string} marker a name
+ */
+
+/** One of each for a curve without a name of its own. */
+export const COLOURS = Object.values(inks);
+export const DASHES = Object.values(dashes);
+
+/**
+ * @param {Look} look
+ * @returns {number[]} strokes and gaps in pixels
+ */
+export const dashOf = ({ dash }) => /** @type {Record<string, number[]>} */ (dashes)[dash];
 
 /** Ink that an image lacks, and ink that should not be there. */
-export const TOO_LITTLE = /** @type {Rgb} */ (look.too_little);
-export const TOO_MUCH = /** @type {Rgb} */ (look.too_much);
+export const TOO_LITTLE = /** @type {Rgb} */ (too_little);
+export const TOO_MUCH = /** @type {Rgb} */ (too_much);
 
 /** Of classes on a map, and of words on them; "fg" and "bg" are the theme's. */
-export const INKS = look.inks;
-export const ON_INKS = look.on_inks;
+export const INKS = classInks;
+export const ON_INKS = on_inks;
 
 /** Of one series, in a light and a dark theme. */
-export const ACCENT = look.accent;
+export const ACCENT = accent;
 
 /** Ground and lines of hidden pixels. */
-export const HATCH = look.hatch;
+export const HATCH = hatch;
+
+/** Of the levels of a map, so many are of the energies that matter; the others are farther up. */
+export const NEAR = near;
+
+const PALE = [236, 235, 230];
+
+/**
+ * @param {Rgb[]} table colours of a palette
+ * @returns {Rgb[]} those of the levels of a map, which fade where the energy is far above
+ */
+export const mapTable = (table) =>
+  range(256, (level) => {
+    const faded = Math.max(level - NEAR + 1, 0) / (256 - NEAR);
+    const colour = table[Math.min(Math.round((255 * level) / (NEAR - 1)), 255)];
+    const mixed = colour.map((c, i) => Math.round(c + (PALE[i] - c) * faded));
+    return /** @type {Rgb} */ (mixed);
+  });
 
 /**
  * @param {number} level 0 to 255
@@ -47,7 +89,7 @@ export function gapColour(missing) {
  * @returns {Rgb[]} its colours for 0 to 255
  */
 export function paletteTable(name) {
-  const stops = /** @type {Record<string, string>} */ (look.palettes)[name].split(" ").map(rgbOf);
+  const stops = /** @type {Record<string, string>} */ (palettes)[name].split(" ").map(rgbOf);
   return range(256, (level) => {
     const at = (level / 255) * (stops.length - 1);
     const k = Math.min(Math.floor(at), stops.length - 2);

@@ -1,44 +1,46 @@
 // Marks of a track: its colour, its dash and its shape, in canvases and in words.
 
-import { COLOURS, DASHES } from "./look.js";
+import { dashOf } from "./look.js";
 import { range } from "./numbers.js";
 
+/** @typedef {import("./look.js").Look} Look */
 /** @typedef {import("./layers.js").Spot} Spot */
 
-/** @type {((radius: number) => Spot[])[]} corners around a middle, one shape for each track */
-const SHAPES = [
-  (r) => range(24, (k) => [r * Math.cos((k * Math.PI) / 12), r * Math.sin((k * Math.PI) / 12)]),
-  (r) => [
+/** @type {Record<string, (radius: number) => Spot[]>} corners around a middle */
+const SHAPES = {
+  circle: (r) =>
+    range(24, (k) => [r * Math.cos((k * Math.PI) / 12), r * Math.sin((k * Math.PI) / 12)]),
+  square: (r) => [
     [-0.88 * r, -0.88 * r],
     [0.88 * r, -0.88 * r],
     [0.88 * r, 0.88 * r],
     [-0.88 * r, 0.88 * r],
   ],
-  (r) => [
+  "triangle-up": (r) => [
     [0, -1.2 * r],
     [1.1 * r, 0.8 * r],
     [-1.1 * r, 0.8 * r],
   ],
-  (r) => [
+  diamond: (r) => [
     [0, -1.25 * r],
     [1.25 * r, 0],
     [0, 1.25 * r],
     [-1.25 * r, 0],
   ],
-];
+};
 
 /**
  * Draw the mark of a track.
  *
  * @param {CanvasRenderingContext2D} pen
  * @param {Spot} spot
- * @param {number} track
+ * @param {Look} look
  * @param {{ radius: number, fill?: string, rings?: [number, string][] }} options rings: widths and
  *   colours of outlines, the outermost first
  */
-export function drawMark(pen, [x, y], track, { radius, fill = COLOURS[track], rings = [] }) {
+export function drawMark(pen, [x, y], look, { radius, fill = look.colour, rings = [] }) {
   pen.beginPath();
-  for (const [dx, dy] of SHAPES[track](radius)) pen.lineTo(x + dx, y + dy);
+  for (const [dx, dy] of SHAPES[look.marker](radius)) pen.lineTo(x + dx, y + dy);
   pen.closePath();
   for (const [width, colour] of rings) {
     pen.lineWidth = width;
@@ -50,14 +52,15 @@ export function drawMark(pen, [x, y], track, { radius, fill = COLOURS[track], ri
 }
 
 /**
- * @param {number} track
+ * @param {Look} look
  * @returns {Element} line and mark of a track, to stand in front of its name
  */
-export function badge(track) {
+export function badge(look) {
   const template = document.createElement("template");
-  const colour = COLOURS[track];
-  template.innerHTML = `<svg width="30" height="12" viewBox="-15 -6 30 12" aria-hidden="true">
-<path d="M-15 0H15" stroke="${colour}" stroke-width="2" stroke-dasharray="${DASHES[track]}"/>
-<polygon points="${SHAPES[track](4.2)}" fill="${colour}" stroke="var(--bg)"/></svg>`;
+  const { colour, marker } = look;
+  template.innerHTML = `<svg width="30" height="12" viewBox="-15 -6 30 12"
+preserveAspectRatio="xMidYMid slice" aria-hidden="true">
+<path d="M-15 0H15" stroke="${colour}" stroke-width="2" stroke-dasharray="${dashOf(look)}"/>
+<polygon points="${SHAPES[marker](4.2)}" fill="${colour}" stroke="var(--bg)"/></svg>`;
   return /** @type {Element} */ (template.content.firstElementChild);
 }

@@ -1,14 +1,15 @@
 // The state that a view shares with the kernel, or with the page that it was saved in.
 
 /**
- * What a host offers; only anywidget's own have the last two.
+ * What a host offers; only anywidget's own have the last three.
  *
  * @typedef {object} Host
  * @property {(key: string) => any} get
  * @property {(key: string, value: unknown) => void} set
- * @property {(event: string, call: () => void) => void} on
- * @property {(event: string, call: () => void) => void} [off]
+ * @property {(event: string, call: (content?: any) => void) => void} on
+ * @property {(event: string, call: (content?: any) => void) => void} [off]
  * @property {() => void} [save_changes]
+ * @property {(content: unknown) => void} [send]
  */
 
 /** @type {Uint8Array} what a view has before it has read its model */
@@ -81,6 +82,29 @@ export class Model {
     for (const [key, value] of Object.entries(traits)) this.#host.set(key, value);
     this.#own = false;
     this.#host.save_changes?.();
+  }
+
+  /** Whether somebody hears what is asked of the kernel. */
+  get heard() {
+    return Boolean(this.#host.send);
+  }
+
+  /**
+   * Ask the kernel for something that is no trait, such as the view as a page.
+   *
+   * @param {string} what
+   * @returns {Promise<string>}
+   */
+  ask(what) {
+    return new Promise((answered) => {
+      const heard = (/** @type {any} */ content) => {
+        if (typeof content?.[what] !== "string") return;
+        this.#host.off?.("msg:custom", heard);
+        answered(content[what]);
+      };
+      this.#host.on("msg:custom", heard);
+      this.#host.send?.({ ask: what });
+    });
   }
 
   /**

@@ -157,7 +157,7 @@ class ArmijoExplorer(LandscapeExplorer):
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, how a trial is chosen, and the three constants."""
         return [
-            sample_control(self.samples),
+            sample_control(self.samples, values),
             {
                 "name": "trial",
                 "label": "first trial",

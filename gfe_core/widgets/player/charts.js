@@ -1,7 +1,7 @@
 // Energy and step size against the step, with a playhead that a hand can drag.
 
 import { drag, spotIn } from "../kit/drag.js";
-import { COLOURS, DASHES } from "../kit/look.js";
+import { dashOf } from "../kit/look.js";
 import { drawMark } from "../kit/marks.js";
 import { clamp, range } from "../kit/numbers.js";
 import { Plot } from "../kit/plot.js";
@@ -11,14 +11,14 @@ import { around, linear, linearTicks } from "../kit/scales.js";
 /** @typedef {import("../kit/scales.js").Scale} Scale */
 /** @typedef {import("./film.js").Film} Film */
 
-const MARGINS = { left: 48, right: 12, top: 8, bottom: 22 };
+const MARGINS = { left: 48, right: 12, top: 6, bottom: 18 };
 const LABELS = ["energy against step", "step size against step"];
 
 /** @param {string} label */
 const chartMarkup = (label) => `<figure><p></p><div class="layers"><canvas aria-hidden="true">
 </canvas><canvas role="img" aria-label="${label}"></canvas></div></figure>`;
 
-export const CHARTS_MARKUP = `<div class="grid charts">${LABELS.map(chartMarkup).join("")}</div>`;
+export const CHARTS_MARKUP = `<div class="charts">${LABELS.map(chartMarkup).join("")}</div>`;
 
 class Chart {
   #view;
@@ -84,7 +84,8 @@ class Chart {
       const label = this.#view.model.get("step_limit_label");
       plot.level(this.#limit, soft, 1, [5, 4]);
       plot.pen.fillStyle = soft;
-      plot.write(label, [plot.right - 6, y - 3], "right", "bottom");
+      const above = y - plot.top > 15;
+      plot.write(label, [plot.right - 6, above ? y - 3 : y + 3], "right", above ? "bottom" : "top");
     }
     plot.pen.globalAlpha = 0.28;
     this.#drawTracks(plot, film, film.last);
@@ -104,7 +105,7 @@ class Chart {
       const end = Math.max(this.#end(film, track, frame), 0);
       if (this.dots && !(this.#value(film, track, end) > 0)) continue;
       const spot = plot.spot(end, this.#value(film, track, end));
-      drawMark(plot.pen, spot, track, { radius: 5, rings: [[3, this.#view.theme.bg]] });
+      drawMark(plot.pen, spot, film.looks[track], { radius: 5, rings: [[3, this.#view.theme.bg]] });
     }
   }
 
@@ -135,13 +136,14 @@ class Chart {
   #drawTracks(plot, film, frame) {
     const radius = clamp(plot.width / film.frames / 3, 1.2, 2.6);
     for (const track of film.backwards) {
+      const look = film.looks[track];
       const end = this.#end(film, track, frame);
       const frames = range(Math.ceil(end) + 1, (k) => Math.min(k, end));
       const spot = (/** @type {number} */ k) => plot.spot(k, this.#value(film, track, k));
-      if (!this.dots) plot.line(frames.map(spot), COLOURS[track], 2, DASHES[track]);
+      if (!this.dots) plot.line(frames.map(spot), look.colour, 2, dashOf(look));
       else {
         for (const k of frames.filter((k) => this.#value(film, track, k) > 0)) {
-          drawMark(plot.pen, spot(k), track, { radius });
+          drawMark(plot.pen, spot(k), look, { radius });
         }
       }
     }

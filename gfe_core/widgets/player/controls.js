@@ -8,7 +8,7 @@ import { make } from "../kit/dom.js";
  * @typedef {object} Control
  * @property {string} name
  * @property {string} label
- * @property {"range" | "choice" | "number"} kind
+ * @property {"range" | "choice" | "number" | "strip"} kind
  * @property {number} [min]
  * @property {number} [max]
  * @property {number} [step]
@@ -52,7 +52,7 @@ export class Controls {
   }
 
   get #list() {
-    return this.#view.model.get("controls");
+    return this.#view.model.get("controls").filter(({ kind }) => kind !== "strip");
   }
 
   /** Make the inputs, unless they are the same but for their notes: they may have the focus. */
@@ -108,14 +108,6 @@ export class Controls {
       if (value !== undefined && input.value !== text) input.value = text;
       output.textContent = input.ariaValueText = words;
       note.textContent = (answered && control.note) || "";
-    });
-  }
-
-  /** @returns {string[]} the values in words */
-  words() {
-    return Object.entries(this.values).map(([name, value]) => {
-      const control = this.#list.find((one) => one.name === name);
-      return `${control?.label ?? name} ${inWords(control, value)}`;
     });
   }
 }

@@ -27,6 +27,7 @@ export class Film {
     this.columns = shape[1];
     this.target = model.bytes("target");
     this.names = model.get("names").slice(0, paths.frames ? paths.lengths.length : 0);
+    this.looks = model.get("looks");
     this.tracks = this.names.length;
     this.frames = this.tracks ? paths.frames : 0;
     this.lengths = paths.lengths;

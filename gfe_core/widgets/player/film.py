@@ -5,12 +5,17 @@ Shape vocabulary: tracks (one per solver), frames (one per step), maps, rows, co
 """
 
 import io
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+_LOOK = Path(__file__).parents[1] / "kit" / "look.json"
+NEAR: int = json.loads(_LOOK.read_text(encoding="utf-8"))["near"]
+"""Of the 256 levels of a map, so many are of the energies that matter; others are farther up."""
 _ONE_MAP_WIDTH = 480
 _SPRITE_PIXELS = 400_000  # all maps together: keeps the landscape of a whole training under 300 kB
 
@@ -100,11 +105,13 @@ class Landscape:
         extent: x_min, x_max, y_min, y_max of the plane in latent units. A ratio of about 8 to 5
             fits the player best.
         label: what the map is, in a few words.
+        axes: what lies to the right and what upwards, in a few words each.
     """
 
     energy: np.ndarray
     extent: tuple[float, float, float, float]
     label: str = "a slice through latent space"
+    axes: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         if self.energy.ndim != 3 or self.energy.size == 0:
@@ -122,25 +129,32 @@ class Landscape:
 def energy_range(film: Film, landscape: Landscape) -> tuple[float, float]:
     """Return the energies of the first and the last colour, in nats per pixel.
 
-    The lowest energy anywhere opens the range. The 80th percentile of the ground, or the highest
-    start, closes it: one steep corner or a diverging track must not flatten the rest.
+    The lowest energy anywhere opens the range. The highest start closes it, or the median of the
+    ground if that is higher: no flow climbs farther, and a steep corner or a diverging track must
+    not flatten the rest.
     """
     ground = landscape.energy[np.isfinite(landscape.energy)]
     visited = film.energy[np.isfinite(film.energy)]
     starts = film.energy[:, :1][np.isfinite(film.energy[:, :1])]
     low = min((float(part.min()) for part in (ground, visited) if part.size), default=0.0)
-    high = max((float(np.quantile(ground, 0.8)) if ground.size else low, *starts.tolist()))
+    high = max((float(np.median(ground)) if ground.size else low, *starts.tolist()))
     return low, high if high > low else low + 1.0
 
 
 def grey_sprite(landscape: Landscape, limits: tuple[float, float]) -> bytes:
-    """Return the maps as one 8-bit grey PNG, stacked downwards and smoothly enlarged."""
+    """Return the maps as one 8-bit grey PNG, stacked downwards and smoothly enlarged.
+
+    `NEAR` levels are of the range of energies; the others are of what lies above it, up to twice
+    the range, and are drawn paler and paler.
+    """
     maps = len(landscape.energy)
     x_min, x_max, y_min, y_max = landscape.extent
     ratio = min(max((y_max - y_min) / (x_max - x_min), 0.4), 1.25)
     width = max(16, min(_ONE_MAP_WIDTH, int((_SPRITE_PIXELS / ratio / maps) ** 0.5)))
     height = max(16, round(width * ratio))
-    level = np.clip((landscape.energy - limits[0]) / (limits[1] - limits[0]), 0.0, 1.0) * 255.0
+    height_above = (landscape.energy - limits[0]) / (limits[1] - limits[0])
+    near = np.clip(height_above, 0.0, 1.0) * (NEAR - 1)
+    level = near + np.clip(height_above - 1.0, 0.0, 1.0) * (256 - NEAR)
     sprite = Image.new("L", (width, height * maps))
     for k, one in enumerate(np.nan_to_num(level, nan=255.0).astype(np.float32)):
         smooth = np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC))

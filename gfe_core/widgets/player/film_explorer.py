@@ -32,6 +32,7 @@ from gfe_core.widgets.player.slices import (
     film_of,
     grey,
     landscape_of,
+    map_axes,
     map_label,
 )
 
@@ -118,6 +119,7 @@ class TrainingFilm:
                 energy=np.stack(maps).astype(np.float32),
                 extent=extent,
                 label=map_label(self.decoders[-1]),
+                axes=map_axes(self.decoders[-1]),
             ),
             title="The landscape of one digit while the decoder learns",
             caption=(

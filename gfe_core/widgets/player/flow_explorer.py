@@ -28,6 +28,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "Euler": ("Euler",),
     "RK4": ("RK4",),
 }
+_N_STEPS = 80
 _SLOPES = [1e-4, 1e-2, 0.1, 0.3, 0.5, 0.7, 0.9]
 
 
@@ -62,7 +63,7 @@ class FlowExplorer(LandscapeExplorer):
         sample: int = 0,
         solver: str = "AMD and Euler",
         dt_times_curvature: float = 0.5,
-        n_steps: int = 80,
+        n_steps: int = _N_STEPS,
         loss: Loss | None = None,
         title: str = "An image finds its own code",
         controls: Sequence[str] = ("sample", "solver", "dt", "armijo_slope"),
@@ -112,11 +113,16 @@ class FlowExplorer(LandscapeExplorer):
         fixed = next((name for name in tracks if name in LIMITS), None)
         return film if fixed is None else with_limit(film, fixed)
 
+    def arguments(self) -> str:
+        """Add the length of fixed grids."""
+        longer = f", n_steps={self.n_steps}" if self.n_steps != _N_STEPS else ""
+        return super().arguments() + longer
+
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, solver, dt x lambda_max and the Armijo slope."""
         note = f"dt = {float(values['dt']) / self.lambda_max:.3g}, λ_max = {self.lambda_max:.3g}"
         return [
-            sample_control(self.samples),
+            sample_control(self.samples, values),
             {"name": "solver", "label": "solver", "kind": "choice", "options": list(_CHOICES)},
             dt_control("dt × λ_max", 3.0, note),
             {

@@ -2,6 +2,8 @@
 // the next frames of the screen. What follows the paths is a script of its own, which comes only
 // where it has something to follow.
 
+import { moduleOf } from "../kit/module.js";
+
 /** @typedef {import("./preview.js").Preview} Preview */
 /** @typedef {import("./preview.js").Plan} Plan */
 /** @typedef {import("./controls.js").Values} Values */
@@ -102,18 +104,5 @@ export class Following {
     this.#request = requestAnimationFrame(() =>
       this.#waiting ? this.#begin() : this.#advance(preview, event),
     );
-  }
-}
-
-/**
- * @param {string} script
- * @returns {Promise<typeof import("./preview.js")>} what it exports
- */
-async function moduleOf(script) {
-  const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
-  try {
-    return await import(address);
-  } finally {
-    URL.revokeObjectURL(address);
   }
 }

@@ -2,6 +2,7 @@
 
 import { make } from "../kit/dom.js";
 import { layer, penOf, pixels, stroke } from "../kit/layers.js";
+import { mapTable, NEAR } from "../kit/look.js";
 import { range } from "../kit/numbers.js";
 import { isDark } from "../kit/theme.js";
 import { contours } from "./contours.js";
@@ -9,7 +10,7 @@ import { contours } from "./contours.js";
 /** @typedef {import("../kit/look.js").Rgb} Rgb */
 /** @typedef {{ canvas: HTMLCanvasElement, lines: Path2D[] }} DrawnMap */
 
-const HEIGHTS = range(15, (k) => ((k + 1) * 255) / 16);
+const HEIGHTS = range(15, (k) => ((k + 1) * (NEAR - 1)) / 16);
 
 export class Ground {
   #canvas;
@@ -81,7 +82,7 @@ export class Ground {
     lines.forEach((line, j) => {
       const scaled = new Path2D();
       scaled.addPath(line, new DOMMatrix([width, 0, 0, height, 0, 0]));
-      const ink = isDark(table[Math.round(HEIGHTS[j])]) ? "#ffffff50" : "#00000036";
+      const ink = isDark(table[(j + 1) * 16]) ? "#ffffff50" : "#00000036";
       stroke(pen, scaled, ink, 0.8);
     });
   }
@@ -95,7 +96,8 @@ export class Ground {
     const size = this.#columns * this.#rows;
     const levels = this.#levels.subarray(k * size, (k + 1) * size);
     const canvas = make("canvas");
-    pixels(canvas, [this.#rows, this.#columns], (j) => table[levels[j]]);
+    const colours = mapTable(table);
+    pixels(canvas, [this.#rows, this.#columns], (j) => colours[levels[j]]);
     return { canvas, lines: contours(levels, this.#columns, this.#rows, HEIGHTS) };
   }
 }

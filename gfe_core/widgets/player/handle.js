@@ -9,7 +9,7 @@ const STEP = 1 / 50; // of the plane, for a key
 const CROSS = "M2 2 14 14M14 2 2 14";
 
 export const HANDLE_MARKUP = `<button type="button" class="start"
-aria-label="start point: arrow keys move it, Enter releases it"><svg width="16" height="16"
+aria-label="start"><svg width="16" height="16"
 viewBox="0 0 16 16" stroke-linecap="round"><path d="${CROSS}" stroke="#fff" stroke-width="5"/>
 <path d="${CROSS}" stroke="#1d1e22" stroke-width="2.2"/></svg></button>`;
 
@@ -60,6 +60,8 @@ export class Handle {
     const [x, y] = this.#plane.shares(this.start).map((share) => 100 * clamp(share, 0, 1));
     this.#button.disabled = !this.draggable;
     this.#button.title = this.#told.able() ? "" : NO_KERNEL;
+    const place = this.start.map((share) => share.toFixed(2)).join(", ");
+    this.#button.ariaLabel = `start (${place}): arrow keys move it, Enter releases it`;
     this.#button.style.left = `${x}%`;
     this.#button.style.top = `${y}%`;
     this.#button.classList.toggle("held", this.held);

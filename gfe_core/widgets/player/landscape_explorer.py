@@ -32,6 +32,8 @@ from gfe_core.widgets.player.slices import Plane, extent_around, film_of, grey, 
 LIMITS = {"Euler": 2.0, "RK4": 2.785, "Dopri5": 3.307}
 """Stability limits on the gradient flow, as dt x lambda_max; to the digits that are shown."""
 
+_THUMBNAILS = 40
+_THUMBNAIL_SIDE = 32
 _LANDMARKS = 200  # samples whose codes say how far a flat latent space goes
 
 
@@ -56,6 +58,7 @@ class LandscapeExplorer(Explorer, ABC):
 
     ground: tuple[str, ...] = ("sample",)
     """Controls whose change makes a new landscape."""
+    usual_loss: Loss = Bernoulli()
     dragged: tuple[str, ...] = ()
     """Sliders that the browser follows by itself while they are turned."""
     heights: bool = False
@@ -82,13 +85,18 @@ class LandscapeExplorer(Explorer, ABC):
         checks.require(flat, f"{wanted}, got {decoder.latent_dim}.")
         self.decoder = own_copy(decoder)
         self.samples = samples
-        self.loss = loss or Bernoulli()
+        self.loss = loss or self.usual_loss
         self._first = first
         for control in controls:
             checks.one_of("controls", control, tuple(first))
         shown = {name: first[name] for name in controls}
         self.player = FlowPlayer(
-            title=title, alt_text=alt_text, values=shown, defaults=shown, playing=playing
+            title=title,
+            alt_text=alt_text,
+            values=shown,
+            defaults=shown,
+            playing=playing,
+            **thumbnails_of(samples, int(first["sample"])),
         )
         self.player.on_request = self._answer
         super().__init__(name, self.player, alt_text)
@@ -144,10 +152,44 @@ class LandscapeExplorer(Explorer, ABC):
 
     def caption(self, values: dict[str, Any]) -> str:
         """Say what is shown."""
-        label = ", ".join(f"{one:g}" for one in self.samples.y[self._sample].reshape(-1).tolist())
-        return (
-            f"{self.samples.name} ({self.samples.split}), sample {values['sample']}, label {label}"
-        )
+        label = label_of(self.samples, self._sample)
+        return f"{self.samples.name} ({self.samples.split}), sample {values['sample']}, {label}"
+
+    def turn(self, *, start: Sequence[float] | None = None, **values: Any) -> None:
+        """Turn controls, and put the start somewhere, as a reader would.
+
+        Args:
+            start: of the flow, (x, y) on the plane of the landscape; its origin by default.
+            values: name of a control -> its value, whether the control is shown or not.
+
+        Example:
+            explorer.turn(sample=3, dt=0.5, start=(0.2, -0.1))
+        """
+        known = {control["name"]: control for control in self.controls(self._first)}
+        for name, value in values.items():
+            checks.one_of("values", name, tuple(known))
+            _fits(known[name], value)
+        if start is not None:
+            checks.sequence("start", start)
+            checks.require(len(start) == 2, f"`start` must be (x, y), got {start!r}.")
+        with self.player.changing():
+            self._first = self._first | values
+            shown = {name: values.get(name, one) for name, one in self.player.values.items()}
+            self.player.values = shown
+            self._answer({"start": None})  # another sample has another plane
+            if start is not None:
+                self._answer({"start": [float(share) for share in start]})
+
+    def arguments(self) -> str:
+        """Return the arguments that make this explorer, as code."""
+        return "decoder, samples" + (", loss=loss" if self.loss != self.usual_loss else "")
+
+    def _code(self) -> str:
+        """Return Python that makes this view again, with {values} for what the reader chose."""
+        hidden = {k: one for k, one in self._first.items() if k not in self.player.values}
+        words = "".join(f"{name}={value!r}, " for name, value in hidden.items())
+        made = f"explorer = gfe.widgets.{type(self).__name__}({self.arguments()})"
+        return f"{made}\nexplorer.turn({words}{{values}})\nexplorer"
 
     def _answer(self, request: dict[str, Any]) -> None:
         values: dict[str, Any] = self._first | self.player.values
@@ -203,6 +245,7 @@ class LandscapeExplorer(Explorer, ABC):
                 control for control in wanted if control["name"] in self.player.values
             ]
             self.player.caption = self.caption(values)
+            self.player.code = self._code()
             self._preview(values)
             self.player.show(film, landscape)
 
@@ -230,17 +273,51 @@ def with_limit(film: Film, name: str) -> Film:
     return replace(film, step_limit=LIMITS[name], step_limit_label=f"{name}'s limit")
 
 
-def sample_control(samples: DataSet) -> dict[str, Any]:
+def sample_control(samples: DataSet, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the control that chooses a sample."""
-    last = len(samples) - 1
     return {
         "name": "sample",
         "label": "sample",
-        "kind": "range",
+        "kind": "strip",
         "min": 0,
-        "max": last,
-        "step": 1,
-        "format": 0,
+        "max": len(samples) - 1,
+        "note": label_of(samples, int(values["sample"])),
+    }
+
+
+def label_of(samples: DataSet, row: int) -> str:
+    """Return the class of a sample, or the parameters that made it, in words."""
+    return "label " + ", ".join(f"{one:g}" for one in samples.y[row].reshape(-1).tolist())
+
+
+def _fits(control: dict[str, Any], value: Any) -> None:
+    """Check a value for a control."""
+    name = control["name"]
+    if (options := control.get("options")) is not None:
+        listed = ", ".join(map(repr, options))
+        checks.require(value in options, f"`{name}` must be one of {listed}, got {value!r}.")
+        return
+    checks.number(name, value)
+    low, high = control["min"], control["max"]
+    fits = low <= value <= high
+    checks.require(fits, f"`{name}` must lie between {low} and {high}, got {value!r}.")
+    if control["kind"] == "strip":
+        checks.whole(name, value)
+
+
+def thumbnails_of(samples: DataSet, sample: int) -> dict[str, Any]:
+    """Return the traits of a player that show some samples, the chosen one among them."""
+    assert samples.image_shape is not None
+    first = 0 if sample < _THUMBNAILS else min(sample, len(samples) - _THUMBNAILS)
+    rows = range(first, min(first + _THUMBNAILS, len(samples)))
+    every = max(1, -(-max(samples.image_shape) // _THUMBNAIL_SIDE))
+    images = grey(samples.x[rows.start : rows.stop].nan_to_num(), samples.image_shape)
+    images = images[:, ::every, ::every]
+    return {
+        "thumbnails": images.tobytes(),
+        "thumbnail_shape": list(images.shape),
+        "thumbnail_labels": [label_of(samples, row) for row in rows],
+        "first_thumbnail": first,
     }
 
 

@@ -141,7 +141,7 @@ class MomentumExplorer(LandscapeExplorer):
             "format": 2,
         }
         return [
-            sample_control(self.samples),
+            sample_control(self.samples, values),
             {"name": "pair", "label": "compare", "kind": "choice", "options": list(_PAIRS)},
             dt | {"note": f"dt = {self._dt(values):.3g}"},
             {

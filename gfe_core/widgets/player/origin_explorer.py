@@ -74,6 +74,7 @@ class OriginExplorer(LandscapeExplorer):
     """
 
     ground = ("sample", "trained", "adjoint")
+    usual_loss = SQUARES
     dragged = ("dt",)
 
     def __init__(
@@ -127,7 +128,7 @@ class OriginExplorer(LandscapeExplorer):
             controls=tuple(first),
             title=title,
             alt_text=alt,
-            loss=loss or SQUARES,
+            loss=loss,
         )
         self.widget = ipywidgets.VBox([self.player, self.strip])
 
@@ -152,6 +153,10 @@ class OriginExplorer(LandscapeExplorer):
         self.shown = with_limit(film, "Euler")
         return self.shown
 
+    def arguments(self) -> str:
+        """Return decoders instead of one decoder, and the step that the control is made for."""
+        return f"{super().arguments().replace('decoder', 'decoders', 1)}, dt={self._dt!r}"
+
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, the decoder's training, and the steps that are taken now."""
         trained = _stops("trained", "steps in training", list(self.decoders[values["adjoint"]]))
@@ -167,7 +172,7 @@ class OriginExplorer(LandscapeExplorer):
             "kind": "choice",
             "options": list(self.decoders),
         }
-        return [sample_control(self.samples), trained, adjoint, steps, dt]
+        return [sample_control(self.samples, values), trained, adjoint, steps, dt]
 
     def caption(self, values: dict[str, Any]) -> str:
         """State, seed and energies in one line."""

@@ -1,7 +1,7 @@
 // The plane on which codes flow: the landscape, the tracks over it, and the scale of colours below.
 
 import { layer, pathThrough, stroke } from "../kit/layers.js";
-import { COLOURS, DASHES, paletteTable } from "../kit/look.js";
+import { dashOf, mapTable, NEAR, paletteTable } from "../kit/look.js";
 import { drawMark } from "../kit/marks.js";
 import { clamp, range, tidy } from "../kit/numbers.js";
 import { Ground } from "./ground.js";
@@ -13,9 +13,10 @@ const CANVAS = '<canvas aria-hidden="true"></canvas>';
 
 /** @param {string} handle markup of what lies over the plane */
 export const planeMarkup = (handle) => `
-<figure><div class="stage">${CANVAS}${CANVAS}<canvas role="img"></canvas>${handle}</div>
-<div class="under"><span class="slice"></span><span class="scale">energy <span class="low"></span>
-<i></i><span class="high"></span></span></div></figure>`;
+<figure class="plane"><div class="over"><span class="slice"></span><span class="scale">energy
+<span class="low"></span><i></i><span class="high"></span></span></div><div class="stage">
+${CANVAS}${CANVAS}<canvas role="img"></canvas><span class="x axis"></span>
+<span class="y axis"></span>${handle}</div></figure>`;
 
 export class Plane {
   #view;
@@ -50,6 +51,9 @@ export class Plane {
     this.#extent = model.get("extent");
     this.#limits = model.get("energy_range");
     this.#table = paletteTable(model.get("palette"));
+    const [across, up] = model.get("axes");
+    this.#view.write(".x.axis", across && `${across} →`);
+    this.#view.write(".y.axis", up && `${up} →`);
     this.#ground.forget();
   }
 
@@ -73,7 +77,8 @@ export class Plane {
 
   #drawScale() {
     const [low, high] = this.#limits;
-    const stops = [0, 64, 128, 191, 255].map((level) => `rgb(${this.#table[level]})`);
+    const levels = mapTable(this.#table);
+    const stops = [0, 48, 96, 143, NEAR - 1, 255].map((level) => `rgb(${levels[level]})`);
     this.#view.write(".scale .low", tidy(low));
     this.#view.write(".scale .high", `≥ ${tidy(high)}`);
     const bar = this.#view.find(".scale i", HTMLElement);
@@ -124,6 +129,7 @@ export class Plane {
     const top = layer(this.points).pen;
     this.#trails.style.opacity = faint ? "0.3" : "1";
     for (const track of film.backwards) {
+      const look = film.looks[track];
       /** @type {(k: number) => Spot} */
       const spot = (k) => {
         const [x, y] = this.shares(film.place(track, k));
@@ -131,14 +137,14 @@ export class Plane {
       };
       const line = pathThrough([...range(Math.ceil(frame), spot), spot(frame)]);
       stroke(pen, line, "#fff", 5);
-      stroke(pen, line, COLOURS[track], 2.4, DASHES[track]);
+      stroke(pen, line, look.colour, 2.4, dashOf(look));
       const fill = `rgb(${this.#colourOf(film.at(film.energy, track, frame))})`;
       /** @type {[number, string][]} */
       const rings = [
         [7, "#fff"],
-        [3.6, COLOURS[track]],
+        [3.6, look.colour],
       ];
-      drawMark(top, spot(frame), track, { radius: 8.5, fill, rings });
+      drawMark(top, spot(frame), look, { radius: 8.5, fill, rings });
     }
   }
 

@@ -6,24 +6,25 @@ one request at a time.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets as t
 
 from gfe_core.data.files import write_text
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.identity import looks
 from gfe_core.widgets.kit.page import page
+from gfe_core.widgets.kit.savable import Savable
 from gfe_core.widgets.player.film import Film, Landscape, energy_range, grey_sprite
 
 __all__ = ["Film", "FlowPlayer", "Landscape"]
 
 
-class FlowPlayer(anywidget.AnyWidget):
+class FlowPlayer(Savable):
     """Play films of codes that flow down a landscape.
 
     The reader scrubs, drags the start and turns the controls.
@@ -32,9 +33,11 @@ class FlowPlayer(anywidget.AnyWidget):
     called when the reader released the start point or changed a control, and answers with `show`.
     What the browser follows by itself until then is described by `preview` and `preview_numbers`
     (preview.py) and computed by `preview_script`.
-    `controls` lists the inputs: `{"name", "label", "kind": "range" | "choice" | "number", "min",
-    "max", "step" | "options", "format": decimals, "note": text beside the value}`. `values` holds
-    their state and `defaults` what Reset returns to (with `start`).
+    `controls` lists the inputs: `{"name", "label", "kind": "range" | "choice" | "number" | "strip",
+    "min", "max", "step" | "options", "format": decimals, "note": text beside the value}`; a strip
+    chooses the sample by its thumbnail. `values` holds their state and `defaults` what Reset
+    returns to (with `start`). `code` is Python that makes the view again, with {values} where the
+    values stand.
     """
 
     _esm = script("player")
@@ -60,6 +63,7 @@ class FlowPlayer(anywidget.AnyWidget):
     landscape = t.Bytes().tag(sync=True)
     n_maps = t.Int(1).tag(sync=True)
     map_label = t.Unicode(Landscape.label).tag(sync=True)
+    axes = t.List(t.Unicode(), default_value=["", ""]).tag(sync=True)
     extent = t.List(t.Float(), default_value=[-1.0, 1.0, -0.625, 0.625]).tag(sync=True)
     energy_range = t.List(t.Float(), default_value=[0.0, 1.0]).tag(sync=True)
     frame = t.Int(0).tag(sync=True)
@@ -78,6 +82,11 @@ class FlowPlayer(anywidget.AnyWidget):
     reply = t.Int(0).tag(sync=True)
     draggable = t.Bool(True).tag(sync=True)
     start = t.List(t.Float(), default_value=[0.0, 0.0]).tag(sync=True)
+    code = t.Unicode().tag(sync=True)
+    thumbnails = t.Bytes().tag(sync=True)
+    thumbnail_shape = t.List(t.Int(), default_value=[0, 1, 1]).tag(sync=True)
+    thumbnail_labels = t.List(t.Unicode()).tag(sync=True)
+    first_thumbnail = t.Int(0).tag(sync=True)
     preview = t.Dict().tag(sync=True)
     preview_numbers = t.Bytes().tag(sync=True)
     preview_script = t.Unicode().tag(sync=True)
@@ -88,6 +97,12 @@ class FlowPlayer(anywidget.AnyWidget):
         super().__init__(**traits)
         self.observe(self._answer, names="request")
 
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Send all that is changed inside in one message, and answer no request meanwhile."""
+        with self._lock, self.hold_sync():
+            yield
+
     def show(self, film: Film, landscape: Landscape | None = None) -> None:
         """Replace what is shown, in one state message.
 
@@ -95,7 +110,7 @@ class FlowPlayer(anywidget.AnyWidget):
             film: the tracks.
             landscape: the ground under them; `None` keeps the present one.
         """
-        with self._lock, self.hold_sync():
+        with self.changing():
             self._set_film(film)
             if landscape is not None:
                 self._set_landscape(film, landscape)
@@ -130,6 +145,7 @@ class FlowPlayer(anywidget.AnyWidget):
         self.landscape = grey_sprite(landscape, limits)
         self.n_maps = len(landscape.energy)
         self.map_label = landscape.label
+        self.axes = list(landscape.axes)
         self.extent = [float(edge) for edge in landscape.extent]
         self.energy_range = list(limits)
 
@@ -141,7 +157,7 @@ class FlowPlayer(anywidget.AnyWidget):
         request = change["new"]
         if "id" not in request:
             return
-        with self._lock, self.hold_sync():
+        with self.changing():
             self.values = {**self.values, **request.get("values", {})}
             self.start = request.get("start") or self.start
             try:

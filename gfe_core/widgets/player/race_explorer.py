@@ -39,7 +39,7 @@ class RaceExplorer(LandscapeExplorer):
         field: which solvers run, shown first.
     """
 
-    only_kernel = "a frame of a race is a budget of work"
+    only_kernel = "frames are budgets of work"
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class RaceExplorer(LandscapeExplorer):
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, solvers and budget."""
         return [
-            sample_control(self.samples),
+            sample_control(self.samples, values),
             {"name": "field", "label": "solvers", "kind": "choice", "options": list(_FIELDS)},
             {"name": "budget", "label": "work", "kind": "choice", "options": _BUDGETS},
         ]

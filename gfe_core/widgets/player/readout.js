@@ -33,7 +33,7 @@ export class Readout {
     this.#film = film;
     this.#cells = film.names.map(() => ({ energy: make("td"), off: make("td") }));
     const rows = this.#cells.map(({ energy, off }, track) => {
-      const name = make("td", {}, badge(track), film.names[track]);
+      const name = make("td", {}, badge(film.looks[track]), film.names[track]);
       const numbers = film.flat ? [energy] : [energy, off];
       return make("tr", {}, name, ...numbers, make("td", {}, film.notes[track]));
     });

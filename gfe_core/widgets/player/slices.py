@@ -124,13 +124,23 @@ def landscape_of(
     """One map, ready for the player."""
     energy = energy_map(decoder, x, loss, plane, extent)
     return Landscape(
-        energy=energy.numpy().astype(np.float32)[None], extent=extent, label=map_label(decoder)
+        energy=energy.numpy().astype(np.float32)[None],
+        extent=extent,
+        label=map_label(decoder),
+        axes=map_axes(decoder),
     )
 
 
 def map_label(decoder: Decoder) -> str:
     """Say whether a map shows all of latent space or a part of it."""
     return "latent space" if decoder.latent_dim == 2 else "a slice through latent space"
+
+
+def map_axes(decoder: Decoder) -> tuple[str, str]:
+    """Say what lies to the right and what upwards on a map whose plane is `Plane.through`."""
+    if decoder.latent_dim == 2:
+        return "first latent", "second latent"
+    return "from the start of the path to its end", "largest deviation"
 
 
 def grey(pixels: Tensor, image_shape: tuple[int, ...]) -> np.ndarray:

@@ -86,7 +86,7 @@ class StiffnessExplorer(LandscapeExplorer):
         """Sample, solver, dt x lambda_max, rtol and the stretch of the latents."""
         note = f"dt = {float(values['dt']) / self.lambda_max:.3g} (Euler, RK4)"
         return [
-            sample_control(self.samples),
+            sample_control(self.samples, values),
             {"name": "solver", "label": "solver", "kind": "choice", "options": list(LIMITS)},
             dt_control("dt × λ_max", 3.0, note),
             {"name": "rtol", "label": "rtol of Dopri5", "kind": "choice", "options": _TOLERANCES},

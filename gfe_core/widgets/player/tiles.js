@@ -7,10 +7,11 @@ import { badge } from "../kit/marks.js";
 
 /** @typedef {import("./film.js").Film} Film */
 
-export const TILES_MARKUP = `
-<div><div class="tiles"></div>
-<p class="key"><span><i style="background:rgb(${TOO_LITTLE})"></i>too little ink</span>
-<span><i style="background:rgb(${TOO_MUCH})"></i>too much ink</span><span>shown ×2</span></p></div>`;
+export const TILES_MARKUP = '<div class="tiles"></div>';
+
+const KEY = `<p class="key"><span><i style="background:rgb(${TOO_LITTLE})"></i>too little</span>
+<span><i style="background:rgb(${TOO_MUCH})"></i>too much, ×2</span></p>`;
+const IN_A_ROW = 4; // of more, two rows with the words beside the pictures
 
 export class Tiles {
   #shape = [1, 1];
@@ -28,24 +29,27 @@ export class Tiles {
     this.#canvases = [];
     this.element.replaceChildren();
     if (!film.tracks) return;
-    this.#add("target");
+    this.#add("target", ["target"]);
     film.names.forEach((name, track) => {
-      this.#add(name, badge(track));
+      this.#add(name, [badge(film.looks[track]), name]);
     });
-    this.#add(`missing in ${film.names[0]}`);
+    const last = this.#add(`missing in ${film.names[0]}`, [badge(film.looks[0]), "missing"]);
+    last.insertAdjacentHTML("beforeend", KEY);
+    this.element.classList.toggle("beside", this.#canvases.length > IN_A_ROW);
     greys(this.#canvases[0], this.#shape, film.target);
   }
 
   /**
-   * @param {string} label
-   * @param {...Element} badges
+   * @param {string} label in full
+   * @param {(Node | string)[]} words that stand beside the picture
    */
-  #add(label, ...badges) {
+  #add(label, words) {
     const [height, width] = this.#shape;
     const canvas = make("canvas", { width, height, role: "img", "aria-label": label });
-    const words = make("p", { title: label }, ...badges, label);
-    this.element.append(make("div", { class: "tile" }, words, canvas));
+    const tile = make("div", { class: "tile" }, make("p", { title: label }, ...words), canvas);
+    this.element.append(tile);
     this.#canvases.push(canvas);
+    return tile;
   }
 
   /**

@@ -2,17 +2,20 @@
 // hand scrubs is drawn here, in the handler of the input itself.
 
 import "./view.css";
-import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import { BUSY_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import { actionsOf, MENU_MARKUP, Menu, usualItems } from "../kit/menu.js";
 import { clamp } from "../kit/numbers.js";
 import { Requests } from "../kit/requests.js";
 import { NUMBERS_MARKUP, Transport, transportMarkup } from "../kit/transport.js";
 import { CHARTS_MARKUP, Charts } from "./charts.js";
+import { codeOf } from "./code.js";
 import { Controls, NO_KERNEL } from "./controls.js";
 import { Film } from "./film.js";
 import { Following } from "./following.js";
 import { HANDLE_MARKUP, Handle } from "./handle.js";
 import { Plane, planeMarkup } from "./plane.js";
 import { READOUT_MARKUP, Readout } from "./readout.js";
+import { STRIP_MARKUP, Strip } from "./strip.js";
 import { TILES_MARKUP, Tiles } from "./tiles.js";
 
 /** @typedef {import("./controls.js").Control} Control */
@@ -22,6 +25,7 @@ import { TILES_MARKUP, Tiles } from "./tiles.js";
  * @typedef {object} Traits
  * @property {number[]} shape tracks and frames
  * @property {string[]} names of the tracks
+ * @property {import("../kit/look.js").Look[]} looks of the tracks
  * @property {string[]} notes
  * @property {number[]} n_frames of each track
  * @property {DataView} trajectory (tracks, frames, 2)
@@ -38,6 +42,7 @@ import { TILES_MARKUP, Tiles } from "./tiles.js";
  * @property {DataView} landscape PNG of all maps, one under the other
  * @property {number} n_maps
  * @property {string} map_label
+ * @property {string[]} axes what lies to the right and upwards
  * @property {number[]} extent left, right, low and high of the plane
  * @property {[number, number]} energy_range
  * @property {string} palette
@@ -50,6 +55,11 @@ import { TILES_MARKUP, Tiles } from "./tiles.js";
  * @property {Control[]} controls
  * @property {Values} values
  * @property {Values & { start?: number[] }} defaults
+ * @property {string} code Python that makes the view, with {values} for its choices
+ * @property {DataView} thumbnails of samples
+ * @property {number[]} thumbnail_shape how many, rows, columns
+ * @property {string[]} thumbnail_labels
+ * @property {number} first_thumbnail its sample
  * @property {boolean} draggable
  * @property {number[]} start
  * @property {import("./preview.js").Plan | { why_not: string } | {}} preview
@@ -61,39 +71,51 @@ import { TILES_MARKUP, Tiles } from "./tiles.js";
 
 const FILM = /** @type {const} */ ([
   ...["shape", "trajectory", "off_plane", "energies", "steps", "n_frames", "image_shape", "target"],
-  ...["frames", "names", "notes", "energy_label", "step_label", "step_limit", "step_limit_label"],
+  ...[
+    "frames",
+    "names",
+    "looks",
+    "notes",
+    "energy_label",
+    "step_label",
+    "step_limit",
+    "step_limit_label",
+  ],
 ]);
 const MAPS = /** @type {const} */ (["landscape", "n_maps"]);
-const PLANE = /** @type {const} */ (["extent", "energy_range", "palette"]);
+const PLANE = /** @type {const} */ (["extent", "energy_range", "palette", "axes"]);
+const STRIP = /** @type {const} */ ([
+  ...["thumbnails", "thumbnail_shape", "thumbnail_labels", "first_thumbnail"],
+]);
 const WORDS = /** @type {const} */ ([
   ...["title", "caption", "map_label", "alt_text", "controls", "values", "defaults", "draggable"],
   ...["start", "reply"],
 ]);
 const PREVIEW = /** @type {const} */ (["preview", "preview_numbers", "preview_script"]);
-const ALL = [...FILM, ...MAPS, ...PLANE, ...WORDS, ...PREVIEW];
+const ALL = [...FILM, ...MAPS, ...PLANE, ...STRIP, ...WORDS, ...PREVIEW];
 
 const FRAMES_PER_SECOND = 10;
 const LONGEST = 12; // seconds
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
-const NARROW = 704;
-const GAP = 32; // between the plane and the tiles
-const TILE_GAP = 14;
-const TILE_ROW = 34; // label and gap above a row of tiles
-const KEY = 20; // height below the tiles
-const MAX_HEIGHT = 400; // of the plane
+const NARROW = 720;
+const SHARE = 0.56; // of the width, for the plane at most
+const MAX_HEIGHT = 372; // of the plane in a view with no lines of numbers below
 const MAX_NARROW_HEIGHT = 460;
-const MAX_NARROW_TILE = 160;
+const LINE = 21; // of them
+const NAMES = 400; // least width under the plane
 
 const SPEED_MARKUP = `<select class="speed" aria-label="speed" title="speed">${SPEEDS.map(
   (speed) => `<option value="${speed}">${speed}×</option>`,
 ).join("")}</select>`;
 
 const MARKUP = `
-${TITLE_MARKUP}<div class="controls"></div>${ASKING_MARKUP}
-<div class="grid">${planeMarkup(HANDLE_MARKUP)}${TILES_MARKUP}</div>
-${transportMarkup("frame", SPEED_MARKUP)}${READOUT_MARKUP}${CHARTS_MARKUP}
-${CAPTION_MARKUP}${NUMBERS_MARKUP}`;
+<div class="head">${TITLE_MARKUP}${BUSY_MARKUP}${MENU_MARKUP}</div>
+${STRIP_MARKUP}<div class="controls"></div>
+<div class="board"><div class="left">${planeMarkup(HANDLE_MARKUP)}
+${transportMarkup("frame", SPEED_MARKUP)}</div>
+<div class="right">${TILES_MARKUP}${CHARTS_MARKUP}</div></div>${READOUT_MARKUP}
+<div class="foot">${CAPTION_MARKUP}${NUMBERS_MARKUP}</div>`;
 
 class Player {
   #draws = 0;
@@ -128,16 +150,27 @@ class Player {
       turned: (name, event) => this.#turned(name, event),
       released: (name, event) => this.#ask(name, event),
     });
+    this.strip = new Strip(view, (row, event) => this.#choose(row, event));
     this.handle = new Handle(view, this.plane, {
       able: () => view.live || this.following.ready,
       moved: (event) => this.#startMoved(event),
       released: (event) => this.#ask("start", event),
     });
     this.speed = view.find(".speed", HTMLSelectElement);
-    this.reset = view.onReset((event) => this.#reset(event));
+    this.menu = this.#newMenu();
+    this.reset = this.menu.item("reset");
     this.transport.frame = model.get("frame");
     this.#listen();
     this.#refresh(new Set(ALL)).then(() => this.#begin());
+  }
+
+  #newMenu() {
+    const { view } = this;
+    return new Menu(view, [
+      { name: "code", label: "Copy as code", run: () => this.#copyCode() },
+      ...usualItems(view),
+      { name: "reset", label: "Reset", run: (event) => this.#reset(event) },
+    ]);
   }
 
   #begin() {
@@ -172,6 +205,7 @@ class Player {
       keys.some((key) => changed.has(key));
     if (has(MAPS)) await this.plane.readGround();
     if (has(PLANE)) this.plane.read();
+    if (has(STRIP)) this.strip.build();
     if (has(PREVIEW)) await this.following.read();
     if (has(FILM)) {
       const first = transport.frame === 0 && !transport.playing;
@@ -203,45 +237,32 @@ class Player {
     this.#writeCaption();
     if (!requests.waiting && !controls.turning) controls.values = { ...model.get("values") };
     if (!requests.waiting && !handle.held) handle.start = [...model.get("start")];
-    const { ready, whyNot } = this.following;
-    const late = whyNot && view.live ? ` (the path follows when you let go: ${whyNot})` : "";
-    const drag = handle.draggable ? `; drag the cross${late}` : "";
+    const drag = handle.draggable ? "; drag the cross" : "";
     view.write(".slice", `${model.get("map_label")}${drag}`);
-    this.reset.disabled = !view.live && !ready;
+    this.menu.item("code").hidden = !model.get("code");
+    this.menu.item("page").hidden = !view.live || !model.heard;
+    this.reset.disabled = !view.live && !this.following.ready;
     this.reset.title = this.reset.disabled ? NO_KERNEL : "";
     controls.build();
     this.#writeValues();
   }
 
   #writeValues() {
-    const start = this.handle.start.map((place) => place.toFixed(2)).join(", ");
     this.controls.show();
+    this.strip.show(this.controls.values.sample);
     this.handle.show();
-    this.view.writeState([...this.controls.words(), `start (${start})`]);
   }
 
-  /** Share the width between the plane and the tiles. */
+  /** Share the width between the plane and what stands beside it, or under it. */
   #layout() {
-    const { view, plane, tiles, film } = this;
+    const { view, plane, film } = this;
     const all = view.root.clientWidth - 4;
     if (all <= 0) return;
     const narrow = view.root.clientWidth < NARROW;
-    const { ratio } = plane;
-    const n = Math.max(film.tracks, 1) + 2;
-    const columns = n > 4 ? 3 : narrow ? n : 2;
-    const rows = Math.ceil(n / columns);
-    const gaps = (columns - 1) * TILE_GAP;
-    const extra = rows * TILE_ROW + KEY;
-    // the width at which plane and tiles are equally high
-    const fair = (all - GAP - gaps + (columns * extra) / rows) / (1 + (columns * ratio) / rows);
-    const widest = narrow ? MAX_NARROW_HEIGHT / ratio : MAX_HEIGHT / ratio;
-    plane.resize(Math.floor(Math.min(narrow ? all : fair, widest)));
-    const beside = `${plane.width}px minmax(0, 1fr)`;
-    view.root.style.setProperty("--columns", narrow ? "minmax(0, 1fr)" : beside);
-    const room = ((narrow ? all : all - plane.width - GAP) - gaps) / columns;
-    const most = narrow ? MAX_NARROW_TILE : (plane.height - extra) / rows + 6;
-    const side = Math.floor(Math.min(room, most));
-    tiles.element.style.gridTemplateColumns = `repeat(${columns}, ${side}px)`;
+    const wide = narrow ? all : SHARE * all;
+    const tallest = narrow ? MAX_NARROW_HEIGHT : MAX_HEIGHT - LINE * film.tracks;
+    plane.resize(Math.floor(Math.min(wide, tallest / plane.ratio)));
+    view.root.style.setProperty("--left", `${Math.max(plane.width, NAMES)}px`);
     this.charts.drawBase(film);
     this.#draw();
   }
@@ -318,8 +339,28 @@ class Player {
 
   /** @param {string} [preview] says that it is one, where no kernel will answer */
   #writeCaption(preview) {
-    const words = [this.view.model.get("caption"), this.view.live ? "" : preview];
+    const { draggable } = this.handle;
+    const { whyNot } = this.following;
+    const late = draggable && whyNot ? `the path follows when you let go: ${whyNot}` : "";
+    const words = [this.view.model.get("caption"), late, this.view.live ? "" : preview];
     this.view.write(".caption", words.filter(Boolean).join(" · "));
+  }
+
+  /**
+   * @param {number} row
+   * @param {Event} event
+   */
+  #choose(row, event) {
+    this.controls.values.sample = row;
+    this.#writeValues();
+    this.#ask("sample", event);
+  }
+
+  async #copyCode() {
+    const { model } = this.view;
+    const { copy } = await actionsOf(this.view);
+    await copy(codeOf(model.get("code"), this.controls.values, this.handle.start));
+    return "copied";
   }
 
   /** @param {Event} event */

@@ -1,0 +1,144 @@
+// What the menu of a view does: a picture or a page in the reader's downloads, text in the
+// clipboard, the whole screen. A script of its own, as it is rarely wanted.
+
+import { make } from "./dom.js";
+import { penOf } from "./layers.js";
+
+export { present } from "./presentation.js";
+
+const SCALE = 2; // pixels of a picture for each of the view's
+const COLOURS = ["fg", "soft", "bg", "rule", "brand"];
+
+/**
+ * @param {Blob} blob
+ * @param {string} name of the file
+ */
+function download(blob, name) {
+  const href = URL.createObjectURL(blob);
+  make("a", { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000);
+}
+
+/**
+ * @param {string} title
+ * @returns {string} a name for a file, without its ending
+ */
+const fileName = (title) =>
+  title
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, "-")
+    .replace(/^-|-$/g, "") || "view";
+
+/**
+ * Put text into the clipboard, which only pages of a safe origin may write by themselves.
+ *
+ * @param {string} text
+ */
+export async function copy(text) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  const area = make("textarea", {}, text);
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+/**
+ * Save a picture of a view.
+ *
+ * @param {import("./base.js").View<any>} view
+ */
+export async function savePicture(view) {
+  const blob = await pictureOf(view.root);
+  download(blob, fileName(view.model.get("title")) + (blob.type.includes("svg") ? ".svg" : ".png"));
+}
+
+/**
+ * Save a view as a page, which the kernel writes.
+ *
+ * @param {import("./base.js").View<any>} view
+ */
+export async function savePage(view) {
+  const html = await view.model.ask("page");
+  download(new Blob([html], { type: "text/html" }), `${fileName(view.model.get("title"))}.html`);
+}
+
+/**
+ * Draw a view, as it is seen now.
+ *
+ * @param {HTMLElement} root
+ * @returns {Promise<Blob>} PNG; the SVG that it is made of in a browser that keeps its pixels back
+ */
+async function pictureOf(root) {
+  const drawing = new XMLSerializer().serializeToString(drawingOf(root));
+  const image = new Image();
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`;
+  await image.decode();
+  const [width, height] = [SCALE * root.offsetWidth, SCALE * root.offsetHeight];
+  const canvas = make("canvas", { width, height });
+  penOf(canvas).drawImage(image, 0, 0, width, height);
+  const svg = new Blob([drawing], { type: "image/svg+xml" });
+  try {
+    return await new Promise((done) => canvas.toBlob((blob) => done(blob ?? svg)));
+  } catch {
+    return svg;
+  }
+}
+
+/**
+ * @param {HTMLElement} root
+ * @returns {Element} an SVG that holds a copy of the view, with its styles
+ */
+function drawingOf(root) {
+  const template = document.createElement("template");
+  const { offsetWidth: width, offsetHeight: height } = root;
+  template.innerHTML = `<svg width="${width}" height="${height}"><foreignObject width="100%"
+height="100%"></foreignObject></svg>`;
+  const svg = /** @type {Element} */ (template.content.firstElementChild);
+  svg.firstElementChild?.append(make("style", {}, styles()), copyOf(root));
+  return svg;
+}
+
+/**
+ * Copy a view with what its canvases, inputs and theme show, which are no part of its markup.
+ *
+ * @param {HTMLElement} root
+ */
+function copyOf(root) {
+  const style = getComputedStyle(root);
+  const copied = /** @type {HTMLElement} */ (root.cloneNode(true));
+  const size = `${root.offsetWidth}px`;
+  Object.assign(copied.style, { fontFamily: style.fontFamily, width: size, maxWidth: size });
+  for (const name of COLOURS) {
+    copied.style.setProperty(`--${name}`, style.getPropertyValue(`--${name}`));
+  }
+  const drawn = copied.querySelectorAll("canvas");
+  root.querySelectorAll("canvas").forEach((canvas, k) => {
+    drawn[k].style.background = `url(${canvas.toDataURL()}) 0 0 / 100% 100%`;
+  });
+  const fields = copied.querySelectorAll("input");
+  root.querySelectorAll("input").forEach((input, k) => {
+    fields[k].setAttribute("value", input.value);
+  });
+  const options = copied.querySelectorAll("option");
+  root.querySelectorAll("option").forEach((option, k) => {
+    options[k].toggleAttribute("selected", option.selected);
+  });
+  return copied;
+}
+
+/** @returns {string} rules of the page's style sheets that speak of views */
+function styles() {
+  const rules = [...document.styleSheets].flatMap((sheet) => {
+    try {
+      return [...sheet.cssRules];
+    } catch {
+      return []; // of another origin
+    }
+  });
+  const texts = rules.map((rule) => rule.cssText);
+  return texts.filter((text) => text.includes(".gfe-")).join("\n");
+}
