@@ -55,10 +55,9 @@ def unlike(notebook: NotebookPage, saved: NotebookNode) -> list[str]:
             continue
         now = notebook.still(number, k)
         gap = difference(png, now)
-        print(f"STILL {notebook.name} {number} {k} {gap:.2f}")
         if gap > UNLIKE:
             sizes = f"{opened(png).size}, {opened(now).size}"
-            found.append(f"cell {number}, {sentence(output)}: {gap:.1f} grey levels, {sizes}")
+            found.append(f"cell {number}, {sentence(output)}: {gap:.2f}, {sizes}")
     return found
 
 

@@ -28,6 +28,7 @@ _LEAST_SPREAD = 4.0  # grey levels; a view that drew nothing but its title has a
 # pixels across, of pictures that are compared, and by how many their sizes may differ
 _SMALL = 48
 _SIZES = 4
+_BOX = Image.Resampling.BOX
 
 
 def publish(notebook: NotebookNode) -> None:
@@ -85,14 +86,15 @@ def is_blank(png: bytes) -> bool:
 
 
 def difference(one: bytes, other: bytes) -> float:
-    """Return how much two pictures differ, in grey levels; infinity where their sizes do.
+    """Return how much two pictures differ: 0 for equal ones, about 1 where one is blank.
 
-    Mean of the differences after both have been shrunk to 48 pixels across. So the same view with
-    other trained numbers looks much the same, and another view does not.
+    Both are shrunk to 48 pixels across, so that the same view with other trained numbers looks much
+    the same; then it is the sum of the differences in grey, divided by that of the darker picture's
+    distance from white. Infinity where their sizes differ.
     """
     first, second = (opened(png).convert("L") for png in (one, other))
     if max(abs(a - b) for a, b in zip(first.size, second.size, strict=True)) > _SIZES:
         return math.inf
     small = (_SMALL, max(1, round(_SMALL * first.height / first.width)))
-    shrunk = [np.asarray(image.resize(small, Image.Resampling.BOX)) for image in (first, second)]
-    return float(np.abs(shrunk[0].astype(float) - shrunk[1]).mean())
+    ink = [255.0 - np.asarray(image.resize(small, _BOX)) for image in (first, second)]
+    return float(np.abs(ink[0] - ink[1]).sum() / max(ink[0].sum(), ink[1].sum(), 1.0))
