@@ -8,12 +8,11 @@ import pytest
 from jupyter_lab import LabServer, NotebookPage
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from published import METADATA, difference, opened, pictures, sentence, wants_still
+from published import METADATA, UNLIKE, difference, opened, pictures, sentence, wants_still
 from saved_outputs import differences
 
 pytestmark = pytest.mark.browser
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-UNLIKE = 12.0  # to be measured
 SLOWER = 6  # a small laptop beside the machine of the tests
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
