@@ -24,10 +24,14 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 _COLOURS = 160
-_LEAST_SPREAD = 4.0  # grey levels; a view that drew nothing but its title has about one
+_LEAST_SPREAD = 4.0  # grey levels; the emptiest half of any still has 10
 # pixels across, of pictures that are compared, and by how many their sizes may differ
 _SMALL = 48
 _SIZES = 4
+_BOX = Image.Resampling.BOX
+UNLIKE = 0.5
+"""`difference` from which a view no longer looks like its still; two views of one notebook differ
+by more, and so does a blank one (`test_notebooks.py`)."""
 
 
 def publish(notebook: NotebookNode) -> None:
@@ -80,19 +84,25 @@ def opened(png: bytes) -> Image.Image:
 
 
 def is_blank(png: bytes) -> bool:
-    """Say whether a picture shows next to nothing: its grey values hardly differ."""
-    return float(np.asarray(opened(png).convert("L")).std()) < _LEAST_SPREAD
+    """Say whether half of a picture shows next to nothing: its grey values hardly differ.
+
+    A view that failed to draw still has its title and its controls, in the upper half.
+    """
+    grey = np.asarray(opened(png).convert("L"), dtype=float)
+    halves = np.array_split(grey, 2)
+    return bool(min(half.std() for half in halves) < _LEAST_SPREAD)
 
 
 def difference(one: bytes, other: bytes) -> float:
-    """Return how much two pictures differ, in grey levels; infinity where their sizes do.
+    """Return how much two pictures differ: 0 for equal ones, about 1 where one is blank.
 
-    Mean of the differences after both have been shrunk to 48 pixels across. So the same view with
-    other trained numbers looks much the same, and another view does not.
+    Both are shrunk to 48 pixels across, so that the same view with other trained numbers looks much
+    the same; then it is the sum of the differences in grey, divided by that of the darker picture's
+    distance from white. Infinity where their sizes differ.
     """
     first, second = (opened(png).convert("L") for png in (one, other))
     if max(abs(a - b) for a, b in zip(first.size, second.size, strict=True)) > _SIZES:
         return math.inf
     small = (_SMALL, max(1, round(_SMALL * first.height / first.width)))
-    shrunk = [np.asarray(image.resize(small, Image.Resampling.BOX)) for image in (first, second)]
-    return float(np.abs(shrunk[0].astype(float) - shrunk[1]).mean())
+    ink = [255.0 - np.asarray(image.resize(small, _BOX)) for image in (first, second)]
+    return float(np.abs(ink[0] - ink[1]).sum() / max(ink[0].sum(), ink[1].sum(), 1.0))

@@ -1,10 +1,11 @@
 """What every published notebook keeps to: its skeleton, its size, its outputs, its exercise."""
 
 import ast
+import io
 import re
 import symtable
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,17 @@ import pytest
 from nbformat import NotebookNode
 from nbval_timeouts import PLOTLY
 from PIL import Image, ImageDraw
-from published import METADATA, PNG, WIDGET_VIEW, is_blank, pictures, sentence
+from published import (
+    METADATA,
+    PNG,
+    UNLIKE,
+    WIDGET_VIEW,
+    difference,
+    is_blank,
+    opened,
+    pictures,
+    sentence,
+)
 
 from gfe_core.widgets.kit.png import png_of
 
@@ -113,6 +124,18 @@ def test_a_picture_of_nothing_but_a_title_is_blank():
     assert is_blank(png_of(np.asarray(sheet)))
     ImageDraw.Draw(sheet).text((8, 8), "Only a title, and below it nothing was drawn", fill=0)
     assert is_blank(png_of(np.asarray(sheet)))
+
+
+@every_notebook
+def test_a_still_is_like_itself_and_unlike_other_views_and_a_blank(path: Path):
+    kinds = [(Image.open(io.BytesIO(png)).mode, png) for _, _, _, png in pictures(read(path))]
+    stills = [png for mode, png in kinds if mode == "P"]  # arrays of grey values are no stills
+    for png in stills:
+        assert difference(png, png) == 0
+        blank = png_of(np.full(opened(png).size[::-1], 255, np.uint8))
+        assert difference(png, blank) > UNLIKE
+    for one, other in combinations(stills, 2):
+        assert difference(one, other) > UNLIKE
 
 
 @every_notebook
