@@ -110,14 +110,23 @@ height="100%"></foreignObject></svg>`;
 function copyOf(root) {
   const style = getComputedStyle(root);
   const copied = /** @type {HTMLElement} */ (root.cloneNode(true));
-  const size = `${root.offsetWidth}px`;
-  Object.assign(copied.style, { fontFamily: style.fontFamily, width: size, maxWidth: size });
+  const width = `${root.offsetWidth}px`;
+  const { fontFamily, fontSize, lineHeight, fontVariantNumeric } = style;
+  Object.assign(copied.style, { fontFamily, fontSize, lineHeight, fontVariantNumeric });
+  Object.assign(copied.style, { boxSizing: "border-box", width, maxWidth: width, zoom: "1" });
   for (const name of COLOURS) {
     copied.style.setProperty(`--${name}`, style.getPropertyValue(`--${name}`));
   }
   const drawn = copied.querySelectorAll("canvas");
   root.querySelectorAll("canvas").forEach((canvas, k) => {
     drawn[k].style.background = `url(${canvas.toDataURL()}) 0 0 / 100% 100%`;
+  });
+  const scrolled = copied.querySelectorAll("*");
+  root.querySelectorAll("*").forEach((one, k) => {
+    const first = scrolled[k].firstElementChild;
+    if (one.scrollLeft && first instanceof HTMLElement) {
+      first.style.marginLeft = `${-one.scrollLeft}px`;
+    }
   });
   const fields = copied.querySelectorAll("input");
   root.querySelectorAll("input").forEach((input, k) => {
@@ -140,5 +149,6 @@ function styles() {
     }
   });
   const texts = rules.map((rule) => rule.cssText);
-  return texts.filter((text) => text.includes(".gfe-")).join("\n");
+  const bare = "* { scrollbar-width: none }";
+  return [...texts.filter((text) => text.includes(".gfe-")), bare].join("\n");
 }
