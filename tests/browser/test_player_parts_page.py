@@ -11,7 +11,7 @@ import torch
 from explorers import DIGITS, briefly_trained
 from PIL import Image
 from playwright.sync_api import Browser, Page
-from view_page import OpenView, pages_of
+from view_page import OpenView, barriers, pages_of
 
 import gfe_core as gfe
 from gfe_core import widgets
@@ -231,3 +231,15 @@ def test_the_strip_of_a_saved_page_chooses_nothing(open_view: OpenView, decoder:
     chosen = page.locator("[role=option][aria-selected=true]").get_attribute("aria-label") or ""
     assert chosen.startswith("sample 3,")
     assert page.get_by_role("menuitem", name="Save page", include_hidden=True).is_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_shut_out_of_a_player_and_its_menu(
+    open_view: OpenView, decoder: gfe.MLPDecoder, scheme: str
+):
+    page = open_view(widgets.FlowExplorer(decoder, DIGITS).player, color_scheme=scheme)
+    page.get_by_role("button", name="more").click()
+    assert barriers(page) == []
+    page.locator(".more").evaluate("more => more.removeAttribute('aria-label')")
+    page.locator(".more").evaluate("more => { more.title = ''; more.textContent = ''; }")
+    assert "button-name" in barriers(page)[0]  # a fault is found
