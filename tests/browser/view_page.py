@@ -8,16 +8,32 @@ from typing import Any
 import anywidget
 from playwright.sync_api import Browser, Page
 
+import gfe_core.widgets
 from gfe_core.widgets.kit.page import page
 
 OpenView = Callable[..., Page]
+_AXE = Path(gfe_core.widgets.__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+_BARRIERS = """async () => {
+  const { violations } = await axe.run(document.querySelector(".gfe-view"));
+  const hard = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  return hard.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
+}"""
+_looked_at: set[tuple[str, str]] = set()
+
+
+def barriers(sheet: Page) -> list[str]:
+    """Return what axe-core finds that shuts some readers out of a view."""
+    assert _AXE.is_file(), "no axe-core: run `make lint`, which installs it"
+    sheet.evaluate(_AXE.read_text(encoding="utf-8"))
+    return sheet.evaluate(_BARRIERS)
 
 
 @contextmanager
 def pages_of(chromium: Browser, folder: Path) -> Iterator[OpenView]:
     """Open views offline, each in a page of its own.
 
-    At the end nothing may have been complained about.
+    At the end nothing may have been complained about, neither by the browser nor, once for each
+    kind of view in a light and in a dark theme, by axe-core.
     """
     complaints: list[str] = []
     contexts = []
@@ -39,6 +55,10 @@ def pages_of(chromium: Browser, folder: Path) -> Iterator[OpenView]:
         sheet.goto(path.as_uri())
         sheet.wait_for_selector(".gfe-view[data-drawn]")
         sheet.evaluate("window.model = gfeModel")
+        kind = (type(view).__name__, context.get("color_scheme", "light"))
+        if kind not in _looked_at:
+            _looked_at.add(kind)
+            complaints.extend(barriers(sheet))
         return sheet
 
     yield opened

@@ -4,12 +4,14 @@ import os
 import re
 from pathlib import Path
 
+import ipywidgets
 import pytest
 import torch
 
 import gfe_core as gfe
 from gfe_core import widgets
 from gfe_core.data import shapes
+from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.page import page
 
 SHAPES = shapes.make(60, side=8)
@@ -50,15 +52,31 @@ def test_an_interrupted_save_leaves_the_earlier_file_alone(
     assert [file.name for file in tmp_path.iterdir()] == ["latents.html"]
 
 
-def test_an_explorer_of_a_plotly_figure_says_how_to_save_it(tmp_path: Path):
+def test_a_plotly_figure_is_saved_with_plotly_in_its_page_in_the_state_that_is_shown(
+    tmp_path: Path,
+):
     runs = {"a": {"updates": [1.0, 2.0], "seconds": [0.1, 0.2], "energy": [3.0, 2.0]}}
     axes = ("updates", "seconds")
-    explorer = widgets.AxesExplorer(runs, axes, y="energy", name="axes", alt_text="Two runs.")
-    with pytest.raises(TypeError, match=r"AxesExplorer .* `explorer.figure.write_html\(path\)`"):
-        explorer.save_html(tmp_path / "axes.html")
+    explorer = widgets.AxesExplorer(runs, axes, y="energy", name="<axes>", alt_text="Two runs.")
+    explorer.widget.shown = 1
+    text = explorer.save_html(tmp_path / "axes.html").read_text(encoding="utf-8")
+    assert "<title>&lt;axes&gt;</title>" in text
+    assert '"text":"seconds"' in text
+    assert not re.search(r"""<script[^>]* src=|<link""", text)
+    shown = widgets.show_figure(explorer.widget.drawn(), "figure", "Two runs.")
+    assert shown.save_html(tmp_path / "figure.html").stat().st_size > 1_000_000, "plotly is in it"
+
+
+def test_of_several_views_the_first_is_saved_and_a_widget_that_is_none_is_refused(tmp_path: Path):
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(4,), data_dim=64)
+    armijo = widgets.ArmijoExplorer(decoder, gfe.data.load("digits", split="test"))
+    assert "gfe-player" in armijo.save_html(tmp_path / "armijo.html").read_text(encoding="utf-8")
+    slider = Explorer("slider", ipywidgets.IntSlider(), "A slider.")
+    with pytest.raises(TypeError, match="Explorer shows a widget that needs its kernel"):
+        slider.save_html(tmp_path / "slider.html")
     with pytest.raises(TypeError, match=r"`view` must be a view of the kit, .* VBox"):
-        page(explorer.widget, "axes")
-    assert list(tmp_path.iterdir()) == []
+        page(armijo.widget, "armijo")
+    assert [file.name for file in tmp_path.iterdir()] == ["armijo.html"]
 
 
 def test_a_path_that_is_none_is_named(explorer: widgets.TraversalExplorer, unchecked: None):

@@ -4,6 +4,7 @@ A figure on its own needs no widget: JupyterLab's plotly draws its mime type, wi
 """
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import anywidget
@@ -78,6 +79,14 @@ class FigureView(anywidget.AnyWidget):
             changes=[plain(change) for change in changes],
             shown=shown,
             alt_text=alt_text,
+        )
+
+    def own_page(self, title: str) -> str:
+        """Return the figure in the state shown as a page of its own, with plotly in it (5 MB)."""
+        plot = self.drawn().to_html(full_html=False, include_plotlyjs=True, config=CONFIG)
+        return (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            f"<title>{escape(title)}</title></head><body>{plot}</body></html>\n"
         )
 
     def drawn(self) -> go.Figure:

@@ -1,7 +1,7 @@
 // What the menu of a view does: a picture or a page in the reader's downloads, text in the
 // clipboard, the whole screen. A script of its own, as it is rarely wanted.
 
-import { make } from "./dom.js";
+import { elementOf, make } from "./dom.js";
 import { penOf } from "./layers.js";
 
 export { present } from "./presentation.js";
@@ -93,11 +93,9 @@ async function pictureOf(root) {
  * @returns {Element} an SVG that holds a copy of the view, with its styles
  */
 function drawingOf(root) {
-  const template = document.createElement("template");
   const { offsetWidth: width, offsetHeight: height } = root;
-  template.innerHTML = `<svg width="${width}" height="${height}"><foreignObject width="100%"
-height="100%"></foreignObject></svg>`;
-  const svg = /** @type {Element} */ (template.content.firstElementChild);
+  const svg = elementOf(`<svg width="${width}" height="${height}"><foreignObject width="100%"
+height="100%"></foreignObject></svg>`);
   svg.firstElementChild?.append(make("style", {}, styles()), copyOf(root));
   return svg;
 }
@@ -110,14 +108,23 @@ height="100%"></foreignObject></svg>`;
 function copyOf(root) {
   const style = getComputedStyle(root);
   const copied = /** @type {HTMLElement} */ (root.cloneNode(true));
-  const size = `${root.offsetWidth}px`;
-  Object.assign(copied.style, { fontFamily: style.fontFamily, width: size, maxWidth: size });
+  const width = `${root.offsetWidth}px`;
+  const { fontFamily, fontSize, lineHeight, fontVariantNumeric } = style;
+  Object.assign(copied.style, { fontFamily, fontSize, lineHeight, fontVariantNumeric });
+  Object.assign(copied.style, { boxSizing: "border-box", width, maxWidth: width, zoom: "1" });
   for (const name of COLOURS) {
     copied.style.setProperty(`--${name}`, style.getPropertyValue(`--${name}`));
   }
   const drawn = copied.querySelectorAll("canvas");
   root.querySelectorAll("canvas").forEach((canvas, k) => {
     drawn[k].style.background = `url(${canvas.toDataURL()}) 0 0 / 100% 100%`;
+  });
+  const scrolled = copied.querySelectorAll("*");
+  root.querySelectorAll("*").forEach((one, k) => {
+    const first = scrolled[k].firstElementChild;
+    if (one.scrollLeft && first instanceof HTMLElement) {
+      first.style.marginLeft = `${-one.scrollLeft}px`;
+    }
   });
   const fields = copied.querySelectorAll("input");
   root.querySelectorAll("input").forEach((input, k) => {
@@ -140,5 +147,6 @@ function styles() {
     }
   });
   const texts = rules.map((rule) => rule.cssText);
-  return texts.filter((text) => text.includes(".gfe-")).join("\n");
+  const bare = "* { scrollbar-width: none }";
+  return [...texts.filter((text) => text.includes(".gfe-")), bare].join("\n");
 }

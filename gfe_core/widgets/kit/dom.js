@@ -19,6 +19,16 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
+ * @param {string} markup of one element
+ * @returns {Element}
+ */
+export function elementOf(markup) {
+  const holder = document.createElement("template");
+  holder.innerHTML = markup;
+  return /** @type {Element} */ (holder.content.firstElementChild);
+}
+
+/**
  * Find the first element of a kind that matches; the markup must hold one.
  *
  * @template {Element} E

@@ -96,6 +96,8 @@ class Explorer:
     def save_html(self, path: str | Path) -> Path:
         """Write one file that shows the present view without a kernel or a network.
 
+        Of an explorer with several views it is the first.
+
         Args:
             path: of the file; one that is there is replaced once the new one is complete.
 
@@ -103,17 +105,18 @@ class Explorer:
             The path.
 
         Raises:
-            TypeError: the explorer shows a plotly figure, which saves itself.
+            TypeError: the explorer shows no view of the kit.
         """
         checks.path("path", path)
+        parts = [self.widget, *getattr(self.widget, "children", ())]
+        views = [part for part in parts if is_view(part)]
         checks.require(
-            is_view(self.widget),
-            f"{type(self).__name__} shows a plotly figure. Save that: "
-            "`explorer.figure.write_html(path)`.",
+            len(views) > 0,
+            f"{type(self).__name__} shows a widget that needs its kernel, and none of the kit's "
+            "views, which a page can hold. Save the notebook instead.",
             TypeError,
         )
-        shown = getattr(self.widget, "title", "") or self.name
-        write_text(path, page(self.widget, shown))
+        write_text(path, page(views[0], getattr(views[0], "title", "") or self.name))
         return Path(path)
 
     def close(self) -> None:

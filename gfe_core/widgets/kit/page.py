@@ -48,9 +48,11 @@ def page(view: DOMWidget, title: str, *, live: bool = False) -> str:
     checks.require(
         is_view(view),
         f"`view` must be a view of the kit, such as `explorer.widget`, got "
-        f"{checks.described(view)}. Save a plotly figure with its write_html.",
+        f"{checks.described(view)}.",
         TypeError,
     )
+    if hasattr(view, "own_page"):
+        return view.own_page(title)
     traits = view.trait_values()
     return _PAGE.format(
         title=escape(title),

@@ -106,7 +106,8 @@ export class Controls {
       const text = String(control.options ? control.options.indexOf(value) : value);
       const words = control.kind === "range" ? inWords(control, value) : "";
       if (value !== undefined && input.value !== text) input.value = text;
-      output.textContent = input.ariaValueText = words;
+      output.textContent = words;
+      if (control.kind === "range") input.ariaValueText = words;
       note.textContent = (answered && control.note) || "";
     });
   }
