@@ -25,13 +25,15 @@ METADATA = {
 }
 _COLOURS = 160
 _LEAST_SPREAD = 4.0  # grey levels; the emptiest half of any still has 10
-# pixels across, of pictures that are compared, and by how many their sizes may differ
-_SMALL = 48
-_SIZES = 4
+_SMALL = 48  # pixels across, of pictures that are compared
+_WIDTHS = 4  # pixels by which their widths may differ
+_HEIGHTS = 1.25  # and the ratio of their heights: a view may have a row more of what was found
 _BOX = Image.Resampling.BOX
 UNLIKE = 0.5
-"""`difference` from which a view no longer looks like its still; two views of one notebook differ
-by more, and so does a blank one (`test_notebooks.py`)."""
+"""`difference` from which a view no longer looks like its still: other trained numbers move lines,
+and a map by t-SNE may turn. A blank one has 1."""
+APART = 0.3
+"""`difference` of any two views of one notebook; the most alike are two maps of points."""
 
 
 def publish(notebook: NotebookNode) -> None:
@@ -98,10 +100,11 @@ def difference(one: bytes, other: bytes) -> float:
 
     Both are shrunk to 48 pixels across, so that the same view with other trained numbers looks much
     the same; then it is the sum of the differences in grey, divided by that of the darker picture's
-    distance from white. Infinity where their sizes differ.
+    distance from white. Infinity where their sizes differ much.
     """
     first, second = (opened(png).convert("L") for png in (one, other))
-    if max(abs(a - b) for a, b in zip(first.size, second.size, strict=True)) > _SIZES:
+    low, high = sorted((first.height, second.height))
+    if abs(first.width - second.width) > _WIDTHS or high > _HEIGHTS * low:
         return math.inf
     small = (_SMALL, max(1, round(_SMALL * first.height / first.width)))
     ink = [255.0 - np.asarray(image.resize(small, _BOX)) for image in (first, second)]
