@@ -32,7 +32,7 @@ _BOX = Image.Resampling.BOX
 UNLIKE = 0.5
 """`difference` from which a view no longer looks like its still: other trained numbers move lines,
 and a map by t-SNE may turn. A blank one has 1."""
-APART = 0.3
+APART = 0.25
 """`difference` of any two views of one notebook; the most alike are two maps of points."""
 
 
