@@ -31,7 +31,7 @@ def test_committed_bundles_are_those_that_the_sources_give(tmp_path: Path):
     assert [name for name in built if built[name] != committed[name]] == [], remedy
 
 
-@pytest.mark.parametrize("view", [*VIEWS, "kit", "actions"])
+@pytest.mark.parametrize("view", [*VIEWS, "kit"])
 def test_a_bundle_is_small_and_names_no_address(view: str):
     for text in (bundles.script(view), bundles.style(view)):
         assert len(text.encode()) <= LARGEST

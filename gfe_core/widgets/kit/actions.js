@@ -1,7 +1,7 @@
 // What the menu of a view does: a picture or a page in the reader's downloads, text in the
 // clipboard, the whole screen. A script of its own, as it is rarely wanted.
 
-import { make } from "./dom.js";
+import { make, parse } from "./dom.js";
 import { penOf } from "./layers.js";
 
 export { present } from "./presentation.js";
@@ -93,11 +93,9 @@ async function pictureOf(root) {
  * @returns {Element} an SVG that holds a copy of the view, with its styles
  */
 function drawingOf(root) {
-  const template = document.createElement("template");
   const { offsetWidth: width, offsetHeight: height } = root;
-  template.innerHTML = `<svg width="${width}" height="${height}"><foreignObject width="100%"
-height="100%"></foreignObject></svg>`;
-  const svg = /** @type {Element} */ (template.content.firstElementChild);
+  const svg = parse(`<svg width="${width}" height="${height}"><foreignObject width="100%"
+height="100%"></foreignObject></svg>`);
   svg.firstElementChild?.append(make("style", {}, styles()), copyOf(root));
   return svg;
 }

@@ -19,6 +19,18 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
+ * Make an element from its markup.
+ *
+ * @param {string} markup
+ * @returns {Element}
+ */
+export function parse(markup) {
+  const template = document.createElement("template");
+  template.innerHTML = markup;
+  return /** @type {Element} */ (template.content.firstElementChild);
+}
+
+/**
  * Find the first element of a kind that matches; the markup must hold one.
  *
  * @template {Element} E

@@ -1,5 +1,6 @@
 // Marks of a track: its colour, its dash and its shape, in canvases and in words.
 
+import { parse } from "./dom.js";
 import { dashOf } from "./look.js";
 import { range } from "./numbers.js";
 
@@ -56,11 +57,9 @@ export function drawMark(pen, [x, y], look, { radius, fill = look.colour, rings 
  * @returns {Element} line and mark of a track, to stand in front of its name
  */
 export function badge(look) {
-  const template = document.createElement("template");
   const { colour, marker } = look;
-  template.innerHTML = `<svg width="30" height="12" viewBox="-15 -6 30 12"
+  return parse(`<svg width="30" height="12" viewBox="-15 -6 30 12"
 preserveAspectRatio="xMidYMid slice" aria-hidden="true">
 <path d="M-15 0H15" stroke="${colour}" stroke-width="2" stroke-dasharray="${dashOf(look)}"/>
-<polygon points="${SHAPES[marker](4.2)}" fill="${colour}" stroke="var(--bg)"/></svg>`;
-  return /** @type {Element} */ (template.content.firstElementChild);
+<polygon points="${SHAPES[marker](4.2)}" fill="${colour}" stroke="var(--bg)"/></svg>`);
 }

@@ -22,9 +22,7 @@ export class Film {
    * @param {Paths} [paths] by default those that the kernel has sent
    */
   constructor(model, paths = sentPaths(model)) {
-    const [rows, columns] = model.get("image_shape");
-    this.rows = rows;
-    this.columns = columns;
+    [this.rows, this.columns] = model.get("image_shape");
     this.target = model.bytes("target");
     this.names = model.get("names").slice(0, paths.frames ? paths.lengths.length : 0);
     this.looks = model.get("looks");
@@ -86,7 +84,7 @@ export class Film {
  */
 function sentPaths(model) {
   const [, frames] = model.get("shape");
-  const [rows, columns] = model.get("image_shape");
+  const size = model.get("image_shape").reduce((a, b) => a * b);
   const images = model.bytes("frames");
   return {
     frames,
@@ -97,8 +95,8 @@ function sentPaths(model) {
     energy: model.floats("energies"),
     step: model.floats("steps"),
     image(track, frame) {
-      const start = (track * frames + frame) * rows * columns;
-      return images.subarray(start, start + rows * columns);
+      const start = (track * frames + frame) * size;
+      return images.subarray(start, start + size);
     },
   };
 }
