@@ -113,6 +113,7 @@ def test_a_new_start_or_step_is_back_on_screen_at_once(player_page: NotebookPage
         wait_for_reply(player_page, before)
         times.add(attribute(player, "roundtrip"))
     assert player_page.troubles() == []
+    assert attribute(player, "previews") > 0  # the browser had followed the hand
     times.hold(ROUND_TRIP, "from release to new trajectory of 200 steps")
 
 

@@ -299,15 +299,15 @@ def test_energies_gradients_and_means_are_those_of_the_kernel(
 def test_paths_are_those_of_the_kernel_until_rounding_decides(
     answers: dict[torch.dtype, list[dict[str, Any]]], dtype: torch.dtype, name: str
 ) -> None:
-    n_same = n_all = 0
-    for case, answer in zip(cases(), answers[dtype], strict=True):
-        if name == case.name:
-            n, n_states = same_states(case, answer["paths"][0], dtype)
-            n_same += n
-            n_all += n_states
+    compared = [
+        same_states(case, answer["paths"][0], dtype)
+        for case, answer in zip(cases(), answers[dtype], strict=True)
+        if name == case.name
+    ]
+    n_same, n_all = (sum(counts) for counts in zip(*compared, strict=True))
     print(f"{name}, {dtype}: {n_same} of {n_all} states compared")
-    least = {torch.float64: 0.8, torch.float32: 0.3}[dtype]
-    assert n_same >= least * n_all
+    # float64 is compared to the end; in float32 the problem says how soon rounding decides
+    assert n_same >= (0.8 * n_all if dtype == torch.float64 else 3 * len(compared))
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -22,7 +22,9 @@ export class Film {
    * @param {Paths} [paths] by default those that the kernel has sent
    */
   constructor(model, paths = sentPaths(model)) {
-    [this.rows, this.columns] = model.get("image_shape");
+    const shape = model.get("image_shape");
+    this.rows = shape[0];
+    this.columns = shape[1];
     this.target = model.bytes("target");
     this.names = model.get("names").slice(0, paths.frames ? paths.lengths.length : 0);
     this.looks = model.get("looks");
@@ -84,8 +86,8 @@ export class Film {
  */
 function sentPaths(model) {
   const [, frames] = model.get("shape");
-  const size = model.get("image_shape").reduce((a, b) => a * b);
   const images = model.bytes("frames");
+  const size = model.bytes("target").length;
   return {
     frames,
     lengths: model.get("n_frames"),
