@@ -139,8 +139,8 @@ def test_turning_does_what_a_reader_does(decoder: gfe.MLPDecoder):
     asked = widgets.FlowExplorer(
         decoder, DIGITS, name="asked", solver="RK4", controls=("sample", "dt")
     )
-    ask(asked, 1, sample=5)
-    ask(asked, 2, start=[0.2, -0.1], dt=1.0)
+    ask(asked, 1, sample=5, dt=1.0)
+    ask(asked, 2, start=[0.2, -0.1])
     assert explorer.player.values == asked.player.values == {"sample": 5, "dt": 1.0}
     assert explorer.player.start == pytest.approx([0.2, -0.1]) and explorer.player.names == ["RK4"]
     assert explorer.player.trajectory == asked.player.trajectory
