@@ -148,7 +148,7 @@ def test_a_saved_picture_shows_what_is_seen(
 def test_python_writes_the_page_that_is_saved(open_view: OpenView, decoder: gfe.MLPDecoder):
     explorer = widgets.FlowExplorer(decoder, DIGITS)
     answers = []
-    explorer.player.send = lambda content, **_: answers.append(content)
+    explorer.player.send = lambda content, buffers=None: answers.append(content)
     explorer.player._hear(None, {"ask": "page"}, [])
     page = open_view(explorer.player)
     page.evaluate("html => { window.html = html; }", answers[0]["page"])

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,3 +132,61 @@ def test_figure_goes_out_as_json_for_any_plotly_and_not_as_a_widget():
     (trace,) = json.loads(json.dumps(data[PLOTLY], allow_nan=False))["data"]
     assert trace["x"] == [0, 1, 2] and trace["y"] == [1, None, 0.333333]
     assert data[PLOTLY]["config"]["displayModeBar"] == "hover"
+
+
+def test_turning_does_what_a_reader_does(decoder: gfe.MLPDecoder):
+    explorer = widgets.FlowExplorer(decoder, DIGITS, controls=("sample", "dt"))
+    explorer.turn(sample=5, dt=1.0, solver="RK4", start=(0.2, -0.1))
+    asked = widgets.FlowExplorer(
+        decoder, DIGITS, name="asked", solver="RK4", controls=("sample", "dt")
+    )
+    ask(asked, 1, sample=5, dt=1.0)
+    ask(asked, 2, start=[0.2, -0.1])
+    assert explorer.player.values == asked.player.values == {"sample": 5, "dt": 1.0}
+    assert explorer.player.start == pytest.approx([0.2, -0.1]) and explorer.player.names == ["RK4"]
+    assert explorer.player.trajectory == asked.player.trajectory
+    assert explorer.player.landscape == asked.player.landscape
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"sample": 40}, "`sample` must lie between 0 and 39, got 40"),
+        ({"sample": 1.5}, "`sample` must be"),
+        ({"solver": "newton"}, "`solver` must be one of 'AMD and Euler'"),
+        ({"dt": 9.0}, "`dt` must lie between 0.05 and 3"),
+        ({"speed": 1}, "`values` must be 'sample'"),
+        ({"start": (1.0,)}, r"`start` must be \(x, y\)"),
+    ],
+)
+def test_a_wrong_turn_names_the_control_and_changes_nothing(
+    decoder: gfe.MLPDecoder, values: dict[str, Any], words: str
+):
+    explorer = widgets.FlowExplorer(decoder, DIGITS)
+    before = explorer.player.trajectory
+    with pytest.raises((ValueError, TypeError), match=words):
+        explorer.turn(**values)
+    assert explorer.player.trajectory == before
+
+
+def test_code_says_what_a_reader_cannot_see(decoder: gfe.MLPDecoder):
+    explorer = widgets.FlowExplorer(
+        decoder, DIGITS, loss=gfe.Gaussian(), n_steps=9, controls=("sample",)
+    )
+    made, turned, shown = explorer.player.code.split("\n")
+    assert made == "explorer = gfe.widgets.FlowExplorer(decoder, samples, loss=loss, n_steps=9)"
+    hidden = "solver='AMD and Euler', dt=0.5, armijo_slope=0.0001"
+    assert (turned, shown) == (f"explorer.turn({hidden}, {{values}})", "explorer")
+
+
+def test_thumbnails_are_of_forty_samples_with_the_chosen_one_among_them(
+    decoder: gfe.MLPDecoder,
+):
+    samples = gfe.data.load("digits", split="test")
+    for sample, first in ((39, 0), (60, 60), (len(samples) - 1, len(samples) - 40)):
+        player = widgets.FlowExplorer(decoder, samples, sample=sample, name=str(sample)).player
+        assert player.thumbnail_shape == [40, 8, 8] and player.first_thumbnail == first
+        levels = np.frombuffer(player.thumbnails, np.uint8).reshape(40, 64)
+        shown = samples.x[first : first + 40]
+        assert (levels == (shown * 255).round().to(torch.uint8).numpy()).all()
+        assert player.thumbnail_labels[sample - first] == f"label {int(samples.y[sample])}"

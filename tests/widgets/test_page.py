@@ -87,3 +87,13 @@ def test_a_path_that_is_none_is_named(explorer: widgets.TraversalExplorer, unche
 def test_a_page_without_a_kernel_says_so_to_its_view(explorer: widgets.TraversalExplorer):
     assert 'data-live="false"' in page(explorer.view, "latents")
     assert 'data-live="true"' in page(explorer.view, "latents", live=True)
+
+
+def test_the_menu_is_answered_with_the_page(tmp_path: Path):
+    player = widgets.FlowPlayer(title="one")
+    sent: list[dict[str, str]] = []
+    player.send = lambda content, buffers=None: sent.append(content)
+    player._handle_custom_msg({"ask": "page"}, [])
+    player._handle_custom_msg({"ask": "something else"}, [])
+    assert [*sent[0]] == ["page"] and len(sent) == 1
+    assert sent[0]["page"] == player.save_html(tmp_path / "one.html").read_text(encoding="utf-8")

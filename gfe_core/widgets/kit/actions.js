@@ -1,7 +1,7 @@
 // What the menu of a view does: a picture or a page in the reader's downloads, text in the
 // clipboard, the whole screen. A script of its own, as it is rarely wanted.
 
-import { elementOf, make } from "./dom.js";
+import { make, parse } from "./dom.js";
 import { penOf } from "./layers.js";
 
 export { present } from "./presentation.js";
@@ -94,7 +94,7 @@ async function pictureOf(root) {
  */
 function drawingOf(root) {
   const { offsetWidth: width, offsetHeight: height } = root;
-  const svg = elementOf(`<svg width="${width}" height="${height}"><foreignObject width="100%"
+  const svg = parse(`<svg width="${width}" height="${height}"><foreignObject width="100%"
 height="100%"></foreignObject></svg>`);
   svg.firstElementChild?.append(make("style", {}, styles()), copyOf(root));
   return svg;

@@ -19,13 +19,15 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * @param {string} markup of one element
+ * Make an element from its markup.
+ *
+ * @param {string} markup
  * @returns {Element}
  */
-export function elementOf(markup) {
-  const holder = document.createElement("template");
-  holder.innerHTML = markup;
-  return /** @type {Element} */ (holder.content.firstElementChild);
+export function parse(markup) {
+  const template = document.createElement("template");
+  template.innerHTML = markup;
+  return /** @type {Element} */ (template.content.firstElementChild);
 }
 
 /**

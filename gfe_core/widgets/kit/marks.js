@@ -1,6 +1,6 @@
 // Marks of a track: its colour, its dash and its shape, in canvases and in words.
 
-import { elementOf } from "./dom.js";
+import { parse } from "./dom.js";
 import { dashOf } from "./look.js";
 import { range } from "./numbers.js";
 
@@ -58,7 +58,7 @@ export function drawMark(pen, [x, y], look, { radius, fill = look.colour, rings 
  */
 export function badge(look) {
   const { colour, marker } = look;
-  return elementOf(`<svg width="30" height="12" viewBox="-15 -6 30 12"
+  return parse(`<svg width="30" height="12" viewBox="-15 -6 30 12"
 preserveAspectRatio="xMidYMid slice" aria-hidden="true">
 <path d="M-15 0H15" stroke="${colour}" stroke-width="2" stroke-dasharray="${dashOf(look)}"/>
 <polygon points="${SHAPES[marker](4.2)}" fill="${colour}" stroke="var(--bg)"/></svg>`);

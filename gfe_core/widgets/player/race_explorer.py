@@ -39,7 +39,7 @@ class RaceExplorer(LandscapeExplorer):
         field: which solvers run, shown first.
     """
 
-    only_kernel = "frames are budgets of work"
+    only_kernel = "frames of a race are budgets of work"
 
     def __init__(
         self,
