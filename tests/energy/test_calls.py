@@ -141,7 +141,7 @@ def test_random_decoder_of_one_sample_is_refused():
 def test_decoder_whose_context_is_per_row_is_not_mixing():
     class Shifted(nn.Module):
         latent_dim = 6
-        data_shape = (6,)
+        data_shape: tuple[int, ...] = (6,)
 
         def forward(self, z: Tensor, context: Tensor) -> Tensor:
             return z + context

@@ -58,12 +58,12 @@ def test_a_plotly_figure_is_saved_with_plotly_in_its_page_in_the_state_that_is_s
     runs = {"a": {"updates": [1.0, 2.0], "seconds": [0.1, 0.2], "energy": [3.0, 2.0]}}
     axes = ("updates", "seconds")
     explorer = widgets.AxesExplorer(runs, axes, y="energy", name="<axes>", alt_text="Two runs.")
-    explorer.widget.shown = 1
+    explorer.view.shown = 1
     text = explorer.save_html(tmp_path / "axes.html").read_text(encoding="utf-8")
     assert "<title>&lt;axes&gt;</title>" in text
     assert '"text":"seconds"' in text
     assert not re.search(r"""<script[^>]* src=|<link""", text)
-    shown = widgets.show_figure(explorer.widget.drawn(), "figure", "Two runs.")
+    shown = widgets.show_figure(explorer.view.drawn(), "figure", "Two runs.")
     assert shown.save_html(tmp_path / "figure.html").stat().st_size > 1_000_000, "plotly is in it"
 
 

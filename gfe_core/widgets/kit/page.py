@@ -51,8 +51,9 @@ def page(view: DOMWidget, title: str, *, live: bool = False) -> str:
         f"{checks.described(view)}.",
         TypeError,
     )
-    if hasattr(view, "own_page"):
-        return view.own_page(title)
+    own_page = getattr(view, "own_page", None)
+    if own_page is not None:
+        return own_page(title)
     traits = view.trait_values()
     return _PAGE.format(
         title=escape(title),
