@@ -31,6 +31,7 @@ def test_notebook_runs_without_a_blemish_and_shows_what_is_saved(
     name: str, open_notebook: Callable[[str], NotebookPage], request: pytest.FixtureRequest
 ):
     notebook = open_notebook(name)
+    notebook.set_theme("light")  # as stills have it; the server keeps what another test chose
     notebook.keep_still()
     notebook.slow_down(SLOWER if name in SLOWED else 1)
     notebook.run_all()
