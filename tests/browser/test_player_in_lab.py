@@ -56,11 +56,16 @@ def player_page(used_player: NotebookPage) -> NotebookPage:
     """A player on its first frame, with the settings that it opened with."""
     player = used_player.page.locator(".gfe-player")
     before = attribute(player, "reply")
-    player.locator(".reset").click()
+    reset(player)
     wait_for_reply(used_player, before)
     player.press("Home")
     used_player.page.locator('.gfe-player[data-drawn="0"]').wait_for()
     return used_player
+
+
+def reset(player: Locator) -> None:
+    player.locator(".more").click()
+    player.locator(".reset").click()
 
 
 def attribute(player: Locator, name: str) -> float:
@@ -128,7 +133,7 @@ def test_every_control_answers(player_page: NotebookPage):
     ]
     moves += [
         lambda: player.locator("input[name=sample]").press("ArrowUp"),
-        lambda: (player.locator(".more").click(), player.locator(".reset").click()),
+        lambda: reset(player),
     ]
     for move in moves:
         before = attribute(player, "reply")
@@ -195,3 +200,14 @@ def play_from_disk(browser, saved: Path) -> None:
     page.locator("button.play").click()
     page.wait_for_function("Number(document.querySelector('.gfe-player').dataset.drawn) > 3")
     context.close()
+
+
+def test_menu_saves_the_page_that_the_kernel_writes(player_page: NotebookPage):
+    player = player_page.page.locator(".gfe-player")
+    player.locator(".more").click()
+    with player_page.page.expect_download() as saved:
+        player.locator("[role=menuitem].page").click()
+    text = Path(saved.value.path()).read_text(encoding="utf-8")
+    assert saved.value.suggested_filename.endswith(".html")
+    assert text.startswith("<!doctype html>") and "gfeView" in text
+    assert player_page.troubles() == []

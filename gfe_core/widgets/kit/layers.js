@@ -22,7 +22,7 @@ export const penOf = (canvas) => /** @type {CanvasRenderingContext2D} */ (canvas
  * @returns {Layer}
  */
 export function layer(canvas) {
-  const ratio = window.devicePixelRatio || 1;
+  const ratio = (window.devicePixelRatio || 1) * (canvas.currentCSSZoom ?? 1);
   const { clientWidth: width, clientHeight: height } = canvas.parentElement ?? canvas;
   resize(canvas, Math.round(width * ratio), Math.round(height * ratio));
   const pen = penOf(canvas);
