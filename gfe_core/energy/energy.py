@@ -48,7 +48,8 @@ class Energy(Curvature):
     Whatever decoder, loss and penalty return is checked wherever the energy is evaluated. A decoder
     with a `row_multiple`, as those of the kit, is called with padded rows: energies of a sample are
     then equal to the bit in every batch. Others are called with the rows asked for, and are equal
-    to rounding.
+    to rounding; before its first gradient such a decoder decodes up to three codes, and all but the
+    first again, once and for all: each row must be decoded on its own, and always alike.
 
     Args:
         decoder: maps (batch, latent) to (batch, *data); called as decoder(z, context) where a
