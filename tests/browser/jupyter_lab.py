@@ -252,22 +252,22 @@ class NotebookPage:
         """How many traces each plotly figure of a cell has drawn."""
         return self.cell(number).locator(".js-plotly-plot").evaluate_all(_TRACES)
 
-    def wait_for_traces(self, number: int, n: int | None = None) -> None:
-        """Until a cell shows one figure of plotly, with so many traces or with any."""
+    def wait_for_traces(self, number: int, *n: int) -> None:
+        """Until a cell shows figures of plotly with so many traces each, or one with any."""
         deadline = time.monotonic() + 60
-        while len(drawn := self.traces(number)) != 1 or drawn[0] != (n or drawn[0] or -1):
+        while (drawn := self.traces(number)) != [*n] and (n or len(drawn) != 1 or not drawn[0]):
             if time.monotonic() > deadline:
-                raise AssertionError(f"cell {number} of {self.name}: {drawn} traces, not [{n}]")
+                raise AssertionError(f"cell {number} of {self.name}: {drawn} traces, not {[*n]}")
             self.page.wait_for_timeout(100)
 
-    def figures(self) -> dict[int, int]:
-        """Number of a cell -> traces of the figure that it holds as plotly's JSON."""
-        return {
-            number: len(output["data"][PLOTLY]["data"])
-            for number, outputs in enumerate(self.outputs())
-            for output in outputs
-            if PLOTLY in output.get("data", {})
-        }
+    def figures(self) -> dict[int, list[int]]:
+        """Number of a cell -> traces of each figure that it holds as plotly's JSON."""
+        held: dict[int, list[int]] = {}
+        for number, outputs in enumerate(self.outputs()):
+            for output in outputs:
+                if PLOTLY in output.get("data", {}):
+                    held.setdefault(number, []).append(len(output["data"][PLOTLY]["data"]))
+        return held
 
     def guess_everything(self) -> list[int]:
         """Answer every question with its first option.

@@ -65,7 +65,7 @@ def test_figure_in_an_answer_draws_and_its_axis_is_chosen_by_keyboard(notebook: 
 def test_figures_become_narrow_with_their_page(notebook: NotebookPage):
     notebook.guess_everything()
     for number, n in ((2, 2), (3, 1)):
-        notebook.wait_for_traces(number, n)
+        notebook.wait_for_traces(number, *n)
     notebook.page.set_viewport_size({"width": 900, "height": 900})
     for number in (2, 3):
         plot = notebook.cell(number).locator(".main-svg").first
@@ -90,5 +90,5 @@ def test_saved_figure_shows_its_picture_and_draws_under_the_mouse_without_a_run(
         assert box is not None
         # Not `hover`, which asks again after the figure has taken the picture's place.
         notebook.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        notebook.wait_for_traces(number, n)
+        notebook.wait_for_traces(number, *n)
     assert notebook.troubles() == []

@@ -13,8 +13,8 @@ from saved_outputs import differences
 
 pytestmark = pytest.mark.browser
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-# Run as on a small laptop: a notebook with a figure under a player, and one with many views.
-SLOWED = ("04_adaptive_minimise_distance.ipynb", "12_gradient_origin_networks.ipynb")
+# Run as on a small laptop: a notebook with a figure under a player.
+SLOWED = ("04_adaptive_minimise_distance.ipynb",)
 SLOWER = 6
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
@@ -36,7 +36,7 @@ def test_notebook_runs_without_a_blemish_and_shows_what_is_saved(
     notebook.slow_down(SLOWER if name in SLOWED else 1)
     notebook.run_all()
     for number, n_traces in notebook.figures().items():
-        notebook.wait_for_traces(number, n_traces)
+        notebook.wait_for_traces(number, *n_traces)
     for number in notebook.guess_everything():
         notebook.wait_for_traces(number)
     notebook.slow_down(1)

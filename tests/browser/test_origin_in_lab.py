@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from jupyter_lab import LabServer, NotebookPage
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 from published import METADATA
 from quiet_times import LOOK, ROUND_TRIP, QuietTimes
 
@@ -89,15 +89,15 @@ def test_every_control_answers_soon(page: NotebookPage):
 
 
 def test_histogram_is_scrubbed_and_an_arc_is_drawn(page: NotebookPage):
-    image = page.page.locator(".widget-image")
-    slider = page.page.locator(".widget-slider [role=slider], .widget-slider .noUi-handle").first
-    before = image.get_attribute("src")
+    histogram = page.page.locator(".gfe-figure[data-drawn]").first
+    slider = histogram.get_by_role("slider")
+    told = histogram.locator(".words")
+    before = told.inner_text()
     for _ in range(10):
         slider.press("ArrowLeft")
-    page.page.wait_for_function(
-        "before => document.querySelector('.widget-image').src !== before", arg=before
-    )
-    page.page.get_by_role("button", name="Reset").last.wait_for()
+    expect(told).not_to_have_text(before)
+    histogram.get_by_role("button", name="Reset").click()
+    expect(told).to_have_text(before)
     arc = page.page.locator(".gfe-map[data-drawn]")
     drawn = float(arc.get_attribute("data-drawn") or "nan")
     arc.locator("input.mix").press("ArrowRight")

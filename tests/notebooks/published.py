@@ -29,9 +29,9 @@ _SMALL = 48  # pixels across, of pictures that are compared
 _WIDTHS = 4  # pixels by which their widths may differ
 _HEIGHTS = 1.25  # and the ratio of their heights: a view may have a row more of what was found
 _BOX = Image.Resampling.BOX
-UNLIKE = 0.5
+UNLIKE = 0.8
 """`difference` from which a view no longer looks like its still: other trained numbers move lines,
-and a map by t-SNE may turn. A blank one has 1."""
+measured times too (0.56 once), and a map by t-SNE may turn. A blank one has 1."""
 APART = 0.25
 """`difference` of any two views of one notebook; the most alike are two maps of points."""
 
