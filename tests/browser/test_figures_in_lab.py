@@ -65,7 +65,7 @@ def test_figure_in_an_answer_draws_and_its_axis_is_chosen_by_keyboard(notebook: 
 def test_figures_become_narrow_with_their_page(notebook: NotebookPage):
     notebook.guess_everything()
     for number, n in ((2, 2), (3, 1)):
-        notebook.wait_for_traces(number, *n)
+        notebook.wait_for_traces(number, n)
     notebook.page.set_viewport_size({"width": 900, "height": 900})
     for number in (2, 3):
         plot = notebook.cell(number).locator(".main-svg").first
