@@ -1,10 +1,12 @@
 """What views have in common that their reader can save: from the menu of each."""
 
+from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets as t
 
+from gfe_core.data.files import write_text
 from gfe_core.widgets.kit.bundles import script
 from gfe_core.widgets.kit.page import page
 
@@ -21,4 +23,12 @@ class Savable(anywidget.AnyWidget):
     def _hear(self, _: Any, content: Any, __: Any) -> None:
         """Answer the menu, which asks for the view as a page."""
         if content == {"ask": "page"}:
-            self.send({"page": page(self, getattr(self, "title", "") or "Gradient flow")})
+            self.send({"page": self._page()})
+
+    def save_html(self, path: str | Path) -> Path:
+        """Write one file that plays without a network or a kernel; return its path."""
+        write_text(path, self._page())
+        return Path(path)
+
+    def _page(self) -> str:
+        return page(self, getattr(self, "title", "") or "Gradient flow")

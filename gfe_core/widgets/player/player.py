@@ -9,15 +9,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import traitlets as t
 
-from gfe_core.data.files import write_text
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.identity import looks
-from gfe_core.widgets.kit.page import page
 from gfe_core.widgets.kit.savable import Savable
 from gfe_core.widgets.player.film import Film, Landscape, energy_range, grey_sprite
 
@@ -115,11 +112,6 @@ class FlowPlayer(Savable):
             if landscape is not None:
                 self._set_landscape(film, landscape)
             self.reply = self.request.get("id", self.reply)
-
-    def save_html(self, path: str | Path) -> Path:
-        """Write one file that plays without a network or a kernel; return its path."""
-        write_text(path, page(self, self.title or "Gradient flow"))
-        return Path(path)
 
     def _set_film(self, film: Film) -> None:
         self.names = list(film.names)
