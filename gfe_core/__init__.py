@@ -24,7 +24,7 @@ from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Bernoulli, Energy, Gaussian, Poisson
 from gfe_core.flows import ExponentialDecay, GradientFlow, NesterovFlow
 from gfe_core.methods import gon, narrowing, posterior, variational
-from gfe_core.models import Model, load, save
+from gfe_core.models import Model, load, pretrained, save
 from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit
 from gfe_core.training import evaluate, fit, load_checkpoint, save_checkpoint
 from gfe_core.types import SaveAt, Status, Stop
@@ -70,6 +70,7 @@ __all__ = [
     "load_checkpoint",
     "narrowing",
     "posterior",
+    "pretrained",
     "reconstruct",
     "save",
     "save_checkpoint",

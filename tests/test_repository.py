@@ -24,8 +24,10 @@ ORDER = {
         "types checks arguments threads data decoders energy flows solvers adjoints "
         "encoding models training encoders analysis methods widgets experiments cli __main__"
     ),
+    "gfe_core/models": "files pretrained",
     "gfe_core/data": (
-        "files dataset contexts samples batches emission_lines shapes readers sets results"
+        "files dataset contexts samples batches emission_lines shapes mnist_sample readers sets "
+        "results"
     ),
     "gfe_core/decoders": "graph mlp conv siren wrapped",
     "gfe_core/energy": "losses padding calls curvature energy",
@@ -57,14 +59,20 @@ ORDER = {
     "gfe_core/widgets/siren": "explorer",
     "gfe_core/widgets/staircase": "worker explorer",
     "gfe_core/widgets/traversal": "traversal explorer",
+    "gfe_core/widgets/lessons": "kinds content checking prediction",
+    "gfe_core/widgets/lessons/content": (
+        "start_here gradient_flow how_the_decoder_learns stiffness adaptive_minimise_distance "
+        "the_race nesterov adjoint"
+    ),
     "gfe_core/widgets/results": "paper gon missing narrowing emission_lines",
-    "gfe_core/experiments": "runner tables claims pages mnist_decoders",
+    "gfe_core/experiments": "runner tables claims pages mnist_decoders bundled",
     "gfe_core/experiments/runner": "records config callbacks judging runs jobs",
     "gfe_core/experiments/tables": (
         "settings cells few converged two_by_two fig1 fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
-    "gfe_core/cli": "command progress doctor lab train evaluate reproduce claims decoders main",
+    "gfe_core/cli": "command progress doctor lab train evaluate reproduce claims decoders "
+    "bundled main",
 }
 """Direction of travel.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tyro
 
+from gfe_core.cli.bundled import Bundled
 from gfe_core.cli.claims import Claims
 from gfe_core.cli.command import Command
 from gfe_core.cli.decoders import Decoders
@@ -27,6 +28,7 @@ COMMANDS: dict[str, type[Command]] = {
     "reproduce": Reproduce,
     "claims": Claims,
     "decoders": Decoders,
+    "bundled": Bundled,
 }
 """Every command by its name, in the order of the help."""
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
-from gfe_core.data import emission_lines, readers, shapes
+from gfe_core.data import emission_lines, mnist_sample, readers, shapes
 from gfe_core.data.dataset import DataError, DataSet
 
 _SPLITS = ("train", "test")
@@ -43,6 +43,7 @@ def load(name: str | Path, split: str = "train", *, label: str | None = None) ->
 
     | name | samples, train + test | needs |
     |---|---|---|
+    | "mnist-sample" | 5,000 + 1,000 digits of MNIST, 28x28 | nothing: they come with the package |
     | "digits" | 1,437 + 360 handwritten digits, 8x8 | nothing: they come with scikit-learn |
     | "circle", "sine", "line" | 100 + 100 points: (sin a, cos a), (a, sin 2a), (a, a/2) | nothing |
     | "spectra" | 5,000 + 1,000 noisy emission doublets with gaps, 128 wavelengths | nothing |
@@ -136,6 +137,11 @@ def _made(name: str, split: str) -> DataSet:
     )
 
 
+def _sample(name: str, split: str) -> DataSet:
+    images, digits = mnist_sample.read("train" if split == "train" else "test")
+    return _as_data_set(images, digits, name, split)
+
+
 def _images(name: str, split: str) -> DataSet:
     raw = data_folder() / ("FashionMNIST" if name == "fashion-mnist" else "MNIST") / "raw"
     prefix = "train" if split == "train" else "t10k"
@@ -152,6 +158,11 @@ def _images(name: str, split: str) -> DataSet:
         seen = labels < 5 if split == "train" else labels >= 5
         images = images[seen]
         labels = labels[seen]
+    return _as_data_set(images, labels, name, split)
+
+
+def _as_data_set(images: Tensor, labels: Tensor, name: str, split: str) -> DataSet:
+    """Turn bytes into grey values in [0, 1], one image a row."""
     shape = (images.shape[1], images.shape[2])
     return DataSet(images.flatten(1).to(torch.float32).div_(255), labels, shape, name, split)
 
@@ -207,11 +218,12 @@ def _download(name: str, raw: Path) -> None:
             "GFE_DATA_DIR to a folder that holds "
             f"{kind}/raw; if torchvision itself is broken, `python -m gfe_core doctor` says "
             "how to mend it. "
-            "`load('digits')` needs no network."
+            "`load('mnist-sample')` needs no network."
         ) from error
 
 
 _SETS: dict[str, Callable[[str, str], DataSet]] = {
+    "mnist-sample": _sample,
     "digits": _digits,
     **dict.fromkeys(("circle", "sine", "line"), _curve),
     **dict.fromkeys(("shapes", "spectra"), _made),

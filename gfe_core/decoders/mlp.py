@@ -24,6 +24,13 @@ Shape = Sizes | None
 Source = torch.Generator | None
 """Where initial weights are drawn from; None is torch's global generator."""
 
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+}
+
 
 class FlatDecoder(nn.Module):
     """What every decoder knows of itself: latent_dim, data_shape and image_shape.
@@ -63,12 +70,13 @@ class FlatDecoder(nn.Module):
 
 
 class MLPDecoder(FlatDecoder):
-    """A multilayer perceptron latent -> hidden ... -> features with ELU between the layers.
+    """A multilayer perceptron latent -> hidden ... -> features.
 
     Args:
         latent_dim: size of a code.
         hidden: widths of the hidden layers, from the latent side on.
         data_dim: features of a sample.
+        activation: between the layers: "elu", "tanh", "relu" or "silu".
         image_shape: how to show a sample, (height, width); by default a square if data_dim is one.
         generator: source of the initial weights; the global one by default.
 
@@ -87,18 +95,21 @@ class MLPDecoder(FlatDecoder):
         latent_dim: int,
         hidden: Sizes,
         data_dim: int,
+        activation: str = "elu",
         image_shape: Shape = None,
         generator: Source = None,
     ) -> None:
         super().__init__(latent_dim, data_dim, image_shape)
         widths = checks.sizes("hidden", hidden)
+        checks.one_of("activation", activation, tuple(_ACTIVATIONS))
         self.arguments = {
             "latent_dim": latent_dim,
             "hidden": widths,
             "data_dim": data_dim,
+            "activation": activation,
             "image_shape": image_shape,
         }
-        self.layers = perceptron((self.latent_dim, *widths, int(data_dim)))
+        self.layers = perceptron((self.latent_dim, *widths, int(data_dim)), activation)
         initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
@@ -151,11 +162,11 @@ def picture_shape(value: Sizes) -> tuple[int, int]:
     return height, width
 
 
-def perceptron(widths: Sizes) -> nn.Sequential:
-    """Linear layers from one width to the next, with ELU between them."""
+def perceptron(widths: Sizes, activation: str = "elu") -> nn.Sequential:
+    """Linear layers from one width to the next, with an activation between them."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
-        layers += [nn.Linear(n_in, n_out), nn.ELU()]
+        layers += [nn.Linear(n_in, n_out), _ACTIVATIONS[activation]()]
     return nn.Sequential(*layers[:-1])
 
 

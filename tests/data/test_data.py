@@ -225,7 +225,7 @@ def test_no_network_and_no_data_says_where_it_looked_why_it_failed_and_what_work
     told = str(caught.value)
     assert str(folder / "FashionMNIST" / "raw") in told and "GFE_DATA_DIR" in told
     assert "failed: <urlopen error [Errno -2] Name or service not known>" in told
-    assert "`load('digits')` needs no network" in told
+    assert "`load('mnist-sample')` needs no network" in told
     assert list(folder.iterdir()) == []
 
 

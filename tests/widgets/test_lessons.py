@@ -15,6 +15,7 @@ from gfe_core.widgets.charts.figures import show_figure
 from gfe_core.widgets.charts.plots import curves
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.lessons import Prediction, check, predict
+from gfe_core.widgets.lessons.content import EXERCISES, QUESTIONS
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -266,3 +267,69 @@ def test_known_mistakes_are_named_instead_of_the_hint(capsys: pytest.CaptureFixt
 def test_check_that_expects_nothing_comparable_is_refused():
     with pytest.raises(ValueError, match="`expected` must be numbers, bools or text"):
         check("the claim", 1, expected=None, hint="A hint.")
+
+
+# the kit's own questions and exercises
+
+
+def test_a_question_of_the_kit_is_asked_by_its_name_and_replies_to_each_answer():
+    asked = predict("picture-at-the-origin")
+    assert asked.answer not in asked.question
+    asked.commit(asked.options[0])
+    assert asked.correct is False
+    assert "never sees the image" in asked.verdict.value and asked.answer in asked.verdict.value
+
+
+def test_a_question_that_is_neither_known_nor_given_answers_is_refused_with_the_names():
+    with pytest.raises(ValueError, match="`options` are missing.*picture-at-the-origin"):
+        predict("a question of mine")
+
+
+def test_what_a_function_reveals_is_made_only_after_the_guess():
+    made = []
+    asked = ask(reveal=lambda: made.append("shown") or ipywidgets.HTML("the revealed picture"))
+    assert made == []
+    asked.commit("up")
+    assert made == ["shown"] and "the revealed picture" in sent(asked)
+
+
+@pytest.mark.parametrize("name", sorted(QUESTIONS))
+def test_every_wrong_answer_has_a_reply_and_the_right_one_needs_none(name: str):
+    asked = QUESTIONS[name]
+    for option, reply in asked.options.items():
+        assert bool(reply) == (option != asked.answer), option
+    assert asked.because.endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted(EXERCISES))
+def test_no_mistake_of_an_exercise_is_its_answer_and_each_is_named(
+    name: str, capsys: pytest.CaptureFixture[str]
+):
+    exercise = EXERCISES[name]
+    for wrong, sentence in exercise.mistakes.items():
+        value = exercise.expected if callable(wrong) else wrong
+        check(
+            exercise.claim,
+            value,
+            expected=exercise.expected,
+            atol=exercise.atol,
+            misconceptions=exercise.mistakes,
+        )
+        line = capsys.readouterr().out
+        assert line.startswith("True") if callable(wrong) else line.endswith(f"{sentence}\n")
+
+
+def test_an_exercise_of_the_kit_runs_what_the_reader_wrote(capsys: pytest.CaptureFixture[str]):
+    check("my_energy", lambda y, x: (torch.nn.functional.softplus(y) - x * y).mean(1))
+    check("my_energy", lambda y, x: (torch.nn.functional.softplus(y) - x * y).sum(1))
+    check("my_energy", lambda y, x: y.no_such_thing)
+    check("my_energy", ...)
+    right, wrong, broken, missing = capsys.readouterr().out.splitlines()
+    assert right.startswith("True: ") and "sum over pixels" in wrong
+    assert broken.startswith("False: my_energy raised AttributeError") and "softplus" in broken
+    assert missing.startswith("Not yet: ")
+
+
+def test_a_check_without_an_expected_value_is_refused_with_the_names():
+    with pytest.raises(ValueError, match="`expected` is missing.*my_energy"):
+        check("a claim of mine", 1)
