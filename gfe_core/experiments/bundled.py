@@ -48,7 +48,7 @@ class Recipe:
     hidden: tuple[int, ...] = (64, 128)
     activation: str = "elu"
     loss: Loss = field(default_factory=gfe.Bernoulli)
-    passes: int = 24
+    passes: int = 12
     updates: int = 2
     size: int = 64
     lr: float = 1e-2
@@ -61,9 +61,9 @@ _CURVE = Recipe(
     hidden=(32, 32),
     activation="tanh",
     loss=gfe.Gaussian(),
-    passes=1500,
+    passes=300,
     size=100,
-    lr=3e-3,
+    lr=1e-2,
     max_steps=60,
 )
 
