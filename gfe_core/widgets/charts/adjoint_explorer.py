@@ -89,6 +89,11 @@ class AdjointExplorer(Explorer):
         )
         super().__init__("adjoint", self.view, alt)
 
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Times at which the flow is stopped, in units of 1 / lambda_max."""
+        return _TIMES
+
     def errors(self, outside: str) -> dict[str, list[float]]:
         """Relative errors of each approximation at every time."""
         return self._errors[outside]
@@ -140,7 +145,8 @@ class AdjointExplorer(Explorer):
         series: dict[str, plots.Series] = {
             name: (_TIMES, y) for name, y in self.errors(_OUTSIDE[0]).items()
         }
-        series["stopped here"] = ([_TIMES[0]] * 2, [_FLOOR, 10.0])
+        drawn = [y for one in self._errors.values() for row in one.values() for y in row]
+        series["stopped here"] = ([_TIMES[0]] * 2, [min(drawn), max(drawn)])
         time = "time at which the flow stops, t1 × λ_max"
         error = "relative error of the gradient"
         figure: Any = plots.curves(series, log=True, x_title=time, y_title=error)
