@@ -30,8 +30,8 @@ QUESTIONS = {
     "stretched-latents": Question(
         text=(
             "A second decoder draws exactly the same digits, but its latents are stretched "
-            "unevenly, so that the condition number is hundreds of times larger. Whose work "
-            "changes least?"
+            "unevenly, so that the condition number is many times larger. Whose work changes "
+            "least?"
         ),
         options={
             "AMD": (
