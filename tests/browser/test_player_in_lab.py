@@ -128,10 +128,6 @@ def test_every_control_answers(player_page: NotebookPage):
         lambda k=k: player.locator("select[name=solver]").select_option(index=k) for k in range(6)
     ]
     moves += [
-        lambda k=k: player.locator("select[name=armijo_slope]").select_option(index=k)
-        for k in (1, 6)
-    ]
-    moves += [
         lambda: player.locator("input[name=sample]").press("ArrowUp"),
         lambda: reset(player),
     ]

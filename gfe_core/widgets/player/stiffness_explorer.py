@@ -40,6 +40,7 @@ class StiffnessExplorer(LandscapeExplorer):
     Args:
         decoder: trained; a `torch.nn.Module`.
         samples: what can be encoded; needs an image shape.
+        name: of the explorer.
         sample: row shown first.
         solver: "Euler" or "RK4", shown first.
         dt_times_curvature: first value of the control for the step.
@@ -54,6 +55,7 @@ class StiffnessExplorer(LandscapeExplorer):
         decoder: Decoder,
         samples: DataSet,
         *,
+        name: str = "stiffness",
         sample: int = 0,
         solver: str = "Euler",
         dt_times_curvature: float = 1.9,
@@ -62,7 +64,7 @@ class StiffnessExplorer(LandscapeExplorer):
         super().__init__(
             decoder,
             samples,
-            name="stiffness",
+            name=name,
             first=first,
             controls=tuple(first),
             title="How long may a step be?",
