@@ -47,7 +47,11 @@ def _checked_call(function: Callable[..., Any], typechecker: Callable[..., Any])
 
     Sizes such as "batch" are one number within a call.
     """
-    prepared = cache(lambda: typechecker(function))
+
+    @cache
+    def prepared() -> Callable[..., Any]:
+        _drop_unknown_names(function)
+        return typechecker(function)
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -61,3 +65,16 @@ def _checked_call(function: Callable[..., Any], typechecker: Callable[..., Any])
             _storage.pop_shape_memo()
 
     return call
+
+
+def _drop_unknown_names(function: Any) -> None:
+    """Leave unchecked, as jaxtyping does, what is annotated by a name of another module.
+
+    A dataclass inherits such annotations with the fields of its base.
+    """
+    for name, annotation in function.__annotations__.items():
+        if isinstance(annotation, str):
+            try:
+                eval(annotation, function.__globals__)
+            except NameError:
+                function.__annotations__[name] = Any
