@@ -302,7 +302,9 @@ def test_exact_adjoints_of_a_decoder_compiled_without_double_backward_are_refuse
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_compiled_decoder_finds_the_codes_of_the_uncompiled_one(backend, unchecked):
+def test_compiled_decoder_finds_the_codes_of_the_uncompiled_one(backend, unchecked, monkeypatch):
+    # Each further process that compiles would import torch.
+    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)
     decoder = compiled(backend)
     expected = gfe.encode(Plain(), data(), max_steps=10)
     found = gfe.encode(decoder, data(), max_steps=10)
