@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-import torch
-from explorers import DIGITS, ask, briefly_trained
+from explorers import DIGITS, ask, shared_decoder
 
 import gfe_core as gfe
 from gfe_core import widgets
@@ -11,8 +10,8 @@ RESTART = "restart and no restart"
 
 
 @pytest.fixture
-def decoder(generator: torch.Generator) -> gfe.MLPDecoder:
-    return briefly_trained(generator)
+def decoder() -> gfe.MLPDecoder:
+    return shared_decoder()
 
 
 def energies(explorer: widgets.MomentumExplorer) -> np.ndarray:
