@@ -140,6 +140,7 @@ def test_figure_goes_out_as_json_for_any_plotly_and_not_as_a_widget():
     assert data[PLOTLY]["config"]["displayModeBar"] == "hover"
 
 
+@pytest.mark.slow
 def test_turning_does_what_a_reader_does(decoder: gfe.MLPDecoder):
     explorer = widgets.FlowExplorer(decoder, DIGITS, controls=("sample", "dt"))
     explorer.turn(sample=5, dt=1.0, solver="RK4", start=(0.2, -0.1))

@@ -18,6 +18,7 @@ def energies(explorer: widgets.MomentumExplorer) -> np.ndarray:
     return np.frombuffer(explorer.player.energies, np.float32).reshape(explorer.player.shape)
 
 
+@pytest.mark.slow
 def test_momentum_and_gradient_flow_do_the_same_work_with_steps_dt_and_dt_squared(
     decoder: gfe.MLPDecoder,
 ):
