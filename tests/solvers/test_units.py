@@ -72,6 +72,14 @@ def encoded(
     return gfe.encode(other, data * x, loss=LOSS, **SOLVERS[solver])
 
 
+@cache
+def settled(kind: str) -> Encoding:
+    """Encode the problem until the gradients have all but vanished."""
+    decoder, x = problem(kind, torch.float64)
+    still = gfe.Stop(grad_norm=1e-9)
+    return gfe.encode(decoder, x, loss=LOSS, solver=gfe.BFGS(), stop=still, max_steps=3000)
+
+
 def explained(found: Encoding, kind: str, dtype: torch.dtype, data: float = 1.0) -> Tensor:
     """Return the share of the energy of the code 0 that each code explains."""
     decoder, x = problem(kind, dtype)
@@ -81,7 +89,9 @@ def explained(found: Encoding, kind: str, dtype: torch.dtype, data: float = 1.0)
     return 1 - found.energy / start
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)], ids=str
+)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_units_that_are_powers_of_two_change_no_bit(
@@ -106,9 +116,10 @@ def test_units_that_are_powers_of_two_change_no_bit(
 def test_other_units_change_what_is_explained_by_less_than_a_thousandth(
     solver: str, kind: str
 ) -> None:
-    for dtype in (torch.float32, torch.float64):
+    # In float64 large and small units are held to the bit by the powers of two above.
+    for dtype, units in ((torch.float32, (1e-6, 3e-3, 1e6)), (torch.float64, (3e-3,))):
         plain = explained(encoded(solver, kind, dtype), kind, dtype).mean()
-        for c in (1e-6, 3e-3, 1e6):
+        for c in units:
             other = explained(encoded(solver, kind, dtype, data=c), kind, dtype, c).mean()
             assert abs(other - plain) < 1e-3
             other = explained(encoded(solver, kind, dtype, latents=c), kind, dtype).mean()
@@ -118,10 +129,8 @@ def test_other_units_change_what_is_explained_by_less_than_a_thousandth(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_restart_from_a_minimum_converges_within_two_steps(solver: str, kind: str) -> None:
-    dtype = torch.float64
-    decoder, x = problem(kind, dtype)
-    still = gfe.Stop(grad_norm=1e-9)
-    rest = gfe.encode(decoder, x, loss=LOSS, solver=gfe.BFGS(), stop=still, max_steps=3000)
+    decoder, x = problem(kind, torch.float64)
+    rest = settled(kind)
     at_rest = rest.status == Status.CONVERGED
     assert at_rest.any()
     again = gfe.encode(decoder, x, loss=LOSS, z0=rest.z, **SOLVERS[solver])
