@@ -75,7 +75,7 @@ def test_trouble_is_told_acknowledged_and_forgotten():
 
 
 def test_wrong_images_and_masks_name_the_argument():
-    with pytest.raises(ValueError, match=r"`image` must be uint8"):
+    with pytest.raises(ValueError, match="`image` must be an array of uint8"):
         widgets.MaskPainter(IMAGE / 255)
     with pytest.raises(ValueError, match=r"`seen` must be bool \(6, 8\)"):
         widgets.MaskPainter(IMAGE, seen=np.ones((8, 6), dtype=bool))

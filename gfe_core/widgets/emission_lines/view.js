@@ -25,7 +25,8 @@ import { NUMBERS_MARKUP, numbersTable, Transport, transportMarkup } from "../kit
  * @property {DataView} energies (frames)
  * @property {[number, number]} limits of the flux
  * @property {number | null} level energy of noise alone
- * @property {[string, number, number][]} readings name, true value, value read from the code
+ * @property {[string, number | null, number | null][]} readings name, true value, value
+ *   read from the code; null where there is none
  * @property {number} n_samples
  * @property {string[]} solvers
  * @property {Values} defaults
@@ -65,6 +66,9 @@ ${transportMarkup("step")}<p class="words"></p>
 <div class="grid below"><figure><p class="heading soft energy"></p>
 <div class="layers chart"><canvas role="img" aria-label="energy against step"></canvas></div></figure>
 <table class="readings"></table></div>${CAPTION_MARKUP}${NUMBERS_MARKUP}`;
+
+/** @param {number | null} value none where it is not known */
+const known = (value) => (value === null ? "–" : tidy(value));
 
 class Spectrum {
   #at = NO_FLOATS;
@@ -145,8 +149,8 @@ class Spectrum {
           "tr",
           {},
           make("th", {}, name),
-          make("td", {}, tidy(made)),
-          make("td", {}, tidy(read)),
+          make("td", {}, known(made)),
+          make("td", {}, known(read)),
         ),
       );
     const names = ["", "true", "read from the code"].map((name) => make("th", {}, name));
