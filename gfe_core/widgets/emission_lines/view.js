@@ -163,6 +163,12 @@ class Spectrum {
     return Math.floor(this.transport.frame);
   }
 
+  /** Whether the steps are those of the sample and the solver that are asked for. */
+  get #current() {
+    const { sample, solver } = this.view.model.get("values");
+    return sample === this.#values.sample && solver === this.#values.solver;
+  }
+
   get #truthShown() {
     return this.truthBox.checked && this.#truth.length > 0;
   }
@@ -188,16 +194,18 @@ class Spectrum {
     this.sample.show(sample);
     this.solver.value = solver;
     this.transport.write();
+    const current = this.#current;
     const words = [
       `sample ${sample}`,
       `solver ${solver}`,
-      `step ${this.#frame} of ${this.transport.last}`,
+      current && `step ${this.#frame} of ${this.transport.last}`,
       `truth ${this.truthBox.checked ? "shown" : "hidden"}`,
     ];
     this.view.writeState(words);
     const noise = level == null ? "" : ` (noise alone: ${level})`;
     const energy = `energy ${this.#energies[this.#frame].toFixed(4)}${noise}`;
-    this.view.write(".words", this.#truthShown ? `${energy} · ${this.#distances()}` : energy);
+    const all = this.#truthShown ? `${energy} · ${this.#distances()}` : energy;
+    this.view.write(".words", this.view.answered("energy", all, current));
   }
 
   #distances() {

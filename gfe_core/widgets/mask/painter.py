@@ -90,11 +90,14 @@ class MaskPainter(anywidget.AnyWidget):
         if "id" not in request:
             return
         with self._lock, self.hold_sync():
-            self.values = {**self.values, **request.get("values", {})}
+            before = self.values
+            self.values = {**before, **request.get("values", {})}
             try:
                 if self.on_request is not None:
                     self.on_request()
                 self.caption = self._usual_caption
             except Exception as error:
                 self.caption = f"This did not work ({type(error).__name__}): {error}"
+                self.values = before
+                self.facts = ""  # the mask is the hand's, and these were of another
             self.reply = request["id"]
