@@ -263,3 +263,33 @@ def test_a_saved_player_keeps_its_sample_when_it_is_reset(
     page.get_by_role("menuitem", name="Reset").click()
     assert page.locator("[aria-selected=true]").count() == 1
     assert page.locator("input[name=sample]").input_value() == "0"
+
+
+CLIPPED = """() => [...document.querySelectorAll(".tile p")]
+  .filter((words) => words.scrollWidth > words.clientWidth).map((words) => words.textContent)"""
+TOPS = """() => [...document.querySelectorAll(".tile canvas")].map(
+  (canvas) => Math.round(canvas.getBoundingClientRect().top))"""
+
+
+@pytest.mark.parametrize("pair", ["momentum and gradient flow", "semi-implicit and explicit Euler"])
+@pytest.mark.parametrize("width", [900, 1100])
+def test_names_above_four_pictures_in_a_row_are_read_in_full(
+    chromium: Browser, tmp_path: Path, pair: str, width: int
+):
+    decoder = gfe.MLPDecoder(latent_dim=3, hidden=(8,), data_dim=64)
+    player = widgets.MomentumExplorer(decoder, DIGITS, pair=pair).player
+    with pages_of(chromium, tmp_path) as opened:
+        page = opened(player, width=width, reduced_motion="reduce")
+        assert page.locator(".tile p:first-child").count() == 4
+        assert page.evaluate(CLIPPED) == []
+        assert len(set(page.evaluate(TOPS))) == 1, "the pictures stand in one row"
+
+
+def test_names_of_other_reconstructions_are_read_in_full(chromium: Browser, tmp_path: Path):
+    decoder = gfe.MLPDecoder(latent_dim=3, hidden=(8,), data_dim=64)
+    others = {"autoencoder, gaps filled with zeros": (decoder, gfe.encode)}
+    shown = widgets.MaskExplorer(decoder, DIGITS, DIGITS, others=others, n_starts=1, n_draws=8)
+    with pages_of(chromium, tmp_path) as opened:
+        page = opened(shown.view, width=900)
+        assert page.evaluate(CLIPPED) == []
+        assert len(set(page.evaluate(TOPS))) == 1, "the pictures stand in one row"
