@@ -20,12 +20,14 @@ from published import (
     METADATA,
     PNG,
     UNLIKE,
+    UNLIKE_TIMED,
     WIDGET_VIEW,
     difference,
     is_blank,
     opened,
     pictures,
     sentence,
+    unlike_from,
 )
 
 from gfe_core.widgets.kit.png import png_of
@@ -129,14 +131,28 @@ def test_a_picture_of_nothing_but_a_title_is_blank():
 
 @every_notebook
 def test_a_still_is_like_itself_and_unlike_other_views_and_a_blank(path: Path):
-    kinds = [(Image.open(io.BytesIO(png)).mode, png) for _, _, _, png in pictures(read(path))]
-    stills = [png for mode, png in kinds if mode == "P"]  # arrays of grey values are no stills
-    for png in stills:
+    shown = [(output, png) for _, _, output, png in pictures(read(path))]
+    # arrays of grey values are no stills
+    stills = [(one, png) for one, png in shown if Image.open(io.BytesIO(png)).mode == "P"]
+    for output, png in stills:
         assert difference(png, png) == 0
         blank = png_of(np.full(opened(png).size[::-1], 255, np.uint8))
-        assert difference(png, blank) > UNLIKE
-    for one, other in combinations(stills, 2):
+        assert difference(png, blank) > unlike_from(output)
+    for (_, one), (_, other) in combinations(stills, 2):
         assert difference(one, other) > APART
+
+
+def test_figures_of_measured_times_alone_have_more_room():
+    def drawn_against(x_title: str) -> dict[str, Any]:
+        axes = {f"{side}axis": {"title": {"text": x_title}} for side in "xy"}
+        return {"data": {PLOTLY: {"layout": axes}}}
+
+    assert unlike_from(drawn_against("seconds")) == UNLIKE_TIMED > UNLIKE
+    assert unlike_from(drawn_against("work (forward-equivalents)")) == UNLIKE
+    assert unlike_from({"data": {PNG: ""}}) == UNLIKE
+    saved = [(path.stem[:2], one) for path in PATHS for one in outputs(read(path))]
+    timed = {number for number, one in saved if unlike_from(one) == UNLIKE_TIMED}
+    assert timed == {"07"}, "the gradient of the integral costs time"
 
 
 @every_notebook
