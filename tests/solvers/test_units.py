@@ -116,10 +116,9 @@ def test_units_that_are_powers_of_two_change_no_bit(
 def test_other_units_change_what_is_explained_by_less_than_a_thousandth(
     solver: str, kind: str
 ) -> None:
-    # In float64 large and small units are held to the bit by the powers of two above.
-    for dtype, units in ((torch.float32, (1e-6, 3e-3, 1e6)), (torch.float64, (3e-3,))):
+    for dtype in (torch.float32, torch.float64):
         plain = explained(encoded(solver, kind, dtype), kind, dtype).mean()
-        for c in units:
+        for c in (1e-6, 3e-3, 1e6):
             other = explained(encoded(solver, kind, dtype, data=c), kind, dtype, c).mean()
             assert abs(other - plain) < 1e-3
             other = explained(encoded(solver, kind, dtype, latents=c), kind, dtype).mean()
