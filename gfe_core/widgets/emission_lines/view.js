@@ -7,7 +7,7 @@ import { make, setOptions, sign, strokeSign } from "../kit/dom.js";
 import { circle, hatch } from "../kit/layers.js";
 import { COLOURS, DASHES } from "../kit/look.js";
 import { NO_FLOATS } from "../kit/model.js";
-import { clamp, range, tidy } from "../kit/numbers.js";
+import { range, tidy } from "../kit/numbers.js";
 import { Plot } from "../kit/plot.js";
 import { Requests } from "../kit/requests.js";
 import { SAMPLE_MARKUP, SampleSlider } from "../kit/sample.js";
@@ -103,11 +103,11 @@ class Spectrum {
       rows: [...this.#energies].map((energy, k) => [String(k), energy.toFixed(4)]),
     }));
     this.#read();
-    this.transport.frame = clamp(model.get("frame"), 0, this.transport.last);
+    this.transport.stand();
     this.#listen();
     view.follow(() => this.#draw());
     model.onMessage(SHOWN, () => this.#answered());
-    if (model.get("playing") && !view.calm) this.transport.setPlaying(true);
+    this.transport.open();
   }
 
   #answered() {
