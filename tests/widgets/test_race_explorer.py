@@ -7,7 +7,12 @@ from explorers import DIGITS, ask, shared_decoder
 import gfe_core as gfe
 from gfe_core import widgets
 
-FIELDS = ["AMD, Gauss-Newton, BFGS, Euler", "followers of the flow", "kinds of AMD"]
+FIELDS = [
+    "AMD, L-BFGS, Gauss-Newton, Euler",
+    "users of curvature",
+    "followers of the flow",
+    "kinds of AMD",
+]
 
 
 @pytest.fixture
