@@ -183,7 +183,7 @@ def displaced(
     x: Samples,
     *,
     loss: AnyLoss | None = None,
-    within: float = 0.02,
+    within: float = 0.05,
 ) -> Displacement:
     """Move codes at minima along their steepest direction, as far as the energy is a parabola.
 

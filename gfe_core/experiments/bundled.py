@@ -57,6 +57,7 @@ class Recipe:
 
 
 _IMAGES = Recipe()
+_SMALL_IMAGES = Recipe(hidden=(48, 96))
 _CURVE = Recipe(
     hidden=(32, 32),
     activation="tanh",
@@ -70,7 +71,9 @@ _CURVE = Recipe(
 
 def recipe_for(data: str) -> Recipe:
     """Return how a decoder of this data set is trained."""
-    return _CURVE if data in CURVES else _IMAGES
+    if data in CURVES:
+        return _CURVE
+    return _SMALL_IMAGES if data == "digits" else _IMAGES
 
 
 def folder_for(data: str, latent_dim: int) -> Path:

@@ -3,6 +3,7 @@
 from gfe_core.widgets.charts.adjoint_explorer import AdjointExplorer
 from gfe_core.widgets.charts.axes_explorer import AxesExplorer
 from gfe_core.widgets.charts.figures import show_figure, show_picture
+from gfe_core.widgets.curve.explorer import CurveExplorer
 from gfe_core.widgets.emission_lines.explorer import SpectrumExplorer
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.lessons import check, predict
@@ -38,6 +39,7 @@ __all__ = [
     "ArmijoExplorer",
     "AxesExplorer",
     "BetweenExplorer",
+    "CurveExplorer",
     "Explorer",
     "FilmExplorer",
     "FlowExplorer",

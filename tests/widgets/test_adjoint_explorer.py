@@ -22,6 +22,7 @@ def trace(explorer: widgets.AdjointExplorer, number: int) -> Any:
     return drawn.data[number]
 
 
+@pytest.mark.slow
 def test_curves_are_distances_to_the_gradient_of_the_steps_taken(explorer: widgets.AdjointExplorer):
     decoder = explorer.decoder
     x = DIGITS.x[:4]

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
-from explorers import DIGITS, ask, briefly_trained
+from explorers import DIGITS, ask, shared_decoder
 
 import gfe_core as gfe
 from gfe_core import widgets
@@ -17,8 +16,8 @@ FIELDS = [
 
 
 @pytest.fixture
-def decoder(generator: torch.Generator) -> gfe.MLPDecoder:
-    return briefly_trained(generator)
+def decoder() -> gfe.MLPDecoder:
+    return shared_decoder()
 
 
 def shown(explorer: widgets.RaceExplorer, what: str) -> np.ndarray:

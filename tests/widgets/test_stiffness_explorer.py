@@ -48,7 +48,7 @@ def test_no_sample_crosses_below_one_all_alternate_below_two_and_rise_above(vall
     crossings, rises = valleys.counts(0.9)
     assert crossings.max() == 0 and rises.max() == 0
     crossings, rises = valleys.counts(1.9)
-    assert crossings.min() >= 25 and rises.max() == 0
+    assert crossings.min() >= 20 and rises.max() == 0
     crossings, rises = valleys.counts(2.1)
     assert crossings.min() >= 25 and rises.min() >= 5
 
@@ -86,7 +86,7 @@ def test_displaced_start_is_where_the_energy_is_still_a_parabola(valleys: Valley
     assert torch.allclose(along, moved.largest[:, None] * moved.direction, atol=1e-8)
     rise = energy.value(moved.start) - energy.value(z)
     parabola = moved.largest * moved.distance**2 / 2
-    assert torch.allclose(rise, parabola, rtol=0.02)
+    assert torch.allclose(rise, parabola, rtol=0.05)
     closer = stiffness.displaced(decoder, z, x, within=0.002)
     assert (closer.distance < moved.distance).all()
 

@@ -98,6 +98,16 @@ export class Transport {
     });
   }
 
+  /** Stand at the trait `frame`, as far as the film goes. */
+  stand() {
+    this.frame = clamp(this.#view.model.get("frame"), 0, this.last);
+  }
+
+  /** Play from the first, if the trait `playing` asks for it and the reader has nothing against it. */
+  open() {
+    if (this.#view.model.get("playing") && !this.#view.calm) this.setPlaying(true);
+  }
+
   get last() {
     return Math.max(this.#film.frames() - 1, 0);
   }

@@ -24,7 +24,7 @@ from gfe_core.types import Decoder, Encoding, Loss, SaveAt
 from gfe_core.widgets.kit.bundles import script
 from gfe_core.widgets.kit.engine import Recipe, Unportable
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
-from gfe_core.widgets.kit.shown import shown_samples
+from gfe_core.widgets.kit.shown import shown_samples, two_latents
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
 from gfe_core.widgets.player.preview import grounds_for, recipes_for
@@ -108,9 +108,7 @@ class LandscapeExplorer(Explorer, ABC):
         playing: bool = False,
     ) -> None:
         samples = shown_samples(decoder, samples, loss=loss, row=first["sample"])
-        flat = decoder.latent_dim >= 2
-        wanted = "`decoder` must have at least two latents, the directions of a landscape"
-        checks.require(flat, f"{wanted}, got {decoder.latent_dim}.")
+        two_latents(decoder, "the directions of a landscape")
         self.decoder = own_copy(decoder)
         self.samples = samples
         self.loss = loss or self.usual_loss

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gfe_core.analysis.stiffness import Displacement, displaced, rescaled
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode
-from gfe_core.solvers import AMD, BFGS, RK4, Euler
+from gfe_core.solvers import BFGS, RK4, Euler
 from gfe_core.types import Decoder, Encoding, Stop
 from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.film import Film
@@ -35,11 +35,12 @@ class StiffnessExplorer(LandscapeExplorer):
     lambda_max (`stiffness.displaced`), and 30 steps are taken whatever their size. Then Euler's
     rule multiplies the distance by 1 - dt lambda_max at each step: below dt lambda_max = 1 it never
     crosses the minimum, between 1 and 2 it crosses at every step and the energy falls, above 2 it
-    crosses and the energy rises. AMD starts at the same place. Everything is computed in float64.
+    crosses and the energy rises. Everything is computed in float64.
 
     Args:
         decoder: trained; a `torch.nn.Module`.
         samples: what can be encoded; needs an image shape.
+        name: of the explorer.
         sample: row shown first.
         solver: "Euler" or "RK4", shown first.
         dt_times_curvature: first value of the control for the step.
@@ -54,6 +55,7 @@ class StiffnessExplorer(LandscapeExplorer):
         decoder: Decoder,
         samples: DataSet,
         *,
+        name: str = "stiffness",
         sample: int = 0,
         solver: str = "Euler",
         dt_times_curvature: float = 1.9,
@@ -62,7 +64,7 @@ class StiffnessExplorer(LandscapeExplorer):
         super().__init__(
             decoder,
             samples,
-            name="stiffness",
+            name=name,
             first=first,
             controls=tuple(first),
             title="How long may a step be?",
@@ -110,13 +112,10 @@ class StiffnessExplorer(LandscapeExplorer):
         )
 
     def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
-        """The chosen solver, and AMD."""
+        """The chosen solver."""
         dt = float(values["dt"]) / self.lambda_max
         solver = {"Euler": Euler, "RK4": RK4}[values["solver"]](n_steps=_N_STEPS)
-        return {
-            values["solver"]: Recipe(solver=solver, t1=_N_STEPS * dt),
-            "AMD": Recipe(solver=AMD()),
-        }
+        return {values["solver"]: Recipe(solver=solver, t1=_N_STEPS * dt)}
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Count what the chosen solver did, beside turning its track into a film."""

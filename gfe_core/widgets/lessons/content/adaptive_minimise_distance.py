@@ -2,6 +2,65 @@
 
 from gfe_core.widgets.lessons.kinds import Exercise, Question
 
-QUESTIONS: dict[str, Question] = {}
+QUESTIONS: dict[str, Question] = {
+    "sigma-near-one": Question(
+        text=(
+            "σ is the share of the promised fall that a step must deliver. What does the test "
+            "do with σ close to 1?"
+        ),
+        options={
+            "It accepts only the best steps": (
+                "The test compares with a promise along a straight line, not with other steps. "
+                "The best step along a ray bends away from that line and breaks the promise."
+            ),
+            "It refuses good steps and accepts only very short ones": "",
+            "Nothing changes, because σ is only a safeguard": (
+                "That is true while σ is small. The share that a step delivers shrinks as the "
+                "step grows, so a large σ limits the step."
+            ),
+        },
+        answer="It refuses good steps and accepts only very short ones",
+        because=(
+            "The slope promises more than a finite step into a valley delivers. On a parabola the "
+            "step to the lowest point delivers exactly half of the promise, so a σ above 1/2 "
+            "refuses it."
+        ),
+    ),
+    "stripes-in-the-batch": Question(
+        text=(
+            "A rule takes one step for a whole batch, and accepts it only if the energy of every "
+            "sample falls enough. A picture of fine stripes joins 64 digits. What happens to the "
+            "digits?"
+        ),
+        options={
+            "Nothing, because each digit has its own code": (
+                "The codes are separate, but here the step is not: one sample can refuse it for "
+                "all."
+            ),
+            "They wait for the stripes, and their codes change": "",
+            "They wait for the stripes, and then reach the same codes": (
+                "After the same number of trials each digit has taken other steps, so it is at "
+                "another place. It may even have turned into another valley."
+            ),
+        },
+        answer="They wait for the stripes, and their codes change",
+        because=(
+            "The sample that needs the shortest step sets the step of all. The code of an image "
+            "then depends on the images beside it."
+        ),
+    ),
+}
 
-EXERCISES: dict[str, Exercise] = {}
+EXERCISES: dict[str, Exercise] = {
+    "refusals": Exercise(
+        claim="refusals counts the trials that fail the test",
+        run=lambda refusals: refusals(curvature=1.0, trial=7.0, beta=0.5, sigma=0.25),
+        expected=3,
+        hint="A step s passes while s times the curvature is at most 2 (1 - sigma).",
+        mistakes={
+            2: "A fall alone is not enough: the test demands the share sigma of the promised fall.",
+            4: "The test does not look for the lowest point. It takes the first trial that passes.",
+            0.875: "This is the accepted step. Count the trials that were refused before it.",
+        },
+    ),
+}

@@ -1,7 +1,55 @@
 """Questions and exercises of the notebook "How is a decoder trained with no encoder?"."""
 
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
 from gfe_core.widgets.lessons.kinds import Exercise, Question
 
-QUESTIONS: dict[str, Question] = {}
+QUESTIONS: dict[str, Question] = {
+    "updates-per-encoding": Question(
+        text=(
+            "A batch is encoded, and then the decoder takes one update, or three updates, at these "
+            "codes. Which learns more from the same number of encoded images?"
+        ),
+        options={
+            "One update, because after it the codes are out of date": (
+                "They are out of date, but only a little. Near the end of a flow the energy is "
+                "flat in z, so slightly old codes still give nearly the right gradient."
+            ),
+            "Three updates": "",
+            "Both learn the same, because they have seen the same images": (
+                "The images are the same, but the decoder takes three times as many steps on them."
+            ),
+        },
+        answer="Three updates",
+        because=(
+            "The codes go out of date slowly, so a second and a third update at the same codes are "
+            "nearly as good as the first. Very many would fit the decoder to codes that its images "
+            "have left."
+        ),
+    ),
+}
 
-EXERCISES: dict[str, Exercise] = {}
+
+def _one_update(updated: Callable[..., Tensor]) -> Tensor:
+    """Call the reader's function with two samples of two numbers, one latent and W = (1, 0)."""
+    W, z = torch.tensor([[1.0], [0.0]]), torch.tensor([[1.0], [3.0]])
+    return updated(W, z, x=torch.tensor([[2.0, 1.0], [3.0, 2.0]]), lr=0.1)
+
+
+EXERCISES: dict[str, Exercise] = {
+    "updated": Exercise(
+        claim="updated takes one step at fixed codes",
+        run=_one_update,
+        expected=[[1.05], [0.35]],
+        atol=1e-4,
+        hint="The gradient in W is the mean over samples of (W z - x) z^T.",
+        mistakes={
+            ((1.1,), (0.7,)): "This is the sum over the batch: divide by the number of samples.",
+            ((0.95,), (-0.35,)): "The sign is wrong: a step goes against the gradient.",
+            ((1.0,), (0.0,)): "W has not changed: subtract lr times the gradient.",
+        },
+    ),
+}
