@@ -75,3 +75,18 @@ def test_the_right_chart_is_the_energy_above_the_lowest(decoder: gfe.MLPDecoder)
 def test_a_pair_that_is_not_offered_is_refused(decoder: gfe.MLPDecoder):
     with pytest.raises(ValueError, match="momentum and gradient flow"):
         widgets.MomentumExplorer(decoder, DIGITS, pair="momentum")
+
+
+@pytest.mark.parametrize("sample", range(8))
+def test_explicit_steps_never_settle_on_a_digit(sample: int):
+    decoder = gfe.pretrained("mnist-sample").decoder
+    digits = gfe.data.load("mnist-sample", "test")
+    explorer = widgets.MomentumExplorer(decoder, digits, sample=sample)
+    chosen = {"pair": SEMI, "dt": 0.5, "damping": 3.0}
+    tracks = explorer.tracks({"sample": sample, **chosen}, None)
+    last = {
+        name: track.trajectory.energy[-20:, 0].min().item()  # the last quarter of the steps
+        for name, track in tracks.items()
+        if track.trajectory is not None
+    }
+    assert last["explicit Euler"] > last["semi-implicit"] + 0.005, last
