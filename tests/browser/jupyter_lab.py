@@ -4,7 +4,6 @@ For tests that look through a real browser, and for `make refresh`.
 """
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -51,7 +50,6 @@ c.LabApp.user_settings_dir = {settings!r}
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 """
-_REVEALS_FIGURE = re.compile(r"reveal=widgets\.(show_figure|AxesExplorer)\b")
 _MODEL = (
     "const panel = window.jupyterapp.shell.currentWidget; const cells = "
     "Array.from(panel.content.model.cells);"
@@ -282,7 +280,8 @@ class NotebookPage:
             asked.locator(".gfe-predict input").first.click()
             asked.get_by_role("button", name="Commit my guess").click()
             asked.get_by_role("button", name="Committed").wait_for()
-        return [number for number in asking if _REVEALS_FIGURE.search(sources[number])]
+        self.wait_for_idle_kernel()
+        return [number for number in asking if self.cell(number).locator(".gfe-figure").count()]
 
     def still(self, number: int, k: int) -> bytes:
         """Return a picture of an output of a cell as it is drawn; films stand at their end."""
