@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import jaxtyping
 import pytest
+from annotations import check_annotations
 
-# An int is a float, as for pyright.
-_BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-jaxtyping.install_import_hook("gfe_core", _BEARTYPE)
+check_annotations()
 
 import torch  # noqa: E402  (gfe_core and what it imports come after the hook)
 

@@ -43,6 +43,9 @@ _CHUNK = 128
 A multiple of the rows that `Energy` pads to.
 """
 
+_SHRINKS = 60
+"""Trials of a distance, each 0.8 of the one before: down to a millionth of the first."""
+
 _REAL_AXIS: dict[type, float] = {Euler: 2.0, RK4: 2.7852935634, Dopri5: 3.3065678926}
 _REAL_AXIS |= dict.fromkeys(
     (AMD, BFGS, LBFGS, GaussNewton), math.inf
@@ -154,6 +157,86 @@ def _eigenvalues(hessian: Tensor) -> Tensor:
     finite = hessian.isfinite().all(2).all(1)[:, None]
     symmetric = torch.where(finite[:, :, None], (hessian + hessian.mT) / 2, 0.0)
     return torch.where(finite, torch.linalg.eigvalsh(symmetric), math.nan)
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """Codes that were moved along the steepest direction, in latent units.
+
+    Args:
+        start: z + a v, the codes after the move.
+        direction: v, the unit eigenvector of the largest eigenvalue.
+        distance: a, positive.
+        largest: lambda_max at z.
+    """
+
+    start: Codes
+    direction: Codes
+    distance: PerSample
+    largest: PerSample
+
+
+@arguments.in_own_words
+def displaced(
+    decoder: Decoder,
+    z: Codes,
+    x: Samples,
+    *,
+    loss: AnyLoss | None = None,
+    within: float = 0.05,
+) -> Displacement:
+    """Move codes at minima along their steepest direction, as far as the energy is a parabola.
+
+        start = z + a v,   H(z) v = lambda_max v,   |v| = 1
+
+    a is the largest of the sizes s, 0.8 s, 0.8^2 s, ... for which E(z + k a v) - E(z) differs from
+    lambda_max (k a)^2 / 2 by at most `within` of it, for k = +-1, +-2 and +-4. From there, steps of
+    Euler's rule show what the limit dt lambda_max = 2 is, before the valley bends.
+
+    Args:
+        decoder: maps codes (batch, latent) to data (batch, *data).
+        z: codes at minima, to high precision: best in float64, found with a small `grad_norm`.
+        x: data.
+        loss: `Bernoulli()` by default.
+        within: largest relative difference, between 0 and 1.
+
+    Example:
+        >>> import torch
+        >>> import gfe_core as gfe
+        >>> decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+        >>> x = torch.zeros(1, 3)
+        >>> moved = displaced(decoder, torch.zeros(1, 2), x, loss=gfe.Gaussian())
+        >>> torch.allclose((moved.start @ moved.direction.T)[:, 0], moved.distance)
+        True
+    """
+    checks.fraction("within", within)
+    z = checks.start_for(decoder, samples_for(decoder, x), z, name="z")
+    energy = Energy(decoder, samples_for(decoder, x), loss)
+    with threads.suited(decoder):
+        hessian = energy.hessian(z)
+        curvatures, directions = torch.linalg.eigh((hessian + hessian.mT) / 2)
+        largest = curvatures[:, -1].clamp_min(torch.finfo(z.dtype).tiny)
+        direction = directions[:, :, -1]
+        distance = _parabola(energy, z, direction, largest, within)
+    return Displacement(z + distance[:, None] * direction, direction, distance, largest)
+
+
+def _parabola(
+    energy: Energy, z: Codes, direction: Codes, largest: PerSample, within: float
+) -> PerSample:
+    """Shrink a distance until the energy along a direction is a parabola for four times as far."""
+    lowest = energy.value(z)
+    distance = (2 * lowest.abs().clamp_min(torch.finfo(z.dtype).tiny) / largest).sqrt()
+    for _ in range(_SHRINKS):
+        bent = torch.zeros_like(largest, dtype=torch.bool)
+        for k in (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0):
+            step = k * distance
+            rise = energy.value(z + step[:, None] * direction) - lowest
+            bent |= ~((rise / (largest * step.square() / 2) - 1).abs() <= within)
+        if not bent.any():
+            break
+        distance = torch.where(bent, 0.8 * distance, distance)
+    return distance
 
 
 def stability_limit(

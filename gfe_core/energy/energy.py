@@ -99,10 +99,15 @@ class Energy(Curvature):
             energy = self._per_sample(leaf)
 
         def pull(where: Tensor | None) -> Tensor:
-            """Samples not asked for ride along with weight zero."""
-            weight = None if where is None else self._padded(where).to(energy.dtype)
-            weight = torch.ones_like(energy) if weight is None else weight
-            return self._inward(z, torch.autograd.grad(energy, leaf, weight)[0][: self.n])
+            """Samples not asked for ride along with weight zero.
+
+            The gradient of one sum, and not of a vector with weights: for those torch would first
+            import sympy, half a second.
+            """
+            with torch.enable_grad():
+                rows = energy if where is None else energy * self._padded(where).to(energy.dtype)
+                total = rows.sum()
+            return self._inward(z, torch.autograd.grad(total, leaf)[0][: self.n])
 
         return Point(energy.detach()[: self.n], pull)
 

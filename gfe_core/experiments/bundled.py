@@ -48,7 +48,7 @@ class Recipe:
     hidden: tuple[int, ...] = (64, 128)
     activation: str = "elu"
     loss: Loss = field(default_factory=gfe.Bernoulli)
-    passes: int = 24
+    passes: int = 12
     updates: int = 2
     size: int = 64
     lr: float = 1e-2
@@ -57,20 +57,23 @@ class Recipe:
 
 
 _IMAGES = Recipe()
+_SMALL_IMAGES = Recipe(hidden=(48, 96))
 _CURVE = Recipe(
     hidden=(32, 32),
     activation="tanh",
     loss=gfe.Gaussian(),
-    passes=1500,
+    passes=300,
     size=100,
-    lr=3e-3,
+    lr=1e-2,
     max_steps=60,
 )
 
 
 def recipe_for(data: str) -> Recipe:
     """Return how a decoder of this data set is trained."""
-    return _CURVE if data in CURVES else _IMAGES
+    if data in CURVES:
+        return _CURVE
+    return _SMALL_IMAGES if data == "digits" else _IMAGES
 
 
 def folder_for(data: str, latent_dim: int) -> Path:

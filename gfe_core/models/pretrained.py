@@ -26,7 +26,7 @@ def pretrained(data: str, *, latent_dim: int | None = None) -> Model:
     | data | latent_dim | decoder | loss |
     |---|---|---|---|
     | "mnist-sample" | 2, 8, 20 | `MLPDecoder`, hidden (64, 128), 784 pixels | `Bernoulli()` |
-    | "digits" | 2, 8, 20 | `MLPDecoder`, hidden (64, 128), 64 pixels | `Bernoulli()` |
+    | "digits" | 2, 8, 20 | `MLPDecoder`, hidden (48, 96), 64 pixels | `Bernoulli()` |
     | "circle", "sine", "line" | 1 | `MLPDecoder`, hidden (32, 32), tanh, 2 coordinates | \
 `Gaussian()` |
 

@@ -546,6 +546,7 @@ def test_memory_of_the_discrete_adjoint_grows_by_the_stored_codes_only():
     assert unrolled > 100 * codes  # every layer's outputs and their derivatives
 
 
+@pytest.mark.slow
 def test_backward_of_the_discrete_adjoint_costs_at_most_four_gradients():
     decoder, x = mnist_like()
     ratios = []

@@ -77,6 +77,11 @@ _OUTPUTS = (
     "cell.outputs.toJSON() : []); }"
 )
 
+_RESTART = f"() => {{ {_MODEL} return panel.sessionContext.session.kernel.restart(); }}"
+_RUN_CELL = f"""number => {{ {_MODEL}
+    panel.content.activeCellIndex = number;
+    window.jupyterapp.commands.execute("notebook:run-cell");
+}}"""
 _COUNTS = f"() => {{ {_MODEL} return cells.map(cell => cell.executionCount ?? null); }}"
 _SOURCES = f"() => {{ {_MODEL} return cells.map(cell => cell.sharedModel.getSource()); }}"
 _SCROLLED = f"number => {{ {_MODEL} return panel.content.scrollToItem(number, 'start'); }}"
@@ -232,6 +237,16 @@ class NotebookPage:
             self.page.wait_for_timeout(300)
         self.wait_for_idle_kernel()
 
+    def restart(self) -> None:
+        """Start a fresh kernel and forget all outputs."""
+        self.page.evaluate(_RESTART)
+        self.wait_for_idle_kernel()
+        self.clear()
+
+    def run_cell(self, number: int) -> None:
+        """Run one cell, as Shift+Enter does; its end is not waited for."""
+        self.page.evaluate(_RUN_CELL, number)
+
     def keep_still(self) -> None:
         """Let no view play by itself, so that a still is the same on every run."""
         self.page.emulate_media(reduced_motion="reduce")
@@ -280,8 +295,10 @@ class NotebookPage:
             asked.locator(".gfe-predict input").first.click()
             asked.get_by_role("button", name="Commit my guess").click()
             asked.get_by_role("button", name="Committed").wait_for()
-        self.wait_for_idle_kernel()
-        return [number for number in asking if self.cell(number).locator(".gfe-figure").count()]
+            if "reveal=" in sources[number]:  # below question, answers, button and verdict
+                asked.locator(".gfe-predict > :nth-child(5)").wait_for(timeout=120_000)
+        figures = ".gfe-figure, .js-plotly-plot"
+        return [number for number in asking if self.cell(number).locator(figures).count()]
 
     def still(self, number: int, k: int) -> bytes:
         """Return a picture of an output of a cell as it is drawn; films stand at their end."""

@@ -6,6 +6,7 @@ import pytest
 from jupyter_lab import LabServer, NotebookPage
 from playwright.sync_api import expect
 from test_lab import open_cells
+from view_page import barriers
 
 pytestmark = pytest.mark.browser
 DECODER = """
@@ -60,6 +61,18 @@ def test_figure_in_an_answer_draws_and_its_axis_is_chosen_by_keyboard(notebook: 
     asked.get_by_role("button", name="Reset", exact=True).press("Enter")
     expect(asked.locator(".xtitle")).to_have_text("updates")
     assert notebook.troubles() == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_barrier_in_figures(notebook: NotebookPage, theme: str):
+    notebook.set_theme(theme)
+    notebook.guess_everything()
+    for number, kind in ((1, "gfe-figure"), (2, "gfe-figure"), (3, "js-plotly-plot")):
+        notebook.wait_for_traces(number)
+        figure = f'.jp-Cell[data-windowed-list-index="{number}"] .{kind}'
+        assert notebook.page.locator(figure).count() == 1
+        assert barriers(notebook.page, figure) == []
+    notebook.set_theme("light")
 
 
 def test_figures_become_narrow_with_their_page(notebook: NotebookPage):

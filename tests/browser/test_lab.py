@@ -8,7 +8,15 @@ import pytest
 from jupyter_lab import LabServer, NotebookPage
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from published import METADATA, UNLIKE, difference, opened, pictures, sentence, wants_still
+from published import (
+    METADATA,
+    difference,
+    opened,
+    pictures,
+    sentence,
+    unlike_from,
+    wants_still,
+)
 from saved_outputs import differences
 
 pytestmark = pytest.mark.browser
@@ -57,7 +65,7 @@ def unlike(notebook: NotebookPage, saved: NotebookNode) -> list[str]:
             continue
         now = notebook.still(number, k)
         gap = difference(png, now)
-        if gap > UNLIKE:
+        if gap > unlike_from(output):
             sizes = f"{opened(png).size}, {opened(now).size}"
             found.append(f"cell {number}, {sentence(output)}: {gap:.2f}, {sizes}")
     return found

@@ -15,7 +15,7 @@ from quiet_times import DRAWING, LOOK, MARGIN, ROUND_TRIP, QuietTimes
 
 pytestmark = pytest.mark.browser
 
-FIRST_FRAME = 20.0  # s from Run All to the first drawn frame of notebook 00, training included
+FIRST_PICTURE = 4.0  # s from running the first cell in a fresh kernel to the first drawn frame
 
 SET_UP = """
 import torch
@@ -128,10 +128,6 @@ def test_every_control_answers(player_page: NotebookPage):
         lambda k=k: player.locator("select[name=solver]").select_option(index=k) for k in range(6)
     ]
     moves += [
-        lambda k=k: player.locator("select[name=armijo_slope]").select_option(index=k)
-        for k in (1, 6)
-    ]
-    moves += [
         lambda: player.locator("input[name=sample]").press("ArrowUp"),
         lambda: reset(player),
     ]
@@ -156,20 +152,21 @@ def test_linked_slider_moves_the_player_with_the_kernel_stopped(
 
 
 @pytest.mark.timed
-def test_first_frame_of_the_first_notebook_comes_soon(open_notebook: Callable[[str], NotebookPage]):
+def test_first_picture_of_the_first_notebook_comes_soon(
+    open_notebook: Callable[[str], NotebookPage],
+):
     notebook = open_notebook("00_start_here.ipynb")
-    notebook.clear()
-    notebook.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
     times = QuietTimes()
-    start = time.monotonic()
-    notebook.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
-    notebook.page.locator(".gfe-player[data-drawn]").wait_for(
-        state="attached", timeout=1000 * MARGIN * FIRST_FRAME
-    )
-    times.add(1000 * (time.monotonic() - start))
-    seconds = times[0] / 1000
-    print(f"\nfrom Run All to the first drawn frame: {seconds:.1f} s (promised {FIRST_FRAME:.0f})")
-    assert seconds <= FIRST_FRAME
+    for _ in range(6):
+        notebook.restart()
+        times.start()
+        start = time.monotonic()
+        notebook.run_cell(1)
+        drawn = notebook.page.locator(".gfe-player[data-drawn]")
+        drawn.wait_for(state="attached", timeout=1000 * MARGIN * FIRST_PICTURE)
+        times.add(1000 * (time.monotonic() - start))
+    del times[0], times.by_the_clock[0]  # a cold disk
+    times.hold(1000 * FIRST_PICTURE, "from the first cell's run to its picture, fresh kernels")
 
 
 def test_saved_notebook_shows_its_picture_without_a_kernel(

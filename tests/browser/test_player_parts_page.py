@@ -43,7 +43,7 @@ def n_of(page: Page, colour: str) -> int:
     return int((pixels[:, :3] == rgb).all(1).sum())
 
 
-@pytest.mark.parametrize("field", ["AMD, Gauss-Newton, BFGS, Euler", "kinds of AMD"])
+@pytest.mark.parametrize("field", ["AMD, L-BFGS, Gauss-Newton, Euler", "kinds of AMD"])
 def test_a_solver_has_its_colour_in_a_race_wherever_it_stands(open_view: OpenView, field: str):
     player = race(field=field).player
     player.playing = False

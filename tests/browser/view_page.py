@@ -13,19 +13,19 @@ from gfe_core.widgets.kit.page import page
 
 OpenView = Callable[..., Page]
 _AXE = Path(gfe_core.widgets.__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-_BARRIERS = """async () => {
-  const { violations } = await axe.run(document.querySelector(".gfe-view"));
+_BARRIERS = """async (selector) => {
+  const { violations } = await axe.run({ include: [[selector]] });
   const hard = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
   return hard.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
 }"""
 _looked_at: set[tuple[str, str]] = set()
 
 
-def barriers(sheet: Page) -> list[str]:
-    """Return what axe-core finds that shuts some readers out of a view."""
+def barriers(sheet: Page, selector: str = ".gfe-view") -> list[str]:
+    """Return what axe-core finds that shuts some readers out of all that a selector matches."""
     assert _AXE.is_file(), "no axe-core: run `make lint`, which installs it"
     sheet.evaluate(_AXE.read_text(encoding="utf-8"))
-    return sheet.evaluate(_BARRIERS)
+    return sheet.evaluate(_BARRIERS, selector)
 
 
 @contextmanager

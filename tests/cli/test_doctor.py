@@ -120,6 +120,7 @@ def test_no_command_prints_help_and_an_unknown_one_is_refused(capsys: pytest.Cap
     assert "docter" in told.err and "doctor, lab, train, " in told.err and told.out == ""
 
 
+@pytest.mark.slow
 def test_doctor_runs_as_a_command():
     run = subprocess.run(
         [sys.executable, "-m", "gfe_core"], capture_output=True, text=True, timeout=60, check=True

@@ -33,7 +33,7 @@ def test_gaps_hide_the_share_they_name(generator: torch.Generator):
     assert not seen[:, :, :14].any() and seen[:, :, 14:].all()
 
 
-@pytest.mark.parametrize("method", ["flow", "autoencoder"])
+@pytest.mark.parametrize("method", [pytest.param("flow", marks=pytest.mark.slow), "autoencoder"])
 def test_pixels_that_were_lost_in_training_teach_nothing(
     method: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -29,9 +29,12 @@ _SMALL = 48  # pixels across, of pictures that are compared
 _WIDTHS = 4  # pixels by which their widths may differ
 _HEIGHTS = 1.25  # and the ratio of their heights: a view may have a row more of what was found
 _BOX = Image.Resampling.BOX
-UNLIKE = 0.8
+UNLIKE = 0.5
 """`difference` from which a view no longer looks like its still: other trained numbers move lines,
-measured times too (0.56 once), and a map by t-SNE may turn. A blank one has 1."""
+and a map by t-SNE may turn. A blank one has 1."""
+UNLIKE_TIMED = 0.8
+"""The same of a figure of measured times, which another load of the machine moves (0.56 once)."""
+_TIMES = ("second", "minute", "hour")
 APART = 0.25
 """`difference` of any two views of one notebook; the most alike are two maps of points."""
 
@@ -93,6 +96,18 @@ def is_blank(png: bytes) -> bool:
     grey = np.asarray(opened(png).convert("L"), dtype=float)
     halves = np.array_split(grey, 2)
     return bool(min(half.std() for half in halves) < _LEAST_SPREAD)
+
+
+def is_timed(output: Any) -> bool:
+    """Say whether a figure is drawn against measured times: an axis is called so."""
+    layout = output.get("data", {}).get(PLOTLY, {}).get("layout", {})
+    titles = [layout.get(f"{side}axis", {}).get("title", {}).get("text", "") for side in "xy"]
+    return any(title.startswith(_TIMES) for title in titles)
+
+
+def unlike_from(output: Any) -> float:
+    """Return the `difference` from which a saved output no longer looks like its view."""
+    return UNLIKE_TIMED if is_timed(output) else UNLIKE
 
 
 def difference(one: bytes, other: bytes) -> float:

@@ -195,6 +195,7 @@ def test_rejected_trials_leave_state_and_time_unchanged():
     assert statuses(encoding) == [Status.MAX_STEPS] * 3
 
 
+@pytest.mark.slow
 def test_amd_finds_the_pseudo_inverse_solution():
     problem = quadratic()
     tight = gfe.Stop(grad_norm=1e-10, energy_slope=0.0)

@@ -412,7 +412,9 @@ def degenerate(kind: str) -> gfe.MLPDecoder | gfe.LinearDecoder:
     return decoder
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     "kind", ["huge weights", "constant", "dead units", "certain pixels", "no minimum"]
 )

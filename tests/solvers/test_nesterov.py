@@ -139,6 +139,7 @@ def test_semi_implicit_costs_one_gradient_a_step():
     assert counts.n_grad.tolist() == [7] * 5 and counts.n_loss.tolist() == [0] * 5
 
 
+@pytest.mark.slow
 def test_momentum_flow_keeps_its_bound_and_the_gradient_flow_its_own():
     problem = quadratic(curvature=torch.logspace(0, -5, 12, dtype=torch.float64).tolist(), batch=1)
     z0 = problem.minimum + problem.axes.sum(1)  # every mode starts with amplitude one
@@ -256,6 +257,7 @@ def test_energy_falls_linearly_on_an_ill_conditioned_problem_and_never_passes_it
     assert gained.min() > 0 and gained[-1] < 3 * gained[0]
 
 
+@pytest.mark.slow
 def test_descent_without_momentum_is_not_there_after_three_times_as_many_steps():
     problem = quadratic(torch.logspace(0, -2.5, 6, dtype=torch.float64).tolist(), batch=3)
 

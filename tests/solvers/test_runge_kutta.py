@@ -74,6 +74,7 @@ def test_constant_rate_only_rescales_time():
     )  # 4 dt g and dt (4 g) round alike up to an ulp
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [gfe.Euler, gfe.RK4])
 def test_flow_ends_at_the_pseudo_inverse_solution(kind):
     problem = quadratic()

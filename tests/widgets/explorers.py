@@ -3,6 +3,7 @@
 A few digits, a decoder that has seen them, and a browser's request.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,6 +19,12 @@ def briefly_trained(generator: torch.Generator) -> gfe.MLPDecoder:
     decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=generator)
     gfe.fit(decoder, gfe.data.Batches(DIGITS.x, size=20), epochs=3)
     return decoder
+
+
+@cache
+def shared_decoder() -> gfe.MLPDecoder:
+    """Return the same decoder, trained once for all tests: nobody may change it."""
+    return briefly_trained(torch.Generator().manual_seed(0))
 
 
 def ask(

@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from explorers import DIGITS, ask, briefly_trained
+from explorers import DIGITS, ask, shared_decoder
 
 import gfe_core as gfe
 from gfe_core import widgets
 
 
 @pytest.fixture
-def explorer(generator: torch.Generator) -> widgets.ArmijoExplorer:
-    return widgets.ArmijoExplorer(briefly_trained(generator), DIGITS)
+def explorer() -> widgets.ArmijoExplorer:
+    return widgets.ArmijoExplorer(shared_decoder(), DIGITS)
+
+
+@pytest.fixture(scope="module")
+def still() -> widgets.ArmijoExplorer:
+    """For tests that only look at its frames."""
+    return widgets.ArmijoExplorer(shared_decoder(), DIGITS)
 
 
 def figure(explorer: widgets.ArmijoExplorer, frame: int) -> Any:
@@ -50,10 +55,10 @@ def test_opens_at_the_step_with_most_refusals(explorer: widgets.ArmijoExplorer):
 
 
 def test_each_frame_has_its_ray_and_the_last_state_keeps_the_last_step(
-    explorer: widgets.ArmijoExplorer,
+    still: widgets.ArmijoExplorer,
 ):
-    last = explorer.player.shape[1] - 1
-    titles = [title(explorer, frame) for frame in (0, last - 1, last)]
+    last = still.player.shape[1] - 1
+    titles = [title(still, frame) for frame in (0, last - 1, last)]
     assert titles[0] != titles[1] == titles[2] and titles[0].startswith("step 0: ")
 
 
@@ -90,11 +95,11 @@ def test_a_larger_sigma_tilts_the_line_towards_the_slope(explorer: widgets.Armij
 
 
 def test_axis_is_in_units_of_the_curvature_and_the_raw_step_stands_beside_it(
-    explorer: widgets.ArmijoExplorer,
+    still: widgets.ArmijoExplorer,
 ):
-    x = drawn(explorer, 0)["accepted"][0]
-    dt = float(title(explorer, 0).split("dt = ")[1].rstrip(")"))
-    assert x[0] == pytest.approx(dt * explorer.lambda_max, rel=0.01)  # the title shows three digits
+    x = drawn(still, 0)["accepted"][0]
+    dt = float(title(still, 0).split("dt = ")[1].rstrip(")"))
+    assert x[0] == pytest.approx(dt * still.lambda_max, rel=0.01)  # the title shows three digits
 
 
 def test_a_start_at_rest_has_no_ray_and_says_so(

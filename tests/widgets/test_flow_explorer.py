@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from explorers import DIGITS, ask, briefly_trained
+from explorers import DIGITS, ask, shared_decoder
 
 import gfe_core as gfe
 from gfe_core import widgets
@@ -13,8 +13,14 @@ from gfe_core.widgets.charts.figures import PLOTLY
 
 
 @pytest.fixture
-def decoder(generator: torch.Generator) -> gfe.MLPDecoder:
-    return briefly_trained(generator)
+def decoder() -> gfe.MLPDecoder:
+    return shared_decoder()
+
+
+@pytest.fixture(scope="module")
+def untouched() -> widgets.FlowExplorer:
+    """What is refused may not change it: one explorer meets every wrong turn."""
+    return widgets.FlowExplorer(shared_decoder(), DIGITS)
 
 
 def test_dragging_the_start_keeps_the_landscape_and_moves_the_path(decoder: gfe.MLPDecoder):
@@ -134,6 +140,7 @@ def test_figure_goes_out_as_json_for_any_plotly_and_not_as_a_widget():
     assert data[PLOTLY]["config"]["displayModeBar"] == "hover"
 
 
+@pytest.mark.slow
 def test_turning_does_what_a_reader_does(decoder: gfe.MLPDecoder):
     explorer = widgets.FlowExplorer(decoder, DIGITS, controls=("sample", "dt"))
     explorer.turn(sample=5, dt=1.0, solver="RK4", start=(0.2, -0.1))
@@ -160,13 +167,14 @@ def test_turning_does_what_a_reader_does(decoder: gfe.MLPDecoder):
     ],
 )
 def test_a_wrong_turn_names_the_control_and_changes_nothing(
-    decoder: gfe.MLPDecoder, values: dict[str, Any], words: str
+    untouched: widgets.FlowExplorer, values: dict[str, Any], words: str
 ):
-    explorer = widgets.FlowExplorer(decoder, DIGITS)
-    before = explorer.player.trajectory
+    player = untouched.player
+    before = (player.trajectory, player.landscape, dict(player.values), list(player.start))
     with pytest.raises((ValueError, TypeError), match=words):
-        explorer.turn(**values)
-    assert explorer.player.trajectory == before
+        untouched.turn(**values)
+    now = (player.trajectory, player.landscape, dict(player.values), list(player.start))
+    assert now == before
 
 
 def test_code_says_what_a_reader_cannot_see(decoder: gfe.MLPDecoder):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from explorers import DIGITS, briefly_trained
+from explorers import DIGITS, shared_decoder
 from sklearn.neighbors import NearestNeighbors
 
 import gfe_core as gfe
@@ -19,8 +19,8 @@ LEVELS = (2, 8)
 
 
 @pytest.fixture
-def decoder(generator: torch.Generator) -> gfe.MLPDecoder:
-    return briefly_trained(generator)
+def decoder() -> gfe.MLPDecoder:
+    return shared_decoder()
 
 
 def two_heaps(n: int = 60) -> np.ndarray:

@@ -75,7 +75,19 @@ def test_trouble_is_told_acknowledged_and_forgotten():
 
 
 def test_wrong_images_and_masks_name_the_argument():
-    with pytest.raises(ValueError, match=r"`image` must be uint8"):
+    with pytest.raises(ValueError, match="`image` must be an array of uint8"):
         widgets.MaskPainter(IMAGE / 255)
     with pytest.raises(ValueError, match=r"`seen` must be bool \(6, 8\)"):
         widgets.MaskPainter(IMAGE, seen=np.ones((8, 6), dtype=bool))
+
+
+def test_where_an_answer_fails_the_earlier_settings_stay_and_no_energy_of_another_mask():
+    painter = widgets.MaskPainter(IMAGE, values={"seed": 3}, facts="energy 0.5")
+
+    def fail() -> None:
+        raise RuntimeError("no code")
+
+    painter.on_request = fail
+    painter.request = {"id": 1, "values": {"seed": 4}}
+    assert painter.caption == "This did not work (RuntimeError): no code"
+    assert painter.values["seed"] == 3 and painter.facts == "" and painter.reply == 1

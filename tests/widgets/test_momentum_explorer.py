@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-import torch
-from explorers import DIGITS, ask, briefly_trained
+from explorers import DIGITS, ask, shared_decoder
 
 import gfe_core as gfe
 from gfe_core import widgets
@@ -11,14 +10,15 @@ RESTART = "restart and no restart"
 
 
 @pytest.fixture
-def decoder(generator: torch.Generator) -> gfe.MLPDecoder:
-    return briefly_trained(generator)
+def decoder() -> gfe.MLPDecoder:
+    return shared_decoder()
 
 
 def energies(explorer: widgets.MomentumExplorer) -> np.ndarray:
     return np.frombuffer(explorer.player.energies, np.float32).reshape(explorer.player.shape)
 
 
+@pytest.mark.slow
 def test_momentum_and_gradient_flow_do_the_same_work_with_steps_dt_and_dt_squared(
     decoder: gfe.MLPDecoder,
 ):

@@ -1,8 +1,12 @@
 """A view as a file of its own: whole, small, and safe from what its words hold."""
 
+import json
+import math
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import pytest
@@ -97,3 +101,32 @@ def test_the_menu_is_answered_with_the_page(tmp_path: Path):
     player._handle_custom_msg({"ask": "something else"}, [])
     assert [*sent[0]] == ["page"] and len(sent) == 1
     assert sent[0]["page"] == player.save_html(tmp_path / "one.html").read_text(encoding="utf-8")
+
+
+def state_of(text: str) -> dict[str, Any]:
+    """What a page's script reads, by a reader that takes JSON as browsers do."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    (state,) = re.findall(r'<script type="application/json" id="state">(.*?)</script>', text)
+    return json.loads(state, parse_constant=refuse)
+
+
+def test_numbers_that_are_not_finite_are_saved_as_unknown(tmp_path: Path):
+    samples = replace(SHAPES.take(3), y=torch.tensor([[torch.nan, 2.0]] * 3))
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(4,), data_dim=64)
+    explorer = widgets.SpectrumExplorer(
+        decoder,
+        samples,
+        loss=gfe.Bernoulli(),
+        probe=lambda z: torch.tensor([[1.0, torch.inf]]).expand(len(z), -1),
+        parameters=("age", "size"),
+    )
+    assert explorer.view.readings == [["age", None, 1.0], ["size", 2.0, None]]
+    explorer.view.level = math.nan  # of no list, and deeper in a dict
+    explorer.view.defaults = {"sample": 0, "of": [{"more": (-math.inf, 3.0)}]}
+    state = state_of(explorer.save_html(tmp_path / "gaps.html").read_text(encoding="utf-8"))
+    assert state["readings"] == explorer.view.readings
+    assert state["level"] is None
+    assert state["defaults"]["of"] == [{"more": [None, 3.0]}]

@@ -244,3 +244,15 @@ def test_a_wrong_landscape_names_the_argument_and_the_remedy() -> None:
         Landscape(energy=np.zeros((4, 4), np.float32), extent=(0, 1, 0, 1))
     with pytest.raises(ValueError, match="rising order"):
         Landscape(energy=np.zeros((1, 4, 4), np.float32), extent=(1, 0, 0, 1))
+
+
+def test_where_an_answer_fails_the_settings_are_those_of_the_film_that_stays():
+    player = FlowPlayer(values={"dt": 1.0})
+
+    def fail(request: Any) -> None:
+        raise RuntimeError("no path")
+
+    player.on_request = fail
+    player.request = {"id": 1, "values": {"dt": 2.0}, "start": [0.5, 0.5]}
+    assert player.caption == "This did not work (RuntimeError): no path"
+    assert player.values == {"dt": 1.0} and player.start == [0.0, 0.0] and player.reply == 1

@@ -2,18 +2,22 @@
 
 import numpy as np
 import pytest
-import torch
-from explorers import DIGITS, ask, briefly_trained
+from explorers import DIGITS, ask, shared_decoder
 
 import gfe_core as gfe
 from gfe_core import widgets
 
-FIELDS = ["AMD, Gauss-Newton, BFGS, Euler", "followers of the flow", "kinds of AMD"]
+FIELDS = [
+    "AMD, L-BFGS, Gauss-Newton, Euler",
+    "users of curvature",
+    "followers of the flow",
+    "kinds of AMD",
+]
 
 
 @pytest.fixture
-def decoder(generator: torch.Generator) -> gfe.MLPDecoder:
-    return briefly_trained(generator)
+def decoder() -> gfe.MLPDecoder:
+    return shared_decoder()
 
 
 def shown(explorer: widgets.RaceExplorer, what: str) -> np.ndarray:

@@ -15,13 +15,11 @@ pytestmark = pytest.mark.usefixtures("unchecked")
 
 widgets: Any = gfe_core.widgets  # a stranger's editor checks no types
 DIGITS = gfe.data.load("digits", split="test").take(6)
-NAN = DIGITS.x.clone()
-NAN[2, 0] = torch.nan
 
 
-def perceptron(latent_dim: int = 2, data_dim: int = 64) -> gfe.MLPDecoder:
+def perceptron(data_dim: int = 64) -> gfe.MLPDecoder:
     source = torch.Generator().manual_seed(0)
-    return gfe.MLPDecoder(latent_dim=latent_dim, hidden=(8,), data_dim=data_dim, generator=source)
+    return gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=data_dim, generator=source)
 
 
 DECODER: Any = perceptron()
@@ -49,14 +47,12 @@ every_view = pytest.mark.parametrize("name", VIEWS)
     ("decoder", "samples", "sentence"),
     [
         (perceptron(data_dim=9), DIGITS, r"must have shape \(batch, 9\)"),
-        (DECODER, replace(DIGITS, x=NAN), "`samples` must be complete, but row 2 of 6"),
-        (DECODER, DIGITS.take(0), "`samples` must hold at least one sample"),
         (DECODER, replace(DIGITS, x=300 * DIGITS.x), r"must lie in \[0, 1\]"),
         (DECODER, "digits", "must be a DataSet"),
         (gfe.MLPDecoder, DIGITS, "got the class MLPDecoder"),
         (DIGITS, DECODER, "`decoder` must be a decoder"),
     ],
-    ids=["other size", "gaps", "empty", "greys of 300", "a word", "a class", "swapped"],
+    ids=["other size", "greys of 300", "a word", "a class", "swapped"],
 )
 def test_what_a_view_cannot_show_is_refused_in_one_sentence(
     name: str, decoder: Any, samples: Any, sentence: str
@@ -73,12 +69,6 @@ def test_rows_that_are_not_there_are_refused(name: str):
         VIEWS[name](DECODER, DIGITS, sample=99)
     with pytest.raises(TypeError, match="`sample` must be a whole number"):
         VIEWS[name](DECODER, DIGITS, sample="first")
-
-
-@pytest.mark.parametrize("name", IN_ROWS)
-def test_one_latent_makes_no_landscape(name: str):
-    with pytest.raises(ValueError, match="`decoder` must have at least two latents"):
-        VIEWS[name](perceptron(latent_dim=1), DIGITS)
 
 
 @pytest.mark.parametrize("form", [DIGITS.x, DIGITS.x.double().numpy()], ids=["tensor", "array"])

@@ -86,6 +86,7 @@ def test_record_says_what_gates_and_constraint_were_after_each_update(explorer: 
     assert lines[1, -1] == gated.open.sum()
 
 
+@pytest.mark.slow
 def test_training_in_a_thread_takes_the_same_way_as_training_in_a_cell(explorer: StaircaseExplorer):
     other = StaircaseExplorer(*training(), n_gates=N, name="other")
     other.train(epochs=20)

@@ -3,6 +3,7 @@
 Per image, per update and per second are different questions.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -51,12 +52,19 @@ class AxesExplorer(Explorer):
         y_title: str = "excess, unseen (nats per pixel)",
         title: str = "",
     ) -> None:
+        some = bool(runs) and bool(axes)
+        wanted = "`runs` and `axes` must each hold at least one"
+        checks.require(some, f"{wanted}, got {len(runs)} and {len(axes)}. Train one first.")
         for run, measures in runs.items():
             for measure in (*axes, y):
                 checks.require(
                     measure in measures,
                     f"`runs` lacks {measure!r} of {run!r}, got {sorted(measures)}.",
                 )
+            sizes = {measure: len(measures[measure]) for measure in (*axes, y)}
+            even = min(sizes.values()) == max(sizes.values()) > 0
+            wanted = f"`runs` must hold as many numbers of each measure, at least one; {run!r} has"
+            checks.require(even, f"{wanted} {sizes}. Leave a run out that has no point yet.")
         self.runs = runs
         self.y = y
         series: dict[str, plots.Series] = {run: (m[axes[0]], m[y]) for run, m in runs.items()}
@@ -83,7 +91,7 @@ class AxesExplorer(Explorer):
         rows = []
         for run, measures in self.runs.items():
             numbers = zip(measures[axis], measures[self.y], strict=True)
-            cells = "".join(f'<td style="{_CELL}">{tidy(x)}: {v:.4f}</td>' for x, v in numbers)
+            cells = "".join(f'<td style="{_CELL}">{tidy(x)}: {_four(v)}</td>' for x, v in numbers)
             rows.append(f'<tr><th style="{_HEAD}">{escape(run)}</th>{cells}</tr>')
         table = f'<div style="overflow-x: auto"><table>{"".join(rows)}</table></div>'
         numbers_of = (
@@ -93,3 +101,8 @@ class AxesExplorer(Explorer):
             f'<div style="{NUMBERS}">{escape(self.y)} against '
             f"{escape(axis)}{numbers_of}{table}</details></div>"
         )
+
+
+def _four(value: float) -> str:
+    """Four digits after the point, of a number that may be unknown."""
+    return f"{value:.4f}" if math.isfinite(value) else tidy(value)

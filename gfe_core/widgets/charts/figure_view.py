@@ -86,7 +86,8 @@ class FigureView(anywidget.AnyWidget):
         plot = self.drawn().to_html(full_html=False, include_plotlyjs=True, config=CONFIG)
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            f"<title>{escape(title)}</title></head><body>{plot}</body></html>\n"
+            f"<title>{escape(title)}</title></head><body><main>"
+            f'<figure aria-label="{escape(self.alt_text)}">{plot}</figure></main></body></html>\n'
         )
 
     def drawn(self) -> go.Figure:

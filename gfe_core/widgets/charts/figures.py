@@ -80,6 +80,7 @@ def show_picture(grey: np.ndarray, name: str, alt_text: str, *, width: int = 720
     remedy = "`gallery` makes one of samples."
     wanted = "`grey` must be an array of uint8, shape (height, width)"
     checks.require(fits, f"{wanted}, got {got}. {remedy}", TypeError)
+    checks.require(grey.size > 0, f"`grey` must hold a pixel, got shape {grey.shape}. {remedy}")
     checks.at_least_one("width", width)
     png = png_of(grey, max(1, round(width / grey.shape[1])))
     layout = ipywidgets.Layout(max_width="100%", align_self="flex-start")

@@ -200,7 +200,7 @@ class Figure {
     this.words.innerHTML = words;
     const full = merged(figure.layout, layout);
     await this.#plotly.react(this.plot, traces, full, model.get("config"));
-    this.plot.role = "img";
+    this.plot.role = "figure"; // an image holds no buttons, and plotly's toolbar has some
     this.plot.ariaLabel = model.get("alt_text");
     this.view.tellDrawn({});
   }

@@ -5,6 +5,7 @@ Another sample or solver is a request to the kernel, one at a time. Any rows of 
 order serve in place of spectra.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -193,12 +194,11 @@ class SpectrumExplorer(Explorer):
         """Name, true value and value read from the code, for each parameter."""
         if self.probe is None:
             return []
-        read = np.asarray(self.probe(found.z), dtype=float)[0]
+        read = np.asarray(self.probe(found.z), dtype=float)[0].tolist()
+        made = self.samples.y[row][0].tolist()
         return [
-            list(one)
-            for one in zip(
-                self.parameters, self.samples.y[row][0].tolist(), read.tolist(), strict=True
-            )
+            [name, _known(true), _known(from_code)]
+            for name, true, from_code in zip(self.parameters, made, read, strict=True)
         ]
 
 
@@ -228,6 +228,11 @@ def _limits(parts: Sequence[Tensor | None]) -> list[float]:
     high = known.max().item()
     space = 0.06 * (high - low or 1.0)
     return [low - space, high + space]
+
+
+def _known(value: float) -> float | None:
+    """A number as the browser is told it; None where it is not finite, which JSON is not either."""
+    return value if math.isfinite(value) else None
 
 
 def _bytes(values: Tensor) -> bytes:

@@ -25,7 +25,8 @@ import { NUMBERS_MARKUP, numbersTable, Transport, transportMarkup } from "../kit
  * @property {DataView} energies (frames)
  * @property {[number, number]} limits of the flux
  * @property {number | null} level energy of noise alone
- * @property {[string, number, number][]} readings name, true value, value read from the code
+ * @property {[string, number | null, number | null][]} readings name, true value, value
+ *   read from the code; null where there is none
  * @property {number} n_samples
  * @property {string[]} solvers
  * @property {Values} defaults
@@ -65,6 +66,9 @@ ${transportMarkup("step")}<p class="words"></p>
 <div class="grid below"><figure><p class="heading soft energy"></p>
 <div class="layers chart"><canvas role="img" aria-label="energy against step"></canvas></div></figure>
 <table class="readings"></table></div>${CAPTION_MARKUP}${NUMBERS_MARKUP}`;
+
+/** @param {number | null} value none where it is not known */
+const known = (value) => (value === null ? "–" : tidy(value));
 
 class Spectrum {
   #at = NO_FLOATS;
@@ -145,8 +149,8 @@ class Spectrum {
           "tr",
           {},
           make("th", {}, name),
-          make("td", {}, tidy(made)),
-          make("td", {}, tidy(read)),
+          make("td", {}, known(made)),
+          make("td", {}, known(read)),
         ),
       );
     const names = ["", "true", "read from the code"].map((name) => make("th", {}, name));
@@ -157,6 +161,12 @@ class Spectrum {
 
   get #frame() {
     return Math.floor(this.transport.frame);
+  }
+
+  /** Whether the steps are those of the sample and the solver that are asked for. */
+  get #current() {
+    const { sample, solver } = this.view.model.get("values");
+    return sample === this.#values.sample && solver === this.#values.solver;
   }
 
   get #truthShown() {
@@ -184,16 +194,18 @@ class Spectrum {
     this.sample.show(sample);
     this.solver.value = solver;
     this.transport.write();
+    const current = this.#current;
     const words = [
       `sample ${sample}`,
       `solver ${solver}`,
-      `step ${this.#frame} of ${this.transport.last}`,
+      current && `step ${this.#frame} of ${this.transport.last}`,
       `truth ${this.truthBox.checked ? "shown" : "hidden"}`,
     ];
     this.view.writeState(words);
     const noise = level == null ? "" : ` (noise alone: ${level})`;
     const energy = `energy ${this.#energies[this.#frame].toFixed(4)}${noise}`;
-    this.view.write(".words", this.#truthShown ? `${energy} · ${this.#distances()}` : energy);
+    const all = this.#truthShown ? `${energy} · ${this.#distances()}` : energy;
+    this.view.write(".words", this.view.answered("energy", all, current));
   }
 
   #distances() {

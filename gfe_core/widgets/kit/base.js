@@ -120,6 +120,18 @@ export class View {
   }
 
   /**
+   * Write numbers beside the settings that they belong to, and nothing beside others.
+   *
+   * @param {string} name of the numbers
+   * @param {string} words the numbers, as the kernel has answered
+   * @param {boolean} current whether they belong to the settings that are shown
+   */
+  answered(name, words, current) {
+    if (current || !words) return words;
+    return this.live ? `${name} …` : `${name}: needs a running notebook`;
+  }
+
+  /**
    * Disable what asks the kernel where there is none.
    *
    * @param {...(HTMLInputElement | HTMLSelectElement | HTMLButtonElement)} controls

@@ -225,7 +225,7 @@ def _with_gradient(decoder: Any, z: Tensor, pull: Tensor) -> tuple[Tensor, Tenso
     with torch.inference_mode(False), torch.enable_grad():
         leaf = z.clone().requires_grad_()
         output = decoder(leaf)
-        (gradient,) = torch.autograd.grad(output, leaf, pull)
+        (gradient,) = torch.autograd.grad((output * pull).sum(), leaf)
     return output.detach(), gradient
 
 

@@ -33,6 +33,18 @@ export function tidy(value, digits = 3) {
 }
 
 /**
+ * Write numbers that stand beside each other with as few digits as tell them apart.
+ *
+ * @param {number[]} values
+ * @returns {string[]}
+ */
+export function tidied(values) {
+  const written = (/** @type {number} */ digits) => values.map((value) => tidy(value, digits));
+  const enough = [3, 4, 5, 6, 7].find((n) => new Set(written(n)).size === values.length);
+  return written(enough ?? 8);
+}
+
+/**
  * @param {string} text
  * @returns {string} the text with proper minus signs
  */

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import math
 import re
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -69,7 +71,7 @@ def page(view: DOMWidget, title: str, *, live: bool = False) -> str:
 def synced(view: DOMWidget) -> dict[str, Any]:
     """Return the traits that the kit's own classes share with the browser, as JSON.
 
-    Bytes become {"base64": text}.
+    Bytes become {"base64": text}, numbers that are not finite become null.
     """
     kinds = type(view).__mro__[: type(view).__mro__.index(anywidget.AnyWidget)]
     names = {name for kind in kinds for name in kind.class_own_traits(sync=True)}
@@ -77,6 +79,13 @@ def synced(view: DOMWidget) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    """Return a trait as JSON, which has neither bytes nor NaN and infinity: those become null."""
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
     return value

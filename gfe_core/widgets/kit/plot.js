@@ -1,7 +1,7 @@
 // A chart on a canvas: scales along two sides, rules, numbers and lines.
 
 import { layer, pathThrough, stroke } from "./layers.js";
-import { clamp, tidy } from "./numbers.js";
+import { clamp, tidied, tidy } from "./numbers.js";
 
 /** @typedef {import("./layers.js").Spot} Spot */
 /** @typedef {import("./scales.js").Scale} Scale */
@@ -56,10 +56,11 @@ export class Plot {
   /** Draw rules at the ticks of y, with their numbers. */
   rules() {
     this.pen.fillStyle = this.theme.soft;
-    for (const tick of this.y.ticks) {
+    const labels = tidied(this.y.ticks);
+    for (const [k, tick] of this.y.ticks.entries()) {
       const y = Math.round(this.spot(0, tick)[1]) + 0.5;
       stroke(this.pen, `M${this.left} ${y}H${this.right}`, this.theme.rule);
-      this.write(tidy(tick), [this.left - 8, y], "right", "middle");
+      this.write(labels[k], [this.left - 8, y], "right", "middle");
     }
   }
 

@@ -1,7 +1,8 @@
 """What a view is given: samples that its decoder can encode, or one sentence that says why not.
 
-A view answers in the kernel while its reader turns a control, where an error has no place. So all
-that could go wrong is looked at once, when the view is made.
+A view answers in the kernel while its reader turns a control, where an error has no place. A
+callback of a training is called late. So all that could go wrong is looked at once, when the view
+is made.
 """
 
 from typing import Any
@@ -53,19 +54,104 @@ def shown_samples(
         f"`{name}` must be images; {data.name!r} has no image shape. Use load('digits').",
     )
     x = samples_for(decoder, data.x, f"{name}.x")
-    checks.require(len(x) > 0, f"`{name}` must hold at least one sample, got none.")
+    at_least(1, len(x), name)
     WholeLoss(loss).check_data(x)
-    lost = torch.where(~x.flatten(1).isfinite().all(1))[0].tolist()
-    if lost and not gaps:
-        keep = f"keep = {name}.x.isfinite().all(1)"
-        line = f"dataclasses.replace({name}, x={name}.x[keep], y={name}.y[keep])"
-        raise ValueError(
-            f"`{name}` must be complete, but {rows_named(lost)} of {len(x)} have missing or "
-            f"infinite features. Leave them out: `{keep}`, `{line}`."
-        )
+    if not gaps:
+        complete(x, samples, name)
     if row is not _ANY:
         row_of(data, row)
     return data
+
+
+def shown_rows(x: Any, name: str = "x", *, gaps: bool = False) -> Tensor:
+    """Return samples for a view of a training, whose decoder is known only when it is called.
+
+    Args:
+        x: a `DataSet`, tensor, array or frame.
+        name: of the argument.
+        gaps: whether the view knows what to do with NaN.
+
+    Raises:
+        TypeError, ValueError: they are no rows of floats, or there is nothing in them to show.
+    """
+    rows = rows_of(x, name)
+    floats = isinstance(rows, Tensor) and rows.is_floating_point()
+    wanted = f"`{name}` must be samples of floats, such as `gfe.data.load('digits').x`"
+    checks.require(floats, f"{wanted}, got {checks.described(x)}.", TypeError)
+    several = rows.dim() > 1
+    remedy = f"Add a batch axis: `{name}[None]`."
+    checks.require(several, f"{wanted}, got one of shape {tuple(rows.shape)}. {remedy}")
+    at_least(1, len(rows), name)
+    if gaps:
+        observed = bool(rows.isfinite().any())
+        wanted = f"`{name}` must hold an observed feature, got {len(rows)} samples of NaN"
+        checks.require(observed, f"{wanted}. Look at what filled them.")
+    else:
+        complete(rows, x, name)
+    return rows
+
+
+def at_least(n_wanted: int, n: int, name: str, *, of: str = "", why: str = "") -> None:
+    """Refuse too few samples.
+
+    Args:
+        n_wanted: how many there must be.
+        n: how many there are.
+        name: of the argument.
+        of: says which samples count, such as " with a code".
+        why: says where the others are.
+    """
+    count = "one sample" if n_wanted == 1 else f"{n_wanted} samples"
+    wanted = f"`{name}` must hold at least {count}{of}, got {n or 'none'}{why}"
+    line = "gfe.data.load('digits', split='test')"
+    checks.require(n >= n_wanted, f"{wanted}. Pass more, such as `{line}`.")
+
+
+def complete(x: Tensor, given: Any, name: str) -> None:
+    """Refuse samples with missing features, with the line that leaves them out.
+
+    Args:
+        x: the samples as a tensor.
+        given: what the caller passed, which the line is written for.
+        name: of the argument.
+    """
+    lost = torch.where(~x.flatten(1).isfinite().all(1))[0].tolist()
+    if not lost:
+        return
+    which = f"{rows_named(lost)} of {len(x)} {'has' if len(lost) == 1 else 'have'}"
+    wanted = f"`{name}` must be complete, but {which} missing or infinite features."
+    if len(lost) == len(x):
+        raise ValueError(
+            f"{wanted} No sample is complete: pass others, or show the gaps with "
+            "`SpectrumExplorer`, which encodes observed features alone."
+        )
+    raise ValueError(f"{wanted} Leave them out: {_without(given, name)}.")
+
+
+def _without(given: Any, name: str) -> str:
+    """The code that keeps the complete samples of what was passed."""
+    if isinstance(given, DataSet):
+        keep = f"keep = {name}.x.isfinite().all(1)"
+        return f"`{keep}`, `dataclasses.replace({name}, x={name}.x[keep], y={name}.y[keep])`"
+    if isinstance(given, Tensor):
+        flat = "" if given.dim() == 2 else ".flatten(1)"
+        return f"`{name} = {name}[{name}{flat}.isfinite().all(1)]`"
+    if hasattr(given, "dropna"):
+        return f"`{name} = {name}.dropna()`"
+    return f"`{name} = {name}[np.isfinite({name}).all(1)]`"
+
+
+def two_latents(decoder: Any, needed: str) -> None:
+    """Refuse a decoder without a plane in its latent space.
+
+    Args:
+        decoder: that the view draws.
+        needed: what the latents are, such as "the directions of a landscape".
+    """
+    n = decoder.latent_dim
+    remedy = "Train one with `latent_dim=2` or more."
+    wanted = f"`decoder` must have at least two latents, {needed}"
+    checks.require(n >= 2, f"{wanted}, got {n}. {remedy}")
 
 
 def as_data_set(decoder: Any, samples: Any, name: str = "samples") -> DataSet:

@@ -45,7 +45,6 @@ export class Between {
     this.slider.max = String(n - 1);
     this.#canvases = view.findAll(".between .row canvas", HTMLCanvasElement);
     this.#chart = view.find(".chart canvas", HTMLCanvasElement);
-    view.write(".unit", `energy above the floor, ${view.model.get("unit")}`);
     this.read();
   }
 
@@ -64,6 +63,17 @@ export class Between {
    */
   knows(pair) {
     return this.#pair === String(pair);
+  }
+
+  /**
+   * Say which pair the energies are of.
+   *
+   * @param {(k: number) => number} called the number of a point
+   */
+  name(called) {
+    const [a, b] = this.#view.model.get("mixed").map(called);
+    const unit = this.#view.model.get("unit");
+    this.#view.write(".unit", `energy above the floor, ${unit}, between A ${a} and B ${b}`);
   }
 
   /** Whether the way is bent, on a map that no plane of codes is. */

@@ -24,7 +24,7 @@ from gfe_core.training.parts import callable_encoder, encoding_of
 from gfe_core.types import Decoder, Encoder, Loss
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
-from gfe_core.widgets.kit.shown import rows_named, shown_samples
+from gfe_core.widgets.kit.shown import at_least, rows_named, shown_samples
 from gfe_core.widgets.map.layouts import Layouts, fitting, layouts_of, nearest
 from gfe_core.widgets.map.marks import marks_of
 from gfe_core.widgets.map.profiles import SHAPE, profiles
@@ -174,9 +174,9 @@ class Mapped:
         self.rows = torch.where(whole)[0].tolist()
         self.lost = torch.where(~whole)[0].tolist()
         n = len(self.rows)
-        why = f"; {rows_named(self.lost)} have missing features or no code" if self.lost else ""
-        wanted = f"`samples` must hold at least {n_least} samples with a code for a map"
-        checks.require(n >= n_least, f"{wanted}, got {n}{why}.")
+        which = f"{rows_named(self.lost)} {'has' if len(self.lost) == 1 else 'have'}"
+        why = f"; {which} missing features or no code" if self.lost else ""
+        at_least(n_least, n, "samples", of=" with a code for a map", why=why)
         self.samples = replace(given, x=given.x[whole], y=given.y[whole])
         self.codes = found.z[whole].detach()
         self.excess = _float32(excess[whole])

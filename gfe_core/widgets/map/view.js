@@ -215,11 +215,13 @@ class PointMap {
       level && `seed ${model.get("seed")}`,
       `${noun} ${called(point)}`,
       nMix && `A ${called(pair[0])}, B ${called(pair[1])}, t ${t}`,
+      nMix && view.answered("energies", " ", between.knows(pair)).trim(),
     ]);
     const of = model.get("class_names")[model.get("labels")[point]];
     const energy = `energy ${this.excess[point].toFixed(4)} above its floor`;
     view.write(".words", `${noun} ${called(point)}, class ${of}: ${energy}`);
     const drag = "Drag from one point to another, or choose a point and press a or b; then move t.";
+    if (nMix) between.name(called);
     view.write(".caption", nMix ? drag : model.get("notes")[map]);
   }
 

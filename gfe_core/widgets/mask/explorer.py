@@ -20,7 +20,7 @@ from gfe_core.solvers import GaussNewton
 from gfe_core.training.parts import callable_encoder
 from gfe_core.types import Decoder, Encoder
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
-from gfe_core.widgets.kit.shown import shown_samples
+from gfe_core.widgets.kit.shown import at_least, shown_samples, two_latents
 from gfe_core.widgets.mask.painter import MaskPainter
 from gfe_core.widgets.player.slices import Plane, grey
 
@@ -99,17 +99,14 @@ class MaskExplorer(Explorer):
         self.others = dict(others or {})
         self.n_starts = n_starts
         self.n_draws = n_draws
-        wanted = "`decoder` must have at least two latents, the directions of the codes' plane"
-        checks.require(decoder.latent_dim >= 2, f"{wanted}, got {decoder.latent_dim}.")
+        two_latents(decoder, "the directions of the codes' plane")
         for other in (others or {}).values():
             pair = isinstance(other, (tuple, list)) and len(other) == 2
             wanted = "`others` must be names with (decoder, encoder)"
             checks.require(pair, f"{wanted}, got {checks.described(other)}.", TypeError)
-            checks.is_decoder(other[0])
+            shown_samples(other[0], samples)
             callable_encoder(other[1])
-        checks.require(
-            len(train) >= 2, f"`train` must hold at least two samples, got {len(train)}."
-        )
+        at_least(2, len(train), "train")
         self.codes = encode(decoder, train.x).z
         self.prior = GaussianPrior.fit(self.codes, ridge=1e-3)
         self._flat = GaussianPrior(mean=self.prior.mean, precision=_FLAT * self.prior.precision)

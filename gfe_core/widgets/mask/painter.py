@@ -12,6 +12,7 @@ import anywidget
 import numpy as np
 import traitlets as t
 
+from gfe_core import checks
 from gfe_core.widgets.kit.bundles import script, style
 
 
@@ -52,12 +53,13 @@ class MaskPainter(anywidget.AnyWidget):
         `seen` is True where it is not hidden, everywhere by default.
         """
         self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs
-        if image.ndim != 2 or image.dtype != np.uint8:
-            raise ValueError(
-                f"`image` must be uint8 (height, width), got {image.dtype} {image.shape}. Use "
-                "`grey`."
-            )
-        seen = np.ones(image.shape, dtype=bool) if seen is None else seen
+        fits = isinstance(image, np.ndarray) and image.ndim == 2 and image.dtype == np.uint8
+        got = f"{checks.described(image)}{f', {image.dtype}' if hasattr(image, 'dtype') else ''}"
+        remedy = "Of a sample it is `(255 * x.reshape(height, width)).byte().numpy()`."
+        wanted = "`image` must be an array of uint8, shape (height, width)"
+        checks.require(fits, f"{wanted}, got {got}. {remedy}")
+        checks.require(image.size > 0, f"`image` must hold a pixel, got {image.shape}. {remedy}")
+        seen = np.ones(image.shape, dtype=bool) if seen is None else np.asarray(seen)
         if seen.shape != image.shape or seen.dtype != bool:
             raise ValueError(
                 f"`seen` must be bool {image.shape}, True where seen, got {seen.dtype} "
@@ -88,11 +90,14 @@ class MaskPainter(anywidget.AnyWidget):
         if "id" not in request:
             return
         with self._lock, self.hold_sync():
-            self.values = {**self.values, **request.get("values", {})}
+            before = self.values
+            self.values = {**before, **request.get("values", {})}
             try:
                 if self.on_request is not None:
                     self.on_request()
                 self.caption = self._usual_caption
             except Exception as error:
                 self.caption = f"This did not work ({type(error).__name__}): {error}"
+                self.values = before
+                self.facts = ""  # the mask is the hand's, and these were of another
             self.reply = request["id"]

@@ -80,6 +80,7 @@ class MaskPainter {
   #thrown = false; // whether the random mask of this seed has been shown
   #cursor = [0.5, 0.5]; // row and column
   #over = false;
+  #answeredFor = "";
   /** @type {number[] | null} where the hand that paints was last */
   #stroke = null;
 
@@ -105,6 +106,7 @@ class MaskPainter {
     this.#values = { ...first };
     this.#brush = model.get("brush");
     this.#mask = model.bytes("mask").slice();
+    this.#answeredFor = this.#asked;
     this.#listen();
     this.#read();
     view.follow(() => {
@@ -123,10 +125,18 @@ class MaskPainter {
     }
     if (changed.has("values") && !waits) Object.assign(this.#values, model.get("values"));
     if (changed.has("brush")) this.#brush = model.get("brush");
+    if (changed.has("reply")) this.requests.acknowledge();
+    const { pending, waiting } = this.requests;
+    if (!pending && !waiting) this.#answeredFor = this.#asked;
     this.#read();
     this.#draw();
     this.panels?.draw();
-    if (changed.has("reply")) this.requests.acknowledge();
+  }
+
+  /** What the kernel is asked about: the mask and the values. */
+  get #asked() {
+    const { seed, sample, prior } = this.#values;
+    return [this.#mask, seed, sample, prior].join();
   }
 
   #read() {
@@ -147,6 +157,7 @@ class MaskPainter {
     const n = this.#mask.length;
     const seen = this.#mask.reduce((sum, one) => sum + one, 0);
     const share = Math.round((100 * seen) / Math.max(n, 1));
+    const facts = this.view.model.get("facts");
     if (sample !== undefined) this.sample.show(sample);
     this.prior.checked = Boolean(prior);
     this.size.value = String(this.#brush);
@@ -156,7 +167,7 @@ class MaskPainter {
       `seed ${seed}`,
       prior !== undefined && `prior ${prior ? "on" : "off"}`,
       `observed ${seen} of ${n} pixels (${share} %)`,
-      this.view.model.get("facts"),
+      this.view.answered("energy", facts, this.#asked === this.#answeredFor),
     ]);
     for (const button of this.view.findAll("[data-tool]", HTMLElement)) {
       button.ariaPressed = String((button.dataset.tool === "eraser") === this.#erases);

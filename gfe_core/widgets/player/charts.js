@@ -11,7 +11,7 @@ import { around, linear, linearTicks } from "../kit/scales.js";
 /** @typedef {import("../kit/scales.js").Scale} Scale */
 /** @typedef {import("./film.js").Film} Film */
 
-const MARGINS = { left: 48, right: 12, top: 6, bottom: 18 };
+const MARGINS = { left: 54, right: 12, top: 6, bottom: 18 };
 const LABELS = ["energy against step", "step size against step"];
 
 /** @param {string} label */

@@ -23,6 +23,7 @@ from gfe_core.solvers import Euler
 from gfe_core.training import Report
 from gfe_core.types import Decoder, Loss, SaveAt
 from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.shown import two_latents
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
 from gfe_core.widgets.player.slices import (
@@ -56,7 +57,7 @@ class FilmExplorer(Explorer):
 
 
 class TrainingFilm:
-    """A callback of `fit` that keeps copies of a decoder with two latents.
+    """A callback of `fit` that keeps copies of a decoder with two latents or more.
 
     Args:
         x: the image whose landscape and code are shown, (features,).
@@ -77,6 +78,9 @@ class TrainingFilm:
 
     def __call__(self, report: Report) -> None:
         """Keep a copy when the next frame is due."""
+        if not self.decoders:
+            samples_for(report.decoder, self.x[None])
+            two_latents(report.decoder, "the directions of a landscape")
         due = len(self.decoders) * (report.n_steps - 1) / max(self.n_frames - 1, 1)
         if report.step - 1 >= due:
             self.decoders.append(copy.deepcopy(report.decoder))
@@ -142,6 +146,10 @@ def one_image(x: Any, image_shape: Any, name: str) -> Tensor:
     fits = fits and tuple(row.shape) == (height * width,)
     remedy = "Pick a row: `samples.x[0]`."
     checks.require(fits, f"{wanted}, got {checks.described(x)}. {remedy}")
+    n_lost = int((~row.isfinite()).sum())
+    wanted = f"`{name}` must be a complete image, but {n_lost} of its {len(row)} pixels are missing"
+    remedy = "Pick a row of `samples.x[samples.x.isfinite().all(1)]`."
+    checks.require(n_lost == 0, f"{wanted} or infinite. {remedy}")
     return row
 
 
@@ -175,6 +183,7 @@ def early_stopping(
         samples_for(decoder, one_image(x, image_shape, name)[None], name)[0]
         for name, x in (("clean", clean), ("noisy", noisy))
     )
+    two_latents(decoder, "the directions of a landscape")
     checks.finite_positive("t1", t1)
     checks.at_least_one("n_steps", n_steps)
     checks.at_least_one("n_frames", n_frames)

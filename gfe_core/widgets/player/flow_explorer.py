@@ -66,7 +66,7 @@ class FlowExplorer(LandscapeExplorer):
         n_steps: int = _N_STEPS,
         loss: Loss | None = None,
         title: str = "An image finds its own code",
-        controls: Sequence[str] = ("sample", "solver", "dt", "armijo_slope"),
+        controls: Sequence[str] = ("sample", "solver", "dt"),
         playing: bool = False,
     ) -> None:
         checks.one_of("solver", solver, tuple(_CHOICES))

@@ -8,9 +8,10 @@ wherever the hand put the start, and sends film and landscape to the player in o
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,18 +24,44 @@ from gfe_core.types import Decoder, Encoding, Loss, SaveAt
 from gfe_core.widgets.kit.bundles import script
 from gfe_core.widgets.kit.engine import Recipe, Unportable
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
-from gfe_core.widgets.kit.shown import shown_samples
+from gfe_core.widgets.kit.shown import shown_samples, two_latents
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
 from gfe_core.widgets.player.preview import grounds_for, recipes_for
-from gfe_core.widgets.player.slices import Plane, extent_around, film_of, grey, landscape_of
+from gfe_core.widgets.player.slices import (
+    Plane,
+    extent_around,
+    film_of,
+    grey,
+    landscape_of,
+    map_axes,
+    map_label,
+)
 
 LIMITS = {"Euler": 2.0, "RK4": 2.785, "Dopri5": 3.307}
 """Stability limits on the gradient flow, as dt x lambda_max; to the digits that are shown."""
 
+_HEIGHTS_LABEL = "energy above the lowest reached"
 _THUMBNAILS = 40
 _THUMBNAIL_SIDE = 32
 _LANDMARKS = 200  # samples whose codes say how far a flat latent space goes
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The plane that a landscape lies in.
+
+    Args:
+        plane: its origin is where flows start until a hand moves the start.
+        frame: x_min, x_max, y_min, y_max of the map.
+        label: what the map is, in a few words.
+        axes: what lies to the right and what upwards, in a few words each.
+    """
+
+    plane: Plane
+    frame: tuple[float, float, float, float]
+    label: str
+    axes: tuple[str, str]
 
 
 class LandscapeExplorer(Explorer, ABC):
@@ -42,7 +69,8 @@ class LandscapeExplorer(Explorer, ABC):
 
     The landscape is a plane through the start, the code that AMD finds from the origin, and the
     largest deviation of its path; with two latents it is all of latent space, as far as codes go.
-    It stays as it is while the start is dragged or solvers change; another sample has another one.
+    A subclass may lay another plane (`ground_below`). The landscape stays as it is while the start
+    is dragged or solvers change; another sample has another one.
 
     Args:
         decoder: trained, in eval mode if it has normalisation.
@@ -80,9 +108,7 @@ class LandscapeExplorer(Explorer, ABC):
         playing: bool = False,
     ) -> None:
         samples = shown_samples(decoder, samples, loss=loss, row=first["sample"])
-        flat = decoder.latent_dim >= 2
-        wanted = "`decoder` must have at least two latents, the directions of a landscape"
-        checks.require(flat, f"{wanted}, got {decoder.latent_dim}.")
+        two_latents(decoder, "the directions of a landscape")
         self.decoder = own_copy(decoder)
         self.samples = samples
         self.loss = loss or self.usual_loss
@@ -123,18 +149,38 @@ class LandscapeExplorer(Explorer, ABC):
         return self.decoder
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
-        """Turn tracks into a film, with steps in units of 1 / lambda_max."""
-        scale = self.lambda_max
-        label = "step size × λ_max"
-        return film_of(
+        """Turn tracks into a film, with steps in units of 1 / lambda_max, or with heights."""
+        film = film_of(
             tracks,
             self.shown_decoder,
             self.loss,
             self.plane,
             self._target,
-            step_scale=scale,
-            step_label=label,
+            step_scale=self.lambda_max,
+            step_label="step size × λ_max",
         )
+        if not self.heights:
+            return film
+        lowest = min(float(film.energy.min()), self.reference.energy.item())
+        above = np.maximum(film.energy - lowest, 0).astype(np.float32)
+        return replace(film, step=above, step_label=_HEIGHTS_LABEL)
+
+    def data_of(self, sample: int) -> Tensor:
+        """Return a sample as a batch of one."""
+        return self.samples.x[sample : sample + 1]
+
+    def reference_code(self) -> Encoding:
+        """Encode the sample from the origin; curvatures are those at the code found."""
+        return self.follow(Recipe(solver=AMD()), None)
+
+    def ground_below(self) -> Ground:
+        """Lay the plane through the path of the reference."""
+        assert self.reference.trajectory is not None
+        path = self.reference.trajectory.z[:, 0]
+        plane = Plane.through(path)
+        frame = extent_around(plane.coordinates(torch.cat([path, self._corners()])))
+        decoder = self.shown_decoder
+        return Ground(plane, frame, map_label(decoder), map_axes(decoder))
 
     def follow(self, recipe: Recipe, z0: Tensor | None) -> Encoding:
         """Encode the sample and keep every state."""
@@ -202,22 +248,24 @@ class LandscapeExplorer(Explorer, ABC):
         self._redraw(values, None if start is None else torch.tensor([start]), landscape)
 
     def _look_at(self, values: dict[str, Any]) -> None:
-        """Encode the sample from the origin and lay the plane through that path."""
+        """Encode the sample and lay the ground for its flows."""
         self._seen = [values[name] for name in self.ground]
         self._sample = int(values["sample"])
-        self.x = self.samples.x[self._sample : self._sample + 1]
+        self.x = self.data_of(self._sample)
         self.shown_decoder = self.decoder_for(values)
-        self.reference = self.follow(Recipe(solver=AMD()), None)
-        assert self.reference.trajectory is not None and self.samples.image_shape is not None
-        path = self.reference.trajectory.z[:, 0]
-        self.plane = Plane.through(path)
+        assert self.samples.image_shape is not None
+        self.reference = self.reference_code()
         self._target = grey(self.x[0], self.samples.image_shape)
-        self.curvature = torch.linalg.eigvalsh(
-            Energy(self.shown_decoder, self.x, self.loss).hessian(self.reference.z)
-        )[0]
+        self.hessian = Energy(self.shown_decoder, self.x, self.loss).hessian(self.reference.z)[0]
+        self.curvature = torch.linalg.eigvalsh(self.hessian)
         self.lambda_max = max(self.curvature.max().item(), 1e-12)
-        extent = extent_around(self.plane.coordinates(torch.cat([path, self._corners()])))
-        self._landscape = landscape_of(self.shown_decoder, self.x[0], self.loss, self.plane, extent)
+        ground = self.ground_below()
+        self.plane = ground.plane
+        self._landscape = replace(
+            landscape_of(self.shown_decoder, self.x[0], self.loss, self.plane, ground.frame),
+            label=ground.label,
+            axes=ground.axes,
+        )
 
     def _corners(self) -> Tensor:
         """Two corners that hold nearly all codes of a flat latent space.
@@ -235,7 +283,8 @@ class LandscapeExplorer(Explorer, ABC):
         self, values: dict[str, Any], start: Tensor | None, landscape: Landscape | None
     ) -> None:
         """Follow the flow again with the reader's choices and show it."""
-        z0 = None if start is None else self.plane.codes(start.to(self.x))
+        place = self.x.new_zeros(1, 2) if start is None else start.to(self.x)
+        z0 = self.plane.codes(place)
         with threads.suited(self.shown_decoder):
             film = self.film(self.tracks(values, z0), values)
         with self.player.hold_sync():

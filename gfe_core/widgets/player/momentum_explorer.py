@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
 from gfe_core import checks
@@ -16,9 +15,8 @@ from gfe_core.energy import Energy
 from gfe_core.flows import NesterovFlow
 from gfe_core.solvers import AMD, Euler, SemiImplicit, State, Step
 from gfe_core.solvers.runge_kutta import taken
-from gfe_core.types import Accelerated, Decoder, Encoding, Flow
+from gfe_core.types import Accelerated, Decoder, Flow
 from gfe_core.widgets.kit.engine import Recipe
-from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 
 _PAIRS = (
@@ -121,13 +119,6 @@ class MomentumExplorer(LandscapeExplorer):
             "no restart": semi,
             "AMD": Recipe(solver=AMD(), flow=flow),
         }
-
-    def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
-        """Show how far each state is above the lowest energy."""
-        film = super().film(tracks, values)
-        lowest = min(float(film.energy.min()), self.reference.energy.item())
-        above = np.maximum(film.energy - lowest, 0).astype(np.float32)
-        return replace(film, step=above, step_label="energy above the lowest reached")
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, pair, dt x sqrt(lambda_max) and damping."""

@@ -21,6 +21,7 @@ from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.kit.explorer import own_copy
 from gfe_core.widgets.kit.numbers import NUMBERS, tidy
 from gfe_core.widgets.kit.png import base64_of, png_of
+from gfe_core.widgets.kit.shown import shown_samples, two_latents
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control, with_limit
 
@@ -94,7 +95,8 @@ class OriginExplorer(LandscapeExplorer):
         for of_steps in decoders.values():
             checks.mapping("decoders", of_steps)
             for decoder in of_steps.values():
-                checks.is_decoder(decoder)
+                shown_samples(decoder, samples, loss=loss or self.usual_loss, row=sample)
+                two_latents(decoder, "the directions of a landscape")
         checks.finite_positive("dt", dt)
         lists = [list(of_steps) for of_steps in decoders.values()]
         same = bool(lists) and all(one and one == lists[0] for one in lists)

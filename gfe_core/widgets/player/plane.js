@@ -3,7 +3,7 @@
 import { layer, pathThrough, stroke } from "../kit/layers.js";
 import { dashOf, mapTable, NEAR, paletteTable } from "../kit/look.js";
 import { drawMark } from "../kit/marks.js";
-import { clamp, range, tidy } from "../kit/numbers.js";
+import { clamp, range, tidied } from "../kit/numbers.js";
 import { Ground } from "./ground.js";
 
 /** @typedef {import("../kit/layers.js").Spot} Spot */
@@ -79,8 +79,9 @@ export class Plane {
     const [low, high] = this.#limits;
     const levels = mapTable(this.#table);
     const stops = [0, 48, 96, 143, NEAR - 1, 255].map((level) => `rgb(${levels[level]})`);
-    this.#view.write(".scale .low", tidy(low));
-    this.#view.write(".scale .high", `≥ ${tidy(high)}`);
+    const [lowest, highest] = tidied([low, high]);
+    this.#view.write(".scale .low", lowest);
+    this.#view.write(".scale .high", `≥ ${highest}`);
     const bar = this.#view.find(".scale i", HTMLElement);
     bar.style.background = `linear-gradient(90deg, ${stops})`;
   }

@@ -150,6 +150,7 @@ class FlowPlayer(Savable):
         if "id" not in request:
             return
         with self.changing():
+            before = self.values, self.start
             self.values = {**self.values, **request.get("values", {})}
             self.start = request.get("start") or self.start
             try:
@@ -157,6 +158,7 @@ class FlowPlayer(Savable):
                     self.on_request(request)
                 self._say(None)
             except Exception as error:
+                self.values, self.start = before  # those of the film that is still shown
                 self._say(f"This did not work ({type(error).__name__}): {error}")
             self.reply = request["id"]
 

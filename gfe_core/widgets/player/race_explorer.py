@@ -10,7 +10,7 @@ import torch
 from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.flows import NesterovFlow
-from gfe_core.solvers import AMD, BFGS, RK4, Dopri5, Euler, GaussNewton
+from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton
 from gfe_core.types import Decoder, Encoding
 from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.film import Film
@@ -18,7 +18,8 @@ from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample
 from gfe_core.widgets.player.slices import film_of
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
-    "AMD, Gauss-Newton, BFGS, Euler": ("AMD", "Gauss-Newton", "BFGS", "Euler"),
+    "AMD, L-BFGS, Gauss-Newton, Euler": ("AMD", "L-BFGS", "Gauss-Newton", "Euler"),
+    "users of curvature": ("AMD", "L-BFGS", "BFGS", "Gauss-Newton"),
     "followers of the flow": ("AMD", "Euler", "RK4", "Dopri5"),
     "kinds of AMD": ("AMD", "published", "carried step", "momentum"),
 }
@@ -47,7 +48,7 @@ class RaceExplorer(LandscapeExplorer):
         samples: DataSet,
         *,
         sample: int = 0,
-        field: str = "AMD, Gauss-Newton, BFGS, Euler",
+        field: str = "AMD, L-BFGS, Gauss-Newton, Euler",
     ) -> None:
         checks.one_of("field", field, tuple(_FIELDS))
         first = {"sample": sample, "field": field, "budget": 240}
@@ -73,6 +74,7 @@ class RaceExplorer(LandscapeExplorer):
             "published": Recipe(solver=AMD.published(), max_steps=work // 2),
             "momentum": Recipe(solver=AMD(), flow=NesterovFlow(), max_steps=work // 3),
             "BFGS": Recipe(solver=BFGS(), max_steps=work // 2),
+            "L-BFGS": Recipe(solver=LBFGS(), max_steps=work // 2),
             "Gauss-Newton": Recipe(solver=GaussNewton(), max_steps=work // self.decoder.latent_dim),
             "Euler": self._grid(Euler, 1.9, work // 2),
             "RK4": self._grid(RK4, 2.646, work // 8),

@@ -15,7 +15,7 @@ export class Readout {
   #fillTable;
   /** @type {Film | null} */
   #film = null;
-  /** @type {{ energy: HTMLElement, off: HTMLElement }[]} */
+  /** @type {{ energy: HTMLElement, off: HTMLElement, note: HTMLElement }[]} */
   #cells = [];
 
   /**
@@ -31,11 +31,15 @@ export class Readout {
   /** @param {Film} film */
   build(film) {
     this.#film = film;
-    this.#cells = film.names.map(() => ({ energy: make("td"), off: make("td") }));
-    const rows = this.#cells.map(({ energy, off }, track) => {
+    this.#cells = film.names.map(() => ({
+      energy: make("td"),
+      off: make("td"),
+      note: make("td"),
+    }));
+    const rows = this.#cells.map(({ energy, off, note }, track) => {
       const name = make("td", {}, badge(film.looks[track]), film.names[track]);
       const numbers = film.flat ? [energy] : [energy, off];
-      return make("tr", {}, name, ...numbers, make("td", {}, film.notes[track]));
+      return make("tr", {}, name, ...numbers, note);
     });
     this.#view.find(".readout tbody", HTMLElement).replaceChildren(...rows);
     this.#fillTable();
@@ -69,11 +73,20 @@ export class Readout {
     return { head: ["step", ...columns.map(({ name }) => name)], rows };
   }
 
-  /** @param {number} frame a whole number */
-  write(frame) {
+  /**
+   * @param {number} frame a whole number
+   * @param {boolean} current whether the film belongs to the settings that are shown
+   */
+  write(frame, current) {
     const film = this.#film;
     if (!film) return;
-    this.#cells.forEach(({ energy, off }, track) => {
+    this.#cells.forEach(({ energy, off, note }, track) => {
+      note.textContent = current ? film.notes[track] : "";
+      if (!current) {
+        energy.textContent = "energy …";
+        off.textContent = "";
+        return;
+      }
       const value = film.at(film.energy, track, frame);
       const digits = Math.abs(value) < 100 ? value.toFixed(4) : tidy(value);
       energy.textContent = `energy ${digits}`;

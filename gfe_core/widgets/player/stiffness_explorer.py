@@ -3,102 +3,158 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gfe_core.analysis.stiffness import rescaled
+import torch
+from torch import Tensor, nn
+
+from gfe_core.analysis.stiffness import Displacement, displaced, rescaled
 from gfe_core.data import DataSet
-from gfe_core.solvers import AMD, RK4, Dopri5, Euler
-from gfe_core.types import Decoder, Encoding
+from gfe_core.encoding import encode
+from gfe_core.solvers import BFGS, RK4, Euler
+from gfe_core.types import Decoder, Encoding, Stop
 from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import (
-    LIMITS,
+    Ground,
     LandscapeExplorer,
     dt_control,
     sample_control,
-    with_limit,
 )
+from gfe_core.widgets.player.slices import Plane
 
-_TOLERANCES = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
 _STRETCH = [0.25, 0.5, 1.0, 2.0, 4.0]
-_T_CURVATURE = 40.0  # length of the flow in units of 1 / lambda_max
+_N_STEPS = 30
+_REACH = 4.0  # half the width of the map, in distances of the start from the minimum
+_ASPECT = 1.6
+_AT_REST = Stop(grad_norm=1e-10, energy_slope=0.0)
 
 
 class StiffnessExplorer(LandscapeExplorer):
-    """Compare a solver that follows the flow with AMD, and stretch the latents by c.
+    """Take steps of one size across the steepest direction of a valley.
 
-    The fixed grids take steps of dt x lambda_max; Dopri5 chooses its own from rtol. The map is
-    redrawn in the stretched latents: path and steps look the same, dt has changed by c squared.
+    The start is displaced from the minimum along the eigenvector of the largest curvature,
+    lambda_max (`stiffness.displaced`), and 30 steps are taken whatever their size. Then Euler's
+    rule multiplies the distance by 1 - dt lambda_max at each step: below dt lambda_max = 1 it never
+    crosses the minimum, between 1 and 2 it crosses at every step and the energy falls, above 2 it
+    crosses and the energy rises. Everything is computed in float64.
 
     Args:
-        decoder: trained.
+        decoder: trained; a `torch.nn.Module`.
         samples: what can be encoded; needs an image shape.
+        name: of the explorer.
         sample: row shown first.
-        solver: "Euler", "RK4" or "Dopri5", shown first.
+        solver: "Euler" or "RK4", shown first.
+        dt_times_curvature: first value of the control for the step.
     """
 
     ground = ("sample", "c")
     dragged = ("dt",)
+    heights = True
 
     def __init__(
-        self, decoder: Decoder, samples: DataSet, *, sample: int = 0, solver: str = "Euler"
+        self,
+        decoder: Decoder,
+        samples: DataSet,
+        *,
+        name: str = "stiffness",
+        sample: int = 0,
+        solver: str = "Euler",
+        dt_times_curvature: float = 1.9,
     ) -> None:
-        first = {"sample": sample, "solver": solver, "dt": 1.8, "rtol": 1e-3, "c": 1.0}
-        title = "How long may a step be?"
-        alt = (
-            "Two solvers go down the landscape of a digit; one has to stay under its "
-            "stability limit."
-        )
+        first = {"sample": sample, "solver": solver, "dt": dt_times_curvature, "c": 1.0}
         super().__init__(
             decoder,
             samples,
-            name="stiffness",
+            name=name,
             first=first,
             controls=tuple(first),
-            title=title,
-            alt_text=alt,
+            title="How long may a step be?",
+            alt_text=(
+                "A code crosses a narrow valley to and fro; beside it, its height above the "
+                "bottom at each step."
+            ),
             playing=True,
         )
 
     def decoder_for(self, values: dict[str, Any]) -> Decoder:
-        """The decoder with its latents stretched by c."""
-        c = float(values["c"])
-        return self.decoder if c == 1 else rescaled(self.decoder, c)
+        """The decoder in float64, with its latents stretched by c."""
+        stretched = rescaled(self.decoder, float(values["c"]))
+        return stretched.double() if isinstance(stretched, nn.Module) else stretched
+
+    def data_of(self, sample: int) -> Tensor:
+        """The sample in float64."""
+        return super().data_of(sample).double()
+
+    def reference_code(self) -> Encoding:
+        """The minimum, to high precision."""
+        near = encode(self.shown_decoder, self.x, loss=self.loss)
+        return encode(
+            self.shown_decoder,
+            self.x,
+            loss=self.loss,
+            solver=BFGS(),
+            z0=near.z,
+            stop=_AT_REST,
+            max_steps=500,
+        )
+
+    def ground_below(self) -> Ground:
+        """A plane along the steepest and the flattest direction, its origin the displaced start."""
+        minimum = self.reference.z
+        self.moved = displaced(self.shown_decoder, minimum, self.x, loss=self.loss)
+        steepest = -self.moved.direction[0]  # towards the minimum
+        _, directions = torch.linalg.eigh(self.hessian)
+        plane = Plane(self.moved.start[0], torch.stack([steepest, directions[:, 0]]))
+        far = _REACH * self.moved.distance.item()
+        middle = self.moved.distance.item()
+        frame = (middle - far, middle + far, -far / _ASPECT, far / _ASPECT)
+        return Ground(
+            plane, frame, "a slice around the minimum", ("steepest direction", "flattest direction")
+        )
 
     def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
-        """The chosen solver over a fixed time, and AMD."""
-        t1 = _T_CURVATURE / self.lambda_max
+        """The chosen solver."""
         dt = float(values["dt"]) / self.lambda_max
-        solvers = {
-            "Euler": Euler(dt=dt),
-            "RK4": RK4(dt=dt),
-            "Dopri5": Dopri5(rtol=float(values["rtol"])),
-        }
-        name = values["solver"]
-        return {
-            name: Recipe(solver=solvers[name], t1=t1, max_steps=900),
-            "AMD": Recipe(solver=AMD()),
-        }
+        solver = {"Euler": Euler, "RK4": RK4}[values["solver"]](n_steps=_N_STEPS)
+        return {values["solver"]: Recipe(solver=solver, t1=_N_STEPS * dt)}
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
-        """Add the stability limit of the solver."""
-        return with_limit(super().film(tracks, values), values["solver"])
+        """Count what the chosen solver did, beside turning its track into a film."""
+        self.counts = crossings_and_rises(tracks[values["solver"]], self.reference, self.moved)
+        return super().film(tracks, values)
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
-        """Sample, solver, dt x lambda_max, rtol and the stretch of the latents."""
-        note = f"dt = {float(values['dt']) / self.lambda_max:.3g} (Euler, RK4)"
+        """Sample, solver, dt x lambda_max and the stretch of the latents."""
+        note = f"dt = {float(values['dt']) / self.lambda_max:.3g}"
         return [
             sample_control(self.samples, values),
-            {"name": "solver", "label": "solver", "kind": "choice", "options": list(LIMITS)},
+            {"name": "solver", "label": "solver", "kind": "choice", "options": ["Euler", "RK4"]},
             dt_control("dt × λ_max", 3.0, note),
-            {"name": "rtol", "label": "rtol of Dopri5", "kind": "choice", "options": _TOLERANCES},
             {"name": "c", "label": "latents times c", "kind": "choice", "options": _STRETCH},
         ]
 
     def caption(self, values: dict[str, Any]) -> str:
-        """Say how stiff the flow is here."""
+        """Say what the steps did, and how stiff the flow is here."""
+        crossings, rises = self.counts
         positive = self.curvature[self.curvature > 0]
-        condition = (
-            f"condition number {(positive.max() / positive.min()).item():.3g}"
-            if len(positive)
-            else "no minimum"
+        condition = (positive.max() / positive.min()).item() if len(positive) else float("nan")
+        return (
+            f"{super().caption(values)} · {values['solver']}: {crossings.item()} of {_N_STEPS} "
+            f"steps cross the minimum, {rises.item()} raise the energy · λ_max = "
+            f"{self.lambda_max:.3g}, condition number {condition:.3g}"
         )
-        return f"{super().caption(values)} · λ_max = {self.lambda_max:.3g}, {condition}"
+
+
+def crossings_and_rises(
+    track: Encoding, reference: Encoding, moved: Displacement
+) -> tuple[Tensor, Tensor]:
+    """Count, for each sample, steps that cross its minimum and steps that raise its energy.
+
+    A crossing lands on the other side of the minimum, along the steepest direction, by more than a
+    hundredth of the first distance.
+    """
+    assert track.trajectory is not None
+    beside = ((track.trajectory.z - reference.z) * moved.direction).sum(-1)
+    crossed = beside[1:] * beside[:-1].sign() < -0.01 * moved.distance
+    energy = track.trajectory.energy
+    rose = energy.diff(dim=0) > 8 * torch.finfo(energy.dtype).eps * energy[:-1].abs()
+    return crossed.sum(0), rose.sum(0)

@@ -191,7 +191,7 @@ class Player {
     });
     model.onChange("playing", () => {
       const playing = model.get("playing");
-      if (playing !== transport.playing) transport.setPlaying(playing);
+      if (playing !== transport.playing) transport.setPlaying(playing && !view.calm);
     });
     model.onChange("speed", () => {
       speed.value = String(model.get("speed"));
@@ -247,7 +247,19 @@ class Player {
     this.#writeValues();
   }
 
+  /** Whether the tracks belong to the settings, or are followed as these are turned. */
+  get #current() {
+    const { model } = this.view;
+    const { controls, following, handle } = this;
+    const told = model.get("values");
+    const same = Object.keys(controls.values).every(
+      (name) => controls.values[name] === told[name] || following.turns(name),
+    );
+    return same && (following.ready || String(handle.start) === String(model.get("start")));
+  }
+
   #writeValues() {
+    this.readout.write(Math.floor(this.transport.frame), this.#current);
     this.controls.show();
     this.strip.show(this.controls.values.sample);
     this.handle.show();
@@ -280,7 +292,7 @@ class Player {
       this.tiles.draw(film, whole);
       this.charts.drawTop(film, frame);
     }
-    this.readout.write(whole);
+    this.readout.write(whole, this.#current);
     transport.write();
     this.#draws += 1;
     this.view.tellDrawn({ drawn: whole, drawCount: this.#draws }, event);
@@ -366,7 +378,9 @@ class Player {
   /** @param {Event} event */
   #reset(event) {
     const { start, ...values } = this.view.model.get("defaults");
-    Object.assign(this.controls.values, values);
+    for (const [name, value] of Object.entries(values)) {
+      if (this.view.live || this.following.turns(name)) this.controls.values[name] = value;
+    }
     this.handle.start = [...(start ?? [0, 0])];
     this.#writeValues();
     this.#follow(event);

@@ -118,7 +118,8 @@ class SirenExplorer(Explorer):
             resolution in RESOLUTIONS,
             f"`resolution` must be one of {RESOLUTIONS}, got {resolution}.",
         )
-        samples = as_data_set(self.sirens[decoder], samples)
+        given = samples
+        samples = as_data_set(self.sirens[decoder], given)
         shapes = {samples.image_shape, *(siren.image_shape for siren in self.sirens.values())}
         wanted = (
             f"`samples` must be images of the decoders' shape, got {samples!r} for "
@@ -129,7 +130,7 @@ class SirenExplorer(Explorer):
             f"{wanted} Draw the decoders `at` others.",
         )
         for siren in self.sirens.values():
-            samples = shown_samples(siren, samples, loss=SQUARES, row=sample)
+            samples = shown_samples(siren, given, loss=SQUARES, row=sample)
         self.samples = samples
         self.shape = samples.image_shape or (1, 1)
         self.origin = replace(origin or Origin(), adjoint=Detached())

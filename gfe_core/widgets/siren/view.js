@@ -62,6 +62,8 @@ const MARGINS = { left: 40, right: 10, top: 6, bottom: 20 };
 const LIMITS = [-0.4, 1.4]; // of values along a cut
 const TILES = ["the code", "bilinear", "nearest pixel", "code − bilinear, ×2"];
 
+const FINDING = /** @type {const} */ (["decoder", "sample", "by", "share", "seed"]);
+
 const PIXEL = '<circle cx="13" cy="5" r="3.4" fill="var(--fg)"/>';
 const UNSEEN = '<circle cx="13" cy="5" r="3.4" fill="none" stroke="var(--fg)" stroke-width="1.4"/>';
 
@@ -174,6 +176,11 @@ class Siren {
     this.requests.acknowledge();
   }
 
+  /** Whether the code that the kernel has drawn is the one that is asked for. */
+  get #current() {
+    return FINDING.every((name) => this.#values[name] === this.#drawn[name]);
+  }
+
   #write() {
     const { model, live } = this.view;
     const { decoder, sample, by, share, seed, down, across, half } = this.#values;
@@ -194,7 +201,7 @@ class Siren {
       `${percent(share)} of the pixels, seed ${seed}`,
       `window rows ${edges(down)}, columns ${edges(across)}`,
       `drawn ${resolution} × ${resolution}`,
-      model.get("facts"),
+      this.view.answered("energy", model.get("facts"), this.#current),
     ];
     this.view.writeState(words);
     const hatched = share < 1 ? ", hatched where not seen" : "";

@@ -68,6 +68,13 @@ class StaircaseExplorer(Explorer):
         seed: int = 0,
         title: str = "Gates close while the error allows it",
     ) -> None:
+        wanted = "`rule` must be a `Narrowing`, the encoder of the training"
+        fits = isinstance(rule, Narrowing)
+        checks.require(fits, f"{wanted}, got {checks.described(rule)}.", TypeError)
+        wanted = "`train` must be a function of epochs and callbacks"
+        line = "functools.partial(gfe.fit, gated, batches, encoder=rule)"
+        got = checks.described(train)
+        checks.require(callable(train), f"{wanted}, got {got}. Write `{line}`.", TypeError)
         checks.above_one("reach", reach)
         checks.at_least_one("n_gates", n_gates)
         self.training = Training(rule, train)

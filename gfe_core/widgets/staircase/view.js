@@ -153,6 +153,8 @@ class Staircase {
     this.view.write(".threshold + output", known(threshold));
     this.train.textContent = running ? "Pause" : "Train on";
     root.dataset.threshold = String(threshold);
+    const again = this.#values.start !== model.get("values").start;
+    if (again) return this.view.writeState([`threshold ${known(threshold)}`, "another run …"]);
     const limit = this.#last(2) <= threshold ? ", within" : ", above";
     const words = [
       `threshold ${known(threshold)}`,

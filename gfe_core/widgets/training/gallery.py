@@ -1,5 +1,6 @@
 """Small pictures of many samples, as grey arrays."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,10 +10,11 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
-from gfe_core.data.samples import rows_of
+from gfe_core.data.samples import Samples, rows_of
 from gfe_core.decoders.mlp import picture_shape
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.training import Report
+from gfe_core.widgets.kit.shown import at_least, shown_rows
 from gfe_core.widgets.player.slices import grey
 
 
@@ -38,29 +40,34 @@ def gallery(
     tensors = [rows_of(row, "rows") for row in rows]
     shape = tuple(getattr(tensors[0], "shape", ()))
     wanted = f"`rows` must be tensors of one shape (n, {height * width}), grey values"
+    remedy = "Write one tensor as `gallery([x], image_shape)`."
     for row in tensors:
         fits = isinstance(row, Tensor) and row.dim() == 2 and row.shape[1] == height * width
         fits = fits and tuple(row.shape) == shape
-        checks.require(fits, f"{wanted}, got {checks.described(row)}.")
+        checks.require(fits, f"{wanted}, got {checks.described(row)}. {remedy}")
+    at_least(1, len(tensors[0]), "rows")
     pictures = np.stack([grey(row.detach().nan_to_num(), (height, width)) for row in tensors])
     padded = np.pad(pictures, ((0, 0), (0, 0), (gap, gap), (gap, gap)), constant_values=255)
     return padded.transpose(0, 2, 1, 3).reshape(padded.shape[0] * padded.shape[2], -1)
 
 
 @in_own_words
-def preview_of(
-    x: Float[Tensor, "n features"], image_shape: tuple[int, ...]
-) -> Callable[[Report], np.ndarray]:
+def preview_of(x: Samples, image_shape: tuple[int, ...]) -> Callable[[Report], np.ndarray]:
     """Return a preview for `Progress`.
 
     The images above, below them what the decoder makes of their codes right now.
     """
-    x = rows_of(x)
+    rows = shown_rows(x)
     image_shape = picture_shape(image_shape)
+    wanted = f"`x` must be images of shape {tuple(image_shape)}"
+    fits = tuple(rows.shape[1:]) == (math.prod(image_shape),)
+    checks.require(
+        fits, f"{wanted}, flat, got {checks.described(x)}. Flatten them: `x.flatten(1)`."
+    )
 
     def preview(report: Report) -> np.ndarray:
         with torch.no_grad():
-            found = encode(report.decoder, x, max_steps=30)  # pyright: ignore[reportArgumentType]
-            return gallery([x, reconstruct(report.decoder, found)], image_shape)  # pyright: ignore[reportArgumentType]
+            found = encode(report.decoder, rows, max_steps=30)  # pyright: ignore[reportArgumentType]
+            return gallery([rows, reconstruct(report.decoder, found)], image_shape)  # pyright: ignore[reportArgumentType]
 
     return preview

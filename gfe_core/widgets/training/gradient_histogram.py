@@ -8,12 +8,10 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
-from jaxtyping import Float
-from torch import Tensor
 
 from gfe_core import checks, threads
 from gfe_core.arguments import in_own_words
-from gfe_core.data.samples import rows_of, samples_for
+from gfe_core.data.samples import Samples, samples_for
 from gfe_core.energy import Energy
 from gfe_core.methods.gon import SQUARES, normality
 from gfe_core.training import Report
@@ -21,6 +19,7 @@ from gfe_core.types import Codes, Loss
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView
 from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.shown import shown_rows
 
 _CURVES = ("histogram", "the normal curve of its mean and variance")
 _BINS = 41
@@ -53,11 +52,9 @@ class GradientHistogram:
     """
 
     @in_own_words
-    def __init__(
-        self, x: Float[Tensor, "n features"], *, loss: Loss = SQUARES, every: int = 2
-    ) -> None:
+    def __init__(self, x: Samples, *, loss: Loss = SQUARES, every: int = 2) -> None:
         checks.at_least_one("every", every)
-        self.x = rows_of(x)
+        self.x = shown_rows(x)
         self.loss = loss
         self.every = every
         self.steps: list[int] = []

@@ -11,12 +11,10 @@ from typing import Any
 import ipywidgets
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
-from gfe_core.data.samples import samples_for
+from gfe_core.data.samples import Samples, samples_for
 from gfe_core.encoding import reconstruct
 from gfe_core.energy import Bernoulli
 from gfe_core.training import Report, evaluate
@@ -27,6 +25,7 @@ from gfe_core.widgets.charts.figure_view import FigureView
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.numbers import NUMBERS
 from gfe_core.widgets.kit.png import png_of
+from gfe_core.widgets.kit.shown import shown_rows
 from gfe_core.widgets.training.gallery import gallery
 
 _TILE = 40  # pixels of an image on the screen, about
@@ -51,13 +50,14 @@ class SideBySide:
         updates: of the decoder that `fit` trains, at every look.
         images: encoded in its training until then, repeats counted.
         seconds: of the processor, spent on training until then; looking does not count.
-        excess: name -> mean excess over the floor at every look, nats per pixel by default.
+        excess: name -> mean excess over the floor at every look, nats per pixel by default. Samples
+            without an energy do not count; a warning says how many there are.
     """
 
     @in_own_words
     def __init__(
         self,
-        x: Float[Tensor, "n features"],
+        x: Samples,
         image_shape: tuple[int, ...],
         competitors: Mapping[str, tuple[Any, Encoder]],
         *,
@@ -74,16 +74,18 @@ class SideBySide:
             ),
         )
         checks.at_least_one("every", every)
+        rows = shown_rows(x, gaps=True)
+        image_shape = checks.sizes("image_shape", image_shape, n=2)
         for one in competitors.values():
             pair = isinstance(one, (tuple, list)) and len(one) == 2
             wanted = "`competitors` must be names with (decoder, encoder)"
             checks.require(pair, f"{wanted}, got {checks.described(one)}.", TypeError)
             checks.is_decoder(one[0])
             callable_encoder(one[1])
-            x = samples_for(one[0], x)
+            rows = samples_for(one[0], x)
         for update in at if at is not None else ():
             checks.whole("at", update)
-        self.x = x
+        self.x = rows
         self.image_shape = image_shape
         self.competitors = dict(competitors)
         self.every = every
@@ -107,7 +109,7 @@ class SideBySide:
             self.seconds.append(self._spent)
             for name, (decoder, encoder) in self.competitors.items():
                 judged = evaluate(decoder, self.x, encoder=encoder, loss=self.loss)
-                self.excess[name].append(judged.excess.mean().item())
+                self.excess[name].append(judged.excess.nanmean().item())
         self._since = time.process_time()
 
     def runs(self, n_distinct: int) -> dict[str, dict[str, list[float]]]:

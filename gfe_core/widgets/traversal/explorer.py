@@ -5,6 +5,7 @@ from typing import Any
 
 import anywidget
 import numpy as np
+import torch
 import traitlets as t
 
 from gfe_core import checks
@@ -14,8 +15,11 @@ from gfe_core.methods.gon import SQUARES
 from gfe_core.types import Codes, Loss
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer
-from gfe_core.widgets.kit.shown import row_of
+from gfe_core.widgets.kit.shown import at_least, row_of, shown_samples
 from gfe_core.widgets.traversal.traversal import Traversal, traverse
+
+_BASES = 4
+"""Samples to start from, where none are named."""
 
 
 class TraversalView(anywidget.AnyWidget):
@@ -58,7 +62,7 @@ class TraversalExplorer(Explorer):
         samples: images, with the factors that made them as y (n, factors).
         factors: their names; a unit in brackets is left out.
         latents: name of a model -> names of its latents; their numbers by default.
-        bases: samples that can be chosen as the start.
+        bases: samples that can be chosen as the start; the first four by default.
         name: of the explorer.
         n_frames: pictures along a latent, >= 2.
         loss: says how outputs become grey values, squared errors by default.
@@ -76,7 +80,7 @@ class TraversalExplorer(Explorer):
         factors: Sequence[str],
         *,
         latents: Mapping[str, Sequence[str]] | None = None,
-        bases: Sequence[int] = (0, 1, 2, 3),
+        bases: Sequence[int] | None = None,
         name: str = "traversal",
         n_frames: int = 25,
         loss: Loss | None = None,
@@ -88,9 +92,13 @@ class TraversalExplorer(Explorer):
         )
         checks.require(
             isinstance(samples, DataSet),
-            f"`samples` must be a DataSet, whose y holds factors, got {checks.described(samples)}.",
+            f"`samples` must be a DataSet, whose y holds factors, got {checks.described(samples)}. "
+            "Make one: `gfe.data.DataSet(x, factors, image_shape, 'mine', 'test')`.",
             TypeError,
         )
+        at_least(1, len(samples), "samples")
+        if bases is None:
+            bases = range(min(_BASES, len(samples)))
         for model in models.values():
             pair = isinstance(model, (tuple, list)) and len(model) == 2
             wanted = "`models` must be names with (decoder, codes)"
@@ -102,6 +110,7 @@ class TraversalExplorer(Explorer):
             )
             finite = bool(z.isfinite().all())
             checks.require(finite, "`models` must hold finite codes, got NaN or infinity.")
+            shown_samples(model[0], samples, loss=loss or SQUARES, gaps=True)
         for base in bases:
             row_of(samples, base, "bases")
         shape = samples.image_shape or ()
@@ -112,6 +121,11 @@ class TraversalExplorer(Explorer):
             and tuple(samples.y.shape) == (len(samples), len(factors))
         )
         checks.require(fits, f"{wanted}, got {samples!r}.")
+        known = bool(torch.isfinite(samples.y).all())
+        remedy = "Leave these rows out of the samples and of their codes."
+        checks.require(
+            known, f"`samples` must have finite factors y, got NaN or infinity. {remedy}"
+        )
         checks.require(n_frames >= 2, f"`n_frames` must be at least 2, got {n_frames}.")
         how = {"bases": bases, "image_shape": shape, "n_frames": n_frames, "loss": loss or SQUARES}
         self.traversals: dict[str, Traversal] = {

@@ -17,6 +17,7 @@ from gfe_core.arguments import in_own_words
 from gfe_core.data.samples import rows_of
 from gfe_core.encoding import reconstruct
 from gfe_core.types import Codes, Loss
+from gfe_core.widgets.kit.shown import at_least
 from gfe_core.widgets.player.slices import grey
 
 _N_GROUPS = 20  # of equal size, of a factor that has more values than that
@@ -45,6 +46,10 @@ def explained(z: Codes, factors: Float[Tensor, "n factors"]) -> Float[Tensor, "l
     fits = factors.dim() == 2 and len(factors) == len(z)
     wanted = f"`factors` must have shape ({len(z)}, factors), a row for each code"
     checks.require(fits, f"{wanted}, got {tuple(factors.shape)}.")
+    at_least(1, len(z), "z")
+    known = bool(z.isfinite().all() and factors.isfinite().all())
+    remedy = "Leave these rows out of both."
+    checks.require(known, f"`z` and `factors` must be finite, got NaN or infinity. {remedy}")
     columns = [_groups(factor) for factor in factors.T]
     return torch.stack([_between(z, groups) for groups in columns], 1)
 

@@ -33,6 +33,7 @@ import { clamp, range } from "../kit/numbers.js";
  */
 
 const N_TILES = 9; // pictures of a row
+const DEEPEST = 50; // per cent of the accent behind a share of 1, on which words are read well
 const GAP = 128; // grey level between them
 
 const MARKUP = `
@@ -168,11 +169,9 @@ class Traversal {
 
   /** @param {number} share */
   #shareCell(share) {
-    const { accent, dark } = this.view.theme;
     const cell = make("td", { class: "share" }, share.toFixed(2));
-    const part = `${accent} ${Math.round(100 * share)}%`;
+    const part = `${this.view.theme.accent} ${Math.round(DEEPEST * share)}%`;
     cell.style.background = `color-mix(in srgb, ${part}, transparent)`;
-    if (share > 0.5) cell.style.color = dark ? "#000" : "#fff";
     return cell;
   }
 

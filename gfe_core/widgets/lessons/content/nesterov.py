@@ -2,6 +2,85 @@
 
 from gfe_core.widgets.lessons.kinds import Exercise, Question
 
-QUESTIONS: dict[str, Question] = {}
+QUESTIONS = {
+    "two-clocks": Question(
+        text=(
+            "Multiply the energy by 100. How much sooner does the flow with momentum reach the "
+            "same point of its path?"
+        ),
+        options={
+            "100 times sooner": (
+                "That is right for the flow without momentum, whose velocity is the gradient. "
+                "With momentum the gradient is an acceleration."
+            ),
+            "10 times sooner": "",
+            "At the same time": (
+                "The path is the same, but a steeper energy pulls harder, so it is run faster."
+            ),
+        },
+        answer="10 times sooner",
+        because=(
+            "The gradient is an acceleration, distance over time squared: 100 times the gradient "
+            "makes every time 10 times shorter. Without momentum it is a velocity, and every time "
+            "becomes 100 times shorter. So being ahead at equal t means nothing."
+        ),
+    ),
+    "half-the-step": Question(
+        text=(
+            "A ball rolls in a bowl, computed with explicit Euler steps. The steps are too long, "
+            "and the energy grows without end. Now halve the step. What happens?"
+        ),
+        options={
+            "It is stable: half the step is short enough": (
+                "So it is without momentum. With momentum, no explicit step is short enough for "
+                "all times."
+            ),
+            "It blows up as well, but later": "",
+            "It blows up as well, at the same time": (
+                "A shorter step does help: friction is strong enough for it for a longer time."
+            ),
+        },
+        answer="It blows up as well, but later",
+        because=(
+            "An explicit step adds a little energy to a swing, and friction removes some. Friction "
+            "fades like 1 / t, so that sooner or later it removes less than the step adds."
+        ),
+    ),
+    "momentum-on-top-of-amd": Question(
+        text=(
+            "AMD chooses each step by the curvature that it has just met. Does momentum on top of "
+            "it save work?"
+        ),
+        options={
+            "Yes: momentum makes every method faster": (
+                "Momentum is fast along flat directions. AMD's long steps are fast there, too, and "
+                "the same speed cannot be gained twice."
+            ),
+            "No: it costs work": "",
+            "It makes no difference": (
+                "The steps are different ones, and an accelerated step costs three "
+                "forward-equivalents, where AMD's costs two or three."
+            ),
+        },
+        answer="No: it costs work",
+        because=(
+            "AMD's steps already cover the flat directions, which is what momentum is for. And an "
+            "accelerated step tests the energy at one point and takes its gradient at another."
+        ),
+    ),
+}
 
-EXERCISES: dict[str, Exercise] = {}
+EXERCISES = {
+    "first_restart": Exercise(
+        claim="first_restart is the time at which the ball passes the bottom",
+        run=lambda time: time(4.0),
+        expected=1.9159,
+        atol=0.01,
+        hint="The solution stands above. Its first zero is where torch.special.bessel_j1 is 0.",
+        mistakes={
+            0.9579: "This divides by the curvature: the clock of momentum runs with its root.",
+            0.7854: "This is a quarter of a swing without friction. Friction makes the ball later.",
+            2.5678: "This is the first minimum of the solution: the far end of the overshoot.",
+        },
+    ),
+}

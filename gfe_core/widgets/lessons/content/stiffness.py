@@ -1,7 +1,118 @@
 """Questions and exercises of the notebook "Do ordinary solvers choke, or is the flow slow?"."""
 
+from collections.abc import Callable
+from typing import Any
+
 from gfe_core.widgets.lessons.kinds import Exercise, Question
 
-QUESTIONS: dict[str, Question] = {}
+QUESTIONS = {
+    "steps-that-bounce": Question(
+        text=(
+            "Now the steps become twice as long, $\\Delta t\\,\\lambda_{\\max} = 1.9$. Each step "
+            "lands on the other side of the minimum. What does the energy do?"
+        ),
+        options={
+            "It rises: the steps are too long": (
+                "The step is too long to be direct, but each one still ends nearer to the minimum."
+            ),
+            "It falls at every step": "",
+            "It rises and falls in turn": (
+                "The position changes sides in turn. The energy does not depend on the side, only "
+                "on the distance."
+            ),
+        },
+        answer="It falls at every step",
+        because=(
+            "A step multiplies the distance by 1 - 1.9 = -0.9. The sign changes, the size shrinks. "
+            "Only beyond 2 does the size grow: at 2.1 the factor is -1.1."
+        ),
+    ),
+    "longer-codes": Question(
+        text=(
+            "The decoder is changed so that codes are 3 times as long and give the same images. "
+            "Which of these numbers changes?"
+        ),
+        options={
+            "The condition number": (
+                "It is a ratio of two curvatures. Both are divided by the same number."
+            ),
+            "The longest stable step": "",
+            "None: the images are the same": (
+                "The images and energies are the same. But a step is a length in latent space, and "
+                "latent space has been stretched."
+            ),
+        },
+        answer="The longest stable step",
+        because=(
+            "With E'(c z) = E(z), every second derivative is divided by c squared, so that the "
+            "longest stable step is 9 times as long. A raw dt says nothing about how hard a "
+            "problem is; dt times lambda_max does."
+        ),
+    ),
+    "smaller-tolerance": Question(
+        text=(
+            "Dopri5 follows a long flow with a tolerance, and then with one that is 1,000 times "
+            "smaller. Dopri5 has order 5. How many more steps does it take?"
+        ),
+        options={
+            "1,000 times as many": (
+                "That would be a rule of order 1: there the error of a step grows like its square."
+            ),
+            "About 4 times as many": (
+                "This is the fifth root of 1,000, and right where accuracy limits the step. Here "
+                "something else does."
+            ),
+            "Hardly more": "",
+        },
+        answer="Hardly more",
+        because=(
+            "For most of the flow the code crawls along a flat direction, and long steps would "
+            "follow it accurately. But the steepest direction, though long at rest, would blow up "
+            "under them. The step is limited by stability, whatever the tolerance. This is what "
+            "stiff means."
+        ),
+    ),
+    "grid-while-training": Question(
+        text=(
+            "While a decoder learns, its curvature grows. Now a fixed grid of RK4 steps finds the "
+            "codes for training, with small updates of the weights. What happens when the "
+            "curvature reaches the limit of the grid?"
+        ),
+        options={
+            "The curvature passes the limit and training fails": (
+                "Beyond the limit the codes are bad, and the loss is high. The next update lowers "
+                "the loss."
+            ),
+            "The curvature stops near the limit": "",
+            "Nothing: training does not see the grid": (
+                "Training sees the codes that the grid finds. Beyond the limit these are bad."
+            ),
+        },
+        answer="The curvature stops near the limit",
+        because=(
+            "Beyond the limit the codes are bad and the loss is high, so that updates lower the "
+            "curvature again. The grid tames the decoder. A large update, however, can jump so far "
+            "beyond the limit that training does not find its path back."
+        ),
+    ),
+}
 
-EXERCISES: dict[str, Exercise] = {}
+
+def _call(count: Callable[..., Any]) -> Any:
+    """Count for a flow that needs whole numbers of steps."""
+    return count(t1=10.0, largest=4.0)
+
+
+EXERCISES = {
+    "fewest_gradients": Exercise(
+        claim="fewest_gradients counts the gradients of Euler and RK4",
+        run=_call,
+        expected=[20, 60],
+        hint="The number of steps is t1 * largest / h, rounded up: `math.ceil`.",
+        mistakes={
+            (20, 15): "These are steps. RK4 computes four gradients for each step.",
+            (5, 16): "A step is h / largest long, not h.",
+            (20, 58): "There are only whole steps: round up before you multiply by four.",
+        },
+    ),
+}

@@ -80,6 +80,7 @@ torch.save({"z": enc.z, "energy": enc.energy, "drawn": model.unscaled(
 """
 
 
+@pytest.mark.slow
 def test_new_process_encodes_new_samples_in_three_lines_to_the_same_bit(tmp_path):
     x = 20 + 3 * torch.rand(40, 6, generator=source())
     scaling = {"mean": x[:30].mean(0), "scale": x[:30].std(0)}

@@ -1,0 +1,77 @@
+"""Decoders that come trained do what their cards say; a missing one is named with its command."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import gfe_core as gfe
+from gfe_core.experiments import bundled
+from gfe_core.models.pretrained import FOLDER, file_name
+
+every_decoder = pytest.mark.parametrize(
+    ("data", "latent_dim"), bundled.IN_THE_PACKAGE, ids=lambda value: str(value)
+)
+
+
+@every_decoder
+def test_decoder_fits_its_data_and_reaches_the_test_energy_of_its_card(data: str, latent_dim: int):
+    model = gfe.pretrained(data, latent_dim=latent_dim)
+    test = gfe.data.load(data, "test")
+    assert model.data_shape == test.x.shape[1:] and model.decoder.latent_dim == latent_dim
+    rows = slice(None, None, 10)  # a tenth of the samples: their mean is near that of all
+    energy = gfe.encode(model.decoder, test.x[rows], loss=model.loss).energy
+    spread = 4 * energy.std().item() / len(energy) ** 0.5
+    assert abs(energy.mean().item() - model.card["test_energy"]) < spread
+    blank = gfe.Energy(model.decoder, test.x[rows], model.loss).value(
+        torch.zeros(1, latent_dim).expand(len(energy), -1)
+    )
+    assert energy.mean() < 0.75 * blank.mean(), "codes draw the data far better than code 0 does"
+
+
+@every_decoder
+def test_card_says_data_settings_and_a_command_that_makes_it(data: str, latent_dim: int):
+    card = gfe.pretrained(data, latent_dim=latent_dim).card
+    words = card["command"].split()
+    assert words[:5] == ["python", "-m", "gfe_core", "bundled", "decoders"]
+    assert words[5:] == ["--data", data, "--latent-dim", str(latent_dim)]
+    recipe = bundled.recipe_for(data)
+    assert card["settings"] == {name: str(value) for name, value in vars(recipe).items()}
+
+
+def test_files_are_those_of_the_list_and_take_at_most_800_kb_together():
+    files = sorted(FOLDER.glob("*"))
+    assert [file.name for file in files] == sorted(
+        file_name(data, size) for data, size in bundled.IN_THE_PACKAGE
+    )
+    assert sum(file.stat().st_size for file in files) <= 800_000
+
+
+def test_each_call_returns_a_decoder_of_its_own_in_float32():
+    first, second = gfe.pretrained("circle"), gfe.pretrained("circle")
+    weights = next(first.decoder.parameters())
+    weights.data.zero_()
+    other = next(second.decoder.parameters())
+    assert weights.dtype == other.dtype == torch.float32 and other.abs().sum() > 0
+
+
+def test_a_missing_decoder_is_refused_with_what_there_is_and_how_to_train_it():
+    with pytest.raises(ValueError, match=r"mnist-sample.*Did you mean|Did you mean 'mnist-sample'"):
+        gfe.pretrained("mnist_sample")
+    with pytest.raises(ValueError, match="bundled decoders --data fashion-mnist --latent-dim 8"):
+        gfe.pretrained("fashion-mnist")
+    with pytest.raises(ValueError, match=r"'mnist-sample' \(2, 8, 20\)"):
+        gfe.pretrained("mnist-sample", latent_dim=3)
+    with pytest.raises(ValueError, match="`latent_dim`"):
+        gfe.pretrained("digits", latent_dim=0)
+
+
+def test_a_decoder_that_the_command_trained_is_found_beside_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GFE_DATA_DIR", str(tmp_path))
+    quick = bundled.Recipe(hidden=(8,), passes=1, max_steps=3)
+    path = bundled.train_decoder("digits", 3, recipe=quick)
+    assert path == tmp_path / "trained" / "digits-3.pt"
+    assert gfe.pretrained("digits", latent_dim=3).decoder.latent_dim == 3
+    assert sorted(path.parent.iterdir()) == [path]
