@@ -26,24 +26,24 @@ QUESTIONS: dict[str, Question] = {
             "refuses it."
         ),
     ),
-    "stripes-in-the-batch": Question(
+    "one-step-for-the-batch": Question(
         text=(
             "A rule takes one step for a whole batch, and accepts it only if the energy of every "
-            "sample falls enough. A picture of fine stripes joins 64 digits. What happens to the "
-            "digits?"
+            "sample falls enough. A digit is encoded alone, and then in a batch with 63 others. "
+            "What changes for it?"
         ),
         options={
             "Nothing, because each digit has its own code": (
                 "The codes are separate, but here the step is not: one sample can refuse it for "
                 "all."
             ),
-            "They wait for the stripes, and their codes change": "",
-            "They wait for the stripes, and then reach the same codes": (
-                "After the same number of trials each digit has taken other steps, so it is at "
-                "another place. It may even have turned into another valley."
+            "It needs more work, and after the same number of trials it has another code": "",
+            "It needs less work, because bad steps average out over the batch": (
+                "Nothing is averaged here. A step is accepted only if it suits every sample, so "
+                "the batch is as slow as its most difficult sample."
             ),
         },
-        answer="They wait for the stripes, and their codes change",
+        answer="It needs more work, and after the same number of trials it has another code",
         because=(
             "The sample that needs the shortest step sets the step of all. The code of an image "
             "then depends on the images beside it."
