@@ -41,7 +41,7 @@ ORDER = {
     "gfe_core/analysis": "stiffness sample_quality",
     "gfe_core/methods": "constraint scattered gon variational narrowing posterior",
     "gfe_core/widgets": (
-        "kit charts tables lessons player training map mask emission_lines siren staircase "
+        "kit charts tables lessons player curve training map mask emission_lines siren staircase "
         "traversal results"
     ),
     "gfe_core/widgets/kit": (
@@ -53,6 +53,7 @@ ORDER = {
         "stiffness_explorer race_explorer momentum_explorer armijo_explorer origin_explorer"
     ),
     "gfe_core/widgets/training": "gallery progress side_by_side gradient_histogram",
+    "gfe_core/widgets/curve": "explorer",
     "gfe_core/widgets/map": "layouts profiles marks explorer between_explorer",
     "gfe_core/widgets/mask": "painter explorer",
     "gfe_core/widgets/emission_lines": "explorer",

@@ -167,7 +167,8 @@ def test_files_on_disk_need_no_torchvision(folder: Path, monkeypatch: pytest.Mon
 )
 def test_unknown_name_is_answered_with_the_known_ones_and_the_nearest(asked: str, nearest: str):
     with pytest.raises(
-        ValueError, match=f"`name` must be one of digits, circle.*Did you mean '{nearest}'"
+        ValueError,
+        match=f"`name` must be one of mnist-sample, digits, circle.*Did you mean '{nearest}'",
     ) as caught:
         load(asked)
     assert "spectra, mnist, fashion-mnist, seg-mnist, or a path such as 'mine.csv'; got" in str(

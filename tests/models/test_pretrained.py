@@ -19,14 +19,14 @@ def test_decoder_fits_its_data_and_reaches_the_test_energy_of_its_card(data: str
     model = gfe.pretrained(data, latent_dim=latent_dim)
     test = gfe.data.load(data, "test")
     assert model.data_shape == test.x.shape[1:] and model.decoder.latent_dim == latent_dim
-    rows = slice(None, None, 10)  # a tenth of the samples: their mean is near that of all
-    energy = gfe.encode(model.decoder, test.x[rows], loss=model.loss).energy
-    spread = 4 * energy.std().item() / len(energy) ** 0.5
-    assert abs(energy.mean().item() - model.card["test_energy"]) < spread
-    blank = gfe.Energy(model.decoder, test.x[rows], model.loss).value(
-        torch.zeros(1, latent_dim).expand(len(energy), -1)
-    )
-    assert energy.mean() < 0.75 * blank.mean(), "codes draw the data far better than code 0 does"
+    x = test.x if len(test.x) < 1000 else test.x[::5]
+    energy = gfe.encode(model.decoder, x, loss=model.loss).energy
+    spread = 4 * energy.std().item() / len(energy) ** 0.5 if len(x) < len(test.x) else 0.0
+    told = model.card["test_energy"]
+    assert abs(energy.mean().item() - told) < max(spread, 0.02 * told)
+    origin = torch.zeros(len(x), latent_dim)
+    blank = gfe.Energy(model.decoder, x, model.loss).value(origin)
+    assert energy.mean() < 0.85 * blank.mean(), "codes draw the data better than code 0 does"
 
 
 @every_decoder
