@@ -36,7 +36,7 @@ def read(split: Literal["train", "test"], path: Path = FILE) -> Images:
         DataError: the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             images, digits = arrays[f"{split}_images"], arrays[f"{split}_digits"]
     except Exception as error:  # damaged bytes fail in too many ways to list
         raise DataError(

@@ -48,7 +48,7 @@ def pretrained(data: str, *, latent_dim: int | None = None) -> Model:
         >>> import gfe_core as gfe
         >>> model = pretrained("mnist-sample")
         >>> model.decoder.latent_dim, model.loss
-        (8, Bernoulli())
+        (8, Bernoulli(reduction='mean'))
         >>> x = gfe.data.load("mnist-sample", "test").x[:5]
         >>> gfe.encode(model.decoder, x, loss=model.loss).z.shape
         torch.Size([5, 8])

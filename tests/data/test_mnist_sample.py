@@ -1,6 +1,7 @@
 """The MNIST sample: real digits that come with the package."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -25,6 +26,9 @@ def test_splits_share_no_image():
     assert len(torch.cat([train, test]).unique(dim=0)) == 6000
 
 
+SPLITS: dict[Literal["train", "test"], int] = {"train": 5000, "test": 1000}
+
+
 def made_up(n: int, seed: int) -> mnist_sample.Images:
     source = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (n, 28, 28), generator=source, dtype=torch.uint8)
@@ -35,7 +39,7 @@ def test_the_same_images_make_the_same_bytes_and_come_back_unchanged(tmp_path: P
     train, test = made_up(6000, 0), made_up(1500, 1)
     paths = [mnist_sample.write(train, test, tmp_path / name) for name in ("one.npz", "two.npz")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    for split, every, n in (("train", train, 5000), ("test", test, 1000)):
+    for (split, n), every in zip(SPLITS.items(), (train, test), strict=True):
         kept = mnist_sample.read(split, paths[0])
         assert len(kept.images) == n
         known = {image.numpy().tobytes(): int(digit) for image, digit in zip(*every, strict=True)}

@@ -48,10 +48,10 @@ def test_files_are_those_of_the_list_and_take_at_most_800_kb_together():
 
 
 def test_each_call_returns_a_decoder_of_its_own_in_float32():
-    first, second = gfe.pretrained("circle"), gfe.pretrained("circle")
-    weights = next(first.decoder.parameters())
+    first, second = (gfe.pretrained("circle").decoder for _ in range(2))
+    assert isinstance(first, torch.nn.Module) and isinstance(second, torch.nn.Module)
+    weights, other = next(first.parameters()), next(second.parameters())
     weights.data.zero_()
-    other = next(second.decoder.parameters())
     assert weights.dtype == other.dtype == torch.float32 and other.abs().sum() > 0
 
 

@@ -114,8 +114,8 @@ VIEWS: dict[str, Callable[[Any, Any], Any]] = {
     "gallery": lambda _, s: widgets.gallery([s], (8, 8)),
 }
 SLOW = {"AdjointExplorer": pytest.mark.slow}
-WITHOUT_SAMPLES = {"AxesExplorer", "StaircaseExplorer", "Explorer"}
-"""These show runs, a training, or what others give them."""
+WITHOUT_SAMPLES = {"AxesExplorer", "CurveExplorer", "StaircaseExplorer", "Explorer"}
+"""These show runs, a point that is typed, a training, or what others give them."""
 
 KINDS: dict[str, tuple[int, Any]] = {
     "one latent": (1, DIGITS),

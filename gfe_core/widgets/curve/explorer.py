@@ -4,6 +4,7 @@
 for every data point and every start that the reader chooses.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,6 +98,10 @@ class CurveExplorer(Explorer):
         checks.require(fits, f"{wanted}, got {got}. {remedy}")
         checks.sequence("point", point)
         checks.require(len(point) == 2, f"`point` must be (x, y), got {point!r}.")
+        for name_of, number in (("point", point[0]), ("point", point[1]), ("start", start)):
+            checks.number(name_of, number)
+            finite = math.isfinite(number)
+            checks.require(finite, f"`{name_of}` must be finite, got {number}.")
         checks.at_least_one("n_steps", n_steps)
         self.decoder = own_copy(decoder)
         self.loss = loss or Bernoulli()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gfe_core.analysis.stiffness import Displacement, displaced, rescaled
 from gfe_core.data import DataSet
@@ -77,8 +77,7 @@ class StiffnessExplorer(LandscapeExplorer):
 
     def decoder_for(self, values: dict[str, Any]) -> Decoder:
         """The decoder in float64, with its latents stretched by c."""
-        stretched = rescaled(self.decoder, float(values["c"]))
-        return stretched.double() if isinstance(stretched, nn.Module) else stretched
+        return rescaled(self.decoder, float(values["c"])).double()
 
     def data_of(self, sample: int) -> Tensor:
         """The sample in float64."""
