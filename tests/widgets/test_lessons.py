@@ -330,6 +330,17 @@ def test_an_exercise_of_the_kit_runs_what_the_reader_wrote(capsys: pytest.Captur
     assert missing.startswith("Not yet: ")
 
 
+def test_the_largest_step_is_not_confused_with_other_numbers_of_the_same_matrix(
+    capsys: pytest.CaptureFixture[str],
+):
+    singular = torch.linalg.svdvals
+    for wrong in (lambda W: 1 / singular(W)[0], lambda W: 2 / (W.T @ W).max()):
+        check("largest_step", wrong)
+        assert capsys.readouterr().out.startswith("False: ")
+    check("largest_step", lambda W: 2 / singular(W)[0] ** 2)
+    assert capsys.readouterr().out.startswith("True: ")
+
+
 def test_a_check_without_an_expected_value_is_refused_with_the_names():
     with pytest.raises(ValueError, match="`expected` is missing.*my_energy"):
         check("a claim of mine", 1)

@@ -70,8 +70,9 @@ QUESTIONS: dict[str, Question] = {
         answer="Before the end",
         because=(
             "Steep directions of the energy are followed first, and these are the directions in "
-            "which digits differ. Flat directions come later, and they fit the noise. Flow time "
-            "acts as regularisation."
+            "which digits differ. Flat directions come later, and they fit the noise: the energy "
+            "still falls, but the distance to the clean digit grows. Flow time acts as "
+            "regularisation."
         ),
     ),
 }
@@ -79,19 +80,25 @@ QUESTIONS: dict[str, Question] = {
 EXERCISES: dict[str, Exercise] = {
     "largest_step": Exercise(
         claim="largest_step is the stability limit of Euler's rule",
-        run=lambda largest_step: largest_step(torch.tensor([[1.0, 0.0], [0.0, 2.0]])),
-        expected=0.5,
+        run=lambda largest_step: largest_step(torch.tensor([[1.0, 2.0], [2.0, 1.0]])),  # 1 and 9
+        expected=0.2222,
         atol=1e-4,
         hint="torch.linalg.eigvalsh(W.T @ W) lists the curvatures in rising order.",
         mistakes={
-            0.25: (
-                "A step of 1 / lambda_max lands on the minimum of the steepest direction. Steps up "
-                "to twice as long still shrink the error."
+            0.1111: (
+                "This is half of the limit. A step of 1 / lambda_max lands on the minimum of the "
+                "steepest direction, and steps up to twice as long still shrink the error. With "
+                "the factor 1/2 in E, lambda_max is an eigenvalue of W.T @ W itself."
             ),
             2.0: (
                 "This uses the smallest curvature. The steepest direction becomes unstable first."
             ),
-            1.0: "This uses a singular value of W. The curvatures are those of W.T @ W: square it.",
+            0.6667: "This uses a singular value of W, or an eigenvalue of W. Square it.",
+            0.3333: "This is 1 over a singular value of W. The limit is 2 / lambda_max.",
+            0.4: (
+                "This uses the largest entry of W.T @ W. Its largest eigenvalue is larger still."
+            ),
+            0.2: "This uses the sum of all curvatures. Only the largest one limits the step.",
         },
     ),
 }

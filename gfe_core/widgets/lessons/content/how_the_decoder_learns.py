@@ -47,7 +47,14 @@ EXERCISES: dict[str, Exercise] = {
         atol=1e-4,
         hint="The gradient in W is the mean over samples of (W z - x) z^T.",
         mistakes={
-            ((1.1,), (0.7,)): "This is the sum over the batch: divide by the number of samples.",
+            ((1.1,), (0.7,)): (
+                "This step is twice too long: take the mean over the batch, not the sum, and keep "
+                "the 1/2 of the energy."
+            ),
+            ((1.025,), (0.175,)): (
+                "This is half of the step: take the mean over samples only, not over the numbers "
+                "of a sample."
+            ),
             ((0.95,), (-0.35,)): "The sign is wrong: a step goes against the gradient.",
             ((1.0,), (0.0,)): "W has not changed: subtract lr times the gradient.",
         },

@@ -34,6 +34,7 @@ EXERCISES = {
         mistakes={
             (0.8201,): "This is the sum over pixels. The kit's energy is per pixel: take the mean.",
             (0.5354,): "This has sigmoid(y) where the formula has the logit y itself.",
+            (0.8446,): "The second term takes the logit y itself, not its sigmoid.",
             0.4100: "This is one number for the whole batch. Average over axis 1 only.",
         },
     ),

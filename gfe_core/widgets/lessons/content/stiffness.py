@@ -44,9 +44,9 @@ QUESTIONS = {
         },
         answer="The longest stable step",
         because=(
-            "With E'(c z) = E(z), every second derivative is divided by c squared, so that the "
-            "longest stable step is 9 times as long. A raw dt says nothing about how hard a "
-            "problem is; dt times lambda_max does."
+            "The new energy at c z is the old energy at z, with c = 3. So every second derivative "
+            "is divided by c squared, and the longest stable step is 9 times as long. A raw dt "
+            "says nothing about how hard a problem is; dt times lambda_max does."
         ),
     ),
     "smaller-tolerance": Question(
@@ -56,7 +56,8 @@ QUESTIONS = {
         ),
         options={
             "1,000 times as many": (
-                "That would be a rule of order 1: there the error of a step grows like its square."
+                "That would be right if the error of a step grew like its length. It grows like "
+                "the fifth power of the length, so slightly shorter steps are far more accurate."
             ),
             "About 4 times as many": (
                 "This is the fifth root of 1,000, and right where accuracy limits the step. Here "
@@ -67,9 +68,9 @@ QUESTIONS = {
         answer="Hardly more",
         because=(
             "For most of the flow the code crawls along a flat direction, and long steps would "
-            "follow it accurately. But the steepest direction, though long at rest, would blow up "
-            "under them. The step is limited by stability, whatever the tolerance. This is what "
-            "stiff means."
+            "follow it accurately. But along the steepest direction, where the code came to "
+            "rest long ago, such steps would blow up. The step is limited by stability, whatever "
+            "the tolerance. This is what stiff means."
         ),
     ),
     "grid-while-training": Question(
@@ -81,7 +82,7 @@ QUESTIONS = {
         options={
             "The curvature passes the limit and training fails": (
                 "Beyond the limit the codes are bad, and the loss is high. The next update lowers "
-                "the loss."
+                "the loss, and with it the curvature."
             ),
             "The curvature stops near the limit": "",
             "Nothing: training does not see the grid": (
@@ -92,7 +93,7 @@ QUESTIONS = {
         because=(
             "Beyond the limit the codes are bad and the loss is high, so that updates lower the "
             "curvature again. The grid tames the decoder. A large update, however, can jump so far "
-            "beyond the limit that training does not find its path back."
+            "beyond the limit that training does not recover."
         ),
     ),
 }
@@ -112,6 +113,7 @@ EXERCISES = {
         mistakes={
             (20, 15): "These are steps. RK4 computes four gradients for each step.",
             (5, 16): "A step is h / largest long, not h.",
+            (20, 56): "Fewer steps would be too long or stop too early: round up, not down.",
             (20, 58): "There are only whole steps: round up before you multiply by four.",
         },
     ),
