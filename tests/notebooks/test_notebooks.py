@@ -268,6 +268,8 @@ def test_exercise_is_a_stub_followed_by_its_check_and_solution(path: Path):
     section(notebook, "exercise")
     stub, check, solution = (tagged(notebook, tag) for tag in ("stub", "check", "solution"))
     assert stub < check and stub < solution
+    folded = notebook.cells[solution].metadata.get("jupyter", {}).get("source_hidden", False)
+    assert folded, "the solution shows: set `source_hidden` in the metadata of its cell"
 
 
 def globals_of(table: symtable.SymbolTable) -> set[str]:

@@ -36,7 +36,7 @@ def test_curves_are_distances_to_the_gradient_of_the_steps_taken(explorer: widge
         found = torch.autograd.grad(loss.per_sample(decoder(z), x).mean(), weights)
         gradients.append(torch.cat([part.flatten() for part in found]))
     expected = (gradients[0] - gradients[1]).norm() / gradients[1].norm()
-    shown = explorer.errors("the loss inside")["dropped (Detached)"]
+    shown = explorer.errors("same as inside")["dropped (Detached)"]
     assert shown[1] == pytest.approx(expected.item(), rel=1e-3)  # float32
 
 
@@ -55,8 +55,8 @@ def test_opens_at_the_time_asked_for(explorer: widgets.AdjointExplorer):
 def test_slider_moves_the_mark_and_says_the_state_in_words(explorer: widgets.AdjointExplorer):
     drawn, words = shown(explorer, time=3, loss=0)
     assert list(drawn.data[-1].x) == [16.0, 16.0]
-    assert "t1 × λ_max = 16, loss outside: the loss inside" in words
-    dropped = explorer.errors("the loss inside")["dropped (Detached)"]
+    assert "t1 × λ_max = 16, loss outside: same as inside" in words
+    dropped = explorer.errors("same as inside")["dropped (Detached)"]
     assert f"dropped (Detached) {dropped[3]:.2g}" in words
 
 

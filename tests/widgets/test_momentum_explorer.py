@@ -38,6 +38,14 @@ def test_momentum_and_gradient_flow_do_the_same_work_with_steps_dt_and_dt_square
     )  # float32, steps summed in another order
 
 
+def test_short_steps_reach_the_end_of_both_flows(decoder: gfe.MLPDecoder):
+    explorer = widgets.MomentumExplorer(decoder, DIGITS)
+    values = {"sample": 0, "pair": "momentum and gradient flow", "dt": 0.1, "damping": 3.0}
+    for track in explorer.tracks(values, None).values():
+        assert track.statistics.n_steps.item() == 300
+        assert track.status.item() == gfe.Status.REACHED_T
+
+
 def test_the_note_shows_dt_in_flow_units(decoder: gfe.MLPDecoder):
     explorer = widgets.MomentumExplorer(decoder, DIGITS)
     ask(explorer, 1, dt=2.0)

@@ -62,6 +62,14 @@ def test_a_larger_budget_makes_a_frame_dearer_and_says_so(decoder: gfe.MLPDecode
     assert "a frame is 8 forward-equivalents" in explorer.player.caption
 
 
+def test_euler_runs_on_until_the_largest_budget_is_spent(decoder: gfe.MLPDecoder):
+    explorer = widgets.RaceExplorer(decoder, DIGITS)
+    values = {"sample": 0, "field": FIELDS[0], "budget": 480}
+    euler = explorer.tracks(values, None)["Euler"]
+    assert euler.statistics.n_steps.item() == 240
+    assert euler.status.item() == gfe.Status.REACHED_T
+
+
 def test_dragging_the_start_keeps_the_landscape_and_moves_all_solvers(decoder: gfe.MLPDecoder):
     explorer = widgets.RaceExplorer(decoder, DIGITS)
     ground = explorer.player.landscape

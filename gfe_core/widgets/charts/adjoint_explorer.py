@@ -25,7 +25,7 @@ _WAYS: dict[str, Adjoint] = {
     "Implicit, frozen": Implicit(frozen=True),
 }
 _TIMES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-_OUTSIDE = ("the loss inside", "squared error")
+_OUTSIDE = ("same as inside", "squared error")
 _FLOOR = 1e-6  # float32 gradients agree no better
 _AT_REST = Stop(grad_norm=1e-5, energy_slope=0)
 
@@ -44,7 +44,7 @@ class AdjointExplorer(Explorer):
         samples: what is encoded.
         n_samples: number of samples, from the first on.
         t1: time to stop shown first, in units of 1 / lambda_max.
-        outside: loss whose gradient is taken: "the loss inside" or "squared error".
+        outside: loss whose gradient is taken: "same as inside" or "squared error".
         start: share of the way from the origin to the code that is done when the flow starts, from
             0 to less than 1.
     """

@@ -90,9 +90,7 @@ def _ray_figure() -> go.Figure:
         y_title="energy (nats per pixel)",
         title="-",
     )
-    figure.update_layout(
-        height=340, margin={"t": 84}, title={"y": 0.97, "yanchor": "top"}
-    )  # above the legend
+    figure.update_layout(height=300, margin={"t": 48}, title={"y": 0.97, "yanchor": "top"})
     for trace, look in zip(figure.data, _LOOKS.values(), strict=True):
         trace.update(mode="markers" if "marker" in look else "lines", **look)
     return figure
@@ -192,6 +190,11 @@ class ArmijoExplorer(LandscapeExplorer):
                 "format": 1,
             },
         ]
+
+    def caption(self, values: dict[str, Any]) -> str:
+        """Say when growth has nothing to do."""
+        idle = " · growth acts only where the last step met no positive curvature"
+        return super().caption(values) + (idle if values["trial"] == "barzilai_borwein" else "")
 
     def close(self) -> None:
         """Close player and figure, and what ties them."""

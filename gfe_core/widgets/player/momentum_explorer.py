@@ -103,11 +103,11 @@ class MomentumExplorer(LandscapeExplorer):
         flow = NesterovFlow(damping=float(values["damping"]))
         dt = self._dt(values)
         n = min(max(round(_TIME / float(values["dt"])), _STEPS[0]), _STEPS[1])
-        semi = Recipe(solver=SemiImplicit(n_steps=n), flow=flow, t1=n * dt)
+        semi = Recipe(solver=SemiImplicit(n_steps=n), flow=flow, t1=n * dt, max_steps=n)
         if values["pair"] == _PAIRS[0]:
             return {
                 "momentum": semi,
-                "gradient flow": Recipe(solver=Euler(n_steps=n), t1=n * dt**2),
+                "gradient flow": Recipe(solver=Euler(n_steps=n), t1=n * dt**2, max_steps=n),
             }
         if values["pair"] == _PAIRS[1]:
             return {

@@ -117,7 +117,7 @@ class RaceExplorer(LandscapeExplorer):
         )
 
     def _grid(self, rule: type[Euler] | type[RK4], limit: float, n: int) -> Recipe:
-        return Recipe(solver=rule(n_steps=n), t1=n * limit / self.lambda_max)
+        return Recipe(solver=rule(n_steps=n), t1=n * limit / self.lambda_max, max_steps=n)
 
 
 def _reached(encoding: Encoding, work: np.ndarray) -> np.ndarray:

@@ -54,13 +54,17 @@ QUESTIONS: dict[str, Question] = {
 EXERCISES: dict[str, Exercise] = {
     "refusals": Exercise(
         claim="refusals counts the trials that fail the test",
-        run=lambda refusals: refusals(curvature=1.0, trial=7.0, beta=0.5, sigma=0.25),
-        expected=3,
+        run=lambda refusals: refusals(curvature=1.0, trial=6.0, beta=0.8, sigma=0.25),
+        expected=7,
         hint="A step s passes while s times the curvature is at most 2 (1 - sigma).",
         mistakes={
-            2: "A fall alone is not enough: the test demands the share sigma of the promised fall.",
-            4: "The test does not look for the lowest point. It takes the first trial that passes.",
-            0.875: "This is the accepted step. Count the trials that were refused before it.",
+            5: "A fall alone is not enough: the test demands the share sigma of the promised fall.",
+            6: "The last of these trials still fails: n must be rounded up.",
+            8: "This counts the accepted trial too. Only the refused ones are asked for.",
+            9: "The test does not look for the lowest point. It takes the first trial that passes.",
+            10: "The factor 2 is missing: a step s passes up to 2 (1 - sigma) over the curvature.",
+            12: "The limit is 2 (1 - sigma), not 2 sigma.",
+            6.0 * 0.8**7: "This is the accepted step. Count the trials refused before it.",
         },
     ),
 }

@@ -61,6 +61,9 @@ EXERCISES = {
         mistakes={
             0.5: "This is exp(-s) at the crossing. Take its logarithm, with a minus sign.",
             -0.6931: "The sign: exp(-s) = 1/2 gives s = -log(1/2), which is positive.",
+            2.0: "This is exp(s) at the crossing. Take its logarithm.",
+            0.3010: "This is the logarithm to base 10. The natural one is needed.",
+            0.25: "This is the size of both errors at the crossing. The time s is asked for.",
             1.0: "At s = 1 the flow has gone 63 % of the way. The errors cross earlier.",
         },
     ),

@@ -61,6 +61,9 @@ EXERCISES = {
         mistakes={
             2 / 3: "The rate is missing: the number added to the diagonal is 1 / (rate dt).",
             1.0: "The damping counts in units of the mean of G's diagonal, which is 3 here.",
+            3.0: "This is 1 / dt: turn it upside down.",
+            4 / 3: "The rate is on the wrong side: the number added is 1 / (rate dt).",
+            1 / 2: "This has the mean of all entries of G, where the mean of its diagonal belongs.",
             1 / 6: "This has the sum of the diagonal, where its mean belongs.",
         },
     ),
