@@ -25,8 +25,8 @@ QUESTIONS: dict[str, Question] = {
         },
         answer="Three updates",
         because=(
-            "The codes go out of date slowly, so a second and a third update at the same codes are "
-            "nearly as good as the first. Very many would fit the decoder to codes that its images "
+            "The codes go out of date slowly, so a second and a third update at the same codes "
+            "still help. Very many would fit the decoder to codes that its images "
             "have left."
         ),
     ),

@@ -49,7 +49,7 @@ QUESTIONS = {
     "momentum-on-top-of-amd": Question(
         text=(
             "AMD chooses each step by the curvature that it has just met. Does momentum on top of "
-            "it save work?"
+            "it save work on these digits?"
         ),
         options={
             "Yes: momentum makes every method faster": (
@@ -64,8 +64,9 @@ QUESTIONS = {
         },
         answer="No: it costs work",
         because=(
-            "AMD's steps already cover the flat directions, which is what momentum is for. And an "
-            "accelerated step tests the energy at one point and takes its gradient at another."
+            "On these digits AMD's steps are already long in flat directions, which is what "
+            "momentum is for. An accelerated step tests the energy at one point and takes its "
+            "gradient at another."
         ),
     ),
 }

@@ -8,8 +8,8 @@ from gfe_core.widgets.lessons.kinds import Exercise, Question
 QUESTIONS = {
     "steps-that-bounce": Question(
         text=(
-            "Now the steps become twice as long, $\\Delta t\\,\\lambda_{\\max} = 1.9$. Each step "
-            "lands on the other side of the minimum. What does the energy do?"
+            "Now the steps become longer, $\\Delta t\\,\\lambda_{\\max} = 1.9$. What does the "
+            "energy of this digit do?"
         ),
         options={
             "It rises: the steps are too long": (
@@ -92,8 +92,8 @@ QUESTIONS = {
         answer="The curvature stops near the limit",
         because=(
             "Beyond the limit the codes are bad and the loss is high, so that updates lower the "
-            "curvature again. The grid tames the decoder. A large update, however, can jump so far "
-            "beyond the limit that training does not recover."
+            "curvature again. So training keeps to what the grid can follow. A large update, "
+            "however, can jump so far beyond the limit that training does not recover."
         ),
     ),
 }
