@@ -180,7 +180,7 @@ def test_copied_code_makes_the_present_view(open_view: OpenView, decoder: gfe.ML
     exec(code, found)
     player = found["explorer"].player
     assert player.values == explorer.player.values | {"solver": "RK4", "dt": 0.6}
-    assert player.start == [0.25, -0.5] and player.names == ["RK4", "AMD"]
+    assert player.start == [0.25, -0.5] and player.names == ["RK4"]
 
 
 def test_a_presentation_is_larger_and_escape_leaves_it(
