@@ -18,9 +18,9 @@ QUESTIONS = {
                 "Time makes the slope of the cross-entropy small. It does nothing about the slope "
                 "of the squared error at the same code."
             ),
-            "It stops falling and stays": "",
+            "It stops falling, far from zero": "",
         },
-        answer="It stops falling and stays",
+        answer="It stops falling, far from zero",
         because=(
             "What is dropped is the slope of the loss outside times the movement of the code. The "
             "flow drives only the slope of the loss inside to zero."

@@ -31,7 +31,7 @@ QUESTIONS = {
         text=(
             "A second decoder draws exactly the same digits, but its latents are stretched "
             "unevenly, so that the condition number is many times larger. Whose work changes "
-            "least?"
+            "least of these three?"
         ),
         options={
             "AMD": (
