@@ -210,8 +210,9 @@ def displaced(
         True
     """
     checks.fraction("within", within)
-    z = checks.start_for(decoder, samples_for(decoder, x), z, name="z")
-    energy = Energy(decoder, samples_for(decoder, x), loss)
+    x = samples_for(decoder, x)
+    z = checks.start_for(decoder, x, z, name="z")
+    energy = Energy(decoder, x, loss)
     with threads.suited(decoder):
         hessian = energy.hessian(z)
         curvatures, directions = torch.linalg.eigh((hessian + hessian.mT) / 2)

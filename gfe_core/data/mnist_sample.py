@@ -8,7 +8,7 @@ BY-SA 3.0; so is this file. The licence and who is to be named stand in mnist-sa
 """
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +29,8 @@ class Images(NamedTuple):
     digits: Tensor
 
 
-def read(split: Literal["train", "test"], path: Path = FILE) -> Images:
-    """Read one split of the sample.
+def read(split: str, path: Path = FILE) -> Images:
+    """Read one split of the sample, "train" or "test".
 
     Raises:
         DataError: the file is missing or damaged.

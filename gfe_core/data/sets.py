@@ -138,7 +138,7 @@ def _made(name: str, split: str) -> DataSet:
 
 
 def _sample(name: str, split: str) -> DataSet:
-    images, digits = mnist_sample.read("train" if split == "train" else "test")
+    images, digits = mnist_sample.read(split)
     return _as_data_set(images, digits, name, split)
 
 

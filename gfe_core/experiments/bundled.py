@@ -129,7 +129,8 @@ def train_decoder(
     _learn(decoder, train, recipe, callback)
     minutes = (time.perf_counter() - start) / 60
     kept = deepcopy(decoder).half().float()  # judged as it is kept
-    energy = gfe.evaluate(kept, test.x, encoder=_encoder(recipe), loss=recipe.loss).energy
+    judge = partial(gfe.encode, loss=recipe.loss)
+    energy = gfe.evaluate(kept, test.x, encoder=judge, loss=recipe.loss).energy
     settings = {name: str(value) for name, value in vars(recipe).items()}
     card = {
         "data": f"{data}: {len(train)} training and {len(test)} test samples",
@@ -175,8 +176,3 @@ def _learn(
         not history.interrupted,
         "`callback` stopped the training: nothing was written. Return None to go on.",
     )
-
-
-def _encoder(recipe: Recipe) -> Callable[..., gfe.types.Encoding]:
-    """The encoder that test energies are judged with: AMD with its default rule."""
-    return partial(gfe.encode, loss=recipe.loss)

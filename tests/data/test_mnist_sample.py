@@ -1,7 +1,6 @@
 """The MNIST sample: real digits that come with the package."""
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
@@ -26,7 +25,7 @@ def test_splits_share_no_image():
     assert len(torch.cat([train, test]).unique(dim=0)) == 6000
 
 
-SPLITS: dict[Literal["train", "test"], int] = {"train": 5000, "test": 1000}
+SPLITS = {"train": 5000, "test": 1000}
 
 
 def made_up(n: int, seed: int) -> mnist_sample.Images:

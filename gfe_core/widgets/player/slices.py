@@ -18,7 +18,7 @@ from gfe_core.energy import Energy
 from gfe_core.types import Decoder, Encoding, Loss, Status
 from gfe_core.widgets.player.film import Film, Landscape
 
-_ASPECT = 1.6  # width over height of the player's map
+ASPECT = 1.6  # width over height of the player's map
 _COLUMNS = 72
 _ROWS = 45
 _ENDINGS = {
@@ -92,9 +92,9 @@ def extent_around(
     high = points.max(0).values
     centre = (low + high) / 2
     half = (high - low) * (0.5 + margin)
-    width = max(half[0].item(), half[1].item() * _ASPECT, 1e-3)
+    width = max(half[0].item(), half[1].item() * ASPECT, 1e-3)
     x, y = centre.tolist()
-    return x - width, x + width, y - width / _ASPECT, y + width / _ASPECT
+    return x - width, x + width, y - width / ASPECT, y + width / ASPECT
 
 
 def energy_map(

@@ -19,12 +19,11 @@ from gfe_core.widgets.player.landscape_explorer import (
     dt_control,
     sample_control,
 )
-from gfe_core.widgets.player.slices import Plane
+from gfe_core.widgets.player.slices import ASPECT, Plane
 
 _STRETCH = [0.25, 0.5, 1.0, 2.0, 4.0]
 _N_STEPS = 30
 _REACH = 4.0  # half the width of the map, in distances of the start from the minimum
-_ASPECT = 1.6
 _AT_REST = Stop(grad_norm=1e-10, energy_slope=0.0)
 
 
@@ -103,9 +102,9 @@ class StiffnessExplorer(LandscapeExplorer):
         steepest = -self.moved.direction[0]  # towards the minimum
         _, directions = torch.linalg.eigh(self.hessian)
         plane = Plane(self.moved.start[0], torch.stack([steepest, directions[:, 0]]))
-        far = _REACH * self.moved.distance.item()
         middle = self.moved.distance.item()
-        frame = (middle - far, middle + far, -far / _ASPECT, far / _ASPECT)
+        far = _REACH * middle
+        frame = (middle - far, middle + far, -far / ASPECT, far / ASPECT)
         return Ground(
             plane, frame, "a slice around the minimum", ("steepest direction", "flattest direction")
         )
