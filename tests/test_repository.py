@@ -26,7 +26,7 @@ ORDER = {
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
-        "files dataset contexts samples batches emission_lines shapes mnist_sample readers sets "
+        "files values pixels frames in_memory dataset contexts samples batches emission_lines shapes mnist_sample readers sets "
         "results"
     ),
     "gfe_core/decoders": "graph mlp conv siren wrapped",
