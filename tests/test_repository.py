@@ -26,7 +26,8 @@ ORDER = {
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
-        "files values pixels frames in_memory dataset contexts samples batches emission_lines shapes mnist_sample readers sets "
+        "files values pixels frames in_memory dataset contexts samples batches emission_lines "
+        "shapes mnist_sample sources tables arrays images readers sets "
         "results"
     ),
     "gfe_core/decoders": "graph mlp conv siren wrapped",

@@ -125,7 +125,7 @@ class DataSet:
         if self.classes is None or len(self.y) == 0:
             return
         counts = not self.y.is_floating_point() and self.y.dim() == 1
-        fits = counts and 0 <= int(self.y.min()) and int(self.y.max()) < len(self.classes)
+        fits = counts and int(self.y.min()) >= 0 and int(self.y.max()) < len(self.classes)
         wanted = f"`y` must be whole numbers from 0 to {len(self.classes) - 1}"
         checks.require(
             fits, f"{wanted}, one for each of `classes`, got {self.y.dtype} outside of them."

@@ -43,7 +43,7 @@ def columns_of(
 
     Raises:
         ValueError: label is no column, or one of several of its name.
-        Unfit: some value is no number, or a label is missing.
+        UnfitError: some value is no number, or a label is missing.
     """
     frame = frame if hasattr(frame, "iloc") else frame.to_pandas()
     place = place or (lambda row: f"row {row} (index {frame.index[row]!r})")
@@ -55,7 +55,6 @@ def columns_of(
         frame.shape[1] > 0,
         "it has no column of numbers beside the label. Give one for each feature",
     )
-    require(len(frame) > 0, "it holds 0 samples. Give at least 1")
     counts = type(frame.index).__name__ == "RangeIndex"
     return Columns(
         x=_numbers(frame, place),
@@ -111,8 +110,9 @@ def _column(column: Any, place: Callable[[int], str]) -> np.ndarray:
         numbers = np.full(len(column), np.nan)
     else:
         values = values.map(lambda one: one.strip() if isinstance(one, str) else one)
-        numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        given &= ~values.isin(["", "nan", "NaN"]).to_numpy()
+        converted: Any = pd.to_numeric(values, errors="coerce")
+        numbers = converted.to_numpy(np.float64, na_value=np.nan)
+        given = given & ~values.isin(["", "nan", "NaN"]).to_numpy()
     wrong = given & np.isnan(numbers)
     if wrong.any():
         row = int(wrong.argmax())
@@ -126,6 +126,8 @@ def _remedy(field: str, column: str) -> str:
     """What to do about a field that is no number, by how it is written."""
     digits = field.replace(",", "").replace(".", "").lstrip("+-")
     if "," in field and digits.isdigit():
-        return "A comma before decimals is named by `decimal=','`, one between thousands by "\
+        return (
+            "A comma before decimals is named by `decimal=','`, one between thousands by "
             "`thousands=','`"
+        )
     return "Leave it empty if it is missing; a column of classes is named by `label=`"

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 from gfe_core import checks
 from gfe_core.data.frames import columns_of, is_frame
 from gfe_core.data.pixels import Picture, has_colour, read_pixels
-from gfe_core.data.values import Unfit, classes_of, require, rows_of_array
+from gfe_core.data.values import UnfitError, classes_of, require, rows_of_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def parts_of(x: Any, y: Any = None, channels: str | None = None) -> Parts:
         )
     try:
         parts = _parts(x, y if isinstance(y, str) else None, channels)
-    except Unfit as error:
+    except UnfitError as error:
         raise ValueError(f"`x` cannot be used: {error}.") from error
     return parts if y is None or isinstance(y, str) else _labelled(parts, x, y)
 
@@ -80,6 +80,7 @@ def _is_data(x: Any) -> None:
 
 def _parts(x: Any, label: str | None, channels: str | None) -> Parts:
     if is_frame(x):
+        require(len(x) > 0, "it holds 0 samples. Give at least 1")
         found = columns_of(x, label)
         return Parts(
             x=found.x,
@@ -98,11 +99,8 @@ def _parts(x: Any, label: str | None, channels: str | None) -> Parts:
 
 def _is_list_of_items(x: Any) -> bool:
     """Whether these are samples in a row, each an object, rather than numbers."""
-    return (
-        isinstance(x, (list, tuple))
-        and len(x) > 0
-        and isinstance(x[0], (Image.Image, Tensor, np.ndarray, tuple))
-    )
+    first = next(iter(x), None) if isinstance(x, (list, tuple)) else None
+    return isinstance(first, (Image.Image, Tensor, np.ndarray, tuple))
 
 
 def _of_array(x: Any, channels: str | None) -> Parts:
@@ -118,11 +116,13 @@ def as_array(x: Any) -> np.ndarray:
     if hasattr(x, "toarray"):  # sparse matrices of scipy
         return np.asarray(x.toarray())
     if isinstance(x, np.ma.MaskedArray):
-        return x.astype(np.float32).filled(np.nan) if np.ma.is_masked(x) else x.data
+        return np.ma.filled(x.astype(np.float32), np.nan) if np.ma.is_masked(x) else x.data
     try:
         return np.asarray(x)
     except ValueError as error:
-        raise Unfit(f"its samples differ in shape ({error}). Bring all to one shape") from error
+        raise UnfitError(
+            f"its samples differ in shape ({error}). Bring all to one shape"
+        ) from error
 
 
 def _of_items(items: Any, channels: str | None) -> Parts:
@@ -185,16 +185,16 @@ def _stacked(held: Sequence[Any]) -> np.ndarray:
 
 def _labelled(parts: Parts, x: Any, y: Any) -> Parts:
     """Add labels that came beside the samples."""
-    index, other = getattr(x, "index", None), getattr(y, "index", None)
+    other: Any = getattr(y, "index", None)
     if is_frame(x) and hasattr(other, "equals"):
         checks.require(
-            other.equals(index),
+            other.equals(x.index),
             "`y` must have the index of `x`, got another: labels would go to other samples. Write "
             "`y.loc[x.index]`, or `y.to_numpy()` if they are in the same order.",
         )
     try:
         labels, classes = classes_of(as_array(y))
-    except Unfit as error:
+    except UnfitError as error:
         raise ValueError(f"`y` cannot be used: {error}.") from error
     return replace(parts, y=labels, classes=classes or None)
 

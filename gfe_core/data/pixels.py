@@ -74,7 +74,7 @@ def read_pixels(image: Image.Image, how: Picture) -> Float[np.ndarray, "channels
     colour profiles. Modes I and F, whole numbers of 32 bits and floats, are taken as they are.
 
     Raises:
-        Unfit: it is of another mode, holds several pages, or is transparent somewhere.
+        UnfitError: it is of another mode, holds several pages, or is transparent somewhere.
     """
     n_pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     require(
@@ -108,7 +108,7 @@ def _opaque(image: Image.Image, background: str | None) -> Image.Image:
     if not image.has_transparency_data or image.mode.startswith("I"):
         return image
     layered = image.convert("RGBA")
-    if layered.getextrema()[3] != (255, 255):
+    if layered.getchannel("A").getextrema() != (255, 255):
         require(
             background is not None,
             "it is transparent in places, and what is behind them is not known. Pass "
@@ -119,13 +119,15 @@ def _opaque(image: Image.Image, background: str | None) -> Image.Image:
     return layered.convert("L" if image.mode in _WHITE else "RGB")
 
 
-def _channels(image: Image.Image, colour: bool | None) -> Float[np.ndarray, "channels height width"]:
+def _channels(
+    image: Image.Image, colour: bool | None
+) -> Float[np.ndarray, "channels height width"]:
     """Numbers of an opaque picture: channels first, as shares of white where there is one."""
     if has_colour(image):
         rgb = np.asarray(image.convert("RGB"), np.float32).transpose(2, 0, 1) / np.float32(255)
         if colour is not False:
             return rgb
-        return np.tensordot(np.float32(_MIXED), rgb, 1)[None]
+        return np.tensordot(np.array(_MIXED, np.float32), rgb, 1)[None]
     grey = np.asarray(image).astype(np.float32)[None] / np.float32(_WHITE.get(image.mode, 1.0))
     return np.repeat(grey, 3, axis=0) if colour else grey
 

@@ -7,6 +7,7 @@ Shapes: `n` samples; `features` numbers each; `channels` 1 for grey or 3 for red
     `height` and `width` of images.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,14 +24,14 @@ _WHITE = {"u1": 255.0, "u2": 65535.0}
 _COLOURS = (1, 3)
 
 
-class Unfit(ValueError):
+class UnfitError(ValueError):
     """Values that cannot be used; the text is the reason and the remedy, without their place."""
 
 
 def require(fits: bool, reason: str) -> None:
-    """Raise `Unfit` with this reason unless the values fit."""
+    """Raise `UnfitError` with this reason unless the values fit."""
     if not fits:
-        raise Unfit(reason)
+        raise UnfitError(reason)
 
 
 def image_shape_of(shape: Sequence[int], channels: str | None = None) -> tuple[int, ...] | None:
@@ -41,9 +42,9 @@ def image_shape_of(shape: Sequence[int], channels: str | None = None) -> tuple[i
         channels: "first" or "last" where four axes can be read both ways.
 
     Raises:
-        Unfit: there are other axes, no samples, or channels that could be either.
+        UnfitError: there are other axes, no samples, or channels that could be either.
     """
-    at = tuple(shape)
+    at: tuple[int, ...] = (*shape,)
     has = f"its shape is {at}"
     wanted = (
         "Reshape it to (n, features), to (n, height, width) for grey images, or to "
@@ -55,7 +56,7 @@ def image_shape_of(shape: Sequence[int], channels: str | None = None) -> tuple[i
         f"{has}, which has no axis of channels. Leave `channels` out",
     )
     if len(at) < 4:
-        return None if len(at) == 2 else (at[1], at[2])
+        return at[1:] if len(at) == 3 else None
     if channels is None:
         channels = _place_of_channels(at, f"{has}. {wanted}")
     n_channels, height, width = at[1:] if channels == "first" else (at[3], at[1], at[2])
@@ -80,6 +81,19 @@ def _place_of_channels(shape: tuple[int, ...], otherwise: str) -> str:
     return fits[0]
 
 
+def numbers(kind: np.dtype) -> None:
+    """Refuse an array of anything but real numbers.
+
+    Raises:
+        UnfitError: it holds texts, objects, complex numbers or records.
+    """
+    remedy = "Convert it: `values.astype('float32')`"
+    if kind.names is not None:
+        stack = "numpy.lib.recfunctions.structured_to_unstructured(values)"
+        remedy = f"Put its fields side by side: `{stack}`"
+    require(kind.kind in "biuf", f"its type is {kind}. {remedy}")
+
+
 def rows_of_array(
     values: np.ndarray, channels: str | None = None
 ) -> tuple[Float[Tensor, "n features"], tuple[int, ...] | None]:
@@ -89,12 +103,9 @@ def rows_of_array(
     is. Rows are flattened in the order (channel, height, width).
 
     Raises:
-        Unfit: these are no numbers, no samples, or numbers that float32 cannot hold.
+        UnfitError: these are no numbers, no samples, or numbers that float32 cannot hold.
     """
-    require(
-        values.dtype.kind in "biuf" and values.dtype.names is None,
-        f"its type is {values.dtype}. Convert it: `values.astype('float32')`",
-    )
+    numbers(values.dtype)
     shape = image_shape_of(values.shape, channels)
     if values.ndim == 4 and (channels == "last" or values.shape[1:] != _first(shape)):
         values = np.moveaxis(values, 3, 1)
@@ -117,7 +128,7 @@ def finite(x: Tensor) -> Tensor:
     """Refuse what is infinite in float32; NaN stays, as a missing number.
 
     Raises:
-        Unfit: some value is infinite.
+        UnfitError: some value is infinite.
     """
     require(
         not bool(x.isinf().any()),
@@ -138,26 +149,27 @@ def classes_of(
         labels: an array, (n,) or (n, 1), or (n, parameters) for numbers.
 
     Raises:
-        Unfit: a label is missing, or they are neither numbers nor words.
+        UnfitError: a label is missing, or they are neither numbers nor words.
     """
     found = np.asarray(labels)
     if found.ndim == 2 and 1 in found.shape:
         found = found.reshape(-1)
-    known = found.dtype.kind != "O" or not any(one is None or one != one for one in found.flat)
-    require(known, "a label is missing. Fill it in, or remove its sample")
-    numbers = _numbers(found)
-    if numbers is None:
+    objects = found.flat if found.dtype.kind == "O" else ()
+    lost = [one is None or (isinstance(one, float) and math.isnan(one)) for one in objects]
+    require(not any(lost), "a label is missing. Fill it in, or remove its sample")
+    values = _as_numbers(found)
+    if values is None:
         require(found.ndim == 1, f"labels in words have shape {found.shape}, not one a sample")
         names, y = np.unique(found.astype(str), return_inverse=True)
         return torch.from_numpy(y.astype(np.int64)), tuple(map(str, names))
-    require(numbers.ndim in (1, 2), f"labels have shape {numbers.shape}, not one a sample")
-    whole = numbers.ndim == 1 and bool((numbers == np.floor(numbers)).all())
-    whole = whole and bool(np.isfinite(numbers).all())
-    y = numbers.astype(np.int64 if whole else np.float32)
+    require(values.ndim in (1, 2), f"labels have shape {values.shape}, not one a sample")
+    whole = values.ndim == 1 and bool((values == np.floor(values)).all())
+    whole = whole and bool(np.isfinite(values).all())
+    y = values.astype(np.int64 if whole else np.float32)
     return torch.from_numpy(y), ()
 
 
-def _numbers(labels: np.ndarray) -> np.ndarray | None:
+def _as_numbers(labels: np.ndarray) -> np.ndarray | None:
     """Labels as float64; None if some are words."""
     if labels.dtype.kind in "biuf":
         return labels.astype(np.float64)
