@@ -127,14 +127,12 @@ class DataSet:
         counts = not self.y.is_floating_point() and self.y.dim() == 1
         fits = counts and int(self.y.min()) >= 0 and int(self.y.max()) < len(self.classes)
         wanted = f"`y` must be whole numbers from 0 to {len(self.classes) - 1}"
-        checks.require(
-            fits, f"{wanted}, one for each of `classes`, got {self.y.dtype} outside of them."
-        )
+        got = f"{self.y.min().item()} to {self.y.max().item()}"
+        checks.require(fits, f"{wanted}, the places of `classes`, got {got}.")
 
-    @classmethod
+    @staticmethod
     @in_own_words
     def of(
-        cls,
         x: Any,
         y: Any = None,
         *,
@@ -179,7 +177,7 @@ class DataSet:
             checks.one_of("channels", channels, CHANNELS)
         parts = parts_of(x, y, channels)
         n = len(parts.x)
-        return cls(
+        return DataSet(
             x=parts.x,
             y=torch.zeros(n, dtype=torch.long) if parts.y is None else parts.y,
             image_shape=parts.image_shape if image_shape is None else tuple(image_shape),
@@ -227,15 +225,17 @@ class DataSet:
             names=None if names is None else tuple(names[i] for i in _numbers(keep, len(self))),
         )
 
-    def _places(self, rows: Any) -> slice | Int[Tensor, "kept"]:
+    def _places(self, rows: Any, name: str = "rows") -> slice | Int[Tensor, "kept"]:
         """Check rows and return them as a slice, which copies nothing, or as places from 0."""
         n = len(self)
         if isinstance(rows, slice):
             backwards = rows.step is not None and rows.step < 0
             return torch.tensor(range(n)[rows], dtype=torch.long) if backwards else rows
-        keep = torch.as_tensor(np.asarray(rows) if not isinstance(rows, Tensor) else rows)
-        keep = keep.to(self.x.device)
-        wanted = "`rows` must be a slice, whole numbers, or one bool a sample"
+        wanted = f"`{name}` must be a slice, whole numbers, or one bool a sample"
+        held = rows if isinstance(rows, Tensor) else np.asarray(rows)
+        numbers = isinstance(held, Tensor) or held.dtype.kind in "biuf"
+        checks.require(numbers, f"{wanted}, got {checks.described(rows)}.", TypeError)
+        keep = torch.as_tensor(held).to(self.x.device)
         if keep.dtype == torch.bool:
             fits = tuple(keep.shape) == (n,)
             checks.require(fits, f"{wanted}, got {checks.described(rows)}.", IndexError)
@@ -248,7 +248,7 @@ class DataSet:
         outside = keep[(keep < -n) | (keep >= n)]
         got = f"got {outside[0].item()}" if len(outside) else ""
         checks.require(
-            len(outside) == 0, f"`rows` must lie between 0 and {n - 1}, {got}.", IndexError
+            len(outside) == 0, f"`{name}` must lie between 0 and {n - 1}, {got}.", IndexError
         )
         return keep % n
 
@@ -296,7 +296,7 @@ class DataSet:
             source = torch.Generator().manual_seed(checks.whole("seed", seed))
             test = torch.randperm(n, generator=source)[: min(n - 1, max(1, round(share * n)))]
         judged = torch.zeros(n, dtype=torch.bool)
-        judged[self._places(test)] = True
+        judged[self._places(test, "test")] = True
         checks.require(
             bool(judged.any()) and not bool(judged.all()),
             f"`test` must leave samples on both sides, got {int(judged.sum())} of {n}.",

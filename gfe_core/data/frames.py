@@ -101,12 +101,11 @@ def _column(column: Any, place: Callable[[int], str]) -> np.ndarray:
     import pandas as pd  # here, because only those who have frames need it
 
     named = str(column.name)
-    kinds = pd.api.types
-    if kinds.is_numeric_dtype(column.dtype) and not kinds.is_complex_dtype(column.dtype):
+    if column.dtype.kind in "biuf":
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     values = column.astype(object)
     given = column.notna().to_numpy()
-    if kinds.is_datetime64_any_dtype(column.dtype) or kinds.is_timedelta64_dtype(column.dtype):
+    if column.dtype.kind in "Mmc":  # dates, durations and complex numbers
         numbers = np.full(len(column), np.nan)
     else:
         values = values.map(lambda one: one.strip() if isinstance(one, str) else one)

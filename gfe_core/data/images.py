@@ -171,7 +171,8 @@ def _classes_of(
 ) -> tuple[tuple[str, ...], torch.Tensor | None]:
     """Classes are the first folders, sorted; pictures that all lie loose have none."""
     loose = [len(part) == 1 for part in parts]
-    require(all(loose) or not any(loose), path, f"{wanted}: not both, not neither")
+    part = "To read a part of it, pass that path with `split='all'`"
+    require(all(loose) or not any(loose), path, f"{wanted}: not both, not neither. {part}")
     if all(loose):
         return (), None
     classes = sorted({part[0] for part in parts})

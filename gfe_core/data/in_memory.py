@@ -69,13 +69,12 @@ def _is_data(x: Any) -> None:
         remedy = "Pass what it loads from: `loader.dataset`."
     if isinstance(x, IterableDataset):
         remedy = "A stream has no fixed rows; pass `list(data)`."
-    if isinstance(getattr(x, "image_shape", Ellipsis), (tuple, type(None))):
-        remedy = "It is a DataSet already; `data[rows]` selects, `dataclasses.replace` changes it."
-        x = None
+    if hasattr(x, "image_shape") and hasattr(x, "take"):
+        remedy = "That is one already: `data[rows]` selects, `dataclasses.replace` changes it."
     several = hasattr(x, "__len__") or hasattr(x, "__array__")
     fits = several and not isinstance(x, (str, Path, DataLoader, IterableDataset, dict, type))
-    got = "a DataSet" if x is None else checks.described(x)
-    checks.require(fits, f"`x` must hold samples, got {got}. {remedy}", TypeError)
+    fits = fits and not hasattr(x, "image_shape")
+    checks.require(fits, f"`x` must hold samples, got {checks.described(x)}. {remedy}", TypeError)
 
 
 def _parts(x: Any, label: str | None, channels: str | None) -> Parts:
@@ -90,7 +89,7 @@ def _parts(x: Any, label: str | None, channels: str | None) -> Parts:
             names=found.names,
         )
     if isinstance(x, TensorDataset):
-        y = classes_of(x.tensors[1])[0] if len(x.tensors) > 1 else None
+        y = classes_of(as_array(x.tensors[1]))[0] if len(x.tensors) > 1 else None
         return replace(_of_array(x.tensors[0], channels), y=y)
     if isinstance(x, Dataset) or _is_list_of_items(x):
         return _of_items(x, channels)
@@ -120,9 +119,7 @@ def as_array(x: Any) -> np.ndarray:
     try:
         return np.asarray(x)
     except ValueError as error:
-        raise UnfitError(
-            f"its samples differ in shape ({error}). Bring all to one shape"
-        ) from error
+        raise UnfitError("its samples differ in shape. Bring all to one shape") from error
 
 
 def _of_items(items: Any, channels: str | None) -> Parts:
@@ -134,7 +131,8 @@ def _of_items(items: Any, channels: str | None) -> Parts:
     held = [pair[0] for pair in pairs] if paired else pairs
     labels = [pair[1] for pair in pairs] if paired and len(pairs[0]) > 1 else None
     y, classes = (None, ()) if labels is None else classes_of([_plain(one) for one in labels])
-    rows, image_shape = rows_of_array(_stacked(held), channels)
+    pictures = isinstance(held[0], Image.Image)
+    rows, image_shape = rows_of_array(_stacked(held), "first" if pictures else channels)
     named = getattr(whole, "classes", None)
     return Parts(
         x=rows,

@@ -45,6 +45,8 @@ class Picture:
         if self.colour is not None:
             checks.flag("colour", self.colour)
         if self.size is not None:
+            wanted = f"`size` must be (height, width), got {self.size!r}."
+            checks.require(isinstance(self.size, (tuple, list)), wanted, TypeError)
             checks.sizes("size", self.size, n=2)
         if self.background is not None:
             checks.text("background", self.background)
@@ -84,8 +86,7 @@ def read_pixels(image: Image.Image, how: Picture) -> Float[np.ndarray, "channels
     known = (*_WHITE, *_AS_THEY_ARE, *_COLOUR)
     require(
         image.mode in known,
-        f"it is of mode {image.mode!r}. Convert a copy: "
-        '`Image.open(file).convert("RGB").save(another_folder / file.name)`',
+        f"it is of mode {image.mode!r}. Save a copy in grey or RGB, in another folder",
     )
     image = _opaque(upright(image), how.background)
     pixels = _channels(image, how.colour)

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from gfe_core import checks
 from gfe_core.data.dataset import DataError
 from gfe_core.data.frames import columns_of
 from gfe_core.data.in_memory import Parts
@@ -106,8 +107,15 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         head = list(islice(_lines(path, form), _N_HEAD))
         require(len(head) > 0, path, "it is empty: its header must name every column, one at least")
         chosen = _chosen(path, head, label, options)
-        frame = _read(path, form, label, {**options, **chosen})
-        _check_lengths(path, form, frame, head, chosen)
+        n_before = _n_before(chosen.get("header", options.get("header")))
+        few = f"its header is line {n_before}, but it has {len(head)} lines that are not empty"
+        require(n_before <= len(head) or len(head) == _N_HEAD, path, f"{few}. Lower `header`")
+        check_lengths = partial(_check_lengths, path, form, n_before)
+        frame = _read(path, form, label, {**options, **chosen}, check_lengths)
+        # pandas fills lines that are too short without a word: then the last column has gaps
+        gaps = frame.shape[1] == 0 or bool(frame.iloc[:, -1].isna().any())
+        if gaps or chosen.get("index_col") is False:
+            check_lengths()
     except (UnicodeError, csv.Error) as error:
         encoding = options.get("encoding", "UTF-8")
         raise unfit(
@@ -117,7 +125,6 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         ) from error
     except _DAMAGED as error:
         raise unfit(path, f"it is damaged or not whole ({error}). Copy it again") from error
-    n_before = _n_before(chosen.get("header", options.get("header")))
     source = partial(_source, path, frame, label, lambda row: _place(path, form, row + n_before))
     try:
         return source()
@@ -131,20 +138,28 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
 def _form(path: Path, options: Mapping[str, Any]) -> _Form:
     """The separator that line 1 has most of, and the encoding that the first bytes say."""
     with _open(path, None) as file:
-        start = file.read(2)
-    marked = start in (b"\xff\xfe", b"\xfe\xff")
-    skip = options.get("skiprows")
+        start = file.read(1024)
+    marked = start[:2] in (b"\xff\xfe", b"\xfe\xff")
+    require(
+        marked or options.get("encoding") is not None or b"\0" not in start,
+        path,
+        "it is no text: it has bytes of zero. Save it as CSV (UTF-8), or pass its encoding, such "
+        "as `encoding='utf-16'`",
+    )
     form = _Form(
         sep=options.get("sep") or options.get("delimiter") or "\n",
         encoding=options.get("encoding") or ("utf-16" if marked else "utf-8-sig"),
         comment=options.get("comment"),
         quotechar=options.get("quotechar") or '"',
-        skipped=_skipped(skip),
+        skipped=_skipped(options.get("skiprows")),
     )
     if form.sep != "\n":
         return form
+    at = max(0, _n_before(options.get("header")) - 1)
     with _open(path, form.encoding) as file:
-        line = next((line for line in _kept(file, form) if line.strip()), "")
+        line = next(islice((line for line in _kept(file, form) if line.strip()), at, None), "")
+    named = line.strip().strip('"').lower().startswith("sep=")
+    require(not named, path, f"its first line says {line.strip()!r}. Pass `skiprows=1`")
     sep = max(",;\t", key=line.count)
     blanks = line.count(sep) == 0 and len(line.split()) > 1
     return _Form(**{**vars(form), "sep": r"\s+" if blanks else sep})
@@ -195,6 +210,11 @@ def _chosen(
 ) -> dict[str, Any]:
     """What the first lines say of header and index, where the caller does not."""
     names, following = head[0][1], [line for _, line in head[1:]]
+    n_labels = names.count(label or "")
+    checks.require(
+        n_labels < 2 or label is None,
+        f"`label` must be one column of {path}, got {label!r}, the name of {n_labels} columns.",
+    )
     chosen: dict[str, Any] = {}
     if "header" not in options and "names" not in options:
         chosen["header"] = _header(path, names, following, label)
@@ -238,10 +258,17 @@ def _header(
     beside numbers are a sample's. Numbers alone are a sample, unless they look like names.
     """
     numbers = [name for name in names if _NUMBER.fullmatch(name)]
-    if label in names or len(numbers) == 0:
-        return 0
+    remark = names[0].startswith("#") and label not in names
+    require(
+        not remark,
+        path,
+        "its first line begins with '#'. Pass `comment='#'` if it is a remark, or `header=0` if it "
+        "names the columns",
+    )
     if label is not None and _COLUMN.fullmatch(label):
         return None
+    if len(numbers) == 0 or label in names:
+        return 0
     if names[0] == "" and len(following) > 0:
         first = [line[0] for line in following]
         counts = first == [str(i) for i in range(len(first))]
@@ -305,7 +332,13 @@ def _rises(values: np.ndarray) -> bool:
 # The table.
 
 
-def _read(path: Path, form: _Form, label: str | None, options: Mapping[str, Any]) -> Any:
+def _read(
+    path: Path,
+    form: _Form,
+    label: str | None,
+    options: Mapping[str, Any],
+    check_lengths: Callable[[], None],
+) -> Any:
     """Let pandas read the text; the label and the index stay as they are written."""
     pd = _pandas(path)
     as_text = [label] if label is not None else []
@@ -325,10 +358,7 @@ def _read(path: Path, form: _Form, label: str | None, options: Mapping[str, Any]
             **settings,
         )
     except pd.errors.ParserError as error:
-        for number, line in _lines(path, form):
-            n = len(options.get("names") or []) or len(next(_lines(path, form))[1])
-            fits = len(line) == n
-            require(fits, path, f"line {number} has {len(line)} fields, not {n}. Correct it")
+        check_lengths()
         raise unfit(path, f"pandas cannot read it ({error}). Correct it") from error
     except UnicodeError:
         raise
@@ -336,25 +366,17 @@ def _read(path: Path, form: _Form, label: str | None, options: Mapping[str, Any]
         raise unfit(path, f"pandas cannot read it ({error}). Correct what was passed") from error
 
 
-def _check_lengths(
-    path: Path,
-    form: _Form,
-    frame: Any,
-    head: list[tuple[int, list[str]]],
-    chosen: Mapping[str, Any],
-) -> None:
-    """Refuse lines that are too short: pandas fills them with missing values without a word.
+def _check_lengths(path: Path, form: _Form, n_before: int) -> None:
+    """Refuse lines with another number of fields than the header, or than the first line.
 
-    Only a table whose last column has gaps, or of which pandas leaves out some, can have such.
+    If all others have one more, it is the index, or what follows a separator at their ends.
     """
-    ends = frame.shape[1] > 0 and len(frame) > 0 and not bool(frame.iloc[:, -1].isna().any())
-    if ends and chosen.get("index_col") is not False:
-        return
-    n = len(head[0][1])
-    following = {len(line) for _, line in head[1:]}
-    n += following == {n + 1}
-    for i, (number, line) in enumerate(_lines(path, form)):
-        fits = len(line) == n or i == 0
+    records = list(islice(_lines(path, form), n_before + _N_HEAD))
+    n = len(records[max(0, n_before - 1)][1])
+    following = {len(line) for _, line in records[n_before:]}
+    n += n_before > 0 and following == {n + 1}
+    for number, line in islice(_lines(path, form), n_before, None):
+        fits = len(line) == n
         require(fits, path, f"line {number} has {len(line)} fields, not {n}. Correct it")
 
 
@@ -362,7 +384,11 @@ def _n_before(header: Any) -> int:
     """Lines before the first sample."""
     if header is None or header == "infer":
         return 0 if header is None else 1
-    return (max(header) if isinstance(header, (list, tuple)) else int(header)) + 1
+    lines = header if isinstance(header, (list, tuple)) and len(header) else [header]
+    fits = all(isinstance(line, int) and line >= 0 for line in lines)
+    wanted = "`header` must be the line that names the columns, counted from 0, or None"
+    checks.require(fits, f"{wanted}, got {header!r}.")
+    return max(lines) + 1
 
 
 def _place(path: Path, form: _Form, record: int) -> str:

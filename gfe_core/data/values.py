@@ -157,7 +157,10 @@ def classes_of(
     objects = found.flat if found.dtype.kind == "O" else ()
     lost = [one is None or (isinstance(one, float) and math.isnan(one)) for one in objects]
     require(not any(lost), "a label is missing. Fill it in, or remove its sample")
+    require(found.dtype.kind not in "Mmc", f"labels are of type {found.dtype}. Convert them")
     values = _as_numbers(found)
+    lost = values is not None and values.ndim == 1 and bool(np.isnan(values).any())
+    require(not lost, "a label is missing (nan). Fill it in, or remove its sample")
     if values is None:
         require(found.ndim == 1, f"labels in words have shape {found.shape}, not one a sample")
         names, y = np.unique(found.astype(str), return_inverse=True)
