@@ -67,7 +67,7 @@ def open_npz(path: Path, label: str | None, options: Mapping[str, Any]) -> Sourc
 
 def _npz(path: Path, chosen: tuple[str, str | None] | None) -> dict[str, Any]:
     """Return the arrays of some names; None in place of each where no name is given."""
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         if chosen is None:
             return dict.fromkeys(arrays.files)
         return {name: arrays[name] for name in chosen if name is not None}

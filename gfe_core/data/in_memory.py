@@ -89,8 +89,9 @@ def _parts(x: Any, label: str | None, channels: str | None) -> Parts:
             names=found.names,
         )
     if isinstance(x, TensorDataset):
-        y = classes_of(as_array(x.tensors[1]))[0] if len(x.tensors) > 1 else None
-        return replace(_of_array(x.tensors[0], channels), y=y)
+        samples, *labels = x.tensors
+        y = classes_of(as_array(labels[0]))[0] if labels else None
+        return replace(_of_array(samples, channels), y=y)
     if isinstance(x, Dataset) or _is_list_of_items(x):
         return _of_items(x, channels)
     return _of_array(x, channels)

@@ -60,8 +60,18 @@ class Picture:
 
 
 def has_colour(image: Image.Image) -> bool:
-    """Whether a picture is of a mode with colours; no pixel is read."""
-    return image.mode in _COLOUR
+    """Whether a picture is of a mode with colours, or of a palette with some; no pixel is read."""
+    if image.mode != "P" or image.palette is None:
+        return image.mode in _COLOUR
+    raw = np.frombuffer(bytes(image.palette.palette), np.uint8)
+    kind = image.palette.rawmode or image.palette.mode
+    if kind == "RGB;L":
+        raw = raw.reshape(3, -1).T.ravel()
+    width = {"RGB": 3, "RGB;L": 3, "BGRX": 4}.get(kind, 0)
+    if width == 0 or len(raw) % width:
+        return True
+    colours = raw.reshape(-1, width)[:, :3]
+    return bool((colours != colours[:, :1]).any())
 
 
 def has_white(image: Image.Image) -> bool:
@@ -88,7 +98,10 @@ def read_pixels(image: Image.Image, how: Picture) -> Float[np.ndarray, "channels
         image.mode in known,
         f"it is of mode {image.mode!r}. Save a copy in grey or RGB, in another folder",
     )
+    coloured = has_colour(image)
     image = _opaque(upright(image), how.background)
+    if image.mode not in _WHITE and image.mode not in _AS_THEY_ARE:
+        image = image.convert("RGB" if coloured else "L")
     pixels = _channels(image, how.colour)
     return pixels if how.size is None else _resized(pixels, how.size)
 
@@ -105,7 +118,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def _opaque(image: Image.Image, background: str | None) -> Image.Image:
-    """Put what is transparent before a background; grey stays grey."""
+    """Put what is transparent before a background."""
     if not image.has_transparency_data or image.mode.startswith("I"):
         return image
     layered = image.convert("RGBA")
@@ -117,15 +130,15 @@ def _opaque(image: Image.Image, background: str | None) -> Image.Image:
         )
         below = Image.new("RGBA", layered.size, ImageColor.getrgb(str(background)))
         layered = Image.alpha_composite(below, layered)
-    return layered.convert("L" if image.mode in _WHITE else "RGB")
+    return layered.convert("L") if image.mode in _WHITE else layered.convert("RGB")
 
 
 def _channels(
     image: Image.Image, colour: bool | None
 ) -> Float[np.ndarray, "channels height width"]:
     """Numbers of an opaque picture: channels first, as shares of white where there is one."""
-    if has_colour(image):
-        rgb = np.asarray(image.convert("RGB"), np.float32).transpose(2, 0, 1) / np.float32(255)
+    if image.mode == "RGB":
+        rgb = np.asarray(image, np.float32).transpose(2, 0, 1) / np.float32(255)
         if colour is not False:
             return rgb
         return np.tensordot(np.array(_MIXED, np.float32), rgb, 1)[None]

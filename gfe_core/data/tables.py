@@ -12,12 +12,12 @@ import gzip
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -181,7 +181,7 @@ def _open(path: Path, encoding: str | None) -> Any:
     return opener(path, mode, encoding=encoding, newline=newline)
 
 
-def _kept(file: TextIO, form: _Form) -> Iterator[str]:
+def _kept(file: Iterable[str], form: _Form) -> Iterator[str]:
     """Go through the lines; those that are left out are empty, so that the others keep numbers."""
     for number, line in enumerate(file):
         if form.skipped(number):
@@ -384,7 +384,7 @@ def _n_before(header: Any) -> int:
     """Lines before the first sample."""
     if header is None or header == "infer":
         return 0 if header is None else 1
-    lines = header if isinstance(header, (list, tuple)) and len(header) else [header]
+    lines: list[Any] = list(header) if isinstance(header, (list, tuple)) and header else [header]
     fits = all(isinstance(line, int) and line >= 0 for line in lines)
     wanted = "`header` must be the line that names the columns, counted from 0, or None"
     checks.require(fits, f"{wanted}, got {header!r}.")
