@@ -55,7 +55,7 @@ def columns_of(
         frame.shape[1] > 0,
         "it has no column of numbers beside the label. Give one for each feature",
     )
-    counts = type(frame.index).__name__ == "RangeIndex"
+    counts = type(frame.index).__name__ == "RangeIndex" and frame.index.name is None
     return Columns(
         x=_numbers(frame, place),
         y=y,
@@ -117,11 +117,11 @@ def _column(column: Any, place: Callable[[int], str]) -> np.ndarray:
         row = int(wrong.argmax())
         field = values.iloc[row]
         shown = field if isinstance(field, str) else str(field)
-        require(False, f"{place(row)}, {named!r}: {shown!r} is no number. {_remedy(shown, named)}")
+        require(False, f"{place(row)}, {named!r}: {shown!r} is no number. {_remedy(shown)}")
     return numbers
 
 
-def _remedy(field: str, column: str) -> str:
+def _remedy(field: str) -> str:
     """What to do about a field that is no number, by how it is written."""
     digits = field.replace(",", "").replace(".", "").lstrip("+-")
     if "," in field and digits.isdigit():
@@ -129,4 +129,7 @@ def _remedy(field: str, column: str) -> str:
             "A comma before decimals is named by `decimal=','`, one between thousands by "
             "`thousands=','`"
         )
+    separator = next((one for one in ";\t|" if one in field), None)
+    if separator is not None:
+        return f"If {separator!r} separates columns, pass `sep={separator!r}`"
     return "Leave it empty if it is missing; a column of classes is named by `label=`"

@@ -66,8 +66,8 @@ def load(
 
     Args:
         name: one of the names above, or a path: a text with a separator or a suffix, or a
-            `pathlib.Path`. What files must look like, how they are split and which options each
-            kind takes is told in `readers.read`.
+            `pathlib.Path`. `readers.read` says what files must look like, how they are split and
+            which options each kind takes.
         split: "train", "test", or "all": both, one after the other, with `rows` that count through.
         label: the column of a table, or the array of a file of arrays, that holds the classes.
         options: of files, such as `decimal=","`, `key="images"` or `size=(32, 32)`.

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from gfe_core import checks
-from gfe_core.data.dataset import DataError
 from gfe_core.data.frames import columns_of
 from gfe_core.data.in_memory import Parts
 from gfe_core.data.sources import Source, missing_library, require, unfit, whole_source
@@ -106,16 +105,9 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         form = _form(path, options)
         head = list(islice(_lines(path, form), _N_HEAD))
         require(len(head) > 0, path, "it is empty: its header must name every column, one at least")
-        chosen = _chosen(path, head, label, options)
-        n_before = _n_before(chosen.get("header", options.get("header")))
-        few = f"its header is line {n_before}, but it has {len(head)} lines that are not empty"
-        require(n_before <= len(head) or len(head) == _N_HEAD, path, f"{few}. Lower `header`")
-        check_lengths = partial(_check_lengths, path, form, n_before)
-        frame = _read(path, form, label, {**options, **chosen}, check_lengths)
-        # pandas fills lines that are too short without a word: then the last column has gaps
-        gaps = frame.shape[1] == 0 or bool(frame.iloc[:, -1].isna().any())
-        if gaps or chosen.get("index_col") is False:
-            check_lengths()
+        told = {**options, **_chosen(path, head, label, options)}
+        n_before = _n_before(told.get("header"))
+        frame = _read(path, form, told, _as_written(head, label, told), n_before)
     except (UnicodeError, csv.Error) as error:
         encoding = options.get("encoding", "UTF-8")
         raise unfit(
@@ -125,14 +117,8 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         ) from error
     except _DAMAGED as error:
         raise unfit(path, f"it is damaged or not whole ({error}). Copy it again") from error
-    source = partial(_source, path, frame, label, lambda row: _place(path, form, row + n_before))
-    try:
-        return source()
-    except DataError as error:
-        first = f"line {head[0][0]}, "
-        hint = f". If {first.strip(', ')} names the columns, pass `header=0`."
-        named = n_before == 0 and first in str(error) and "header" not in options
-        raise (DataError(str(error).removesuffix(".") + hint) if named else error) from None
+    first = "" if "header" in options or n_before > 0 else f"line {head[0][0]}"
+    return _source(path, frame, label, partial(_place, path, form, n_before), first)
 
 
 def _form(path: Path, options: Mapping[str, Any]) -> _Form:
@@ -209,37 +195,55 @@ def _chosen(
     path: Path, head: list[tuple[int, list[str]]], label: str | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the first lines say of header and index, where the caller does not."""
-    names, following = head[0][1], [line for _, line in head[1:]]
+    if "names" in options:
+        return {}
+    header = options.get("header")
+    if "header" not in options:
+        header = _header(path, head[0][1], [line for _, line in head[1:]], label)
+    n_before = _n_before(header)
+    few = f"its header is line {n_before}, but it has {len(head)} lines that are not empty"
+    require(n_before <= len(head) or len(head) == _N_HEAD, path, f"{few}. Lower `header`")
+    names = head[min(len(head), max(1, n_before)) - 1][1]
+    if header is None:
+        return {"header": None, "names": [f"column {i + 1}" for i in range(len(names))]}
     n_labels = names.count(label or "")
     checks.require(
         n_labels < 2 or label is None,
         f"`label` must be one column of {path}, got {label!r}, the name of {n_labels} columns.",
     )
-    chosen: dict[str, Any] = {}
-    if "header" not in options and "names" not in options:
-        chosen["header"] = _header(path, names, following, label)
-    header = chosen.get("header", options.get("header"))
-    if "names" in options:
-        return chosen
-    if header is None:
-        n = len(names)
-        return chosen | {"header": None, "names": [f"column {i + 1}" for i in range(n)]}
-    if header != 0 or "index_col" in options or "usecols" in options:
-        return chosen
-    longer = len(following) > 0 and all(len(line) == len(names) + 1 for line in following)
-    if longer and all(line[-1] == "" for line in following):
-        chosen["index_col"] = False  # each line ends with a separator: no column follows
-    elif names[0] == "" and len(names) > 1:
-        chosen["index_col"] = 0
-    named = names[1:] if chosen.get("index_col") == 0 else names
-    named = named[:-1] if _ends_empty(names, following) else named
+    if not isinstance(header, int) or "index_col" in options or "usecols" in options:
+        return {"header": header}
+    return {"header": header} | _index(path, names, head[n_before:])
+
+
+def _index(
+    path: Path, names: list[str], following: list[tuple[int, list[str]]]
+) -> dict[str, int | bool]:
+    """Whether the first column names the samples, below a header: it has no name there."""
+    lines = [line for _, line in following]
+    longer = len(lines) > 0 and all(len(line) == len(names) + 1 for line in lines)
+    ends = longer and all(line[-1] == "" for line in lines)
+    first = [line[0] for line in lines]
+    counts = first in ([str(i + start) for i in range(len(first))] for start in (0, 1))
+    words = not any(map(_NUMBER.fullmatch, first))
+    require(
+        not longer or ends or counts or words,
+        path,
+        f"line {following[0][0] if following else 0} has {len(names) + 1} fields, not "
+        f"{len(names)}, and so have all others. Name every column in the header, or pass "
+        "`index_col=0` if the first column names the samples",
+    )
+    index = names[0] == "" and len(names) > 1 and not ends
+    named = names[1:] if index else names
+    named = named[:-1] if _ends_empty(names, lines) else named
     require(
         len(named) > 0 and all(named),
         path,
-        "its header must name every column, one at least. Name them in line "
-        f"{head[0][0]}, or pass `header=None` if it is a sample",
+        "its header must name every column, one at least. Name them, or pass `header=None` if its "
+        "first line is a sample",
     )
-    return chosen
+    # False: each line ends with a separator, behind which there is no column.
+    return {"index_col": False} if ends else {"index_col": 0} if index else {}
 
 
 def _ends_empty(names: list[str], following: list[list[str]]) -> bool:
@@ -332,38 +336,46 @@ def _rises(values: np.ndarray) -> bool:
 # The table.
 
 
+def _as_written(
+    head: list[tuple[int, list[str]]], label: str | None, told: Mapping[str, Any]
+) -> list[str]:
+    """Columns that pandas must leave as they are written: the label and the index."""
+    index = told.get("index_col")
+    at = _n_before(told.get("header")) - 1
+    names = head[at][1] if 0 <= at < len(head) else list(told.get("names") or [])
+    if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(names):
+        index = names[index] or f"Unnamed: {index}"
+    return [name for name in (label, index) if isinstance(name, str)]
+
+
 def _read(
-    path: Path,
-    form: _Form,
-    label: str | None,
-    options: Mapping[str, Any],
-    check_lengths: Callable[[], None],
+    path: Path, form: _Form, told: Mapping[str, Any], as_written: list[str], n_before: int
 ) -> Any:
-    """Let pandas read the text; the label and the index stay as they are written."""
+    """Let pandas read the text, and refuse lines of other lengths."""
     pd = _pandas(path)
-    as_text = [label] if label is not None else []
-    if isinstance(options.get("index_col"), str):
-        as_text.append(options["index_col"])
-    elif options.get("index_col") == 0 and options["index_col"] is not False:
-        as_text.append("Unnamed: 0")
-    settings = {key: value for key, value in options.items() if key != "delimiter"}
+    settings = {key: value for key, value in told.items() if key != "delimiter"}
     settings |= {"sep": form.sep, "encoding": form.encoding}
     try:
-        return pd.read_csv(
+        frame = pd.read_csv(
             path,
             engine="c",
             low_memory=False,
             skipinitialspace=True,
-            dtype=dict.fromkeys(as_text, str),
+            dtype=dict.fromkeys(as_written, str),
             **settings,
         )
     except pd.errors.ParserError as error:
-        check_lengths()
+        _check_lengths(path, form, n_before)
         raise unfit(path, f"pandas cannot read it ({error}). Correct it") from error
     except UnicodeError:
         raise
     except (ValueError, TypeError, IndexError, OSError) as error:
         raise unfit(path, f"pandas cannot read it ({error}). Correct what was passed") from error
+    # pandas fills lines that are too short without a word: then the last column has gaps
+    gaps = frame.shape[1] == 0 or bool(frame.iloc[:, -1].isna().any())
+    if gaps or told.get("index_col") is False:
+        _check_lengths(path, form, n_before)
+    return frame
 
 
 def _check_lengths(path: Path, form: _Form, n_before: int) -> None:
@@ -391,23 +403,37 @@ def _n_before(header: Any) -> int:
     return max(lines) + 1
 
 
-def _place(path: Path, form: _Form, record: int) -> str:
-    """Name the line of a record, header lines included."""
-    number, _ = next(islice(_lines(path, form), record, None), (record + 1, []))
+def _place(path: Path, form: _Form, n_before: int, row: int) -> str:
+    """Name the line of a sample."""
+    number, _ = next(islice(_lines(path, form), row + n_before, None), (row + n_before + 1, []))
     return f"line {number}"
 
 
 def _source(
-    path: Path, frame: Any, label: str | None, place: Callable[[int], str] | None
+    path: Path,
+    frame: Any,
+    label: str | None,
+    place: Callable[[int], str] | None = None,
+    first: str = "",
 ) -> Source:
-    """Turn a frame into samples; errors name the file."""
+    """Turn a frame into samples; errors name the file.
+
+    Args:
+        path: of the file.
+        frame: what pandas read.
+        label: the column that is y.
+        place: names a sample by its number, for errors.
+        first: how `place` names a first line that was taken for a sample.
+    """
     if frame.shape[1] > 1 and str(frame.columns[-1]).startswith("Unnamed: "):
         last = frame.iloc[:, -1]
         frame = frame.iloc[:, :-1] if bool(last.isna().all()) else frame
     try:
         found = columns_of(frame, label, place, str(path))
     except UnfitError as error:
-        raise unfit(path, error) from error
+        header = first != "" and str(error).startswith(f"{first}, ")
+        hint = f". If {first} names the columns, pass `header=0`" if header else ""
+        raise unfit(path, f"{error}{hint}") from error
     parts = Parts(
         x=found.x,
         y=found.y,
@@ -425,7 +451,7 @@ def open_parquet(path: Path, label: str | None, options: Mapping[str, Any]) -> S
         ValueError: label is no column.
         DataError: the file is damaged, or what reads it is not installed.
     """
-    return _source(path, _frame(path, "read_parquet", "pyarrow", options), label, None)
+    return _source(path, _frame(path, "read_parquet", "pyarrow", options), label)
 
 
 def open_excel(path: Path, label: str | None, options: Mapping[str, Any]) -> Source:
@@ -438,7 +464,7 @@ def open_excel(path: Path, label: str | None, options: Mapping[str, Any]) -> Sou
     frame = _frame(path, "read_excel", "openpyxl", options)
     sheets = ", ".join(map(repr, frame)) if isinstance(frame, dict) else ""
     require(not sheets, path, f"it has several sheets. Pass one as `sheet_name=`: {sheets}")
-    return _source(path, frame, label, None)
+    return _source(path, frame, label)
 
 
 def _frame(path: Path, read: str, package: str, options: Mapping[str, Any]) -> Any:

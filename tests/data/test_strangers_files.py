@@ -112,6 +112,14 @@ READ: dict[str, tuple[Any, dict[str, Any], list[list[float]]]] = {
     ),
     "numbers in line 1 are a sample": ("1.5,2.5\n2.5,1.25\n", {}, [[1.5, 2.5], [2.5, 1.25]]),
     "row names without a name": ("a,b\nx,1,2\ny,3,4\n", {}, TWO),
+    "row numbers as R writes them": ("a,b\n1,1,2\n2,3,4\n", {}, TWO),
+    "numbers that name samples": ("a,b\n7,1,2\n9,3,4\n", {"index_col": 0}, TWO),
+    "gaps in a table with tabs": (
+        "a\tb\n1\t\n\t2\n3\t4\n",
+        {"sep": "\t"},
+        [[1, NAN], [NAN, 2], [3, 4]],
+    ),
+    "numbers set out in columns": ("   1.0   2.0\n   3.0   4.0\n", {}, TWO),
     "a separator ends each line": ("a,b,\n1,2,\n3,4,\n", {}, TWO),
     "a separator ends each line but the header": ("a,b\n1,2,\n3,4,\n", {}, TWO),
     "decimal commas": ("a;b\n1,0;2\n3;4,0\n", {"decimal": ","}, TWO),
@@ -177,6 +185,12 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "only a header": ("a,b\n", {}, "it holds 0 samples"),
     "a line too long": ("a,b\n1,2\n3,4,5\n", {}, "line 3 has 3 fields, not 2"),
     "a line too short": ("a,b,c\n1,2,3\n\n4,5\n6,7,8\n", {}, "line 4 has 2 fields, not 3"),
+    "a name too few": (
+        "a,b\n1,2,\n3,4,5\n",
+        {},
+        "line 2 has 3 fields, not 2.*or pass `index_col=0` if the first column names the samples",
+    ),
+    "two separators": ("1,5;2\n3,5;4\n", {}, "If ';' separates columns, pass `sep=';'`"),
     "a quote left open": ('a,b\n"1,2\n3,4\n', {}, "fields, not 2"),
     "dates": (
         "when,a\n2020-01-01,1\n2020-01-02,2\n",
@@ -564,6 +578,13 @@ def test_folder_with_an_unfit_picture_is_refused_in_a_sentence(
     sentence(folder, folder, text, **told)
 
 
+def test_picture_that_shrinks_is_averaged_not_sampled(tmp_path: Path):
+    board = np.indices((32, 32)).sum(0) % 2 * np.uint8(255)
+    write(tmp_path, {"a.png": board.astype(np.uint8), "b.png": GREY})
+    small = loaded(tmp_path, tmp_path, size=(4, 4)).x[0]
+    assert (small - 0.5).abs().max() < 0.02  # the weights of a pixel's edge are not all equal
+
+
 def test_folders_are_classes_and_each_row_knows_its_file(tmp_path: Path):
     write(tmp_path, {f"{kind}/{i}.png": GREY + i for kind in ("dog", "ape") for i in range(5)})
     test = loaded(tmp_path, tmp_path, split="test")
@@ -621,3 +642,26 @@ def test_missing_library_is_named_with_the_line_that_installs_it(
     write(tmp_path, {file: "a,b\n1,2\n3,4\n"})
     monkeypatch.setitem(sys.modules, package, None)
     sentence(tmp_path, tmp_path / file, f"reading it needs.*Install it, {line}")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (",a,b\n007,1,2\n,3,4\n", {}),
+        ("id,a,b\n007,1,2\n,3,4\n", {"index_col": "id"}),
+        ("id,a,b\n007,1,2\n,3,4\n", {"index_col": 0}),
+    ],
+)
+def test_index_names_samples_as_it_is_written(tmp_path: Path, text: str, told: dict[str, Any]):
+    write(tmp_path, {"mine.csv": text.replace("\n,3", "\n010,3")})
+    table = loaded(tmp_path, tmp_path / "mine.csv", **told)
+    assert (
+        table.names == ("007", "010") and table.features == ("a", "b") and table.x.tolist() == TWO
+    )
+
+
+def test_rows_of_a_split_are_lines_of_the_table(tmp_path: Path):
+    write(tmp_path, {"mine.csv": "a\n" + "\n".join(map(str, range(100, 120)))})
+    for split in ("train", "test", "all"):
+        data = loaded(tmp_path, tmp_path / "mine.csv", split=split)
+        assert data.rows is not None and torch.equal(data.x[:, 0], 100.0 + data.rows)
