@@ -123,7 +123,7 @@ def _hdf5(
 
     def read() -> dict[str, np.ndarray]:
         with h5py.File(path, "r") as file:
-            return {name: turned(_read(file[name])) for name in (x, y) if name is not None}
+            return {name: turned(_read(h5py, file[name])) for name in (x, y) if name is not None}
 
     return _several(path, _whole(path, "Copy it again", read), chosen, options)
 
@@ -138,10 +138,13 @@ def _hdf5_names(h5py: Any, path: Path) -> list[str]:
     return names
 
 
-def _read(dataset: Any) -> np.ndarray:
+def _read(h5py: Any, dataset: Any) -> np.ndarray:
     """Return an array of HDF5; texts as texts."""
-    texts = dataset.dtype.kind == "O" and dataset.dtype.metadata is not None
-    return np.asarray(dataset.asstr()[()] if texts else dataset[()])
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        return np.asarray(dataset.asstr()[()])
+    if dataset.dtype.kind == "O":
+        raise TypeError(f"{dataset.name} holds references")
+    return np.asarray(dataset[()])
 
 
 def _whole(path: Path, remedy: str, read: Callable[[], T]) -> T:
@@ -194,14 +197,14 @@ def _picked(
 
 def _several(
     path: Path,
-    found: Mapping[str, Any],
+    arrays: Mapping[str, Any],
     chosen: tuple[str, str | None],
     options: Mapping[str, Any],
 ) -> Source:
     """Return the source of an array and its labels, both read."""
     x, y = chosen
-    labels = None if y is None else (y, as_array(found[y]))
-    return _source(path, as_array(found[x]), labels, _channels(options))
+    labels = None if y is None else (y, as_array(arrays[y]))
+    return _source(path, as_array(arrays[x]), labels, _channels(options))
 
 
 def _source(
@@ -234,16 +237,16 @@ def _source(
 
 def _each(path: Path, labels: tuple[str, np.ndarray], values: np.ndarray) -> np.ndarray:
     """Labels as one a sample; MATLAB writes them as a row or a column."""
-    name, found = labels
-    if found.dtype == object:  # MATLAB's cells, each an array of one text
-        cells = [one.item() if getattr(one, "size", 0) == 1 else one for one in found.flat]
-        found = np.array(cells, object)
-    found = found.reshape(-1) if found.ndim == 2 and 1 in found.shape else found
-    shape = found.shape
+    name, arrays = labels
+    if arrays.dtype == object:  # MATLAB's cells, each an array of one text
+        cells = [one.item() if getattr(one, "size", 0) == 1 else one for one in arrays.flat]
+        arrays = np.array(cells, object)
+    arrays = arrays.reshape(-1) if arrays.ndim == 2 and 1 in arrays.shape else arrays
+    shape = arrays.shape
     require(
         shape[:1] == values.shape[:1],
         path,
         f"its array {name!r} has shape {shape}, not one label for each of the "
         f"{len(values)} samples. Pass another `label=`, or none",
     )
-    return found
+    return arrays

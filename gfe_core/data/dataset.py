@@ -219,9 +219,9 @@ class DataSet:
         names = self.names
         return replace(
             self,
-            x=self.x[keep],
-            y=self.y[keep],
-            rows=self.rows[keep],
+            x=_kept(self.x, keep),
+            y=_kept(self.y, keep),
+            rows=_kept(self.rows, keep),
             names=None if names is None else tuple(names[i] for i in _numbers(keep, len(self))),
         )
 
@@ -235,13 +235,13 @@ class DataSet:
         held = rows if isinstance(rows, Tensor) else np.asarray(rows)
         numbers = isinstance(held, Tensor) or held.dtype.kind in "biuf"
         checks.require(numbers, f"{wanted}, got {checks.described(rows)}.", TypeError)
-        keep = torch.as_tensor(held).to(self.x.device)
+        keep = torch.as_tensor(held)
         if keep.dtype == torch.bool:
             fits = tuple(keep.shape) == (n,)
             checks.require(fits, f"{wanted}, got {checks.described(rows)}.", IndexError)
             return keep.nonzero()[:, 0]
         if keep.numel() == 0:
-            return torch.zeros(0, dtype=torch.long, device=self.x.device)
+            return torch.zeros(0, dtype=torch.long)
         whole = not keep.is_floating_point() and not keep.is_complex() and keep.dim() <= 1
         checks.require(whole, f"{wanted}, got {checks.described(rows)}.", TypeError)
         keep = keep.reshape(-1).long()
@@ -302,6 +302,10 @@ class DataSet:
             f"`test` must leave samples on both sides, got {int(judged.sum())} of {n}.",
         )
         return replace(self[~judged], split="train"), replace(self[judged], split="test")
+
+
+def _kept(values: Tensor, keep: slice | Tensor) -> Tensor:
+    return values[keep if isinstance(keep, slice) else keep.to(values.device)]
 
 
 def _numbers(keep: slice | Tensor, n: int) -> list[int]:

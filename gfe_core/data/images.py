@@ -81,8 +81,8 @@ def open_folder(path: Path, label: str | None, options: Mapping[str, Any]) -> So
         f"`label` is the column of a table or an array with a name, got {label!r} for {path}. "
         "Leave it out: sub-folders are classes.",
     )
-    how = Picture(**{name: _as_tuple(value) for name, value in options.items()})
-    files = sorted(_pictures(path, path), key=lambda file: file.relative_to(path).parts)
+    form = Picture(**{name: _as_tuple(value) for name, value in options.items()})
+    files = sorted(_pictures(path), key=lambda file: file.relative_to(path).parts)
     wanted = f"it must hold images ({', '.join(SUFFIXES)}), or sub-folders of images"
     require(len(files) > 0, path, f"{wanted}: not both, not neither. There are none")
     parts = [file.relative_to(path).parts for file in files]
@@ -91,11 +91,11 @@ def open_folder(path: Path, label: str | None, options: Mapping[str, Any]) -> So
     classes, y = _classes_of(path, inside, wanted)
     kinds = [_opened(file, lambda image: (has_colour(image), has_white(image))) for file in files]
     _one_scale(files, [white for _, white in kinds])
-    if how.colour is None:
-        how = replace(how, colour=any(colour for colour, _ in kinds))
+    if form.colour is None:
+        form = replace(form, colour=any(colour for colour, _ in kinds))
 
     def read(rows: Sequence[int]) -> Parts:
-        pixels = _read([files[row] for row in rows], files[0], how)
+        pixels = _read([files[row] for row in rows], files[0], form)
         try:
             x = finite(torch.from_numpy(pixels.reshape(len(rows), -1)))
         except UnfitError as error:
@@ -115,7 +115,7 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _pictures(folder: Path, top: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+def _pictures(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """Go through the pictures below a folder; a link back to a folder above is not followed."""
     real = folder.resolve()
     if real in above:
@@ -125,7 +125,7 @@ def _pictures(folder: Path, top: Path, above: tuple[Path, ...] = ()) -> Iterator
             continue
         kind = entry.suffix.lower()
         if entry.is_dir():
-            yield from _pictures(entry, top, (*above, real))
+            yield from _pictures(entry, (*above, real))
             continue
         require(
             kind not in _UNREAD,
@@ -197,12 +197,12 @@ def _one_scale(files: list[Path], white: list[bool]) -> None:
         )
 
 
-def _read(files: list[Path], first: Path, how: Picture) -> np.ndarray:
+def _read(files: list[Path], first: Path, form: Picture) -> np.ndarray:
     """Decode pictures, all of the size of the first of the folder."""
-    shape = _opened(first, lambda image: read_pixels(image, how)).shape
+    shape = _opened(first, lambda image: read_pixels(image, form)).shape
     pixels = np.empty((len(files), *shape), np.float32)
     for i, file in enumerate(files):
-        one = _opened(file, lambda image: read_pixels(image, how))
+        one = _opened(file, lambda image: read_pixels(image, form))
         has, wanted = (f"{size[2]} x {size[1]}" for size in (one.shape, shape))
         require(
             one.shape == shape,
@@ -224,12 +224,14 @@ def _opened(file: Path, look: Callable[[Image.Image], T]) -> T:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise unfit(
             file,
-            f"it declares more pixels than Pillow takes for honest ({error}). Remove it, or cut "
-            "it into smaller pictures in another folder",
+            f"it declares more pixels than Pillow takes for honest ({error}). Move it to "
+            "another folder, or cut it into smaller pictures there",
         ) from error
     except DataError:
         raise
     except Exception as error:  # each format fails in its own way
         raise unfit(
-            file, f"it is damaged or no image ({type(error).__name__}). Replace or remove it"
+            file,
+            f"it is damaged or no image ({type(error).__name__}). Replace it by a whole copy, or "
+            "move it to another folder",
         ) from error

@@ -80,13 +80,13 @@ def _is_data(x: Any) -> None:
 def _parts(x: Any, label: str | None, channels: str | None) -> Parts:
     if is_frame(x):
         require(len(x) > 0, "it holds 0 samples. Give at least 1")
-        found = columns_of(x, label)
+        columns = columns_of(x, label)
         return Parts(
-            x=found.x,
-            y=found.y,
-            features=found.features,
-            classes=found.classes,
-            names=found.names,
+            x=columns.x,
+            y=columns.y,
+            features=columns.features,
+            classes=columns.classes,
+            names=columns.names,
         )
     if isinstance(x, TensorDataset):
         samples, *labels = x.tensors
@@ -159,7 +159,10 @@ def _file_names(whole: Any, rows: Tensor | None) -> tuple[str, ...] | None:
     samples, root = getattr(whole, "samples", None), getattr(whole, "root", None)
     if not isinstance(samples, list) or not isinstance(root, (str, Path)):
         return None
-    files = [Path(file).relative_to(root).as_posix() for file, *_ in samples]
+    try:
+        files = [Path(file).relative_to(root).as_posix() for file, *_ in samples]
+    except (TypeError, ValueError):  # samples of another kind, or files elsewhere
+        return None
     return tuple(files if rows is None else [files[row] for row in rows.tolist()])
 
 
@@ -170,8 +173,8 @@ def _plain(label: Any) -> Any:
 def _stacked(held: Sequence[Any]) -> np.ndarray:
     """Samples as one array; pictures in colour if one of them has colours."""
     if isinstance(held[0], Image.Image):
-        how = Picture(colour=any(map(has_colour, held)))
-        held = [read_pixels(image, how) for image in held]
+        form = Picture(colour=any(map(has_colour, held)))
+        held = [read_pixels(image, form) for image in held]
     arrays = [as_array(one) for one in held]
     for i, array in enumerate(arrays):
         require(

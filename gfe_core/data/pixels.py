@@ -79,7 +79,7 @@ def has_white(image: Image.Image) -> bool:
     return image.mode not in _AS_THEY_ARE
 
 
-def read_pixels(image: Image.Image, how: Picture) -> Float[np.ndarray, "channels height width"]:
+def read_pixels(image: Image.Image, form: Picture) -> Float[np.ndarray, "channels height width"]:
     """Return an open picture as numbers, turned as its camera says.
 
     Palettes, CMYK, YCbCr and HSV are converted to red, green and blue as Pillow does, without
@@ -99,11 +99,11 @@ def read_pixels(image: Image.Image, how: Picture) -> Float[np.ndarray, "channels
         f"it is of mode {image.mode!r}. Save a copy in grey or RGB, in another folder",
     )
     coloured = has_colour(image)
-    image = _opaque(upright(image), how.background)
+    image = _opaque(upright(image), form.background)
     if image.mode not in _WHITE and image.mode not in _AS_THEY_ARE:
         image = image.convert("RGB" if coloured else "L")
-    pixels = _channels(image, how.colour)
-    return pixels if how.size is None else _resized(pixels, how.size)
+    pixels = _channels(image, form.colour)
+    return pixels if form.size is None else _resized(pixels, form.size)
 
 
 def upright(image: Image.Image) -> Image.Image:

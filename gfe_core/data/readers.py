@@ -29,7 +29,7 @@ class _Reader(NamedTuple):
 _FOLDER = "a folder of images"
 _READERS: dict[str, _Reader] = {
     **dict.fromkeys(tables.TEXT, _Reader(tables.open_text, tables.TEXT_TAKES)),
-    **dict.fromkeys((".xlsx", ".xls"), _Reader(tables.open_excel, tables.EXCEL_TAKES)),
+    **dict.fromkeys((".xlsx",), _Reader(tables.open_excel, tables.EXCEL_TAKES)),
     **dict.fromkeys((".parquet", ".pq"), _Reader(tables.open_parquet, tables.PARQUET_TAKES)),
     ".npy": _Reader(arrays.open_npy, arrays.ONE_TAKES),
     ".npz": _Reader(arrays.open_npz, arrays.SEVERAL_TAKES),

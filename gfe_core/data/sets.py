@@ -167,7 +167,7 @@ def _images(name: str, split: str) -> DataSet:
     kind = "FashionMNIST" if name == "fashion-mnist" else "MNIST"
     prefix = "train" if split == "train" else "t10k"
     parts = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
-    files = _found(kind, parts)
+    files = _found((kind, kind.lower(), "fashion-mnist" if kind != "MNIST" else "mnist"), parts)
     if files is None:
         _download(name, data_folder() / kind / "raw")
         files = [data_folder() / kind / "raw" / part for part in parts]
@@ -184,18 +184,17 @@ def _images(name: str, split: str) -> DataSet:
     return _as_data_set(images, labels, name, split)
 
 
-def _found(kind: str, parts: Sequence[str]) -> list[Path] | None:
+def _found(kinds: Sequence[str], parts: Sequence[str]) -> list[Path] | None:
     """Return the files of a split that lie in one folder, as they are or packed; None without.
 
     Mirrors and browsers name them differently (train-images.idx3-ubyte, .gz at the end), and who
     unpacks a copy puts them into the folder itself, or one level too deep.
     """
-    top = data_folder() / kind
-    folders = top / "raw", top, top / "raw" / kind / "raw", top / "raw" / "raw", top / kind / "raw"
-    for folder in folders:
-        files = [_file_of(folder, part) for part in parts]
-        if all(files):
-            return [file for file in files if file is not None]
+    places = "raw", "", *(f"raw/{kind}/raw" for kind in kinds), "raw/raw", f"{kinds[0]}/raw"
+    for folder in (data_folder() / kind / place for kind in kinds for place in places):
+        files = [file for part in parts if (file := _file_of(folder, part)) is not None]
+        if len(files) == len(parts):
+            return files
     return None
 
 

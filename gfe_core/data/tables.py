@@ -79,7 +79,7 @@ _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 
 @dataclass(frozen=True, kw_only=True)
 class _Form:
-    """How a text is to be read line by line; the same as pandas is told."""
+    """How a text is to be read line by line; which pandas follows too."""
 
     sep: str
     encoding: str
@@ -105,9 +105,9 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         form = _form(path, options)
         head = list(islice(_lines(path, form), _N_HEAD))
         require(len(head) > 0, path, "it is empty: its header must name every column, one at least")
-        told = {**options, **_chosen(path, head, label, options)}
-        n_before = _n_before(told.get("header"))
-        frame = _read(path, form, told, _as_written(head, label, told), n_before)
+        settings = {**options, **_chosen(path, head, label, options)}
+        n_before = _n_before(settings.get("header"))
+        frame = _read(path, form, settings, _as_written(head, label, settings), n_before)
     except (UnicodeError, csv.Error) as error:
         encoding = options.get("encoding", "UTF-8")
         raise unfit(
@@ -337,24 +337,24 @@ def _rises(values: np.ndarray) -> bool:
 
 
 def _as_written(
-    head: list[tuple[int, list[str]]], label: str | None, told: Mapping[str, Any]
+    head: list[tuple[int, list[str]]], label: str | None, settings: Mapping[str, Any]
 ) -> list[str]:
     """Columns that pandas must leave as they are written: the label and the index."""
-    index = told.get("index_col")
-    at = _n_before(told.get("header")) - 1
-    names = head[at][1] if 0 <= at < len(head) else list(told.get("names") or [])
+    index = settings.get("index_col")
+    at = _n_before(settings.get("header")) - 1
+    names = head[at][1] if 0 <= at < len(head) else list(settings.get("names") or [])
     if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < len(names):
         index = names[index] or f"Unnamed: {index}"
     return [name for name in (label, index) if isinstance(name, str)]
 
 
 def _read(
-    path: Path, form: _Form, told: Mapping[str, Any], as_written: list[str], n_before: int
+    path: Path, form: _Form, settings: Mapping[str, Any], as_written: list[str], n_before: int
 ) -> Any:
     """Let pandas read the text, and refuse lines of other lengths."""
     pd = _pandas(path)
-    settings = {key: value for key, value in told.items() if key != "delimiter"}
-    settings |= {"sep": form.sep, "encoding": form.encoding}
+    passed = {key: value for key, value in settings.items() if key != "delimiter"}
+    passed |= {"sep": form.sep, "encoding": form.encoding}
     try:
         frame = pd.read_csv(
             path,
@@ -362,7 +362,7 @@ def _read(
             low_memory=False,
             skipinitialspace=True,
             dtype=dict.fromkeys(as_written, str),
-            **settings,
+            **passed,
         )
     except pd.errors.ParserError as error:
         _check_lengths(path, form, n_before)
@@ -373,7 +373,7 @@ def _read(
         raise unfit(path, f"pandas cannot read it ({error}). Correct what was passed") from error
     # pandas fills lines that are too short without a word: then the last column has gaps
     gaps = frame.shape[1] == 0 or bool(frame.iloc[:, -1].isna().any())
-    if gaps or told.get("index_col") is False:
+    if gaps or settings.get("index_col") is False:
         _check_lengths(path, form, n_before)
     return frame
 
@@ -429,17 +429,17 @@ def _source(
         last = frame.iloc[:, -1]
         frame = frame.iloc[:, :-1] if bool(last.isna().all()) else frame
     try:
-        found = columns_of(frame, label, place, str(path))
+        columns = columns_of(frame, label, place, str(path))
     except UnfitError as error:
         header = first != "" and str(error).startswith(f"{first}, ")
         hint = f". If {first} names the columns, pass `header=0`" if header else ""
         raise unfit(path, f"{error}{hint}") from error
     parts = Parts(
-        x=found.x,
-        y=found.y,
-        names=found.names,
-        classes=found.classes,
-        features=found.features,
+        x=columns.x,
+        y=columns.y,
+        names=columns.names,
+        classes=columns.classes,
+        features=columns.features,
     )
     return whole_source(parts)
 

@@ -151,19 +151,19 @@ def classes_of(
     Raises:
         UnfitError: a label is missing, or they are neither numbers nor words.
     """
-    found = np.asarray(labels)
-    if found.ndim == 2 and 1 in found.shape:
-        found = found.reshape(-1)
-    objects = found.flat if found.dtype.kind == "O" else ()
+    each = np.asarray(labels)
+    if each.ndim == 2 and 1 in each.shape:
+        each = each.reshape(-1)
+    objects = each.flat if each.dtype.kind == "O" else ()
     lost = [one is None or (isinstance(one, float) and math.isnan(one)) for one in objects]
     require(not any(lost), "a label is missing. Fill it in, or remove its sample")
-    require(found.dtype.kind not in "Mmc", f"labels are of type {found.dtype}. Convert them")
-    values = _as_numbers(found)
+    require(each.dtype.kind not in "Mmc", f"labels are of type {each.dtype}. Convert them")
+    values = _as_numbers(each)
     lost = values is not None and values.ndim == 1 and bool(np.isnan(values).any())
     require(not lost, "a label is missing (nan). Fill it in, or remove its sample")
     if values is None:
-        require(found.ndim == 1, f"labels in words have shape {found.shape}, not one a sample")
-        names, y = np.unique(found.astype(str), return_inverse=True)
+        require(each.ndim == 1, f"labels in words have shape {each.shape}, not one a sample")
+        names, y = np.unique(each.astype(str), return_inverse=True)
         return torch.from_numpy(y.astype(np.int64)), tuple(map(str, names))
     require(values.ndim in (1, 2), f"labels have shape {values.shape}, not one a sample")
     whole = values.ndim == 1 and bool((values == np.floor(values)).all())

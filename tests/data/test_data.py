@@ -161,7 +161,9 @@ def test_files_on_disk_need_no_torchvision(folder: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("dotted", [False, True])
-@pytest.mark.parametrize("place", ["MNIST/raw", "MNIST", "MNIST/raw/MNIST/raw", "MNIST/raw/raw"])
+@pytest.mark.parametrize(
+    "place", ["MNIST/raw", "MNIST", "MNIST/raw/MNIST/raw", "MNIST/raw/raw", "mnist"]
+)
 def test_files_are_found_as_mirrors_name_them_and_as_people_unpack_them(
     folder: Path, place: str, dotted: bool, packed: bool
 ):

@@ -133,7 +133,9 @@ KINDS: dict[str, tuple[int, Any]] = {
 TWO = r"`decoder` must have at least two latents, the directions of .*, got 1\. Train one with"
 NONE = r"must hold at least one sample, got none\. Pass more, such as"
 FEW = r"must hold at least [23] samples.*, got 1\. Pass more, such as"
-GAP = r"must be complete, but row 2 of 6 has missing or infinite features\. Leave them out: `keep"
+GAP = (
+    r"must be complete, but row 2 of 6 has .*Leave them out: `(\w+) = \1\[\1\.x\.isfinite\(\)\.all"
+)
 GAP_IN_TENSOR = r"but row 2 of 6 has missing.*Leave them out: `(\w+) = \1\[\1\.isfinite\(\)\.all"
 ALL = r"must be complete, but rows 0, 1, 2, 3, 4, \.\.\. of 6 have .*No sample is complete: pass"
 FLAT = r"must .*, got .*\(64,\)\.|got one of shape \(64,\)\."
