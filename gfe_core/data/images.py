@@ -111,6 +111,18 @@ def open_folder(path: Path, label: str | None, options: Mapping[str, Any]) -> So
     return Source(n=len(files), read=read, splits=splits)
 
 
+def beside_splits(folder: Path) -> bool:
+    """Whether a folder is one split of a set: called so, beside a folder that is another."""
+    split = _split_called(folder.resolve().name)
+    others = {_split_called(one.name) for one in folder.resolve().parent.iterdir() if one.is_dir()}
+    return split is not None and len(others - {None, split}) > 0
+
+
+def _split_called(name: str) -> str | None:
+    """The split that a folder's name stands for, if any."""
+    return next((split for split, names in _SPLITS.items() if name.lower() in names), None)
+
+
 def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -140,12 +152,8 @@ def _pictures(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 
 def _splits_of(path: Path, parts: list[tuple[str, ...]]) -> dict[str, list[int]]:
     """Rows of each split, if the sub-folders are splits: all of them, and nothing beside."""
-    named = {
-        name: split
-        for split, names in _SPLITS.items()
-        for name in {part[0] for part in parts if len(part) > 1}
-        if name.lower() in names
-    }
+    folders = {part[0] for part in parts if len(part) > 1}
+    named = {name: split for name in folders if (split := _split_called(name)) is not None}
     others = sorted({part[0] for part in parts} - named.keys())
     both = {"train", "test"} <= set(named.values())
     shown = ", ".join(others[:3])

@@ -153,6 +153,12 @@ def _rows(path: Path, source: Source, split: str) -> Sequence[int]:
         known = ", ".join(repr(name) for name in (*(own or ("train", "test")), "all"))
         checks.require(split in own, f"`split` must be one of {known} for {path}, got {split!r}.")
         return own[split]
+    require(
+        not (path.is_dir() and images.beside_splits(path)),
+        path,
+        f"it is itself a split of {path.resolve().parent.name!r}, and would be divided once more. "
+        f"Pass `split='all'` for all of it, or the folder above with `split={split!r}`",
+    )
     require(n >= 2, path, f"it holds {n} samples. Give at least 2, of which one is for the test")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0)).tolist()
     n_test = max(1, n // 5)

@@ -595,6 +595,16 @@ def test_folders_are_classes_and_each_row_knows_its_file(tmp_path: Path):
     assert torch.equal(every[test.rows].x, test.x)
 
 
+def test_folder_that_is_a_split_is_not_divided_without_a_word(tmp_path: Path):
+    write(
+        tmp_path, {f"{split}/{i}.png": GREY + i for split in ("train", "valid") for i in range(5)}
+    )
+    sentence(tmp_path, tmp_path / "train", "itself a split of.*Pass `split='all'`", split="train")
+    assert len(loaded(tmp_path, tmp_path / "train")) == 5
+    (tmp_path / "valid").rename(tmp_path / "more")
+    assert len(loaded(tmp_path, tmp_path / "train", split="train")) == 4
+
+
 @pytest.mark.parametrize("kinds", [("",), ("ape/", "dog/")])
 def test_folders_called_train_and_test_are_the_splits(tmp_path: Path, kinds: tuple[str, ...]):
     names = [
