@@ -38,7 +38,7 @@ class DataSet:
 
     x: Float[Tensor, "n features"]
     y: Int[Tensor, "n"] | Float[Tensor, "n"] | Float[Tensor, "n parameters"]
-    image_shape: tuple[int, int] | None
+    image_shape: tuple[int, ...] | None
     name: str
     split: str
 

@@ -6,6 +6,7 @@ The reader scrubs and plays; nothing is asked of the kernel.
 """
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from gfe_core.solvers import Euler
 from gfe_core.training import Report
 from gfe_core.types import Decoder, Loss, SaveAt
 from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import two_latents
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
@@ -31,7 +33,6 @@ from gfe_core.widgets.player.slices import (
     energy_map,
     extent_around,
     film_of,
-    grey,
     landscape_of,
     map_axes,
     map_label,
@@ -112,8 +113,8 @@ class TrainingFilm:
             energy=torch.cat([one.energy for one in found])[None].numpy(),
             step=moved[None].numpy().astype(np.float32),
             n_frames=(len(path),),
-            images=grey(pictures, self.image_shape)[None],
-            target=grey(self.x, self.image_shape),
+            images=pictures_of(pictures, self.image_shape)[None],
+            target=pictures_of(self.x, self.image_shape),
             step_label="how far the code moves until the next frame",
         )
         return FilmExplorer(
@@ -139,11 +140,11 @@ class TrainingFilm:
 
 def one_image(x: Any, image_shape: Any, name: str) -> Tensor:
     """Return one image as a flat tensor, after checking that its pixels fit the shape."""
-    height, width = checks.sizes("image_shape", image_shape, n=2)
+    n_features = math.prod(checks.image_shape(image_shape))
     row = rows_of(x, name)
-    wanted = f"`{name}` must be one image of {height * width} floats"
+    wanted = f"`{name}` must be one image of {n_features} floats"
     fits = isinstance(row, Tensor) and row.is_floating_point()
-    fits = fits and tuple(row.shape) == (height * width,)
+    fits = fits and tuple(row.shape) == (n_features,)
     remedy = "Pick a row: `samples.x[0]`."
     checks.require(fits, f"{wanted}, got {checks.described(x)}. {remedy}")
     n_lost = int((~row.isfinite()).sum())
@@ -206,9 +207,10 @@ def early_stopping(
     path = torch.cat([flow.trajectory.z[:, 0], unseen])
     plane = Plane.through(path[:-1])
     film = film_of(
-        {"flow": flow, "clean image": rest}, decoder, loss, plane, grey(noisy, image_shape)
+        {"flow": flow, "clean image": rest}, decoder, loss, plane, pictures_of(noisy, image_shape)
     )
-    error = np.sqrt(np.square(film.images / 255 - grey(clean, image_shape) / 255).mean((2, 3)))
+    gaps = film.images / 255 - pictures_of(clean, image_shape) / 255
+    error = np.sqrt(np.square(gaps).mean(tuple(range(2, gaps.ndim))))
     error[1] = 0.0  # not drawn: the clean image is no distance from itself
     notes = ("sees only the noisy image", "the code that the flow finds without noise")
     return FilmExplorer(

@@ -145,7 +145,7 @@ class TraversalExplorer(Explorer):
             models=list(models),
             latents=[list(named.get(told, numbered[told])) for told in models],
             factors=[told.split(" (")[0] for told in factors],
-            image_shape=list(shape),
+            image_shape=list(next(iter(made)).images.shape[3:]),
             n_bases=len(bases),
             n_frames=n_frames,
             defaults=first,
