@@ -1,4 +1,4 @@
-"""Shapes, white on black or in colour: squares, ellipses and hearts, with the factors that made them.
+"""Shapes, white on black or in colour: squares, ellipses and hearts, with what made them.
 
 Images whose codes can be judged, in the manner of dSprites: `make` draws factors independently of
 each other and keeps them as y, `draw` gives the image for any factors. A factor is a number that
