@@ -73,12 +73,12 @@ bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries
 $(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Installing gfe_core and its libraries into $(VENV) ..."
 	@$(if $(TORCH_INDEX),$(PIP) torch torchvision --index-url $(TORCH_INDEX))
-	@$(PIP) -e .
+	@$(PIP) -e ".[data]"
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed gfe_core/widgets/package-lock.json
 	@echo "Installing the tools that check it ..."
-	@$(PIP) -e ".[dev]"
+	@$(PIP) -e ".[data,dev]"
 	@$(NPM) ci --ignore-scripts --loglevel=error --no-fund --no-audit
 	@touch $@
 

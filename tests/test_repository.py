@@ -26,7 +26,8 @@ ORDER = {
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
-        "files dataset contexts samples batches emission_lines shapes mnist_sample readers sets "
+        "files values pixels frames in_memory dataset contexts samples batches emission_lines "
+        "shapes mnist_sample sources tables arrays images readers sets "
         "results"
     ),
     "gfe_core/decoders": "graph mlp conv siren wrapped",
@@ -179,6 +180,9 @@ def test_import_of_the_core_is_light():
         "ipywidgets",
         "torchvision",
         "IPython",
+        "pandas",
+        "h5py",
+        "scipy",
     ]
     code = f"import gfe_core, sys; print([name for name in {heavy} if name in sys.modules])"
     assert run_python("-c", code) == "[]\n"
@@ -233,7 +237,7 @@ def environment() -> tuple[dict[str, str], list[str]]:
 def test_environment_takes_everything_but_python_and_pip_from_this_project():
     conda, pip = environment()
     assert set(conda) == {"python", "pip"}
-    assert pip == ["-c constraints.txt", "-e ."]
+    assert pip == ["-c constraints.txt", "-e .[data]"]
 
 
 def test_environment_offers_a_python_that_the_project_accepts():
@@ -251,9 +255,8 @@ def test_constraints_pin_every_declared_dependency_within_its_bounds():
         if not line.startswith("#")
     ]
     pins = {name.lower(): version for name, version in (line.split("==") for line in lines)}
-    declared = map(
-        Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
-    )
+    extras = PROJECT["optional-dependencies"]
+    declared = map(Requirement, [*PROJECT["dependencies"], *extras["data"], *extras["dev"]])
     assert [str(need) for need in declared if pins.get(need.name, "0") not in need.specifier] == []
 
 

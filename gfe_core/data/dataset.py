@@ -7,12 +7,19 @@ Shapes: `n` samples; `features` numbers each; `parameters` known numbers behind 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core import checks
+from gfe_core.arguments import in_own_words
+from gfe_core.data.in_memory import as_names, parts_of
+from gfe_core.data.values import CHANNELS
 
 
 class DataError(RuntimeError):
@@ -24,16 +31,27 @@ class DataError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Samples and what is known of each; `len(data)` counts them.
+    """Samples and what is known of each; `len(data)` counts them, `data[rows]` selects some.
 
     Args:
-        x: one sample a row; grey values in [0, 1] for images, any real numbers for other data, NaN
-            where a number is missing.
+        x: one sample a row; values in [0, 1] for images, any real numbers for other data, NaN where
+            a number is missing. Images are flattened in the order (channel, height, width).
         y: the class of each sample (long), or the parameters that made it (float): one each, or a
             row of them.
-        image_shape: (height, width) of an image, None for other data.
+        image_shape: (height, width) of a grey image, (3, height, width) of one in colour, None for
+            other data.
         name: as given to `load`.
-        split: "train" or "test".
+        split: "train", "test", "val" or "all".
+        rows: where each sample is in its source, from 0: the line of a table after its header, the
+            place in an array, the number of a file among those of the folder, sorted by name.
+            `data.rows` of what was selected leads back to one's own lines and files. By default
+            the order of x.
+        names: the name of each sample: its file, relative to the folder, or the index of a table.
+        classes: the names of classes; y counts into them, from 0.
+        features: the name of each number of a sample: the columns of a table.
+
+    Raises:
+        TypeError, ValueError: they do not belong together.
     """
 
     x: Float[Tensor, "n features"]
@@ -41,13 +59,20 @@ class DataSet:
     image_shape: tuple[int, ...] | None
     name: str
     split: str
+    rows: Int[Tensor, "n"] | None = None
+    names: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    features: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("x", "y"):
             value = getattr(self, name)
             remedy = f"Convert it: `torch.as_tensor({name})`."
             if name == "x":
-                remedy = "Convert it: `torch.as_tensor(x, dtype=torch.float32)`."
+                remedy = (
+                    "Convert it: `torch.as_tensor(x, dtype=torch.float32)`, or build the data set "
+                    "with `DataSet.of(x)`, which takes arrays and frames."
+                )
             checks.require(
                 isinstance(value, Tensor),
                 f"`{name}` must be a torch.Tensor, got {checks.described(value)}. {remedy}",
@@ -63,10 +88,106 @@ class DataSet:
         checks.require(
             fits, f"{wanted}, got shape {y}. Where none is known: `torch.zeros({x[0]})`."
         )
-        if self.image_shape is not None:
-            n = math.prod(checks.sizes("image_shape", self.image_shape))
-            has = f"`image_shape` {tuple(self.image_shape)} has {n} pixels"
-            checks.require(n == x[1], f"{has}, but samples have {x[1]} features.")
+        self._check_image_shape()
+        self._check_names()
+        if self.rows is None:
+            object.__setattr__(self, "rows", torch.arange(x[0]))
+        one_each = self.rows is not None and tuple(self.rows.shape) == x[:1]
+        wanted = f"`rows` must hold the place of each of the {x[0]} samples"
+        checks.require(
+            one_each, f"{wanted}. Select samples with all that is known of them: `data[keep]`."
+        )
+
+    def _check_image_shape(self) -> None:
+        if self.image_shape is None:
+            return
+        shape = checks.sizes("image_shape", self.image_shape)
+        last = len(shape) == 3 and shape[2] == 3 and shape[0] != 3
+        wanted = "`image_shape` must be (height, width), or (3, height, width) for colour"
+        checks.require(
+            not last,
+            f"{wanted}, got {shape}. Build the data set with `DataSet.of(images, "
+            "channels='last')`, which moves channels to the front.",
+        )
+        n = math.prod(shape)
+        has = f"`image_shape` {shape} has {n} pixels"
+        fits = n == self.x.shape[1]
+        checks.require(fits, f"{has}, but samples have {self.x.shape[1]} features.")
+
+    def _check_names(self) -> None:
+        n, n_features = self.x.shape
+        for name, wanted, per in (("names", n, "sample"), ("features", n_features, "feature")):
+            value = getattr(self, name)
+            fits = value is None or len(value) == wanted
+            got = f"got {len(value)}" if value is not None else ""
+            remedy = "Select samples with all that is known of them: `data[keep]`."
+            checks.require(fits, f"`{name}` must be {wanted}, one a {per}, {got}. {remedy}")
+        if self.classes is None or len(self.y) == 0:
+            return
+        counts = not self.y.is_floating_point() and self.y.dim() == 1
+        fits = counts and int(self.y.min()) >= 0 and int(self.y.max()) < len(self.classes)
+        wanted = f"`y` must be whole numbers from 0 to {len(self.classes) - 1}"
+        got = f"{self.y.min().item()} to {self.y.max().item()}"
+        checks.require(fits, f"{wanted}, the places of `classes`, got {got}.")
+
+    @staticmethod
+    @in_own_words
+    def of(
+        x: Any,
+        y: Any = None,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        names: Sequence[str] | None = None,
+        classes: Sequence[str] | None = None,
+        features: Sequence[str] | None = None,
+        channels: str | None = None,
+        name: str = "yours",
+        split: str = "all",
+    ) -> "DataSet":
+        """Return your own data, from what you hold them in.
+
+        uint8 is divided by 255, and so is uint16 by 65,535 in images; every other number, and those
+        of frames, are taken as they are. Values become float32.
+
+        Args:
+            x: a tensor or array of shape (n, features), (n, height, width), (n, height, width, 1 or
+                3) or (n, 1 or 3, height, width); a pandas frame, whose columns are features and
+                whose index names the samples, unless it only counts them; a list of pictures; or a
+                data set of torch, such as `TensorDataset` or torchvision's `ImageFolder`.
+            y: one label a sample, or the column of a frame. Whole numbers are classes as they are,
+                other numbers parameters; words are classes in sorted order. 0 by default.
+            image_shape: of samples that come flat, in the order (channel, height, width).
+            names: the name of each sample.
+            classes: the names of classes, if y counts into them.
+            features: the names of the columns.
+            channels: "first" or "last", where x can be read both ways, such as (n, 3, 8, 3).
+            name: of the data set.
+            split: "train", "test" or "all".
+
+        Raises:
+            TypeError: x holds no samples.
+            ValueError: values are no finite numbers, or shapes do not fit; the text says which.
+
+        Example:
+            >>> photos = DataSet.of(np.zeros((5, 4, 6, 3), np.uint8), ["cat", "dog", *3 * ["cat"]])
+            >>> photos.image_shape, photos.classes, photos.y.tolist()
+            ((3, 4, 6), ('cat', 'dog'), [0, 1, 0, 0, 0])
+        """
+        if channels is not None:
+            checks.one_of("channels", channels, CHANNELS)
+        parts = parts_of(x, y, channels)
+        n = len(parts.x)
+        return DataSet(
+            x=parts.x,
+            y=torch.zeros(n, dtype=torch.long) if parts.y is None else parts.y,
+            image_shape=parts.image_shape if image_shape is None else tuple(image_shape),
+            name=name,
+            split=split,
+            rows=parts.rows,
+            names=as_names("names", names) or parts.names,
+            classes=as_names("classes", classes) or parts.classes,
+            features=as_names("features", features) or parts.features,
+        )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -77,6 +198,60 @@ class DataSet:
             f"{self.x.shape[1]} features"
         )
 
+    def __getitem__(self, rows: Any) -> "DataSet":
+        """Return some samples with all that is known of them.
+
+        Args:
+            rows: a slice, whole numbers, or True and False for each sample; in a list, an array or
+                a tensor. A single number gives a data set of one.
+
+        Raises:
+            IndexError: there is no such sample.
+            TypeError: these are no rows.
+
+        Example:
+            >>> data = DataSet.of(np.eye(4), names=["a", "b", "c", "d"])
+            >>> data[[3, 1]].names, data[data.x[:, 0] == 0].rows.tolist()
+            (('d', 'b'), [1, 2, 3])
+        """
+        keep = self._places(rows)
+        assert self.rows is not None
+        names = self.names
+        return replace(
+            self,
+            x=self.x[keep],
+            y=self.y[keep],
+            rows=self.rows[keep],
+            names=None if names is None else tuple(names[i] for i in _numbers(keep, len(self))),
+        )
+
+    def _places(self, rows: Any, name: str = "rows") -> slice | Int[Tensor, "kept"]:
+        """Check rows and return them as a slice, which copies nothing, or as places from 0."""
+        n = len(self)
+        if isinstance(rows, slice):
+            backwards = rows.step is not None and rows.step < 0
+            return torch.tensor(range(n)[rows], dtype=torch.long) if backwards else rows
+        wanted = f"`{name}` must be a slice, whole numbers, or one bool a sample"
+        held = rows if isinstance(rows, Tensor) else np.asarray(rows)
+        numbers = isinstance(held, Tensor) or held.dtype.kind in "biuf"
+        checks.require(numbers, f"{wanted}, got {checks.described(rows)}.", TypeError)
+        keep = torch.as_tensor(held).to(self.x.device)
+        if keep.dtype == torch.bool:
+            fits = tuple(keep.shape) == (n,)
+            checks.require(fits, f"{wanted}, got {checks.described(rows)}.", IndexError)
+            return keep.nonzero()[:, 0]
+        if keep.numel() == 0:
+            return torch.zeros(0, dtype=torch.long, device=self.x.device)
+        whole = not keep.is_floating_point() and not keep.is_complex() and keep.dim() <= 1
+        checks.require(whole, f"{wanted}, got {checks.described(rows)}.", TypeError)
+        keep = keep.reshape(-1).long()
+        outside = keep[(keep < -n) | (keep >= n)]
+        got = f"got {outside[0].item()}" if len(outside) else ""
+        checks.require(
+            len(outside) == 0, f"`{name}` must lie between 0 and {n - 1}, {got}.", IndexError
+        )
+        return keep % n
+
     def take(self, n: int) -> "DataSet":
         """Return the first n samples (n >= 0), or all where there are fewer.
 
@@ -84,6 +259,50 @@ class DataSet:
         """
         checks.whole("n", n)
         checks.require(
-            n >= 0, f"`n` must be at least 0, got {n}. The last samples are `data.x[{n}:]`."
+            n >= 0, f"`n` must be at least 0, got {n}. The last samples are `data[{n}:]`."
         )
-        return replace(self, x=self.x[:n], y=self.y[:n])
+        return self[:n]
+
+    @in_own_words
+    def train_test(
+        self, share: float | None = None, *, seed: int = 0, test: Any = None
+    ) -> tuple["DataSet", "DataSet"]:
+        """Divide the samples in two: those to learn from, and those to judge by.
+
+        Args:
+            share: of the samples that are for the test, in (0, 1), drawn at random: at least one on
+                each side. 0.2 by default.
+            seed: of the draw, >= 0; the same seed and number of samples give the same rows.
+            test: the rows of the test themselves, as in `data[test]`, in place of a share.
+
+        Returns:
+            The training samples and the test samples, in the order of this data set.
+
+        Raises:
+            ValueError: both a share and rows are given, or one side would be empty.
+
+        Example:
+            >>> train, test = DataSet.of(np.eye(10)).train_test(0.3, seed=1)
+            >>> len(train), len(test)
+            (7, 3)
+        """
+        n = len(self)
+        checks.require(
+            share is None or test is None, "`share` and `test` say the same: pass one of them."
+        )
+        if test is None:
+            share = 0.2 if share is None else share
+            checks.fraction("share", share)
+            source = torch.Generator().manual_seed(checks.whole("seed", seed))
+            test = torch.randperm(n, generator=source)[: min(n - 1, max(1, round(share * n)))]
+        judged = torch.zeros(n, dtype=torch.bool)
+        judged[self._places(test, "test")] = True
+        checks.require(
+            bool(judged.any()) and not bool(judged.all()),
+            f"`test` must leave samples on both sides, got {int(judged.sum())} of {n}.",
+        )
+        return replace(self[~judged], split="train"), replace(self[judged], split="test")
+
+
+def _numbers(keep: slice | Tensor, n: int) -> list[int]:
+    return list(range(n))[keep] if isinstance(keep, slice) else keep.tolist()

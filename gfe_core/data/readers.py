@@ -1,56 +1,86 @@
-"""Your own data: a CSV file, an .npy array or a folder of images, read into a `DataSet`.
+"""Your own data: a table, an array or a folder of pictures, read into a `DataSet`.
 
-`data.load` comes here when it is given a path. Nothing is guessed: what does not fit is refused,
-with its place.
+`data.load` comes here when it is given a path. Nothing is guessed: what does not fit is refused
+with its place, and what could be read in two ways is asked about. No file is ever written.
 
-Shapes: `n` samples, `features` numbers each; `height` and `width` of images.
+Shapes: `n` samples.
 """
 
-import csv
-import re
-from array import array
-from collections.abc import Callable, Iterator
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.dataset import DataError, DataSet
-
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_WHITE = {"1": 1.0, "L": 255.0, "I;16": 65535.0, "I;16B": 65535.0}
-"""The grey modes of Pillow, each with its largest value."""
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan", re.IGNORECASE)
+from gfe_core.data import arrays, images, tables
+from gfe_core.data.dataset import DataSet
+from gfe_core.data.sources import Source, require
 
 
-def read(path: Path, split: str = "train", *, label: str | None = None) -> DataSet:
-    r"""Read your own data, in one of three forms; values that are NaN are missing.
+class _Reader(NamedTuple):
+    """What opens files of a kind, and the options that it takes."""
 
-    - A CSV file: one sample a line; commas, semicolons or tabs between numbers, which are taken as
-      they are; an empty field is missing. The first line is a header if it holds `label` or no
-      number; without one, columns are named "column 1", "column 2" and so on.
-    - An .npy array of shape (n, features), (n, height, width) or (n, height, width, 1). uint8 is
-      divided by 255; every other type of number is taken as it is.
-    - A folder of grey images of one size, in order of their names, divided by white (255, or 65,535
-      for 16 bits). If they lie in sub-folders, each sub-folder is a class.
+    open: Callable[[Path, str | None, Mapping[str, Any]], Source]
+    takes: tuple[str, ...]
 
-    A fifth of the samples is "test", the rest "train", in the order of one fixed permutation of
-    their number.
+
+_FOLDER = "a folder of images"
+_READERS: dict[str, _Reader] = {
+    **dict.fromkeys(tables.TEXT, _Reader(tables.open_text, tables.TEXT_TAKES)),
+    **dict.fromkeys((".xlsx", ".xls"), _Reader(tables.open_excel, tables.EXCEL_TAKES)),
+    **dict.fromkeys((".parquet", ".pq"), _Reader(tables.open_parquet, tables.PARQUET_TAKES)),
+    ".npy": _Reader(arrays.open_npy, arrays.ONE_TAKES),
+    ".npz": _Reader(arrays.open_npz, arrays.SEVERAL_TAKES),
+    **dict.fromkeys((".h5", ".hdf5"), _Reader(arrays.open_hdf5, arrays.SEVERAL_TAKES)),
+    ".mat": _Reader(arrays.open_mat, arrays.SEVERAL_TAKES),
+    _FOLDER: _Reader(images.open_folder, images.TAKES),
+}
+_SPLITS = ("train", "test", "all", "val")
+
+
+def read(path: Path, split: str = "train", *, label: str | None = None, **options: Any) -> DataSet:
+    r"""Read your own data; values that are NaN are missing.
+
+    - A table in text (.csv, .tsv, .txt; .gz may follow), one sample a line: commas, semicolons,
+      tabs or blanks between numbers, which are taken as they are. An empty field is missing. Words
+      in line 1 name the columns; a first field left empty means that column 1 names the samples. A
+      line 1 of numbers that look like names is asked about: pass `header=0` or `header=None`.
+      Takes what pandas' `read_csv` takes: sep, decimal, encoding, na_values, index_col and others.
+    - A table in Parquet or Excel, with `columns=` or `sheet_name=`.
+    - An .npy array of shape (n, features), (n, height, width), (n, height, width, 1 or 3) or
+      (n, 1 or 3, height, width); where channels could be either, pass `channels="first"` or
+      "last". uint8 is divided by 255, and uint16 by 65,535 in images; every other number is taken
+      as it is.
+    - An .npz, HDF5 or .mat file of such an array; where it holds several, `key=` names that of the
+      samples and `label=` that of their classes. Arrays "x" and "y" need no naming.
+    - A folder of pictures of one size, in order of their names: shares of white, or the values
+      themselves where they have 32 bits. Grey ones become (height, width); if any has colours, all
+      become (3, height, width). Sub-folders are classes, or splits if they are called train, val
+      and test, with classes in them or not. `size=(height, width)` brings pictures to one size
+      while they are read, `colour=` asks for True or False, `background="white"` is what shows
+      through transparent ones.
+
+    Where data have no splits of their own, a fifth of the samples is "test", the rest "train", in
+    the order of one fixed permutation of their number.
 
     Args:
-        path: of the file (.csv or .npy) or folder; ~ is your home.
-        split: "train" or "test".
-        label: the column of a CSV file that is y and not x. Whole numbers are classes as they are,
-            other numbers a parameter; words are classes in sorted order.
+        path: of the file or folder; ~ is your home.
+        split: "train" or "test"; "all" for both, in the order of the source, or of train, val and
+            test where those are folders; "val" where there is such a folder.
+        label: the column of a table, or the array of a file of arrays, that is y and not x. Whole
+            numbers are classes as they are, other numbers a parameter; words are classes in sorted
+            order.
+        options: as above.
 
     Returns:
-        The samples of this split; y is the class, 0 throughout where none is known.
+        The samples of this split; y is the class, 0 throughout where none is known. `rows` says
+        where each is in the source, whatever the split.
 
     Raises:
-        ValueError: path is of no such kind, or label is no column of it.
+        TypeError: this kind of file takes no such option.
+        ValueError: path is of no such kind, or an argument does not fit what it holds.
         DataError: the data are missing, damaged, constant, infinite (in float32 too), too few
             (below 2) or unfit.
 
@@ -59,218 +89,90 @@ def read(path: Path, split: str = "train", *, label: str | None = None) -> DataS
         >>> file = Path(tempfile.mkdtemp(), "stones.csv")
         >>> _ = file.write_text("kind,mass,length\ngranite,1.5,2\nbasalt,,3\n")
         >>> stones = read(file, "test", label="kind")
-        >>> stones.x, stones.y
-        (tensor([[1.5000, 2.0000]]), tensor([1]))
+        >>> stones.x, stones.y, stones.classes
+        (tensor([[1.5000, 2.0000]]), tensor([1]), ('basalt', 'granite'))
+        >>> stones.features, stones.rows
+        (('mass', 'length'), tensor([0]))
     """
+    checks.one_of("split", split, _SPLITS)
     path = path.expanduser()
-    _require(
+    require(
         path.exists(),
         path,
         f"it does not exist (the current folder is {Path.cwd()}). Correct the path",
     )
-    kind = "folder" if path.is_dir() else path.suffix.lower()
-    checks.require(
-        kind in _READERS, f"`name` must be a .csv or .npy file or a folder of images, got {path}."
-    )
-    fits = label is None or kind == ".csv"
-    checks.require(
-        fits, f"`label` is the column of a CSV file, got {label!r} for {path}. Leave it out."
-    )
-    return _READERS[kind](path, split, label)
+    kind = _kind(path)
+    reader = _READERS[kind]
+    _known(kind, reader.takes, options)
+    source = reader.open(path, label, options)
+    rows = _rows(path, source, split)
+    return _data_set(path, split, source, rows)
 
 
-def _data_set(path: Path, split: str, values: np.ndarray, y: Tensor) -> DataSet:
-    """Turn the values of one split into a data set: (n, features) or (n, height, width)."""
-    with np.errstate(over="ignore"):  # becomes infinite and is refused here
-        x = torch.from_numpy(values.astype(np.float32, copy=False)).flatten(1)
-    _require(
-        not x.isinf().any(),
-        path,
-        "it holds values that are infinite in float32. Rescale them, or write nan",
-    )
-    known = x[~x.isnan()]
-    varies = split == "test" or (len(known) > 0 and bool(known.min() < known.max()))
-    _require(varies, path, "its values are all the same, or all missing. Check how it was written")
-    return DataSet(x, y, values.shape[1:] if values.ndim == 3 else None, str(path), split)
+def _kind(path: Path) -> str:
+    """The suffix that says how to read a file, or that it is a folder."""
+    if path.is_dir():
+        return _FOLDER
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = len(suffixes) > 1 and suffixes[-1] in tables.PACKED and suffixes[-2] in tables.TEXT
+    kind = suffixes[-2] if packed else "".join(suffixes[-1:])
+    known = ", ".join(_READERS)
+    wanted = f"`name` must be a file of one of the kinds {known}"
+    picture = kind in images.SUFFIXES
+    remedy = " One picture is no set: pass its folder." if picture else _nearest(kind)
+    checks.require(kind in _READERS, f"{wanted}, got {path}.{remedy}")
+    return kind
 
 
-def _rows(path: Path, n: int, split: str) -> list[int]:
-    """Row numbers of a split: a fixed permutation, its first fifth (at least one) for the test."""
-    _require(n >= 2, path, f"it holds {n} samples. Give at least 2, of which one is for the test")
+def _nearest(kind: str) -> str:
+    near = difflib.get_close_matches(kind, _READERS, n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _known(kind: str, takes: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """Refuse options that this kind of file does not have."""
+    every = ("split", "label", *takes)
+    for name in options:
+        near = difflib.get_close_matches(name, every, n=1, cutoff=0.6)
+        line = f" Did you mean `{near[0]}`?" if near else ""
+        what = kind if kind == _FOLDER else f"a {kind} file"
+        checks.require(
+            name in takes,
+            f"`load` takes no `{name}` for {what}.{line} It takes {', '.join(every)}.",
+            TypeError,
+        )
+
+
+def _rows(path: Path, source: Source, split: str) -> Sequence[int]:
+    """Rows of a split: its own, or of a fixed permutation, whose first fifth is for the test."""
+    n, own = source.n, source.splits
+    if split == "all":
+        require(n >= 1, path, "it holds 0 samples. Give at least 1")
+        return [row for rows in own.values() for row in rows] if own else range(n)
+    if own or split == "val":
+        known = ", ".join(repr(name) for name in (*(own or ("train", "test")), "all"))
+        checks.require(split in own, f"`split` must be one of {known} for {path}, got {split!r}.")
+        return own[split]
+    require(n >= 2, path, f"it holds {n} samples. Give at least 2, of which one is for the test")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0)).tolist()
     n_test = max(1, n // 5)
     return order[:n_test] if split == "test" else order[n_test:]
 
 
-def _table(path: Path, split: str, label: str | None) -> DataSet:
-    names = _columns(path, label)
-    column = None if label is None else names.index(label)
-    features = [name for i, name in enumerate(names) if i != column]
-    _require(
-        len(features) > 0,
-        path,
-        "it has no column of numbers beside the label. Give one for each feature",
+def _data_set(path: Path, split: str, source: Source, rows: Sequence[int]) -> DataSet:
+    parts = source.read(rows)
+    known = parts.x[~parts.x.isnan()]
+    varies = split == "test" or (len(known) > 0 and bool(known.min() < known.max()))
+    require(varies, path, "its values are all the same, or all missing. Check how it was written")
+    n = len(rows)
+    return DataSet(
+        x=parts.x,
+        y=torch.zeros(n, dtype=torch.long) if parts.y is None else parts.y,
+        image_shape=parts.image_shape,
+        name=str(path),
+        split=split,
+        rows=torch.tensor(list(rows)),
+        names=parts.names,
+        classes=parts.classes,
+        features=parts.features,
     )
-    labels = []
-    values = array("f")
-    for number, line in _lines(path):
-        if line == names:
-            continue  # the header
-        _require(
-            len(line) == len(names),
-            path,
-            f"line {number} has {len(line)} fields, not {len(names)}. Mend it",
-        )
-        labels.append("0" if column is None else line.pop(column))
-        _require(
-            labels[-1] != "",
-            path,
-            f"line {number} has no {label!r}. Fill it in, or remove the line",
-        )
-        for name, field in zip(features, line, strict=True):
-            try:
-                values.append(float(field or "nan"))
-            except ValueError:
-                remedy = "Leave it empty if it is missing; a column of classes is named by `label=`"
-                raise _unfit(
-                    path, f"line {number}, {name!r}: {field!r} is no number. {remedy}"
-                ) from None
-    rows = _rows(path, len(labels), split)
-    table = np.array(values, np.float32).reshape(-1, len(features))
-    return _data_set(path, split, table[rows], _classes(labels)[rows])
-
-
-def _columns(path: Path, label: str | None) -> list[str]:
-    """Names of the columns: the first line if it is a header, else "column 1" and so on."""
-    _, names = next(_lines(path), (0, []))
-    if label not in names and any(map(_NUMBER.fullmatch, names)):
-        names = [f"column {i + 1}" for i in range(len(names))]
-    _require(
-        len(names) > 0 and all(names),
-        path,
-        "its header must name every column, one at least. Mend line 1",
-    )
-    known = ", ".join(names[:12])
-    checks.require(
-        label in (None, *names),
-        f"`label` must be a column of {path}, such as {known}; got {label!r}.",
-    )
-    return names
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Go through the lines that are not empty, each with its number."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            delimiter = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            lines = csv.reader(file, delimiter=delimiter)
-            yield from (
-                (lines.line_num, [field.strip() for field in line]) for line in lines if line
-            )
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _unfit(
-            path, f"it is no table in UTF-8 text ({error}). Save it again as CSV (UTF-8)"
-        ) from error
-
-
-def _classes(labels: list[str]) -> Tensor:
-    """Whole numbers as they are, other numbers as a parameter, words by their sorted place."""
-    try:
-        numbers = torch.tensor([float(label) for label in labels], dtype=torch.float64)
-    except ValueError:
-        return torch.from_numpy(np.unique(labels, return_inverse=True)[1])
-    return numbers.long() if (numbers % 1 == 0).all() else numbers.float()
-
-
-def _array(path: Path, split: str, _: str | None) -> DataSet:
-    try:
-        values = np.lib.format.open_memmap(
-            path, mode="r"
-        )  # reads what is asked for; never runs a pickle
-    except (ValueError, OSError) as error:
-        raise _unfit(
-            path, f"it is no whole array of numbers ({error}). Write it with `numpy.save`"
-        ) from error
-    _require(
-        values.dtype.kind in "biuf",
-        path,
-        f"its type is {values.dtype}. Convert it: `values.astype('float32')`",
-    )
-    if values.ndim == 4 and values.shape[3] == 1:
-        values = values[..., 0]
-    wanted = "Reshape it to (n, features), or (n, height, width) for grey images"
-    _require(
-        values.ndim in (2, 3) and values.size > 0, path, f"its shape is {values.shape}. {wanted}"
-    )
-    rows = _rows(path, len(values), split)
-    chosen = values[rows] / np.float32(255 if values.dtype == np.uint8 else 1)
-    return _data_set(path, split, chosen, torch.zeros(len(rows), dtype=torch.long))
-
-
-def _folder(path: Path, split: str, _: str | None) -> DataSet:
-    found = [
-        file
-        for pattern in ("*", "*/*")
-        for file in path.glob(pattern)
-        if file.suffix.lower() in _IMAGES
-    ]
-    files = sorted(
-        file for file in found if not any(part[0] == "." for part in file.relative_to(path).parts)
-    )
-    folders = sorted({file.parent for file in files})
-    wanted = (
-        f"it must hold images ({', '.join(_IMAGES)}), or sub-folders of images: not both, "
-        "not neither"
-    )
-    _require(folders == [path] or (len(folders) > 0 and path not in folders), path, wanted)
-    rows = _rows(path, len(files), split)
-    shape = _grey(files[0]).shape
-    values = np.empty((len(rows), *shape), np.float32)
-    for i, file in enumerate(files[row] for row in rows):
-        pixels = _grey(file)
-        sizes = "{1} x {0} pixels, that of {2} {4} x {3}".format(
-            *pixels.shape, files[0].name, *shape
-        )
-        _require(pixels.shape == shape, file, f"its size is {sizes}. Bring all to one size")
-        values[i] = pixels
-    return _data_set(
-        path, split, values, torch.tensor([folders.index(files[row].parent) for row in rows])
-    )
-
-
-def _grey(file: Path) -> np.ndarray:
-    """Read one grey image as fractions of white."""
-    try:
-        with Image.open(file) as image:
-            mode = image.mode
-            n_pages = getattr(image, "n_frames", 1)
-            pixels = np.asarray(image)
-    except Exception as error:  # each format fails in its own way
-        raise _unfit(
-            file, f"it is damaged or no image ({type(error).__name__}). Replace or remove it"
-        ) from error
-    remedy = 'Convert each image first: `Image.open(file).convert("L").save(file)`'
-    _require(mode in _WHITE, file, f"it is not grey but of mode {mode!r}. {remedy}")
-    _require(
-        n_pages == 1,
-        file,
-        f"it holds {n_pages} pages. Save each as a file, or all as one .npy array",
-    )
-    return pixels / np.float32(_WHITE[mode])
-
-
-_READERS: dict[str, Callable[[Path, str, str | None], DataSet]] = {
-    ".csv": _table,
-    ".npy": _array,
-    "folder": _folder,
-}
-
-
-def _unfit(path: Path, reason: str) -> DataError:
-    return DataError(f"{path} cannot be used: {reason}.")
-
-
-def _require(fits: bool, path: Path, reason: str) -> None:
-    if not fits:
-        raise _unfit(path, reason)

@@ -7,13 +7,17 @@ Shapes: `n` samples; `features` numbers each: the pixels of an image, row after 
 """
 
 import difflib
+import gzip
 import math
 import os
 import struct
 import tempfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +28,7 @@ from gfe_core.data import emission_lines, mnist_sample, readers, shapes
 from gfe_core.data.dataset import DataError, DataSet
 
 _SPLITS = ("train", "test")
+_EVERY = (*_SPLITS, "all")
 
 
 def data_folder() -> Path:
@@ -38,8 +43,10 @@ def data_folder() -> Path:
 
 
 @in_own_words
-def load(name: str | Path, split: str = "train", *, label: str | None = None) -> DataSet:
-    """Load a data set by its name, or your own from a CSV file, an array or a folder of images.
+def load(
+    name: str | Path, split: str = "train", *, label: str | None = None, **options: Any
+) -> DataSet:
+    """Load a data set by its name, or your own from a table, an array or a folder of images.
 
     | name | samples, train + test | needs |
     |---|---|---|
@@ -59,15 +66,17 @@ def load(name: str | Path, split: str = "train", *, label: str | None = None) ->
 
     Args:
         name: one of the names above, or a path: a text with a separator or a suffix, or a
-            `pathlib.Path`. What files must look like and how they are split is told in
-            `readers.read`.
-        split: "train" or "test".
-        label: the column of a CSV file that holds the classes.
+            `pathlib.Path`. What files must look like, how they are split and which options each
+            kind takes is told in `readers.read`.
+        split: "train", "test", or "all": both, one after the other, with `rows` that count through.
+        label: the column of a table, or the array of a file of arrays, that holds the classes.
+        options: of files, such as `decimal=","`, `key="images"` or `size=(32, 32)`.
 
     Returns:
         The samples, always the same in the same order.
 
     Raises:
+        TypeError: the data take no such option.
         ValueError: name or split is unknown, or label is given and the data have no such column.
         DataError: a file is damaged or unfit, or files are missing and cannot be downloaded.
 
@@ -85,23 +94,35 @@ def load(name: str | Path, split: str = "train", *, label: str | None = None) ->
     shapes, in the manner of dSprites: Matthey, Higgins, Hassabis and Lerchner 2017; SegMNIST and
     the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
     """
-    checks.one_of("split", split, _SPLITS)
     checks.require(
         isinstance(name, (str, Path)),
         f"`name` must be one of {', '.join(_SETS)}, or a path, got {checks.described(name)}. An "
-        "array or frame in memory needs no loading: `encode` and `fit` take it as it is.",
+        "array or frame in memory needs no loading: `encode` and `fit` take it as it is, and "
+        "`DataSet.of` keeps its names and classes.",
     )
     if name not in tuple(_SETS):
         if _is_path(name):
-            return readers.read(Path(name), split, label=label)
+            return readers.read(Path(name), split, label=label, **options)
         nearest = difflib.get_close_matches(str(name).lower(), _SETS, n=1, cutoff=0)[0]
         known = f"{', '.join(_SETS)}, or a path such as 'mine.csv'"
         raise ValueError(f"`name` must be one of {known}; got {name!r}. Did you mean {nearest!r}?")
+    checks.one_of("split", split, _EVERY)
     checks.require(
         label is None,
-        f"`label` is the column of a CSV file, got {label!r} for {name!r}. Leave it out.",
+        f"`label` is the column of a table or an array with a name, got {label!r} for {name!r}. "
+        "Leave it out.",
     )
-    return _SETS[str(name)](str(name), split)
+    given = ", ".join(f"`{option}`" for option in options)
+    takes = "It takes `name` and `split`; options belong to files of your own."
+    checks.require(not options, f"`load` takes no {given} for {name!r}. {takes}", TypeError)
+    make = partial(_SETS[str(name)], str(name))
+    return _joined(make("train"), make("test")) if split == "all" else make(split)
+
+
+def _joined(first: DataSet, second: DataSet) -> DataSet:
+    """Both splits, one after the other."""
+    x, y = torch.cat([first.x, second.x]), torch.cat([first.y, second.y])
+    return DataSet(x, y, first.image_shape, first.name, "all")
 
 
 def _is_path(name: str | Path) -> bool:
@@ -143,11 +164,13 @@ def _sample(name: str, split: str) -> DataSet:
 
 
 def _images(name: str, split: str) -> DataSet:
-    raw = data_folder() / ("FashionMNIST" if name == "fashion-mnist" else "MNIST") / "raw"
+    kind = "FashionMNIST" if name == "fashion-mnist" else "MNIST"
     prefix = "train" if split == "train" else "t10k"
-    files = raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte"
-    if not all(file.exists() for file in files):
-        _download(name, raw)
+    parts = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
+    files = _found(kind, parts)
+    if files is None:
+        _download(name, data_folder() / kind / "raw")
+        files = [data_folder() / kind / "raw" / part for part in parts]
     images = _read_idx(files[0], 3)
     labels = _read_idx(files[1], 1).long()
     if len(images) != len(labels):
@@ -161,6 +184,28 @@ def _images(name: str, split: str) -> DataSet:
     return _as_data_set(images, labels, name, split)
 
 
+def _found(kind: str, parts: Sequence[str]) -> list[Path] | None:
+    """Return the files of a split that lie in one folder, as they are or packed; None without.
+
+    Mirrors and browsers name them differently (train-images.idx3-ubyte, .gz at the end), and who
+    unpacks a copy puts them into the folder itself, or one level too deep.
+    """
+    top = data_folder() / kind
+    folders = top / "raw", top, top / "raw" / kind / "raw", top / "raw" / "raw", top / kind / "raw"
+    for folder in folders:
+        files = [_file_of(folder, part) for part in parts]
+        if all(files):
+            return [file for file in files if file is not None]
+    return None
+
+
+def _file_of(folder: Path, part: str) -> Path | None:
+    """Return a file under one of its names, unpacked before packed."""
+    dotted = part.replace("-idx", ".idx")
+    named = [folder / f"{name}{packed}" for packed in ("", ".gz") for name in (part, dotted)]
+    return next((file for file in named if file.is_file()), None)
+
+
 def _as_data_set(images: Tensor, labels: Tensor, name: str, split: str) -> DataSet:
     """Turn bytes into grey values in [0, 1], one image a row."""
     shape = (images.shape[1], images.shape[2])
@@ -172,7 +217,7 @@ def _read_idx(file: Path, axes: int) -> Tensor:
 
     Magic number, one big-endian length for each axis, then one byte a value.
     """
-    content = bytearray(file.read_bytes())
+    content = bytearray(_bytes_of(file))
     start = 4 + 4 * axes
     if len(content) <= start or content[:4] != bytes((0, 0, 8, axes)):
         raise _damaged(file, f"its {len(content)} bytes do not begin as an IDX file of {axes} axes")
@@ -182,6 +227,16 @@ def _read_idx(file: Path, axes: int) -> Tensor:
             file, f"it should have {start + math.prod(shape)} bytes and has {len(content)}"
         )
     return torch.frombuffer(content, dtype=torch.uint8, offset=start).reshape(shape)
+
+
+def _bytes_of(file: Path) -> bytes:
+    """Read a file, packed or not."""
+    if file.suffix != ".gz":
+        return file.read_bytes()
+    try:
+        return gzip.decompress(file.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged(file, f"it does not unpack ({error})") from error
 
 
 def _damaged(file: Path, reason: str) -> DataError:

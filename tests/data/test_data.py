@@ -179,7 +179,7 @@ def test_unknown_name_is_answered_with_the_known_ones_and_the_nearest(asked: str
 def test_name_that_is_no_text_and_unknown_split_are_refused(unchecked: None):
     with pytest.raises(ValueError, match="`name` must be one of"):
         load(["mnist"])  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="`split` must be 'train' or 'test', got 'val'"):
+    with pytest.raises(ValueError, match="`split` must be 'train' or 'test' or 'all', got 'val'"):
         load("digits", "val")
 
 

@@ -131,8 +131,7 @@ def complete(x: Tensor, given: Any, name: str) -> None:
 def _without(given: Any, name: str) -> str:
     """The code that keeps the complete samples of what was passed."""
     if isinstance(given, DataSet):
-        keep = f"keep = {name}.x.isfinite().all(1)"
-        return f"`{keep}`, `dataclasses.replace({name}, x={name}.x[keep], y={name}.y[keep])`"
+        return f"`{name} = {name}[{name}.x.isfinite().all(1)]`"
     if isinstance(given, Tensor):
         flat = "" if given.dim() == 2 else ".flatten(1)"
         return f"`{name} = {name}[{name}{flat}.isfinite().all(1)]`"

@@ -6,7 +6,6 @@ the kernel.
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -177,7 +176,7 @@ class Mapped:
         which = f"{rows_named(self.lost)} {'has' if len(self.lost) == 1 else 'have'}"
         why = f"; {which} missing features or no code" if self.lost else ""
         at_least(n_least, n, "samples", of=" with a code for a map", why=why)
-        self.samples = replace(given, x=given.x[whole], y=given.y[whole])
+        self.samples = given[whole]
         self.codes = found.z[whole].detach()
         self.excess = _float32(excess[whole])
         self.labels, self._class_names = marks_of(self.samples.y)

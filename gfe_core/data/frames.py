@@ -1,0 +1,132 @@
+"""Frames of pandas, from memory or from a file: columns of numbers, an index of names, a label.
+
+Shapes: `n` rows of the frame are samples; its other columns are `features`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.data.values import classes_of, finite, require
+
+
+class Columns(NamedTuple):
+    """What a frame holds: x and y with their names; no names where the index only counts."""
+
+    x: Float[Tensor, "n features"]
+    y: Tensor | None
+    features: tuple[str, ...]
+    classes: tuple[str, ...] | None
+    names: tuple[str, ...] | None
+
+
+def is_frame(x: Any) -> bool:
+    """Whether this is a frame: columns with names, and numbers on demand."""
+    return hasattr(x, "columns") and hasattr(x, "to_numpy")
+
+
+def columns_of(
+    frame: Any, label: Any = None, place: Callable[[int], str] | None = None, what: str = "`x`"
+) -> Columns:
+    """Return the columns of a frame as samples; missing values are NaN.
+
+    Args:
+        frame: of pandas, or one that converts itself with `to_pandas`.
+        label: the column that is y.
+        place: names a row by its number, for errors; its index by default.
+        what: names the frame, for errors.
+
+    Raises:
+        ValueError: label is no column, or one of several of its name.
+        UnfitError: some value is no number, or a label is missing.
+    """
+    frame = frame if hasattr(frame, "iloc") else frame.to_pandas()
+    place = place or (lambda row: f"row {row} (index {frame.index[row]!r})")
+    y, classes = None, None
+    if label is not None:
+        y, classes = _label(frame, label, place, what)
+        frame = frame.drop(columns=[label])
+    require(
+        frame.shape[1] > 0,
+        "it has no column of numbers beside the label. Give one for each feature",
+    )
+    counts = type(frame.index).__name__ == "RangeIndex"
+    return Columns(
+        x=_numbers(frame, place),
+        y=y,
+        features=tuple(map(str, frame.columns)),
+        classes=classes or None,
+        names=None if counts else tuple(map(str, frame.index)),
+    )
+
+
+def _label(
+    frame: Any, label: Any, place: Callable[[int], str], what: str
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Classes or parameters, from one column."""
+    known = ", ".join(map(str, frame.columns[:12]))
+    n_named = int((frame.columns == label).sum())
+    checks.require(
+        n_named == 1,
+        f"`label` must be a column of {what}, such as {known}; got {label!r}"
+        f"{f', the name of {n_named} columns' if n_named else ''}.",
+    )
+    column = frame[label]
+    lost = column.isna().to_numpy()
+    require(
+        not lost.any(),
+        f"{place(int(lost.argmax()))} has no {label!r}. Fill it in, or remove the line",
+    )
+    words = column.dtype.kind in "OUST"
+    return classes_of(column.astype(str).str.strip().to_numpy(object) if words else column)
+
+
+def _numbers(frame: Any, place: Callable[[int], str]) -> Float[Tensor, "n features"]:
+    with np.errstate(over="ignore"):  # becomes infinite and is refused here
+        if all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in frame.dtypes):
+            return finite(torch.from_numpy(frame.to_numpy(np.float32, copy=True)))
+        x = np.empty(frame.shape, np.float32)
+        for i in range(frame.shape[1]):
+            x[:, i] = _column(frame.iloc[:, i], place)
+    return finite(torch.from_numpy(x))
+
+
+def _column(column: Any, place: Callable[[int], str]) -> np.ndarray:
+    """One column as numbers, where its texts are numbers too."""
+    import pandas as pd  # here, because only those who have frames need it
+
+    named = str(column.name)
+    if column.dtype.kind in "biuf":
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values = column.astype(object)
+    given = column.notna().to_numpy()
+    if column.dtype.kind in "Mmc":  # dates, durations and complex numbers
+        numbers = np.full(len(column), np.nan)
+    else:
+        values = values.map(lambda one: one.strip() if isinstance(one, str) else one)
+        converted: Any = pd.to_numeric(values, errors="coerce")
+        numbers = converted.to_numpy(np.float64, na_value=np.nan)
+        given = given & ~values.isin(["", "nan", "NaN"]).to_numpy()
+    wrong = given & np.isnan(numbers)
+    if wrong.any():
+        row = int(wrong.argmax())
+        field = values.iloc[row]
+        shown = field if isinstance(field, str) else str(field)
+        require(False, f"{place(row)}, {named!r}: {shown!r} is no number. {_remedy(shown, named)}")
+    return numbers
+
+
+def _remedy(field: str, column: str) -> str:
+    """What to do about a field that is no number, by how it is written."""
+    digits = field.replace(",", "").replace(".", "").lstrip("+-")
+    if "," in field and digits.isdigit():
+        return (
+            "A comma before decimals is named by `decimal=','`, one between thousands by "
+            "`thousands=','`"
+        )
+    return "Leave it empty if it is missing; a column of classes is named by `label=`"

@@ -1,0 +1,206 @@
+"""Data in memory, from what others hold them in: tensors, arrays, frames, torch's data sets.
+
+`DataSet.of` comes here. Each kind becomes `Parts`; what is no data is refused by name.
+
+Shapes: `n` samples; `features` numbers each.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+
+from gfe_core import checks
+from gfe_core.data.frames import columns_of, is_frame
+from gfe_core.data.pixels import Picture, has_colour, read_pixels
+from gfe_core.data.values import UnfitError, classes_of, require, rows_of_array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What is known of samples, before they are a `DataSet`: its fields of the same names."""
+
+    x: Float[Tensor, "n features"]
+    y: Tensor | None = None
+    image_shape: tuple[int, ...] | None = None
+    rows: Int[Tensor, "n"] | None = None
+    names: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    features: tuple[str, ...] | None = None
+
+
+def parts_of(x: Any, y: Any = None, channels: str | None = None) -> Parts:
+    """Return samples and labels in memory as parts of a data set.
+
+    Args:
+        x: a tensor, an array, a frame, a list of pictures or a data set of torch.
+        y: one label a sample, or the name of a column of a frame.
+        channels: "first" or "last", where an array can be read both ways.
+
+    Raises:
+        TypeError: x holds no samples.
+        ValueError: they are unfit, or labels do not belong to them.
+    """
+    _is_data(x)
+    if isinstance(y, str) and not is_frame(x):
+        raise TypeError(
+            f"`y` must be labels, one a sample, got {y!r}; only of a frame it may name a column."
+        )
+    try:
+        parts = _parts(x, y if isinstance(y, str) else None, channels)
+    except UnfitError as error:
+        raise ValueError(f"`x` cannot be used: {error}.") from error
+    return parts if y is None or isinstance(y, str) else _labelled(parts, x, y)
+
+
+def _is_data(x: Any) -> None:
+    """Refuse what holds no samples: names, loaders, streams, numbers."""
+    remedy = "Pass rows of numbers: a tensor, an array, a frame."
+    if isinstance(x, (str, Path)):
+        remedy = f"Load it: `gfe.data.load({str(x)!r})`."
+    if isinstance(x, DataLoader):
+        remedy = "Pass what it loads from: `loader.dataset`."
+    if isinstance(x, IterableDataset):
+        remedy = "A stream has no fixed rows; pass `list(data)`."
+    if hasattr(x, "image_shape") and hasattr(x, "take"):
+        remedy = "That is one already: `data[rows]` selects, `dataclasses.replace` changes it."
+    several = hasattr(x, "__len__") or hasattr(x, "__array__")
+    fits = several and not isinstance(x, (str, Path, DataLoader, IterableDataset, dict, type))
+    fits = fits and not hasattr(x, "image_shape")
+    checks.require(fits, f"`x` must hold samples, got {checks.described(x)}. {remedy}", TypeError)
+
+
+def _parts(x: Any, label: str | None, channels: str | None) -> Parts:
+    if is_frame(x):
+        require(len(x) > 0, "it holds 0 samples. Give at least 1")
+        found = columns_of(x, label)
+        return Parts(
+            x=found.x,
+            y=found.y,
+            features=found.features,
+            classes=found.classes,
+            names=found.names,
+        )
+    if isinstance(x, TensorDataset):
+        samples, *labels = x.tensors
+        y = classes_of(as_array(labels[0]))[0] if labels else None
+        return replace(_of_array(samples, channels), y=y)
+    if isinstance(x, Dataset) or _is_list_of_items(x):
+        return _of_items(x, channels)
+    return _of_array(x, channels)
+
+
+def _is_list_of_items(x: Any) -> bool:
+    """Whether these are samples in a row, each an object, rather than numbers."""
+    first = next(iter(x), None) if isinstance(x, (list, tuple)) else None
+    return isinstance(first, (Image.Image, Tensor, np.ndarray, tuple))
+
+
+def _of_array(x: Any, channels: str | None) -> Parts:
+    rows, image_shape = rows_of_array(as_array(x), channels)
+    return Parts(x=rows, image_shape=image_shape)
+
+
+def as_array(x: Any) -> np.ndarray:
+    """Return numbers as an array; masked ones are NaN."""
+    if isinstance(x, Tensor):
+        plain = x.detach().cpu()
+        return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+    if hasattr(x, "toarray"):  # sparse matrices of scipy
+        return np.asarray(x.toarray())
+    if isinstance(x, np.ma.MaskedArray):
+        return np.ma.filled(x.astype(np.float32), np.nan) if np.ma.is_masked(x) else x.data
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise UnfitError("its samples differ in shape. Bring all to one shape") from error
+
+
+def _of_items(items: Any, channels: str | None) -> Parts:
+    """Samples one by one: the first part of each, and the second as its label."""
+    chosen, whole = _chosen(items)
+    require(len(items) > 0, "it holds 0 samples. Give at least 1")
+    pairs = [items[i] for i in range(len(items))]
+    paired = isinstance(pairs[0], (tuple, list))
+    held = [pair[0] for pair in pairs] if paired else pairs
+    labels = [pair[1] for pair in pairs] if paired and len(pairs[0]) > 1 else None
+    y, classes = (None, ()) if labels is None else classes_of([_plain(one) for one in labels])
+    pictures = isinstance(held[0], Image.Image)
+    rows, image_shape = rows_of_array(_stacked(held), "first" if pictures else channels)
+    named = getattr(whole, "classes", None)
+    return Parts(
+        x=rows,
+        y=y,
+        image_shape=image_shape,
+        rows=chosen,
+        names=_file_names(whole, chosen),
+        classes=tuple(map(str, named)) if named and y is not None else classes or None,
+    )
+
+
+def _chosen(items: Any) -> tuple[Tensor | None, Any]:
+    """The rows that a data set has of another, and that one; None for all of them."""
+    if not isinstance(items, Subset):
+        return None, items
+    inner, whole = _chosen(items.dataset)
+    rows = torch.as_tensor(items.indices, dtype=torch.long)
+    return (rows if inner is None else inner[rows]), whole
+
+
+def _file_names(whole: Any, rows: Tensor | None) -> tuple[str, ...] | None:
+    """Names of the files of a folder that torchvision reads, relative to it."""
+    samples, root = getattr(whole, "samples", None), getattr(whole, "root", None)
+    if not isinstance(samples, list) or not isinstance(root, (str, Path)):
+        return None
+    files = [Path(file).relative_to(root).as_posix() for file, *_ in samples]
+    return tuple(files if rows is None else [files[row] for row in rows.tolist()])
+
+
+def _plain(label: Any) -> Any:
+    return label.tolist() if isinstance(label, (Tensor, np.ndarray)) else label
+
+
+def _stacked(held: Sequence[Any]) -> np.ndarray:
+    """Samples as one array; pictures in colour if one of them has colours."""
+    if isinstance(held[0], Image.Image):
+        how = Picture(colour=any(map(has_colour, held)))
+        held = [read_pixels(image, how) for image in held]
+    arrays = [as_array(one) for one in held]
+    for i, array in enumerate(arrays):
+        require(
+            array.shape == arrays[0].shape,
+            f"its samples differ: sample {i} has shape {array.shape}, sample 0 "
+            f"{arrays[0].shape}. Bring all to one shape",
+        )
+    return np.stack(arrays)
+
+
+def _labelled(parts: Parts, x: Any, y: Any) -> Parts:
+    """Add labels that came beside the samples."""
+    other: Any = getattr(y, "index", None)
+    if is_frame(x) and hasattr(other, "equals"):
+        checks.require(
+            other.equals(x.index),
+            "`y` must have the index of `x`, got another: labels would go to other samples. Write "
+            "`y.loc[x.index]`, or `y.to_numpy()` if they are in the same order.",
+        )
+    try:
+        labels, classes = classes_of(as_array(y))
+    except UnfitError as error:
+        raise ValueError(f"`y` cannot be used: {error}.") from error
+    return replace(parts, y=labels, classes=classes or None)
+
+
+def as_names(name: str, value: Iterable[Any] | None) -> tuple[str, ...] | None:
+    """Return names as texts; None stays None, and one text is refused."""
+    if value is None:
+        return None
+    checks.sequence(name, value)
+    return tuple(map(str, value))

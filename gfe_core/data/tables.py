@@ -1,0 +1,464 @@
+"""Tables, read by pandas: text with separators, Parquet, Excel.
+
+Before pandas reads a text, its first lines are looked at: which separator, whether line 1 names the
+columns, whether column 1 names the samples. What could be either is asked about.
+
+Shapes: `n` lines are samples; their numbers are `features`.
+"""
+
+import bz2
+import csv
+import gzip
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gfe_core import checks
+from gfe_core.data.dataset import DataError
+from gfe_core.data.frames import columns_of
+from gfe_core.data.in_memory import Parts
+from gfe_core.data.sources import Source, missing_library, require, unfit, whole_source
+from gfe_core.data.values import UnfitError
+
+TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat")
+"""Suffixes of tables in text; .gz, .bz2 or .xz may follow."""
+PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+TEXT_TAKES = (
+    "sep",
+    "delimiter",
+    "header",
+    "names",
+    "index_col",
+    "usecols",
+    "skiprows",
+    "nrows",
+    "na_values",
+    "keep_default_na",
+    "true_values",
+    "false_values",
+    "decimal",
+    "thousands",
+    "comment",
+    "encoding",
+    "quotechar",
+    "escapechar",
+)
+"""What pandas' `read_csv` takes, and `load` hands on."""
+EXCEL_TAKES = (
+    "sheet_name",
+    "header",
+    "names",
+    "index_col",
+    "usecols",
+    "skiprows",
+    "nrows",
+    "na_values",
+    "keep_default_na",
+    "decimal",
+    "thousands",
+)
+PARQUET_TAKES = ("columns",)
+
+_NUMBER = re.compile(
+    r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|nan|n/?a|null|true|false", re.IGNORECASE
+)
+"""What a value looks like, missing ones and truth values included; a name does not."""
+_WHOLE = re.compile(r"[-+]?\d+")
+_COLUMN = re.compile(r"column \d+")
+_N_HEAD = 50
+"""Lines that are looked at before pandas reads."""
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """How a text is to be read line by line; the same as pandas is told."""
+
+    sep: str
+    encoding: str
+    comment: str | None
+    quotechar: str
+    skipped: Callable[[int], bool]
+
+
+def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Source:
+    """Return the samples of a text with separators.
+
+    Args:
+        path: of the file.
+        label: the column that is y.
+        options: some of `TEXT_TAKES`; they are obeyed, and what they leave open is read from the
+            first lines.
+
+    Raises:
+        ValueError: label is no column.
+        DataError: the file is damaged or no table, or can be read in two ways.
+    """
+    try:
+        form = _form(path, options)
+        head = list(islice(_lines(path, form), _N_HEAD))
+        require(len(head) > 0, path, "it is empty: its header must name every column, one at least")
+        chosen = _chosen(path, head, label, options)
+        n_before = _n_before(chosen.get("header", options.get("header")))
+        few = f"its header is line {n_before}, but it has {len(head)} lines that are not empty"
+        require(n_before <= len(head) or len(head) == _N_HEAD, path, f"{few}. Lower `header`")
+        check_lengths = partial(_check_lengths, path, form, n_before)
+        frame = _read(path, form, label, {**options, **chosen}, check_lengths)
+        # pandas fills lines that are too short without a word: then the last column has gaps
+        gaps = frame.shape[1] == 0 or bool(frame.iloc[:, -1].isna().any())
+        if gaps or chosen.get("index_col") is False:
+            check_lengths()
+    except (UnicodeError, csv.Error) as error:
+        encoding = options.get("encoding", "UTF-8")
+        raise unfit(
+            path,
+            f"it is no table in {encoding} text ({error}). Pass its encoding, such as "
+            "`encoding='latin-1'`, or save it again as CSV (UTF-8)",
+        ) from error
+    except _DAMAGED as error:
+        raise unfit(path, f"it is damaged or not whole ({error}). Copy it again") from error
+    source = partial(_source, path, frame, label, lambda row: _place(path, form, row + n_before))
+    try:
+        return source()
+    except DataError as error:
+        first = f"line {head[0][0]}, "
+        hint = f". If {first.strip(', ')} names the columns, pass `header=0`."
+        named = n_before == 0 and first in str(error) and "header" not in options
+        raise (DataError(str(error).removesuffix(".") + hint) if named else error) from None
+
+
+def _form(path: Path, options: Mapping[str, Any]) -> _Form:
+    """The separator that line 1 has most of, and the encoding that the first bytes say."""
+    with _open(path, None) as file:
+        start = file.read(1024)
+    marked = start[:2] in (b"\xff\xfe", b"\xfe\xff")
+    require(
+        marked or options.get("encoding") is not None or b"\0" not in start,
+        path,
+        "it is no text: it has bytes of zero. Save it as CSV (UTF-8), or pass its encoding, such "
+        "as `encoding='utf-16'`",
+    )
+    form = _Form(
+        sep=options.get("sep") or options.get("delimiter") or "\n",
+        encoding=options.get("encoding") or ("utf-16" if marked else "utf-8-sig"),
+        comment=options.get("comment"),
+        quotechar=options.get("quotechar") or '"',
+        skipped=_skipped(options.get("skiprows")),
+    )
+    if form.sep != "\n":
+        return form
+    at = max(0, _n_before(options.get("header")) - 1)
+    with _open(path, form.encoding) as file:
+        line = next(islice((line for line in _kept(file, form) if line.strip()), at, None), "")
+    named = line.strip().strip('"').lower().startswith("sep=")
+    require(not named, path, f"its first line says {line.strip()!r}. Pass `skiprows=1`")
+    sep = max(",;\t", key=line.count)
+    blanks = line.count(sep) == 0 and len(line.split()) > 1
+    return _Form(**{**vars(form), "sep": r"\s+" if blanks else sep})
+
+
+def _skipped(skip: Any) -> Callable[[int], bool]:
+    """Whether pandas leaves out a line, counted from 0."""
+    if callable(skip):
+        return lambda number: bool(skip(number))
+    lines = range(skip) if isinstance(skip, int) else skip or ()
+    return lambda number: number in lines
+
+
+def _open(path: Path, encoding: str | None) -> Any:
+    """Open a text, packed or not; its bytes where there is no encoding."""
+    opener = PACKED.get(path.suffix.lower(), open)
+    mode = "rb" if encoding is None else "rt"
+    newline = None if encoding is None else ""
+    return opener(path, mode, encoding=encoding, newline=newline)
+
+
+def _kept(file: Iterable[str], form: _Form) -> Iterator[str]:
+    """Go through the lines; those that are left out are empty, so that the others keep numbers."""
+    for number, line in enumerate(file):
+        if form.skipped(number):
+            yield "\n"
+        else:
+            yield line.split(form.comment)[0] if form.comment else line
+
+
+def _lines(path: Path, form: _Form) -> Iterator[tuple[int, list[str]]]:
+    """Go through the lines that are not empty, each with its number from 1."""
+    with _open(path, form.encoding) as file:
+        kept = _kept(file, form)
+        if form.sep == r"\s+":
+            split = ((i + 1, line.split()) for i, line in enumerate(kept))
+        else:
+            reader = csv.reader(kept, delimiter=form.sep[:1], quotechar=form.quotechar)
+            split = ((reader.line_num, [one.strip() for one in line]) for line in reader)
+        yield from ((number, line) for number, line in split if line not in ([], [""]))
+
+
+# The first lines.
+
+
+def _chosen(
+    path: Path, head: list[tuple[int, list[str]]], label: str | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the first lines say of header and index, where the caller does not."""
+    names, following = head[0][1], [line for _, line in head[1:]]
+    n_labels = names.count(label or "")
+    checks.require(
+        n_labels < 2 or label is None,
+        f"`label` must be one column of {path}, got {label!r}, the name of {n_labels} columns.",
+    )
+    chosen: dict[str, Any] = {}
+    if "header" not in options and "names" not in options:
+        chosen["header"] = _header(path, names, following, label)
+    header = chosen.get("header", options.get("header"))
+    if "names" in options:
+        return chosen
+    if header is None:
+        n = len(names)
+        return chosen | {"header": None, "names": [f"column {i + 1}" for i in range(n)]}
+    if header != 0 or "index_col" in options or "usecols" in options:
+        return chosen
+    longer = len(following) > 0 and all(len(line) == len(names) + 1 for line in following)
+    if longer and all(line[-1] == "" for line in following):
+        chosen["index_col"] = False  # each line ends with a separator: no column follows
+    elif names[0] == "" and len(names) > 1:
+        chosen["index_col"] = 0
+    named = names[1:] if chosen.get("index_col") == 0 else names
+    named = named[:-1] if _ends_empty(names, following) else named
+    require(
+        len(named) > 0 and all(named),
+        path,
+        "its header must name every column, one at least. Name them in line "
+        f"{head[0][0]}, or pass `header=None` if it is a sample",
+    )
+    return chosen
+
+
+def _ends_empty(names: list[str], following: list[list[str]]) -> bool:
+    """Whether every line ends with a separator, the header too."""
+    lines = [line for line in following if len(line) == len(names)]
+    return names[-1] == "" and len(names) > 1 and all(line[-1] == "" for line in lines)
+
+
+def _header(
+    path: Path, names: list[str], following: list[list[str]], label: str | None
+) -> int | None:
+    """Whether line 1 names the columns: 0 if it does, None if it is a sample.
+
+    It does where it holds the label, or words and no number. Behind an empty first field, numbers
+    are names if the first column counts the lines or names them: so pandas writes a frame. Words
+    beside numbers are a sample's. Numbers alone are a sample, unless they look like names.
+    """
+    numbers = [name for name in names if _NUMBER.fullmatch(name)]
+    remark = names[0].startswith("#") and label not in names
+    require(
+        not remark,
+        path,
+        "its first line begins with '#'. Pass `comment='#'` if it is a remark, or `header=0` if it "
+        "names the columns",
+    )
+    if label is not None and _COLUMN.fullmatch(label):
+        return None
+    if len(numbers) == 0 or label in names:
+        return 0
+    if names[0] == "" and len(following) > 0:
+        first = [line[0] for line in following]
+        counts = first == [str(i) for i in range(len(first))]
+        if counts or not any(map(_NUMBER.fullmatch, first)):
+            return 0
+    elif len(numbers) < len([name for name in names if name]):
+        return None
+    doubtful = names[0] == "" or _look_like_names(names, following)
+    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    require(
+        not doubtful,
+        path,
+        f"its first line ({shown}) may name the columns or be a sample. Pass `header=0` if it "
+        "names them, or `header=None` if it is a sample",
+    )
+    return None
+
+
+def _look_like_names(names: list[str], following: list[list[str]]) -> bool:
+    """Whether numbers in line 1 may well be names of columns.
+
+    They count from 0; or they are distinct whole numbers over none but fractions; or they rise or
+    fall where the lines below do not, evenly, far outside of them, or over eight columns or more.
+    """
+    if all(map(_WHOLE.fullmatch, names)):
+        fractions = len(following) > 0 and not any(
+            _WHOLE.fullmatch(field) for line in following for field in line
+        )
+        distinct = len(names) > 1 and len(set(names)) == len(names)
+        if [int(name) for name in names] == list(range(len(names))) or (distinct and fractions):
+            return True
+    values, below = _floats(names), [_floats(line) for line in following]
+    others = [_rises(line) for line in below]
+    if len(names) < 3 or not _rises(values) or not others or 2 * sum(others) >= len(others):
+        return False
+    steps = np.diff(values)
+    known = np.concatenate(below)
+    low, high = np.nanmin(known, initial=np.inf), np.nanmax(known, initial=-np.inf)
+    outside = bool((values < low).all() or (values > high).all())
+    return outside or len(names) >= 8 or bool(np.allclose(steps, steps[0]))
+
+
+def _floats(line: Sequence[str]) -> np.ndarray:
+    """Numbers of a line; what is none is NaN."""
+    known = ("true", "false", "null", "na", "n/a")
+    return np.array(
+        [
+            float(one) if _NUMBER.fullmatch(one) and one.lower() not in known else np.nan
+            for one in line
+        ]
+    )
+
+
+def _rises(values: np.ndarray) -> bool:
+    """Whether numbers only rise, or only fall."""
+    with np.errstate(invalid="ignore"):
+        steps = np.diff(values)
+    return bool((steps > 0).all() or (steps < 0).all())
+
+
+# The table.
+
+
+def _read(
+    path: Path,
+    form: _Form,
+    label: str | None,
+    options: Mapping[str, Any],
+    check_lengths: Callable[[], None],
+) -> Any:
+    """Let pandas read the text; the label and the index stay as they are written."""
+    pd = _pandas(path)
+    as_text = [label] if label is not None else []
+    if isinstance(options.get("index_col"), str):
+        as_text.append(options["index_col"])
+    elif options.get("index_col") == 0 and options["index_col"] is not False:
+        as_text.append("Unnamed: 0")
+    settings = {key: value for key, value in options.items() if key != "delimiter"}
+    settings |= {"sep": form.sep, "encoding": form.encoding}
+    try:
+        return pd.read_csv(
+            path,
+            engine="c",
+            low_memory=False,
+            skipinitialspace=True,
+            dtype=dict.fromkeys(as_text, str),
+            **settings,
+        )
+    except pd.errors.ParserError as error:
+        check_lengths()
+        raise unfit(path, f"pandas cannot read it ({error}). Correct it") from error
+    except UnicodeError:
+        raise
+    except (ValueError, TypeError, IndexError, OSError) as error:
+        raise unfit(path, f"pandas cannot read it ({error}). Correct what was passed") from error
+
+
+def _check_lengths(path: Path, form: _Form, n_before: int) -> None:
+    """Refuse lines with another number of fields than the header, or than the first line.
+
+    If all others have one more, it is the index, or what follows a separator at their ends.
+    """
+    records = list(islice(_lines(path, form), n_before + _N_HEAD))
+    n = len(records[max(0, n_before - 1)][1])
+    following = {len(line) for _, line in records[n_before:]}
+    n += n_before > 0 and following == {n + 1}
+    for number, line in islice(_lines(path, form), n_before, None):
+        fits = len(line) == n
+        require(fits, path, f"line {number} has {len(line)} fields, not {n}. Correct it")
+
+
+def _n_before(header: Any) -> int:
+    """Lines before the first sample."""
+    if header is None or header == "infer":
+        return 0 if header is None else 1
+    lines: list[Any] = list(header) if isinstance(header, (list, tuple)) and header else [header]
+    fits = all(isinstance(line, int) and line >= 0 for line in lines)
+    wanted = "`header` must be the line that names the columns, counted from 0, or None"
+    checks.require(fits, f"{wanted}, got {header!r}.")
+    return max(lines) + 1
+
+
+def _place(path: Path, form: _Form, record: int) -> str:
+    """Name the line of a record, header lines included."""
+    number, _ = next(islice(_lines(path, form), record, None), (record + 1, []))
+    return f"line {number}"
+
+
+def _source(
+    path: Path, frame: Any, label: str | None, place: Callable[[int], str] | None
+) -> Source:
+    """Turn a frame into samples; errors name the file."""
+    if frame.shape[1] > 1 and str(frame.columns[-1]).startswith("Unnamed: "):
+        last = frame.iloc[:, -1]
+        frame = frame.iloc[:, :-1] if bool(last.isna().all()) else frame
+    try:
+        found = columns_of(frame, label, place, str(path))
+    except UnfitError as error:
+        raise unfit(path, error) from error
+    parts = Parts(
+        x=found.x,
+        y=found.y,
+        names=found.names,
+        classes=found.classes,
+        features=found.features,
+    )
+    return whole_source(parts)
+
+
+def open_parquet(path: Path, label: str | None, options: Mapping[str, Any]) -> Source:
+    """Return the samples of a Parquet file.
+
+    Raises:
+        ValueError: label is no column.
+        DataError: the file is damaged, or what reads it is not installed.
+    """
+    return _source(path, _frame(path, "read_parquet", "pyarrow", options), label, None)
+
+
+def open_excel(path: Path, label: str | None, options: Mapping[str, Any]) -> Source:
+    """Return the samples of one sheet of an Excel file.
+
+    Raises:
+        ValueError: label is no column.
+        DataError: the file is damaged, or what reads it is not installed.
+    """
+    frame = _frame(path, "read_excel", "openpyxl", options)
+    sheets = ", ".join(map(repr, frame)) if isinstance(frame, dict) else ""
+    require(not sheets, path, f"it has several sheets. Pass one as `sheet_name=`: {sheets}")
+    return _source(path, frame, label, None)
+
+
+def _frame(path: Path, read: str, package: str, options: Mapping[str, Any]) -> Any:
+    """Let pandas read a file that says itself what its columns are."""
+    pd = _pandas(path)
+    try:
+        return getattr(pd, read)(path, **options)
+    except ImportError as error:
+        raise missing_library(path, package, "save it as CSV") from error
+    except Exception as error:  # damaged bytes fail in too many ways to list
+        text = " ".join(str(error).split())
+        raise unfit(
+            path, f"pandas cannot read it ({type(error).__name__}: {text}). Copy it again"
+        ) from error
+
+
+def _pandas(path: Path) -> Any:
+    try:
+        import pandas as pd  # here, because it takes a second that only tables should cost
+    except ImportError as error:
+        otherwise = "pass an array: `gfe.data.DataSet.of(values)`"
+        raise missing_library(path, "pandas", otherwise, extra=True) from error
+    return pd
