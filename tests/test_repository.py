@@ -27,7 +27,7 @@ ORDER = {
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
         "files values pixels frames in_memory dataset contexts samples batches emission_lines "
-        "shapes mnist_sample sources tables arrays images readers sets "
+        "shapes mnist_sample sources tables arrays images readers downloads photographs sets "
         "results"
     ),
     "gfe_core/decoders": "graph mlp conv siren wrapped",
