@@ -1,5 +1,6 @@
 """Data sets are what their names say, and damage is noticed."""
 
+import gzip
 import os
 import struct
 import sys
@@ -156,6 +157,31 @@ def test_files_on_disk_need_no_torchvision(folder: Path, monkeypatch: pytest.Mon
     write_set(folder)
     monkeypatch.setitem(sys.modules, "torchvision", None)
     assert len(load("mnist")) == 20
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dotted", [False, True])
+@pytest.mark.parametrize("place", ["MNIST/raw", "MNIST", "MNIST/raw/MNIST/raw", "MNIST/raw/raw"])
+def test_files_are_found_as_mirrors_name_them_and_as_people_unpack_them(
+    folder: Path, place: str, dotted: bool, packed: bool
+):
+    raw = write_set(folder / "kept")
+    (folder / place).mkdir(parents=True)
+    for file in raw.iterdir():
+        name = file.name.replace("-idx", ".idx") if dotted else file.name
+        content = gzip.compress(file.read_bytes()) if packed else file.read_bytes()
+        (folder / place / f"{name}{'.gz' * packed}").write_bytes(content)
+    assert len(load("mnist")) == len(load("mnist", "test")) == 20
+    assert len(load("mnist", "all")) == 40
+
+
+def test_packed_file_that_is_damaged_is_named(folder: Path):
+    raw = write_set(folder)
+    whole = gzip.compress((raw / "train-images-idx3-ubyte").read_bytes())
+    (raw / "train-images-idx3-ubyte").unlink()
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(whole[:-9])
+    with pytest.raises(DataError, match="ubyte.gz is damaged .*it does not unpack.*load again"):
+        load("mnist")
 
 
 # errors
