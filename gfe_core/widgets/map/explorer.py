@@ -162,7 +162,7 @@ class Mapped:
         few = len(given) <= _MOST
         wanted = f"`samples` must be at most {_MOST:,} for a map, got {len(given):,}"
         checks.require(few, f"{wanted}. Show some: `samples.take(500)`.")
-        self.decoder = own_copy(decoder)
+        decoder = self.decoder = own_copy(decoder)
         self.loss = loss or Bernoulli()
         callable_encoder(encoder)
         self.encoder = encoder or partial(encode, loss=self.loss)

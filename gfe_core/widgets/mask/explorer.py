@@ -95,7 +95,7 @@ class MaskExplorer(Explorer):
         checks.at_least_one("n_starts", n_starts)
         checks.at_least_one("n_draws", n_draws)
         checks.require(n_draws >= N_DRAWS, f"`n_draws` must be at least {N_DRAWS}, got {n_draws}.")
-        self.decoder = own_copy(decoder)
+        decoder = self.decoder = own_copy(decoder)
         self.samples = samples
         self.others = dict(others or {})
         self.n_starts = n_starts

@@ -18,6 +18,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data.samples import rows_of, samples_for
+from gfe_core.decoders.wrapped import flattened
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli
 from gfe_core.solvers import Euler
@@ -80,11 +81,11 @@ class TrainingFilm:
     def __call__(self, report: Report) -> None:
         """Keep a copy when the next frame is due."""
         if not self.decoders:
-            samples_for(report.decoder, self.x[None])
+            samples_for(flattened(report.decoder), self.x[None])
             two_latents(report.decoder, "the directions of a landscape")
         due = len(self.decoders) * (report.n_steps - 1) / max(self.n_frames - 1, 1)
         if report.step - 1 >= due:
-            self.decoders.append(copy.deepcopy(report.decoder))
+            self.decoders.append(flattened(copy.deepcopy(report.decoder)))
             self.steps.append(report.step)
 
     def explorer(self, name: str = "training film", *, loss: Loss | None = None) -> FilmExplorer:
@@ -180,6 +181,7 @@ def early_stopping(
         loss: `Bernoulli()` by default.
         name: of the explorer.
     """
+    decoder = flattened(decoder)
     clean, noisy = (
         samples_for(decoder, one_image(x, image_shape, name)[None], name)[0]
         for name, x in (("clean", clean), ("noisy", noisy))

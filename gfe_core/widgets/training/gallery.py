@@ -11,6 +11,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data.samples import Samples, rows_of
+from gfe_core.decoders.wrapped import flattened
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.training import Report
 from gfe_core.widgets.kit.pictures import pictures_of
@@ -69,7 +70,8 @@ def preview_of(x: Samples, image_shape: tuple[int, ...]) -> Callable[[Report], n
 
     def preview(report: Report) -> np.ndarray:
         with torch.no_grad():
-            found = encode(report.decoder, rows, max_steps=30)  # pyright: ignore[reportArgumentType]
-            return gallery([rows, reconstruct(report.decoder, found)], image_shape)  # pyright: ignore[reportArgumentType]
+            decoder = flattened(report.decoder)
+            found = encode(decoder, rows, max_steps=30)
+            return gallery([rows, reconstruct(decoder, found)], image_shape)
 
     return preview

@@ -170,4 +170,4 @@ class SideBySide:
                 reconstruct(decoder, encoder(decoder, x), self.loss or Bernoulli())
                 for decoder, encoder in self.competitors.values()
             ]
-        return gallery([x, *drawn], self.image_shape)
+        return gallery([one.flatten(1) for one in (x, *drawn)], self.image_shape)
