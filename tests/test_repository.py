@@ -22,7 +22,8 @@ PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
         "types checks arguments threads data decoders energy flows solvers adjoints "
-        "encoding models training encoders analysis methods widgets experiments cli __main__"
+        "encoding models training encoders analysis methods sklearn widgets experiments cli "
+        "__main__"
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
