@@ -68,9 +68,11 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             for counts, `gfe_core.Gaussian(variance=...)` for data of about unit scale.
         solver: finds the codes, in training and in `transform`; None is `gfe_core.AMD()`.
         max_steps: steps of the solver for each sample in training, >= 1. In `transform` it runs
-            until it stops by itself. Few steps keep codes where the flow from 0 gets to: on digits
-            with 2 components, 4 steps explained 0.44 of the variance and 16 steps 0.34.
+            until it stops by itself. Few steps keep codes near where the flow from 0 begins: with 2
+            components, 4 steps explained 0.44 of the variance of digits and 16 steps 0.34.
         epochs: passes over the training data, >= 1.
+        updates_per_encode: updates of the decoder at the same codes, >= 1. More make more of each
+            search for codes, which is the larger part of the work.
         batch_size: samples in a batch, >= 1.
         learning_rate: highest rate of Adam, > 0; it rises over the first third of the updates and
             then falls to almost 0.
@@ -107,8 +109,9 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         hidden: Sequence[int] = (64, 128),
         loss: AnyLoss | None = None,
         solver: Solver | None = None,
-        max_steps: int = 4,
-        epochs: int = 50,
+        max_steps: int = 6,
+        epochs: int = 20,
+        updates_per_encode: int = 4,
         batch_size: int = 64,
         learning_rate: float = 5e-3,
         random_state: Any = None,
@@ -120,6 +123,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.solver = solver
         self.max_steps = max_steps
         self.epochs = epochs
+        self.updates_per_encode = updates_per_encode
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.random_state = random_state
@@ -149,8 +153,9 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         own = [weight for weight in decoder.parameters() if weight.requires_grad]
         rate = self.learning_rate
         optimizer = torch.optim.Adam(own, lr=rate) if own else None
+        n_updates = self.epochs * len(batches) * self.updates_per_encode
         schedule = optimizer and torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, rate, total_steps=self.epochs * len(batches) + 2
+            optimizer, rate, total_steps=n_updates + 2
         )
         history = fit(
             decoder,
@@ -160,6 +165,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             optimizer=optimizer,
             schedule=schedule,
             epochs=self.epochs,
+            updates_per_encode=self.updates_per_encode,
             on_interrupt="raise",
         )
         self.decoder_ = decoder.eval().requires_grad_(False)
@@ -198,7 +204,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             Data without gaps, shape (n, features).
         """
         check_is_fitted(self)
-        codes = check_array(X, dtype=_FLOATS, input_name="X")
+        codes = check_array(X, dtype=_ACCEPTED["dtype"], input_name="X")
         n = self.decoder_.latent_dim
         wanted = f"`X` must hold codes of {n} components"
         checks.require(codes.shape[1] == n, f"{wanted}, got {codes.shape[1]} columns.")
@@ -245,7 +251,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _check_arguments(self) -> None:
         """Refuse what no training could be made of; `encode` and `fit` refuse the rest."""
-        for name in ("n_components", "max_steps", "epochs", "batch_size"):
+        for name in ("n_components", "max_steps", "epochs", "updates_per_encode", "batch_size"):
             value = checks.whole(name, getattr(self, name))
             checks.at_least_one(name, value)
         checks.finite_positive("learning_rate", self.learning_rate)
@@ -259,7 +265,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Make the decoder that the argument means, with weights drawn from the seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # for callables, which draw from torch's own generator
-            made = self._decoder_meant(n_features)
+            made: Any = self._decoder_meant(n_features)
         checks.require(
             isinstance(made, nn.Module),
             f"`decoder` must make a torch.nn.Module, got {checks.described(made)}.",
