@@ -13,8 +13,11 @@ from gfe_core.cli.command import Command
 class Encode(Command):
     """Encode a data set in shards; the same command goes on after an interrupt.
 
-    On several processes: `torchrun --standalone --nproc-per-node=N -m gfe_core encode ...`. In
-    Python, `gfe_core.scale.read_codes(folder)` returns all codes in the order of the rows.
+    On several processes, with the same files at the end:
+
+    torchrun --standalone --nproc-per-node=N -m gfe_core encode ...
+
+    In Python, gfe_core.scale.read_codes(folder) returns all codes in order.
 
     Args:
         model: file of a model, as `gfe.save` wrote it.
