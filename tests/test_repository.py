@@ -22,7 +22,8 @@ PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
         "types checks arguments threads data decoders energy flows solvers adjoints "
-        "encoding models training encoders analysis methods widgets experiments cli __main__"
+        "encoding models training encoders analysis methods sklearn scale widgets experiments cli "
+        "__main__"
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
@@ -41,6 +42,7 @@ ORDER = {
     "gfe_core/encoders": "single_look pca autoencoder convolutional amortised",
     "gfe_core/analysis": "stiffness sample_quality",
     "gfe_core/methods": "constraint scattered gon variational narrowing posterior",
+    "gfe_core/scale": "ranks rows shards parallel",
     "gfe_core/widgets": (
         "kit charts tables lessons player curve training map mask emission_lines siren staircase "
         "traversal results"
@@ -73,7 +75,7 @@ ORDER = {
         "settings cells few converged two_by_two fig1 fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
-    "gfe_core/cli": "command progress doctor lab train evaluate reproduce claims decoders "
+    "gfe_core/cli": "command progress doctor lab train encode evaluate reproduce claims decoders "
     "bundled main",
 }
 """Direction of travel.
