@@ -98,7 +98,7 @@ class TrainingFilm:
         found = [encode(decoder, self.x[None], loss=loss) for decoder in self.decoders]
         path = torch.cat([one.z for one in found])
         plane = Plane.through(path)
-        extent = extent_around(torch.cat([path, torch.zeros_like(path[:1])]))
+        extent = extent_around(plane.coordinates(torch.cat([path, torch.zeros_like(path[:1])])))
         maps = [
             energy_map(decoder, self.x, loss, plane, extent).numpy() for decoder in self.decoders
         ]
