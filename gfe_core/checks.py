@@ -59,6 +59,15 @@ def sizes(name: str, value: Any, *, n: int | None = None) -> tuple[int, ...]:
     return found
 
 
+def image_shape(value: Any, name: str = "image_shape") -> tuple[int, ...]:
+    """Return the shape of an image as ints: (height, width), or (3, height, width) in colour."""
+    found = sizes(name, value)
+    fits = len(found) == 2 or (len(found) == 3 and found[0] == 3)
+    wanted = f"`{name}` must be (height, width) of grey images, or (3, height, width) in colour"
+    require(fits, f"{wanted}, got {found}.")
+    return found
+
+
 def generator(name: str, value: Any, *, needed: bool = False) -> None:
     """Refuse a source of randomness that is none, such as a seed; None unless it is needed."""
     seed = value if isinstance(value, int) and not isinstance(value, bool) else 0

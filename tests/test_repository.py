@@ -22,12 +22,13 @@ PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
         "types checks arguments threads data decoders energy flows solvers adjoints "
-        "encoding models training encoders analysis methods widgets experiments cli __main__"
+        "encoding models training encoders analysis methods sklearn scale widgets experiments cli "
+        "__main__"
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
         "files values pixels frames in_memory dataset contexts samples batches emission_lines "
-        "shapes mnist_sample sources tables arrays images readers sets "
+        "shapes mnist_sample sources tables arrays images readers downloads photographs sets "
         "results"
     ),
     "gfe_core/decoders": "graph mlp conv siren wrapped",
@@ -41,12 +42,13 @@ ORDER = {
     "gfe_core/encoders": "single_look pca autoencoder convolutional amortised",
     "gfe_core/analysis": "stiffness sample_quality",
     "gfe_core/methods": "constraint scattered gon variational narrowing posterior",
+    "gfe_core/scale": "ranks rows shards parallel",
     "gfe_core/widgets": (
         "kit charts tables lessons player curve training map mask emission_lines siren staircase "
         "traversal results"
     ),
     "gfe_core/widgets/kit": (
-        "identity numbers png bundles page savable answering engine explorer shown"
+        "identity numbers pictures bundles page savable answering engine explorer shown"
     ),
     "gfe_core/widgets/charts": "plots figure_view figures axes_explorer adjoint_explorer",
     "gfe_core/widgets/player": (
@@ -73,7 +75,7 @@ ORDER = {
         "settings cells few converged two_by_two fig1 fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
-    "gfe_core/cli": "command progress doctor lab train evaluate reproduce claims decoders "
+    "gfe_core/cli": "command progress doctor lab train encode evaluate reproduce claims decoders "
     "bundled main",
 }
 """Direction of travel.

@@ -15,6 +15,7 @@ from gfe_core.cli.claims import Claims
 from gfe_core.cli.command import Command
 from gfe_core.cli.decoders import Decoders
 from gfe_core.cli.doctor import Doctor
+from gfe_core.cli.encode import Encode
 from gfe_core.cli.evaluate import Evaluate
 from gfe_core.cli.lab import Lab
 from gfe_core.cli.reproduce import Reproduce
@@ -24,6 +25,7 @@ COMMANDS: dict[str, type[Command]] = {
     "doctor": Doctor,
     "lab": Lab,
     "train": Train,
+    "encode": Encode,
     "evaluate": Evaluate,
     "reproduce": Reproduce,
     "claims": Claims,

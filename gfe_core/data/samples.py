@@ -4,6 +4,7 @@ Every verb that takes data passes them through `samples_for`, or through `rows_o
 says in which type and on which device it wants them.
 """
 
+import math
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -37,7 +38,8 @@ def samples_for(decoder: Any, x: Any, name: str = "x") -> Data:
 
     Args:
         decoder: its weights say the dtype and device that arrays are converted to.
-        x: a tensor of just that dtype, device and shape; or what `rows_of` takes.
+        x: a tensor of just that dtype, device and shape; or what `rows_of` takes. The rows of a
+            `DataSet` take the shape of the decoder's samples.
         name: of the argument.
 
     Raises:
@@ -45,6 +47,9 @@ def samples_for(decoder: Any, x: Any, name: str = "x") -> Data:
     """
     checks.is_decoder(decoder)
     rows = rows_of(x, name, like=weight_of(decoder))
+    shape = tuple(decoder.data_shape)
+    if isinstance(x, DataSet) and rows.shape[1] == math.prod(shape):
+        rows = rows.unflatten(1, shape)
     checks.data_for(decoder, rows, name)
     return rows
 

@@ -9,9 +9,7 @@ Shapes: `n` samples; `features` numbers each: the pixels of an image, row after 
 import difflib
 import gzip
 import math
-import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,22 +22,12 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
-from gfe_core.data import emission_lines, mnist_sample, readers, shapes
+from gfe_core.data import emission_lines, mnist_sample, photographs, readers, shapes
 from gfe_core.data.dataset import DataError, DataSet
+from gfe_core.data.downloads import data_folder, download
 
 _SPLITS = ("train", "test")
 _EVERY = (*_SPLITS, "all")
-
-
-def data_folder() -> Path:
-    """Return where image sets lie.
-
-    `GFE_DATA_DIR` if set, else data/ of the repository, else of the current folder.
-    """
-    if chosen := os.environ.get("GFE_DATA_DIR"):
-        return Path(chosen).expanduser()
-    repository = Path(__file__).parents[2]
-    return (repository if (repository / "pyproject.toml").is_file() else Path.cwd()) / "data"
 
 
 @in_own_words
@@ -55,9 +43,13 @@ def load(
     | "circle", "sine", "line" | 100 + 100 points: (sin a, cos a), (a, sin 2a), (a, a/2) | nothing |
     | "spectra" | 5,000 + 1,000 noisy emission doublets with gaps, 128 wavelengths | nothing |
     | "shapes" | 5,000 + 1,000 squares, ellipses and hearts, five known factors, 32x32 | nothing |
+    | "colour-shapes" | the same in seven factors, with hues on grey grounds | nothing |
     | "mnist" | 60,000 + 10,000 handwritten digits, 28x28 | files on disk or a network |
     | "fashion-mnist" | 60,000 + 10,000 pieces of clothing, 28x28 | files on disk or a network |
     | "seg-mnist" | 30,596 training digits 0-4 + 4,861 test digits 5-9 of MNIST | as MNIST |
+    | "cifar10" | 50,000 + 10,000 photographs of ten kinds, 32x32, in colour | as MNIST |
+    | "omniglot" | 19,280 + 13,180 characters of 50 alphabets, 28x28 | as MNIST |
+    | "celeba" | 162,770 + 19,962 faces with 40 attributes, 64x64, in colour | as MNIST, and gdown |
 
     Curves: a ~ N(0, pi / 4), noise N(0, 0.05^2) on both coordinates, a fixed seed for each split.
         SegMNIST asks for
@@ -70,7 +62,9 @@ def load(
             which options each kind takes.
         split: "train", "test", or "all": both, one after the other, with `rows` that count through.
         label: the column of a table, or the array of a file of arrays, that holds the classes.
-        options: of files, such as `decimal=","`, `key="images"` or `size=(32, 32)`.
+        options: of files, such as `decimal=","`, `key="images"` or `size=(32, 32)`; of the last
+            three sets, `side=32` for other pixels and `n=5000` for the first images alone. All of
+            CelebA takes 8 GB.
 
     Returns:
         The samples, always the same in the same order.
@@ -112,17 +106,23 @@ def load(
         f"`label` is the column of a table or an array with a name, got {label!r} for {name!r}. "
         "Leave it out.",
     )
-    given = ", ".join(f"`{option}`" for option in options)
-    takes = "It takes `name` and `split`; options belong to files of your own."
-    checks.require(not options, f"`load` takes no {given} for {name!r}. {takes}", TypeError)
-    make = partial(_SETS[str(name)], str(name))
+    takes = ("side", "n") if name in photographs.KINDS else ()
+    unknown = ", ".join(f"`{option}`" for option in options if option not in takes)
+    known = ", ".join(f"`{option}`" for option in ("name", "split", *takes))
+    remedy = f"It takes {known}; other options belong to files of your own."
+    checks.require(not unknown, f"`load` takes no {unknown} for {name!r}. {remedy}", TypeError)
+    make = partial(_SETS[str(name)], str(name), **options)
     return _joined(make("train"), make("test")) if split == "all" else make(split)
 
 
 def _joined(first: DataSet, second: DataSet) -> DataSet:
     """Both splits, one after the other."""
-    x, y = torch.cat([first.x, second.x]), torch.cat([first.y, second.y])
-    return DataSet(x, y, first.image_shape, first.name, "all")
+    classes, of_second = first.classes, second.y
+    if first.classes is not None and second.classes is not None and second.classes != classes:
+        classes = first.classes + second.classes  # as of Omniglot, whose alphabets differ
+        of_second = second.y + len(first.classes)
+    x, y = torch.cat([first.x, second.x]), torch.cat([first.y, of_second])
+    return DataSet(x, y, first.image_shape, first.name, "all", classes=classes)
 
 
 def _is_path(name: str | Path) -> bool:
@@ -152,7 +152,7 @@ def _curve(name: str, split: str) -> DataSet:
 
 
 def _made(name: str, split: str) -> DataSet:
-    make = {"spectra": emission_lines.make, "shapes": shapes.make}[name]
+    make = _MAKERS[name]
     return replace(
         make(5000 if split == "train" else 1000, seed=_SPLITS.index(split)), name=name, split=split
     )
@@ -169,7 +169,7 @@ def _images(name: str, split: str) -> DataSet:
     parts = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
     files = _found((kind, kind.lower(), "fashion-mnist" if kind != "MNIST" else "mnist"), parts)
     if files is None:
-        _download(name, data_folder() / kind / "raw")
+        download(name, f"{kind}/raw/*-ubyte", partial(_fetch, kind))
         files = [data_folder() / kind / "raw" / part for part in parts]
     images = _read_idx(files[0], 3)
     labels = _read_idx(files[1], 1).long()
@@ -182,6 +182,12 @@ def _images(name: str, split: str) -> DataSet:
         images = images[seen]
         labels = labels[seen]
     return _as_data_set(images, labels, name, split)
+
+
+def _fetch(kind: str, folder: Path) -> None:
+    from torchvision import datasets  # here, because it takes half a second
+
+    getattr(datasets, kind)(folder, download=True)
 
 
 def _found(kinds: Sequence[str], parts: Sequence[str]) -> list[Path] | None:
@@ -244,42 +250,16 @@ def _damaged(file: Path, reason: str) -> DataError:
     )
 
 
-def _download(name: str, raw: Path) -> None:
-    """Let torchvision download beside the target, move only what is complete.
-
-    An interrupt leaves nothing to trust.
-    """
-    folder = raw.parents[1]
-    kind = raw.parent.name
-    try:
-        from torchvision import datasets  # here, because nothing else in the kit needs torchvision
-
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, suffix=".part") as part:
-            getattr(datasets, kind)(part, download=True)
-            raw.mkdir(parents=True, exist_ok=True)
-            for file in Path(part, kind, "raw").glob("*-ubyte"):
-                file.replace(raw / file.name)
-    except Exception as error:  # servers, proxies, disks and binaries fail in too many ways to list
-        place = (
-            "set by GFE_DATA_DIR"
-            if os.environ.get("GFE_DATA_DIR")
-            else "data/, as GFE_DATA_DIR is not set"
-        )
-        raise DataError(
-            f"{name!r} is not in {raw} ({place}), and downloading it with torchvision failed: "
-            f"{' '.join(str(error).split())}. Load it again with a network, or set "
-            "GFE_DATA_DIR to a folder that holds "
-            f"{kind}/raw; if torchvision itself is broken, `python -m gfe_core doctor` says "
-            "how to mend it. "
-            "`load('mnist-sample')` needs no network."
-        ) from error
-
-
-_SETS: dict[str, Callable[[str, str], DataSet]] = {
+_MAKERS: dict[str, Callable[..., DataSet]] = {
+    "spectra": emission_lines.make,
+    "shapes": shapes.make,
+    "colour-shapes": partial(shapes.make, colour=True),
+}
+_SETS: dict[str, Callable[..., DataSet]] = {
     "mnist-sample": _sample,
     "digits": _digits,
     **dict.fromkeys(("circle", "sine", "line"), _curve),
-    **dict.fromkeys(("shapes", "spectra"), _made),
+    **dict.fromkeys(_MAKERS, _made),
     **dict.fromkeys(("mnist", "fashion-mnist", "seg-mnist"), _images),
+    **dict.fromkeys(photographs.KINDS, photographs.read),
 }

@@ -1,10 +1,10 @@
-"""White shapes on black: a square, an ellipse and a heart, each with the five factors that made it.
+"""Shapes, white on black or in colour: squares, ellipses and hearts, with what made them.
 
 Images whose codes can be judged, in the manner of dSprites: `make` draws factors independently of
 each other and keeps them as y, `draw` gives the image for any factors. A factor is a number that
 the eye would name, and an image is not linear in any of them.
 
-Shapes: `n` images of side x side pixels, row after row; 5 `PARAMETERS`.
+Shapes: `n` images of side x side pixels, row after row; 5 `PARAMETERS`, and 2 more in colour.
 """
 
 import math
@@ -17,11 +17,14 @@ from gfe_core import checks
 from gfe_core.data.dataset import DataSet
 
 _CHUNK = 2**16  # pixels drawn at a time: their few intermediate results stay in a core's cache
+_BRIGHTEST_GROUND = 0.3
 PARAMETERS = ("shape", "scale", "rotation (rad)", "x (sides)", "y (sides)")
 """Names and units of the columns of `make(...).y`, in their order.
 
 What they mean is told in `draw`.
 """
+COLOURED = ("hue (turns)", "ground")
+"""Those of the two further columns in colour, told in `paint`."""
 
 
 def draw(parameters: Float[Tensor, "n 5"], side: int) -> Float[Tensor, "n pixels"]:
@@ -87,6 +90,34 @@ def draw(parameters: Float[Tensor, "n 5"], side: int) -> Float[Tensor, "n pixels
     return images.flatten(1)
 
 
+def paint(
+    images: Float[Tensor, "n pixels"], colours: Float[Tensor, "n 2"]
+) -> Float[Tensor, "n three_pixels"]:
+    """Give white shapes on black a colour, and a grey ground.
+
+    colour = ground + grey (c - ground) for c_k = (1 + cos 2 pi (hue - k / 3)) / 2 and k = 0, 1, 2
+    for red, green and blue: hue goes once round the colours as it goes from 0 to 1, and 0 is red.
+
+    Args:
+        images: grey values in [0, 1], of `draw`.
+        colours: hue of each shape, and grey value of its ground, in the order of `COLOURED`.
+
+    Returns:
+        All red values of an image, then all green, then all blue ones.
+
+    Example:
+        >>> white_on_black = torch.tensor([[1.0, 0.0]])
+        >>> paint(white_on_black, torch.tensor([[0.0, 0.5]]))
+        tensor([[1.0000, 0.5000, 0.2500, 0.5000, 0.2500, 0.5000]])
+    """
+    wanted = f"`colours` must have shape ({len(images)}, 2), the columns {', '.join(COLOURED)}"
+    checks.require(tuple(colours.shape) == (len(images), 2), f"{wanted}; got {colours.shape}.")
+    hue, ground = colours[:, None, None].unbind(-1)
+    thirds = torch.arange(3).to(hue)[:, None] / 3
+    ink = (1 + (2 * math.pi * (hue - thirds)).cos()) / 2
+    return (ground + images[:, None] * (ink - ground)).flatten(1)
+
+
 def _square(u: Tensor, v: Tensor) -> Tensor:
     """Distance to the edge, as of all shapes, in the shape's own frame and reach.
 
@@ -121,20 +152,23 @@ def _heart(u: Tensor, v: Tensor) -> Tensor:
     return p.maximum(-q).minimum(((p - half).square() + q.square()).sqrt()) - half
 
 
-def make(n: int, *, side: int = 32, seed: int = 0) -> DataSet:
-    """Draw shapes, each with the five factors that made it.
+def make(n: int, *, side: int = 32, seed: int = 0, colour: bool = False) -> DataSet:
+    """Draw shapes, each with the factors that made it: five, or seven in colour.
 
     Factors are uniform and independent: shape 0, 1 or 2, scale 0.5 to 1, rotation a full turn, x
-    and y 0.25 to 0.75, where all of the largest shape is inside of the image. They do not depend on
-    side.
+    and y 0.25 to 0.75, where all of the largest shape is inside of the image; in colour, hue a full
+    turn and ground 0 to 0.3, darker than any shape. They do not depend on side, nor the first five
+    on colour.
 
     Args:
         n: number of images, >= 1.
         side: height and width of an image in pixels, >= 8.
         seed: of the factors.
+        colour: whether shapes have a hue and stand on a grey ground.
 
     Returns:
-        x (n, side^2) grey values in [0, 1]; y (n, 5) the `PARAMETERS`; image_shape (side, side).
+        x (n, side^2) grey values in [0, 1]; y (n, 5) the `PARAMETERS`; image_shape (side, side). In
+        colour x is (n, 3 side^2), y (n, 7), with `COLOURED`, and image_shape (3, side, side).
 
     Raises:
         ValueError: n is below 1, or side below 8.
@@ -154,4 +188,10 @@ def make(n: int, *, side: int = 32, seed: int = 0) -> DataSet:
     drawn = torch.rand(n, len(PARAMETERS), generator=source, dtype=torch.float32)
     parameters = low + (high - low) * drawn
     parameters[:, 0].floor_()
-    return DataSet(draw(parameters, side), parameters, (side, side), "shapes", f"seed {seed}")
+    x = draw(parameters, side)
+    if not colour:
+        return DataSet(x, parameters, (side, side), "shapes", f"seed {seed}")
+    colours = torch.rand(n, len(COLOURED), generator=source, dtype=torch.float32)
+    colours[:, 1] *= _BRIGHTEST_GROUND
+    y = torch.cat([parameters, colours], 1)
+    return DataSet(paint(x, colours), y, (3, side, side), "colour-shapes", f"seed {seed}")

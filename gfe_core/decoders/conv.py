@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
-from gfe_core.decoders.mlp import FlatDecoder, Sizes, Source, initialise, picture_shape
+from gfe_core.decoders.mlp import FlatDecoder, Sizes, Source, initialise
 from gfe_core.types import Codes
 
 _FIRST = 4
@@ -25,10 +25,17 @@ def margins(image_shape: Sequence[int], channels: Sequence[int]) -> tuple[int, i
         f"{tuple(image_shape)}."
     )
     checks.require(
-        max(image_shape) <= side, f"{wanted} Name more `channels`: each doubles the size."
+        max(image_shape[-2:]) <= side, f"{wanted} Name more `channels`: each doubles the size."
     )
-    (above, below), (left, right) = (((side - n) // 2, (side - n + 1) // 2) for n in image_shape)
+    (above, below), (left, right) = (
+        ((side - n) // 2, (side - n + 1) // 2) for n in image_shape[-2:]
+    )
     return left, right, above, below
+
+
+def colours(image_shape: Sequence[int]) -> int:
+    """Numbers for each pixel of an image: 1, or 3 in colour."""
+    return image_shape[0] if len(image_shape) == 3 else 1
 
 
 class ConvDecoder(FlatDecoder):
@@ -40,7 +47,7 @@ class ConvDecoder(FlatDecoder):
 
     Args:
         latent_dim: size of a code.
-        image_shape: (height, width) of a sample.
+        image_shape: (height, width) of a sample, or (3, height, width) in colour.
         channels: channels before each doubling, from the latent side on.
         generator: source of the initial weights.
     """
@@ -50,11 +57,11 @@ class ConvDecoder(FlatDecoder):
         self,
         *,
         latent_dim: int,
-        image_shape: tuple[int, int],
+        image_shape: tuple[int, ...],
         channels: Sizes = (32, 16),
         generator: Source = None,
     ) -> None:
-        image_shape = picture_shape(image_shape)
+        image_shape = checks.image_shape(image_shape)
         channels = checks.sizes("channels", channels)
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
         latent_dim = self.latent_dim
@@ -64,19 +71,21 @@ class ConvDecoder(FlatDecoder):
             "channels": channels,
         }
         checks.require(len(channels) > 0, "`channels` must name at least one, got ().")
-        height, width = (math.ceil(side / 2 ** len(channels)) for side in image_shape)
+        height, width = (math.ceil(side / 2 ** len(channels)) for side in image_shape[-2:])
         layers: list[nn.Module] = [nn.Linear(latent_dim, channels[0] * height * width), nn.ELU()]
         layers += [nn.Unflatten(1, (channels[0], height, width))]
         for n_in, n_out in pairwise((*channels, channels[-1])):
             layers += [nn.Upsample(scale_factor=2), nn.Conv2d(n_in, n_out, 3, padding=1), nn.ELU()]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 3, padding=1))
+        self.layers = nn.Sequential(
+            *layers, nn.Conv2d(channels[-1], colours(image_shape), 3, padding=1)
+        )
         initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Raw outputs of codes."""
         assert self.image_shape is not None
-        height, width = self.image_shape
-        return self.layers(z)[:, 0, :height, :width].flatten(1)
+        height, width = self.image_shape[-2:]
+        return self.layers(z)[..., :height, :width].flatten(1)
 
 
 class TransposedConvDecoder(FlatDecoder):
@@ -89,7 +98,8 @@ class TransposedConvDecoder(FlatDecoder):
 
     Args:
         latent_dim: size of a code.
-        image_shape: (height, width) of a sample, at most 4 * 2 ** len(channels) each.
+        image_shape: (height, width) of a sample, at most 4 * 2 ** len(channels) each; or
+            (3, height, width) in colour.
         channels: of the pictures before each doubling, from the latent side on.
         generator: source of the initial weights; the global one by default.
 
@@ -111,11 +121,11 @@ class TransposedConvDecoder(FlatDecoder):
         self,
         *,
         latent_dim: int,
-        image_shape: tuple[int, int],
+        image_shape: tuple[int, ...],
         channels: Sequence[int] = (64, 32, 16),
         generator: Source = None,
     ) -> None:
-        image_shape = picture_shape(image_shape)
+        image_shape = checks.image_shape(image_shape)
         channels = checks.sizes("channels", channels)
         super().__init__(latent_dim, math.prod(image_shape), image_shape)
         latent_dim = self.latent_dim
@@ -130,7 +140,7 @@ class TransposedConvDecoder(FlatDecoder):
             nn.Unflatten(1, (latent_dim, 1, 1)),
             nn.ConvTranspose2d(latent_dim, channels[0], 4),
         ]
-        for n_in, n_out in pairwise((*channels, 1)):
+        for n_in, n_out in pairwise((*channels, colours(image_shape))):
             layers += [nn.ELU(), nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)]
         self.layers = nn.Sequential(*layers, nn.ZeroPad2d(cast(Any, tuple(crop))), nn.Flatten())
         initialise(self, generator)

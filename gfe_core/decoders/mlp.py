@@ -59,7 +59,7 @@ class FlatDecoder(nn.Module):
         )
         side = math.isqrt(data_dim)
         square = (side, side) if side > 1 and side * side == data_dim else None
-        shape = square if image_shape is None else checks.sizes("image_shape", image_shape)
+        shape = square if image_shape is None else checks.image_shape(image_shape)
         n = data_dim if shape is None else math.prod(shape)
         checks.require(
             n == data_dim, f"`image_shape` {shape} has {n} pixels, but `data_dim` is {data_dim}."
@@ -77,7 +77,8 @@ class MLPDecoder(FlatDecoder):
         hidden: widths of the hidden layers, from the latent side on.
         data_dim: features of a sample.
         activation: between the layers: "elu", "tanh", "relu" or "silu".
-        image_shape: how to show a sample, (height, width); by default a square if data_dim is one.
+        image_shape: how to show a sample, (height, width) or (3, height, width); by default a
+            square if data_dim is one.
         generator: source of the initial weights; the global one by default.
 
     Example:
@@ -154,12 +155,6 @@ class LinearDecoder(FlatDecoder):
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
         """Raw outputs of codes."""
         return self.linear(z)
-
-
-def picture_shape(value: Sizes) -> tuple[int, int]:
-    """Return (height, width) of an image as ints, after checking them."""
-    height, width = checks.sizes("image_shape", value, n=2)
-    return height, width
 
 
 def perceptron(widths: Sizes, activation: str = "elu") -> nn.Sequential:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
-from gfe_core.decoders.mlp import FlatDecoder, Source, picture_shape
+from gfe_core.decoders.mlp import FlatDecoder, Source
 from gfe_core.types import Codes
 
 Coordinates = Float[Tensor, "features place"]
@@ -67,7 +67,8 @@ class SirenDecoder(FlatDecoder):
         w0: float = 30.0,
         generator: Source = None,
     ) -> None:
-        image_shape = picture_shape(image_shape)
+        height, width = checks.sizes("image_shape", image_shape, n=2)
+        image_shape = (height, width)
         hidden = checks.sizes("hidden", hidden)
         checks.require(len(hidden) > 0, "`hidden` must name at least one width, got ().")
         checks.generator("generator", generator)

@@ -2,6 +2,7 @@
 
 import dis
 import inspect
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -51,6 +52,33 @@ class Wrapped(nn.Module):
         output = self.module(z) if context is None else self.module(z, context)
         checks.output(output, (len(z), *self.data_shape), z, "module")
         return output
+
+
+class Flattened(nn.Module):
+    """A decoder of images or other tables, seen as one of rows of features; made by `flattened`."""
+
+    def __init__(self, decoder: Any) -> None:
+        super().__init__()
+        shape = tuple(decoder.data_shape)
+        self.decoder = decoder
+        self.latent_dim: int = decoder.latent_dim
+        self.data_shape = (math.prod(shape),)
+        self.image_shape = getattr(decoder, "image_shape", None) or _image_of(shape)
+
+    def forward(self, z: Codes) -> Data:
+        """Return the decoder's output as rows."""
+        return self.decoder(z).flatten(1)
+
+
+def flattened(decoder: Any) -> Any:
+    """Return a decoder whose samples are rows of features: itself, or one around it."""
+    return decoder if len(decoder.data_shape) == 1 else Flattened(decoder)
+
+
+def _image_of(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """How to show samples of a shape: (height, width), or (3, height, width) in colour."""
+    grey = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+    return grey if len(grey) == 2 or (len(grey) == 3 and grey[0] == 3) else None
 
 
 @in_own_words

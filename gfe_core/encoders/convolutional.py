@@ -9,8 +9,8 @@ from torch import nn
 from gfe_core import checks
 from gfe_core.arguments import loss_or_none
 from gfe_core.decoders import initialise
-from gfe_core.decoders.conv import margins
-from gfe_core.decoders.mlp import Source, picture_shape
+from gfe_core.decoders.conv import colours, margins
+from gfe_core.decoders.mlp import Source
 from gfe_core.encoders.autoencoder import Autoencoder
 from gfe_core.energy import Bernoulli
 from gfe_core.types import AnyLoss
@@ -22,7 +22,7 @@ class ConvAutoencoder(Autoencoder):
     Used as `Autoencoder` is.
 
     Args:
-        image_shape: (height, width) of a sample.
+        image_shape: (height, width) of a sample, or (3, height, width) in colour.
         channels: of its pictures, from the data side on.
         latent_dim: size of a code.
         loss: of the energies it reports, `Bernoulli()` by default.
@@ -35,20 +35,24 @@ class ConvAutoencoder(Autoencoder):
     def __init__(
         self,
         *,
-        image_shape: tuple[int, int],
+        image_shape: tuple[int, ...],
         channels: Sequence[int],
         latent_dim: int,
         loss: AnyLoss | None = None,
         generator: Source = None,
     ) -> None:
         nn.Module.__init__(self)
-        image_shape = picture_shape(image_shape)
+        image_shape = checks.image_shape(image_shape)
         channels = checks.sizes("channels", channels)
         checks.at_least_one("latent_dim", latent_dim)
         loss_or_none(loss)
+        n_colours = colours(image_shape)
         padding = margins(image_shape, channels)
-        layers: list[nn.Module] = [nn.Unflatten(1, (1, *image_shape)), nn.ZeroPad2d(padding)]
-        for n_in, n_out in pairwise((1, *channels)):
+        layers: list[nn.Module] = [
+            nn.Unflatten(1, (n_colours, *image_shape[-2:])),
+            nn.ZeroPad2d(padding),
+        ]
+        for n_in, n_out in pairwise((n_colours, *channels)):
             layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), nn.ELU()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], latent_dim, 4), nn.Flatten())
         self.loss = loss or Bernoulli()

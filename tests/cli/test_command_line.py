@@ -223,7 +223,7 @@ def test_words_that_are_no_options_end_with_2_and_are_named_on_stderr(capsys, wo
         (
             "{}",
             ("--data", "emnist"),
-            "`data` must be 'mnist' or 'seg-mnist' or 'fashion-mnist', got 'emnist'",
+            "`name` must be one of .*; got 'emnist'. Did you mean 'mnist'?",
         ),
     ],
 )

@@ -199,7 +199,7 @@ def test_unknown_name_is_answered_with_the_known_ones_and_the_nearest(asked: str
         match=f"`name` must be one of mnist-sample, digits, circle.*Did you mean '{nearest}'",
     ) as caught:
         load(asked)
-    assert "spectra, mnist, fashion-mnist, seg-mnist, or a path such as 'mine.csv'; got" in str(
+    assert "seg-mnist, cifar10, omniglot, celeba, or a path such as 'mine.csv'; got" in str(
         caught.value
     )
 

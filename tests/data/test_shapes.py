@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import gfe_core as gfe
-from gfe_core.data.shapes import PARAMETERS, draw, make
+from gfe_core.data.shapes import PARAMETERS, draw, make, paint
 
 SQUARE = 0.0
 ELLIPSE = 1.0
@@ -285,3 +285,30 @@ def test_draw_refuses_rows_that_are_no_factors(unchecked: None):
         draw(torch.zeros(5), 32)
     with pytest.raises(ValueError, match=r"`parameters\[:, 0\]`, must be 0, 1 or 2"):
         draw(torch.full((1, 5), 0.5), 32)
+
+
+def test_colour_adds_two_factors_and_leaves_the_others_and_the_outline_as_they_are():
+    grey, coloured = (make(50, side=16, seed=3, colour=colour) for colour in (False, True))
+    assert coloured.image_shape == (3, 16, 16) and coloured.y.shape == (50, 7)
+    assert torch.equal(coloured.y[:, :5], grey.y)
+    red, green, blue = coloured.x.unflatten(1, (3, 256)).unbind(1)
+    ground = coloured.y[:, 6:]
+    outside = grey.x == 0
+    for one in (red, green, blue):
+        assert torch.equal(one[outside], ground.expand(-1, 256)[outside])
+    inside = grey.x == 1
+    sums = (red + green + blue)[inside]
+    assert sums == pytest.approx(torch.full_like(sums, 1.5), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("hue", "colour"), [(0.0, (1, 0.25, 0.25)), (1 / 3, (0.25, 1, 0.25)), (0.5, (0, 0.75, 0.75))]
+)
+def test_hue_goes_from_red_over_green(hue: float, colour: tuple[float, ...]):
+    painted = paint(torch.ones(1, 1), torch.tensor([[hue, 0.0]]))[0]
+    assert painted.tolist() == pytest.approx(colour, abs=1e-6)
+
+
+def test_paint_asks_for_a_hue_and_a_ground_for_each_image(unchecked: None):
+    with pytest.raises(ValueError, match="`colours` must have shape"):
+        paint(torch.ones(2, 4), torch.zeros(1, 2))

@@ -30,7 +30,7 @@ from published import (
     unlike_from,
 )
 
-from gfe_core.widgets.kit.png import png_of
+from gfe_core.widgets.kit.pictures import png_of
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))

@@ -3,12 +3,12 @@ import pytest
 import torch
 
 import gfe_core as gfe
+from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.player.slices import (
     Plane,
     energy_map,
     extent_around,
     film_of,
-    grey,
     landscape_of,
 )
 
@@ -81,7 +81,12 @@ def test_film_holds_the_last_state_of_the_shorter_track(decoder: gfe.MLPDecoder,
     assert long.trajectory is not None and short.trajectory is not None
     plane = Plane.through(long.trajectory.z[:, 0])
     film = film_of(
-        {"long": long, "short": short}, decoder, LOSS, plane, grey(x[0], (8, 8)), step_scale=2.0
+        {"long": long, "short": short},
+        decoder,
+        LOSS,
+        plane,
+        pictures_of(x[0], (8, 8)),
+        step_scale=2.0,
     )
     assert film.n_frames == (10, 5)
     assert np.array_equal(film.energy[1, 4:], np.full(6, short.energy.item(), np.float32))
@@ -93,7 +98,7 @@ def test_film_holds_the_last_state_of_the_shorter_track(decoder: gfe.MLPDecoder,
 def test_film_asks_for_trajectories(decoder: gfe.MLPDecoder, x: torch.Tensor):
     plane = Plane.through(torch.zeros(2, 5, dtype=torch.float64))
     with pytest.raises(ValueError, match="save_at"):
-        film_of({"AMD": gfe.encode(decoder, x)}, decoder, LOSS, plane, grey(x[0], (8, 8)))
+        film_of({"AMD": gfe.encode(decoder, x)}, decoder, LOSS, plane, pictures_of(x[0], (8, 8)))
 
 
 def test_map_says_whether_it_is_a_slice(

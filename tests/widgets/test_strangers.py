@@ -1,6 +1,7 @@
 """Every view meets what strangers pass: it shows it, or says in a sentence what to pass instead."""
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import gfe_core as gfe
 import gfe_core.widgets
+from gfe_core.data import shapes
 from gfe_core.methods.narrowing import Constraint, Narrowing
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -290,3 +293,26 @@ def test_a_staircase_takes_a_training_and_one_gate_is_enough():
     with pytest.raises(ValueError, match="`n_gates` must be at least 1, got 0"):
         widgets.StaircaseExplorer(rule, gfe.fit, 0)
     assert widgets.StaircaseExplorer(rule, gfe.fit, 1).view.n_gates == 1
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (3, 8, 8)])
+def test_views_show_decoders_whose_samples_are_no_rows(shape: tuple[int, ...]):
+    net = nn.Sequential(nn.Linear(3, math.prod(shape)), nn.Unflatten(1, shape))
+    decoder = gfe.wrap(net, latent_dim=3, data_shape=shape)
+    data = shapes.make(12, side=8, colour=shape[0] == 3)
+    film = widgets.TrainingFilm(data.x[0], data.image_shape, n_frames=2)
+    preview = widgets.preview_of(data.x[:4], data.image_shape)
+    previews: list[Any] = []
+    watch = [film, lambda report: previews.append(preview(report))]
+    gfe.fit(decoder, data, epochs=2, callbacks=watch)
+    models = {"a": (decoder, gfe.encode(decoder, data).z)}
+    shown = [
+        film.explorer().player,
+        widgets.FlowExplorer(decoder, data).player,
+        widgets.FlowExplorer(decoder, data.x.reshape(-1, *shape)).player,
+        widgets.MaskExplorer(decoder, data, data, n_starts=1, n_draws=8).view,
+        widgets.MapExplorer(decoder, data, perplexities=(2,)).map,
+        widgets.TraversalExplorer(models, data, [str(k) for k in range(data.y.shape[1])]).view,
+    ]
+    picture = [8, 8, 3] if shape[0] == 3 else [8, 8]
+    assert [view.image_shape for view in shown] == [picture] * len(shown)

@@ -16,10 +16,12 @@ from torch import Tensor
 
 import gfe_core as gfe
 from gfe_core import checks
+from gfe_core.types import AnyLoss
 
 N_VALIDATION = 10_000
 METHODS = ("flow", "autoencoder", "logistic_pca", "stored_codes", "semi_amortised")
 SETS = ("mnist", "seg-mnist", "fashion-mnist")
+LOSSES = ("auto", "bernoulli", "gaussian", "poisson")
 STOP = gfe.Stop(grad_norm=1e-6, energy_slope=3e-5, window=5)
 """When a code counts as found in every experiment.
 
@@ -35,7 +37,8 @@ class Config:
 
     Args:
         data: images to learn from: "mnist", "fashion-mnist", or "seg-mnist", which trains on the
-            digits 0 to 4 and is judged on 5 to 9.
+            digits 0 to 4 and is judged on 5 to 9. The command train takes every
+            other name or path that gfe.data.load takes, too.
         n_images: number of training images, at least 1, drawn at random by the seed. None takes all
             but the last 10,000, which are left for validation.
         method: how codes are found while the decoder trains: "flow" from the origin, the same with
@@ -102,7 +105,7 @@ class Config:
         for field in fields(self):
             _same_type(field.name, getattr(self, field.name), field.default)
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        checks.one_of("data", self.data, SETS)
+        self.check_data()
         checks.one_of("method", self.method, METHODS)
         checks.one_of("schedule", self.schedule, ("one_cycle", "constant"))
         for name in (
@@ -129,6 +132,10 @@ class Config:
             fits, f"`n_validation` must be between 0 and {N_VALIDATION}, got {self.n_validation}."
         )
         _ = self.stop  # refuses its numbers
+
+    def check_data(self) -> None:
+        """Refuse data that the experiments of the paper do not know."""
+        checks.one_of("data", self.data, SETS)
 
     @property
     def stop(self) -> gfe.Stop:
@@ -173,6 +180,33 @@ class Config:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnConfig(Config):
+    """A run on any data that `gfe.data.load` takes, by any loss of the kit.
+
+    A name or a path: training draws from the "train" split and is judged on "test". Validation
+    samples are drawn by the seed, and there may be as many as leave one to learn from.
+
+    Args:
+        loss: what the decoder's output means: "bernoulli" for grey values in [0, 1], "gaussian" for
+            any numbers, which are centred and divided by their standard deviation before training,
+            "poisson" for counts, or "auto": "bernoulli" where all values lie in [0, 1], "gaussian"
+            otherwise.
+    """
+
+    loss: str = "auto"
+
+    def check_data(self) -> None:
+        """Leave it to `gfe.data.load` to refuse a name; check the loss."""
+        checks.one_of("loss", self.loss, LOSSES)
+
+
+def read_config(path: Path) -> Config:
+    """Read the config of a run, of either kind."""
+    fields_given = OwnConfig.load(path)
+    return OwnConfig(**fields_given) if "loss" in fields_given else Config(**fields_given)
+
+
 def _same_type(name: str, value: Any, default: Any) -> None:
     """Refuse what a JSON file may hold in place of a number, a text or a list of widths."""
     if isinstance(default, tuple):
@@ -202,6 +236,82 @@ def schedule_of(
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=n_steps, pct_start=config.warm_up
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenData:
+    """What a run learns from, as its decoder sees it.
+
+    Args:
+        x: training samples.
+        validation: samples that the best weights are chosen by.
+        loss: what the output means; None is `Bernoulli()`.
+        scaling: how data were converted, for `gfe.save`; None if they were not.
+        image_shape: of a sample, where it is known.
+    """
+
+    x: Tensor
+    validation: Tensor
+    loss: AnyLoss | None = None
+    scaling: dict[str, float] | None = None
+    image_shape: tuple[int, ...] | None = None
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether values are missing (NaN)."""
+        return bool(self.x.isnan().any() or self.validation.isnan().any())
+
+
+def chosen_data(config: Config) -> ChosenData:
+    """Load what a config of either kind names and draw its samples by the seed.
+
+    Raises:
+        ValueError: a name is unknown, or there are fewer samples than it asks for.
+        DataError: a file is missing, damaged or unfit.
+    """
+    if not isinstance(config, OwnConfig):
+        x, validation = chosen_images(config)
+        return ChosenData(x=x, validation=validation)
+    loaded = gfe.data.load(config.data)
+    x = loaded.x
+    n_wanted = config.n_validation + (config.n_images or 1)
+    checks.require(
+        n_wanted <= len(x),
+        f"`data` {config.data!r} has {len(x)} training samples, fewer than the {n_wanted} of "
+        "`n_validation` and `n_images`. Ask for fewer.",
+    )
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(config.seed))
+    validation, rest = order[: config.n_validation], order[config.n_validation :]
+    kept = rest[: config.n_images].sort().values  # all, where no number is given
+    loss = loss_for(config, x)
+    scaling = None
+    if isinstance(loss, gfe.Gaussian):
+        scaling = _scaling(x[kept])
+        x = (x - scaling["mean"]) / scaling["scale"]
+    return ChosenData(
+        x=x[kept],
+        validation=x[validation],
+        loss=loss,
+        scaling=scaling,
+        image_shape=loaded.image_shape,
+    )
+
+
+def loss_for(config: OwnConfig, x: Tensor) -> gfe.Bernoulli | gfe.Gaussian | gfe.Poisson:
+    """Return the loss that a config names for these data."""
+    kinds = {"bernoulli": gfe.Bernoulli(), "gaussian": gfe.Gaussian(), "poisson": gfe.Poisson()}
+    if config.loss != "auto":
+        return kinds[config.loss]
+    known = x[~x.isnan()]
+    grey = bool(((known >= 0) & (known <= 1)).all())
+    return kinds["bernoulli" if grey else "gaussian"]
+
+
+def _scaling(x: Tensor) -> dict[str, float]:
+    """Mean and standard deviation of all observed values, as numbers."""
+    known = x[~x.isnan()].double()
+    spread = known.std(correction=0).item() if len(known) else 0.0
+    return {"mean": known.mean().item(), "scale": spread if spread > 0 else 1.0}
 
 
 def chosen_images(config: Config) -> tuple[Tensor, Tensor]:

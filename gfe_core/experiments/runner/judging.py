@@ -9,7 +9,7 @@ from torch import nn
 import gfe_core as gfe
 from gfe_core import encoders
 from gfe_core.experiments.runner.config import STOP
-from gfe_core.types import Encoder
+from gfe_core.types import AnyLoss, Encoder
 
 TO_REST: dict[str, Any] = {"solver": gfe.BFGS(), "stop": STOP, "max_steps": 500}
 """Options of `encode` by which decoders are judged; all are written out, as are those of `STOP`."""
@@ -28,23 +28,40 @@ def in_words(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def ways(network: encoders.Autoencoder | None) -> dict[str, Encoder]:
+def precise_for(loss: AnyLoss | None, *, gaps: bool = False) -> Encoder:
+    """Return what finds codes by another loss, or of samples with gaps, as precisely."""
+    if loss is None and not gaps:
+        return PRECISE
+    return partial(gfe.encode_observed if gaps else gfe.encode, loss=loss, **TO_REST)
+
+
+def ways(network: encoders.Autoencoder | None, precise: Encoder = PRECISE) -> dict[str, Encoder]:
     """All ways to a code.
 
     The flow from the origin and, with a network, its guess and the flow from there.
     """
     if network is None:
-        return {"flow": PRECISE}
+        return {"flow": precise}
     return {
-        "flow": PRECISE,
+        "flow": precise,
         "encoder": network,
-        "encoder_then_flow": encoders.ThenFlow(network, PRECISE),
+        "encoder_then_flow": encoders.ThenFlow(network, precise),
     }
 
 
-def judged(decoder: nn.Module, ways: Mapping[str, Encoder], data: str) -> dict[str, Any]:
-    """Mean energy and excess over the floor of all test images, by way to a code."""
+def judged(
+    decoder: nn.Module,
+    ways: Mapping[str, Encoder],
+    data: str,
+    scaling: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Mean energy and excess over the floor of all test images, by way to a code.
+
+    Data are converted by `scaling`, as they were for training.
+    """
     x = gfe.data.load(data, split="test").x
+    if scaling is not None:
+        x = (x - scaling["mean"]) / scaling["scale"]
     found = {}
     for way, encoder in ways.items():
         result = gfe.evaluate(decoder, x, encoder=encoder)

@@ -3,6 +3,7 @@
 Built from its config, resumed where it was left, judged on images that it has not seen.
 """
 
+import copy
 import json
 import math
 import platform
@@ -20,8 +21,16 @@ import gfe_core as gfe
 from gfe_core import checks, encoders
 from gfe_core.data.files import write_json
 from gfe_core.experiments.runner.callbacks import Rehearsal, Watch
-from gfe_core.experiments.runner.config import Config, chosen_images, schedule_of
-from gfe_core.experiments.runner.judging import PRECISE, judged, ways
+from gfe_core.experiments.runner.config import (
+    ChosenData,
+    Config,
+    chosen_data,
+    read_config,
+    schedule_of,
+)
+from gfe_core.experiments.runner.judging import judged, precise_for, ways
+from gfe_core.scale.parallel import PartOfBatches, Together, joined, same_everywhere
+from gfe_core.scale.ranks import Rank
 from gfe_core.training import Callback, History, Report, update
 from gfe_core.types import Encoder
 
@@ -47,6 +56,7 @@ class Run:
         callbacks: what else learns or takes note after every batch.
         watch: seconds of training, validation energies, best weights; the last of the callbacks.
         others: by name, what else has a state that a checkpoint keeps.
+        chosen: what it learns from, and how that was converted.
         history: of `fit`.
     """
 
@@ -62,6 +72,7 @@ class Run:
     callbacks: list[Callback]
     watch: Watch
     others: dict[str, Any]
+    chosen: ChosenData
     history: History = field(default_factory=History)
 
     @property
@@ -80,20 +91,21 @@ class Run:
 def build(config: Config) -> Run:
     """Build what a config names: images, networks, what finds codes, what learns from them."""
     generator = torch.Generator().manual_seed(config.seed)  # the decoder draws from it first
-    x, validation = chosen_images(config)
+    chosen = chosen_data(config)
+    x = chosen.x
     batches = gfe.data.Batches(x, size=config.size, seed=config.seed)
-    decoder = _decoder(config, x.shape[1], generator)
-    network = _network(config, decoder, generator)
+    decoder = _decoder(config, chosen, generator)
+    network = _network(config, decoder, chosen, generator)
     modules = [module for module in (decoder, network) if module is not None]
     optimizer = _optimizer(config, modules if config.method == "autoencoder" else [decoder])
     n_updates = config.epochs * len(batches) * (config.updates_per_encode + config.rehearsals)
     schedule = schedule_of(config, optimizer, n_updates)
-    codes = _codes(config, network)
-    watch = Watch(nn.ModuleList(modules), codes.judge, validation, len(batches))
+    codes = _codes(config, network, chosen)
+    watch = Watch(nn.ModuleList(modules), codes.judge, chosen.validation, len(batches))
     callbacks = list(codes.callbacks)
     others = dict(codes.others)
     if config.rehearsals:
-        learn = partial(update, decoder, gfe.Bernoulli(), optimizer, schedule)
+        learn = partial(update, decoder, chosen.loss or gfe.Bernoulli(), optimizer, schedule)
         others["rehearsal"] = rehearsal = _rehearsal(config, codes.encoder, learn, len(batches))
         callbacks.append(rehearsal)
     return Run(
@@ -109,28 +121,36 @@ def build(config: Config) -> Run:
         callbacks=[*callbacks, watch],
         watch=watch,
         others=others | {"watch": watch},
+        chosen=chosen,
     )
 
 
 def _decoder(
-    config: Config, data_dim: int, generator: torch.Generator
+    config: Config, chosen: ChosenData, generator: torch.Generator
 ) -> gfe.MLPDecoder | gfe.LinearDecoder:
+    sizes: dict[str, Any] = {
+        "latent_dim": config.latent_dim,
+        "data_dim": chosen.x.shape[1],
+        "image_shape": chosen.image_shape,
+        "generator": generator,
+    }
     if config.method == "logistic_pca":
-        return gfe.LinearDecoder(
-            latent_dim=config.latent_dim, data_dim=data_dim, generator=generator
-        )
-    return gfe.MLPDecoder(
-        latent_dim=config.latent_dim, hidden=config.hidden, data_dim=data_dim, generator=generator
-    )
+        return gfe.LinearDecoder(**sizes)
+    return gfe.MLPDecoder(hidden=config.hidden, **sizes)
 
 
 def _network(
-    config: Config, decoder: nn.Module, generator: torch.Generator
+    config: Config, decoder: nn.Module, chosen: ChosenData, generator: torch.Generator
 ) -> encoders.Autoencoder | None:
     """The network that guesses codes, where the method has one."""
     if config.method not in ("autoencoder", "semi_amortised"):
         return None
-    return encoders.Autoencoder.mirror(decoder, generator=generator)
+    checks.require(
+        not chosen.has_gaps,
+        f"`method` {config.method!r} takes no samples with missing values (NaN), which `data` "
+        f"{config.data!r} has. Train by the 'flow', which leaves them out of the energy.",
+    )
+    return encoders.Autoencoder.mirror(decoder, loss=chosen.loss, generator=generator)
 
 
 def _optimizer(config: Config, modules: Sequence[nn.Module]) -> torch.optim.Optimizer:
@@ -148,21 +168,28 @@ class _Codes:
     others: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _codes(config: Config, network: encoders.Autoencoder | None) -> _Codes:
+def _codes(config: Config, network: encoders.Autoencoder | None, chosen: ChosenData) -> _Codes:
     """What finds codes by the method of a config."""
-    flow = partial(gfe.encode, solver=SOLVER, stop=config.stop, max_steps=config.max_steps)
+    flow = partial(
+        gfe.encode_observed if chosen.has_gaps else gfe.encode,
+        loss=chosen.loss,
+        solver=SOLVER,
+        stop=config.stop,
+        max_steps=config.max_steps,
+    )
+    precise = precise_for(chosen.loss, gaps=chosen.has_gaps)
     if config.method == "stored_codes":
         stored = encoders.StoredCodes(flow)
-        return _Codes(encoder=stored, judge=PRECISE, others={"stored": stored})
+        return _Codes(encoder=stored, judge=precise, others={"stored": stored})
     if network is None:
-        return _Codes(encoder=flow, judge=PRECISE)
+        return _Codes(encoder=flow, judge=precise)
     if config.method == "autoencoder":
         return _Codes(encoder=network, judge=network, others={"network": network})
     optimizer = _optimizer(config, [network])
     amortised = encoders.SemiAmortised(network, flow, optimizer)
     return _Codes(
         encoder=amortised,
-        judge=encoders.ThenFlow(network, PRECISE),
+        judge=encoders.ThenFlow(network, precise),
         callbacks=[amortised.learn],
         others={"network": network, "network_optimizer": optimizer},
     )
@@ -187,6 +214,8 @@ def train(
     *,
     callbacks: Sequence[Callback] = (),
     save_every: float = 60.0,
+    rank: Rank | None = None,
+    device: str = "cpu",
 ) -> Run:
     """Train as the config says; with a folder, save as it goes on and go on from what lies there.
 
@@ -198,6 +227,10 @@ def train(
         folder: gets run.json and checkpoint.pt; None keeps nothing.
         callbacks: for progress; one that returns True stops.
         save_every: seconds between checkpoints.
+        rank: which of several processes this one is, as `torchrun` says. They share each batch of
+            `config.size`, so that the run is that of one process, up to rounding. Only process 0
+            writes; all read the folder.
+        device: to compute on.
 
     Returns:
         The run with its best weights, or, if a callback stopped it, with its last
@@ -207,7 +240,50 @@ def train(
         KeyboardInterrupt: it was interrupted; what it had learnt is saved.
         ValueError: the folder holds a run of another config.
     """
-    return finish(build(config), folder, callbacks=callbacks, save_every=save_every)
+    rank = rank or Rank()
+    place = rank.device(device)
+    run = build(config)
+    _move(run, place)
+    with joined(rank, place):
+        if folder is not None and rank.n > 1:
+            _resume(run, folder)
+        _share(run, rank)
+        return finish(
+            run,
+            folder,
+            callbacks=callbacks,
+            save_every=save_every,
+            writes=rank.number == 0,
+        )
+
+
+def _move(run: Run, place: torch.device) -> None:
+    """Bring networks and data to a device; the optimizers hold the same weights as before."""
+    run.decoder.to(place)
+    run.watch.modules.to(place)
+    run.watch.x = run.watch.x.to(place)
+    run.x = run.batches.x = run.batches.x.to(place)
+
+
+def _share(run: Run, rank: Rank) -> None:
+    """Let several processes take the steps of this run together."""
+    if rank.n == 1:
+        return
+    apart = run.config.method in ("flow", "logistic_pca") and run.config.rehearsals == 0
+    checks.require(
+        apart,
+        "On several processes `method` must be 'flow' or 'logistic_pca' and `rehearsals` 0: stored "
+        "codes, rehearsed images and encoders would be other ones. Train on one process.",
+    )
+    same_everywhere(len(run.history.step), "the batches trained so far")
+    run.batches = PartOfBatches(run.batches, rank)
+    run.encoder = Together(
+        run.encoder,
+        run.decoder,
+        run.optimizer,
+        run.schedule,
+        updates_per_encode=run.config.updates_per_encode,
+    )
 
 
 def finish(
@@ -216,12 +292,17 @@ def finish(
     *,
     callbacks: Sequence[Callback] = (),
     save_every: float = 60.0,
+    writes: bool = True,
 ) -> Run:
-    """Make the passes that a run still lacks; as `train`, for callbacks that need the run."""
+    """Make the passes that a run still lacks; as `train`, for callbacks that need the run.
+
+    One that does not write only reads what lies in the folder.
+    """
     if folder is not None:
         _resume(run, folder)
-        _write_note(run, folder)
-    keeper = _Keeper(run, folder, save_every)
+        if writes:
+            _write_note(run, folder)
+    keeper = _Keeper(run, folder if writes else None, save_every)
     try:
         _learn(run, [*run.callbacks, keeper, *callbacks])
     except KeyboardInterrupt:
@@ -300,7 +381,9 @@ def _resume(run: Run, folder: Path) -> None:
     if note.exists():
         other = _read_note(folder)
         differing = [
-            name for name, value in asdict(run.config).items() if getattr(other, name) != value
+            name
+            for name, value in asdict(run.config).items()
+            if getattr(other, name, None) != value
         ]
         remedy = "Choose another folder, or pass `--config` with the run.json that lies there."
         message = f"`folder` {folder} holds a run with another {', '.join(differing)}. {remedy}"
@@ -313,7 +396,7 @@ def _read_note(folder: Path) -> Config:
     """The config in run.json; one that cannot be read is refused with how to go on."""
     note = folder / "run.json"
     try:
-        return Config.read(note)
+        return read_config(note)
     except ValueError as error:
         if (folder / "checkpoint.pt").exists():
             remedy = (
@@ -336,6 +419,20 @@ def _write_note(run: Run, folder: Path) -> None:
     known = json.loads(note.read_text()).get("updates") if note.exists() else None
     if known != content["updates"] or not known:
         write_json(note, content)
+
+
+def save_model(run: Run, folder: Path) -> Path:
+    """Write the decoder of a finished run, with loss and scaling, as model.pt, for `gfe.load`."""
+    card = {"data": run.config.data, "settings": asdict(run.config)}
+    card |= {"updates": run.history.step[-1] if run.history.step else 0}
+    decoder = copy.deepcopy(run.decoder).cpu()
+    return gfe.save(
+        folder / "model.pt",
+        decoder,
+        loss=run.chosen.loss or gfe.Bernoulli(),
+        scaling=run.chosen.scaling,
+        card=card,
+    )
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -382,7 +479,11 @@ def evaluate(folder: Path) -> dict[str, Any]:
     checks.require(not run.epochs_left, f"`folder` {folder} holds an unfinished run. {remedy}")
     _write_note(run, folder)
     run.watch.restore()
-    test = judged(run.decoder, ways(run.autoencoder), run.config.data)
+    chosen = run.chosen
+    precise = precise_for(chosen.loss, gaps=chosen.has_gaps)
+    test = judged(
+        run.decoder, ways(run.autoencoder, precise), run.config.data, scaling=chosen.scaling
+    )
     content = json.loads(note.read_text()) | {"test": test}
     write_json(note, content)
     return content

@@ -12,7 +12,7 @@ from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.widgets.charts.figure_view import CONFIG, FigureView, json_of
 from gfe_core.widgets.kit.explorer import Document
-from gfe_core.widgets.kit.png import base64_of, png_of
+from gfe_core.widgets.kit.pictures import base64_of, png_of
 
 PLOTLY = "application/vnd.plotly.v1+json"
 # Decades of a logarithmic axis: up to here 1, 2 and 5 would be too few, and too many; most labels.
@@ -66,23 +66,26 @@ def log_ticks(values: Sequence[float]) -> dict[str, Any]:
 
 
 @in_own_words
-def show_picture(grey: np.ndarray, name: str, alt_text: str, *, width: int = 720) -> Document:
-    """Return an explorer around a grey picture, enlarged without smoothing.
+def show_picture(picture: np.ndarray, name: str, alt_text: str, *, width: int = 720) -> Document:
+    """Return an explorer around a picture, enlarged without smoothing.
 
     Args:
-        grey: uint8 (height, width), for example from `gallery`.
+        picture: uint8 (height, width) or (height, width, 3), for example from `gallery`.
         name: of the explorer.
         alt_text: one sentence that says what to see.
         width: on screen, in pixels, about.
     """
-    fits = isinstance(grey, np.ndarray) and grey.dtype == np.uint8 and grey.ndim == 2
-    got = f"{checks.described(grey)}{f', {grey.dtype}' if hasattr(grey, 'dtype') else ''}"
+    fits = isinstance(picture, np.ndarray) and picture.dtype == np.uint8
+    fits = fits and (picture.ndim == 2 or picture.shape[2:] == (3,))
+    got = f"{checks.described(picture)}{f', {picture.dtype}' if hasattr(picture, 'dtype') else ''}"
     remedy = "`gallery` makes one of samples."
-    wanted = "`grey` must be an array of uint8, shape (height, width)"
+    wanted = "`picture` must be an array of uint8, shape (height, width) or (height, width, 3)"
     checks.require(fits, f"{wanted}, got {got}. {remedy}", TypeError)
-    checks.require(grey.size > 0, f"`grey` must hold a pixel, got shape {grey.shape}. {remedy}")
+    checks.require(
+        picture.size > 0, f"`picture` must hold a pixel, got shape {picture.shape}. {remedy}"
+    )
     checks.at_least_one("width", width)
-    png = png_of(grey, max(1, round(width / grey.shape[1])))
+    png = png_of(picture, max(1, round(width / picture.shape[1])))
     layout = ipywidgets.Layout(max_width="100%", align_self="flex-start")
     data = {"image/png": base64_of(png)}
     return Document(name, data, alt_text, lambda: ipywidgets.Image(value=png, layout=layout))

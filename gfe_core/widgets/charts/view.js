@@ -121,6 +121,7 @@ class Figure {
     if (this.controls.length) root.append(this.#bar());
     root.append(this.plot, this.words);
     this.view.follow(() => this.#resize());
+    this.#layOutWhereSeen();
     for (const key of /** @type {const} */ (["shown", "changes", "figure"])) {
       model.onChange(key, () => this.#draw());
     }
@@ -165,6 +166,15 @@ class Figure {
   #choose(control, option) {
     const options = this.picked.with(control, option);
     this.#go(options.reduce((sum, own, k) => sum * this.sizes[k] + own, 0));
+  }
+
+  /**
+   * JupyterLab lets the browser skip the layout of cells out of view (`content-visibility: auto`).
+   * What plotly draws there during a skip is, in Chromium, still without text and grid when the
+   * cell comes back: put into the page once more, the plot is laid out whole.
+   */
+  #layOutWhereSeen() {
+    this.view.onSeen((visible) => visible && this.words.before(this.plot));
   }
 
   #resize() {

@@ -187,6 +187,19 @@ export class View {
   }
 
   /**
+   * Call when the view comes into the window or leaves it.
+   *
+   * @param {(visible: boolean) => void} call
+   */
+  onSeen(call) {
+    const seen = new IntersectionObserver((entries) => {
+      call(Boolean(entries.at(-1)?.isIntersecting));
+    });
+    seen.observe(this.root);
+    this.onClose(() => seen.disconnect());
+  }
+
+  /**
    * Tell tests what is drawn, as data attributes, and how long after the event.
    *
    * @param {Record<string, unknown>} facts

@@ -16,6 +16,7 @@ from ipywidgets import DOMWidget
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data.files import write_text
+from gfe_core.decoders.wrapped import flattened
 from gfe_core.types import Decoder
 from gfe_core.widgets.kit.page import is_view, page
 
@@ -43,12 +44,12 @@ def show_only(shown: Closable, name: str) -> None:
 
 
 def own_copy(decoder: Decoder) -> Any:
-    """Copy a decoder for a view that encodes when its reader asks.
+    """Copy a decoder for a view that encodes when its reader asks; its samples are rows.
 
     Requests may come while a cell trains, in another thread: an encode whose weights change
     meanwhile is refused.
     """
-    return copy.deepcopy(decoder)
+    return flattened(copy.deepcopy(decoder))
 
 
 def live_view(widget: DOMWidget) -> dict[str, Any]:

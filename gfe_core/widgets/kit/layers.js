@@ -51,7 +51,7 @@ function resize(canvas, width, height) {
  * Fill a canvas with an image, a pixel of it for each of the image's.
  *
  * @param {HTMLCanvasElement} canvas
- * @param {number[]} shape rows and columns
+ * @param {number[]} shape rows and columns, of which the image is
  * @param {(j: number) => import("./look.js").Rgb} colourOf pixel j, row by row
  */
 export function pixels(canvas, [rows, columns], colourOf) {
@@ -69,14 +69,23 @@ export function pixels(canvas, [rows, columns], colourOf) {
 }
 
 /**
- * Fill a canvas with grey levels.
+ * Fill a canvas with a picture, grey or in colour.
  *
  * @param {HTMLCanvasElement} canvas
- * @param {number[]} shape rows and columns
+ * @param {number[]} shape rows and columns, and 3 where each pixel has red, green and blue
  * @param {ArrayLike<number>} levels 0 to 255
  */
-export const greys = (canvas, shape, levels) =>
-  pixels(canvas, shape, (j) => [levels[j], levels[j], levels[j]]);
+export function paint(canvas, shape, levels) {
+  const [, , n = 1] = shape;
+  const next = n === 3 ? 1 : 0; // a grey level stands for all three
+  pixels(canvas, shape, (j) => [levels[n * j], levels[n * j + next], levels[n * j + 2 * next]]);
+}
+
+/**
+ * @param {number[]} shape
+ * @returns {number} how many numbers an array of this shape holds
+ */
+export const numbersOf = (shape) => shape.reduce((n, side) => n * side, 1);
 
 /**
  * Draw a path.

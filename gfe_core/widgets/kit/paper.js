@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 import { spotIn } from "./drag.js";
-import { greys, hatch, layer } from "./layers.js";
+import { hatch, layer, paint } from "./layers.js";
 import { HATCH } from "./look.js";
 import { NO_BYTES } from "./model.js";
 
@@ -29,9 +29,10 @@ export class Paper {
   /** Read the image. */
   read() {
     const { model } = this.#view;
-    [this.rows, this.columns] = model.get("image_shape");
+    const shape = model.get("image_shape");
+    [this.rows, this.columns] = shape;
     this.image = model.bytes("image");
-    greys(this.#small, [this.rows, this.columns], this.image);
+    paint(this.#small, shape, this.image);
   }
 
   /**

@@ -13,6 +13,7 @@ from torch import Tensor
 from gfe_core import arguments, checks
 from gfe_core.data import DataSet
 from gfe_core.data.samples import rows_of, samples_for, weight_of
+from gfe_core.decoders.wrapped import Flattened, flattened
 from gfe_core.energy import WholeLoss
 from gfe_core.types import Loss
 
@@ -48,6 +49,7 @@ def shown_samples(
     """
     checks.decoder_ready(decoder)
     arguments.loss_or_none(loss)
+    decoder = flattened(decoder)
     data = as_data_set(decoder, samples, name)
     checks.require(
         not images or data.image_shape is not None,
@@ -164,11 +166,11 @@ def as_data_set(decoder: Any, samples: Any, name: str = "samples") -> DataSet:
         f"of floats, got {checks.described(samples)}.",
         TypeError,
     )
+    if isinstance(decoder, Flattened) and x.shape[1:] == decoder.decoder.data_shape:
+        x = x.flatten(1)
     checks.data_for(decoder, x, name)
     shape = getattr(decoder, "image_shape", None)
-    if shape is None and len(decoder.data_shape) > 1:
-        shape = tuple(decoder.data_shape)
-    return DataSet(x.flatten(1), torch.zeros(len(x), dtype=torch.long), shape, name, "yours")
+    return DataSet(x, torch.zeros(len(x), dtype=torch.long), shape, name, "yours")
 
 
 def row_of(samples: DataSet, row: Any, name: str = "sample") -> int:

@@ -86,13 +86,11 @@ export class Transport {
     view.root.tabIndex = 0;
     view.listen(view.root, "keydown", (event) => this.#press(event));
     view.listen(document, "visibilitychange", () => this.#wake());
-    const seen = new IntersectionObserver((entries) => {
-      this.#visible = Boolean(entries.at(-1)?.isIntersecting);
+    view.onSeen((visible) => {
+      this.#visible = visible;
       this.#wake();
     });
-    seen.observe(view.root);
     view.onClose(() => {
-      seen.disconnect();
       cancelAnimationFrame(this.#request);
       clearTimeout(this.#reporting);
     });

@@ -1,7 +1,7 @@
 // What lies between two images: pictures by mixed codes and mixed pixels, and the energies on the way.
 
 import { strokeSign } from "../kit/dom.js";
-import { circle, greys } from "../kit/layers.js";
+import { circle, numbersOf, paint } from "../kit/layers.js";
 import { COLOURS, DASHES } from "../kit/look.js";
 import { NO_BYTES, NO_FLOATS } from "../kit/model.js";
 import { range } from "../kit/numbers.js";
@@ -118,12 +118,12 @@ export class Between {
   draw(pair, step, imageOf) {
     if (!this.knows(pair)) return;
     const shape = this.#view.model.get("image_shape");
-    const size = shape[0] * shape[1];
+    const size = numbersOf(shape);
     /** @type {(k: number) => Uint8Array} */
     const mix = (k) => this.#mixes.subarray(k * size, (k + 1) * size);
     const pictures = [imageOf(pair[0]), mix(step), mix(this.n + step), imageOf(pair[1])];
     pictures.forEach((levels, k) => {
-      greys(this.#canvases[k], shape, levels);
+      paint(this.#canvases[k], shape, levels);
     });
     this.#drawChart(step);
   }

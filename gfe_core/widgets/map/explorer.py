@@ -23,11 +23,11 @@ from gfe_core.training.parts import callable_encoder, encoding_of
 from gfe_core.types import Decoder, Encoder, Loss
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
+from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import at_least, rows_named, shown_samples
 from gfe_core.widgets.map.layouts import Layouts, fitting, layouts_of, nearest
 from gfe_core.widgets.map.marks import marks_of
-from gfe_core.widgets.map.profiles import SHAPE, profiles
-from gfe_core.widgets.player.slices import grey
+from gfe_core.widgets.map.profiles import profiles
 
 _PERPLEXITIES = (2, 5, 15, 30, 100)
 _FIRST = 30
@@ -90,7 +90,7 @@ class PointMap(anywidget.AnyWidget):
     pair = t.List(t.Int(), default_value=[0, 1]).tag(sync=True)
     n_mix = t.Int(0).tag(sync=True)
     mixed = t.List(t.Int()).tag(sync=True)  # the pair that mixes and curves belong to
-    mixes = t.Bytes().tag(sync=True)  # (codes and pixels, n_mix, height, width)
+    mixes = t.Bytes().tag(sync=True)  # (codes and pixels, n_mix, *image_shape)
     curves = t.Bytes().tag(sync=True)  # (3, n_mix)
     way = t.Bytes().tag(
         sync=True
@@ -115,7 +115,7 @@ class PointMap(anywidget.AnyWidget):
 
         Args:
             pair: rows of A and B.
-            pictures: uint8 (2, n_mix, height, width), by mixed codes and by mixed pixels.
+            pictures: uint8 (2, n_mix, *image_shape), by mixed codes and by mixed pixels.
             curves: float32 (3, n_mix), energies along the way.
             way: float32 (n_mix, 2), where the mixed codes lie on the map; on a straight line by
                 default.
@@ -162,7 +162,7 @@ class Mapped:
         few = len(given) <= _MOST
         wanted = f"`samples` must be at most {_MOST:,} for a map, got {len(given):,}"
         checks.require(few, f"{wanted}. Show some: `samples.take(500)`.")
-        self.decoder = own_copy(decoder)
+        decoder = self.decoder = own_copy(decoder)
         self.loss = loss or Bernoulli()
         callable_encoder(encoder)
         self.encoder = encoder or partial(encode, loss=self.loss)
@@ -198,22 +198,23 @@ class Mapped:
         return f"{title} (without {rows_named(self.lost)}: missing values)" if self.lost else title
 
     def pictures(self, x: Tensor) -> np.ndarray:
-        """Grey pictures, uint8 (..., height, width): images, or curves where there are none."""
+        """Pictures, uint8: images, or curves where there are none."""
         shape = self.samples.image_shape
-        return profiles(x, self._limits) if shape is None else grey(x, shape)
+        return profiles(x, self._limits) if shape is None else pictures_of(x, shape)
 
     def traits(self) -> dict[str, Any]:
         """Return what every map shows of its points."""
-        drawn = reconstruct(self.decoder, self.codes, self.loss)
+        images = self.pictures(self.samples.x)
+        drawn = self.pictures(reconstruct(self.decoder, self.codes, self.loss))
         return {
             "labels": self.labels,
             "class_names": self._class_names,
             "rows": self.rows,
             "noun": "sample" if self.samples.image_shape is None else "image",
             "excess": self.excess.tobytes(),
-            "image_shape": list(self.samples.image_shape or SHAPE),
-            "images": self.pictures(self.samples.x).tobytes(),
-            "drawn": self.pictures(drawn).tobytes(),
+            "image_shape": list(images.shape[1:]),
+            "images": images.tobytes(),
+            "drawn": drawn.tobytes(),
         }
 
 

@@ -6,7 +6,7 @@ import { STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
 import { make } from "../kit/dom.js";
 import { drag } from "../kit/drag.js";
 import { ARROWS, isShortcut } from "../kit/keyboard.js";
-import { greys } from "../kit/layers.js";
+import { paint } from "../kit/layers.js";
 import { clamp } from "../kit/numbers.js";
 import { BETWEEN_MARKUP, Between } from "./between.js";
 import { STAGE_MARKUP, Stage } from "./stage.js";
@@ -37,7 +37,7 @@ import { tileMarkup } from "./tile.js";
  * @property {number[]} labels
  * @property {string[]} class_names
  * @property {DataView} excess (n), energy above the floor
- * @property {number[]} image_shape
+ * @property {number[]} image_shape rows and columns, and 3 in colour
  * @property {DataView} images (n, rows, columns)
  * @property {DataView} drawn (n, rows, columns), from the codes
  * @property {number} choice
@@ -245,12 +245,12 @@ class PointMap {
     const shape = model.get("image_shape");
     this.#drawMarks(this.main, this.#now);
     if (!this.about.hidden) this.#drawMarks(this.side, this.#side);
-    greys(this.pictures[0], shape, this.#picture(this.images, point));
-    greys(this.pictures[1], shape, this.#picture(this.drawn, point));
+    paint(this.pictures[0], shape, this.#picture(this.images, point));
+    paint(this.pictures[1], shape, this.#picture(this.drawn, point));
     if (this.nMix) this.between.draw(pair, step, (row) => this.#picture(this.images, row));
     else {
       this.#neighbours.forEach((k, place) => {
-        greys(this.near[place], shape, this.#picture(this.images, k));
+        paint(this.near[place], shape, this.#picture(this.images, k));
       });
     }
     this.#write();

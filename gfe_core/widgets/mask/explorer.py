@@ -20,9 +20,10 @@ from gfe_core.solvers import GaussNewton
 from gfe_core.training.parts import callable_encoder
 from gfe_core.types import Decoder, Encoder
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
+from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import at_least, shown_samples, two_latents
 from gfe_core.widgets.mask.painter import MaskPainter
-from gfe_core.widgets.player.slices import Plane, grey
+from gfe_core.widgets.player.slices import Plane
 
 N_DRAWS = 8
 """Drawn beside the image."""
@@ -38,8 +39,8 @@ class MaskView(MaskPainter):
     names = t.List(t.Unicode()).tag(sync=True)
     notes = t.List(t.Unicode()).tag(sync=True)
     palettes = t.List(t.Unicode()).tag(sync=True)
-    tiles = t.Bytes().tag(sync=True)  # uint8 (names, height, width)
-    draws = t.Bytes().tag(sync=True)  # uint8 (8, height, width)
+    tiles = t.Bytes().tag(sync=True)  # uint8 (names, *image_shape)
+    draws = t.Bytes().tag(sync=True)  # uint8 (8, *image_shape)
     extent = t.List(t.Float(), default_value=[-1.0, 1.0, -1.0, 1.0]).tag(sync=True)
     ground = t.Bytes().tag(sync=True)  # float32 (codes, 2), as the next two
     cloud = t.Bytes().tag(sync=True)
@@ -94,7 +95,7 @@ class MaskExplorer(Explorer):
         checks.at_least_one("n_starts", n_starts)
         checks.at_least_one("n_draws", n_draws)
         checks.require(n_draws >= N_DRAWS, f"`n_draws` must be at least {N_DRAWS}, got {n_draws}.")
-        self.decoder = own_copy(decoder)
+        decoder = self.decoder = own_copy(decoder)
         self.samples = samples
         self.others = dict(others or {})
         self.n_starts = n_starts
@@ -117,10 +118,10 @@ class MaskExplorer(Explorer):
             "A digit with hatched hidden pixels; beside it what the decoder draws there, and "
             "how sure it may be."
         )
-        pixels = grey(samples.x[sample], shape or (1, 1))
+        pixels = pictures_of(samples.x[sample], shape or (1, 1))
         self.view = MaskView(
             pixels,
-            seen=_right_half(pixels.shape),
+            seen=_right_half(pixels.shape[:2]),
             title=title,
             alt_text=alt,
             n_samples=len(samples),
@@ -154,7 +155,7 @@ class MaskExplorer(Explorer):
         k = int(values["sample"])
         generator = torch.Generator().manual_seed(int(values["seed"]))
         x = self.samples.x[k : k + 1]
-        mask = torch.tensor(view.seen).reshape(x.shape)
+        mask = self._of_features(torch.tensor(view.seen))
         prior = self.prior if values["prior"] else self._flat
         loss = Bernoulli(reduction="sum")
         found = laplace(
@@ -170,7 +171,7 @@ class MaskExplorer(Explorer):
         drawn = reconstruct(self.decoder, z, loss).nan_to_num()
         tiles = [
             drawn.mean(0, keepdim=True),
-            drawn.std(0, keepdim=True) / _WIDEST,
+            self._over_colours(drawn.std(0, keepdim=True)) / _WIDEST,
             *self._by_others(x, mask),
             x,
         ]
@@ -179,9 +180,9 @@ class MaskExplorer(Explorer):
         notes[1] = f"0 to {_WIDEST} (light)"
         notes[-1] = f"{_floor(x, mask):.2f}, the floor"
         with view.hold_sync():
-            view.image = self._grey(x).tobytes()
-            view.tiles = self._grey(torch.cat(tiles)).tobytes()
-            view.draws = self._grey(drawn[:N_DRAWS]).tobytes()
+            view.image = self._pictures(x).tobytes()
+            view.tiles = self._pictures(torch.cat(tiles)).tobytes()
+            view.draws = self._pictures(drawn[:N_DRAWS]).tobytes()
             view.cloud, view.marks = (
                 _packed(self._plane.coordinates(codes)) for codes in (z, self._code_of(k))
             )
@@ -209,8 +210,19 @@ class MaskExplorer(Explorer):
             )
         return self._whole[1]
 
-    def _grey(self, pictures: Tensor) -> np.ndarray:
-        return grey(pictures, self.samples.image_shape or (1, 1))
+    def _of_features(self, seen: Tensor) -> Tensor:
+        """Turn a mask of pixels into one of features: a pixel is seen in all its colours."""
+        shape = self.samples.image_shape or (1, 1)
+        return seen.expand(shape).reshape(1, -1)
+
+    def _over_colours(self, spread: Tensor) -> Tensor:
+        """Give each colour of a pixel the mean of them all, to be shown in one palette."""
+        shape = self.samples.image_shape or (1, 1)
+        of_pixels = spread.reshape(-1, *shape[-2:]).mean(0)
+        return of_pixels.expand(shape).reshape(1, -1)
+
+    def _pictures(self, x: Tensor) -> np.ndarray:
+        return pictures_of(x, self.samples.image_shape or (1, 1))
 
 
 def widest_plane(codes: Tensor) -> Plane:

@@ -31,7 +31,7 @@ class MaskPainter(anywidget.AnyWidget):
     _css = style("mask")
     on_request: Callable[[], None] | None = None
 
-    image = t.Bytes().tag(sync=True)  # uint8, one row after the other
+    image = t.Bytes().tag(sync=True)  # uint8, (height, width) or (height, width, 3)
     image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)
     mask = t.Bytes(b"\1").tag(
         sync=True, from_json=lambda arrived, _: bytes(arrived)
@@ -48,22 +48,23 @@ class MaskPainter(anywidget.AnyWidget):
     reply = t.Int(0).tag(sync=True)
 
     def __init__(self, image: np.ndarray, *, seen: np.ndarray | None = None, **traits: Any) -> None:
-        """Show an image, uint8 (height, width).
+        """Show an image, uint8 (height, width), or (height, width, 3) in colour.
 
         `seen` is True where it is not hidden, everywhere by default.
         """
         self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs
-        fits = isinstance(image, np.ndarray) and image.ndim == 2 and image.dtype == np.uint8
+        fits = isinstance(image, np.ndarray) and image.dtype == np.uint8
+        fits = fits and (image.ndim == 2 or image.shape[2:] == (3,))
         got = f"{checks.described(image)}{f', {image.dtype}' if hasattr(image, 'dtype') else ''}"
         remedy = "Of a sample it is `(255 * x.reshape(height, width)).byte().numpy()`."
-        wanted = "`image` must be an array of uint8, shape (height, width)"
+        wanted = "`image` must be an array of uint8, shape (height, width) or (height, width, 3)"
         checks.require(fits, f"{wanted}, got {got}. {remedy}")
         checks.require(image.size > 0, f"`image` must hold a pixel, got {image.shape}. {remedy}")
-        seen = np.ones(image.shape, dtype=bool) if seen is None else np.asarray(seen)
-        if seen.shape != image.shape or seen.dtype != bool:
+        sides = image.shape[:2]
+        seen = np.ones(sides, dtype=bool) if seen is None else np.asarray(seen)
+        if seen.shape != sides or seen.dtype != bool:
             raise ValueError(
-                f"`seen` must be bool {image.shape}, True where seen, got {seen.dtype} "
-                f"{seen.shape}."
+                f"`seen` must be bool {sides}, True where seen, got {seen.dtype} {seen.shape}."
             )
         values = {"seed": 0} | traits.pop("values", {})
         first = values | {"hidden": np.flatnonzero(~seen).tolist()}
@@ -79,7 +80,7 @@ class MaskPainter(anywidget.AnyWidget):
     @property
     def seen(self) -> np.ndarray:
         """The mask, bool (height, width), True where seen."""
-        return np.frombuffer(self.mask, np.uint8).reshape(self.image_shape).astype(bool)
+        return np.frombuffer(self.mask, np.uint8).reshape(self.image_shape[:2]).astype(bool)
 
     def _answer(self, change: dict[str, Any]) -> None:
         """Answer the reader in one message.

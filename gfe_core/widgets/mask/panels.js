@@ -1,7 +1,7 @@
 // What the kernel makes of the observed pixels, beside the painter: pictures, draws and a cloud of codes.
 
 import { make } from "../kit/dom.js";
-import { circle, greys, hatch, layer, penOf, pixels, stroke } from "../kit/layers.js";
+import { circle, hatch, layer, numbersOf, paint, penOf, pixels, stroke } from "../kit/layers.js";
 import { COLOURS, HATCH, paletteTable } from "../kit/look.js";
 import { range } from "../kit/numbers.js";
 
@@ -42,7 +42,6 @@ export class Panels {
 
   #build() {
     const { model } = this.#view;
-    const [rows, columns] = model.get("image_shape");
     const boxes = model.get("names").map((name) => {
       const canvas = make("canvas", { role: "img", "aria-label": name });
       const note = make("p", { class: "soft" });
@@ -50,7 +49,7 @@ export class Panels {
       return make("div", { class: "tile" }, make("p", { title: name }, name), canvas, note);
     });
     this.#view.find(".tiles", HTMLElement).replaceChildren(...boxes);
-    const n = model.bytes("draws").length / (rows * columns);
+    const n = model.bytes("draws").length / numbersOf(model.get("image_shape"));
     const draws = range(n, () => make("canvas", { role: "img", "aria-label": "a draw" }));
     this.#view.find(".draws", HTMLElement).replaceChildren(...draws);
   }
@@ -58,14 +57,14 @@ export class Panels {
   draw() {
     const { model } = this.#view;
     const shape = model.get("image_shape");
-    const size = shape[0] * shape[1];
+    const size = numbersOf(shape);
     const tiles = model.bytes("tiles");
     const draws = model.bytes("draws");
     this.#tiles.forEach((_, k) => {
       this.#drawTile(k, tiles.subarray(k * size, (k + 1) * size));
     });
     this.#view.findAll(".draws canvas", HTMLCanvasElement).forEach((canvas, k) => {
-      greys(canvas, shape, draws.subarray(k * size, (k + 1) * size));
+      paint(canvas, shape, draws.subarray(k * size, (k + 1) * size));
     });
     if (this.#view.shown) this.#drawCloud();
   }
@@ -79,13 +78,15 @@ export class Panels {
     const { canvas, note } = this.#tiles[k];
     const covered = model.get("names")[k] === "truth" && !this.#truth.checked;
     const palette = model.get("palettes")[k];
+    const shape = model.get("image_shape");
     note.textContent = covered ? "covered" : model.get("notes")[k];
     canvas.style.imageRendering = covered ? "auto" : "";
     if (covered) this.#cover(canvas);
-    else if (!palette) greys(canvas, model.get("image_shape"), levels);
+    else if (!palette) paint(canvas, shape, levels);
     else {
       const table = paletteTable(palette);
-      pixels(canvas, model.get("image_shape"), (j) => table[levels[j]]);
+      const [, , n = 1] = shape; // equal numbers, as a palette shows one
+      pixels(canvas, shape, (j) => table[levels[n * j]]);
     }
   }
 

@@ -19,7 +19,7 @@ import { PANELS_MARKUP, Panels } from "./panels.js";
 /**
  * @typedef {object} Traits
  * @property {DataView} image (rows, columns)
- * @property {number[]} image_shape
+ * @property {number[]} image_shape rows and columns, and 3 in colour
  * @property {DataView} mask (rows, columns), 1 where seen
  * @property {number} brush width in pixels, at first
  * @property {number} n_samples

@@ -22,9 +22,7 @@ export class Film {
    * @param {Paths} [paths] by default those that the kernel has sent
    */
   constructor(model, paths = sentPaths(model)) {
-    const shape = model.get("image_shape");
-    this.rows = shape[0];
-    this.columns = shape[1];
+    this.imageShape = model.get("image_shape");
     this.target = model.bytes("target");
     this.names = model.get("names").slice(0, paths.frames ? paths.lengths.length : 0);
     this.looks = model.get("looks");

@@ -42,8 +42,8 @@ class Film:
         step: float32 (tracks, frames), step size leaving each frame, in flow units; 0 where there
             is none.
         n_frames: real frames per track; later frames hold the last state.
-        images: uint8 (tracks, frames, height, width), reconstructions.
-        target: uint8 (height, width).
+        images: uint8 (tracks, frames, *target), reconstructions.
+        target: uint8 (height, width), or (height, width, 3) in colour.
         energy_label: what the energy chart shows.
         step_label: what the step chart shows.
         step_limit: drawn as a dashed line in the step chart, with `step_limit_label`.
@@ -86,10 +86,10 @@ class Film:
         for name in ("energy", "off_plane", "step"):
             _expect(name, getattr(self, name), (tracks, frames), np.float32)
         _expect("path", self.path, (tracks, frames, 2), np.float32)
-        if self.target.ndim != 2:
+        if self.target.ndim != 2 and self.target.shape[2:] != (3,):
             raise ValueError(
-                f"`target` must be one image (height, width), got shape {self.target.shape}. "
-                "Reshape it."
+                "`target` must be one image, (height, width) or (height, width, 3), got shape "
+                f"{self.target.shape}. Reshape it."
             )
         _expect("target", self.target, self.target.shape, np.uint8)
         _expect("images", self.images, (tracks, frames, *self.target.shape), np.uint8)

@@ -6,6 +6,7 @@ The reader scrubs and plays; nothing is asked of the kernel.
 """
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -17,12 +18,14 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data.samples import rows_of, samples_for
+from gfe_core.decoders.wrapped import flattened
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli
 from gfe_core.solvers import Euler
 from gfe_core.training import Report
 from gfe_core.types import Decoder, Loss, SaveAt
 from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import two_latents
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
@@ -31,7 +34,6 @@ from gfe_core.widgets.player.slices import (
     energy_map,
     extent_around,
     film_of,
-    grey,
     landscape_of,
     map_axes,
     map_label,
@@ -79,11 +81,11 @@ class TrainingFilm:
     def __call__(self, report: Report) -> None:
         """Keep a copy when the next frame is due."""
         if not self.decoders:
-            samples_for(report.decoder, self.x[None])
+            samples_for(flattened(report.decoder), self.x[None])
             two_latents(report.decoder, "the directions of a landscape")
         due = len(self.decoders) * (report.n_steps - 1) / max(self.n_frames - 1, 1)
         if report.step - 1 >= due:
-            self.decoders.append(copy.deepcopy(report.decoder))
+            self.decoders.append(flattened(copy.deepcopy(report.decoder)))
             self.steps.append(report.step)
 
     def explorer(self, name: str = "training film", *, loss: Loss | None = None) -> FilmExplorer:
@@ -96,7 +98,7 @@ class TrainingFilm:
         found = [encode(decoder, self.x[None], loss=loss) for decoder in self.decoders]
         path = torch.cat([one.z for one in found])
         plane = Plane.through(path)
-        extent = extent_around(torch.cat([path, torch.zeros_like(path[:1])]))
+        extent = extent_around(plane.coordinates(torch.cat([path, torch.zeros_like(path[:1])])))
         maps = [
             energy_map(decoder, self.x, loss, plane, extent).numpy() for decoder in self.decoders
         ]
@@ -112,8 +114,8 @@ class TrainingFilm:
             energy=torch.cat([one.energy for one in found])[None].numpy(),
             step=moved[None].numpy().astype(np.float32),
             n_frames=(len(path),),
-            images=grey(pictures, self.image_shape)[None],
-            target=grey(self.x, self.image_shape),
+            images=pictures_of(pictures, self.image_shape)[None],
+            target=pictures_of(self.x, self.image_shape),
             step_label="how far the code moves until the next frame",
         )
         return FilmExplorer(
@@ -139,11 +141,11 @@ class TrainingFilm:
 
 def one_image(x: Any, image_shape: Any, name: str) -> Tensor:
     """Return one image as a flat tensor, after checking that its pixels fit the shape."""
-    height, width = checks.sizes("image_shape", image_shape, n=2)
+    n_features = math.prod(checks.image_shape(image_shape))
     row = rows_of(x, name)
-    wanted = f"`{name}` must be one image of {height * width} floats"
+    wanted = f"`{name}` must be one image of {n_features} floats"
     fits = isinstance(row, Tensor) and row.is_floating_point()
-    fits = fits and tuple(row.shape) == (height * width,)
+    fits = fits and tuple(row.shape) == (n_features,)
     remedy = "Pick a row: `samples.x[0]`."
     checks.require(fits, f"{wanted}, got {checks.described(x)}. {remedy}")
     n_lost = int((~row.isfinite()).sum())
@@ -179,6 +181,7 @@ def early_stopping(
         loss: `Bernoulli()` by default.
         name: of the explorer.
     """
+    decoder = flattened(decoder)
     clean, noisy = (
         samples_for(decoder, one_image(x, image_shape, name)[None], name)[0]
         for name, x in (("clean", clean), ("noisy", noisy))
@@ -206,9 +209,10 @@ def early_stopping(
     path = torch.cat([flow.trajectory.z[:, 0], unseen])
     plane = Plane.through(path[:-1])
     film = film_of(
-        {"flow": flow, "clean image": rest}, decoder, loss, plane, grey(noisy, image_shape)
+        {"flow": flow, "clean image": rest}, decoder, loss, plane, pictures_of(noisy, image_shape)
     )
-    error = np.sqrt(np.square(film.images / 255 - grey(clean, image_shape) / 255).mean((2, 3)))
+    gaps = film.images / 255 - pictures_of(clean, image_shape) / 255
+    error = np.sqrt(np.square(gaps).mean(tuple(range(2, gaps.ndim))))
     error[1] = 0.0  # not drawn: the clean image is no distance from itself
     notes = ("sees only the noisy image", "the code that the flow finds without noise")
     return FilmExplorer(

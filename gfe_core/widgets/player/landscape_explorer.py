@@ -24,6 +24,7 @@ from gfe_core.types import Decoder, Encoding, Loss, SaveAt
 from gfe_core.widgets.kit.bundles import script
 from gfe_core.widgets.kit.engine import Recipe, Unportable
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
+from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import shown_samples, two_latents
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
@@ -32,7 +33,6 @@ from gfe_core.widgets.player.slices import (
     Plane,
     extent_around,
     film_of,
-    grey,
     landscape_of,
     map_axes,
     map_label,
@@ -43,6 +43,7 @@ LIMITS = {"Euler": 2.0, "RK4": 2.785, "Dopri5": 3.307}
 
 _HEIGHTS_LABEL = "energy above the lowest reached"
 _THUMBNAILS = 40
+_TOLD = 4  # parameters of a sample, for which there is room
 _THUMBNAIL_SIDE = 32
 _LANDMARKS = 200  # samples whose codes say how far a flat latent space goes
 
@@ -111,6 +112,8 @@ class LandscapeExplorer(Explorer, ABC):
         two_latents(decoder, "the directions of a landscape")
         self.decoder = own_copy(decoder)
         self.samples = samples
+        assert samples.image_shape is not None  # or they would not be shown
+        self._shape = samples.image_shape
         self.loss = loss or self.usual_loss
         self._first = first
         for control in controls:
@@ -253,9 +256,8 @@ class LandscapeExplorer(Explorer, ABC):
         self._sample = int(values["sample"])
         self.x = self.data_of(self._sample)
         self.shown_decoder = self.decoder_for(values)
-        assert self.samples.image_shape is not None
         self.reference = self.reference_code()
-        self._target = grey(self.x[0], self.samples.image_shape)
+        self._target = pictures_of(self.x[0], self._shape)
         self.hessian = Energy(self.shown_decoder, self.x, self.loss).hessian(self.reference.z)[0]
         self.curvature = torch.linalg.eigvalsh(self.hessian)
         self.lambda_max = max(self.curvature.max().item(), 1e-12)
@@ -306,7 +308,7 @@ class LandscapeExplorer(Explorer, ABC):
             if self.only_kernel:
                 raise Unportable(self.only_kernel)
             tracks = recipes_for(self.recipes, values, sliders)
-            grounds = grounds_for(self.shown_decoder, self.loss, self.plane, self.x[0])
+            grounds = grounds_for(self.shown_decoder, self.loss, self.plane, self.x[0], self._shape)
         except Unportable as reason:
             self.player.preview = {"why_not": str(reason)}
             self.player.preview_numbers = b""
@@ -336,7 +338,9 @@ def sample_control(samples: DataSet, values: Mapping[str, Any]) -> dict[str, Any
 
 def label_of(samples: DataSet, row: int) -> str:
     """Return the class of a sample, or the parameters that made it, in words."""
-    return "label " + ", ".join(f"{one:g}" for one in samples.y[row].reshape(-1).tolist())
+    known = samples.y[row].reshape(-1)
+    words = [f"{one:.3g}" for one in known[:_TOLD].tolist()] + ["…"] * (len(known) > _TOLD)
+    return "label " + ", ".join(words)
 
 
 def _fits(control: dict[str, Any], value: Any) -> None:
@@ -359,8 +363,8 @@ def thumbnails_of(samples: DataSet, sample: int) -> dict[str, Any]:
     assert samples.image_shape is not None
     first = 0 if sample < _THUMBNAILS else min(sample, len(samples) - _THUMBNAILS)
     rows = range(first, min(first + _THUMBNAILS, len(samples)))
-    every = max(1, -(-max(samples.image_shape) // _THUMBNAIL_SIDE))
-    images = grey(samples.x[rows.start : rows.stop].nan_to_num(), samples.image_shape)
+    every = max(1, -(-max(samples.image_shape[-2:]) // _THUMBNAIL_SIDE))
+    images = pictures_of(samples.x[rows.start : rows.stop].nan_to_num(), samples.image_shape)
     images = images[:, ::every, ::every]
     return {
         "thumbnails": images.tobytes(),

@@ -20,7 +20,7 @@ from gfe_core.types import Decoder, Encoding, Loss
 from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.kit.explorer import own_copy
 from gfe_core.widgets.kit.numbers import NUMBERS, tidy
-from gfe_core.widgets.kit.png import base64_of, png_of
+from gfe_core.widgets.kit.pictures import base64_of, png_of
 from gfe_core.widgets.kit.shown import shown_samples, two_latents
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control, with_limit

@@ -17,6 +17,7 @@ import { advance, Energy, follow } from "../kit/flow.js";
  * @typedef {object} Plan
  * @property {import("../kit/flow.js").Portable["layers"]} layers
  * @property {import("../kit/flow.js").Portable["loss"]} loss
+ * @property {number} n_pixels of an image; in colour there are three numbers for each
  * @property {{ origin: number[], axes: number[][] }} plane that the paths are seen from
  * @property {Recipe[]} recipes one a track
  * @property {Record<string, Turn>} turns by control
@@ -116,14 +117,19 @@ export class Preview {
   /**
    * @param {number} track
    * @param {number} frame
-   * @returns {Uint8Array} grey levels of what the code draws
+   * @returns {Uint8Array} levels of what the code draws; red, green and blue of a pixel together,
+   *   where the decoder draws one colour after the other
    */
   #image(track, frame) {
     const states = this.#states[track];
     const { z } = states[Math.min(frame, states.length - 1)];
-    return Uint8Array.from(this.energy.mean(z), (p) =>
-      Math.round(255 * Math.min(Math.max(p, 0), 1)),
-    );
+    const mean = this.energy.mean(z);
+    const size = this.plan.n_pixels;
+    const n = mean.length / size;
+    return Uint8Array.from(mean, (_, k) => {
+      const value = mean[(k % n) * size + Math.floor(k / n)];
+      return Math.round(255 * Math.min(Math.max(value, 0), 1));
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 """What the browser follows by itself while a hand drags the start or a slider (preview.js)."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,9 @@ Recipes = Callable[[dict[str, Any]], Mapping[str, Recipe]]
 """Values of the controls -> recipe of each track."""
 
 
-def grounds_for(decoder: Decoder, loss: AnyLoss, plane: Plane, x: Tensor) -> dict[str, Any]:
+def grounds_for(
+    decoder: Decoder, loss: AnyLoss, plane: Plane, x: Tensor, image_shape: tuple[int, ...]
+) -> dict[str, Any]:
     """Describe what stays as it is while tracks change.
 
     Args:
@@ -22,6 +25,7 @@ def grounds_for(decoder: Decoder, loss: AnyLoss, plane: Plane, x: Tensor) -> dic
         loss: of the energy.
         plane: that the landscape lies in.
         x: the sample, (features,).
+        image_shape: how to show it.
 
     Returns:
         JSON, and under "numbers" float32 bytes: the weights, then the sample.
@@ -31,8 +35,10 @@ def grounds_for(decoder: Decoder, loss: AnyLoss, plane: Plane, x: Tensor) -> dic
     """
     traits = portable(decoder, loss)
     weights = traits.pop("weights")
+    n_pixels = math.prod(image_shape[-2:])
     seen_from = {"origin": plane.origin.tolist(), "axes": plane.axes.tolist()}
-    return traits | {"plane": seen_from, "numbers": weights + x.float().numpy().tobytes()}
+    numbers = weights + x.float().numpy().tobytes()
+    return traits | {"plane": seen_from, "n_pixels": n_pixels, "numbers": numbers}
 
 
 def recipes_for(

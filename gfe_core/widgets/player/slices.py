@@ -16,6 +16,7 @@ from gfe_core import threads
 from gfe_core.encoding import reconstruct
 from gfe_core.energy import Energy
 from gfe_core.types import Decoder, Encoding, Loss, Status
+from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.player.film import Film, Landscape
 
 ASPECT = 1.6  # width over height of the player's map
@@ -143,12 +144,6 @@ def map_axes(decoder: Decoder) -> tuple[str, str]:
     return "from the start of the path to its end", "largest deviation"
 
 
-def grey(pixels: Tensor, image_shape: tuple[int, ...]) -> np.ndarray:
-    """Grey values in [0, 1] as uint8 pictures (..., height, width)."""
-    scaled = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
-    return scaled.reshape(*pixels.shape[:-1], *image_shape[-2:]).numpy()
-
-
 def film_of(
     tracks: Mapping[str, Encoding],
     decoder: Decoder,
@@ -170,12 +165,13 @@ def film_of(
         decoder: draws the reconstructions.
         loss: as for the encodings.
         plane: where the paths are seen from.
-        target: uint8 (height, width), the picture that is encoded.
+        target: uint8 (height, width) or (height, width, 3), the picture that is encoded.
         step_scale: what step sizes are multiplied by before they are shown, as `step_label` says.
         step_label: what the step chart shows.
         step_limit: a reference line in that chart.
         step_limit_label: a few words for it.
     """
+    height, width, *colours = target.shape
     frames = max(len(_path(encoding)) for encoding in tracks.values())
     paths = torch.stack([_held(_path(encoding), frames) for encoding in tracks.values()])
     saved = [encoding.trajectory for encoding in tracks.values() if encoding.trajectory is not None]
@@ -190,7 +186,7 @@ def film_of(
         energy=_float32(energy),
         step=_float32(step),
         n_frames=tuple(len(_path(encoding)) for encoding in tracks.values()),
-        images=grey(torch.nan_to_num(pictures), target.shape),
+        images=pictures_of(torch.nan_to_num(pictures), (*colours, height, width)),
         target=target,
         step_label=step_label,
         step_limit=step_limit,

@@ -1,7 +1,7 @@
 // The strip of thumbnails from which a sample is chosen, and the number that reaches the others.
 
 import { make } from "../kit/dom.js";
-import { greys } from "../kit/layers.js";
+import { paint } from "../kit/layers.js";
 import { clamp } from "../kit/numbers.js";
 import { NO_KERNEL } from "./controls.js";
 
@@ -53,11 +53,11 @@ export class Strip {
     const { model } = this.#view;
     const [n, ...shape] = model.get("thumbnail_shape");
     const labels = model.get("thumbnail_labels");
-    const size = shape[0] * shape[1];
     const levels = model.bytes("thumbnails");
+    const size = levels.length / n;
     const options = labels.slice(0, n).map((label, k) => {
       const canvas = make("canvas", { "aria-hidden": "true" });
-      greys(canvas, shape, levels.subarray(k * size, (k + 1) * size));
+      paint(canvas, shape, levels.subarray(k * size, (k + 1) * size));
       const name = `sample ${this.#first + k}, ${label}`;
       const id = `${this.#view.id}-thumbnail-${k}`;
       return make("div", { id, role: "option", "aria-label": name, title: name }, canvas);

@@ -1,7 +1,7 @@
 // Pictures beside the plane: the target, that of each track, and what the first still lacks.
 
 import { make } from "../kit/dom.js";
-import { greys, pixels } from "../kit/layers.js";
+import { paint, pixels } from "../kit/layers.js";
 import { gapColour, TOO_LITTLE, TOO_MUCH } from "../kit/look.js";
 import { badge } from "../kit/marks.js";
 
@@ -14,7 +14,6 @@ const KEY = `<p class="key"><span><i style="background:rgb(${TOO_LITTLE})"></i>t
 const IN_A_ROW = 4; // of more, two rows with the words beside the pictures
 
 export class Tiles {
-  #shape = [1, 1];
   /** @type {HTMLCanvasElement[]} */
   #canvases = [];
 
@@ -25,7 +24,6 @@ export class Tiles {
 
   /** @param {Film} film */
   build(film) {
-    this.#shape = [film.rows, film.columns];
     this.#canvases = [];
     this.element.replaceChildren();
     if (!film.tracks) return;
@@ -36,7 +34,7 @@ export class Tiles {
     const last = this.#add(`missing in ${film.names[0]}`, [badge(film.looks[0]), "missing"]);
     last.insertAdjacentHTML("beforeend", KEY);
     this.element.classList.toggle("beside", this.#canvases.length > IN_A_ROW);
-    greys(this.#canvases[0], this.#shape, film.target);
+    paint(this.#canvases[0], film.imageShape, film.target);
   }
 
   /**
@@ -44,8 +42,7 @@ export class Tiles {
    * @param {(Node | string)[]} words that stand beside the picture
    */
   #add(label, words) {
-    const [height, width] = this.#shape;
-    const canvas = make("canvas", { width, height, role: "img", "aria-label": label });
+    const canvas = make("canvas", { role: "img", "aria-label": label });
     const tile = make("div", { class: "tile" }, make("p", { title: label }, ...words), canvas);
     this.element.append(tile);
     this.#canvases.push(canvas);
@@ -57,11 +54,17 @@ export class Tiles {
    * @param {number} frame a whole number
    */
   draw(film, frame) {
+    const shape = film.imageShape;
     const first = film.image(0, frame);
     for (let track = 0; track < film.tracks; track++) {
-      greys(this.#canvases[track + 1], this.#shape, film.image(track, frame));
+      paint(this.#canvases[track + 1], shape, film.image(track, frame));
     }
-    const missing = (/** @type {number} */ j) => gapColour((film.target[j] - first[j]) / 255);
-    pixels(this.#canvases[film.tracks + 1], this.#shape, missing);
+    const [, , n = 1] = shape;
+    const missing = (/** @type {number} */ j) => {
+      let gap = 0;
+      for (let k = n * j; k < n * (j + 1); k++) gap += film.target[k] - first[k];
+      return gapColour(gap / (255 * n));
+    };
+    pixels(this.#canvases[film.tracks + 1], shape, missing);
   }
 }

@@ -32,7 +32,7 @@ import { TILES_MARKUP, Tiles } from "./tiles.js";
  * @property {DataView} off_plane (tracks, frames), as the next two
  * @property {DataView} energies
  * @property {DataView} steps
- * @property {number[]} image_shape
+ * @property {number[]} image_shape rows and columns, and 3 in colour
  * @property {DataView} target (rows, columns)
  * @property {DataView} frames (tracks, frames, rows, columns)
  * @property {string} energy_label
@@ -57,7 +57,7 @@ import { TILES_MARKUP, Tiles } from "./tiles.js";
  * @property {Values & { start?: number[] }} defaults
  * @property {string} code Python that makes the view, with {values} for its choices
  * @property {DataView} thumbnails of samples
- * @property {number[]} thumbnail_shape how many, rows, columns
+ * @property {number[]} thumbnail_shape how many, and the shape of each
  * @property {string[]} thumbnail_labels
  * @property {number} first_thumbnail its sample
  * @property {boolean} draggable

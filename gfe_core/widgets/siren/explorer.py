@@ -26,8 +26,8 @@ from gfe_core.types import Codes
 from gfe_core.widgets.kit.answering import Answering
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
+from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import as_data_set, shown_samples
-from gfe_core.widgets.player.slices import grey
 
 FOUND_BY = ("one step", "flow")
 RESOLUTIONS = (8, 16, 28, 64, 128)
@@ -194,9 +194,9 @@ class SirenExplorer(Explorer):
         seen = torch.zeros(len(siren.coordinates), dtype=torch.uint8)
         seen[some] = 1
         with self.view.hold_sync():
-            self.view.image = grey(x[0], self.shape).tobytes()
+            self.view.image = pictures_of(x[0], self.shape).tobytes()
             self.view.seen = seen.numpy().tobytes()
-            self.view.tiles = grey(torch.stack(tiles), (n, n)).tobytes()
+            self.view.tiles = pictures_of(torch.stack(tiles), (n, n)).tobytes()
             self.view.curves = torch.stack(curves).numpy().astype(np.float32).tobytes()
             self.view.row = row
             self.view.facts = self._facts(siren, z, x, some)

@@ -6,7 +6,7 @@ import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../
 import { setOptions, sign, strokeSign } from "../kit/dom.js";
 import { drag } from "../kit/drag.js";
 import { ARROWS, isShortcut } from "../kit/keyboard.js";
-import { circle, greys, pixels, stroke } from "../kit/layers.js";
+import { circle, paint, pixels, stroke } from "../kit/layers.js";
 import { COLOURS, DASHES, gapColour } from "../kit/look.js";
 import { NO_BYTES } from "../kit/model.js";
 import { clamp, range, tidy } from "../kit/numbers.js";
@@ -248,7 +248,7 @@ class Siren {
     const tiles = range(3, (k) => bytes.subarray(k * n * n, (k + 1) * n * n));
     const canvases = this.view.findAll(".tile canvas", HTMLCanvasElement);
     tiles.forEach((levels, k) => {
-      greys(canvases[k], [n, n], levels);
+      paint(canvases[k], [n, n], levels);
     });
     const [code, bilinear] = tiles;
     pixels(canvases[3], [n, n], (j) => gapColour((bilinear[j] - code[j]) / 255));

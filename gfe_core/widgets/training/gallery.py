@@ -1,4 +1,4 @@
-"""Small pictures of many samples, as grey arrays."""
+"""Small pictures of many samples, laid out as one."""
 
 import math
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data.samples import Samples, rows_of
-from gfe_core.decoders.mlp import picture_shape
+from gfe_core.decoders.wrapped import flattened
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.training import Report
+from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import at_least, shown_rows
-from gfe_core.widgets.player.slices import grey
 
 
 @in_own_words
@@ -25,30 +25,33 @@ def gallery(
     """Lay out samples as one picture: each tensor is a row, each of its samples a column.
 
     Args:
-        rows: grey values in [0, 1], all of the same shape.
-        image_shape: (height, width) of a sample.
+        rows: values in [0, 1], all of the same shape.
+        image_shape: (height, width) of a sample, or (3, height, width) in colour.
         gap: white pixels between pictures.
 
     Returns:
-        uint8 (height, width).
+        uint8 (height, width), or (height, width, 3).
     """
-    height, width = checks.sizes("image_shape", image_shape, n=2)
+    image_shape = checks.image_shape(image_shape)
+    n_features = math.prod(image_shape)
     checks.require(
         gap >= 0 and len(rows) > 0,
         f"`rows` must hold at least one row and `gap` be at least 0, got {len(rows)} and {gap}.",
     )
     tensors = [rows_of(row, "rows") for row in rows]
     shape = tuple(getattr(tensors[0], "shape", ()))
-    wanted = f"`rows` must be tensors of one shape (n, {height * width}), grey values"
+    wanted = f"`rows` must be tensors of one shape (n, {n_features}), values in [0, 1]"
     remedy = "Write one tensor as `gallery([x], image_shape)`."
     for row in tensors:
-        fits = isinstance(row, Tensor) and row.dim() == 2 and row.shape[1] == height * width
+        fits = isinstance(row, Tensor) and row.dim() == 2 and row.shape[1] == n_features
         fits = fits and tuple(row.shape) == shape
         checks.require(fits, f"{wanted}, got {checks.described(row)}. {remedy}")
     at_least(1, len(tensors[0]), "rows")
-    pictures = np.stack([grey(row.detach().nan_to_num(), (height, width)) for row in tensors])
-    padded = np.pad(pictures, ((0, 0), (0, 0), (gap, gap), (gap, gap)), constant_values=255)
-    return padded.transpose(0, 2, 1, 3).reshape(padded.shape[0] * padded.shape[2], -1)
+    pictures = np.stack([pictures_of(row.detach().nan_to_num(), image_shape) for row in tensors])
+    margins = [(0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)][: pictures.ndim]
+    padded = np.pad(pictures, margins, constant_values=255)
+    n_rows, n_columns, height, width, *colours = padded.shape
+    return padded.swapaxes(1, 2).reshape(n_rows * height, n_columns * width, *colours)
 
 
 @in_own_words
@@ -58,7 +61,7 @@ def preview_of(x: Samples, image_shape: tuple[int, ...]) -> Callable[[Report], n
     The images above, below them what the decoder makes of their codes right now.
     """
     rows = shown_rows(x)
-    image_shape = picture_shape(image_shape)
+    image_shape = checks.image_shape(image_shape)
     wanted = f"`x` must be images of shape {tuple(image_shape)}"
     fits = tuple(rows.shape[1:]) == (math.prod(image_shape),)
     checks.require(
@@ -67,7 +70,8 @@ def preview_of(x: Samples, image_shape: tuple[int, ...]) -> Callable[[Report], n
 
     def preview(report: Report) -> np.ndarray:
         with torch.no_grad():
-            found = encode(report.decoder, rows, max_steps=30)  # pyright: ignore[reportArgumentType]
-            return gallery([rows, reconstruct(report.decoder, found)], image_shape)  # pyright: ignore[reportArgumentType]
+            decoder = flattened(report.decoder)
+            found = encode(decoder, rows, max_steps=30)
+            return gallery([rows, reconstruct(decoder, found)], image_shape)
 
     return preview

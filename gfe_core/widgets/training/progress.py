@@ -208,13 +208,13 @@ def _image(picture: Any) -> Image.Image:
     """Accept what a preview may return."""
     if isinstance(picture, Image.Image):
         return picture if picture.mode in ("L", "P") else picture.convert("RGB")
-    grey = np.asarray(picture)
-    if grey.dtype != np.uint8 or grey.ndim != 2:
+    pixels = np.asarray(picture)
+    if pixels.dtype != np.uint8 or (pixels.ndim != 2 and pixels.shape[2:] != (3,)):
         raise TypeError(
-            f"it must be a PIL image or uint8 of shape (height, width), got {grey.dtype} "
-            f"{grey.shape}"
+            "it must be a PIL image or uint8 of shape (height, width) or (height, width, 3), got "
+            f"{pixels.dtype} {pixels.shape}"
         )
-    return Image.fromarray(grey)
+    return Image.fromarray(pixels)
 
 
 def _small_png(image: Image.Image) -> bytes:

@@ -24,7 +24,7 @@ from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.numbers import NUMBERS
-from gfe_core.widgets.kit.png import png_of
+from gfe_core.widgets.kit.pictures import png_of
 from gfe_core.widgets.kit.shown import shown_rows
 from gfe_core.widgets.training.gallery import gallery
 
@@ -75,7 +75,7 @@ class SideBySide:
         )
         checks.at_least_one("every", every)
         rows = shown_rows(x, gaps=True)
-        image_shape = checks.sizes("image_shape", image_shape, n=2)
+        image_shape = checks.image_shape(image_shape)
         for one in competitors.values():
             pair = isinstance(one, (tuple, list)) and len(one) == 2
             wanted = "`competitors` must be names with (decoder, encoder)"
@@ -170,4 +170,4 @@ class SideBySide:
                 reconstruct(decoder, encoder(decoder, x), self.loss or Bernoulli())
                 for decoder, encoder in self.competitors.values()
             ]
-        return gallery([x, *drawn], self.image_shape)
+        return gallery([one.flatten(1) for one in (x, *drawn)], self.image_shape)

@@ -11,6 +11,7 @@ import traitlets as t
 from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.data.samples import codes_for
+from gfe_core.decoders.wrapped import flattened
 from gfe_core.methods.gon import SQUARES
 from gfe_core.types import Codes, Loss
 from gfe_core.widgets.kit.bundles import script, style
@@ -129,7 +130,8 @@ class TraversalExplorer(Explorer):
         checks.require(n_frames >= 2, f"`n_frames` must be at least 2, got {n_frames}.")
         how = {"bases": bases, "image_shape": shape, "n_frames": n_frames, "loss": loss or SQUARES}
         self.traversals: dict[str, Traversal] = {
-            told: traverse(decoder, z, samples.y, **how) for told, (decoder, z) in models.items()
+            told: traverse(flattened(decoder), z, samples.y, **how)
+            for told, (decoder, z) in models.items()
         }
         named = latents or {}
         numbered = {told: [str(j) for j in range(z.shape[1])] for told, (_, z) in models.items()}
@@ -145,7 +147,7 @@ class TraversalExplorer(Explorer):
             models=list(models),
             latents=[list(named.get(told, numbered[told])) for told in models],
             factors=[told.split(" (")[0] for told in factors],
-            image_shape=list(shape),
+            image_shape=list(next(iter(made)).images.shape[3:]),
             n_bases=len(bases),
             n_frames=n_frames,
             defaults=first,

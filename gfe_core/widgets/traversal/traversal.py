@@ -17,8 +17,8 @@ from gfe_core.arguments import in_own_words
 from gfe_core.data.samples import rows_of
 from gfe_core.encoding import reconstruct
 from gfe_core.types import Codes, Loss
+from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import at_least
-from gfe_core.widgets.player.slices import grey
 
 _N_GROUPS = 20  # of equal size, of a factor that has more values than that
 _EDGES = (0.02, 0.98)  # quantiles of the codes between which a latent is moved
@@ -77,8 +77,8 @@ class Traversal:
 
     Args:
         values: (latents, frames), where each latent is moved to.
-        images: uint8 (bases, latents, frames, height, width); the other latents stay those of the
-            base.
+        images: uint8 (bases, latents, frames, height, width), with a last axis of 3 in colour; the
+            other latents stay those of the base.
         own: (bases, latents), the codes of the bases.
         shares: (latents, factors), of `explained`.
     """
@@ -106,7 +106,7 @@ def traverse(
         z: codes of samples.
         factors: that made them.
         bases: rows of z to start from.
-        image_shape: (height, width).
+        image_shape: (height, width), or (3, height, width) in colour.
         n_frames: pictures along a latent.
         loss: says how outputs become grey values.
     """
@@ -117,8 +117,6 @@ def traverse(
     codes = own[:, None, None].repeat(1, n, n_frames, 1)
     for j in range(n):
         codes[:, j, :, j] = values[j]
-    images = grey(reconstruct(decoder, codes.flatten(0, 2), loss), image_shape)
-    shape = (len(own), n, n_frames, *image_shape)
-    return Traversal(
-        values=values, images=images.reshape(shape), own=own, shares=explained(z, factors)
-    )
+    drawn = reconstruct(decoder, codes.flatten(0, 2), loss).unflatten(0, codes.shape[:3])
+    images = pictures_of(drawn, image_shape)
+    return Traversal(values=values, images=images, own=own, shares=explained(z, factors))

@@ -5,7 +5,7 @@ import "./view.css";
 import { STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
 import { make, setOptions } from "../kit/dom.js";
 import { drag, spotIn } from "../kit/drag.js";
-import { greys } from "../kit/layers.js";
+import { numbersOf, paint } from "../kit/layers.js";
 import { clamp, range } from "../kit/numbers.js";
 
 /** @typedef {{ model: number, base: number, latent: number, frame: number }} Values */
@@ -24,7 +24,7 @@ import { clamp, range } from "../kit/numbers.js";
  * @property {string[]} models
  * @property {string[][]} latents names, of each model
  * @property {string[]} factors
- * @property {number[]} image_shape
+ * @property {number[]} image_shape rows and columns, and 3 in colour
  * @property {number} n_bases
  * @property {number} n_frames
  * @property {Values} defaults
@@ -61,7 +61,7 @@ class Traversal {
     this.view = /** @type {View<Traits>} */ (new View(context, "traversal", MARKUP));
     const { model } = this.view;
     this.shape = model.get("image_shape");
-    this.size = this.shape[0] * this.shape[1];
+    this.size = numbersOf(this.shape);
     this.n = model.get("n_frames");
     this.bases = model.get("n_bases");
     this.latents = model.get("latents");
@@ -151,17 +151,17 @@ class Traversal {
       "aria-valuemin": values[0],
       "aria-valuemax": values[this.n - 1],
     });
-    const [height, width] = this.shape;
+    const [height, width, n = 1] = this.shape;
     const wide = N_TILES * (width + 1) - 1;
-    const levels = new Uint8Array(height * wide).fill(GAP);
+    const levels = new Uint8Array(n * height * wide).fill(GAP);
     for (let tile = 0; tile < N_TILES; tile++) {
       const picture = this.#picture(latent, Math.round((tile * (this.n - 1)) / (N_TILES - 1)));
       for (let row = 0; row < height; row++) {
-        const line = picture.subarray(row * width, (row + 1) * width);
-        levels.set(line, row * wide + tile * (width + 1));
+        const line = picture.subarray(n * row * width, n * (row + 1) * width);
+        levels.set(line, n * (row * wide + tile * (width + 1)));
       }
     }
-    greys(canvas, [height, wide], levels);
+    paint(canvas, [height, wide, n], levels);
     strip.append(canvas, make("i"));
     this.#hold(strip, latent);
     return strip;
@@ -184,7 +184,7 @@ class Traversal {
     const { model, base, latent, frame } = this.#values;
     const value = this.#numbers.values[latent][frame];
     const name = this.#names[latent];
-    greys(this.canvas, this.shape, this.#picture(latent, frame));
+    paint(this.canvas, this.shape, this.#picture(latent, frame));
     this.slider.value = String(frame);
     this.slider.ariaValueText = signed(value);
     this.selects.model.value = String(model);

@@ -1,0 +1,146 @@
+"""All rows of a data set in their order, some at a time: .npy files stay on disk.
+
+Shapes: `n` samples; `features` numbers each.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.data import DataError, DataSet, load
+from gfe_core.data.samples import Samples, rows_of
+
+_AT_ONCE = 2**24
+"""Bytes read at once where all of a file is read."""
+_WHOLE = "Write it again with `numpy.save`, or restore a copy."
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Samples that are read when they are needed; `len(rows)` counts them.
+
+    An .npy file is opened anew for each reading, so that memory holds the rows asked for and no
+    others. Its values are taken as by `gfe.data.load`: uint8 divided by 255, other numbers as they
+    are, everything but the first axis flattened.
+
+    Args:
+        source: path of an .npy file, or samples in memory.
+        name: what the rows are called.
+
+    Example:
+        >>> import numpy, tempfile
+        >>> path = Path(tempfile.mkdtemp(), "x.npy")
+        >>> numpy.save(path, numpy.arange(6, dtype="uint8").reshape(3, 2) * 51)
+        >>> rows = Rows.of(path)
+        >>> len(rows), rows.read(slice(1, 3))
+        (3, tensor([[0.4000, 0.6000],
+                [0.8000, 1.0000]]))
+    """
+
+    source: Path | Tensor
+    name: str
+    _shape: tuple[int, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, data: str | Path | Samples, *, split: str = "train") -> "Rows":
+        """Return the rows of whatever holds samples.
+
+        Args:
+            data: path of an .npy file, of which all rows are taken, in their order; another name or
+                path that `gfe.data.load` takes; or samples.
+            split: of a name or path that is loaded.
+
+        Raises:
+            ValueError: the name is unknown.
+            DataError: a file is damaged or unfit, or missing.
+        """
+        if isinstance(data, (str, Path)) and Path(data).suffix.lower() == ".npy":
+            path = Path(data).expanduser().resolve()
+            return cls(path, str(data), _opened(path).shape)
+        if isinstance(data, (str, Path)):
+            data = load(data, split=split)
+        rows = rows_of(data)
+        checks.require(
+            isinstance(rows, Tensor),
+            f"`data` must be a path, a name or samples, got {checks.described(data)}.",
+            TypeError,
+        )
+        name = data.name if isinstance(data, DataSet) else "samples"
+        return cls(rows, name, tuple(rows.shape))
+
+    def __len__(self) -> int:
+        return self._shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """Numbers of a sample."""
+        return int(np.prod(self._shape[1:]))
+
+    def read(self, some: slice) -> Tensor:
+        """Return some rows as floats, shape (n, features); the tensor is a copy of its own."""
+        if isinstance(self.source, Tensor):
+            return self.source[some].flatten(1).clone()
+        values = np.array(_opened(self.source)[some])
+        if values.dtype == np.uint8:
+            values = values / np.float32(255)
+        if values.dtype not in (np.float32, np.float64):
+            values = values.astype(np.float32)
+        return torch.from_numpy(values).flatten(1)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of type, shape and all values.
+
+        Equal for equal files, wherever they lie. Reads everything once.
+        """
+        digest = hashlib.sha256()
+        if isinstance(self.source, Tensor):
+            values = self.source.detach().cpu().contiguous()
+            digest.update(f"{values.dtype} {tuple(values.shape)}".encode())
+            digest.update(values.view(torch.uint8).numpy().data)
+            return digest.hexdigest()
+        values = _opened(self.source)
+        digest.update(f"{values.dtype.str} {values.shape}".encode())
+        with self.source.open("rb") as file:  # not through the map, whose pages would stay
+            file.seek(values.offset)
+            while block := file.read(_AT_ONCE):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def has_gaps(self) -> bool:
+        """Whether any value is NaN. Reads everything once, unless the values are whole numbers."""
+        if isinstance(self.source, Path) and _opened(self.source).dtype.kind != "f":
+            return False
+        return any(bool(self.read(some).isnan().any()) for some in self.chunks(self._n_at_once()))
+
+    def chunks(self, size: int) -> list[slice]:
+        """Return all rows as slices of so many; the last may be shorter."""
+        return [slice(start, start + size) for start in range(0, len(self), size)]
+
+    def _n_at_once(self) -> int:
+        return max(1, _AT_ONCE // (4 * max(1, self.n_features)))
+
+
+def _opened(path: Path) -> Any:
+    """Map an array of numbers; nothing in the file is executed."""
+    if not path.is_file():
+        raise DataError(f"{path} cannot be used: it is no file. Correct the path.")
+    try:
+        values = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{path} cannot be used: it is no whole array of numbers ({error}). {_WHOLE}"
+        ) from error
+    fits = values.dtype.kind in "biuf" and values.ndim >= 2 and len(values) > 0
+    got = f"{values.dtype} of shape {values.shape}"
+    if not fits or (values.flags.f_contiguous and not values.flags.c_contiguous):
+        raise DataError(
+            f"{path} cannot be used: it must hold numbers of shape (n, ...), row after row, got "
+            f"{got}. Convert it: `numpy.save(path, numpy.ascontiguousarray(values, 'float32'))`."
+        )
+    return values

@@ -1,0 +1,280 @@
+"""Codes of more samples than one sitting finds: shards of rows, each a file, by any processes.
+
+    data, model  ->  encode_shards, on each process  ->  a folder  ->  read_codes  ->  Encoding
+
+A folder holds encode.json, which says of what the codes are, and codes-000000.pt and so on. A shard
+is written beside its name and moved into place when all of it is there, so that a file that exists
+is finished: who comes again, after a kill or beside others, takes what is missing.
+"""
+
+import copy
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gfe_core import checks
+from gfe_core.arguments import in_own_words
+from gfe_core.data.files import read_tensors, write_json, write_tensors
+from gfe_core.encoding import encode, encode_observed
+from gfe_core.models import Model
+from gfe_core.scale.ranks import Rank
+from gfe_core.scale.rows import Rows
+from gfe_core.solvers import AMD, Solver
+from gfe_core.types import Encoding, Statistics, Status
+
+_FORMAT = "gfe_core codes"
+_VERSION = 1
+_SIZE = 1000
+"""Samples encoded at once within a shard, so that memory does not grow with the shard."""
+
+
+@in_own_words
+def encode_shards(
+    model: Model,
+    data: Rows,
+    folder: str | Path,
+    *,
+    solver: Solver | None = None,
+    max_steps: int | None = None,
+    shard_size: int = 10_000,
+    device: str = "cpu",
+    rank: Rank | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> int:
+    """Encode all rows of a data set in shards of fixed size, those that are not finished yet.
+
+    Shard i holds the rows i s to (i + 1) s - 1, with s the shard size. Of N processes, r takes the
+    shards r, r + N, r + 2 N and so on; they need not know of each other. Codes of the kit's
+    perceptrons are those of one `encode` of all rows, to the bit; of other decoders, to rounding.
+    NaN counts as missing, as in `encode_observed`.
+
+    Args:
+        model: decoder, loss and scaling, from `gfe.load`. Data are scaled as it says.
+        data: the rows; `Rows.of(path)` reads an .npy file some rows at a time.
+        folder: where the shards are written. One that holds shards of the same model, data and
+            settings is gone on with.
+        solver: `AMD()` by default.
+        max_steps: attempts for each sample, as in `encode`.
+        shard_size: number of rows in a shard, >= 1.
+        device: to compute on, as torch writes it.
+        rank: which of several processes this one is; by default as `torchrun` says.
+        tell: called with a line after each shard.
+
+    Returns:
+        The number of shards that this call has finished.
+
+    Raises:
+        ValueError: the folder holds codes of another model, other data or other settings, of which
+            nothing is touched; or an argument does not fit.
+        OSError: a file cannot be written; a full disk is named, with the path.
+
+    Example:
+        >>> import tempfile
+        >>> import gfe_core as gfe
+        >>> decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=64)
+        >>> model = Model(decoder, gfe.Bernoulli(), (64,))
+        >>> digits = gfe.data.load("digits", split="test")
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> encode_shards(model, Rows.of(digits), folder, shard_size=100)
+        4
+        >>> read_codes(folder).z.shape
+        torch.Size([360, 2])
+    """
+    solver = solver or AMD()
+    shard_size = checks.whole("shard_size", shard_size)
+    checks.at_least_one("shard_size", shard_size)
+    rank = rank or Rank.here()
+    place = rank.device(device)
+    checks.decoder_ready(model.decoder)
+    n_expected = math.prod(model.data_shape)
+    checks.require(
+        data.n_features == n_expected,
+        f"`data` must hold samples of {n_expected} features for this model, got {data.n_features}.",
+    )
+    folder = Path(folder)
+    gaps = data.has_gaps()
+    settings = {"solver": repr(solver), "max_steps": max_steps, "shard_size": shard_size}
+    header = _header(model, data, settings | {"device": place.type})
+    _claim(folder, header)
+    decoder = _placed(model.decoder, place)
+    find = partial(
+        encode_observed if gaps else encode,
+        decoder,
+        loss=model.loss,
+        solver=solver,
+        max_steps=max_steps,
+        size=_SIZE,
+    )
+    chunks = data.chunks(shard_size)
+    mine = [i for i in rank.share(len(chunks)) if not _file(folder, i).exists()]
+    start = time.monotonic()
+    n_done = 0
+    for i in mine:
+        x = model.scaled(data.read(chunks[i])).reshape(-1, *model.data_shape)
+        found = find(x.to(next(decoder.parameters(), x)))
+        if (found.status == int(Status.NOT_REACHED)).any():
+            raise KeyboardInterrupt  # what encode kept of it is no whole shard
+        write_tensors(_file(folder, i), _content(header, i, found))
+        n_done += len(x)
+        if tell is not None:
+            rate = n_done / (time.monotonic() - start)
+            tell(f"shard {i + 1}/{len(chunks)}: {len(x):,} codes, {rate:,.0f} samples a second")
+    return len(mine)
+
+
+@in_own_words
+def read_codes(folder: str | Path) -> Encoding:
+    """Return the codes of all rows in their order, with energies, statuses and counts.
+
+    Args:
+        folder: that `encode_shards` has filled, on however many processes.
+
+    Returns:
+        One encoding, on the processor; it does not know its loss.
+
+    Raises:
+        FileNotFoundError: there are no codes.
+        ValueError: shards are missing, damaged or of another call; the message names them.
+    """
+    folder = Path(folder)
+    header = _read_header(folder)
+    checks.require(
+        header is not None,
+        f"`folder` {folder} holds no codes. Make them: `python -m gfe_core encode --out {folder}`.",
+        FileNotFoundError,
+    )
+    assert header is not None
+    missing = [i for i in range(header["n_shards"]) if not _file(folder, i).exists()]
+    some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    checks.require(
+        not missing,
+        f"`folder` {folder} lacks {len(missing)} of {header['n_shards']} shards: {some}. Give the "
+        "command that began it again: it makes what is missing.",
+    )
+    return Encoding.joined([_part(folder, header, i) for i in range(header["n_shards"])])
+
+
+def _file(folder: Path, shard: int) -> Path:
+    return folder / f"codes-{shard:06d}.pt"
+
+
+def _placed(decoder: Any, place: torch.device) -> Any:
+    """Return the decoder on a device; the caller's own stays where it is."""
+    weight = next(decoder.parameters(), torch.empty(0))
+    return decoder if weight.device == place else copy.deepcopy(decoder).to(place)
+
+
+def _header(model: Model, data: Rows, settings: dict[str, Any]) -> dict[str, Any]:
+    """What the codes of a folder are of: equal headers mean equal codes."""
+    return {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "model": _fingerprint(model),
+        "data": data.fingerprint(),
+        "n": len(data),
+        "n_shards": math.ceil(len(data) / settings["shard_size"]),
+        "settings": settings,
+    }
+
+
+def _fingerprint(model: Model) -> str:
+    """SHA-256 of the weights and all else that codes depend on."""
+    digest = hashlib.sha256()
+    decoder: Any = model.decoder
+    digest.update(f"{decoder!r} {model.loss!r} {model.data_shape}".encode())
+    tensors = dict(decoder.state_dict()) | {
+        f"scaling {name}": value for name, value in (model.scaling or {}).items()
+    }
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(_bytes(value))
+    return digest.hexdigest()
+
+
+def _bytes(value: Tensor) -> bytes:
+    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _claim(folder: Path, header: dict[str, Any]) -> None:
+    """Write the header, or refuse a folder of other codes and touch nothing in it."""
+    known = _read_header(folder)
+    if known is None:
+        lost = sorted(folder.glob("codes-*.pt"))
+        checks.require(
+            not lost,
+            f"`folder` {folder} holds {len(lost)} shards but no encode.json that says of what. "
+            "Choose another folder.",
+        )
+        write_json(folder / "encode.json", header)
+        return
+    differing = [name for name in ("model", "data", "n") if known.get(name) != header[name]]
+    settings = known.get("settings", {})
+    differing += [n for n, value in header["settings"].items() if settings.get(n) != value]
+    checks.require(
+        not differing,
+        f"`folder` {folder} holds codes with another {', '.join(differing)}. Choose another "
+        "folder, or give the command that began it again.",
+    )
+
+
+def _read_header(folder: Path) -> dict[str, Any] | None:
+    path = folder / "encode.json"
+    if not path.exists():
+        return None
+    try:
+        header = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"`folder` {folder} has an encode.json that cannot be read ({error}). Choose another "
+            "folder, or restore a copy."
+        ) from error
+    ours = isinstance(header, dict) and header.get("format") == _FORMAT
+    checks.require(
+        ours and header["version"] <= _VERSION,
+        f"`folder` {folder} has an encode.json of another program, or of a newer gfe_core. Choose "
+        "another folder.",
+    )
+    return header
+
+
+_COLUMNS = ("z", "energy", "grad_norm", "t", "status")
+
+
+def _content(header: dict[str, Any], shard: int, found: Encoding) -> dict[str, Any]:
+    """What a shard's file holds."""
+    columns = {name: getattr(found, name).clone() for name in _COLUMNS}
+    counts = {field.name: getattr(found.statistics, field.name) for field in fields(Statistics)}
+    return {"of": _of(header), "shard": shard, **columns, "statistics": counts}
+
+
+def _of(header: dict[str, Any]) -> str:
+    """What of a header a shard must agree with, in one number."""
+    text = json.dumps([header[name] for name in ("model", "data", "settings")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _part(folder: Path, header: dict[str, Any], shard: int) -> Encoding:
+    """Read one shard; damaged ones and those of other codes are refused."""
+    path = _file(folder, shard)
+    again = "Move it away and give the command that began the folder again."
+    content = read_tensors(path, kind="shard of codes", remedy=again)
+    checks.require(
+        isinstance(content, dict)
+        and (content.get("of"), content.get("shard"))
+        == (
+            _of(header),
+            shard,
+        ),
+        f"`folder` {folder} has a shard that belongs to other codes, {path.name}. {again}",
+    )
+    columns = {name: content[name] for name in _COLUMNS}
+    return Encoding(**columns, statistics=Statistics(**content["statistics"]))

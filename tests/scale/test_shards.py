@@ -1,0 +1,270 @@
+"""Codes in shards are those of one encode, whoever finds them, interrupted or not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import gfe_core as gfe
+from gfe_core.cli.main import main
+from gfe_core.models import Model
+from gfe_core.scale import Rank, Rows, encode_shards, read_codes
+from gfe_core.types import Encoding
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+ROOT = Path(__file__).parents[2]
+N = 90
+
+
+@pytest.fixture
+def model(generator: torch.Generator) -> Model:
+    decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=12, generator=generator)
+    return Model(decoder, gfe.Gaussian(), (12,))
+
+
+@pytest.fixture
+def x(generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(N, 12, generator=generator)
+
+
+@pytest.fixture
+def file(x: torch.Tensor, tmp_path: Path) -> Path:
+    path = tmp_path / "x.npy"
+    np.save(path, x.numpy())
+    return path
+
+
+def same(a: Encoding, b: Encoding) -> bool:
+    names = ("z", "energy", "grad_norm", "status")
+    counts = a.statistics.work, b.statistics.work
+    return all(torch.equal(getattr(a, n), getattr(b, n)) for n in names) and torch.equal(*counts)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("shard_size", [7, 16, 37, 1000])
+def test_shards_together_are_one_encode_to_the_bit(model, x, file, tmp_path, shard_size):
+    n = encode_shards(model, Rows.of(file), tmp_path / "out", shard_size=shard_size)
+    assert n == -(-N // shard_size)
+    whole = gfe.encode(model.decoder, x, loss=model.loss)
+    assert same(read_codes(tmp_path / "out"), whole)
+
+
+def test_ranks_share_the_shards_and_write_what_one_process_writes(model, file, tmp_path):
+    encode_shards(model, Rows.of(file), tmp_path / "one", shard_size=20)
+    done = [
+        encode_shards(
+            model, Rows.of(file), tmp_path / "two", shard_size=20, rank=Rank(number=r, n=2)
+        )
+        for r in (1, 0)
+    ]
+    assert done == [2, 3]
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_codes_of_a_strangers_decoder_agree_to_rounding(x, file, tmp_path):
+    net = torch.nn.Sequential(
+        torch.nn.Linear(3, 7),
+        torch.nn.Tanh(),
+        torch.nn.Linear(7, 12),
+        torch.nn.Unflatten(1, (3, 4)),
+    )
+    decoder = gfe.wrap(net.double(), latent_dim=3, data_shape=(3, 4))
+    model = Model(decoder, gfe.Gaussian(), (3, 4))
+    encode_shards(model, Rows.of(file), tmp_path / "out", shard_size=7, max_steps=20)
+    whole = gfe.encode(decoder, x.double().reshape(-1, 3, 4), loss=gfe.Gaussian(), max_steps=20)
+    # twenty steps amplify the rounding of 1e-16 by some digits
+    assert torch.allclose(read_codes(tmp_path / "out").z, whole.z, atol=1e-8)
+
+
+def test_gaps_are_missing_entries_and_scaling_is_the_models(model, x, tmp_path):
+    gaps = torch.where(torch.arange(12) == torch.arange(N)[:, None] % 30, torch.nan, x)
+    np.save(tmp_path / "gaps.npy", (3 + 2 * gaps).numpy())
+    scaled = replace(model, scaling={"mean": torch.tensor(3.0), "scale": torch.tensor(2.0)})
+    encode_shards(scaled, Rows.of(tmp_path / "gaps.npy"), tmp_path / "out", shard_size=20)
+    whole = gfe.encode_observed(model.decoder, ((3 + 2 * gaps) - 3) / 2, loss=model.loss)
+    assert same(read_codes(tmp_path / "out"), whole)
+
+
+def test_finished_shards_are_skipped_and_missing_ones_made_again(model, file, tmp_path):
+    out = tmp_path / "out"
+    encode_shards(model, Rows.of(file), out, shard_size=20)
+    before = files(out)
+    assert encode_shards(model, Rows.of(file), out, shard_size=20) == 0
+    (out / "codes-000002.pt").unlink()
+    with pytest.raises(ValueError, match=r"lacks 1 of 5 shards: 2. Give the command that began"):
+        read_codes(out)
+    assert encode_shards(model, Rows.of(file), out, shard_size=20) == 1
+    assert files(out) == before
+
+
+def other_weights(given: dict[str, Any]) -> None:
+    with torch.no_grad():
+        next(given["model"].decoder.parameters())[0, 0] += 1e-6
+
+
+def other_data(given: dict[str, Any]) -> None:
+    given["data"] = Rows.of(given["data"].read(slice(None)) + 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (other_weights, "model"),
+        (other_data, "data"),
+        (lambda given: given.update(solver=gfe.LBFGS()), "solver"),
+        (lambda given: given.update(max_steps=7), "max_steps"),
+        (lambda given: given.update(shard_size=30), "shard_size"),
+    ],
+)
+def test_folder_of_other_codes_is_refused_and_not_touched(model, file, tmp_path, change, what):
+    given: dict[str, Any] = {"model": model, "data": Rows.of(file), "folder": tmp_path / "out"}
+    given["shard_size"] = 20
+    encode_shards(**given)
+    (tmp_path / "out" / "codes-000001.pt").unlink()
+    before = files(tmp_path / "out")
+    change(given)
+    with pytest.raises(ValueError, match=f"holds codes with another {what}. Choose another folder"):
+        encode_shards(**given)
+    assert files(tmp_path / "out") == before
+
+
+def test_shards_without_a_header_or_damaged_are_refused(model, file, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(FileNotFoundError, match="holds no codes. Make them"):
+        read_codes(out)
+    encode_shards(model, Rows.of(file), out, shard_size=50)
+    shard = out / "codes-000001.pt"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:500])
+    with pytest.raises(ValueError, match="is damaged or no shard of codes .* Move it away"):
+        read_codes(out)
+    shard.write_bytes((out / "codes-000000.pt").read_bytes())
+    with pytest.raises(ValueError, match=r"belongs to other codes, codes-000001.pt"):
+        read_codes(out)
+    (out / "encode.json").unlink()
+    with pytest.raises(ValueError, match=r"holds 2 shards but no encode.json"):
+        encode_shards(model, Rows.of(file), out, shard_size=50)
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        (np.arange(24, dtype="uint8").reshape(2, 3, 4), np.arange(24).reshape(2, 12) / 255),
+        (np.arange(6).reshape(3, 2), np.arange(6).reshape(3, 2)),
+        (np.eye(3), np.eye(3)),
+    ],
+)
+def test_rows_of_a_file_are_read_as_load_reads_them(tmp_path, values, read):
+    np.save(tmp_path / "x.npy", values)
+    rows = Rows.of(tmp_path / "x.npy")
+    assert len(rows) == len(read) and rows.n_features == read.shape[1]
+    np.testing.assert_allclose(rows.read(slice(None)), read, rtol=1e-6)
+    np.testing.assert_allclose(rows.read(slice(1, 2)), read[1:2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "values", [np.array(["a"]), np.zeros(3), np.zeros((0, 2)), np.asfortranarray(np.ones((3, 2)))]
+)
+def test_files_that_hold_no_rows_of_numbers_are_refused(tmp_path, values):
+    np.save(tmp_path / "x.npy", values)
+    with pytest.raises(gfe.data.DataError, match="must hold numbers of shape"):
+        Rows.of(tmp_path / "x.npy")
+
+
+def test_equal_data_have_equal_fingerprints_wherever_they_lie(x, file, tmp_path):
+    np.save(tmp_path / "copy.npy", x.numpy())
+    assert Rows.of(file).fingerprint() == Rows.of(tmp_path / "copy.npy").fingerprint()
+    assert Rows.of(x).fingerprint() == Rows.of(x.clone()).fingerprint()
+    assert Rows.of(x).fingerprint() != Rows.of(x[:-1]).fingerprint()
+
+
+def test_command_encodes_and_prints_the_folder(model, file, tmp_path, capsys):
+    gfe.save(tmp_path / "m.pt", model.decoder, loss=model.loss)
+    words = ("encode", "--model", tmp_path / "m.pt", "--data", file, "--out", tmp_path / "out")
+    assert main([*map(str, words), "--shard-size", "50", "--solver", "lbfgs"]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{tmp_path / 'out'}\n"
+    assert [line.split(":")[0] for line in told.err.splitlines()] == ["shard 1/2", "shard 2/2"]
+    assert (
+        "LBFGS" in json.loads((tmp_path / "out" / "encode.json").read_text())["settings"]["solver"]
+    )
+    for more, message in (
+        (("--device", "cpuu"), "`device` 'cpuu' cannot be used here"),
+        (("--solver", "amd"), "holds codes with another solver"),
+        (("--shard-size", "0"), "`shard_size` must be at least 1"),
+    ):
+        assert main([*map(str, words), "--shard-size", "50", *more]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_command_takes_every_name_that_load_takes(tmp_path, capsys):
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=64)
+    gfe.save(tmp_path / "m.pt", decoder)
+    words = f"encode --model {tmp_path}/m.pt --data digits --split test --out {tmp_path}/out"
+    assert main([*words.split(), "--max-steps", "2"]) == 0
+    assert len(read_codes(tmp_path / "out")) == 360
+
+
+def torchrun(*words: object, n: int = 2) -> list[str]:
+    """Return the command that runs one of ours on n processes."""
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
+    return [sys.executable, *launch, "-m", "gfe_core", *map(str, words)]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_write_what_one_writes_even_after_one_is_killed(
+    model, tmp_path, generator
+):
+    file, n = tmp_path / "many.npy", 64
+    np.save(file, torch.randn(n, 12, generator=generator).numpy())
+    gfe.save(tmp_path / "m.pt", model.decoder, loss=model.loss)
+    out = tmp_path / "two"
+    words = ("encode", "--model", tmp_path / "m.pt", "--data", file, "--out", out)
+    words = (*words, "--shard-size", 1)  # many shards, so that a kill comes between two
+    process = subprocess.Popen(
+        torchrun(*words), env=environment(), stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    try:
+        finished = killed_after_first_shard(process, out)
+    finally:
+        process.kill()
+        process.communicate()
+    left = files(out)
+    assert 0 < len(finished) < n and finished.items() <= left.items(), "nothing finished is lost"
+    done = subprocess.run(
+        torchrun(*words), env=environment(), capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert {name: files(out)[name] for name in finished} == finished
+    encode_shards(gfe.load(tmp_path / "m.pt"), Rows.of(file), tmp_path / "one", shard_size=1)
+    whole = files(tmp_path / "one")
+    assert files(out) == whole, "and no part of a file is left"
+
+
+def killed_after_first_shard(process: subprocess.Popen[str], out: Path) -> dict[str, bytes]:
+    """Kill one worker when the first shard is there, and return the shards of that moment."""
+    deadline = time.monotonic() + 120
+    while not list(out.glob("codes-*.pt")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.001)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    finished = {path.name: path.read_bytes() for path in out.glob("codes-*.pt")}
+    assert process.wait(timeout=120) != 0
+    return finished

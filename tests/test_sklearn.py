@@ -1,0 +1,195 @@
+"""GradientFlowEncoder is a transformer of scikit-learn, for data of any unit and with gaps."""
+
+import pickle
+import subprocess
+import sys
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import gfe_core as gfe
+from gfe_core.sklearn import GradientFlowEncoder
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+
+def small(**options: Any) -> GradientFlowEncoder:
+    """An estimator whose training takes a moment."""
+    given: dict[str, Any] = {"hidden": (16,), "epochs": 10, "learning_rate": 1e-2}
+    given |= {"random_state": 0} | options
+    return GradientFlowEncoder(**given)
+
+
+@pytest.fixture(scope="module")
+def x() -> np.ndarray:
+    """Samples on a curved surface in five dimensions, float64."""
+    random = np.random.default_rng(0)
+    z = random.normal(size=(96, 2))
+    return np.tanh(z @ random.normal(size=(2, 5))) + 0.3 * z[:, :1] + 4.0
+
+
+@pytest.fixture(scope="module")
+def model(x: np.ndarray) -> GradientFlowEncoder:
+    return small().fit(x)
+
+
+@parametrize_with_checks([small(epochs=2), small(epochs=2, decoder="linear", loss=gfe.Gaussian())])
+def test_satisfies_the_contract_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def test_explains_what_the_mean_does_not(model, x):
+    assert 0.9 < model.score(x) < 1
+
+
+def test_score_is_the_explained_variance_of_its_docstring(model, x):
+    gaps = x.copy()
+    gaps[::3, 1] = np.nan
+    found = model.inverse_transform(model.transform(gaps))
+    left = np.nansum((gaps - found) ** 2)
+    assert model.score(gaps) == pytest.approx(1 - left / np.nansum((gaps - x.mean(0)) ** 2))
+
+
+def test_linear_decoder_scores_as_principal_components(x):
+    model = small(decoder="linear", epochs=60, learning_rate=3e-2).fit(x)
+    explained = PCA(2).fit(x).explained_variance_ratio_.sum()
+    assert model.score(x) == pytest.approx(explained, abs=2e-3)
+    assert model.score(x) <= explained + 1e-9
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_codes_do_not_depend_on_the_unit_of_the_data(model, x, unit):
+    other = small().fit(unit * x)
+    np.testing.assert_allclose(other.transform(unit * x), model.transform(x), atol=1e-6)
+    assert other.score(unit * x) == pytest.approx(model.score(x), abs=1e-6)
+
+
+def test_same_random_state_gives_the_same_bits_and_another_gives_others(model, x):
+    again = small().fit(x).transform(x)
+    assert (again == model.transform(x)).all()
+    assert not np.allclose(small(random_state=1).fit(x).transform(x), again)
+
+
+def test_fit_leaves_the_random_numbers_of_the_caller_alone(x):
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    small(epochs=1).fit(x)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_missing_entries_have_no_influence_and_are_filled_in(x):
+    random = np.random.default_rng(1)
+    gaps = np.where(random.random(x.shape) < 0.15, np.nan, x)
+    model = small(epochs=60).fit(gaps)
+    filled = model.inverse_transform(model.transform(gaps))
+    assert np.isfinite(filled).all()
+    hidden = np.isnan(gaps)
+    by_mean = np.broadcast_to(np.nanmean(gaps, 0), x.shape)
+    error = np.mean((filled - x)[hidden] ** 2)
+    assert error < 0.5 * np.mean((by_mean - x)[hidden] ** 2)
+
+
+def test_sample_without_any_entry_has_code_0(model):
+    assert (model.transform(np.full((1, 5), np.nan)) == 0).all()
+
+
+def test_codes_do_not_depend_on_the_samples_beside_them(model, x):
+    one_by_one = np.vstack([model.transform(x[i : i + 1]) for i in range(8)])
+    np.testing.assert_allclose(one_by_one, model.transform(x)[:8], atol=1e-9)
+
+
+def test_pickled_and_cloned_estimators_are_the_same(model, x):
+    same = pickle.loads(pickle.dumps(model))
+    assert (same.transform(x) == model.transform(x)).all()
+    again: Any = clone(model)
+    assert again.fit(x).score(x) == model.score(x)
+
+
+def test_grid_search_over_components_in_a_pipeline(x):
+    steps = make_pipeline(StandardScaler(), small(epochs=10))
+    search = GridSearchCV(steps, {"gradientflowencoder__n_components": [1, 2, 4]}, cv=3).fit(x)
+    scores = search.cv_results_["mean_test_score"]
+    assert np.isfinite(scores).all() and scores[0] < scores[1] < 1
+    names = search.best_estimator_.get_feature_names_out()
+    assert list(names[:2]) == ["gradientflowencoder0", "gradientflowencoder1"]
+
+
+def test_set_output_names_the_columns(x):
+    pandas = pytest.importorskip("pandas")
+    frame = small(epochs=1).set_output(transform="pandas").fit(x).transform(x)
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame) == ["gradientflowencoder0", "gradientflowencoder1"]
+
+
+class Net(torch.nn.Module):
+    """A stranger's decoder without sizes of its own."""
+
+    def __init__(self, latent_dim: int = 2, data_dim: int = 5) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(latent_dim, data_dim)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.sinh(self.layer(z))
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [Net(), Net, partial(gfe.MLPDecoder, hidden=(8,), activation="tanh")],
+    ids=["module", "class", "partial"],
+)
+def test_any_module_or_what_makes_one_is_a_decoder(decoder, x):
+    before = pickle.dumps(decoder)
+    model = small(decoder=decoder).fit(x)
+    assert model.score(x) > 0.5
+    assert pickle.dumps(decoder) == before, "the argument is only read"
+
+
+def test_image_shaped_decoders_take_rows(x):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 6), torch.nn.Unflatten(1, (2, 3)))
+    model = small(decoder=gfe.wrap(net, latent_dim=2, data_shape=(2, 3)))
+    rows = np.hstack([x, x[:, :1]])
+    assert model.fit(rows).inverse_transform(model.transform(rows)).shape == rows.shape
+
+
+def test_loss_of_ones_own_takes_data_as_they_are(x):
+    grey = ((x - x.min()) / np.ptp(x)).astype(np.float32)
+    model = small(loss=gfe.Bernoulli()).fit(grey)
+    found = model.inverse_transform(model.transform(grey))
+    assert model.scale_ == 1 and found.dtype == np.float32
+    assert found.min() > 0 and found.max() < 1 and model.score(grey) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_components": 6}, "got n_components=6 and n_features=5. Lower `n_components`."),
+        ({"n_components": 0}, "`n_components` must be at least 1, got 0."),
+        ({"decoder": "cnn"}, "`decoder` must be 'mlp', 'linear', a torch.nn.Module or a function"),
+        ({"decoder": len}, "`decoder` must be a function that makes a module for `latent_dim` and"),
+        ({"decoder": Net(3)}, "`decoder` does not map codes of 2 components to 5 features. Set"),
+        ({"loss": gfe.Bernoulli()}, "must lie in [0, 1] for the Bernoulli loss"),
+        ({"epochs": 0}, "`epochs` must be at least 1, got 0."),
+        ({"learning_rate": 0.0}, "`learning_rate` must be a positive finite number, got 0.0."),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(x, options, message):
+    with pytest.raises((ValueError, TypeError)) as refused:
+        small(**options).fit(x)
+    assert message in str(refused.value)
+
+
+@pytest.mark.slow
+def test_import_of_the_package_does_not_bring_it():
+    code = "import gfe_core, sys; print('gfe_core.sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
