@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from gfe_core import arguments, checks
-from gfe_core.data import Batches
+from gfe_core.data import Batches, DataSet
 from gfe_core.decoders import LinearDecoder, MLPDecoder, wrap
 from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Gaussian
@@ -132,7 +132,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Learn a decoder from samples.
 
         Args:
-            X: samples, shape (n, features), at least 2; NaN where missing.
+            X: samples, shape (n, features), at least 2; NaN where missing. An array, a frame, a
+                tensor or a `DataSet`, here and below.
             y: not used.
 
         Returns:
@@ -143,7 +144,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             KeyboardInterrupt: training was interrupted; an earlier fit stays in place.
         """
         self._check_arguments()
-        x = self._rows(validate_data(self, X, **_ACCEPTED, ensure_min_samples=2))
+        x = self._rows(validate_data(self, _given(X), **_ACCEPTED, ensure_min_samples=2))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         loss = Gaussian() if self.loss is None else self.loss
         units = _Units.of(x)
@@ -191,7 +192,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             X: samples, shape (n, features); NaN where missing.
         """
         check_is_fitted(self)
-        x = self._rows(validate_data(self, X, **_ACCEPTED, reset=False))
+        x = self._rows(validate_data(self, _given(X), **_ACCEPTED, reset=False))
         return self._encoded(x)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -204,7 +205,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             Data without gaps, shape (n, features).
         """
         check_is_fitted(self)
-        codes = check_array(X, dtype=_ACCEPTED["dtype"], input_name="X")
+        codes = check_array(_given(X), dtype=_ACCEPTED["dtype"], input_name="X")
         n = self.decoder_.latent_dim
         wanted = f"`X` must hold codes of {n} components"
         checks.require(codes.shape[1] == n, f"{wanted}, got {codes.shape[1]} columns.")
@@ -226,7 +227,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             y: not used.
         """
         check_is_fitted(self)
-        x = self._rows(validate_data(self, X, **_ACCEPTED, reset=False))
+        x = self._rows(validate_data(self, _given(X), **_ACCEPTED, reset=False))
         observed = ~x.isnan()
         known = x[observed].double()
         found = self._reconstructed(self._encoded(x).z)[observed].double()
@@ -339,6 +340,12 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
 _FLOATS = [np.float64, np.float32]
 _ACCEPTED: dict[str, Any] = {"dtype": _FLOATS, "ensure_all_finite": "allow-nan"}
+
+
+def _given(X: Any) -> Any:
+    """A data set or tensor as the array that it holds, whose float type is then kept."""
+    x = X.x if isinstance(X, DataSet) else X
+    return x.detach().cpu().numpy() if isinstance(x, Tensor) else x
 
 
 @dataclass(frozen=True)

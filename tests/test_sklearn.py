@@ -193,3 +193,14 @@ def test_import_of_the_package_does_not_bring_it():
     code = "import gfe_core, sys; print('gfe_core.sklearn' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_tensors_and_data_sets_keep_their_float_type():
+    digits = gfe.data.load("digits").take(60)
+    made = [
+        GradientFlowEncoder(2, epochs=1, random_state=0).fit(x)
+        for x in (digits, digits.x, digits.x.numpy())
+    ]
+    for one in made:
+        assert next(one.decoder_.parameters()).dtype == torch.float32
+        assert one.transform(digits).tolist() == made[0].transform(digits.x.numpy()).tolist()

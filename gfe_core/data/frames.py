@@ -31,7 +31,11 @@ def is_frame(x: Any) -> bool:
 
 
 def columns_of(
-    frame: Any, label: Any = None, place: Callable[[int], str] | None = None, what: str = "`x`"
+    frame: Any,
+    label: Any = None,
+    place: Callable[[int], str] | None = None,
+    what: str = "`x`",
+    plain: Callable[[str], str] = str.strip,
 ) -> Columns:
     """Return the columns of a frame as samples; missing values are NaN.
 
@@ -40,6 +44,7 @@ def columns_of(
         label: the column that is y.
         place: names a row by its number, for errors; its index by default.
         what: names the frame, for errors.
+        plain: turns a number as the frame writes it in a text into one that Python reads.
 
     Raises:
         ValueError: label is no column, or one of several of its name.
@@ -57,7 +62,7 @@ def columns_of(
     )
     counts = type(frame.index).__name__ == "RangeIndex" and frame.index.name is None
     return Columns(
-        x=_numbers(frame, place),
+        x=_numbers(frame, place, plain),
         y=y,
         features=tuple(map(str, frame.columns)),
         classes=classes or None,
@@ -86,17 +91,19 @@ def _label(
     return classes_of(column.astype(str).str.strip().to_numpy(object) if words else column)
 
 
-def _numbers(frame: Any, place: Callable[[int], str]) -> Float[Tensor, "n features"]:
+def _numbers(
+    frame: Any, place: Callable[[int], str], plain: Callable[[str], str]
+) -> Float[Tensor, "n features"]:
     with np.errstate(over="ignore"):  # becomes infinite and is refused here
         if all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in frame.dtypes):
             return finite(torch.from_numpy(frame.to_numpy(np.float32, copy=True)))
         x = np.empty(frame.shape, np.float32)
         for i in range(frame.shape[1]):
-            x[:, i] = _column(frame.iloc[:, i], place)
+            x[:, i] = _column(frame.iloc[:, i], place, plain)
     return finite(torch.from_numpy(x))
 
 
-def _column(column: Any, place: Callable[[int], str]) -> np.ndarray:
+def _column(column: Any, place: Callable[[int], str], plain: Callable[[str], str]) -> np.ndarray:
     """One column as numbers, where its texts are numbers too."""
     import pandas as pd  # here, because only those who have frames need it
 
@@ -108,15 +115,15 @@ def _column(column: Any, place: Callable[[int], str]) -> np.ndarray:
     if column.dtype.kind in "Mmc":  # dates, durations and complex numbers
         numbers = np.full(len(column), np.nan)
     else:
-        values = values.map(lambda one: one.strip() if isinstance(one, str) else one)
+        values = values.map(lambda one: plain(one) if isinstance(one, str) else one)
         converted: Any = pd.to_numeric(values, errors="coerce")
         numbers = converted.to_numpy(np.float64, na_value=np.nan)
         given = given & ~values.isin(["", "nan", "NaN"]).to_numpy()
     wrong = given & np.isnan(numbers)
     if wrong.any():
         row = int(wrong.argmax())
-        field = values.iloc[row]
-        shown = field if isinstance(field, str) else str(field)
+        field = column.iloc[row]
+        shown = str(field).strip()
         require(False, f"{place(row)}, {named!r}: {shown!r} is no number. {_remedy(shown)}")
     return numbers
 

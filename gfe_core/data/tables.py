@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,7 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
     except _DAMAGED as error:
         raise unfit(path, f"it is damaged or not whole ({error}). Copy it again") from error
     first = "" if "header" in options or n_before > 0 else f"line {head[0][0]}"
-    return _source(path, frame, label, partial(_place, path, form, n_before), first)
+    return _source(path, frame, label, partial(_place, path, form, n_before), first, options)
 
 
 def _form(path: Path, options: Mapping[str, Any]) -> _Form:
@@ -409,12 +410,19 @@ def _place(path: Path, form: _Form, n_before: int, row: int) -> str:
     return f"line {number}"
 
 
+def _plain(options: Mapping[str, Any], text: str) -> str:
+    """Turn a number of this file into one that Python reads."""
+    without = text.strip().replace(options.get("thousands") or "", "")
+    return without.replace(options.get("decimal") or ".", ".")
+
+
 def _source(
     path: Path,
     frame: Any,
     label: str | None,
     place: Callable[[int], str] | None = None,
     first: str = "",
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Source:
     """Turn a frame into samples; errors name the file.
 
@@ -424,12 +432,13 @@ def _source(
         label: the column that is y.
         place: names a sample by its number, for errors.
         first: how `place` names a first line that was taken for a sample.
+        options: how numbers are written: `decimal` and `thousands`.
     """
     if frame.shape[1] > 1 and str(frame.columns[-1]).startswith("Unnamed: "):
         last = frame.iloc[:, -1]
         frame = frame.iloc[:, :-1] if bool(last.isna().all()) else frame
     try:
-        columns = columns_of(frame, label, place, str(path))
+        columns = columns_of(frame, label, place, str(path), partial(_plain, options))
     except UnfitError as error:
         header = first != "" and str(error).startswith(f"{first}, ")
         hint = f". If {first} names the columns, pass `header=0`" if header else ""

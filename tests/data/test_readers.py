@@ -451,3 +451,9 @@ def test_own_images_train_a_decoder(tmp_path: Path, generator: torch.Generator):
     before = gfe.evaluate(decoder, mine.x).energy.mean()
     gfe.fit(decoder, gfe.data.Batches(mine.x, size=8), epochs=4)
     assert gfe.evaluate(decoder, mine.x).energy.mean() < before
+
+
+def test_a_slip_is_found_where_it_is_in_a_file_with_commas_for_points(tmp_path: Path):
+    path = write(tmp_path, "a;b\n1,5;1.000,5\n2,5;2.000,5\nl,5;3.000,5\n")
+    with pytest.raises(DataError, match=r"line 4, 'a': 'l,5' is no number\. Leave it empty"):
+        read(path, decimal=",", thousands=".")

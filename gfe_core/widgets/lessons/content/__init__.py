@@ -15,6 +15,7 @@ MODULES = (
     "the_race",
     "nesterov",
     "adjoint",
+    "your_own_data",
 )
 
 
