@@ -146,7 +146,9 @@ def _form(path: Path, options: Mapping[str, Any]) -> _Form:
         line = next(islice((line for line in _kept(file, form) if line.strip()), at, None), "")
     named = line.strip().strip('"').lower().startswith("sep=")
     require(not named, path, f"its first line says {line.strip()!r}. Pass `skiprows=1`")
-    sep = max(",;\t", key=line.count)
+    # a sign within numbers separates none, unless numbers are quoted and there is no other
+    within = (options.get("decimal"), options.get("thousands"))
+    sep = max(",;\t", key=lambda one: (one not in within and one in line, line.count(one)))
     blanks = line.count(sep) == 0 and len(line.split()) > 1
     return _Form(**{**vars(form), "sep": r"\s+" if blanks else sep})
 

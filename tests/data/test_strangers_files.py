@@ -123,6 +123,11 @@ READ: dict[str, tuple[Any, dict[str, Any], list[list[float]]]] = {
     "a separator ends each line": ("a,b,\n1,2,\n3,4,\n", {}, TWO),
     "a separator ends each line but the header": ("a,b\n1,2,\n3,4,\n", {}, TWO),
     "decimal commas": ("a;b\n1,0;2\n3;4,0\n", {"decimal": ","}, TWO),
+    "decimal commas and no header": (
+        "1,0;2,0\n3,5;4,0\n",
+        {"decimal": ",", "header": None},
+        [[1.0, 2.0], [3.5, 4.0]],
+    ),
     "thousands": ('a,b\n"1,000",2\n3,4\n', {"thousands": ","}, [[1000.0, 2.0], [3.0, 4.0]]),
     "UTF-16": ("ä,b\n1,2\n3,4\n".encode("utf-16"), {}, TWO),
     "Latin-1": ("ä,b\n1,2\n3,4\n".encode("latin-1"), {"encoding": "latin-1"}, TWO),
