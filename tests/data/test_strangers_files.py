@@ -188,6 +188,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "zero bytes": (b"", {}, "it is empty"),
     "only empty lines": ("\n\n \n", {}, "it is empty"),
     "only a header": ("a,b\n", {}, "it holds 0 samples"),
+    "only a header, with a label": ("k,a\n", {"label": "k"}, "it holds 0 samples"),
     "a line too long": ("a,b\n1,2\n3,4,5\n", {}, "line 3 has 3 fields, not 2"),
     "a line too short": ("a,b,c\n1,2,3\n\n4,5\n6,7,8\n", {}, "line 4 has 2 fields, not 3"),
     "a name too few": (
