@@ -260,7 +260,8 @@ def _header(
     """Whether line 1 names the columns: 0 if it does, None if it is a sample.
 
     It does where it holds the label, or words and no number. Behind an empty first field, numbers
-    are names if the first column counts the lines or names them: so pandas writes a frame. Words
+    are names if they count from 0, or if the first column does or holds words: so pandas writes a
+    frame. Words
     beside numbers are a sample's. Numbers alone are a sample, unless they look like names.
     """
     numbers = [name for name in names if _NUMBER.fullmatch(name)]
@@ -271,13 +272,14 @@ def _header(
         "its first line begins with '#'. Pass `comment='#'` if it is a remark, or `header=0` if it "
         "names the columns",
     )
-    if label is not None and _COLUMN.fullmatch(label):
-        return None
     if len(numbers) == 0 or label in names:
         return 0
+    if label is not None and _COLUMN.fullmatch(label):
+        return None
     if names[0] == "" and len(following) > 0:
         first = [line[0] for line in following]
-        counts = first == [str(i) for i in range(len(first))]
+        counted = (names[1:], first)
+        counts = any(line == [str(i) for i in range(len(line))] for line in counted)
         if counts or not any(map(_NUMBER.fullmatch, first)):
             return 0
     elif len(numbers) < len([name for name in names if name]):

@@ -105,6 +105,11 @@ FRAME = pd.DataFrame([[0.5, 0.25], [0.125, 0.75], [0.375, 1.0]])
 
 READ: dict[str, tuple[Any, dict[str, Any], list[list[float]]]] = {
     "a frame as pandas writes it": (FRAME.to_csv(), {}, FRAME.to_numpy().tolist()),
+    "a part of a frame": (
+        FRAME.iloc[[2, 0]].to_csv(),
+        {},
+        FRAME.iloc[[2, 0]].to_numpy().tolist(),
+    ),
     "a frame without its index": (
         FRAME.to_csv(index=False),
         {"header": 0},
@@ -674,6 +679,12 @@ def test_index_names_samples_as_it_is_written(tmp_path: Path, text: str, told: d
     assert (
         table.names == ("007", "010") and table.features == ("a", "b") and table.x.tolist() == TWO
     )
+
+
+def test_columns_that_are_called_as_those_without_a_name_are_named_in_the_header(tmp_path: Path):
+    write(tmp_path, {"mine.csv": "column 1,column 2,7\n1,x,2\n3,y,4\n"})
+    table = loaded(tmp_path, tmp_path / "mine.csv", label="column 2")
+    assert table.x.tolist() == TWO and table.features == ("column 1", "7")
 
 
 def test_rows_of_a_split_are_lines_of_the_table(tmp_path: Path):
