@@ -45,7 +45,7 @@ def open_npy(path: Path, label: str | None, options: Mapping[str, Any]) -> Sourc
     )
     try:
         values = np.lib.format.open_memmap(path, mode="r")  # never runs a pickle
-    except (ValueError, OSError) as error:
+    except Exception as error:  # damaged heads fail in too many ways to list
         raise unfit(
             path, f"it is no whole array of numbers ({error}). Write it with `numpy.save`"
         ) from error

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.values import classes_of, finite, require
+from gfe_core.data.values import UnfitError, classes_of, finite, require
 
 
 class Columns(NamedTuple):
@@ -83,10 +83,9 @@ def _label(
     )
     column = frame[label]
     lost = column.isna().to_numpy()
-    require(
-        not lost.any(),
-        f"{place(int(lost.argmax()))} has no {label!r}. Fill it in, or remove the line",
-    )
+    if lost.any():
+        missing = f"{place(int(lost.argmax()))} has no {label!r}"
+        raise UnfitError(f"{missing}. Fill it in, or remove the line")
     words = column.dtype.kind in "OUST"
     return classes_of(column.astype(str).str.strip().to_numpy(object) if words else column)
 
@@ -124,7 +123,7 @@ def _column(column: Any, place: Callable[[int], str], plain: Callable[[str], str
         row = int(wrong.argmax())
         field = column.iloc[row]
         shown = str(field).strip()
-        require(False, f"{place(row)}, {named!r}: {shown!r} is no number. {_remedy(shown)}")
+        raise UnfitError(f"{place(row)}, {named!r}: {shown!r} is no number. {_remedy(shown)}")
     return numbers
 
 

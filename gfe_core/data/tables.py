@@ -147,7 +147,9 @@ def _form(path: Path, options: Mapping[str, Any]) -> _Form:
         line = next(islice((line for line in _kept(file, form) if line.strip()), at, None), "")
     named = line.strip().strip('"').lower().startswith("sep=")
     require(not named, path, f"its first line says {line.strip()!r}. Pass `skiprows=1`")
-    sep = max(",;\t", key=line.count)
+    # a sign within numbers separates none, unless numbers are quoted and there is no other
+    within = (options.get("decimal"), options.get("thousands"))
+    sep = max(",;\t", key=lambda one: (one not in within and one in line, line.count(one)))
     blanks = line.count(sep) == 0 and len(line.split()) > 1
     return _Form(**{**vars(form), "sep": r"\s+" if blanks else sep})
 
@@ -259,7 +261,8 @@ def _header(
     """Whether line 1 names the columns: 0 if it does, None if it is a sample.
 
     It does where it holds the label, or words and no number. Behind an empty first field, numbers
-    are names if the first column counts the lines or names them: so pandas writes a frame. Words
+    are names if they count from 0, or if the first column does or holds words: so pandas writes a
+    frame. Words
     beside numbers are a sample's. Numbers alone are a sample, unless they look like names.
     """
     numbers = [name for name in names if _NUMBER.fullmatch(name)]
@@ -270,13 +273,14 @@ def _header(
         "its first line begins with '#'. Pass `comment='#'` if it is a remark, or `header=0` if it "
         "names the columns",
     )
-    if label is not None and _COLUMN.fullmatch(label):
-        return None
     if len(numbers) == 0 or label in names:
         return 0
+    if label is not None and _COLUMN.fullmatch(label):
+        return None
     if names[0] == "" and len(following) > 0:
         first = [line[0] for line in following]
-        counts = first == [str(i) for i in range(len(first))]
+        counted = (names[1:], first)
+        counts = any(line == [str(i) for i in range(len(line))] for line in counted)
         if counts or not any(map(_NUMBER.fullmatch, first)):
             return 0
     elif len(numbers) < len([name for name in names if name]):

@@ -105,6 +105,11 @@ FRAME = pd.DataFrame([[0.5, 0.25], [0.125, 0.75], [0.375, 1.0]])
 
 READ: dict[str, tuple[Any, dict[str, Any], list[list[float]]]] = {
     "a frame as pandas writes it": (FRAME.to_csv(), {}, FRAME.to_numpy().tolist()),
+    "a part of a frame": (
+        FRAME.iloc[[2, 0]].to_csv(),
+        {},
+        FRAME.iloc[[2, 0]].to_numpy().tolist(),
+    ),
     "a frame without its index": (
         FRAME.to_csv(index=False),
         {"header": 0},
@@ -123,6 +128,11 @@ READ: dict[str, tuple[Any, dict[str, Any], list[list[float]]]] = {
     "a separator ends each line": ("a,b,\n1,2,\n3,4,\n", {}, TWO),
     "a separator ends each line but the header": ("a,b\n1,2,\n3,4,\n", {}, TWO),
     "decimal commas": ("a;b\n1,0;2\n3;4,0\n", {"decimal": ","}, TWO),
+    "decimal commas and no header": (
+        "1,0;2,0\n3,5;4,0\n",
+        {"decimal": ",", "header": None},
+        [[1.0, 2.0], [3.5, 4.0]],
+    ),
     "thousands": ('a,b\n"1,000",2\n3,4\n', {"thousands": ","}, [[1000.0, 2.0], [3.0, 4.0]]),
     "UTF-16": ("ä,b\n1,2\n3,4\n".encode("utf-16"), {}, TWO),
     "Latin-1": ("ä,b\n1,2\n3,4\n".encode("latin-1"), {"encoding": "latin-1"}, TWO),
@@ -183,6 +193,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "zero bytes": (b"", {}, "it is empty"),
     "only empty lines": ("\n\n \n", {}, "it is empty"),
     "only a header": ("a,b\n", {}, "it holds 0 samples"),
+    "only a header, with a label": ("k,a\n", {"label": "k"}, "it holds 0 samples"),
     "a line too long": ("a,b\n1,2\n3,4,5\n", {}, "line 3 has 3 fields, not 2"),
     "a line too short": ("a,b,c\n1,2,3\n\n4,5\n6,7,8\n", {}, "line 4 has 2 fields, not 3"),
     "a name too few": (
@@ -668,6 +679,12 @@ def test_index_names_samples_as_it_is_written(tmp_path: Path, text: str, told: d
     assert (
         table.names == ("007", "010") and table.features == ("a", "b") and table.x.tolist() == TWO
     )
+
+
+def test_columns_that_are_called_as_those_without_a_name_are_named_in_the_header(tmp_path: Path):
+    write(tmp_path, {"mine.csv": "column 1,column 2,7\n1,x,2\n3,y,4\n"})
+    table = loaded(tmp_path, tmp_path / "mine.csv", label="column 2")
+    assert table.x.tolist() == TWO and table.features == ("column 1", "7")
 
 
 def test_rows_of_a_split_are_lines_of_the_table(tmp_path: Path):
