@@ -105,7 +105,8 @@ def words(folder: Path, **options: Any) -> list[str]:
 def test_command_on_two_processes_writes_one_run_that_one_process_accepts(tmp_path, capsys):
     launched(2, "-m", "gfe_core", *words(tmp_path / "two", data="digits"), folder=tmp_path)
     assert main(words(tmp_path / "one", data="digits")) == 0
-    two, one = (gfe.load(tmp_path / name / "model.pt").decoder for name in ("two", "one"))
+    decoders: list[Any] = [gfe.load(tmp_path / n / "model.pt").decoder for n in ("two", "one")]
+    two, one = decoders
     for a, b in zip(two.parameters(), one.parameters(), strict=True):
         # float32, three steps of 2e-3 at most
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
