@@ -190,7 +190,8 @@ def _fingerprint(model: Model) -> str:
     """SHA-256 of the weights and all else that codes depend on."""
     digest = hashlib.sha256()
     decoder: Any = model.decoder
-    digest.update(f"{decoder!r} {model.loss!r} {model.data_shape}".encode())
+    described = f"{decoder!r} {getattr(decoder, 'arguments', None)} {model.loss!r}"
+    digest.update(f"{described} {model.data_shape}".encode())
     tensors = dict(decoder.state_dict()) | {
         f"scaling {name}": value for name, value in (model.scaling or {}).items()
     }
