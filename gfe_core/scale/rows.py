@@ -4,7 +4,7 @@ Shapes: `n` samples; `features` numbers each.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,14 @@ class Rows:
     _shape: tuple[int, ...] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, data: str | Path | Samples, *, split: str = "train") -> "Rows":
+    def of(cls, data: str | Path | Samples, *, split: str = "all") -> "Rows":
         """Return the rows of whatever holds samples.
 
         Args:
             data: path of an .npy file, of which all rows are taken, in their order; another name or
                 path that `gfe.data.load` takes; or samples.
-            split: of a name or path that is loaded.
+            split: of a name or path that is loaded: "train", "test" or "all", which of a named set
+                is its training samples and then its test samples.
 
         Raises:
             ValueError: the name is unknown.
@@ -64,7 +65,7 @@ class Rows:
             path = Path(data).expanduser().resolve()
             return cls(path, str(data), _opened(path).shape)
         if isinstance(data, (str, Path)):
-            data = load(data, split=split)
+            data = _loaded(data, split)
         rows = rows_of(data)
         checks.require(
             isinstance(rows, Tensor),
@@ -124,6 +125,15 @@ class Rows:
 
     def _n_at_once(self) -> int:
         return max(1, _AT_ONCE // (4 * max(1, self.n_features)))
+
+
+def _loaded(name: str | Path, split: str) -> DataSet:
+    """Load a data set; of a named one, all samples are those of both splits."""
+    is_path = isinstance(name, Path) or Path(name).suffix != "" or "/" in name or "\\" in name
+    if is_path or split != "all":
+        return load(name, split=split)
+    train, test = load(name, split="train"), load(name, split="test")
+    return replace(train, x=torch.cat([train.x, test.x]), y=torch.cat([train.y, test.y]))
 
 
 def _opened(path: Path) -> Any:

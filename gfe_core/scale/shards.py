@@ -67,7 +67,7 @@ def encode_shards(
         shard_size: number of rows in a shard, >= 1.
         device: to compute on, as torch writes it.
         rank: which of several processes this one is; by default as `torchrun` says.
-        tell: called with a line after each shard.
+        tell: called with a line after each shard, and at the start where some are there already.
 
     Returns:
         The number of shards that this call has finished.
@@ -116,6 +116,9 @@ def encode_shards(
     )
     chunks = data.chunks(shard_size)
     mine = [i for i in rank.share(len(chunks)) if not _file(folder, i).exists()]
+    n_there = len(rank.share(len(chunks))) - len(mine)
+    if n_there and tell is not None:
+        tell(f"{n_there} of {len(rank.share(len(chunks)))} shards are there already")
     start = time.monotonic()
     n_done = 0
     for i in mine:
