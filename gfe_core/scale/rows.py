@@ -4,7 +4,7 @@ Shapes: `n` samples; `features` numbers each.
 """
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data import DataError, DataSet, load
+from gfe_core.data import DataError, load
 from gfe_core.data.samples import Samples, rows_of
 
 _AT_ONCE = 2**24
@@ -65,15 +65,15 @@ class Rows:
             path = Path(data).expanduser().resolve()
             return cls(path, str(data), _opened(path).shape)
         if isinstance(data, (str, Path)):
-            data = _loaded(data, split)
+            values = _loaded(data, split)
+            return cls(values, str(data), tuple(values.shape))
         rows = rows_of(data)
         checks.require(
             isinstance(rows, Tensor),
             f"`data` must be a path, a name or samples, got {checks.described(data)}.",
             TypeError,
         )
-        name = data.name if isinstance(data, DataSet) else "samples"
-        return cls(rows, name, tuple(rows.shape))
+        return cls(rows, "samples", tuple(rows.shape))
 
     def __len__(self) -> int:
         return self._shape[0]
@@ -127,13 +127,11 @@ class Rows:
         return max(1, _AT_ONCE // (4 * max(1, self.n_features)))
 
 
-def _loaded(name: str | Path, split: str) -> DataSet:
-    """Load a data set; of a named one, all samples are those of both splits."""
+def _loaded(name: str | Path, split: str) -> Tensor:
+    """Load samples; all of a named set are those of both splits."""
     is_path = isinstance(name, Path) or Path(name).suffix != "" or "/" in name or "\\" in name
-    if is_path or split != "all":
-        return load(name, split=split)
-    train, test = load(name, split="train"), load(name, split="test")
-    return replace(train, x=torch.cat([train.x, test.x]), y=torch.cat([train.y, test.y]))
+    splits = ("train", "test") if split == "all" and not is_path else (split,)
+    return torch.cat([load(name, split=one).x for one in splits])
 
 
 def _opened(path: Path) -> Any:
