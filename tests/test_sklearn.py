@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -129,6 +130,16 @@ def test_set_output_names_the_columns(x):
     frame = small(epochs=1).set_output(transform="pandas").fit(x).transform(x)
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame) == ["gradientflowencoder0", "gradientflowencoder1"]
+
+
+def test_interrupted_transform_returns_no_codes_that_were_never_looked_for(model, x, monkeypatch):
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        found = gfe.encode(*arguments, **options)
+        return replace(found, status=torch.full_like(found.status, int(gfe.Status.NOT_REACHED)))
+
+    monkeypatch.setattr("gfe_core.sklearn.encode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.transform(x)
 
 
 class Net(torch.nn.Module):

@@ -25,7 +25,8 @@ class Encode(Command):
             takes.
         out: folder that gets encode.json and a file for each shard. One that holds shards of the
             same model, data and settings is gone on with; others are refused.
-        split: "train" or "test", of data other than an .npy file, of which all rows are encoded.
+        split: "train", "test" or "all", of data other than an .npy file, of which all rows are
+            encoded. All of a named set are its training samples and then its test samples.
         solver: what finds the codes: "amd", "lbfgs" or "bfgs".
         max_steps: largest number of steps for each sample, at least 1; the default is the solver's.
         shard_size: number of rows in a shard, at least 1.
@@ -35,7 +36,7 @@ class Encode(Command):
     model: Path
     data: str
     out: Path
-    split: str = "train"
+    split: str = "all"
     solver: str = "amd"
     max_steps: tyro.conf.DisallowNone[int | None] = None
     shard_size: int = 10_000

@@ -9,6 +9,7 @@ Shapes: `n` samples; `features` numbers each; `parameters` known numbers behind 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -188,6 +189,11 @@ class DataSet:
             classes=as_names("classes", classes) or parts.classes,
             features=as_names("features", features) or parts.features,
         )
+
+    @property
+    def title(self) -> str:
+        """What a view calls it: its name, of a path the last part alone, and its split."""
+        return f"{Path(self.name).name} ({self.split})"
 
     def __len__(self) -> int:
         return len(self.x)

@@ -12,6 +12,7 @@ its kind would have to unwrap it. The decoders of the kit are small, so that lit
 overlapping the sum with the backward pass.
 """
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,21 +28,43 @@ from gfe_core.scale.ranks import Rank
 from gfe_core.types import Encoder, Encoding, Status
 
 
+class Asked:
+    """Whether this process was asked to stop, by SIGINT or SIGTERM.
+
+    A process that stopped by itself would leave the others waiting for its gradients. It only takes
+    note, and `Together` stops all of them before the same batch.
+    """
+
+    def __init__(self) -> None:
+        self.to_stop = False
+
+    def note(self, *_: Any) -> None:
+        """Handle a signal."""
+        self.to_stop = True
+
+
 @contextmanager
-def joined(rank: Rank, device: torch.device) -> Iterator[None]:
+def joined(rank: Rank, device: torch.device) -> Iterator[Asked]:
     """Connect the processes for the duration of a block; one alone needs no connection.
 
     Args:
         rank: which of the processes this one is, as `torchrun` says.
         device: that gradients lie on: gloo connects processors, nccl GPUs.
+
+    Yields:
+        Whether this process was asked to stop. One alone is interrupted as ever.
     """
+    asked = Asked()
     if rank.n == 1:
-        yield
+        yield asked
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    before = {one: signal.signal(one, asked.note) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield asked
     finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
         dist.destroy_process_group()
 
 
@@ -94,6 +117,7 @@ class Together:
         decoder: whose weights are made those of process 0.
         optimizer: of the decoder's weights.
         schedule: of its rate, or None.
+        asked: whether this process was asked to stop; all stop where one was.
         updates_per_encode: as `fit` is given it.
     """
 
@@ -104,9 +128,11 @@ class Together:
         optimizer: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
         *,
+        asked: Asked,
         updates_per_encode: int = 1,
     ) -> None:
         self.find = find
+        self.asked = asked
         self.optimizer = optimizer
         self.schedule = schedule
         self.updates_per_encode = updates_per_encode
@@ -117,12 +143,19 @@ class Together:
         optimizer.register_step_pre_hook(self._average)
 
     def __call__(self, decoder: Any, x: Tensor, **given: Any) -> Encoding:
-        """Encode this process's samples; then its share in the next steps is known."""
+        """Encode this process's samples; then its share in the next steps is known.
+
+        Raises:
+            KeyboardInterrupt: on every process, where one was asked to stop.
+        """
         found = self.find(decoder, x, **given)
-        n = (found.status != Status.NON_FINITE).sum().to(torch.float64)
-        total = n.clone()
-        dist.all_reduce(total)
-        self.share = (n / total.clamp(min=1)).item()
+        n = int((found.status != Status.NON_FINITE).sum())
+        sums = torch.tensor([n, self.asked.to_stop], dtype=torch.float64, device=x.device)
+        dist.all_reduce(sums)
+        total, n_asked = sums.tolist()
+        if n_asked:
+            raise KeyboardInterrupt
+        self.share = n / max(total, 1.0)
         if n == 0 and total > 0:
             self._take_part()
         return found
@@ -145,13 +178,13 @@ class Together:
             weight.grad.copy_(mean.view_as(weight))
 
 
-def same_everywhere(value: int, what: str) -> None:
+def same_everywhere(value: int, what: str, device: torch.device) -> None:
     """Refuse to go on where processes disagree about a number.
 
     Raises:
         RuntimeError: on every process.
     """
-    bounds = torch.tensor([value, -value])
+    bounds = torch.tensor([value, -value], device=device)
     dist.all_reduce(bounds, op=dist.ReduceOp.MAX)
     highest, lowest = bounds[0].item(), -bounds[1].item()
     checks.require(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data import DataError, DataSet, load
+from gfe_core.data import DataError, load
 from gfe_core.data.samples import Samples, rows_of
 
 _AT_ONCE = 2**24
@@ -48,13 +48,14 @@ class Rows:
     _shape: tuple[int, ...] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, data: str | Path | Samples, *, split: str = "train") -> "Rows":
+    def of(cls, data: str | Path | Samples, *, split: str = "all") -> "Rows":
         """Return the rows of whatever holds samples.
 
         Args:
             data: path of an .npy file, of which all rows are taken, in their order; another name or
                 path that `gfe.data.load` takes; or samples.
-            split: of a name or path that is loaded.
+            split: of a name or path that is loaded: "train", "test" or "all", which of a named set
+                is its training samples and then its test samples.
 
         Raises:
             ValueError: the name is unknown.
@@ -64,15 +65,15 @@ class Rows:
             path = Path(data).expanduser().resolve()
             return cls(path, str(data), _opened(path).shape)
         if isinstance(data, (str, Path)):
-            data = load(data, split=split)
+            values = _loaded(data, split)
+            return cls(values, str(data), tuple(values.shape))
         rows = rows_of(data)
         checks.require(
             isinstance(rows, Tensor),
             f"`data` must be a path, a name or samples, got {checks.described(data)}.",
             TypeError,
         )
-        name = data.name if isinstance(data, DataSet) else "samples"
-        return cls(rows, name, tuple(rows.shape))
+        return cls(rows, "samples", tuple(rows.shape))
 
     def __len__(self) -> int:
         return self._shape[0]
@@ -124,6 +125,13 @@ class Rows:
 
     def _n_at_once(self) -> int:
         return max(1, _AT_ONCE // (4 * max(1, self.n_features)))
+
+
+def _loaded(name: str | Path, split: str) -> Tensor:
+    """Load samples; all of a named set are those of both splits."""
+    is_path = isinstance(name, Path) or Path(name).suffix != "" or "/" in name or "\\" in name
+    splits = ("train", "test") if split == "all" and not is_path else (split,)
+    return torch.cat([load(name, split=one).x for one in splits])
 
 
 def _opened(path: Path) -> Any:

@@ -67,7 +67,7 @@ def encode_shards(
         shard_size: number of rows in a shard, >= 1.
         device: to compute on, as torch writes it.
         rank: which of several processes this one is; by default as `torchrun` says.
-        tell: called with a line after each shard.
+        tell: called with a line after each shard, and at the start where some are there already.
 
     Returns:
         The number of shards that this call has finished.
@@ -116,6 +116,9 @@ def encode_shards(
     )
     chunks = data.chunks(shard_size)
     mine = [i for i in rank.share(len(chunks)) if not _file(folder, i).exists()]
+    n_there = len(rank.share(len(chunks))) - len(mine)
+    if n_there and tell is not None:
+        tell(f"{n_there} of {len(rank.share(len(chunks)))} shards are there already")
     start = time.monotonic()
     n_done = 0
     for i in mine:
@@ -190,7 +193,8 @@ def _fingerprint(model: Model) -> str:
     """SHA-256 of the weights and all else that codes depend on."""
     digest = hashlib.sha256()
     decoder: Any = model.decoder
-    digest.update(f"{decoder!r} {model.loss!r} {model.data_shape}".encode())
+    described = f"{decoder!r} {getattr(decoder, 'arguments', None)} {model.loss!r}"
+    digest.update(f"{described} {model.data_shape}".encode())
     tensors = dict(decoder.state_dict()) | {
         f"scaling {name}": value for name, value in (model.scaling or {}).items()
     }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 import gfe_core as gfe
 from gfe_core.cli.main import main
 from gfe_core.data import Batches
+from gfe_core.experiments.runner.config import OwnConfig
+from gfe_core.experiments.runner.runs import build
 from gfe_core.scale import Rank
 from gfe_core.scale.parallel import PartOfBatches
 
@@ -38,10 +41,12 @@ optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-2)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=100)
 batches = Batches(x, size=10, seed=1, shuffle=sys.argv[2] != "bad samples")
 encoder = partial(gfe.encode, loss=gfe.Gaussian(), max_steps=5)
-with joined(rank, torch.device("cpu")):
+with joined(rank, torch.device("cpu")) as asked:
     if rank.n > 1:
         batches = PartOfBatches(batches, rank)
-        encoder = Together(encoder, decoder, optimizer, schedule, updates_per_encode=2)
+        encoder = Together(
+            encoder, decoder, optimizer, schedule, asked=asked, updates_per_encode=2
+        )
     gfe.fit(decoder, batches, encoder=encoder, loss=gfe.Gaussian(), optimizer=optimizer,
             schedule=schedule, epochs=3, updates_per_encode=2)
 torch.save([schedule.last_epoch, decoder.state_dict()], f"{sys.argv[1]}-{rank.number}-{rank.n}.pt")
@@ -60,6 +65,7 @@ def launched(n: int, *words: object, folder: Path) -> None:
         text=True,
         cwd=folder,
         check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
 
@@ -105,7 +111,8 @@ def words(folder: Path, **options: Any) -> list[str]:
 def test_command_on_two_processes_writes_one_run_that_one_process_accepts(tmp_path, capsys):
     launched(2, "-m", "gfe_core", *words(tmp_path / "two", data="digits"), folder=tmp_path)
     assert main(words(tmp_path / "one", data="digits")) == 0
-    two, one = (gfe.load(tmp_path / name / "model.pt").decoder for name in ("two", "one"))
+    decoders: list[Any] = [gfe.load(tmp_path / n / "model.pt").decoder for n in ("two", "one")]
+    two, one = decoders
     for a, b in zip(two.parameters(), one.parameters(), strict=True):
         # float32, three steps of 2e-3 at most
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
@@ -113,6 +120,31 @@ def test_command_on_two_processes_writes_one_run_that_one_process_accepts(tmp_pa
     assert main(words(tmp_path / "two", data="digits")) == 0  # nothing is left to do
     assert "batch" not in capsys.readouterr().err
     assert main(["evaluate", "--folder", str(tmp_path / "two")]) == 0
+
+
+@pytest.mark.slow
+def test_interrupt_stops_both_processes_before_one_batch_and_keeps_it(tmp_path):
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launch, "-m", "gfe_core", *words(tmp_path / "run", data="digits", epochs=100_000)]
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stderr is not None
+    try:
+        while "batch 50/" not in (line := process.stderr.readline()):
+            assert line, "the training ended"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    finally:
+        process.kill()
+    run = build(OwnConfig.read(tmp_path / "run" / "run.json"))
+    history = gfe.load_checkpoint(tmp_path / "run" / "checkpoint.pt", **run.parts)
+    assert history is not None and len(history.step) >= 50
+    assert len(history.step) == run.batches.epoch * len(run.batches) + run.batches.index
 
 
 @pytest.mark.parametrize(

@@ -212,9 +212,14 @@ def test_command_encodes_and_prints_the_folder(model, file, tmp_path, capsys):
 def test_command_takes_every_name_that_load_takes(tmp_path, capsys):
     decoder = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=64)
     gfe.save(tmp_path / "m.pt", decoder)
-    words = f"encode --model {tmp_path}/m.pt --data digits --split test --out {tmp_path}/out"
-    assert main([*words.split(), "--max-steps", "2"]) == 0
-    assert len(read_codes(tmp_path / "out")) == 360
+    words = f"encode --model {tmp_path}/m.pt --data digits --max-steps 2 --out {tmp_path}/"
+    found = {}
+    for split in ("all", "train", "test"):
+        assert main([*f"{words}{split} --split {split}".split()]) == 0
+        found[split] = read_codes(tmp_path / split).z
+    assert torch.equal(found["all"], torch.cat([found["train"], found["test"]]))
+    assert main([*f"{words}all".split()]) == 0
+    assert capsys.readouterr().err.endswith("1 of 1 shards are there already\n")
 
 
 def torchrun(*words: object, n: int = 2) -> list[str]:
@@ -248,7 +253,12 @@ def test_two_processes_of_torchrun_write_what_one_writes_even_after_one_is_kille
     left = files(out)
     assert 0 < len(finished) < n and finished.items() <= left.items(), "nothing finished is lost"
     done = subprocess.run(
-        torchrun(*words), env=environment(), capture_output=True, text=True, cwd=tmp_path
+        torchrun(*words),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert {name: files(out)[name] for name in finished} == finished

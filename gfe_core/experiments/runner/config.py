@@ -16,7 +16,6 @@ from torch import Tensor
 
 import gfe_core as gfe
 from gfe_core import checks
-from gfe_core.types import AnyLoss
 
 N_VALIDATION = 10_000
 METHODS = ("flow", "autoencoder", "logistic_pca", "stored_codes", "semi_amortised")
@@ -248,18 +247,16 @@ class ChosenData:
         loss: what the output means; None is `Bernoulli()`.
         scaling: how data were converted, for `gfe.save`; None if they were not.
         image_shape: of a sample, where it is known.
+        has_gaps: whether NaN is a missing value. For the image sets of the paper it is none: such a
+            sample teaches nothing.
     """
 
     x: Tensor
     validation: Tensor
-    loss: AnyLoss | None = None
+    loss: gfe.Bernoulli | gfe.Gaussian | gfe.Poisson | None = None
     scaling: dict[str, float] | None = None
     image_shape: tuple[int, ...] | None = None
-
-    @property
-    def has_gaps(self) -> bool:
-        """Whether values are missing (NaN)."""
-        return bool(self.x.isnan().any() or self.validation.isnan().any())
+    has_gaps: bool = False
 
 
 def chosen_data(config: Config) -> ChosenData:
@@ -294,6 +291,7 @@ def chosen_data(config: Config) -> ChosenData:
         loss=loss,
         scaling=scaling,
         image_shape=loaded.image_shape,
+        has_gaps=bool(loaded.x.isnan().any()),
     )
 
 

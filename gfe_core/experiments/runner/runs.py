@@ -29,7 +29,7 @@ from gfe_core.experiments.runner.config import (
     schedule_of,
 )
 from gfe_core.experiments.runner.judging import judged, precise_for, ways
-from gfe_core.scale.parallel import PartOfBatches, Together, joined, same_everywhere
+from gfe_core.scale.parallel import Asked, PartOfBatches, Together, joined, same_everywhere
 from gfe_core.scale.ranks import Rank
 from gfe_core.training import Callback, History, Report, update
 from gfe_core.types import Encoder
@@ -244,10 +244,11 @@ def train(
     place = rank.device(device)
     run = build(config)
     _move(run, place)
-    with joined(rank, place):
-        if folder is not None and rank.n > 1:
-            _resume(run, folder)
-        _share(run, rank)
+    with joined(rank, place) as asked:
+        if rank.n > 1:
+            if folder is not None:
+                _resume(run, folder)
+            _share(run, rank, asked)
         return finish(
             run,
             folder,
@@ -265,23 +266,22 @@ def _move(run: Run, place: torch.device) -> None:
     run.x = run.batches.x = run.batches.x.to(place)
 
 
-def _share(run: Run, rank: Rank) -> None:
+def _share(run: Run, rank: Rank, asked: Asked) -> None:
     """Let several processes take the steps of this run together."""
-    if rank.n == 1:
-        return
     apart = run.config.method in ("flow", "logistic_pca") and run.config.rehearsals == 0
     checks.require(
         apart,
         "On several processes `method` must be 'flow' or 'logistic_pca' and `rehearsals` 0: stored "
         "codes, rehearsed images and encoders would be other ones. Train on one process.",
     )
-    same_everywhere(len(run.history.step), "the batches trained so far")
+    same_everywhere(len(run.history.step), "the batches trained so far", run.x.device)
     run.batches = PartOfBatches(run.batches, rank)
     run.encoder = Together(
         run.encoder,
         run.decoder,
         run.optimizer,
         run.schedule,
+        asked=asked,
         updates_per_encode=run.config.updates_per_encode,
     )
 

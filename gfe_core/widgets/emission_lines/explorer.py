@@ -163,7 +163,7 @@ class SpectrumExplorer(Explorer):
             self.view.values = {name: values[name] for name in ("sample", "solver")}
             self.view.readings = self._readings(row, found)
             self.view.note = (
-                f"{self.samples.name} ({self.samples.split}) · {values['solver']}: {note_of(found)}"
+                f"{self.samples.title} · {values['solver']}: {note_of(found)}"
             )
 
     def follow(self, x: Float[Tensor, "1 features"], solver: str) -> Encoding:

@@ -179,7 +179,7 @@ class Mapped:
         self.samples = given[whole]
         self.codes = found.z[whole].detach()
         self.excess = _float32(excess[whole])
-        self.labels, self._class_names = marks_of(self.samples.y)
+        self.labels, self._class_names = marks_of(self.samples.y, self.samples.classes)
         self._limits = (self.samples.x.min().item(), self.samples.x.max().item())
 
     def place(self, row: int, name: str = "sample") -> int:

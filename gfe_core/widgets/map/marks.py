@@ -1,5 +1,6 @@
 """The mark of each point on a map: its class, or the tenth that its number belongs to."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -10,13 +11,14 @@ _NAMED = 100
 _TENTHS = 10
 
 
-def marks_of(y: Tensor) -> tuple[list[int], list[str]]:
+def marks_of(y: Tensor, classes: Sequence[str] | None = None) -> tuple[list[int], list[str]]:
     """Return the mark of each sample and the names of the marks.
 
     A mark is drawn as the first letter of its name.
 
     Args:
         y: classes (n,), or numbers (n,) or (n, parameters), of which the first counts.
+        classes: their names, if they have any.
 
     Example:
         >>> import torch
@@ -25,6 +27,8 @@ def marks_of(y: Tensor) -> tuple[list[int], list[str]]:
         >>> marks_of(torch.tensor([0.5, 2.5]))
         ([0, 1], ['0: 0.5 to 1.5', '1: 1.5 to 2.5'])
     """
+    if classes is not None:
+        return y.tolist(), list(classes)
     one = y if y.dim() == 1 else y[:, 0]
     if one.is_floating_point():
         return _tenths(one.double().numpy())

@@ -202,7 +202,7 @@ class LandscapeExplorer(Explorer, ABC):
     def caption(self, values: dict[str, Any]) -> str:
         """Say what is shown."""
         label = label_of(self.samples, self._sample)
-        return f"{self.samples.name} ({self.samples.split}), sample {values['sample']}, {label}"
+        return f"{self.samples.title}, sample {values['sample']}, {label}"
 
     def turn(self, *, start: Sequence[float] | None = None, **values: Any) -> None:
         """Turn controls, and put the start somewhere, as a reader would.
@@ -338,6 +338,8 @@ def sample_control(samples: DataSet, values: Mapping[str, Any]) -> dict[str, Any
 
 def label_of(samples: DataSet, row: int) -> str:
     """Return the class of a sample, or the parameters that made it, in words."""
+    if samples.classes is not None:
+        return samples.classes[int(samples.y[row])]
     known = samples.y[row].reshape(-1)
     words = [f"{one:.3g}" for one in known[:_TOLD].tolist()] + ["…"] * (len(known) > _TOLD)
     return "label " + ", ".join(words)
