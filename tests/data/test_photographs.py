@@ -134,8 +134,9 @@ def test_only_the_first_images_are_decoded(celeba: Path):
 
 @pytest.mark.parametrize("option", ["side", "n"])
 def test_options_are_whole_numbers(celeba: Path, option: str):
+    options: dict[str, Any] = {option: 0}
     with pytest.raises(ValueError, match=f"`{option}` must be at least 1, got 0"):
-        gfe.data.load("celeba", **{option: 0})
+        gfe.data.load("celeba", **options)
 
 
 def test_a_damaged_set_is_told_and_left_as_it_is(cifar10: Path):

@@ -162,9 +162,7 @@ class SpectrumExplorer(Explorer):
             self.view.frame = len(curves) - 1
             self.view.values = {name: values[name] for name in ("sample", "solver")}
             self.view.readings = self._readings(row, found)
-            self.view.note = (
-                f"{self.samples.title} · {values['solver']}: {note_of(found)}"
-            )
+            self.view.note = f"{self.samples.title} · {values['solver']}: {note_of(found)}"
 
     def follow(self, x: Float[Tensor, "1 features"], solver: str) -> Encoding:
         """Encode one sample and keep every state."""

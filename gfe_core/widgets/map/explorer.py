@@ -282,7 +282,7 @@ class MapExplorer(Explorer):
             told: layouts_of(these, perplexities, seed=seed) for told, these in points.items()
         }
         frame = list(perplexities).index(perplexity)
-        alt = "Images of digits as points on a map, one mark for each, and the same points by PCA."
+        alt = "Images as points on a map, one mark for each, and the same points by PCA."
         widget = PointMap(
             **mapped.traits(),
             **_packed(self.layouts),

@@ -115,7 +115,7 @@ class MaskExplorer(Explorer):
         self._plane = widest_plane(self.codes)
         self._whole: tuple[int, Tensor] | None = None
         alt = (
-            "A digit with hatched hidden pixels; beside it what the decoder draws there, and "
+            "An image with hatched hidden pixels; beside it what the decoder draws there, and "
             "how sure it may be."
         )
         pixels = pictures_of(samples.x[sample], shape or (1, 1))

@@ -80,7 +80,7 @@ class FlowExplorer(LandscapeExplorer):
             "armijo_slope": AMD().armijo_slope,
         }
         alt = (
-            "A point flows down the energy landscape of a digit while its reconstruction "
+            "A point flows down the energy landscape of an image while its reconstruction "
             "sharpens beside it."
         )
         super().__init__(
