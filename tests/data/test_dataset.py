@@ -200,6 +200,20 @@ def test_frame_with_other_kinds_of_columns_is_read_or_named():
         DataSet.of(FRAME, "sort")
 
 
+def test_index_that_only_counts_names_nothing_unless_it_has_a_name_itself():
+    counted = pd.DataFrame(FIVE)
+    assert DataSet.of(counted).names is None
+    named = counted.set_index(pd.RangeIndex(5, 10, name="star"))
+    assert DataSet.of(named).names == ("5", "6", "7", "8", "9")
+
+
+def test_pictures_in_memory_are_in_colour_if_one_of_them_is():
+    grey, colour = Image.fromarray(IMAGES[0, 0]), Image.fromarray(np.moveaxis(IMAGES[0], 0, 2))
+    data = DataSet.of([grey, colour])
+    assert data.image_shape == (3, 4, 5)
+    assert torch.equal(data.x[0].reshape(3, 20)[0], data.x[0].reshape(3, 20)[2])
+
+
 def test_labels_of_another_order_are_refused_not_mixed_up():
     with pytest.raises(ValueError, match=r"`y` must have the index of `x`.*`y.loc\[x.index\]`"):
         DataSet.of(FRAME[["a", "b"]], FRAME["kind"].iloc[::-1])
