@@ -37,7 +37,7 @@ class Options(OwnConfig):
 class Train(Command):
     """Train a decoder; the same command goes on after an interrupt.
 
-    On several processes, with the same decoder at the end, up to rounding:
+    On several processes, which share each batch and take the same step:
 
     torchrun --standalone --nproc-per-node=N -m gfe_core train ...
 

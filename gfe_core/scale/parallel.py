@@ -3,7 +3,10 @@
 One round on N processes: process r encodes the rows r, r + N, r + 2 N and so on of the batch, whose
 codes stay with it; the gradients of the decoder, each a mean over the n_r samples of a process, are
 averaged with the weights n_r / sum n_r; every process takes the same optimizer step. That is the
-round of one process with the whole batch, up to the rounding of a sum in another order.
+round of one process with the whole batch, up to the rounding of a sum in another order. Training
+amplifies rounding, as it does between two machines: after 30 updates in float64 weights differ by
+less than 1e-9; after 100 in float32, on images, weights by some hundredths of their size and test
+energies by two thousandths.
 
 Gradients are summed by one `all_reduce` before the optimizer steps, and not by
 `DistributedDataParallel`: that hooks into the decoder's `forward`, which an encode calls some ten

@@ -228,8 +228,8 @@ def train(
         callbacks: for progress; one that returns True stops.
         save_every: seconds between checkpoints.
         rank: which of several processes this one is, as `torchrun` says. They share each batch of
-            `config.size`, so that the run is that of one process, up to rounding. Only process 0
-            writes; all read the folder.
+            `config.size`, so that each step is that of one process, up to rounding, which many
+            steps amplify. Only process 0 writes; all read the folder.
         device: to compute on.
 
     Returns:
