@@ -241,7 +241,7 @@ REFUSED: list[tuple[str, Callable[[], Any], str]] = [
     (
         "three axes",
         lambda: gfe.ConvDecoder(latent_dim=2, image_shape=(1, 8, 8)),
-        "`image_shape` must be 2 whole numbers",
+        r"`image_shape` must be \(height, width\) of grey images",
     ),
     ("channels=8", lambda: gfe.ConvDecoder(latent_dim=2, image_shape=(8, 8), channels=8), "(8,)"),
     ("data_set y", lambda: gfe.data.DataSet(X, DIGITS.y[:3], None, "a", "b"), "`y` must hold"),
