@@ -15,6 +15,8 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.data import DataError, load
 from gfe_core.data.samples import Samples, rows_of
+from gfe_core.data.sources import unfit
+from gfe_core.data.values import UnfitError, rows_of_array
 
 _AT_ONCE = 2**24
 """Bytes read at once where all of a file is read."""
@@ -26,8 +28,8 @@ class Rows:
     """Samples that are read when they are needed; `len(rows)` counts them.
 
     An .npy file is opened anew for each reading, so that memory holds the rows asked for and no
-    others. Its values are taken as by `gfe.data.load`: uint8 divided by 255, other numbers as they
-    are, everything but the first axis flattened.
+    others. Its values are taken as by `gfe.data.load`, which says what becomes of images; rows of
+    float64 stay float64.
 
     Args:
         source: path of an .npy file, or samples in memory.
@@ -65,7 +67,7 @@ class Rows:
             path = Path(data).expanduser().resolve()
             return cls(path, str(data), _opened(path).shape)
         if isinstance(data, (str, Path)):
-            values = _loaded(data, split)
+            values = load(data, split=split).x
             return cls(values, str(data), tuple(values.shape))
         rows = rows_of(data)
         checks.require(
@@ -88,11 +90,12 @@ class Rows:
         if isinstance(self.source, Tensor):
             return self.source[some].flatten(1).clone()
         values = np.array(_opened(self.source)[some])
-        if values.dtype == np.uint8:
-            values = values / np.float32(255)
-        if values.dtype not in (np.float32, np.float64):
-            values = values.astype(np.float32)
-        return torch.from_numpy(values).flatten(1)
+        if values.ndim == 2 and values.dtype in (np.float32, np.float64):
+            return torch.from_numpy(values)
+        try:
+            return rows_of_array(values)[0]
+        except UnfitError as error:
+            raise unfit(self.source, error) from error
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of type, shape and all values.
@@ -127,13 +130,6 @@ class Rows:
         return max(1, _AT_ONCE // (4 * max(1, self.n_features)))
 
 
-def _loaded(name: str | Path, split: str) -> Tensor:
-    """Load samples; all of a named set are those of both splits."""
-    is_path = isinstance(name, Path) or Path(name).suffix != "" or "/" in name or "\\" in name
-    splits = ("train", "test") if split == "all" and not is_path else (split,)
-    return torch.cat([load(name, split=one).x for one in splits])
-
-
 def _opened(path: Path) -> Any:
     """Map an array of numbers; nothing in the file is executed."""
     if not path.is_file():
@@ -149,6 +145,6 @@ def _opened(path: Path) -> Any:
     if not fits or (values.flags.f_contiguous and not values.flags.c_contiguous):
         raise DataError(
             f"{path} cannot be used: it must hold numbers of shape (n, ...), row after row, got "
-            f"{got}. Convert it: `numpy.save(path, numpy.ascontiguousarray(values, 'float32'))`."
+            f"{got}. Save a copy: `numpy.save('copy.npy', numpy.ascontiguousarray(values, 'float32'))`."
         )
     return values

@@ -8,7 +8,8 @@ optimizer, schedule and batches, and as many passes through networks: a batch of
 passes of its steps and of its updates, a batch of the autoencoder those of one update of both
 networks, so that it makes more epochs. The learning rate of each is the best of the same four on a
 part of the first training fold. Steps and updates in an encode, which are defaults of the
-estimator, were chosen on these two sets, which favours the flow. PCA with gaps is fitted and projected by expectation-maximisation.
+estimator, were chosen on these two sets, which favours the flow. PCA with gaps is fitted and
+projected by expectation-maximisation.
 
 Printed is the test error 1 - R^2 over observed entries (0 is perfect, 1 is the mean of the training
 data): mean and standard deviation over folds and seeds, and the paired margin between methods.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import gfe_core as gfe
 from gfe_core.cli.main import main
@@ -278,3 +279,23 @@ def killed_after_first_shard(process: subprocess.Popen[str], out: Path) -> dict[
     finished = {path.name: path.read_bytes() for path in out.glob("codes-*.pt")}
     assert process.wait(timeout=120) != 0
     return finished
+
+
+@pytest.mark.parametrize("kind", ["colour, last", "grey", "16 bits", "table", "folder"])
+def test_rows_are_those_that_load_gives(tmp_path: Path, kind: str):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
+    path = tmp_path / "x.npy"
+    if kind == "table":
+        path = tmp_path / "x.csv"
+        path.write_text("a,b\n" + "\n".join(f"{k}.5,{k}" for k in range(6)))
+    elif kind == "folder":
+        path = tmp_path / "photographs"
+        path.mkdir()
+        for k, one in enumerate(pixels):
+            Image.fromarray(one).save(path / f"{k}.png")
+    else:
+        made = {"grey": pixels[..., 0], "16 bits": pixels.astype(np.uint16) * 257}
+        np.save(path, made.get(kind, pixels))
+    rows = Rows.of(path)
+    whole = gfe.data.load(path, "all").x
+    assert torch.equal(torch.cat([rows.read(slice(0, 4)), rows.read(slice(4, 6))]), whole)
