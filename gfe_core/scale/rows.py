@@ -145,6 +145,7 @@ def _opened(path: Path) -> Any:
     if not fits or (values.flags.f_contiguous and not values.flags.c_contiguous):
         raise DataError(
             f"{path} cannot be used: it must hold numbers of shape (n, ...), row after row, got "
-            f"{got}. Save a copy: `numpy.save('copy.npy', numpy.ascontiguousarray(values, 'float32'))`."
+            f"{got}. Save a copy: `numpy.save('copy.npy', "
+            "numpy.ascontiguousarray(values, 'float32'))`."
         )
     return values

@@ -7,8 +7,8 @@ from gfe_core.widgets.lessons.kinds import Exercise, Question
 QUESTIONS: dict[str, Question] = {
     "two-starts-on-a-curve": Question(
         text=(
-            "The data point now lies inside the circle. The flow starts once at z = -1 and once at "
-            "z = 1. Where does it end?"
+            "The curve is now a wave, and the data point lies between two of its arms. The flow "
+            "starts once at z = -2 and once at z = 1. Where does it end?"
         ),
         options={
             "Both times at the nearest place of the curve": (
@@ -16,19 +16,19 @@ QUESTIONS: dict[str, Question] = {
                 "the two sides of a ridge the slope points in opposite directions."
             ),
             "At two different places of the curve": "",
-            "Both times at the start, since every place of a circle is equally far": (
-                "That would be true at the centre of a full circle. This point is not the centre, "
-                "so the energy has a slope."
+            "Between the arms, at the data point itself": (
+                "D(z) lies on the curve for every code, and the data point does not. The energy "
+                "falls until no neighbouring place of the curve is nearer; it does not fall to 0."
             ),
         },
         answer="At two different places of the curve",
         because=(
-            "The energy has a ridge between the two starts. The flow goes downhill on the side "
-            "where it starts, so one data point has two ends. The convention to start at z = 0 "
+            "The energy has a ridge between the two starts, and a valley on either side. The flow "
+            "goes downhill on the side where it starts, so one data point has two ends. The convention to start at z = 0 "
             "makes the code a function of the data point; it does not make it the best code."
         ),
     ),
-    "steps-that-cross-the-valley": Question(
+    "steps-of-1.9": Question(
         text=(
             "Euler's rule takes steps of 1.9 / λ_max, where λ_max is the largest curvature. What "
             "does the energy do from step to step?"
