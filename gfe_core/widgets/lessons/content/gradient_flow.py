@@ -24,8 +24,9 @@ QUESTIONS: dict[str, Question] = {
         answer="At two different places of the curve",
         because=(
             "The energy has a ridge between the two starts, and a valley on either side. The flow "
-            "goes downhill on the side where it starts, so one data point has two ends. The convention to start at z = 0 "
-            "makes the code a function of the data point; it does not make it the best code."
+            "goes downhill on the side where it starts, so one data point has two ends. The "
+            "convention to start at z = 0 makes the code a function of the data point; it does not "
+            "make it the best code."
         ),
     ),
     "steps-of-1.9": Question(
