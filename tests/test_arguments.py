@@ -201,6 +201,11 @@ REFUSED: list[tuple[str, Callable[[], Any], str]] = [
     ),
     ("callback class", lambda: fit(callbacks=[gon.Recent]), r"Call it: `Recent\(...\)`"),
     ("callback without report", lambda: fit(callbacks=[lambda: 1]), "functions of a report"),
+    (
+        "callback with a value",
+        lambda: fit(callbacks=[lambda _: X]),
+        "`callbacks` must return nothing, or True to end the training; one returned Tensor",
+    ),
     ("callback number", lambda: fit(callbacks=3), "`callbacks` must be functions of a report"),
     ("encoder word", lambda: fit(encoder="flow"), r"functools.partial\(gfe.encode"),
     ("encoder of codes", lambda: fit(encoder=lambda d, x: x), "`encoder` must return an `Enc"),

@@ -209,7 +209,7 @@ def fit(
                 position = (data.epoch, data.index)
                 interrupts.hold(1)
                 news = report(epoch, x, context, encoding)
-                history.interrupted = any([callback(news) for callback in called])
+                history.interrupted = any([parts.stops(callback(news)) for callback in called])
                 interrupts.hold(0)
                 if history.interrupted:
                     break

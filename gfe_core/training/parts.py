@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -139,3 +140,12 @@ def encoding_of(found: Any, x: Tensor) -> Encoding:
     if (found.status == int(Status.NOT_REACHED)).any():  # it kept what an interrupt left of it
         raise KeyboardInterrupt
     return found
+
+
+def stops(answer: Any) -> bool:
+    """Say whether a callback's answer ends the training: True does, None and False do not."""
+    known = answer is None or isinstance(answer, (bool, np.bool_))
+    wanted = "`callbacks` must return nothing, or True to end the training"
+    remedy = "Call what has a value in a function that returns nothing."
+    checks.require(known, f"{wanted}; one returned {checks.described(answer)}. {remedy}", TypeError)
+    return bool(answer)
