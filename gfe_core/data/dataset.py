@@ -104,12 +104,12 @@ class DataSet:
             return
         shape = checks.sizes("image_shape", self.image_shape)
         last = len(shape) == 3 and shape[2] == 3 and shape[0] != 3
-        wanted = "`image_shape` must be (height, width), or (3, height, width) for colour"
         checks.require(
             not last,
-            f"{wanted}, got {shape}. Build the data set with `DataSet.of(images, "
-            "channels='last')`, which moves channels to the front.",
+            f"`image_shape` {shape} has its channels last. Build the data set with "
+            "`DataSet.of(images, channels='last')`, which moves them to the front.",
         )
+        checks.image_shape(shape)
         n = math.prod(shape)
         has = f"`image_shape` {shape} has {n} pixels"
         fits = n == self.x.shape[1]

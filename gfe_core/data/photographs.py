@@ -55,8 +55,10 @@ def read(name: str, split: str, *, side: int | None = None, n: int | None = None
         DataError: files are damaged, or missing and not to be had.
     """
     kind = KINDS[name]
-    side = kind.side if side is None else checks.at_least_one("side", side) or int(side)
-    checks.require(n is None or checks.whole("n", n) >= 1, f"`n` must be at least 1, got {n}.")
+    side = kind.side if side is None else side
+    checks.at_least_one("side", side)
+    if n is not None:
+        checks.at_least_one("n", n)
     data = _opened(name, kind, split)
     images: list[np.ndarray] = []
     targets: list[Any] = []
