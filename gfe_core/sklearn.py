@@ -10,7 +10,8 @@ Shapes: `n` samples; `features` numbers each, NaN where missing; `components` la
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches, DataSet
+from gfe_core.data.samples import images_for
 from gfe_core.decoders import LinearDecoder, MLPDecoder, wrap
 from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Gaussian
@@ -88,7 +90,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         scale_: what centred data are divided by; 1 with a loss of your own.
         history_: energies of the training, a `gfe_core.training.History`.
         n_features_in_: number of features.
-        feature_names_in_: their names, where the data have names.
+        feature_names_in_: their names, where the data are a frame.
 
     Example:
         >>> from sklearn.datasets import load_digits
@@ -143,8 +145,12 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
         Raises:
             TypeError, ValueError: an argument or the data do not fit; the message says what to do.
-            KeyboardInterrupt: training was interrupted; the decoder of an earlier fit stays.
+            KeyboardInterrupt: training was interrupted. In every case an earlier fit stays.
         """
+        with _as_it_was(self):
+            return self._fitted(X)
+
+    def _fitted(self, X: Any) -> "GradientFlowEncoder":
         self._check_arguments()
         x = self._rows(validate_data(self, _given(X), **_ACCEPTED, ensure_min_samples=2))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -152,6 +158,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         units = _Units.of(x)
         unit = units if self.loss is None else _Units.own(x.shape[1])
         decoder = self._made_decoder(x.shape[1], seed).to(x.dtype)
+        images_for(decoder, getattr(X, "image_shape", None), "X")
         batches = Batches(_shaped(unit.converted(x), decoder), size=self.batch_size, seed=seed)
         own = [weight for weight in decoder.parameters() if weight.requires_grad]
         rate = self.learning_rate
@@ -195,6 +202,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         check_is_fitted(self)
         x = self._rows(validate_data(self, _given(X), **_ACCEPTED, reset=False))
+        images_for(self.decoder_, getattr(X, "image_shape", None), "X")
         return self._encoded(x)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -348,9 +356,26 @@ _ACCEPTED: dict[str, Any] = {"dtype": _FLOATS, "ensure_all_finite": "allow-nan"}
 
 
 def _given(X: Any) -> Any:
-    """A data set or tensor as the array that it holds, whose float type is then kept."""
+    """A data set, tensor or masked array as an array, whose float type is then kept."""
     x = X.x if isinstance(X, DataSet) else X
-    return x.detach().cpu().numpy() if isinstance(x, Tensor) else x
+    if isinstance(x, np.ma.MaskedArray):
+        return (x if x.dtype.kind == "f" else x.astype(np.float64)).filled(np.nan)
+    if not isinstance(x, Tensor):
+        return x
+    known = x.dtype in (torch.float32, torch.float64) or not x.is_floating_point()
+    return (x if known else x.float()).detach().cpu().numpy()
+
+
+@contextmanager
+def _as_it_was(model: BaseEstimator) -> Iterator[None]:
+    """Leave an estimator as it was fitted before, where fitting it anew does not end."""
+    before = dict(vars(model))
+    try:
+        yield
+    except BaseException:
+        vars(model).clear()
+        vars(model).update(before)
+        raise
 
 
 @dataclass(frozen=True)

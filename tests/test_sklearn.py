@@ -215,3 +215,42 @@ def test_tensors_and_data_sets_keep_their_float_type():
     for one in made:
         assert next(one.decoder_.parameters()).dtype == torch.float32
         assert one.transform(digits).tolist() == made[0].transform(digits.x.numpy()).tolist()
+
+
+@pytest.mark.parametrize("n_components", [2, 50])
+def test_a_fit_that_does_not_end_leaves_the_earlier_one(
+    n_components: int, monkeypatch: pytest.MonkeyPatch
+):
+    x = np.random.default_rng(0).normal(size=(40, 5))
+    model = GradientFlowEncoder(2, epochs=1, random_state=0).fit(x)
+    codes = model.transform(x)
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gfe_core.sklearn.fit", interrupted)
+    model.set_params(n_components=n_components)
+    with pytest.raises((KeyboardInterrupt, ValueError)):
+        model.fit(x[:, :3])
+    assert model.transform(x).tolist() == codes.tolist()
+
+
+def test_what_a_mask_hides_has_no_part():
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    gaps = np.where(x > 1, np.nan, x)
+    masked = np.ma.array(np.where(x > 1, 1e6, x), mask=x > 1)
+    one, other = (GradientFlowEncoder(2, epochs=1, random_state=0).fit(y) for y in (gaps, masked))
+    assert (
+        one.scale_ == other.scale_
+        and one.transform(gaps).tolist() == other.transform(masked).tolist()
+    )
+
+
+def test_images_of_another_shape_than_the_decoder_draws_are_refused():
+    images = gfe.data.DataSet.of(torch.rand(20, 6, 5))
+    decoder = partial(gfe.ConvDecoder, image_shape=(5, 6), channels=(4,))
+    made = lambda latent_dim, data_dim: decoder(latent_dim=latent_dim)  # noqa: E731
+    with pytest.raises(
+        ValueError, match=r"`X` holds images of shape \(6, 5\), but the decoder draws"
+    ):
+        GradientFlowEncoder(2, decoder=made, epochs=1).fit(images)

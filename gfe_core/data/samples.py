@@ -47,11 +47,38 @@ def samples_for(decoder: Any, x: Any, name: str = "x") -> Data:
     """
     checks.is_decoder(decoder)
     rows = rows_of(x, name, like=weight_of(decoder))
-    shape = tuple(decoder.data_shape)
-    if isinstance(x, DataSet) and rows.shape[1] == math.prod(shape):
-        rows = rows.unflatten(1, shape)
+    if isinstance(x, DataSet):
+        images_for(decoder, x.image_shape, name)
+        rows = in_shape_of(decoder, rows)
     checks.data_for(decoder, rows, name)
     return rows
+
+
+def in_shape_of(decoder: Any, rows: Tensor) -> Tensor:
+    """Return rows of features in the shape of the decoder's samples, where they are as many."""
+    shape = tuple(decoder.data_shape)
+    return rows.unflatten(1, shape) if rows.shape[1] == math.prod(shape) else rows
+
+
+def images_for(decoder: Any, image_shape: tuple[int, ...] | None, name: str = "x") -> None:
+    """Refuse images of another shape than the decoder draws: as many pixels could be others.
+
+    Args:
+        decoder: whose samples have several axes, or which was given an `image_shape`; of another
+            one nothing is known.
+        image_shape: of the images; None where the data are none, or nothing is known.
+        name: of the argument.
+    """
+    several = len(decoder.data_shape) > 1
+    drawn = decoder.data_shape if several else getattr(decoder, "arguments", {}).get("image_shape")
+    if image_shape is None or drawn is None:
+        return
+    checks.require(
+        tuple(drawn) in (tuple(image_shape), (1, *image_shape)),
+        f"`{name}` holds images of shape {tuple(image_shape)}, but the decoder draws "
+        f"{tuple(drawn)}. Pass an array with axes in the decoder's order, or build a decoder for "
+        "these images.",
+    )
 
 
 def codes_for(decoder: Any, z: Any) -> Codes:

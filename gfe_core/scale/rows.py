@@ -16,7 +16,7 @@ from gfe_core import checks
 from gfe_core.data import DataError, load
 from gfe_core.data.samples import Samples, rows_of
 from gfe_core.data.sources import unfit
-from gfe_core.data.values import UnfitError, rows_of_array
+from gfe_core.data.values import UnfitError, image_shape_of, rows_of_array
 
 _AT_ONCE = 2**24
 """Bytes read at once where all of a file is read."""
@@ -34,6 +34,7 @@ class Rows:
     Args:
         source: path of an .npy file, or samples in memory.
         name: what the rows are called.
+        image_shape: (height, width) or (3, height, width), where they are known to be images.
 
     Example:
         >>> import numpy, tempfile
@@ -48,6 +49,7 @@ class Rows:
     source: Path | Tensor
     name: str
     _shape: tuple[int, ...] = field(default=(), repr=False)
+    image_shape: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, data: str | Path | Samples, *, split: str = "all") -> "Rows":
@@ -65,17 +67,18 @@ class Rows:
         """
         if isinstance(data, (str, Path)) and Path(data).suffix.lower() == ".npy":
             path = Path(data).expanduser().resolve()
-            return cls(path, str(data), _opened(path).shape)
+            values = _opened(path)
+            return cls(path, str(data), values.shape, _image_shape(path, values))
         if isinstance(data, (str, Path)):
-            values = load(data, split=split).x
-            return cls(values, str(data), tuple(values.shape))
+            loaded = load(data, split=split)
+            return cls(loaded.x, str(data), tuple(loaded.x.shape), loaded.image_shape)
         rows = rows_of(data)
         checks.require(
             isinstance(rows, Tensor),
             f"`data` must be a path, a name or samples, got {checks.described(data)}.",
             TypeError,
         )
-        return cls(rows, "samples", tuple(rows.shape))
+        return cls(rows, "samples", tuple(rows.shape), getattr(data, "image_shape", None))
 
     def __len__(self) -> int:
         return self._shape[0]
@@ -109,7 +112,7 @@ class Rows:
             digest.update(values.view(torch.uint8).numpy().data)
             return digest.hexdigest()
         values = _opened(self.source)
-        digest.update(f"{values.dtype.str} {values.shape}".encode())
+        digest.update(f"{values.dtype.str} {values.shape} {values.flags.c_contiguous}".encode())
         with self.source.open("rb") as file:  # not through the map, whose pages would stay
             file.seek(values.offset)
             while block := file.read(_AT_ONCE):
@@ -141,11 +144,16 @@ def _opened(path: Path) -> Any:
             f"{path} cannot be used: it is no whole array of numbers ({error}). {_WHOLE}"
         ) from error
     fits = values.dtype.kind in "biuf" and values.ndim >= 2 and len(values) > 0
-    got = f"{values.dtype} of shape {values.shape}"
-    if not fits or (values.flags.f_contiguous and not values.flags.c_contiguous):
+    if not fits:
         raise DataError(
-            f"{path} cannot be used: it must hold numbers of shape (n, ...), row after row, got "
-            f"{got}. Save a copy: `numpy.save('copy.npy', "
-            "numpy.ascontiguousarray(values, 'float32'))`."
+            f"{path} cannot be used: it must hold numbers of shape (n, ...), a sample a row, got "
+            f"{values.dtype} of shape {values.shape}. Pass another file."
         )
     return values
+
+
+def _image_shape(path: Path, values: Any) -> tuple[int, ...] | None:
+    try:
+        return image_shape_of(values.shape)
+    except UnfitError as error:
+        raise unfit(path, error) from error

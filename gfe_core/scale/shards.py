@@ -24,6 +24,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data.files import read_tensors, write_json, write_tensors
+from gfe_core.data.samples import images_for
 from gfe_core.encoding import encode, encode_observed
 from gfe_core.models import Model
 from gfe_core.scale.ranks import Rank
@@ -100,6 +101,7 @@ def encode_shards(
         data.n_features == n_expected,
         f"`data` must hold samples of {n_expected} features for this model, got {data.n_features}.",
     )
+    images_for(model.decoder, data.image_shape, "data")
     folder = Path(folder)
     gaps = data.has_gaps()
     settings = {"solver": repr(solver), "max_steps": max_steps, "shard_size": shard_size}

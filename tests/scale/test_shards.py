@@ -175,9 +175,7 @@ def test_rows_of_a_file_are_read_as_load_reads_them(tmp_path, values, read):
     np.testing.assert_allclose(rows.read(slice(1, 2)), read[1:2], rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "values", [np.array(["a"]), np.zeros(3), np.zeros((0, 2)), np.asfortranarray(np.ones((3, 2)))]
-)
+@pytest.mark.parametrize("values", [np.array(["a"]), np.zeros(3), np.zeros((0, 2))])
 def test_files_that_hold_no_rows_of_numbers_are_refused(tmp_path, values):
     np.save(tmp_path / "x.npy", values)
     with pytest.raises(gfe.data.DataError, match="must hold numbers of shape"):
@@ -281,7 +279,7 @@ def killed_after_first_shard(process: subprocess.Popen[str], out: Path) -> dict[
     return finished
 
 
-@pytest.mark.parametrize("kind", ["colour, last", "grey", "16 bits", "table", "folder"])
+@pytest.mark.parametrize("kind", ["colour, last", "grey", "16 bits", "columns", "table", "folder"])
 def test_rows_are_those_that_load_gives(tmp_path: Path, kind: str):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
     path = tmp_path / "x.npy"
@@ -295,7 +293,17 @@ def test_rows_are_those_that_load_gives(tmp_path: Path, kind: str):
             Image.fromarray(one).save(path / f"{k}.png")
     else:
         made = {"grey": pixels[..., 0], "16 bits": pixels.astype(np.uint16) * 257}
+        made["columns"] = np.asfortranarray(pixels.reshape(6, -1))
         np.save(path, made.get(kind, pixels))
     rows = Rows.of(path)
     whole = gfe.data.load(path, "all").x
     assert torch.equal(torch.cat([rows.read(slice(0, 4)), rows.read(slice(4, 6))]), whole)
+
+
+def test_images_of_another_shape_than_the_decoder_draws_are_refused(tmp_path: Path):
+    decoder = gfe.ConvDecoder(latent_dim=2, image_shape=(6, 5), channels=(4,))
+    model = Model(decoder, gfe.Bernoulli(), decoder.data_shape)
+    np.save(tmp_path / "x.npy", np.zeros((3, 5, 6), np.uint8))
+    with pytest.raises(ValueError, match=r"`data` holds images of shape \(5, 6\), but the decoder"):
+        encode_shards(model, Rows.of(tmp_path / "x.npy"), tmp_path / "codes")
+    assert not (tmp_path / "codes").exists()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gfe_core import arguments, checks
 from gfe_core.data import DataSet
-from gfe_core.data.samples import rows_of, samples_for, weight_of
+from gfe_core.data.samples import images_for, rows_of, samples_for, weight_of
 from gfe_core.decoders.wrapped import Flattened, flattened
 from gfe_core.energy import WholeLoss
 from gfe_core.types import Loss
@@ -55,6 +55,7 @@ def shown_samples(
         not images or data.image_shape is not None,
         f"`{name}` must be images; {data.name!r} has no image shape. Use load('digits').",
     )
+    images_for(getattr(decoder, "decoder", decoder), data.image_shape, name)
     x = samples_for(decoder, data.x, f"{name}.x")
     at_least(1, len(x), name)
     WholeLoss(loss).check_data(x)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def gallery(
         gap >= 0 and len(rows) > 0,
         f"`rows` must hold at least one row and `gap` be at least 0, got {len(rows)} and {gap}.",
     )
-    tensors = [rows_of(row, "rows") for row in rows]
+    tensors = [_flat(rows_of(row, "rows")) for row in rows]
     shape = tuple(getattr(tensors[0], "shape", ()))
     wanted = f"`rows` must be tensors of one shape (n, {n_features}), values in [0, 1]"
     remedy = "Write one tensor as `gallery([x], image_shape)`."
@@ -52,6 +53,11 @@ def gallery(
     padded = np.pad(pictures, margins, constant_values=255)
     n_rows, n_columns, height, width, *colours = padded.shape
     return padded.swapaxes(1, 2).reshape(n_rows * height, n_columns * width, *colours)
+
+
+def _flat(row: Any) -> Any:
+    """Samples as rows of features; what holds none is returned as it is, to be refused."""
+    return row.flatten(1) if isinstance(row, Tensor) and row.dim() > 2 else row
 
 
 @in_own_words
