@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,14 @@ _DESCRIPTION = "Gradient Flow Encoding, to learn from."
 _GOES_ON = "Interrupted; what was finished is kept. The same command goes on from there."
 
 
+_ABOUT_FILES = re.compile(r"`(label|size|channels|key|decimal|sep|header|encoding|skiprows)\b")
+"""Options of `gfe.data.load` in what a reader of files says."""
+_IN_PYTHON = (
+    "Commands take no such options. Read the data in Python, `data = gfe.data.load(path, ...)`, "
+    "save them, `numpy.save('x.npy', data.x.numpy())`, and pass x.npy to the command."
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -59,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _parse(words).run()
     except (ValueError, RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
+        if _ABOUT_FILES.search(str(error)):
+            print(_IN_PYTHON, file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
         print(str(interrupt) or _GOES_ON, file=sys.stderr)

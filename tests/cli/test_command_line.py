@@ -19,6 +19,7 @@ import torch
 from small_sets import SMALL, sets  # noqa: F401  (a fixture)
 from test_jobs import experiment
 
+import gfe_core as gfe
 from gfe_core import experiments
 from gfe_core.cli import train as train_command
 from gfe_core.cli.main import main
@@ -254,3 +255,15 @@ def test_folder_that_does_not_fit_is_answered(call, config, tmp_path):
         assert status == 1 and "Delete it and train again, or restore a copy." in err
     status, _, err = call(*words, config / "below a file")
     assert status == 1 and "small.json" in err
+
+
+def test_what_only_load_takes_is_said_in_a_line_of_python(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "mine.csv").write_text("kind,mass\ndog,1.5\ncat,2.5\nowl,3.5\n")
+    decoder = gfe.MLPDecoder(latent_dim=1, hidden=(2,), data_dim=1)
+    model = gfe.save(tmp_path / "m.pt", decoder, loss=gfe.Gaussian())
+    words = ["--model", str(model), "--data", str(tmp_path / "mine.csv"), "--out", str(tmp_path)]
+    assert main(["encode", *words]) == 1
+    told = capsys.readouterr().err
+    assert "`label=`" in told and "numpy.save('x.npy', data.x.numpy())" in told

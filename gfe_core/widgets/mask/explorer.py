@@ -89,6 +89,12 @@ class MaskExplorer(Explorer):
         n_draws: int = 200,
         title: str = "What may be there?",
     ) -> None:
+        held = getattr(samples, "x", torch.zeros(1))
+        remedy = "Rescale them, as in `(x - x.min()) / (x.max() - x.min())`."
+        wanted = (
+            "`samples` must lie in [0, 1], where hidden pixels are judged by their cross-entropy"
+        )
+        checks.require(not bool(((held < 0) | (held > 1)).any()), f"{wanted}. {remedy}")
         samples = shown_samples(decoder, samples, row=sample)
         train = shown_samples(decoder, train, name="train", images=False)
         shape = samples.image_shape

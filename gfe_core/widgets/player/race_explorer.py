@@ -11,7 +11,7 @@ from gfe_core import checks
 from gfe_core.data import DataSet
 from gfe_core.flows import NesterovFlow
 from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton
-from gfe_core.types import Decoder, Encoding
+from gfe_core.types import Decoder, Encoding, Loss
 from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
@@ -38,6 +38,7 @@ class RaceExplorer(LandscapeExplorer):
         samples: what can be encoded; needs an image shape.
         sample: row shown first.
         field: which solvers run, shown first.
+        loss: `Bernoulli()` by default.
     """
 
     only_kernel = "frames of a race are budgets of work"
@@ -49,6 +50,7 @@ class RaceExplorer(LandscapeExplorer):
         *,
         sample: int = 0,
         field: str = "AMD, L-BFGS, Gauss-Newton, Euler",
+        loss: Loss | None = None,
     ) -> None:
         checks.one_of("field", field, tuple(_FIELDS))
         first = {"sample": sample, "field": field, "budget": 240}
@@ -62,6 +64,7 @@ class RaceExplorer(LandscapeExplorer):
             controls=tuple(first),
             title=title,
             alt_text=alt,
+            loss=loss,
             playing=True,
         )
 
