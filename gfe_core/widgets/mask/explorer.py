@@ -89,7 +89,8 @@ class MaskExplorer(Explorer):
         n_draws: int = 200,
         title: str = "What may be there?",
     ) -> None:
-        held = getattr(samples, "x", torch.zeros(1))
+        images = getattr(samples, "image_shape", None) is not None
+        held = samples.x if images else torch.zeros(1)
         remedy = "Rescale them, as in `(x - x.min()) / (x.max() - x.min())`."
         wanted = (
             "`samples` must lie in [0, 1], where hidden pixels are judged by their cross-entropy"
