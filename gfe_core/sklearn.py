@@ -359,7 +359,8 @@ def _given(X: Any) -> Any:
     """A data set, tensor or masked array as an array, whose float type is then kept."""
     x = X.x if isinstance(X, DataSet) else X
     if isinstance(x, np.ma.MaskedArray):
-        return (x if x.dtype.kind == "f" else x.astype(np.float64)).filled(np.nan)
+        kind = x.dtype if x.dtype.kind == "f" else np.float64
+        return np.ma.asarray(x, dtype=kind).filled(np.nan)
     if not isinstance(x, Tensor):
         return x
     known = x.dtype in (torch.float32, torch.float64) or not x.is_floating_point()
