@@ -21,6 +21,8 @@ class Options(OwnConfig):
     the sentence of the config and not by the parser.
     """
 
+    learning_rate: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+
     def __post_init__(self) -> None:
         """Check nothing yet."""
 
@@ -61,7 +63,8 @@ class Train(Command):
         typed = super().parse(words, prog=prog)
         if typed.config is None:
             return typed
-        of_file = Options(**asdict(OwnConfig.read(typed.config)))
+        OwnConfig.read(typed.config)  # refuses a field out of range before it becomes a default
+        of_file = Options(**OwnConfig.load(typed.config))
         return tyro.cli(cls, args=words, prog=prog, default=replace(typed, training=of_file))
 
     def run(self) -> int:

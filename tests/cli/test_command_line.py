@@ -84,9 +84,22 @@ def test_option_wins_over_a_file_even_where_it_is_the_default(call, config, tmp_
     assert Config.read(tmp_path / "run" / "run.json") == Config(**content | changed)
 
 
+def test_optimizer_that_is_typed_brings_its_rate_unless_the_file_gives_one(call, tmp_path):
+    path = tmp_path / "config.json"
+    words = ("train", "--config", path, "--optimizer", "rmsprop", "--folder")
+    for given, rate in ({}, 5e-4), ({"learning_rate": 0.01}, 0.01):
+        fields = {name: value for name, value in SMALL.items() if name != "learning_rate"}
+        path.write_text(json.dumps(fields | given))
+        assert call(*words, tmp_path / str(rate))[0] == 0
+        assert note(tmp_path / str(rate))["config"]["learning_rate"] == rate
+
+
 def test_every_field_of_a_config_has_an_option(call, config, tmp_path):
     fields = asdict(
-        Config(**SMALL | {"data": "fashion-mnist", "method": "stored_codes", "seed": 2})
+        Config(
+            **SMALL | {"data": "fashion-mnist", "method": "stored_codes", "seed": 2},
+            optimizer="rmsprop",
+        )
     )
     words = [
         word

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gfe_core.cli.main import COMMANDS, main
-from gfe_core.experiments.runner.config import METHODS, SETS, Config
+from gfe_core.experiments.runner.config import METHODS, RATES, SETS, Config
 
 ROOT = Path(__file__).parents[2]
 OPTION = re.compile(r"^[│| ]*--([a-z][a-z-]*) ", re.MULTILINE)
@@ -121,7 +121,7 @@ def test_ranges_in_the_help_are_those_that_a_config_keeps():
 
 def test_words_of_a_choice_are_all_in_the_help():
     told = documented(Config)
-    for name, choices in (("data", SETS), ("method", METHODS)):
+    for name, choices in (("data", SETS), ("method", METHODS), ("optimizer", RATES)):
         assert sorted(re.findall(r'"([\w-]+)"', told[name])) == sorted(choices)
 
 

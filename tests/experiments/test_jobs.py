@@ -355,6 +355,14 @@ def test_jobs_that_find_codes_by_the_flow_write_out_their_rule_of_stopping(name:
     assert any("Stop(grad_norm=1e-06, energy_slope=3e-05, window=5)" in text for text in texts)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_job_by_the_default_optimizer_names_it(name: str):
+    """Otherwise every record made before there was a choice would be made again."""
+    for job in experiments.experiment(name).jobs:
+        for part in ("config", "fitted"):
+            assert "optimizer" not in job.arguments.get(part, {})
+
+
 def test_row_shows_the_spread_only_where_there_is_one():
     summaries = {"a": tables.summary({0: 1.0, 1: 2.0}), "b": tables.summary({0: 1.0})}
     assert tables.cells_of(summaries, {"first": "a", "second": "b"}) == [

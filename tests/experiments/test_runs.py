@@ -91,6 +91,42 @@ def test_run_that_was_interrupted_three_times_ends_at_the_weights_of_an_undistur
     assert state(train(replace(config, seed=1))) != whole(config)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+def test_run_by_rmsprop_goes_on_from_the_middle_to_the_weights_of_an_undisturbed_one(
+    schedule, tmp_path
+):
+    config = small(optimizer="rmsprop", schedule=schedule)
+    with pytest.raises(KeyboardInterrupt):
+        finish(build(config), tmp_path, callbacks=[interrupt_at(4)])
+    note = json.loads((tmp_path / "run.json").read_text())
+    assert note["updates"] == 12 and note["config"]["optimizer"] == "rmsprop"
+    run = train(config, tmp_path)
+    assert not run.history.interrupted and state(run) == whole(config)
+    assert state(run)["decoder"] != whole(replace(config, optimizer="adam"))["decoder"]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+def test_rmsprop_has_the_numbers_of_the_paper_and_never_a_momentum(schedule):
+    """The one-cycle schedule of torch would give it one."""
+    run = train(small(learning_rate=None, optimizer="rmsprop", schedule=schedule))
+    assert isinstance(run.optimizer, torch.optim.RMSprop)
+    group = run.optimizer.param_groups[0]
+    assert (group["alpha"], group["eps"], group["momentum"]) == (0.9, 1e-6, 0)
+    assert run.config.learning_rate == 5e-4 and group["weight_decay"] == 0
+    assert all("momentum_buffer" not in kept for kept in run.optimizer.state.values())
+    assert group["lr"] == 5e-4 if schedule == "constant" else group["lr"] < 5e-5
+
+
+@pytest.mark.parametrize("first", ["adam", "rmsprop"])
+def test_folder_of_a_run_by_another_optimizer_is_refused_and_left_as_it_is(first, tmp_path):
+    other = {"adam": "rmsprop", "rmsprop": "adam"}[first]
+    train(small(optimizer=first), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="holds a run with another optimizer. Choose another"):
+        train(small(optimizer=other), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 @pytest.mark.parametrize("rounds", [0, 5])
 @pytest.mark.parametrize("presses", [1, 2])
 def test_interrupt_between_two_updates_of_a_batch_keeps_whole_batches(
@@ -310,6 +346,22 @@ def test_config_survives_json_and_what_it_lacks_has_its_default(tmp_path):
     assert Config.read(path) == Config(seed=7)
 
 
+def test_learning_rate_that_is_left_out_is_that_of_the_optimizer(tmp_path):
+    assert Config().learning_rate == 2e-3 and Config(optimizer="rmsprop").learning_rate == 5e-4
+    assert Config(optimizer="rmsprop", learning_rate=0.1).learning_rate == 0.1
+    path = tmp_path / "config.json"
+    path.write_text('{"optimizer": "rmsprop"}')
+    assert Config.read(path) == Config(optimizer="rmsprop", learning_rate=5e-4)
+
+
+def test_record_of_a_config_names_the_optimizer_only_where_it_is_not_the_default():
+    """Records made before there was a choice stay those of the same settings."""
+    record = Config().as_record()
+    assert record | {"optimizer": "adam"} == asdict(Config()) and "optimizer" not in record
+    config = Config(optimizer="rmsprop")
+    assert config.as_record() == asdict(config) and Config(**record) == Config()
+
+
 def test_images_are_drawn_by_the_seed_and_validation_is_apart():
     first, validation = chosen_images(small())
     assert torch.equal(first, chosen_images(small())[0]) and torch.equal(
@@ -367,6 +419,13 @@ def test_one_cycle_rises_to_the_rate_and_falls_for_any_number_of_updates(n_updat
         ),
         ('{"hidden": [8, 0]}', r"`hidden` must be a list of widths.* got \(8, 0\)"),
         ('{"method": "flwo"}', "`method` must be 'flow' or 'autoencoder' or .*, got 'flwo'"),
+        ('{"learning_rate": "x"}', "`learning_rate` must be a number, such as 0.002, got 'x'"),
+        ('{"optimizer": "sgd"}', "`optimizer` must be 'adam' or 'rmsprop', got 'sgd'"),
+        ('{"optimizer": ["adam"]}', "`optimizer` must be a text, such as 'adam', got "),
+        (
+            '{"optimizer": "rmsprop", "weight_decay": 0.1}',
+            "`weight_decay` must be 0 with `optimizer` 'rmsprop', got 0.1. Leave it out, or train",
+        ),
         ('{"data": 3}', "`data` must be a text, such as 'mnist', got 3"),
         ('{"seed": -1}', "`seed` must be a finite number of at least 0, got -1"),
         (

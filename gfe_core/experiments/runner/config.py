@@ -7,12 +7,13 @@ read here.
 import difflib
 import json
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import gfe_core as gfe
 from gfe_core import checks
@@ -21,6 +22,8 @@ N_VALIDATION = 10_000
 METHODS = ("flow", "autoencoder", "logistic_pca", "stored_codes", "semi_amortised")
 SETS = ("mnist", "seg-mnist", "fashion-mnist")
 LOSSES = ("auto", "bernoulli", "gaussian", "poisson")
+RATES = {"adam": 2e-3, "rmsprop": 5e-4}
+"""Optimizers, each with the learning rate that it has by default."""
 STOP = gfe.Stop(grad_norm=1e-6, energy_slope=3e-5, window=5)
 """When a code counts as found in every experiment.
 
@@ -55,14 +58,15 @@ class Config:
             images of earlier batches with the codes that were found for them then; an autoencoder
             encodes them again.
         rehearsal_size: number of images in each additional update, at least 1.
-        learning_rate: step size of the optimizer AdamW, above 0. With a one-cycle schedule it is
-            the highest rate, reached at the end of the warm-up.
+        learning_rate: step size of the optimizer, above 0. None takes that of the optimizer: 0.002
+            for "adam", 0.0005 for "rmsprop". With a one-cycle schedule it is the highest rate,
+            reached at the end of the warm-up.
         schedule: how the learning rate changes: "one_cycle", a rise and then a fall to almost 0,
             or "constant".
         warm_up: fraction of all updates during which the rate of a one-cycle schedule rises,
             above 0 and below 1. A constant schedule ignores it.
-        weight_decay: decay of AdamW, at least 0. Before each update every weight shrinks by its
-            product with the decay and the learning rate.
+        weight_decay: decay of "adam", at least 0. Before each update every weight shrinks by its
+            product with the decay and the learning rate. It must be 0 with "rmsprop".
         max_steps: largest number of steps of the flow for each training image, rejected ones
             counted; at least 1. An autoencoder ignores it.
         grad_norm: gradient norm at which the flow of a training image stops, at least 0, in units
@@ -74,6 +78,9 @@ class Config:
             epoch, and the weights with the lowest energy are kept. With 0 the last weights are.
         seed: whole number, at least 0. It decides the initial weights, which images are drawn and
             in which order.
+        optimizer: what updates the weights: "adam" (AdamW of torch), or "rmsprop" with the numbers
+            of the paper: alpha 0.9, eps 1e-6, no momentum. The paper keeps its rate constant, which
+            is an option of its own: see the schedule.
 
     Raises:
         ValueError: a field is out of range or of another type than its default.
@@ -89,7 +96,7 @@ class Config:
     updates_per_encode: int = 1
     rehearsals: int = 0
     rehearsal_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
     schedule: str = "one_cycle"
     warm_up: float = 0.3
     weight_decay: float = 0.0
@@ -99,10 +106,15 @@ class Config:
     window: int = STOP.window
     n_validation: int = 0
     seed: int = 0
+    optimizer: str = "adam"
 
     def __post_init__(self) -> None:
+        _same_type("optimizer", self.optimizer, "adam")
+        checks.one_of("optimizer", self.optimizer, tuple(RATES))
+        object.__setattr__(self, "learning_rate", self.rate)
         for field in fields(self):
-            _same_type(field.name, getattr(self, field.name), field.default)
+            default = RATES["adam"] if field.name == "learning_rate" else field.default
+            _same_type(field.name, getattr(self, field.name), default)
         object.__setattr__(self, "hidden", tuple(self.hidden))
         self.check_data()
         checks.one_of("method", self.method, METHODS)
@@ -118,7 +130,7 @@ class Config:
             checks.at_least_one(name, getattr(self, name))
         if self.n_images is not None:
             checks.at_least_one("n_images", self.n_images)
-        checks.finite_positive("learning_rate", self.learning_rate)
+        checks.finite_positive("learning_rate", self.rate)
         checks.fraction("warm_up", self.warm_up)
         for name in ("weight_decay", "rehearsals", "seed"):
             value = getattr(self, name)
@@ -126,6 +138,11 @@ class Config:
                 0 <= value < math.inf,
                 f"`{name}` must be a finite number of at least 0, got {value}.",
             )
+        checks.require(
+            self.weight_decay == 0 or self.optimizer == "adam",
+            f"`weight_decay` must be 0 with `optimizer` {self.optimizer!r}, got "
+            f"{self.weight_decay}. Leave it out, or train by 'adam'.",
+        )
         fits = 0 <= self.n_validation <= N_VALIDATION
         checks.require(
             fits, f"`n_validation` must be between 0 and {N_VALIDATION}, got {self.n_validation}."
@@ -135,6 +152,22 @@ class Config:
     def check_data(self) -> None:
         """Refuse data that the experiments of the paper do not know."""
         checks.one_of("data", self.data, SETS)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate: the one given, or that of the optimizer."""
+        return RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
+
+    def as_record(self) -> dict[str, Any]:
+        """Give the fields as run.json and the records of experiments keep them.
+
+        The optimizer is among them only where it is not the default, so that records made before
+        there was a choice stay those of the same settings.
+        """
+        record = asdict(self)
+        if self.optimizer == "adam":
+            del record["optimizer"]
+        return record
 
     @property
     def stop(self) -> gfe.Stop:
@@ -222,6 +255,15 @@ def _same_type(name: str, value: Any, default: Any) -> None:
     checks.require(fits, f"`{name}` must be {wanted}, such as {default!r}, got {value!r}.")
 
 
+def optimizer_of(
+    config: Config, parameters: Iterable[nn.Parameter]
+) -> torch.optim.AdamW | torch.optim.RMSprop:
+    """The optimizer that a config names, for these parameters."""
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=config.rate, alpha=0.9, eps=1e-6)
+    return torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
+
+
 def schedule_of(
     config: Config, optimizer: torch.optim.Optimizer, n_updates: int
 ) -> torch.optim.lr_scheduler.LRScheduler | None:
@@ -233,7 +275,12 @@ def schedule_of(
         config.warm_up * n_steps == 1
     )  # torch divides by the length of a rise of exactly one step, less one
     return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=n_steps, pct_start=config.warm_up
+        optimizer,
+        config.rate,
+        total_steps=n_steps,
+        pct_start=config.warm_up,
+        # torch would give RMSprop, which has none, a momentum of up to 0.95
+        cycle_momentum=not isinstance(optimizer, torch.optim.RMSprop),
     )
 
 

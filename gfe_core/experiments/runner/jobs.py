@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ class Job:
         name: of its file, for people; experiments that need the same job name it alike.
         work: a function at the top level of a module; gets the arguments, returns plain values.
         arguments: plain values.
-        fields: what it is about, by which its record is chosen; plain values.
+        fields: what it is about, by which its record is chosen; plain values. The name ends with
+            its "seed".
         settings: what else decides its result, such as the rule by which codes are judged; plain
             values.
     """
@@ -50,6 +51,20 @@ class Job:
     fields: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def cell(self) -> str:
+        """Its name without the seed: what it shares with the same job at other seeds."""
+        return self.name.removesuffix(f"-{self.fields.get('seed')}")
+
+    def with_seed(self, seed: int) -> "Job":
+        """The same job at another seed."""
+        return replace(
+            self,
+            name=f"{self.cell}-{seed}",
+            arguments=_reseeded(self.arguments, seed),
+            fields=_reseeded(self.fields, seed),
+        )
+
     def file(self, folder: Path) -> Path:
         """Where its result is kept."""
         return folder / f"{self.name}.json"
@@ -59,6 +74,18 @@ class Job:
         """What its file says of it, as JSON gives it back."""
         made = {"fields": self.fields, "arguments": self.arguments, "settings": self.settings}
         return json.loads(json.dumps({name: dict(value) for name, value in made.items()}))
+
+
+def _reseeded(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """These values with another seed wherever one is named, in configs too."""
+    return {
+        name: seed
+        if name == "seed"
+        else _reseeded(value, seed)
+        if isinstance(value, Mapping)
+        else value
+        for name, value in values.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -101,17 +128,50 @@ def reproduce(
     Raises:
         ValueError: processes is below 1.
     """
-    checks.at_least_one("processes", processes)
-    folder = folder or results.folder().parent / "runs"
-    missing = [job for job in experiment.jobs if not _is_done(job, folder, tell)]
-    done = len(experiment.jobs) - len(missing)
-    with closing(_all_done(missing, folder, processes)) as finished:
-        for name, seconds in finished:
-            done += 1
-            tell(f"{experiment.name}: {done}/{len(experiment.jobs)} {name} ({seconds:.0f} s)")
-    content = gathered(experiment, {job.name: _record(job, folder) for job in experiment.jobs})
+    title = experiment.name
+    folder = folder or default_folder()
+    records = finished(experiment.jobs, folder, processes=processes, title=title, tell=tell)
+    content = gathered(experiment, records)
     write_json(results.path(experiment.name), content)
     return content
+
+
+def default_folder() -> Path:
+    """Where finished jobs are kept: data/runs of the repository."""
+    return results.folder().parent / "runs"
+
+
+def finished(
+    jobs: Sequence[Job],
+    folder: Path,
+    *,
+    processes: int = 1,
+    title: str,
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, dict[str, Any]]:
+    """Do those of some jobs that are missing or made otherwise today.
+
+    Args:
+        jobs: what to do.
+        folder: of the jobs' files.
+        processes: how many jobs at a time.
+        title: what the lines for finished jobs begin with.
+        tell: gets these lines.
+
+    Returns:
+        The records of all the jobs, by name.
+
+    Raises:
+        ValueError: processes is below 1.
+    """
+    checks.at_least_one("processes", processes)
+    missing = [job for job in jobs if not _is_done(job, folder, tell)]
+    done = len(jobs) - len(missing)
+    with closing(_all_done(missing, folder, processes)) as completed:
+        for name, seconds in completed:
+            done += 1
+            tell(f"{title}: {done}/{len(jobs)} {name} ({seconds:.0f} s)")
+    return {job.name: _record(job, folder) for job in jobs}
 
 
 def gathered(experiment: Experiment, cells: Mapping[str, Any]) -> dict[str, Any]:

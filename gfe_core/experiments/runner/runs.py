@@ -25,6 +25,7 @@ from gfe_core.experiments.runner.config import (
     ChosenData,
     Config,
     chosen_data,
+    optimizer_of,
     read_config,
     schedule_of,
 )
@@ -155,7 +156,7 @@ def _network(
 
 def _optimizer(config: Config, modules: Sequence[nn.Module]) -> torch.optim.Optimizer:
     parameters = [parameter for module in modules for parameter in module.parameters()]
-    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return optimizer_of(config, parameters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -423,7 +424,7 @@ def _write_note(run: Run, folder: Path) -> None:
 
 def save_model(run: Run, folder: Path) -> Path:
     """Write the decoder of a finished run, with loss and scaling, as model.pt, for `gfe.load`."""
-    card = {"data": run.config.data, "settings": asdict(run.config)}
+    card = {"data": run.config.data, "settings": run.config.as_record()}
     card |= {"updates": run.history.step[-1] if run.history.step else 0}
     decoder = copy.deepcopy(run.decoder).cpu()
     return gfe.save(
@@ -438,7 +439,7 @@ def save_model(run: Run, folder: Path) -> Path:
 def describe(run: Run) -> dict[str, Any]:
     """What a reader of the numbers must know: config, versions, machine, time."""
     return {
-        "config": asdict(run.config),
+        "config": run.config.as_record(),
         "images": len(run.x),
         "updates": run.history.step[-1] if run.history.step else 0,
         "cpu_seconds": round(run.watch.seconds, 1),

@@ -14,7 +14,7 @@ import torch
 import gfe_core as gfe
 from gfe_core import checks, encoders
 from gfe_core.experiments.runner.callbacks import Watch
-from gfe_core.experiments.runner.config import Config, chosen_images, schedule_of
+from gfe_core.experiments.runner.config import Config, chosen_images, optimizer_of, schedule_of
 from gfe_core.experiments.runner.judging import TO_REST, in_words, judged, ways
 from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.runner.runs import SOLVER, Run, describe, train
@@ -42,9 +42,7 @@ def fit_afterwards(run: Run, config: Config) -> encoders.Autoencoder:
         run.decoder, generator=torch.Generator().manual_seed(config.seed)
     )
     batches = gfe.data.Batches(run.x, size=config.size, seed=config.seed)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    optimizer = optimizer_of(config, network.parameters())
     schedule = schedule_of(
         config, optimizer, config.epochs * len(batches) * config.updates_per_encode
     )

@@ -4,7 +4,6 @@ What is learnt from all training images of three sets within ten minutes.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from gfe_core.experiments.runner.config import SETS
@@ -42,9 +41,9 @@ def jobs(data: str) -> list[Job]:
     found = []
     for seed in SEEDS:
         for method in settings.CONVERGED_METHODS:
-            arguments = {"config": asdict(settings.converged(method, data, seed))}
+            arguments = {"config": settings.converged(method, data, seed).as_record()}
             if data == "mnist" and method == "flow":
-                arguments["fitted"] = asdict(settings.fitted_to_converged(seed))
+                arguments["fitted"] = settings.fitted_to_converged(seed).as_record()
             name = f"converged-{data}-{method}-{seed}"
             fields = {"protocol": "converged", "data": data, "method": method, "seed": seed}
             found.append(Job(name, trained_cell, arguments, fields, SETTINGS))

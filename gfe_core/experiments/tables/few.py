@@ -4,7 +4,6 @@ What is learnt from 480, 1,920 and 5,760 images of MNIST.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from gfe_core.experiments.runner.jobs import Experiment, Job
@@ -68,13 +67,13 @@ def _jobs() -> list[Job]:
                 arguments = {"data": "mnist", "n_images": n, "latent_dim": size, "seed": seed}
                 jobs.append(_job("once", n, method, seed, pca_cell, arguments))
             for method in settings.FEW_METHODS:
-                config = {"config": asdict(settings.once(method, n, seed))}
+                config = {"config": settings.once(method, n, seed).as_record()}
                 jobs.append(_job("once", n, method, seed, trained_cell, config))
         for n in settings.FEW:
             for method in settings.FEW_METHODS:
-                arguments = {"config": asdict(settings.free(method, n, seed))}
+                arguments = {"config": settings.free(method, n, seed).as_record()}
                 if method == "flow":
-                    arguments["fitted"] = asdict(settings.fitted(n, seed))
+                    arguments["fitted"] = settings.fitted(n, seed).as_record()
                 jobs.append(_job("free", n, method, seed, trained_cell, arguments))
     return jobs
 

@@ -4,7 +4,6 @@ Test energy during one pass over the images, against images, updates and seconds
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import gfe_core as gfe
@@ -51,11 +50,11 @@ def _jobs() -> list[Job]:
     jobs = []
     for method in METHODS:
         fields = {"protocol": "curve", "passes": 1, "method": method, "seed": 0}
-        config = {"config": asdict(settings.one_pass(method))}
+        config = {"config": settings.one_pass(method).as_record()}
         looks = SETTINGS | {"looks": LOOKS}
         jobs.append(Job(f"fig1-{method}-0", curve, config, fields, looks))
     name = "fig1-autoencoder_twelve_passes-0"
-    config = {"config": asdict(settings.twelve_passes())}
+    config = {"config": settings.twelve_passes().as_record()}
     return [*jobs, Job(name, trained_cell, config, LONGER, SETTINGS)]
 
 

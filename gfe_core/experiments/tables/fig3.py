@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -50,7 +49,7 @@ CONFIGS = {
 def _job(decoder: str) -> Job:
     """The training and the pictures of one of the decoders."""
     name = f"fig3-{decoder.replace(', ', '_').replace(' ', '_')}-0"
-    config = {"config": asdict(CONFIGS[decoder])}
+    config = {"config": CONFIGS[decoder].as_record()}
     return Job(name, pictures, config, {"decoder": decoder, "seed": 0}, SETTINGS)
 
 

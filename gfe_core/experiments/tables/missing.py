@@ -8,7 +8,7 @@ it will meet is the rival to beat. In the last rows no decoder ever saw a whole 
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -199,7 +199,7 @@ def _logits(decoder: nn.Module, z: Tensor) -> Tensor:
 
 
 def _config(method: str, seed: int, task: str = "whole") -> dict[str, Any]:
-    return {"config": asdict(settings.missing(method, seed, task))}
+    return {"config": settings.missing(method, seed, task).as_record()}
 
 
 _HOW = SETTINGS | {"n_test": N_TEST, "n_draws": N_DRAWS}
