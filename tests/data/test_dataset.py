@@ -133,7 +133,7 @@ def test_what_does_not_belong_to_the_samples_is_refused(told: dict[str, Any], te
 
 
 def test_channels_at_the_end_of_a_shape_are_refused():
-    with pytest.raises(ValueError, match=r"\has its channels last"):
+    with pytest.raises(ValueError, match=r"has its channels last"):
         DataSet(torch.zeros(2, 60), torch.zeros(2), (4, 5, 3), "mine", "train")
 
 

@@ -392,6 +392,66 @@ def test_hdf5_and_matlab_give_the_samples_and_classes_that_were_saved(tmp_path: 
     assert data.classes == ("ape", "cat") and data.y.tolist() == [1, 0]
 
 
+def packed(values: np.ndarray) -> bytes:
+    """A .mat file of doubles as MATLAB writes whole numbers: in bytes."""
+
+    def element(kind: int, content: bytes) -> bytes:
+        return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+    parts = [
+        element(6, struct.pack("<II", 6, 0)),  # of class double
+        element(5, struct.pack("<ii", *values.shape)),
+        element(1, b"X"),
+        element(2, values.astype(np.uint8).tobytes(order="F")),
+    ]
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM"
+    return head + element(14, b"".join(parts))
+
+
+def test_whole_doubles_of_matlab_are_no_shares_of_white(tmp_path: Path):
+    values = np.arange(6).reshape(3, 2)
+    write(tmp_path, {"a.mat": packed(values)})
+    assert loaded(tmp_path, tmp_path / "a.mat").x.tolist() == values.tolist()
+
+
+OF_MATLAB = [
+    ("double", np.float64, 1),
+    ("single", np.float32, 1),
+    ("int16", np.int16, 1),
+    ("logical", np.bool_, 1),
+    ("uint8", np.uint8, 255),
+]
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+@pytest.mark.parametrize(("name", "kind", "white"), OF_MATLAB)
+def test_class_in_matlab_and_not_the_bits_on_disk_says_what_is_a_share_of_white(
+    tmp_path: Path, version: str, name: str, kind: Any, white: float
+):
+    values = np.array([[0, 1], [1, 0], [1, 1]]).astype(kind)
+    if version == "5":
+        scipy.io.savemat(tmp_path / "a.mat", {"X": values})
+    else:
+        with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+            file["X"] = values.T.astype(np.uint8) if name == "logical" else values.T
+            file["X"].attrs["MATLAB_class"] = np.bytes_(name)
+    data = loaded(tmp_path, tmp_path / "a.mat")
+    torch.testing.assert_close(data.x, torch.from_numpy(values.astype(np.float32)) / white)
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+def test_words_of_matlab_lose_the_blanks_that_fill_them_up(tmp_path: Path, version: str):
+    values, words = IMAGES.reshape(2, -1), ["cat", "shrew"]
+    if version == "5":
+        scipy.io.savemat(tmp_path / "a.mat", {"X": values, "y": np.array(words)})
+    else:
+        codes = np.array([[ord(one) for one in word.ljust(5)] for word in words], np.uint16)
+        with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+            file["X"], file["y"] = values.T, codes.T
+            file["y"].attrs["MATLAB_class"] = np.bytes_("char")
+    assert loaded(tmp_path, tmp_path / "a.mat").classes == ("cat", "shrew")
+
+
 def test_parquet_keeps_index_columns_and_classes(tmp_path: Path):
     frame = pd.DataFrame({"a": [1, 3], "b": [2, 4], "k": ["y", "x"]}, index=["r", "s"])
     frame.to_parquet(tmp_path / "a.parquet")
