@@ -133,6 +133,53 @@ READ: dict[str, tuple[Any, dict[str, Any], list[list[float]]]] = {
         {"decimal": ",", "header": None},
         [[1.0, 2.0], [3.5, 4.0]],
     ),
+    "decimal commas name no columns": (
+        "1,5;2,5\n3,5;4,5\n5,5;6,5\n",
+        {"sep": ";", "decimal": ","},
+        [[1.5, 2.5], [3.5, 4.5], [5.5, 6.5]],
+    ),
+    "decimal commas between tabs": (
+        "1,5\t2,5\n3,5\t4,5\n",
+        {"decimal": ","},
+        [[1.5, 2.5], [3.5, 4.5]],
+    ),
+    "thousands name no columns": (
+        "1,500;2,500\n3,000;4,700\n",
+        {"sep": ";", "thousands": ","},
+        [[1500.0, 2500.0], [3000.0, 4700.0]],
+    ),
+    "a sign for missing in line 1": (
+        "?;?\n1;2\n3;4\n",
+        {"na_values": "?"},
+        [[NAN, NAN], *TWO],
+    ),
+    "signs for missing by column": (
+        "?,x\n1,2\n3,4\n",
+        {"na_values": {0: "?", 1: ["x"]}, "header": None},
+        [[NAN, NAN], *TWO],
+    ),
+    "None in line 1": ("None,None\n1,2\n3,4\n", {}, [[NAN, NAN], *TWO]),
+    "sodium is no missing number": ("Na,K\n1,2\n3,4\n", {}, TWO),
+    "an index by its name over years": (
+        "country,1990,1991\nx,1,2\ny,3,4\n",
+        {"index_col": "country"},
+        TWO,
+    ),
+    "an index of numbers over years": (
+        "id,1990,1991\n7,1,2\n9,3,4\n",
+        {"index_col": 0},
+        TWO,
+    ),
+    "columns by their names": (
+        "country,1990,1991\nx,1,2\ny,3,4\n",
+        {"usecols": ["1990", "1991"]},
+        TWO,
+    ),
+    "a sample behind its name": (
+        "x,1.5,2.5\ny,3.5,4.5\n",
+        {"index_col": 0},
+        [[1.5, 2.5], [3.5, 4.5]],
+    ),
     "thousands": ('a,b\n"1,000",2\n3,4\n', {"thousands": ","}, [[1000.0, 2.0], [3.0, 4.0]]),
     "UTF-16": ("ä,b\n1,2\n3,4\n".encode("utf-16"), {}, TWO),
     "Latin-1": ("ä,b\n1,2\n3,4\n".encode("latin-1"), {"encoding": "latin-1"}, TWO),
@@ -169,6 +216,21 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         "`header=0` if it names them, or `header=None`",
     ),
     "whole numbers over fractions": ("7,3\n.2,.1\n.1,.4\n", {}, "(7, 3) may name the columns"),
+    "years behind an index": (
+        "country,1990,1991,1992\nFrance,1.5,2.5,3.5\nSpain,2.5,1.5,0.5\n",
+        {"index_col": 0},
+        "(country, 1990, 1991, 1992) may name the columns or be a sample. Pass `header=0`",
+    ),
+    "years over whole numbers": (
+        "country,1990,1991\nFrance,15,22\nSpain,13,12\n",
+        {"index_col": [0]},
+        "(country, 1990, 1991) may name the columns",
+    ),
+    "years in columns that are used": (
+        "country,1990,1991\nFrance,1.5,2.5\nSpain,2.5,1.5\n",
+        {"usecols": [1, 2]},
+        "(country, 1990, 1991) may name the columns",
+    ),
     "words beside numbers": (
         "kind,1,2\nx,.1,.2\ny,.3,.1\n",
         {},
