@@ -96,9 +96,17 @@ def open_mat(path: Path, label: str | None, options: Mapping[str, Any]) -> Sourc
         raise missing_library(path, "scipy", "save it as .npy") from error
     if _is_hdf5(path):  # version 7.3, whose axes are in the order of C
         return _hdf5(path, label, options, np.transpose)
-    content = _whole(path, "Copy it again", lambda: scipy.io.loadmat(path))
-    arrays = {name: value for name, value in content.items() if not name.startswith("__")}
+    # whole numbers are packed into fewer bits, whatever their class: mat_dtype gives the class back
+    content = _whole(path, "Copy it again", lambda: scipy.io.loadmat(path, mat_dtype=True))
+    arrays = {name: _unpadded(value) for name, value in content.items() if name[:2] != "__"}
     return _several(path, arrays, _picked(path, list(arrays), label, options), options)
+
+
+def _unpadded(values: Any) -> Any:
+    """Texts without the blanks by which MATLAB brings all to one length."""
+    return (
+        np.char.rstrip(values) if getattr(values, "dtype", np.dtype(bool)).kind == "U" else values
+    )
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -144,7 +152,16 @@ def _read(h5py: Any, dataset: Any) -> np.ndarray:
         return np.asarray(dataset.asstr()[()])
     if dataset.dtype.kind == "O":
         raise TypeError(f"{dataset.name} holds references")
-    return np.asarray(dataset[()])
+    return _of_class(np.asarray(dataset[()]), dataset.attrs.get("MATLAB_class"))
+
+
+def _of_class(values: np.ndarray, name: Any) -> np.ndarray:
+    """Return an array in MATLAB's class, whatever the bits it is kept in; texts as texts."""
+    name = name.decode() if isinstance(name, bytes) else name
+    if name == "char":  # each text is a column of codes
+        return _unpadded(np.array(["".join(map(chr, one)) for one in np.atleast_2d(values.T)]))
+    types = {"logical": np.bool_, "double": np.float64, "single": np.float32}
+    return values.astype(types[name]) if name in types else values
 
 
 def _whole(path: Path, remedy: str, read: Callable[[], T]) -> T:

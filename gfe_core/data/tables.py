@@ -67,10 +67,13 @@ EXCEL_TAKES = (
 )
 PARQUET_TAKES = ("columns",)
 
-_NUMBER = re.compile(
-    r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|nan|n/?a|null|true|false", re.IGNORECASE
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|nan", re.IGNORECASE)
+_TRUTH = ("true", "false")
+_MISSING = (
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "1.#IND", "1.#QNAN", "<NA>"),
+    *("N/A", "NA", "NULL", "None", "n/a", "null"),
 )
-"""What a value looks like, missing ones and truth values included; a name does not."""
+"""Words that stand for a missing number, as pandas has them."""
 _WHOLE = re.compile(r"[-+]?\d+")
 _COLUMN = re.compile(r"column \d+")
 _N_HEAD = 50
@@ -87,6 +90,53 @@ class _Form:
     comment: str | None
     quotechar: str
     skipped: Callable[[int], bool]
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """How a text writes its values, missing ones and truth values included; a name is none.
+
+    Args:
+        options: of the text: decimal, thousands, na_values, true_values and false_values.
+    """
+
+    options: Mapping[str, Any]
+
+    def plain(self, field: str) -> str:
+        """Turn a number of this text into one that Python reads."""
+        without = field.strip().replace(self.options.get("thousands") or "", "")
+        return without.replace(self.options.get("decimal") or ".", ".")
+
+    def has(self, field: str) -> bool:
+        """Whether a field is a value."""
+        return self._is_number(field) or field.lower() in _TRUTH or field in self._words()
+
+    def whole(self, field: str) -> bool:
+        """Whether a field is a whole number."""
+        return _WHOLE.fullmatch(self.plain(field)) is not None
+
+    def floats(self, line: Sequence[str]) -> np.ndarray:
+        """Numbers of a line; what is none is NaN."""
+        return np.array(
+            [float(self.plain(one)) if self._is_number(one) else np.nan for one in line]
+        )
+
+    def _is_number(self, field: str) -> bool:
+        return _NUMBER.fullmatch(self.plain(field)) is not None
+
+    def _words(self) -> set[str]:
+        """Words that are values: those for missing ones, and for true and false."""
+        given = [self.options.get(name) for name in ("na_values", "true_values", "false_values")]
+        return {*_MISSING, *(word for one in given for word in _flat(one))}
+
+
+def _flat(given: Any) -> list[str]:
+    """One value, several, or several for each column, as texts."""
+    if isinstance(given, Mapping):
+        return [word for one in given.values() for word in _flat(one)]
+    if isinstance(given, (list, tuple, set, frozenset, np.ndarray)):
+        return list(map(str, given))
+    return [] if given is None else [str(given)]
 
 
 def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Source:
@@ -202,7 +252,7 @@ def _chosen(
         return {}
     header = options.get("header")
     if "header" not in options:
-        header = _header(path, head[0][1], [line for _, line in head[1:]], label)
+        header = _header(path, head[0][1], [line for _, line in head[1:]], label, options)
     n_before = _n_before(header)
     few = f"its header is line {n_before}, but it has {len(head)} lines that are not empty"
     require(n_before <= len(head) or len(head) == _N_HEAD, path, f"{few}. Lower `header`")
@@ -216,11 +266,11 @@ def _chosen(
     )
     if not isinstance(header, int) or "index_col" in options or "usecols" in options:
         return {"header": header}
-    return {"header": header} | _index(path, names, head[n_before:])
+    return {"header": header} | _index(path, names, head[n_before:], _Numbers(options))
 
 
 def _index(
-    path: Path, names: list[str], following: list[tuple[int, list[str]]]
+    path: Path, names: list[str], following: list[tuple[int, list[str]]], numbers: _Numbers
 ) -> dict[str, int | bool]:
     """Whether the first column names the samples, below a header: it has no name there."""
     lines = [line for _, line in following]
@@ -228,7 +278,7 @@ def _index(
     ends = longer and all(line[-1] == "" for line in lines)
     first = [line[0] for line in lines]
     counts = first in ([str(i + start) for i in range(len(first))] for start in (0, 1))
-    words = not any(map(_NUMBER.fullmatch, first))
+    words = not any(map(numbers.has, first))
     require(
         not longer or ends or counts or words,
         path,
@@ -256,36 +306,49 @@ def _ends_empty(names: list[str], following: list[list[str]]) -> bool:
 
 
 def _header(
-    path: Path, names: list[str], following: list[list[str]], label: str | None
+    path: Path,
+    names: list[str],
+    following: list[list[str]],
+    label: str | None,
+    options: Mapping[str, Any],
 ) -> int | None:
     """Whether line 1 names the columns: 0 if it does, None if it is a sample.
 
-    It does where it holds the label, or words and no number. Behind an empty first field, numbers
-    are names if they count from 0, or if the first column does or holds words: so pandas writes a
-    frame. Words
-    beside numbers are a sample's. Numbers alone are a sample, unless they look like names.
+    It does where it holds the label or a column that an option names, or words and no number.
+    Behind an empty first field, numbers are names if they count from 0, or if the first column
+    does or holds words: so pandas writes a frame. Words beside numbers are a sample's. Numbers
+    alone are a sample, unless they look like names. Columns that are no features do not count.
     """
-    numbers = [name for name in names if _NUMBER.fullmatch(name)]
-    remark = names[0].startswith("#") and label not in names
+    numbers = _Numbers(options)
+    called = [name for name in (label, *_called(options)) if name in names]
+    remark = names[0].startswith("#") and not called and not numbers.has(names[0])
     require(
         not remark,
         path,
         "its first line begins with '#'. Pass `comment='#'` if it is a remark, or `header=0` if it "
         "names the columns",
     )
-    if len(numbers) == 0 or label in names:
+    if called or not any(map(numbers.has, names)):
         return 0
     if label is not None and _COLUMN.fullmatch(label):
         return None
+    aside = _aside(names, options)
+    fields = [name for i, name in enumerate(names) if i not in aside]
+    beside = [names[i] for i in aside]
+    below = [[line[i] for i in aside if i < len(line)] for line in following]
+    words = [name for name in beside if name and not numbers.has(name)]
     if names[0] == "" and len(following) > 0:
         first = [line[0] for line in following]
         counted = (names[1:], first)
         counts = any(line == [str(i) for i in range(len(line))] for line in counted)
-        if counts or not any(map(_NUMBER.fullmatch, first)):
+        if counts or not any(map(numbers.has, first)):
             return 0
-    elif len(numbers) < len([name for name in names if name]):
-        return None
-    doubtful = names[0] == "" or _look_like_names(names, following)
+    elif not all(map(numbers.has, filter(None, fields))):
+        return None if any(map(numbers.has, fields)) else 0
+    elif words and following and all(all(map(numbers.has, line)) for line in below):
+        return 0  # a word over numbers
+    rest = [[one for i, one in enumerate(line) if i not in aside] for line in following]
+    doubtful = names[0] == "" or _look_like_names(fields, rest, numbers, beside_words=bool(words))
     shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
     require(
         not doubtful,
@@ -296,20 +359,43 @@ def _header(
     return None
 
 
-def _look_like_names(names: list[str], following: list[list[str]]) -> bool:
+def _called(options: Mapping[str, Any]) -> list[str]:
+    """Names of columns that the options give."""
+    given = [options.get(name) for name in ("index_col", "usecols")]
+    several = [one if isinstance(one, (list, tuple)) else [one] for one in given]
+    return [name for one in several for name in one if isinstance(name, str)]
+
+
+def _aside(names: list[str], options: Mapping[str, Any]) -> list[int]:
+    """Places of columns that are no features: the index, and those that are not used."""
+    index, used = options.get("index_col"), options.get("usecols")
+    indices = index if isinstance(index, (list, tuple)) else [index]
+    places = [i for i in range(len(names)) if not callable(used) or used(names[i])]
+    if isinstance(used, (list, tuple, range, set, np.ndarray)):
+        places = [i for i in places if i in list(used)]
+    held = [i for i in indices if isinstance(i, int) and not isinstance(i, bool)]
+    held = [places[i] for i in held if -len(places) <= i < len(places)]
+    return [i for i in range(len(names)) if i not in places or i in held]
+
+
+def _look_like_names(
+    names: list[str], following: list[list[str]], numbers: _Numbers, beside_words: bool = False
+) -> bool:
     """Whether numbers in line 1 may well be names of columns.
 
-    They count from 0; or they are distinct whole numbers over none but fractions; or they rise or
-    fall where the lines below do not, evenly, far outside of them, or over eight columns or more.
+    They count from 0; or they are distinct whole numbers over none but fractions, or beside words
+    that name a sample or a column; or they rise or fall where the lines below do not, evenly, far
+    outside of them, or over eight columns or more.
     """
-    if all(map(_WHOLE.fullmatch, names)):
+    if names and all(map(numbers.whole, names)):
         fractions = len(following) > 0 and not any(
-            _WHOLE.fullmatch(field) for line in following for field in line
+            numbers.whole(field) for line in following for field in line
         )
-        distinct = len(names) > 1 and len(set(names)) == len(names)
-        if [int(name) for name in names] == list(range(len(names))) or (distinct and fractions):
+        distinct = len(set(names)) == len(names)
+        counted = [int(numbers.plain(name)) for name in names] == list(range(len(names)))
+        if counted or (distinct and (beside_words or (len(names) > 1 and fractions))):
             return True
-    values, below = _floats(names), [_floats(line) for line in following]
+    values, below = numbers.floats(names), [numbers.floats(line) for line in following]
     others = [_rises(line) for line in below]
     if len(names) < 3 or not _rises(values) or not others or 2 * sum(others) >= len(others):
         return False
@@ -318,17 +404,6 @@ def _look_like_names(names: list[str], following: list[list[str]]) -> bool:
     low, high = np.nanmin(known, initial=np.inf), np.nanmax(known, initial=-np.inf)
     outside = bool((values < low).all() or (values > high).all())
     return outside or len(names) >= 8 or bool(np.allclose(steps, steps[0]))
-
-
-def _floats(line: Sequence[str]) -> np.ndarray:
-    """Numbers of a line; what is none is NaN."""
-    known = ("true", "false", "null", "na", "n/a")
-    return np.array(
-        [
-            float(one) if _NUMBER.fullmatch(one) and one.lower() not in known else np.nan
-            for one in line
-        ]
-    )
 
 
 def _rises(values: np.ndarray) -> bool:
@@ -414,12 +489,6 @@ def _place(path: Path, form: _Form, n_before: int, row: int) -> str:
     return f"line {number}"
 
 
-def _plain(options: Mapping[str, Any], text: str) -> str:
-    """Turn a number of this file into one that Python reads."""
-    without = text.strip().replace(options.get("thousands") or "", "")
-    return without.replace(options.get("decimal") or ".", ".")
-
-
 def _source(
     path: Path,
     frame: Any,
@@ -442,7 +511,7 @@ def _source(
         last = frame.iloc[:, -1]
         frame = frame.iloc[:, :-1] if bool(last.isna().all()) else frame
     try:
-        columns = columns_of(frame, label, place, str(path), partial(_plain, options))
+        columns = columns_of(frame, label, place, str(path), _Numbers(options).plain)
     except UnfitError as error:
         header = first != "" and str(error).startswith(f"{first}, ")
         hint = f". If {first} names the columns, pass `header=0`" if header else ""

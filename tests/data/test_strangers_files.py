@@ -133,6 +133,53 @@ READ: dict[str, tuple[Any, dict[str, Any], list[list[float]]]] = {
         {"decimal": ",", "header": None},
         [[1.0, 2.0], [3.5, 4.0]],
     ),
+    "decimal commas name no columns": (
+        "1,5;2,5\n3,5;4,5\n5,5;6,5\n",
+        {"sep": ";", "decimal": ","},
+        [[1.5, 2.5], [3.5, 4.5], [5.5, 6.5]],
+    ),
+    "decimal commas between tabs": (
+        "1,5\t2,5\n3,5\t4,5\n",
+        {"decimal": ","},
+        [[1.5, 2.5], [3.5, 4.5]],
+    ),
+    "thousands name no columns": (
+        "1,500;2,500\n3,000;4,700\n",
+        {"sep": ";", "thousands": ","},
+        [[1500.0, 2500.0], [3000.0, 4700.0]],
+    ),
+    "a sign for missing in line 1": (
+        "?;?\n1;2\n3;4\n",
+        {"na_values": "?"},
+        [[NAN, NAN], *TWO],
+    ),
+    "signs for missing by column": (
+        "?,x\n1,2\n3,4\n",
+        {"na_values": {0: "?", 1: ["x"]}, "header": None},
+        [[NAN, NAN], *TWO],
+    ),
+    "None in line 1": ("None,None\n1,2\n3,4\n", {}, [[NAN, NAN], *TWO]),
+    "sodium is no missing number": ("Na,K\n1,2\n3,4\n", {}, TWO),
+    "an index by its name over years": (
+        "country,1990,1991\nx,1,2\ny,3,4\n",
+        {"index_col": "country"},
+        TWO,
+    ),
+    "an index of numbers over years": (
+        "id,1990,1991\n7,1,2\n9,3,4\n",
+        {"index_col": 0},
+        TWO,
+    ),
+    "columns by their names": (
+        "country,1990,1991\nx,1,2\ny,3,4\n",
+        {"usecols": ["1990", "1991"]},
+        TWO,
+    ),
+    "a sample behind its name": (
+        "x,1.5,2.5\ny,3.5,4.5\n",
+        {"index_col": 0},
+        [[1.5, 2.5], [3.5, 4.5]],
+    ),
     "thousands": ('a,b\n"1,000",2\n3,4\n', {"thousands": ","}, [[1000.0, 2.0], [3.0, 4.0]]),
     "UTF-16": ("ä,b\n1,2\n3,4\n".encode("utf-16"), {}, TWO),
     "Latin-1": ("ä,b\n1,2\n3,4\n".encode("latin-1"), {"encoding": "latin-1"}, TWO),
@@ -169,6 +216,21 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         "`header=0` if it names them, or `header=None`",
     ),
     "whole numbers over fractions": ("7,3\n.2,.1\n.1,.4\n", {}, "(7, 3) may name the columns"),
+    "years behind an index": (
+        "country,1990,1991,1992\nFrance,1.5,2.5,3.5\nSpain,2.5,1.5,0.5\n",
+        {"index_col": 0},
+        "(country, 1990, 1991, 1992) may name the columns or be a sample. Pass `header=0`",
+    ),
+    "years over whole numbers": (
+        "country,1990,1991\nFrance,15,22\nSpain,13,12\n",
+        {"index_col": [0]},
+        "(country, 1990, 1991) may name the columns",
+    ),
+    "years in columns that are used": (
+        "country,1990,1991\nFrance,1.5,2.5\nSpain,2.5,1.5\n",
+        {"usecols": [1, 2]},
+        "(country, 1990, 1991) may name the columns",
+    ),
     "words beside numbers": (
         "kind,1,2\nx,.1,.2\ny,.3,.1\n",
         {},
@@ -390,6 +452,66 @@ def test_hdf5_and_matlab_give_the_samples_and_classes_that_were_saved(tmp_path: 
     data = loaded(tmp_path, path)
     assert torch.equal(data.x, torch.from_numpy(values))
     assert data.classes == ("ape", "cat") and data.y.tolist() == [1, 0]
+
+
+def packed(values: np.ndarray) -> bytes:
+    """A .mat file of doubles as MATLAB writes whole numbers: in bytes."""
+
+    def element(kind: int, content: bytes) -> bytes:
+        return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+    parts = [
+        element(6, struct.pack("<II", 6, 0)),  # of class double
+        element(5, struct.pack("<ii", *values.shape)),
+        element(1, b"X"),
+        element(2, values.astype(np.uint8).tobytes(order="F")),
+    ]
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM"
+    return head + element(14, b"".join(parts))
+
+
+def test_whole_doubles_of_matlab_are_no_shares_of_white(tmp_path: Path):
+    values = np.arange(6).reshape(3, 2)
+    write(tmp_path, {"a.mat": packed(values)})
+    assert loaded(tmp_path, tmp_path / "a.mat").x.tolist() == values.tolist()
+
+
+OF_MATLAB = [
+    ("double", np.float64, 1),
+    ("single", np.float32, 1),
+    ("int16", np.int16, 1),
+    ("logical", np.bool_, 1),
+    ("uint8", np.uint8, 255),
+]
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+@pytest.mark.parametrize(("name", "kind", "white"), OF_MATLAB)
+def test_class_in_matlab_and_not_the_bits_on_disk_says_what_is_a_share_of_white(
+    tmp_path: Path, version: str, name: str, kind: Any, white: float
+):
+    values = np.array([[0, 1], [1, 0], [1, 1]]).astype(kind)
+    if version == "5":
+        scipy.io.savemat(tmp_path / "a.mat", {"X": values})
+    else:
+        with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+            file["X"] = values.T.astype(np.uint8) if name == "logical" else values.T
+            file["X"].attrs["MATLAB_class"] = np.bytes_(name)
+    data = loaded(tmp_path, tmp_path / "a.mat")
+    torch.testing.assert_close(data.x, torch.from_numpy(values.astype(np.float32)) / white)
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+def test_words_of_matlab_lose_the_blanks_that_fill_them_up(tmp_path: Path, version: str):
+    values, words = IMAGES.reshape(2, -1), ["cat", "shrew"]
+    if version == "5":
+        scipy.io.savemat(tmp_path / "a.mat", {"X": values, "y": np.array(words)})
+    else:
+        codes = np.array([[ord(one) for one in word.ljust(5)] for word in words], np.uint16)
+        with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+            file["X"], file["y"] = values.T, codes.T
+            file["y"].attrs["MATLAB_class"] = np.bytes_("char")
+    assert loaded(tmp_path, tmp_path / "a.mat").classes == ("cat", "shrew")
 
 
 def test_parquet_keeps_index_columns_and_classes(tmp_path: Path):
