@@ -280,3 +280,28 @@ def test_what_only_load_takes_is_said_in_a_line_of_python(
     assert main(["encode", *words]) == 1
     told = capsys.readouterr().err
     assert "`label=`" in told and "numpy.save('x.npy', data.x.numpy())" in told
+
+
+def test_a_run_is_not_gone_on_with_on_other_data_and_one_that_learnt_nothing_is_forgotten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    table, folder = tmp_path / "mine.csv", tmp_path / "run"
+
+    def train(*more: str) -> tuple[int, str]:
+        words = ["--data", str(table), "--folder", str(folder), "--latent-dim", "1"]
+        status = main(["train", *words, "--hidden", "2", "--n-validation", "2", *more])
+        return status, capsys.readouterr().err
+
+    def write(factor: float) -> None:
+        lines = [f"{factor * k},{factor * k * k}" for k in range(1, 13)]
+        table.write_text("\n".join(["a,b", *lines]))
+
+    write(1.5)
+    status, told = train("--epochs", "1", "--loss", "bernoulli")
+    assert status == 1 and "must lie in [0, 1]" in told
+    assert train("--epochs", "1", "--loss", "gaussian")[0] == 0, "nothing was learnt before"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write(75.0)
+    status, told = train("--epochs", "1", "--loss", "gaussian")
+    assert status == 1 and "is not what the run in" in told
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -4,6 +4,7 @@ Built from its config, resumed where it was left, judged on images that it has n
 """
 
 import copy
+import hashlib
 import json
 import math
 import platform
@@ -24,6 +25,7 @@ from gfe_core.experiments.runner.callbacks import Rehearsal, Watch
 from gfe_core.experiments.runner.config import (
     ChosenData,
     Config,
+    OwnConfig,
     chosen_data,
     optimizer_of,
     read_config,
@@ -381,16 +383,34 @@ def _resume(run: Run, folder: Path) -> None:
     )
     if note.exists():
         other = _read_note(folder)
+        learnt = checkpoint.exists() or bool(_told(folder, "updates"))
         differing = [
             name
             for name, value in asdict(run.config).items()
-            if getattr(other, name, None) != value
+            if learnt and getattr(other, name, None) != value
         ]
         remedy = "Choose another folder, or pass `--config` with the run.json that lies there."
         message = f"`folder` {folder} holds a run with another {', '.join(differing)}. {remedy}"
         checks.require(not differing, message)
+        same = _told(folder, "data_sha256") in (None, _digest(run)) or not learnt
+        began = f"`data` {run.config.data} is not what the run in {folder} began with"
+        checks.require(same, f"{began}. Choose another folder, or bring the earlier data back.")
     if checkpoint.exists():
         run.history = gfe.load_checkpoint(checkpoint, **run.parts) or History()
+
+
+def _told(folder: Path, name: str) -> Any:
+    """A value of run.json; None where it does not say."""
+    return json.loads((folder / "run.json").read_text()).get(name)
+
+
+def _digest(run: Run) -> str | None:
+    """SHA-256 of one's own data; the sets of the paper are known by their names."""
+    if not isinstance(run.config, OwnConfig):
+        return None
+    digest = hashlib.sha256(repr(run.chosen.scaling).encode())
+    digest.update(run.x.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _read_note(folder: Path) -> Config:
@@ -438,8 +458,10 @@ def save_model(run: Run, folder: Path) -> Path:
 
 def describe(run: Run) -> dict[str, Any]:
     """What a reader of the numbers must know: config, versions, machine, time."""
+    digest = _digest(run)
     return {
         "config": run.config.as_record(),
+        **({} if digest is None else {"data_sha256": digest}),
         "images": len(run.x),
         "updates": run.history.step[-1] if run.history.step else 0,
         "cpu_seconds": round(run.watch.seconds, 1),
