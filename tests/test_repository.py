@@ -69,7 +69,7 @@ ORDER = {
         "the_race nesterov adjoint your_own_data"
     ),
     "gfe_core/widgets/results": "paper gon missing narrowing emission_lines",
-    "gfe_core/experiments": "runner tables claims pages mnist_decoders bundled",
+    "gfe_core/experiments": "runner tables one_cell claims pages mnist_decoders bundled",
     "gfe_core/experiments/runner": "records config callbacks judging runs jobs",
     "gfe_core/experiments/tables": (
         "settings cells few converged two_by_two fig1 fig2 fig3 missing emission_lines "
