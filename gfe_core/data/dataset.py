@@ -159,7 +159,7 @@ class DataSet:
                 other numbers parameters; words are classes in sorted order. 0 by default.
             image_shape: of samples that come flat, in the order (channel, height, width).
             names: the name of each sample.
-            classes: the names of classes, if y counts into them.
+            classes: the names of classes; y counts into them, or holds them.
             features: the names of the columns.
             channels: "first" or "last", where x can be read both ways, such as (n, 3, 8, 3).
             name: of the data set.
@@ -176,7 +176,12 @@ class DataSet:
         """
         if channels is not None:
             checks.one_of("channels", channels, CHANNELS)
-        parts = parts_of(x, y, channels)
+        given = as_names("classes", classes)
+        checks.require(
+            given is None or len(given) > 0,
+            "`classes` must hold the name of each class, got none. Leave it out.",
+        )
+        parts = parts_of(x, y, channels, given)
         n = len(parts.x)
         return DataSet(
             x=parts.x,
@@ -185,9 +190,9 @@ class DataSet:
             name=name,
             split=split,
             rows=parts.rows,
-            names=as_names("names", names) or parts.names,
-            classes=as_names("classes", classes) or parts.classes,
-            features=as_names("features", features) or parts.features,
+            names=parts.names if names is None else as_names("names", names),
+            classes=parts.classes if given is None else given,
+            features=parts.features if features is None else as_names("features", features),
         )
 
     @property
