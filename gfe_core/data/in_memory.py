@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from gfe_core import checks
 from gfe_core.data.frames import columns_of, is_frame
-from gfe_core.data.pixels import Picture, has_colour, read_pixels
+from gfe_core.data.pixels import Picture, has_colour, has_white, read_pixels
 from gfe_core.data.values import UnfitError, classes_of, require, rows_of_array
 
 
@@ -201,6 +201,13 @@ def _plain(label: Any) -> Any:
 def _stacked(held: Sequence[Any]) -> np.ndarray:
     """Samples as one array; pictures in colour if one of them has colours."""
     if isinstance(held[0], Image.Image):
+        white = [has_white(image) for image in held]
+        other = next((i for i, one in enumerate(white) if one != white[0]), None)
+        require(
+            other is None,
+            f"sample {other} and sample 0 are pictures of two scales: shares "
+            "of white, and numbers of 32 bits that are taken as they are. Bring all to one mode",
+        )
         form = Picture(colour=any(map(has_colour, held)))
         held = [read_pixels(image, form) for image in held]
     arrays = [as_array(one) for one in held]

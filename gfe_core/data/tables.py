@@ -7,7 +7,9 @@ Shapes: `n` lines are samples; their numbers are `features`.
 """
 
 import bz2
+import codecs
 import csv
+import difflib
 import gzip
 import lzma
 import re
@@ -76,6 +78,12 @@ _MISSING = (
 """Words that stand for a missing number, as pandas has them."""
 _WHOLE = re.compile(r"[-+]?\d+")
 _COLUMN = re.compile(r"column \d+")
+_SUCH = {
+    **{"sep": ";", "delimiter": ";", "encoding": "utf-8", "comment": "#", "quotechar": '"'},
+    **{"escapechar": "\\", "decimal": ",", "thousands": ","},
+}
+"""An example of each option that is a text."""
+_ENCODINGS = ("utf-8", "utf-16", "latin-1", "cp1252", "ascii", "utf-32")
 _N_HEAD = 50
 """Lines that are looked at before pandas reads."""
 _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
@@ -152,6 +160,7 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         ValueError: label is no column.
         DataError: the file is damaged or no table, or can be read in two ways.
     """
+    _check_options(options)
     try:
         form = _form(path, options)
         head = list(islice(_lines(path, form), _N_HEAD))
@@ -170,6 +179,42 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         raise unfit(path, f"it is damaged or not whole ({error}). Copy it again") from error
     first = "" if "header" in options or n_before > 0 else f"line {head[0][0]}"
     return _source(path, frame, label, partial(_place, path, form, n_before), first, options)
+
+
+_LENGTHS = {
+    **dict.fromkeys(("sep", "delimiter", "encoding"), "a text"),
+    **dict.fromkeys(("comment", "quotechar", "escapechar", "decimal", "thousands"), "one sign"),
+}
+"""Options that are texts, and how long each may be."""
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Refuse what would fail before pandas sees it."""
+    for name, wanted in _LENGTHS.items():
+        value = options.get(name)
+        short = isinstance(value, str) and len(value) >= 1
+        fits = short and (wanted == "a text" or len(value) == 1)
+        checks.require(
+            value is None or fits,
+            f"`{name}` must be {wanted}, such as {_SUCH[name]!r}, got {value!r}.",
+            ValueError if isinstance(value, str) else TypeError,
+        )
+    encoding = options.get("encoding")
+    try:
+        codecs.lookup(encoding or "utf-8")
+    except (LookupError, ValueError) as error:
+        near = difflib.get_close_matches(str(encoding).lower(), _ENCODINGS, n=1, cutoff=0)[0]
+        raise ValueError(
+            f"`encoding` must be one that Python knows, such as 'utf-8' or 'latin-1', got "
+            f"{encoding!r}. Did you mean {near!r}?"
+        ) from error
+    skip = options.get("skiprows")
+    lines = [skip] if isinstance(skip, int) and not isinstance(skip, bool) else skip
+    several = isinstance(lines, (list, tuple, set, range, np.ndarray))
+    fits = skip is None or callable(skip)
+    fits = fits or (several and all(isinstance(i, (int, np.integer)) and i >= 0 for i in lines))
+    wanted = "`skiprows` must be how many lines to leave out at the start, or a list of lines"
+    checks.require(fits, f"{wanted}, counted from 0, got {skip!r}.", TypeError)
 
 
 def _form(path: Path, options: Mapping[str, Any]) -> _Form:
