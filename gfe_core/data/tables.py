@@ -165,6 +165,8 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         form = _form(path, options)
         head = list(islice(_lines(path, form), _N_HEAD))
         require(len(head) > 0, path, "it is empty: its header must name every column, one at least")
+        if not {"header", "names"} & options.keys():
+            _check_title(path, form, options)
         settings = {**options, **_chosen(path, head, label, options)}
         n_before = _n_before(settings.get("header"))
         frame = _read(path, form, settings, _as_written(head, label, settings), n_before)
@@ -287,6 +289,46 @@ def _lines(path: Path, form: _Form) -> Iterator[tuple[int, list[str]]]:
 
 
 # The first lines.
+
+
+def _check_title(path: Path, form: _Form, options: Mapping[str, Any]) -> None:
+    """Refuse lines of text above a header: below them all lines have other numbers of fields."""
+    numbers = _Numbers(options)
+    head = list(islice(_lines(path, form), _N_HEAD))
+    if len({len(line) for _, line in head}) == 1 and len(head[0][1]) > 1:
+        return
+    own = options.get("sep") or options.get("delimiter")
+    for sep in (form.sep,) if own else (",", ";", "\t", r"\s+"):
+        try:
+            lines = list(islice(_lines(path, _Form(**{**vars(form), "sep": sep})), _N_HEAD))
+        except csv.Error:  # long lines that this sign does not separate
+            continue
+        at = _below_a_title(lines, numbers)
+        require(
+            at is None,
+            path,
+            f"its first line looks like a title, and line {at} like the header. Pass "
+            f"`skiprows={(at or 1) - 1}` to leave out what is above, or `header=0` if line 1 names "
+            "the columns",
+        )
+
+
+def _below_a_title(head: list[tuple[int, list[str]]], numbers: _Numbers) -> int | None:
+    """The number of the line that names the columns, if lines with other fields are above it.
+
+    It holds words alone, as many as the lines below have fields, of which some are numbers.
+    """
+    n = len(head[-1][1])
+    start = len(head)
+    while start > 0 and len(head[start - 1][1]) == n:
+        start -= 1
+    if n < 2 or start == 0 or len(head) - start < 2:
+        return None
+    number, names = head[start]
+    above = [field for _, line in head[:start] for field in line]
+    words = all(names) and not any(map(numbers.has, names))
+    below = any(numbers.has(field) for _, line in head[start + 1 :] for field in line)
+    return number if words and below and not all(map(numbers.has, above)) else None
 
 
 def _chosen(

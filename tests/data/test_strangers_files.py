@@ -158,6 +158,11 @@ READ: dict[str, tuple[Any, dict[str, Any], list[list[float]]]] = {
         {"na_values": {0: "?", 1: ["x"]}, "header": None},
         [[NAN, NAN], *TWO],
     ),
+    "words with commas are no title": (
+        "k;b\nsoft, grey;2\n5, hard;4\n",
+        {"label": "k"},
+        [[2.0], [4.0]],
+    ),
     "None in line 1": ("None,None\n1,2\n3,4\n", {}, [[NAN, NAN], *TWO]),
     "sodium is no missing number": ("Na,K\n1,2\n3,4\n", {}, TWO),
     "an index by its name over years": (
@@ -250,6 +255,31 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         "a,b\n1,2\n".encode("utf-16-le"),
         {},
         "bytes of zero.*`encoding='utf-16'`",
+    ),
+    "a title above a header": (
+        "Study of rocks\nmass,len\n1,2\n3,4\n",
+        {},
+        "looks like a title, and line 2 like the header. Pass `skiprows=1`",
+    ),
+    "a title of one word": (
+        "Rocks\n\nmass;len\n1;2\n",
+        {},
+        "line 3 like the header. Pass `skiprows=2`",
+    ),
+    "a title with commas": (
+        "Rocks, found in May, by me\nmass,len\n1,2\n3,4\n",
+        {},
+        "Pass `skiprows=1`",
+    ),
+    "a title and a note": (
+        "Study of rocks\nin grams\nmass,len\n1,2\n3,4\n",
+        {"sep": ","},
+        "line 3 like the header. Pass `skiprows=2`",
+    ),
+    "a title above blanks": (
+        "Study of rocks\nmass len\n1 2\n3 4\n",
+        {},
+        "Pass `skiprows=1`",
     ),
     "a workbook called CSV": (b"PK\x03\x04" + bytes(60), {}, "it is no text"),
     "zero bytes": (b"", {}, "it is empty"),
@@ -857,3 +887,9 @@ def test_rows_count_samples_and_no_other_lines(tmp_path: Path, text: str, told: 
     write(tmp_path, {"mine.csv": text})
     data = loaded(tmp_path, tmp_path / "mine.csv", **told)
     assert data.rows is not None and data.x[:, 0].tolist() == data.rows.tolist() == [0, 1, 2]
+
+
+def test_long_lines_without_a_name_for_their_first_column_are_read(tmp_path: Path):
+    names = ";".join(f"column of wavelength {i}" for i in range(8000))
+    write(tmp_path, {"mine.csv": f"{names}\nx;{'1;' * 7999}2\ny;{'3;' * 7999}4\n"})
+    assert loaded(tmp_path, tmp_path / "mine.csv").x[:, -2:].tolist() == [[1, 2], [3, 4]]
