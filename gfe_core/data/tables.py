@@ -16,7 +16,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -78,6 +78,8 @@ _MISSING = (
 """Words that stand for a missing number, as pandas has them."""
 _WHOLE = re.compile(r"[-+]?\d+")
 _COLUMN = re.compile(r"column \d+")
+_SEVERAL = (list, tuple, set, frozenset, range, np.ndarray)
+"""What an option may be that is of several."""
 _SUCH = {
     **{"sep": ";", "delimiter": ";", "encoding": "utf-8", "comment": "#", "quotechar": '"'},
     **{"escapechar": "\\", "decimal": ",", "thousands": ","},
@@ -117,7 +119,7 @@ class _Numbers:
 
     def has(self, field: str) -> bool:
         """Whether a field is a value."""
-        return self._is_number(field) or field.lower() in _TRUTH or field in self._words()
+        return self._is_number(field) or field.lower() in _TRUTH or field in self._words
 
     def whole(self, field: str) -> bool:
         """Whether a field is a whole number."""
@@ -132,6 +134,7 @@ class _Numbers:
     def _is_number(self, field: str) -> bool:
         return _NUMBER.fullmatch(self.plain(field)) is not None
 
+    @cached_property
     def _words(self) -> set[str]:
         """Words that are values: those for missing ones, and for true and false."""
         given = [self.options.get(name) for name in ("na_values", "true_values", "false_values")]
@@ -142,7 +145,7 @@ def _flat(given: Any) -> list[str]:
     """One value, several, or several for each column, as texts."""
     if isinstance(given, Mapping):
         return [word for one in given.values() for word in _flat(one)]
-    if isinstance(given, (list, tuple, set, frozenset, np.ndarray)):
+    if isinstance(given, _SEVERAL):
         return list(map(str, given))
     return [] if given is None else [str(given)]
 
@@ -194,8 +197,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
     """Refuse what would fail before pandas sees it."""
     for name, wanted in _LENGTHS.items():
         value = options.get(name)
-        short = isinstance(value, str) and len(value) >= 1
-        fits = short and (wanted == "a text" or len(value) == 1)
+        long = wanted == "a text"
+        fits = isinstance(value, str) and (len(value) == 1 or (long and len(value) > 1))
         checks.require(
             value is None or fits,
             f"`{name}` must be {wanted}, such as {_SUCH[name]!r}, got {value!r}.",
@@ -210,9 +213,11 @@ def _check_options(options: Mapping[str, Any]) -> None:
             f"`encoding` must be one that Python knows, such as 'utf-8' or 'latin-1', got "
             f"{encoding!r}. Did you mean {near!r}?"
         ) from error
+    if options.get("names") is not None:
+        checks.sequence("names", options["names"])
     skip = options.get("skiprows")
     lines = [skip] if isinstance(skip, int) and not isinstance(skip, bool) else skip
-    several = isinstance(lines, (list, tuple, set, range, np.ndarray))
+    several = isinstance(lines, _SEVERAL)
     fits = skip is None or callable(skip)
     fits = fits or (several and all(isinstance(i, (int, np.integer)) and i >= 0 for i in lines))
     wanted = "`skiprows` must be how many lines to leave out at the start, or a list of lines"
@@ -421,8 +426,8 @@ def _header(
         return None
     aside = _aside(names, options)
     fields = [name for i, name in enumerate(names) if i not in aside]
-    beside = [names[i] for i in aside]
-    below = [[line[i] for i in aside if i < len(line)] for line in following]
+    beside = [names[i] for i in sorted(aside)]
+    below = [[line[i] for i in sorted(aside) if i < len(line)] for line in following]
     words = [name for name in beside if name and not numbers.has(name)]
     if names[0] == "" and len(following) > 0:
         first = [line[0] for line in following]
@@ -449,20 +454,20 @@ def _header(
 def _called(options: Mapping[str, Any]) -> list[str]:
     """Names of columns that the options give."""
     given = [options.get(name) for name in ("index_col", "usecols")]
-    several = [one if isinstance(one, (list, tuple)) else [one] for one in given]
+    several = [one if isinstance(one, _SEVERAL) else [one] for one in given]
     return [name for one in several for name in one if isinstance(name, str)]
 
 
-def _aside(names: list[str], options: Mapping[str, Any]) -> list[int]:
+def _aside(names: list[str], options: Mapping[str, Any]) -> set[int]:
     """Places of columns that are no features: the index, and those that are not used."""
     index, used = options.get("index_col"), options.get("usecols")
-    indices = index if isinstance(index, (list, tuple)) else [index]
+    indices = index if isinstance(index, _SEVERAL) else [index]
     places = [i for i in range(len(names)) if not callable(used) or used(names[i])]
-    if isinstance(used, (list, tuple, range, set, np.ndarray)):
-        places = [i for i in places if i in list(used)]
+    if isinstance(used, _SEVERAL):
+        places = sorted({*places} & {one for one in used if isinstance(one, (int, np.integer))})
     held = [i for i in indices if isinstance(i, int) and not isinstance(i, bool)]
     held = [places[i] for i in held if -len(places) <= i < len(places)]
-    return [i for i in range(len(names)) if i not in places or i in held]
+    return {*range(len(names))} - {*places} | {*held}
 
 
 def _look_like_names(

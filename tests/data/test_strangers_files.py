@@ -330,6 +330,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         {"skiprows": "1"},
         "`skiprows` must be how many lines.*got '1'",
     ),
+    "a number as names": ("a,b\n1,2\n", {"names": 3}, "`names` must be a list, got 3"),
     "half a line to leave out": ("a,b\n1,2\n", {"skiprows": 1.5}, "got 1.5"),
     "fewer lines than none to leave out": ("a,b\n1,2\n", {"skiprows": -1}, "got -1"),
     "an option of another kind": (
