@@ -43,10 +43,10 @@ class DataSet:
             other data.
         name: as given to `load`.
         split: "train", "test", "val" or "all".
-        rows: where each sample is in its source, from 0: the line of a table after its header, the
-            place in an array, the number of a file among those of the folder, sorted by name.
-            `data.rows` of what was selected leads back to one's own lines and files. By default
-            the order of x.
+        rows: where each sample is in its source, from 0: its number among the samples of a table
+            (its header, empty lines, remarks and lines left out do not count), its place in an
+            array, or the number of its file among those of the folder, sorted by name. `data.rows`
+            of what was selected leads back to one's own samples. By default the order of x.
         names: the name of each sample: its file, relative to the folder, or the index of a table.
         classes: the names of classes; y counts into them, from 0.
         features: the name of each number of a sample: the columns of a table.
@@ -159,7 +159,7 @@ class DataSet:
                 other numbers parameters; words are classes in sorted order. 0 by default.
             image_shape: of samples that come flat, in the order (channel, height, width).
             names: the name of each sample.
-            classes: the names of classes, if y counts into them.
+            classes: the names of classes; y counts into them, or holds them.
             features: the names of the columns.
             channels: "first" or "last", where x can be read both ways, such as (n, 3, 8, 3).
             name: of the data set.
@@ -176,18 +176,31 @@ class DataSet:
         """
         if channels is not None:
             checks.one_of("channels", channels, CHANNELS)
-        parts = parts_of(x, y, channels)
+        given = as_names("classes", classes)
+        checks.require(
+            given is None or len(given) > 0,
+            "`classes` must hold the name of each class, got none. Leave it out.",
+        )
+        parts = parts_of(x, y, channels, given)
+        if image_shape is not None:
+            image_shape = checks.sizes("image_shape", image_shape)
+            own = parts.image_shape or image_shape
+            checks.require(
+                image_shape == tuple(own),
+                f"`image_shape` {image_shape} is not that of the images in `x`, {tuple(own)}. "
+                "Leave it out: it is for samples that come flat.",
+            )
         n = len(parts.x)
         return DataSet(
             x=parts.x,
             y=torch.zeros(n, dtype=torch.long) if parts.y is None else parts.y,
-            image_shape=parts.image_shape if image_shape is None else tuple(image_shape),
+            image_shape=parts.image_shape if image_shape is None else image_shape,
             name=name,
             split=split,
             rows=parts.rows,
-            names=as_names("names", names) or parts.names,
-            classes=as_names("classes", classes) or parts.classes,
-            features=as_names("features", features) or parts.features,
+            names=parts.names if names is None else as_names("names", names),
+            classes=parts.classes if given is None else given,
+            features=parts.features if features is None else as_names("features", features),
         )
 
     @property
@@ -278,7 +291,7 @@ class DataSet:
         Args:
             share: of the samples that are for the test, in (0, 1), drawn at random: at least one on
                 each side. 0.2 by default.
-            seed: of the draw, >= 0; the same seed and number of samples give the same rows.
+            seed: of the draw, in [0, 2^63); the same seed and number of samples give the same rows.
             test: the rows of the test themselves, as in `data[test]`, in place of a share.
 
         Returns:
@@ -299,7 +312,11 @@ class DataSet:
         if test is None:
             share = 0.2 if share is None else share
             checks.fraction("share", share)
-            source = torch.Generator().manual_seed(checks.whole("seed", seed))
+            seed = checks.whole("seed", seed)
+            checks.require(
+                0 <= seed < 2**63, f"`seed` must lie between 0 and 2^63 - 1, got {seed}."
+            )
+            source = torch.Generator().manual_seed(seed)
             test = torch.randperm(n, generator=source)[: min(n - 1, max(1, round(share * n)))]
         judged = torch.zeros(n, dtype=torch.bool)
         judged[self._places(test, "test")] = True

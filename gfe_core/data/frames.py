@@ -3,7 +3,7 @@
 Shapes: `n` rows of the frame are samples; its other columns are `features`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,7 @@ def columns_of(
     place: Callable[[int], str] | None = None,
     what: str = "`x`",
     plain: Callable[[str], str] = str.strip,
+    known: Sequence[str] | None = None,
 ) -> Columns:
     """Return the columns of a frame as samples; missing values are NaN.
 
@@ -45,6 +46,7 @@ def columns_of(
         place: names a row by its number, for errors; its index by default.
         what: names the frame, for errors.
         plain: turns a number as the frame writes it in a text into one that Python reads.
+        known: the names of classes, into which labels in words count.
 
     Raises:
         ValueError: label is no column, or one of several of its name.
@@ -54,13 +56,15 @@ def columns_of(
     place = place or (lambda row: f"row {row} (index {frame.index[row]!r})")
     y, classes = None, None
     if label is not None:
-        y, classes = _label(frame, label, place, what)
+        y, classes = _label(frame, label, place, what, known)
         frame = frame.drop(columns=[label])
     require(
         frame.shape[1] > 0,
         "it has no column of numbers beside the label. Give one for each feature",
     )
-    counts = type(frame.index).__name__ == "RangeIndex" and frame.index.name is None
+    index = frame.index
+    counts = type(index).__name__ == "RangeIndex" and index.name is None
+    counts = counts and index.equals(type(index)(len(index)))
     return Columns(
         x=_numbers(frame, place, plain),
         y=y,
@@ -71,14 +75,18 @@ def columns_of(
 
 
 def _label(
-    frame: Any, label: Any, place: Callable[[int], str], what: str
+    frame: Any,
+    label: Any,
+    place: Callable[[int], str],
+    what: str,
+    known: Sequence[str] | None,
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Classes or parameters, from one column."""
-    known = ", ".join(map(str, frame.columns[:12]))
+    columns = ", ".join(map(str, frame.columns[:12]))
     n_named = int((frame.columns == label).sum())
     checks.require(
         n_named == 1,
-        f"`label` must be a column of {what}, such as {known}; got {label!r}"
+        f"`label` must be a column of {what}, such as {columns}; got {label!r}"
         f"{f', the name of {n_named} columns' if n_named else ''}.",
     )
     column = frame[label]
@@ -87,7 +95,8 @@ def _label(
         missing = f"{place(int(lost.argmax()))} has no {label!r}"
         raise UnfitError(f"{missing}. Fill it in, or remove the line")
     words = column.dtype.kind in "OUST"
-    return classes_of(column.astype(str).str.strip().to_numpy(object) if words else column)
+    values = column.astype(str).str.strip().to_numpy(object) if words else column
+    return classes_of(values, known)
 
 
 def _numbers(

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from gfe_core import checks
 from gfe_core.data.frames import columns_of, is_frame
-from gfe_core.data.pixels import Picture, has_colour, read_pixels
+from gfe_core.data.pixels import Picture, has_colour, has_white, read_pixels
 from gfe_core.data.values import UnfitError, classes_of, require, rows_of_array
 
 
@@ -36,13 +36,19 @@ class Parts:
     features: tuple[str, ...] | None = None
 
 
-def parts_of(x: Any, y: Any = None, channels: str | None = None) -> Parts:
+def parts_of(
+    x: Any,
+    y: Any = None,
+    channels: str | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> Parts:
     """Return samples and labels in memory as parts of a data set.
 
     Args:
         x: a tensor, an array, a frame, a list of pictures or a data set of torch.
         y: one label a sample, or the name of a column of a frame.
         channels: "first" or "last", where an array can be read both ways.
+        classes: the names of classes, into which labels in words count.
 
     Raises:
         TypeError: x holds no samples.
@@ -54,10 +60,10 @@ def parts_of(x: Any, y: Any = None, channels: str | None = None) -> Parts:
             f"`y` must be labels, one a sample, got {y!r}; only of a frame it may name a column."
         )
     try:
-        parts = _parts(x, y if isinstance(y, str) else None, channels)
+        parts = _parts(x, y if isinstance(y, str) else None, channels, classes)
     except UnfitError as error:
         raise ValueError(f"`x` cannot be used: {error}.") from error
-    return parts if y is None or isinstance(y, str) else _labelled(parts, x, y)
+    return parts if y is None or isinstance(y, str) else _labelled(parts, x, y, classes)
 
 
 def _is_data(x: Any) -> None:
@@ -77,10 +83,10 @@ def _is_data(x: Any) -> None:
     checks.require(fits, f"`x` must hold samples, got {checks.described(x)}. {remedy}", TypeError)
 
 
-def _parts(x: Any, label: str | None, channels: str | None) -> Parts:
+def _parts(x: Any, label: str | None, channels: str | None, known: tuple[str, ...] | None) -> Parts:
     if is_frame(x):
         require(len(x) > 0, "it holds 0 samples. Give at least 1")
-        columns = columns_of(x, label)
+        columns = columns_of(x, label, known=known)
         return Parts(
             x=columns.x,
             y=columns.y,
@@ -90,10 +96,10 @@ def _parts(x: Any, label: str | None, channels: str | None) -> Parts:
         )
     if isinstance(x, TensorDataset):
         samples, *labels = x.tensors
-        y = classes_of(as_array(labels[0]))[0] if labels else None
+        y = classes_of(as_array(labels[0]), known)[0] if labels else None
         return replace(_of_array(samples, channels), y=y)
     if isinstance(x, Dataset) or _is_list_of_items(x):
-        return _of_items(x, channels)
+        return _of_items(x, channels, known)
     return _of_array(x, channels)
 
 
@@ -109,21 +115,31 @@ def _of_array(x: Any, channels: str | None) -> Parts:
 
 
 def as_array(x: Any) -> np.ndarray:
-    """Return numbers as an array; masked ones are NaN."""
+    """Return numbers as an array, a masked one if some are masked."""
     if isinstance(x, Tensor):
-        plain = x.detach().cpu()
-        return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+        return _of_tensor(x.detach().cpu())
     if hasattr(x, "toarray"):  # sparse matrices of scipy
         return np.asarray(x.toarray())
     if isinstance(x, np.ma.MaskedArray):
-        return np.ma.filled(x.astype(np.float32), np.nan) if np.ma.is_masked(x) else x.data
+        return x if np.ma.is_masked(x) else x.data
     try:
         return np.asarray(x)
     except ValueError as error:
         raise UnfitError("its samples differ in shape. Bring all to one shape") from error
 
 
-def _of_items(items: Any, channels: str | None) -> Parts:
+def _of_tensor(x: Tensor) -> np.ndarray:
+    """A tensor as an array; floats that numpy does not have become float32."""
+    known = (torch.float16, torch.float32, torch.float64)
+    try:
+        return (x.float() if x.is_floating_point() and x.dtype not in known else x).numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        kind = f"{x.dtype}, {str(x.layout).removeprefix('torch.')}"
+        remedy = "Convert it: `x.float()`, or `x.to_dense()` if it is sparse"
+        raise UnfitError(f"its type is {kind}. {remedy}") from error
+
+
+def _of_items(items: Any, channels: str | None, known: tuple[str, ...] | None) -> Parts:
     """Samples one by one: the first part of each, and the second as its label."""
     chosen, whole = _chosen(items)
     require(len(items) > 0, "it holds 0 samples. Give at least 1")
@@ -131,18 +147,30 @@ def _of_items(items: Any, channels: str | None) -> Parts:
     paired = isinstance(pairs[0], (tuple, list))
     held = [pair[0] for pair in pairs] if paired else pairs
     labels = [pair[1] for pair in pairs] if paired and len(pairs[0]) > 1 else None
-    y, classes = (None, ()) if labels is None else classes_of([_plain(one) for one in labels])
+    named = tuple(map(str, getattr(whole, "classes", None) or ())) or None
+    y, classes = (None, None) if labels is None else _counted(labels, named, known)
     pictures = isinstance(held[0], Image.Image)
     rows, image_shape = rows_of_array(_stacked(held), "first" if pictures else channels)
-    named = getattr(whole, "classes", None)
     return Parts(
         x=rows,
         y=y,
         image_shape=image_shape,
         rows=chosen,
         names=_file_names(whole, chosen),
-        classes=tuple(map(str, named)) if named and y is not None else classes or None,
+        classes=classes or None,
     )
+
+
+def _counted(
+    labels: Sequence[Any], named: tuple[str, ...] | None, known: tuple[str, ...] | None
+) -> tuple[Tensor, tuple[str, ...] | None]:
+    """Labels of a data set of torch, whose classes may have names; known ones have their order."""
+    y, classes = classes_of([_plain(one) for one in labels], named if known is None else known)
+    if classes or named is None:
+        return y, classes
+    if known is None or not {*named} <= {*known} or y.is_floating_point():
+        return y, named
+    return torch.tensor([known.index(name) for name in named])[y], known
 
 
 def _chosen(items: Any) -> tuple[Tensor | None, Any]:
@@ -173,6 +201,13 @@ def _plain(label: Any) -> Any:
 def _stacked(held: Sequence[Any]) -> np.ndarray:
     """Samples as one array; pictures in colour if one of them has colours."""
     if isinstance(held[0], Image.Image):
+        white = [has_white(image) for image in held]
+        other = next((i for i, one in enumerate(white) if one != white[0]), None)
+        require(
+            other is None,
+            f"sample {other} and sample 0 are pictures of two scales: shares "
+            "of white, and numbers of 32 bits that are taken as they are. Bring all to one mode",
+        )
         form = Picture(colour=any(map(has_colour, held)))
         held = [read_pixels(image, form) for image in held]
     arrays = [as_array(one) for one in held]
@@ -182,10 +217,11 @@ def _stacked(held: Sequence[Any]) -> np.ndarray:
             f"its samples differ: sample {i} has shape {array.shape}, sample 0 "
             f"{arrays[0].shape}. Bring all to one shape",
         )
-    return np.stack(arrays)
+    masked = any(map(np.ma.is_masked, arrays))
+    return np.ma.stack(arrays) if masked else np.stack(arrays)
 
 
-def _labelled(parts: Parts, x: Any, y: Any) -> Parts:
+def _labelled(parts: Parts, x: Any, y: Any, known: tuple[str, ...] | None) -> Parts:
     """Add labels that came beside the samples."""
     other: Any = getattr(y, "index", None)
     if is_frame(x) and hasattr(other, "equals"):
@@ -195,7 +231,7 @@ def _labelled(parts: Parts, x: Any, y: Any) -> Parts:
             "`y.loc[x.index]`, or `y.to_numpy()` if they are in the same order.",
         )
     try:
-        labels, classes = classes_of(as_array(y))
+        labels, classes = classes_of(as_array(y), known)
     except UnfitError as error:
         raise ValueError(f"`y` cannot be used: {error}.") from error
     return replace(parts, y=labels, classes=classes or None)

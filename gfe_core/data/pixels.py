@@ -19,6 +19,8 @@ _WHITE = {"1": 1.0, "L": 255.0, "LA": 255.0, **dict.fromkeys(("I;16", "I;16B", "
 """The grey modes of Pillow, each with its largest value."""
 _AS_THEY_ARE = ("I", "F")
 """Modes of numbers without a white: their values are taken as they are."""
+_OF_16_BITS = ("PPM", "PNG")
+"""Formats whose mode I has 16 bits; Pillow brings every largest value of a PGM to 65,535."""
 _COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "HSV", "RGBX", "RGBa")
 """Modes that Pillow converts to red, green and blue."""
 _MIXED = (0.299, 0.587, 0.114)
@@ -76,14 +78,22 @@ def has_colour(image: Image.Image) -> bool:
 
 def has_white(image: Image.Image) -> bool:
     """Whether the numbers of a picture are shares of white; no pixel is read."""
-    return image.mode not in _AS_THEY_ARE
+    return _white(image) is not None
+
+
+def _white(image: Image.Image) -> float | None:
+    """The value of white; None where numbers are taken as they are."""
+    if image.mode == "I" and image.format in _OF_16_BITS:
+        return 65535.0
+    return None if image.mode in _AS_THEY_ARE else _WHITE.get(image.mode, 255.0)
 
 
 def read_pixels(image: Image.Image, form: Picture) -> Float[np.ndarray, "channels height width"]:
     """Return an open picture as numbers, turned as its camera says.
 
     Palettes, CMYK, YCbCr and HSV are converted to red, green and blue as Pillow does, without
-    colour profiles. Modes I and F, whole numbers of 32 bits and floats, are taken as they are.
+    colour profiles. Modes I and F, whole numbers of 32 bits and floats, are taken as they are; the
+    16 bits of a PGM, which Pillow opens in mode I, are shares of white.
 
     Raises:
         UnfitError: it is of another mode, holds several pages, or is transparent somewhere.
@@ -98,11 +108,13 @@ def read_pixels(image: Image.Image, form: Picture) -> Float[np.ndarray, "channel
         image.mode in known,
         f"it is of mode {image.mode!r}. Save a copy in grey or RGB, in another folder",
     )
-    coloured = has_colour(image)
+    coloured, white = has_colour(image), _white(image)
     image = _opaque(upright(image), form.background)
     if image.mode not in _WHITE and image.mode not in _AS_THEY_ARE:
         image = image.convert("RGB" if coloured else "L")
     pixels = _channels(image, form.colour)
+    if image.mode != "RGB" and white is not None:
+        pixels /= np.float32(_WHITE.get(image.mode, white))
     return pixels if form.size is None else _resized(pixels, form.size)
 
 
@@ -136,13 +148,13 @@ def _opaque(image: Image.Image, background: str | None) -> Image.Image:
 def _channels(
     image: Image.Image, colour: bool | None
 ) -> Float[np.ndarray, "channels height width"]:
-    """Numbers of an opaque picture: channels first, as shares of white where there is one."""
+    """Numbers of an opaque picture, channels first; shares of white if it has colours."""
     if image.mode == "RGB":
         rgb = np.asarray(image, np.float32).transpose(2, 0, 1) / np.float32(255)
         if colour is not False:
             return rgb
         return np.tensordot(np.array(_MIXED, np.float32), rgb, 1)[None]
-    grey = np.asarray(image).astype(np.float32)[None] / np.float32(_WHITE.get(image.mode, 1.0))
+    grey = np.asarray(image).astype(np.float32)[None]
     return np.repeat(grey, 3, axis=0) if colour else grey
 
 

@@ -56,11 +56,11 @@ def read(path: Path, split: str = "train", *, label: str | None = None, **option
     - An .npz, HDF5 or .mat file of such an array; where it holds several, `key=` names that of the
       samples and `label=` that of their classes. Arrays "x" and "y" need no naming.
     - A folder of pictures of one size, in order of their names: shares of white, or the values
-      themselves where they have 32 bits. Grey ones become (height, width); if any has colours, all
-      become (3, height, width). Sub-folders are classes, or splits if they are called train, val
-      and test, with classes in them or not. `size=(height, width)` brings pictures to one size
-      while they are read, `colour=` asks for True or False, `background="white"` is what shows
-      through transparent ones.
+      themselves where they are floats or whole numbers of 32 bits. Grey ones become (height,
+      width); if any has colours, all become (3, height, width). Sub-folders are classes, or splits
+      if they are called train, val and test, with classes in them or not. `size=(height, width)`
+      brings pictures to one size while they are read, `colour=` asks for True or False,
+      `background="white"` is what shows through transparent ones.
 
     Where data have no splits of their own, a fifth of the samples is "test", the rest "train", in
     the order of one fixed permutation of their number.
@@ -75,8 +75,9 @@ def read(path: Path, split: str = "train", *, label: str | None = None, **option
         options: as above.
 
     Returns:
-        The samples of this split; y is the class, 0 throughout where none is known. `rows` says
-        where each is in the source, whatever the split.
+        The samples of this split; y is the class, 0 throughout where none is known. `rows` counts
+        the samples of the source from 0, whatever the split: lines of a table that hold none, such
+        as its header, empty ones and remarks, do not count.
 
     Raises:
         TypeError: this kind of file takes no such option.

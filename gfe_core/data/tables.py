@@ -7,14 +7,16 @@ Shapes: `n` lines are samples; their numbers are `features`.
 """
 
 import bz2
+import codecs
 import csv
+import difflib
 import gzip
 import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -76,6 +78,14 @@ _MISSING = (
 """Words that stand for a missing number, as pandas has them."""
 _WHOLE = re.compile(r"[-+]?\d+")
 _COLUMN = re.compile(r"column \d+")
+_SEVERAL = (list, tuple, set, frozenset, range, np.ndarray)
+"""What an option may be that is of several."""
+_SUCH = {
+    **{"sep": ";", "delimiter": ";", "encoding": "utf-8", "comment": "#", "quotechar": '"'},
+    **{"escapechar": "\\", "decimal": ",", "thousands": ","},
+}
+"""An example of each option that is a text."""
+_ENCODINGS = ("utf-8", "utf-16", "latin-1", "cp1252", "ascii", "utf-32")
 _N_HEAD = 50
 """Lines that are looked at before pandas reads."""
 _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
@@ -109,7 +119,7 @@ class _Numbers:
 
     def has(self, field: str) -> bool:
         """Whether a field is a value."""
-        return self._is_number(field) or field.lower() in _TRUTH or field in self._words()
+        return self._is_number(field) or field.lower() in _TRUTH or field in self._words
 
     def whole(self, field: str) -> bool:
         """Whether a field is a whole number."""
@@ -124,6 +134,7 @@ class _Numbers:
     def _is_number(self, field: str) -> bool:
         return _NUMBER.fullmatch(self.plain(field)) is not None
 
+    @cached_property
     def _words(self) -> set[str]:
         """Words that are values: those for missing ones, and for true and false."""
         given = [self.options.get(name) for name in ("na_values", "true_values", "false_values")]
@@ -134,7 +145,7 @@ def _flat(given: Any) -> list[str]:
     """One value, several, or several for each column, as texts."""
     if isinstance(given, Mapping):
         return [word for one in given.values() for word in _flat(one)]
-    if isinstance(given, (list, tuple, set, frozenset, np.ndarray)):
+    if isinstance(given, _SEVERAL):
         return list(map(str, given))
     return [] if given is None else [str(given)]
 
@@ -152,10 +163,13 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         ValueError: label is no column.
         DataError: the file is damaged or no table, or can be read in two ways.
     """
+    _check_options(options)
     try:
         form = _form(path, options)
         head = list(islice(_lines(path, form), _N_HEAD))
         require(len(head) > 0, path, "it is empty: its header must name every column, one at least")
+        if not {"header", "names"} & options.keys():
+            _check_title(path, form, options)
         settings = {**options, **_chosen(path, head, label, options)}
         n_before = _n_before(settings.get("header"))
         frame = _read(path, form, settings, _as_written(head, label, settings), n_before)
@@ -170,6 +184,44 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         raise unfit(path, f"it is damaged or not whole ({error}). Copy it again") from error
     first = "" if "header" in options or n_before > 0 else f"line {head[0][0]}"
     return _source(path, frame, label, partial(_place, path, form, n_before), first, options)
+
+
+_LENGTHS = {
+    **dict.fromkeys(("sep", "delimiter", "encoding"), "a text"),
+    **dict.fromkeys(("comment", "quotechar", "escapechar", "decimal", "thousands"), "one sign"),
+}
+"""Options that are texts, and how long each may be."""
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Refuse what would fail before pandas sees it."""
+    for name, wanted in _LENGTHS.items():
+        value = options.get(name)
+        long = wanted == "a text"
+        fits = isinstance(value, str) and (len(value) == 1 or (long and len(value) > 1))
+        checks.require(
+            value is None or fits,
+            f"`{name}` must be {wanted}, such as {_SUCH[name]!r}, got {value!r}.",
+            ValueError if isinstance(value, str) else TypeError,
+        )
+    encoding = options.get("encoding")
+    try:
+        codecs.lookup(encoding or "utf-8")
+    except (LookupError, ValueError) as error:
+        near = difflib.get_close_matches(str(encoding).lower(), _ENCODINGS, n=1, cutoff=0)[0]
+        raise ValueError(
+            f"`encoding` must be one that Python knows, such as 'utf-8' or 'latin-1', got "
+            f"{encoding!r}. Did you mean {near!r}?"
+        ) from error
+    if options.get("names") is not None:
+        checks.sequence("names", options["names"])
+    skip = options.get("skiprows")
+    lines = [skip] if isinstance(skip, int) and not isinstance(skip, bool) else skip
+    several = isinstance(lines, _SEVERAL)
+    fits = skip is None or callable(skip)
+    fits = fits or (several and all(isinstance(i, (int, np.integer)) and i >= 0 for i in lines))
+    wanted = "`skiprows` must be how many lines to leave out at the start, or a list of lines"
+    checks.require(fits, f"{wanted}, counted from 0, got {skip!r}.", TypeError)
 
 
 def _form(path: Path, options: Mapping[str, Any]) -> _Form:
@@ -242,6 +294,46 @@ def _lines(path: Path, form: _Form) -> Iterator[tuple[int, list[str]]]:
 
 
 # The first lines.
+
+
+def _check_title(path: Path, form: _Form, options: Mapping[str, Any]) -> None:
+    """Refuse lines of text above a header: below them all lines have other numbers of fields."""
+    numbers = _Numbers(options)
+    head = list(islice(_lines(path, form), _N_HEAD))
+    if len({len(line) for _, line in head}) == 1 and len(head[0][1]) > 1:
+        return
+    own = options.get("sep") or options.get("delimiter")
+    for sep in (form.sep,) if own else (",", ";", "\t", r"\s+"):
+        try:
+            lines = list(islice(_lines(path, _Form(**{**vars(form), "sep": sep})), _N_HEAD))
+        except csv.Error:  # long lines that this sign does not separate
+            continue
+        at = _below_a_title(lines, numbers)
+        require(
+            at is None,
+            path,
+            f"its first line looks like a title, and line {at} like the header. Pass "
+            f"`skiprows={(at or 1) - 1}` to leave out what is above, or `header=0` if line 1 names "
+            "the columns",
+        )
+
+
+def _below_a_title(head: list[tuple[int, list[str]]], numbers: _Numbers) -> int | None:
+    """The number of the line that names the columns, if lines with other fields are above it.
+
+    It holds words alone, as many as the lines below have fields, of which some are numbers.
+    """
+    n = len(head[-1][1])
+    start = len(head)
+    while start > 0 and len(head[start - 1][1]) == n:
+        start -= 1
+    if n < 2 or start == 0 or len(head) - start < 2:
+        return None
+    number, names = head[start]
+    above = [field for _, line in head[:start] for field in line]
+    words = all(names) and not any(map(numbers.has, names))
+    below = any(numbers.has(field) for _, line in head[start + 1 :] for field in line)
+    return number if words and below and not all(map(numbers.has, above)) else None
 
 
 def _chosen(
@@ -334,8 +426,8 @@ def _header(
         return None
     aside = _aside(names, options)
     fields = [name for i, name in enumerate(names) if i not in aside]
-    beside = [names[i] for i in aside]
-    below = [[line[i] for i in aside if i < len(line)] for line in following]
+    beside = [names[i] for i in sorted(aside)]
+    below = [[line[i] for i in sorted(aside) if i < len(line)] for line in following]
     words = [name for name in beside if name and not numbers.has(name)]
     if names[0] == "" and len(following) > 0:
         first = [line[0] for line in following]
@@ -362,20 +454,20 @@ def _header(
 def _called(options: Mapping[str, Any]) -> list[str]:
     """Names of columns that the options give."""
     given = [options.get(name) for name in ("index_col", "usecols")]
-    several = [one if isinstance(one, (list, tuple)) else [one] for one in given]
+    several = [one if isinstance(one, _SEVERAL) else [one] for one in given]
     return [name for one in several for name in one if isinstance(name, str)]
 
 
-def _aside(names: list[str], options: Mapping[str, Any]) -> list[int]:
+def _aside(names: list[str], options: Mapping[str, Any]) -> set[int]:
     """Places of columns that are no features: the index, and those that are not used."""
     index, used = options.get("index_col"), options.get("usecols")
-    indices = index if isinstance(index, (list, tuple)) else [index]
+    indices = index if isinstance(index, _SEVERAL) else [index]
     places = [i for i in range(len(names)) if not callable(used) or used(names[i])]
-    if isinstance(used, (list, tuple, range, set, np.ndarray)):
-        places = [i for i in places if i in list(used)]
+    if isinstance(used, _SEVERAL):
+        places = sorted({*places} & {one for one in used if isinstance(one, (int, np.integer))})
     held = [i for i in indices if isinstance(i, int) and not isinstance(i, bool)]
     held = [places[i] for i in held if -len(places) <= i < len(places)]
-    return [i for i in range(len(names)) if i not in places or i in held]
+    return {*range(len(names))} - {*places} | {*held}
 
 
 def _look_like_names(

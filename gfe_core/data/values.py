@@ -100,23 +100,30 @@ def rows_of_array(
     """Return samples as rows of float32, and the shape of an image.
 
     uint8 is divided by 255, and so is uint16 by 65,535 in images; every other number is taken as it
-    is. Rows are flattened in the order (channel, height, width).
+    is. Masked ones are NaN. Rows are flattened in the order (channel, height, width).
 
     Raises:
         UnfitError: these are no numbers, no samples, or numbers that float32 cannot hold.
     """
     numbers(values.dtype)
     shape = image_shape_of(values.shape, channels)
-    if values.ndim == 4 and (channels == "last" or values.shape[1:] != _first(shape)):
-        values = np.moveaxis(values, 3, 1)
+    last = values.ndim == 4 and (channels == "last" or values.shape[1:] != _first(shape))
     white = _WHITE.get(values.dtype.str[1:], 1.0)
     if shape is None and values.dtype.itemsize == 2:
         white = 1.0
     with np.errstate(over="ignore"):  # becomes infinite and is refused here
-        flat = np.ascontiguousarray(values.reshape(len(values), -1)).astype(np.float32)
+        flat = _flat(np.ma.getdata(values), last).astype(np.float32)
     if white != 1.0:
         flat /= np.float32(white)
+    if np.ma.is_masked(values):
+        flat[_flat(np.ma.getmaskarray(values), last)] = np.nan
     return finite(torch.from_numpy(flat)), shape
+
+
+def _flat(values: np.ndarray, last: bool) -> np.ndarray:
+    """One sample a row, of channels that are last or not."""
+    values = np.moveaxis(values, 3, 1) if last else values
+    return np.ascontiguousarray(values.reshape(len(values), -1))
 
 
 def _first(shape: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -138,45 +145,90 @@ def finite(x: Tensor) -> Tensor:
 
 
 def classes_of(
-    labels: Any,
+    labels: Any, known: Sequence[str] | None = None
 ) -> tuple[Int[Tensor, "n"] | Float[Tensor, "n"] | Float[Tensor, "n parameters"], tuple[str, ...]]:
     """Return what labels say, and the names of classes if they are words.
 
     Whole numbers are classes as they are, other numbers parameters; words are classes in sorted
-    order. Texts that are numbers all of them count as numbers.
+    order, or in that of the known ones. Texts that are numbers all of them count as numbers, unless
+    all are known names.
 
     Args:
         labels: an array, (n,) or (n, 1), or (n, parameters) for numbers.
+        known: the names of classes, where words may be no others.
 
     Raises:
-        UnfitError: a label is missing, or they are neither numbers nor words.
+        UnfitError: a label is missing or too large for a class, or is not known, or they are
+            neither numbers nor words.
     """
+    lost = "a label is missing. Fill it in, or remove its sample"
+    require(not np.ma.is_masked(labels), lost)
     each = np.asarray(labels)
     if each.ndim == 2 and 1 in each.shape:
         each = each.reshape(-1)
     objects = each.flat if each.dtype.kind == "O" else ()
-    lost = [one is None or (isinstance(one, float) and math.isnan(one)) for one in objects]
-    require(not any(lost), "a label is missing. Fill it in, or remove its sample")
+    require(not any(map(_is_missing, objects)), lost)
     require(each.dtype.kind not in "Mmc", f"labels are of type {each.dtype}. Convert them")
     values = _as_numbers(each)
-    lost = values is not None and values.ndim == 1 and bool(np.isnan(values).any())
-    require(not lost, "a label is missing (nan). Fill it in, or remove its sample")
+    if known is not None and (values is None or _are_known(each, known)):
+        return _places(each, known), (*known,)
     if values is None:
         require(each.ndim == 1, f"labels in words have shape {each.shape}, not one a sample")
         names, y = np.unique(each.astype(str), return_inverse=True)
         return torch.from_numpy(y.astype(np.int64)), tuple(map(str, names))
+    return _whole_or_not(values), ()
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN, or what pandas writes for them."""
+    lost = label is None or type(label).__name__ in ("NAType", "NaTType")
+    return lost or (isinstance(label, (float, np.floating)) and math.isnan(label))
+
+
+def _are_known(labels: np.ndarray, known: Sequence[str]) -> bool:
+    """Whether labels are texts, each the name of a class."""
+    texts = labels.dtype.kind in "UT" or all(isinstance(one, str) for one in labels.flat)
+    return texts and {*map(str, labels.flat)} <= {*known}
+
+
+def _places(labels: np.ndarray, known: Sequence[str]) -> Int[Tensor, "n"]:
+    """Where among the known classes each word is."""
+    require(labels.ndim == 1, f"labels in words have shape {labels.shape}, not one a sample")
+    words = [*map(str, labels)]
+    others = sorted({*words} - {*known})
+    shown = ", ".join(map(repr, known[:6])) + (", ..." if len(known) > 6 else "")
+    got = repr(others[0]) if others else ""
+    require(not others, f"the label {got} is none of the classes {shown}. Add it to `classes`")
+    place = {name: i for i, name in enumerate(known)}
+    return torch.tensor([place[word] for word in words], dtype=torch.long)
+
+
+def _whole_or_not(values: np.ndarray) -> Tensor:
+    """Classes where labels are whole numbers, parameters where they are not."""
     require(values.ndim in (1, 2), f"labels have shape {values.shape}, not one a sample")
-    whole = values.ndim == 1 and bool((values == np.floor(values)).all())
-    whole = whole and bool(np.isfinite(values).all())
-    y = values.astype(np.int64 if whole else np.float32)
-    return torch.from_numpy(y), ()
+    fractions = values.dtype.kind == "f"
+    lost = fractions and values.ndim == 1 and bool(np.isnan(values).any())
+    require(not lost, "a label is missing (nan). Fill it in, or remove its sample")
+    whole = not fractions or bool((np.isfinite(values) & (values == np.floor(values))).all())
+    if values.ndim == 2 or not whole:
+        return torch.from_numpy(values.astype(np.float32))
+    # beyond, several whole numbers are one in float64, and none is an int64
+    largest = 2.0**53 if fractions else 2**63 - 1
+    beyond = values.size > 0 and bool((abs(values) if fractions else values).max() > largest)
+    remedy = "Number the classes from 0: `numpy.unique(y, return_inverse=True)[1]`"
+    require(not beyond, f"labels are whole numbers too large for classes. {remedy}")
+    return torch.from_numpy(values.astype(np.int64))
 
 
 def _as_numbers(labels: np.ndarray) -> np.ndarray | None:
-    """Labels as float64; None if some are words."""
-    if labels.dtype.kind in "biuf":
-        return labels.astype(np.float64)
-    try:
-        return labels.astype(np.float64)
-    except (TypeError, ValueError):
-        return None
+    """Labels as whole numbers or as float64; None if some are words."""
+    if labels.dtype.kind in "biu":
+        return labels
+    kinds = (int, np.integer, str)
+    exact = labels.dtype.kind in "UST" or all(isinstance(one, kinds) for one in labels.flat)
+    for kind in (np.int64, np.float64) if exact else (np.float64,):
+        try:
+            return labels.astype(kind)
+        except (TypeError, ValueError, OverflowError):
+            continue
+    return None

@@ -158,6 +158,11 @@ READ: dict[str, tuple[Any, dict[str, Any], list[list[float]]]] = {
         {"na_values": {0: "?", 1: ["x"]}, "header": None},
         [[NAN, NAN], *TWO],
     ),
+    "words with commas are no title": (
+        "k;b\nsoft, grey;2\n5, hard;4\n",
+        {"label": "k"},
+        [[2.0], [4.0]],
+    ),
     "None in line 1": ("None,None\n1,2\n3,4\n", {}, [[NAN, NAN], *TWO]),
     "sodium is no missing number": ("Na,K\n1,2\n3,4\n", {}, TWO),
     "an index by its name over years": (
@@ -251,6 +256,31 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         {},
         "bytes of zero.*`encoding='utf-16'`",
     ),
+    "a title above a header": (
+        "Study of rocks\nmass,len\n1,2\n3,4\n",
+        {},
+        "looks like a title, and line 2 like the header. Pass `skiprows=1`",
+    ),
+    "a title of one word": (
+        "Rocks\n\nmass;len\n1;2\n",
+        {},
+        "line 3 like the header. Pass `skiprows=2`",
+    ),
+    "a title with commas": (
+        "Rocks, found in May, by me\nmass,len\n1,2\n3,4\n",
+        {},
+        "Pass `skiprows=1`",
+    ),
+    "a title and a note": (
+        "Study of rocks\nin grams\nmass,len\n1,2\n3,4\n",
+        {"sep": ","},
+        "line 3 like the header. Pass `skiprows=2`",
+    ),
+    "a title above blanks": (
+        "Study of rocks\nmass len\n1 2\n3 4\n",
+        {},
+        "Pass `skiprows=1`",
+    ),
     "a workbook called CSV": (b"PK\x03\x04" + bytes(60), {}, "it is no text"),
     "zero bytes": (b"", {}, "it is empty"),
     "only empty lines": ("\n\n \n", {}, "it is empty"),
@@ -282,6 +312,27 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         "its header is line 6, but it has 2 lines",
     ),
     "a column that is not there": ("a,b\n1,2\n3,4\n", {"index_col": "id"}, "Index id invalid"),
+    "an encoding that is none": (
+        "a,b\n1,2\n",
+        {"encoding": "utf9"},
+        "`encoding` must be one that Python knows.*got 'utf9'. Did you mean 'utf-8'?",
+    ),
+    "an encoding of zero bytes": ("a,b\n1,2\n", {"encoding": "a\0"}, "`encoding` must be one"),
+    "a number as encoding": ("a,b\n1,2\n", {"encoding": 3}, "`encoding` must be a text.*got 3"),
+    "a number as separator": ("a,b\n1,2\n", {"sep": 1}, "`sep` must be a text, such as ';'"),
+    "a number as delimiter": ("a,b\n1,2\n", {"delimiter": 1}, "`delimiter` must be a text"),
+    "a number as remark": ("a,b\n1,2\n", {"comment": 3}, "`comment` must be one sign"),
+    "a remark of two signs": ("a,b\n1,2\n", {"comment": "//"}, "`comment` must be one sign"),
+    "two quotes": ("a,b\n1,2\n", {"quotechar": "''"}, "`quotechar` must be one sign"),
+    "a number as decimal sign": ("a,b\n1,2\n", {"decimal": 1}, "`decimal` must be one sign"),
+    "lines to leave out in words": (
+        "a,b\n1,2\n",
+        {"skiprows": "1"},
+        "`skiprows` must be how many lines.*got '1'",
+    ),
+    "a number as names": ("a,b\n1,2\n", {"names": 3}, "`names` must be a list, got 3"),
+    "half a line to leave out": ("a,b\n1,2\n", {"skiprows": 1.5}, "got 1.5"),
+    "fewer lines than none to leave out": ("a,b\n1,2\n", {"skiprows": -1}, "got -1"),
     "an option of another kind": (
         "a,b\n1,2\n",
         {"key": "a"},
@@ -564,6 +615,13 @@ PICTURES: dict[str, tuple[Files, dict[str, Any], list[np.ndarray]]] = {
         [np.trunc(FLOATS) * 70_000],
     ),
     "16 bits": ({"a.png": DEEP, "b.tif": DEEP}, {}, [DEEP / 65535] * 2),
+    "PGM of 16 bits": ({"a.pgm": DEEP, "b.png": GREY}, {}, [DEEP / 65535, first(GREY)]),
+    "PGM of 12 bits": (
+        {"a.pgm": b"P5\n3 1\n4095\n" + np.array([0, 1365, 4095], ">u2").tobytes()},
+        {},
+        [np.array([[0, 1 / 3, 1]])],
+    ),
+    "PGM as colour": ({"a.pgm": DEEP}, {"colour": True}, [np.repeat(DEEP[None], 3, 0) / 65535]),
     "16 bits beside 8": ({"a.png": DEEP, "b.png": GREY}, {}, [DEEP / 65535, first(GREY)]),
     "a palette": (
         {"a.png": Image.fromarray(COLOUR).quantize(24)},
@@ -816,3 +874,23 @@ def test_rows_of_a_split_are_lines_of_the_table(tmp_path: Path):
     for split in ("train", "test", "all"):
         data = loaded(tmp_path, tmp_path / "mine.csv", split=split)
         assert data.rows is not None and torch.equal(data.x[:, 0], 100.0 + data.rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a,b\n\n0,5\n\n# no sample\n1,6\n2,7\n", {"comment": "#"}),
+        ("made at noon\na,b\n0,5\n1,6\n2,7\n", {"skiprows": 1}),
+        ("a,b\n9,9\n0,5\n1,6\n2,7\n", {"skiprows": [1]}),
+    ],
+)
+def test_rows_count_samples_and_no_other_lines(tmp_path: Path, text: str, told: dict[str, Any]):
+    write(tmp_path, {"mine.csv": text})
+    data = loaded(tmp_path, tmp_path / "mine.csv", **told)
+    assert data.rows is not None and data.x[:, 0].tolist() == data.rows.tolist() == [0, 1, 2]
+
+
+def test_long_lines_without_a_name_for_their_first_column_are_read(tmp_path: Path):
+    names = ";".join(f"column of wavelength {i}" for i in range(8000))
+    write(tmp_path, {"mine.csv": f"{names}\nx;{'1;' * 7999}2\ny;{'3;' * 7999}4\n"})
+    assert loaded(tmp_path, tmp_path / "mine.csv").x[:, -2:].tolist() == [[1, 2], [3, 4]]
