@@ -31,7 +31,7 @@ def open_view(chromium: Browser, tmp_path: Path) -> Iterator[OpenView]:
         yield opened
 
 
-def race(**more: str) -> widgets.RaceExplorer:
+def race(**more: Any) -> widgets.RaceExplorer:
     decoder = briefly_trained(torch.Generator().manual_seed(0))
     return widgets.RaceExplorer(decoder, DIGITS, sample=1, **more)
 
