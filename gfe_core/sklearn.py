@@ -10,10 +10,12 @@ Shapes: `n` samples; `features` numbers each, NaN where missing; `components` la
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ from gfe_core.data.samples import images_for
 from gfe_core.decoders import LinearDecoder, MLPDecoder, wrap
 from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Gaussian
+from gfe_core.models import save
 from gfe_core.solvers import Solver
 from gfe_core.training import fit
 from gfe_core.types import AnyLoss, Encoding, Status
@@ -84,10 +87,11 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             same result in every call.
 
     Attributes:
-        decoder_: the trained decoder, in evaluation mode. It maps codes to centred and scaled data.
+        decoder_: the trained decoder, in evaluation mode. It maps codes to data, which are centred
+            and scaled unless there is a loss of your own; `save` writes it with that scaling.
         loss_: by which codes are found.
-        mean_: of each feature in training, shape (features,).
-        scale_: what centred data are divided by; 1 with a loss of your own.
+        mean_: of each feature in training, shape (features,), which `score` compares with.
+        scale_: what centred data are divided by; 1 with a loss of your own, as nothing is centred.
         history_: energies of the training, a `gfe_core.training.History`.
         n_features_in_: number of features.
         feature_names_in_: their names, where the data are a frame.
@@ -204,6 +208,26 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         x = self._rows(validate_data(self, _given(X), **_ACCEPTED, reset=False))
         images_for(self.decoder_, getattr(X, "image_shape", None), "X")
         return self._encoded(x)
+
+    def save(self, path: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None) -> Path:
+        """Write decoder, loss and scaling to a model file.
+
+        In another process, `model = gfe_core.load(path)` encodes `model.scaled(x)`; from a
+        terminal, `python -m gfe_core encode --model path` does both.
+
+        Args:
+            path: of the file.
+            card: what is known about the model: data, settings, versions.
+
+        Returns:
+            The path.
+        """
+        check_is_fitted(self)
+        shape = tuple(self.decoder_.data_shape)
+        units = {"mean": self._unit.mean.reshape(shape), "scale": self._unit.scale}
+        scaling = units if self.loss is None else None
+        loss: Any = self.loss_  # `save` refuses one that no file can hold
+        return save(path, self.decoder_, loss=loss, scaling=scaling, card=card)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the reconstructions of codes, in the unit of the data.

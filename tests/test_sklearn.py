@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -254,3 +255,13 @@ def test_images_of_another_shape_than_the_decoder_draws_are_refused():
         ValueError, match=r"`X` holds images of shape \(6, 5\), but the decoder draws"
     ):
         GradientFlowEncoder(2, decoder=made, epochs=1).fit(images)
+
+
+@pytest.mark.parametrize("loss", [None, gfe.Gaussian(variance=4.0)])
+def test_a_saved_model_finds_the_same_codes(tmp_path: Path, loss: Any):
+    x = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32) * 3 + 7
+    estimator = GradientFlowEncoder(2, loss=loss, epochs=2, random_state=0).fit(x)
+    model = gfe.load(estimator.save(tmp_path / "m.pt", card={"data": "normal"}))
+    z = gfe.encode(model.decoder, model.scaled(torch.tensor(x)), loss=model.loss).z
+    assert z.numpy() == pytest.approx(estimator.transform(x), abs=1e-4)
+    assert dict(model.card) == {"data": "normal"}

@@ -317,7 +317,7 @@ class DataSet:
                 0 <= seed < 2**63, f"`seed` must lie between 0 and 2^63 - 1, got {seed}."
             )
             source = torch.Generator().manual_seed(seed)
-            test = torch.randperm(n, generator=source)[: min(n - 1, max(1, round(share * n)))]
+            test = torch.randperm(n, generator=source)[: min(n - 1, max(1, int(share * n + 1e-9)))]
         judged = torch.zeros(n, dtype=torch.bool)
         judged[self._places(test, "test")] = True
         checks.require(

@@ -1,7 +1,7 @@
 """Sets of many images that torchvision reads: CIFAR-10, Omniglot and CelebA.
 
 They lie in `data_folder()` in torchvision's layout, or are downloaded. torchvision compares the
-checksums of their files before it opens them.
+checksums of the files that it has any for before it opens them.
 
 Shapes: `n` images; `side` pixels.
 """
@@ -62,9 +62,12 @@ def read(name: str, split: str, *, side: int | None = None, n: int | None = None
     data = _opened(name, kind, split)
     images: list[np.ndarray] = []
     targets: list[Any] = []
-    for image, target in islice(data, n):
-        images.append(np.asarray(kind.picture(image, side)))
-        targets.append(target)
+    try:
+        for image, target in islice(data, n):
+            images.append(np.asarray(kind.picture(image, side)))
+            targets.append(target)
+    except Exception as error:  # each format of images fails in its own way
+        raise _damaged(name, kind, error) from error
     pixels = torch.from_numpy(np.stack(images))
     colours = pixels.movedim(-1, 1) if pixels.dim() == 4 else pixels
     x = colours.flatten(1).to(torch.float32).div_(255)
@@ -80,11 +83,15 @@ def _opened(name: str, kind: Kind, split: str) -> Any:
     try:
         return kind.open(folder, split, False)
     except Exception as error:  # torchvision tells damage, and what is missing, in many ways
-        where = folder / Path(kind.parts).parent
-        raise DataError(
-            f"{name!r} in {where} is damaged or incomplete ({' '.join(str(error).split())}). Move "
-            "that folder away and load again, which downloads it."
-        ) from error
+        raise _damaged(name, kind, error) from error
+
+
+def _damaged(name: str, kind: Kind, error: Exception) -> DataError:
+    where = data_folder() / Path(kind.parts).parent
+    return DataError(
+        f"{name!r} in {where} is damaged or incomplete ({' '.join(str(error).split())}). Move that "
+        "folder away and load again, which downloads it."
+    )
 
 
 def _both(kind: Kind, folder: Path) -> None:

@@ -16,7 +16,7 @@ from gfe_core import checks
 from gfe_core.data import DataError, load
 from gfe_core.data.samples import Samples, rows_of
 from gfe_core.data.sources import unfit
-from gfe_core.data.values import UnfitError, image_shape_of, rows_of_array
+from gfe_core.data.values import UnfitError, finite, image_shape_of, rows_of_array
 
 _AT_ONCE = 2**24
 """Bytes read at once where all of a file is read."""
@@ -28,7 +28,7 @@ class Rows:
     """Samples that are read when they are needed; `len(rows)` counts them.
 
     An .npy file is opened anew for each reading, so that memory holds the rows asked for and no
-    others. Its values are taken as by `gfe.data.load`, which says what becomes of images; rows of
+    others. Its values are taken as by `gfe.data.load`, which says what becomes of images; tables of
     float64 stay float64.
 
     Args:
@@ -59,13 +59,16 @@ class Rows:
             data: path of an .npy file, of which all rows are taken, in their order; another name or
                 path that `gfe.data.load` takes; or samples.
             split: of a name or path that is loaded: "train", "test" or "all", which of a named set
-                is its training samples and then its test samples.
+                is its training samples and then its test samples. Of an .npy file "all" alone.
 
         Raises:
             ValueError: the name is unknown.
             DataError: a file is damaged or unfit, or missing.
         """
         if isinstance(data, (str, Path)) and Path(data).suffix.lower() == ".npy":
+            remedy = "Load the split in Python: `Rows.of(gfe.data.load(path, split))`."
+            wanted = "`split` of an .npy file, of which all rows are taken, must be 'all'"
+            checks.require(split == "all", f"{wanted}, got {split!r}. {remedy}")
             path = Path(data).expanduser().resolve()
             values = _opened(path)
             return cls(path, str(data), values.shape, _image_shape(path, values))
@@ -93,9 +96,9 @@ class Rows:
         if isinstance(self.source, Tensor):
             return self.source[some].flatten(1).clone()
         values = np.array(_opened(self.source)[some])
-        if values.ndim == 2 and values.dtype in (np.float32, np.float64):
-            return torch.from_numpy(values)
         try:
+            if values.ndim == 2 and values.dtype in (np.float32, np.float64):
+                return finite(torch.from_numpy(values))
             return rows_of_array(values)[0]
         except UnfitError as error:
             raise unfit(self.source, error) from error

@@ -307,3 +307,11 @@ def test_images_of_another_shape_than_the_decoder_draws_are_refused(tmp_path: Pa
     with pytest.raises(ValueError, match=r"`data` holds images of shape \(5, 6\), but the decoder"):
         encode_shards(model, Rows.of(tmp_path / "x.npy"), tmp_path / "codes")
     assert not (tmp_path / "codes").exists()
+
+
+def test_an_npy_file_has_no_splits_and_no_infinite_numbers(tmp_path: Path):
+    np.save(tmp_path / "x.npy", np.array([[1.0, np.inf]]))
+    with pytest.raises(ValueError, match="`split` of an .npy file.* must be 'all', got 'test'"):
+        Rows.of(tmp_path / "x.npy", split="test")
+    with pytest.raises(gfe.data.DataError, match="infinite"):
+        Rows.of(tmp_path / "x.npy").read(slice(0, 1))

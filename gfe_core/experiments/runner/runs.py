@@ -243,7 +243,7 @@ def train(
         KeyboardInterrupt: it was interrupted; what it had learnt is saved.
         ValueError: the folder holds a run of another config.
     """
-    rank = rank or Rank()
+    rank = rank or Rank.here()
     place = rank.device(device)
     run = build(config)
     _move(run, place)

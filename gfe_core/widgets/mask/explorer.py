@@ -89,7 +89,7 @@ class MaskExplorer(Explorer):
         n_draws: int = 200,
         title: str = "What may be there?",
     ) -> None:
-        images = getattr(samples, "image_shape", None) is not None
+        images = isinstance(samples, DataSet) and samples.image_shape is not None
         held = samples.x if images else torch.zeros(1)
         remedy = "Rescale them, as in `(x - x.min()) / (x.max() - x.min())`."
         wanted = (
