@@ -133,9 +133,9 @@ class StaircaseExplorer(Explorer):
     def _tell(self, error: Exception | None) -> None:
         """Send how it stands; called by the thread that trains, too."""
         with self.view._lock, self.view.hold_sync():
-            if error is not None:
-                self.view.note = f"Training stopped ({type(error).__name__}): {error}"
             self._draw()
+            if error is not None:  # last: who reads the note finds the button back
+                self.view.note = f"Training stopped ({type(error).__name__}): {error}"
 
     def _draw(self) -> None:
         lines, gates = self.training.notes.drawn()
