@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches, DataSet
-from gfe_core.data.samples import images_for
+from gfe_core.data.samples import images_for, in_shape_of
 from gfe_core.decoders import LinearDecoder, MLPDecoder, wrap
 from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Gaussian
@@ -163,7 +163,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         unit = units if self.loss is None else _Units.own(x.shape[1])
         decoder = self._made_decoder(x.shape[1], seed).to(x.dtype)
         images_for(decoder, getattr(X, "image_shape", None), "X")
-        batches = Batches(_shaped(unit.converted(x), decoder), size=self.batch_size, seed=seed)
+        batches = Batches(in_shape_of(decoder, unit.converted(x)), size=self.batch_size, seed=seed)
         own = [weight for weight in decoder.parameters() if weight.requires_grad]
         rate = self.learning_rate
         optimizer = torch.optim.Adam(own, lr=rate) if own else None
@@ -358,7 +358,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _encoded(self, x: Tensor) -> Encoding:
         """Codes of samples in the unit of the data."""
         decoder = self._decoder_in(x.dtype)
-        converted = _shaped(self._unit.converted(x), decoder)
+        converted = in_shape_of(decoder, self._unit.converted(x))
         found = _encode(decoder, converted, loss=self.loss_, solver=self.solver, size=_SIZE)
         if (found.status == int(Status.NOT_REACHED)).any():
             raise KeyboardInterrupt  # rows of a table must not be codes that were never looked for
@@ -438,11 +438,6 @@ class _Units:
     def restored(self, output: Tensor) -> Tensor:
         """What the decoder returned, as data."""
         return (output.double() * self.scale + torch.tensor(self.mean)).to(output.dtype)
-
-
-def _shaped(x: Tensor, decoder: Any) -> Tensor:
-    """Rows in the shape of the decoder's samples."""
-    return x.reshape(len(x), *decoder.data_shape)
 
 
 def _encode(decoder: Any, x: Tensor, **options: Any) -> Encoding:

@@ -33,9 +33,7 @@ from gfe_core.data.values import UnfitError
 TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat")
 """Suffixes of tables in text; .gz, .bz2 or .xz may follow."""
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-TEXT_TAKES = (
-    "sep",
-    "delimiter",
+_BOTH_TAKE = (
     "header",
     "names",
     "index_col",
@@ -44,29 +42,22 @@ TEXT_TAKES = (
     "nrows",
     "na_values",
     "keep_default_na",
-    "true_values",
-    "false_values",
     "decimal",
     "thousands",
+)
+TEXT_TAKES = (
+    "sep",
+    "delimiter",
+    *_BOTH_TAKE,
+    "true_values",
+    "false_values",
     "comment",
     "encoding",
     "quotechar",
     "escapechar",
 )
 """What pandas' `read_csv` takes, and `load` hands on."""
-EXCEL_TAKES = (
-    "sheet_name",
-    "header",
-    "names",
-    "index_col",
-    "usecols",
-    "skiprows",
-    "nrows",
-    "na_values",
-    "keep_default_na",
-    "decimal",
-    "thousands",
-)
+EXCEL_TAKES = ("sheet_name", *_BOTH_TAKE)
 PARQUET_TAKES = ("columns",)
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|nan", re.IGNORECASE)

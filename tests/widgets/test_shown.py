@@ -106,3 +106,10 @@ def test_other_helpers_refuse_in_words():
     for sentence, call in calls.items():
         with pytest.raises((TypeError, ValueError), match=sentence):
             call()
+
+
+def test_a_part_that_is_called_decoder_is_not_asked_for_shapes():
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=64)
+    decoder.decoder = torch.nn.Identity()  # as many networks of strangers have one
+    digits = gfe.data.load("digits", split="test").take(4)
+    assert len(shown_samples(decoder, digits)) == 4

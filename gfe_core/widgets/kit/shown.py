@@ -49,14 +49,14 @@ def shown_samples(
     """
     checks.decoder_ready(decoder)
     arguments.loss_or_none(loss)
-    decoder = flattened(decoder)
-    data = as_data_set(decoder, samples, name)
+    rows = flattened(decoder)
+    data = as_data_set(rows, samples, name)
     checks.require(
         not images or data.image_shape is not None,
         f"`{name}` must be images; {data.name!r} has no image shape. Use load('digits').",
     )
-    images_for(getattr(decoder, "decoder", decoder), data.image_shape, name)
-    x = samples_for(decoder, data.x, f"{name}.x")
+    images_for(decoder, data.image_shape, name)
+    x = samples_for(rows, data.x, f"{name}.x")
     at_least(1, len(x), name)
     WholeLoss(loss).check_data(x)
     if not gaps:
