@@ -141,6 +141,9 @@ class SaveAt:
     def times(t: Any) -> "SaveAt":
         """Keep the states at given flow times, by cubic Hermite interpolation.
 
+        Between accepted states codes and energies are interpolated, each on its own: the energy is
+        then not exactly that of the code beside it.
+
         Args:
             t: increasing times in flow units, the first at least 0: a sequence or a one-dimensional
                 tensor.
@@ -191,14 +194,14 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The accepted states of each sample, first row the start.
+    """The accepted states of each sample, first row the start, or its states at chosen times.
 
     Rows after a sample's last state repeat it.
 
     Args:
         t: flow time (sum of steps), in flow units.
         z: codes.
-        energy: true energy at each state.
+        energy: true energy at each accepted state; interpolated, as z is, at chosen times.
         dt: step that leaves each state, 0 after the last; `Euler(steps=trajectory.dt)` replays it.
         work: forward-equivalents spent on arriving.
         mask: True where a row is a state of that sample and not a repetition.

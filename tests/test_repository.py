@@ -14,10 +14,12 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from published import is_blank
 
 import gfe_core
 
 ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
@@ -69,10 +71,10 @@ ORDER = {
         "the_race nesterov adjoint your_own_data"
     ),
     "gfe_core/widgets/results": "paper gon missing narrowing emission_lines",
-    "gfe_core/experiments": "runner tables one_cell claims pages mnist_decoders bundled",
+    "gfe_core/experiments": "runner tables one_cell speed claims pages mnist_decoders bundled",
     "gfe_core/experiments/runner": "records config callbacks judging runs jobs",
     "gfe_core/experiments/tables": (
-        "settings cells few converged two_by_two fig1 fig2 fig3 missing emission_lines "
+        "settings cells fig1 few converged two_by_two fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
     "gfe_core/cli": "command progress doctor lab train encode evaluate reproduce claims decoders "
@@ -200,7 +202,7 @@ def run_python(*arguments: str) -> str:
 
 
 def test_public_names_are_used_by_a_notebook():
-    books = [json.loads(path.read_text())["cells"] for path in (ROOT / "notebooks").glob("*.ipynb")]
+    books = [json.loads(path.read_text())["cells"] for path in NOTEBOOKS]
     code = "\n".join(
         "".join(cell["source"]) for cells in books for cell in cells if cell["cell_type"] == "code"
     )
@@ -219,6 +221,22 @@ def readme_blocks() -> list[tuple[str, str]]:
 def test_readme_opens_with_the_two_commands():
     first = readme_blocks()[0][1]
     assert 0 <= first.find("make lab") < first.find("make test")
+
+
+def test_readme_is_short_and_its_links_lead_somewhere():
+    page = (ROOT / "README.md").read_text()
+    assert len(page.splitlines()) <= 130, "two screens"
+    links = re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", page)
+    local = [link for pair in links for link in pair if link and not link.startswith("http")]
+    assert local and [link for link in local if not (ROOT / link).exists()] == []
+
+
+def test_readme_shows_a_picture_of_every_notebook():
+    page = (ROOT / "README.md").read_text()
+    for path in NOTEBOOKS:
+        picture = (ROOT / "data" / "thumbnails" / f"{path.stem}.png").read_bytes()
+        assert f'src="data/thumbnails/{path.stem}.png"' in page
+        assert not is_blank(picture), path.stem
 
 
 @pytest.mark.slow

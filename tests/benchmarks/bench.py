@@ -25,6 +25,7 @@ from torch import Tensor
 
 import gfe_core as gfe
 from gfe_core.data.files import write_text
+from gfe_core.experiments import speed
 from gfe_core.experiments.mnist_decoders import new_decoder
 
 ROOT = Path(__file__).parents[2]
@@ -32,8 +33,6 @@ NEVER = gfe.Stop(grad_norm=0, energy_slope=0)
 FORWARD_FLOP = 2 * (20 * 150 + 150 * 300 + 300 * 600 + 600 * 784)
 LONG = 10.0
 """Seconds after which a run is not repeated."""
-GAPS = (1e-3, 1.5e-4)
-"""Mean energies above the own basin's, in nats per pixel, to which times are compared."""
 
 
 @dataclass(frozen=True)
@@ -343,29 +342,6 @@ def _words(value: Any) -> str:
     return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def front_page(results: dict[str, Any]) -> list[str]:
-    """Rows of the README's table: seconds to each gap, for both decoders."""
-    methods = (
-        "BFGS",
-        "BFGS, each sample stops",
-        "AMD, each sample stops",
-        "GaussNewton",
-        "torch L-BFGS, summed batch",
-        "torch Adam, tuned",
-    )
-    names = [name for name in ("mnist_one_pass", "mnist_six_passes") if name in results]
-    times = {(name, row["method"]): row for name in names for row in results[name]["times"]}
-    cells = {
-        m: [times[name, m][f"seconds to {gap:g}"] for name in names for gap in GAPS]
-        for m in methods
-    }
-    shown = {
-        m: ["not reached" if value is None else f"{value:.1f}" for value in row]
-        for m, row in cells.items()
-    }
-    return [f"| {method} | {' | '.join(row)} |" for method, row in shown.items()]
-
-
 def main() -> None:
     """Measure both decoders and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -397,7 +373,7 @@ def main() -> None:
         show(f"{name}: {len(x)} images", rows)
         methods = list(dict.fromkeys(row["method"] for row in rows))
         times = [
-            {"method": m} | {f"seconds to {gap:g}": time_to(rows, m, gap) for gap in GAPS}
+            {"method": m} | {f"seconds to {gap:g}": time_to(rows, m, gap) for gap in speed.GAPS}
             for m in methods
         ]
         show(f"{name}: seconds to a gap", times)
@@ -412,7 +388,7 @@ def main() -> None:
         path.parent.mkdir(exist_ok=True)
         results |= {name: found}
         write_text(path, json.dumps(results, indent=1) + "\n")
-        print("\n".join(["", "for the README:", *front_page(results)]))
+        print("\n" + speed.table(results))
         print(
             f"\nceiling {found['ceiling_gflops']:.0f} GFLOP/s; written to {path.relative_to(ROOT)}"
         )

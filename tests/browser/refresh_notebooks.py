@@ -17,6 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 import nbformat
+import thumbnails
 from jupyter_lab import LabServer, NotebookPage, chromium, lab_over
 from nbformat import NotebookNode
 from nbval.plugin import coalesce_streams
@@ -77,6 +78,7 @@ def refresh(path: Path, browser: Browser, lab: LabServer) -> None:
         page.close()
     publish(notebook)
     write_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+    thumbnails.write(path, notebook)
     if path.stem == FRONT_PAGE:
         with replacing(PICTURE) as file:
             file.write(next(png for _, _, _, png in pictures(notebook)))

@@ -276,24 +276,11 @@ def test_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch
 # tables
 
 
-def test_summary_has_mean_spread_and_paired_difference():
-    found = tables.summary({0: 1.0, 1: 2.0, 2: 6.0}, {2: 4.0, 1: 3.0, 0: 2.0})
-    assert (found["mean"], found["n_seeds"], found["difference"], found["lower_in"]) == (
-        3.0,
-        3,
-        0.0,
-        2,
-    )
-    assert found["sd"] == pytest.approx(7**0.5) and found["difference_sd"] == pytest.approx(3**0.5)
-    alone = tables.summary({4: 1.5}, {4: 1.0})
-    assert (alone["mean"], alone["sd"], alone["difference"], alone["difference_sd"]) == (
-        1.5,
-        None,
-        0.5,
-        None,
-    )
-    with pytest.raises(ValueError, match="`rival` has none of the seeds of `values`"):
-        tables.summary({0: 1.0}, {1: 1.0})
+def test_summary_has_mean_spread_and_the_value_of_each_seed():
+    several = tables.summary({0: 1.0, 1: 2.0, 2: 6.0})
+    assert several["mean"] == 3.0 and several["sd"] == pytest.approx(7**0.5)
+    assert several["by_seed"] == {"0": 1.0, "1": 2.0, "2": 6.0}
+    assert tables.summary({4: 1.5}) == {"mean": 1.5, "sd": None, "by_seed": {"4": 1.5}}
 
 
 def test_energies_are_collected_by_method_way_and_seed():

@@ -57,8 +57,3 @@ def test_every_link_resolves():
     links = re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", TEXT)
     local = [link.split("#")[0] for link in links if not re.match(r"https?:|mailto:|#", link)]
     assert local and [link for link in local if not (FOLDER / link).exists()] == []
-
-
-def test_the_command_for_handouts_is_that_of_the_readme():
-    command = next(line for line in TEXT.splitlines() if line.startswith("jupyter nbconvert"))
-    assert command in (FOLDER.parent / "README.md").read_text(encoding="utf-8")

@@ -131,39 +131,57 @@ WAYS = ("mean, encoder", "autoencoder, encoder", "autoencoder, flow", "flow, enc
 
 
 def measured() -> dict[str, Any]:
-    return {key: {"mean": 0.1 + 0.01 * k, "sd": None, "n_seeds": 1} for k, key in enumerate(WAYS)}
+    return {key: {"mean": 0.1 + 0.01 * k, "sd": None} for k, key in enumerate(WAYS)}
+
+
+def of_grid(encoder: str) -> dict[str, Any]:
+    means = {key: {"mean": 0.1} for key in ("own codes", "climb", "curvature", "seconds")}
+    return {**means, "grid limit": None if encoder == "AMD" else 0.03}
 
 
 def content(experiment: str) -> dict[str, Any]:
     """What `reproduce` would write, with made-up numbers."""
     picture = base64.b64encode(bytes(range(196)) * 4 * 10).decode()
     points = [
-        {"images": n, "updates": n // 20, "cpu_seconds": n / 100, "energy": 9 / n}
+        {"images": n, "updates": n // 20, "cpu_seconds": n / 100, "energy": {"mean": 9 / n}}
         for n in (480, 960)
     ]
     parts: dict[str, dict[str, Any]] = {
         "table1-few": {"published": {"480": {"autoencoder": 0.266, "flow": 0.21, "mixed": 0.263}}}
-        | {protocol: {"480": measured()} for protocol in ("once", "free")},
+        | {protocol: {"480": measured()} for protocol in ("single", "once", "free")},
         "table1-converged": {
             "published": {"mnist": {"autoencoder": 0.08}},
             "energy": {"mnist": measured()},
         },
         "two-by-two": {"sizes": {"480": measured(), "50000": measured()}},
-        "fig1": {"curves": dict.fromkeys(("flow", "autoencoder", "logistic_pca"), points)},
+        "fig1": {
+            "curves": dict.fromkeys(("flow", "autoencoder", "logistic_pca"), points),
+            "twelve_passes": {
+                "images": 960,
+                "updates": 500,
+                "cpu_seconds": 2,
+                "energy": {"mean": 0.1},
+            },
+        },
+        "fig2": {
+            updates: {encoder: of_grid(encoder) for encoder in ("AMD", "equal steps")}
+            for updates in ("gentle", "large")
+        },
         "fig3": {"x": picture, "rows": {"flow, 480 images": {"drawn": picture}}},
-    }
-    longer = {
-        "fields": {"passes": 12},
-        "images": 960,
-        "updates": 500,
-        "cpu_seconds": 2,
-        "test": {"encoder": {"energy": 0.1, "excess": 0.04}},
     }
     cells = {
         "a": {"fields": {"passes": 1}, "curve": []},
-        "longer": longer,
         "b": {"fields": {}, "test": {"flow": {"energy": 0.1, "excess": 0.04}}},
     }
+    if experiment == "fig2":
+        cells = {
+            f"{encoder}, {seed}": {
+                "fields": {"encoder": encoder, "updates": "gentle", "seed": seed},
+                "curvature": [{"batch": n, "largest": 0.01 * seed} for n in (50, 100)],
+            }
+            for encoder in ("AMD", "equal steps", "with the integral")
+            for seed in (1, 2)
+        }
     return parts[experiment] | {"cells": cells}
 
 
@@ -172,6 +190,7 @@ SHOWS = {
     "table1-converged": widgets.paper.all_images,
     "two-by-two": widgets.paper.two_by_two,
     "fig1": widgets.paper.one_pass,
+    "fig2": widgets.paper.grids,
     "fig3": widgets.paper.drawings,
 }
 
@@ -194,10 +213,18 @@ def test_published_numbers_stand_above_ours():
     table = widgets.paper.few_images(content("table1-few"), **SHOWN).data["text/html"]
     assert (
         table.index("480, published")
-        < table.index("480, each met once")
+        < table.index("480, seen once")
+        < table.index("480, rehearsed")
         < table.index("480, many passes")
     )
     assert "PCA" not in table, "a column that nobody filled is left out"
+
+
+def test_curvature_is_drawn_as_a_mean_over_seeds_beside_the_limit_of_the_grid():
+    shown: Any = widgets.paper.curvature(content("fig2"), **SHOWN)
+    curves = {trace.name: [*trace.y] for trace in shown.figure.data}
+    assert curves["AMD"] == pytest.approx([0.015, 0.015]) and "with the integral" not in curves
+    assert curves["limit of equal steps"] == pytest.approx([0.03, 0.03])
 
 
 def test_two_by_two_draws_the_excess():

@@ -29,6 +29,8 @@ STOP = gfe.Stop(grad_norm=1e-6, energy_slope=3e-5, window=5)
 
 Its own numbers, so that results keep their meaning when those of `encode` change.
 """
+SOLVER = gfe.AMD(dt_min=1e-12)
+"""What finds codes while a decoder learns: that of the results that are shipped."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,6 +98,7 @@ class Experiment:
         jobs: all of them, cheapest knowledge first.
         gather: from the records of all jobs, to what the result file holds beside them.
         table: the result file's content as Markdown, for a reader.
+        note: what a reader of the table should know of how it was made.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Experiment:
     jobs: Sequence[Job]
     gather: Callable[[Records], dict[str, Any]]
     table: Callable[[dict[str, Any]], str]
+    note: str = ""
 
 
 def reproduce(

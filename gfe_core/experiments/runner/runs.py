@@ -23,6 +23,7 @@ from gfe_core import checks, encoders
 from gfe_core.data.files import write_json
 from gfe_core.experiments.runner.callbacks import Rehearsal, Watch
 from gfe_core.experiments.runner.config import (
+    SOLVER,
     ChosenData,
     Config,
     OwnConfig,
@@ -36,9 +37,6 @@ from gfe_core.scale.parallel import Asked, PartOfBatches, Together, joined, same
 from gfe_core.scale.ranks import Rank
 from gfe_core.training import Callback, History, Report, update
 from gfe_core.types import Encoder
-
-SOLVER = gfe.AMD()
-"""What finds codes while a decoder learns."""
 
 
 @dataclass(kw_only=True)

@@ -12,12 +12,18 @@ from typing import Any
 import torch
 
 import gfe_core as gfe
-from gfe_core import checks, encoders
+from gfe_core import encoders
 from gfe_core.experiments.runner.callbacks import Watch
-from gfe_core.experiments.runner.config import Config, chosen_images, optimizer_of, schedule_of
+from gfe_core.experiments.runner.config import (
+    SOLVER,
+    Config,
+    chosen_images,
+    optimizer_of,
+    schedule_of,
+)
 from gfe_core.experiments.runner.judging import TO_REST, in_words, judged, ways
 from gfe_core.experiments.runner.records import Records
-from gfe_core.experiments.runner.runs import SOLVER, Run, describe, train
+from gfe_core.experiments.runner.runs import Run, describe, train
 
 SETTINGS: dict[str, Any] = {"training": {"solver": repr(SOLVER)}, "judging": in_words(TO_REST)}
 """What decides a cell beside its config."""
@@ -83,33 +89,22 @@ def pca_cell(data: str, n_images: int, latent_dim: int, seed: int) -> dict[str, 
     }
 
 
-def summary(
-    values: Mapping[int, float], rival: Mapping[int, float] | None = None
-) -> dict[str, Any]:
-    """Mean and spread over seeds, and the paired difference to a rival.
+def summary(values: Mapping[int, float]) -> dict[str, Any]:
+    """Mean and standard deviation (None of one seed) over seeds, and the value at each seed.
 
     Args:
-        values: seed -> energy.
-        rival: the same seeds; the difference is values - rival, so that below zero these are
-            better.
+        values: seed -> energy, or another number.
     """
-    found: dict[str, Any] = {"mean": statistics.fmean(values.values()), "n_seeds": len(values)}
-    found["sd"] = statistics.stdev(values.values()) if len(values) > 1 else None
-    if rival is not None:
-        differences = [values[seed] - rival[seed] for seed in values if seed in rival]
-        checks.require(
-            bool(differences),
-            "`rival` has none of the seeds of `values`. Run both with the same seeds.",
-        )
-        found["difference"] = statistics.fmean(differences)
-        found["difference_sd"] = statistics.stdev(differences) if len(differences) > 1 else None
-        found["lower_in"] = sum(difference < 0 for difference in differences)
-    return found
+    return {
+        "mean": statistics.fmean(values.values()),
+        "sd": statistics.stdev(values.values()) if len(values) > 1 else None,
+        "by_seed": {str(seed): value for seed, value in values.items()},
+    }
 
 
-def summaries(energies: Mapping[str, Mapping[int, float]], rival: str) -> dict[str, dict[str, Any]]:
-    """Summary of every column, each compared with the one named."""
-    return {label: summary(values, energies[rival]) for label, values in energies.items()}
+def summaries(energies: Mapping[str, Mapping[int, float]]) -> dict[str, dict[str, Any]]:
+    """Summary of every column."""
+    return {label: summary(values) for label, values in energies.items()}
 
 
 def collect(records: Records, measure: str = "energy") -> dict[str, dict[int, float]]:

@@ -54,7 +54,7 @@ def _gather(records: Records) -> dict[str, Any]:
     found: dict[str, Any] = {"published": PUBLISHED, "energy": {}, "cpu_minutes": {}}
     for data in SETS:
         of = records.where(protocol="converged", data=data)
-        found["energy"][data] = summaries(collect(of), "autoencoder, encoder_then_flow")
+        found["energy"][data] = summaries(collect(of))
         found["cpu_minutes"][data] = {
             method: max(record["cpu_seconds"] for record in of.where(method=method)) / 60
             for method in settings.CONVERGED_METHODS
@@ -76,4 +76,9 @@ EXPERIMENT = Experiment(
     jobs=[job for data in SETS for job in jobs(data)],
     gather=_gather,
     table=_table,
+    note=(
+        "Trained for less than ten minutes of one core, flow and autoencoder for about equally "
+        "many seconds; three seeds. SegMNIST is MNIST's digits 0 to 4 to learn from and its 4,861 "
+        "test images of 5 to 9. Floors: 0.0581, 0.0598 and 0.2422."
+    ),
 )

@@ -22,7 +22,7 @@ from torch import Tensor
 import gfe_core as gfe
 from gfe_core import encoders
 from gfe_core.data import DataSet, emission_lines
-from gfe_core.experiments.runner.config import STOP
+from gfe_core.experiments.runner.config import SOLVER, STOP
 from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.runner.judging import TO_REST, in_words
 from gfe_core.experiments.runner.records import Records
@@ -40,7 +40,7 @@ NOISE = 0.02
 METHODS = ("PCA", "autoencoder", "linear decoder, flow", "flow")
 RAW = "the spectrum itself"
 LOSS = gfe.Gaussian(variance=NOISE**2)
-TRAINING: dict[str, Any] = {"loss": LOSS, "solver": gfe.AMD(), "stop": STOP, "max_steps": 30}
+TRAINING: dict[str, Any] = {"loss": LOSS, "solver": SOLVER, "stop": STOP, "max_steps": 30}
 JUDGING: dict[str, Any] = {"loss": LOSS, **TO_REST}
 """Options of the flow while a decoder learns and when it is judged."""
 
@@ -206,4 +206,5 @@ EXPERIMENT = Experiment(
     jobs=[_job(method, n, seed) for seed in SEEDS for n in SIZES for method in (*METHODS, RAW)],
     gather=_gather,
     table=_table,
+    note="Spectra with gaps and noise to learn from, a thousand new ones to judge; three seeds.",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.runner.records import Records
-from gfe_core.experiments.tables import settings
+from gfe_core.experiments.tables import fig1, settings
 from gfe_core.experiments.tables.cells import (
     SETTINGS,
     cells_of,
@@ -28,6 +28,17 @@ PUBLISHED = {
 }
 """Test cross entropy, nats per pixel: Flouris et al. 2024 (arXiv 2412.00864)."""
 
+SINGLE_COLUMNS = {
+    "logistic PCA": "logistic_pca, flow",
+    "autoencoder": "autoencoder, encoder",
+    "flow": "flow, flow",
+}
+_REHEARSED = (
+    "Each image encoded once, but learnt from often: ten more updates follow each batch, with "
+    "images drawn from all that were met, at the codes found for them then (an autoencoder encodes "
+    "them again). Equal decoder updates for every method; with 480 images each is learnt from "
+    "about 64 times."
+)
 ONCE_COLUMNS = {
     "mean image": "mean, encoder",
     "PCA": "pca, encoder",
@@ -75,7 +86,7 @@ def _jobs() -> list[Job]:
                 if method == "flow":
                     arguments["fitted"] = settings.fitted(n, seed).as_record()
                 jobs.append(_job("free", n, method, seed, trained_cell, arguments))
-    return jobs
+    return jobs + [job for seed in fig1.SEEDS for job in fig1.curves(seed)]
 
 
 def _gather(records: Records) -> dict[str, Any]:
@@ -84,19 +95,29 @@ def _gather(records: Records) -> dict[str, Any]:
         found[protocol] = {}
         for n in settings.FEW:
             energies = collect(records.where(protocol=protocol, n_images=n))
-            found[protocol][str(n)] = summaries(energies, "flow, flow")
+            found[protocol][str(n)] = summaries(energies)
+    found["single"] = {str(n): {} for n in settings.FEW}
+    for key in SINGLE_COLUMNS.values():
+        for point in fig1.points(records, key.split(", ")[0]):
+            if point["images"] in settings.FEW:
+                found["single"][str(point["images"])][key] = point["energy"]
     return found
 
 
 def _table(content: Mapping[str, Any]) -> str:
     lines = [
-        "Each image encoded once, as in the paper; equal decoder updates for every method.",
+        "Each image seen once: batches of 20, one update for each, a constant rate. Published: "
+        "batches of 16; the public code starts the flow at random, uniform in [0, 1), where the "
+        'paper says at the origin. "Mixed" is the flow on the autoencoder\'s decoder.',
         "",
     ]
-    lines += head("images", "published autoencoder", "published flow", *ONCE_COLUMNS)
+    lines += head("images", *(f"published {name}" for name in PUBLISHED[480]), *SINGLE_COLUMNS)
     for n in settings.FEW:
-        published = (f"{PUBLISHED[n][name]:.4f}" for name in ("autoencoder", "flow"))
-        lines.append(row(n, *published, *cells_of(content["once"][str(n)], ONCE_COLUMNS)))
+        published = (f"{energy:.4f}" for energy in PUBLISHED[n].values())
+        lines.append(row(n, *published, *cells_of(content["single"][str(n)], SINGLE_COLUMNS)))
+    lines += ["", _REHEARSED, ""]
+    lines += head("images", *ONCE_COLUMNS)
+    lines += [row(n, *cells_of(content["once"][str(n)], ONCE_COLUMNS)) for n in settings.FEW]
     lines += [
         "",
         (
@@ -116,4 +137,9 @@ EXPERIMENT = Experiment(
     jobs=_jobs(),
     gather=_gather,
     table=_table,
+    note=(
+        "All 10,000 test images of MNIST; three seeds for what is seen once, five for the others. "
+        "Settings were chosen on other images, with the same care for each method. Nothing can "
+        "pass under the floor, the entropy of the grey values: 0.0581."
+    ),
 )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import gfe_core as gfe
 from gfe_core.encoders import Autoencoder
-from gfe_core.experiments.runner.config import STOP
+from gfe_core.experiments.runner.config import SOLVER, STOP
 from gfe_core.methods import narrowing
 from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
@@ -36,7 +36,7 @@ UNREACHABLE = 1e-9
 Its gates stay open, and lambda rises to its bound, where little but the error counts.
 """
 
-FLOW: dict[str, Any] = {"loss": SQUARES, "solver": gfe.AMD(), "stop": STOP}
+FLOW: dict[str, Any] = {"loss": SQUARES, "solver": SOLVER, "stop": STOP}
 """Options of a flow beside its attempts."""
 
 SMOOTHING = 0.8

@@ -258,4 +258,10 @@ EXPERIMENT = Experiment(
     jobs=_jobs(),
     gather=_gather,
     table=_table,
+    note=(
+        "Planted data are made by known decoders of 3, 5 or 10 latents, ten sets of each; models "
+        "start with twice as many gates and may make 1.75 times the error of a model with the "
+        "planted number. Shapes have 32 × 32 pixels; their tight threshold is 1.2 errors of a "
+        "reference with ten latents, the loose one 2.2 (flow: 1.8)."
+    ),
 )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import gfe_core as gfe
 from gfe_core.encoders import ConvAutoencoder
 from gfe_core.experiments.runner import judging
-from gfe_core.experiments.runner.config import STOP
+from gfe_core.experiments.runner.config import SOLVER, STOP
 from gfe_core.methods import gon
 from gfe_core.methods.variational import Evidence, VariationalDecoder, vae
 from gfe_core.training import History, Report
@@ -39,7 +39,7 @@ SIZE = 32
 UPDATES = 2000
 N_TEST = 1000
 
-_AMD: dict[str, Any] = {"loss": gon.SQUARES, "solver": gfe.AMD(), "stop": STOP}
+_AMD: dict[str, Any] = {"loss": gon.SQUARES, "solver": SOLVER, "stop": STOP}
 TRAINING: dict[str, Any] = _AMD | {"max_steps": 16}
 JUDGING: dict[str, Any] = {"loss": gon.SQUARES, **judging.TO_REST}
 """Options of the flow while a decoder learns and when it is judged."""

@@ -131,15 +131,15 @@ def fitted_to_converged(seed: int) -> Config:
     return Config(method="autoencoder", seed=seed, n_validation=1000, epochs=12, learning_rate=2e-3)
 
 
-def one_pass(method: str) -> Config:
+def one_pass(method: str, seed: int) -> Config:
     """One pass over the images at a constant rate, for curves."""
     rate = {"flow": 1e-3, "autoencoder": 1e-3, "logistic_pca": 1e-2}[method]
-    return Config(method=method, size=20, learning_rate=rate, schedule="constant")
+    return Config(method=method, size=20, learning_rate=rate, schedule="constant", seed=seed)
 
 
-def twelve_passes() -> Config:
+def twelve_passes(seed: int) -> Config:
     """The autoencoder as the paper compares it: twelve passes."""
-    return Config(method="autoencoder", epochs=12, learning_rate=2e-3)
+    return Config(method="autoencoder", epochs=12, learning_rate=2e-3, seed=seed)
 
 
 _MISSING: dict[str, dict[str, Any]] = {

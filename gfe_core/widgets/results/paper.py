@@ -40,8 +40,12 @@ _AXES = {"images": "distinct images", "updates": "decoder updates", "cpu_seconds
 
 
 def few_images(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """Table of `table1-few`: published, each image encoded once, and many passes."""
-    ours = {"each met once": result["once"], "many passes": result["free"]}
+    """Table of `table1-few`: published, each image seen once, rehearsed, and many passes."""
+    ours = {
+        "seen once": result["single"],
+        "rehearsed": result["once"],
+        "many passes": result["free"],
+    }
     return _beside_published(result["published"], ours, name, alt_text)
 
 
@@ -74,19 +78,53 @@ def one_pass(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer
     """Curves of `fig1` against images, updates or seconds."""
     runs: dict[str, dict[str, Sequence[float]]] = {}
     for method, points in result["curves"].items():
-        measures = _AXES | {"energy": "energy"}
-        runs[_METHODS[method]] = {
-            told: [point[key] for point in points] for key, told in measures.items()
-        }
-    for cell in result["cells"].values():
-        if cell["fields"].get("passes") == 12:
-            measures = {told: [cell[key]] for key, told in _AXES.items()}
-            energy = cell["test"]["encoder"]["energy"]
-            runs["autoencoder, twelve passes"] = {**measures, "energy": [energy]}
+        runs[_METHODS[method]] = _measures(points)
+    runs["autoencoder, twelve passes"] = _measures([result["twelve_passes"]])
     y_title = "test energy (nats per pixel)"
     return AxesExplorer(
         runs, [*_AXES.values()], "energy", y_title=y_title, name=name, alt_text=alt_text
     )
+
+
+def _measures(points: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[float]]:
+    """Columns of the curves of `fig1`; energies are means over seeds."""
+    measures = {label: [point[key] for point in points] for key, label in _AXES.items()}
+    return {**measures, "energy": [point["energy"]["mean"] for point in points]}
+
+
+def curvature(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+    """Largest curvature while decoders learn with gentle updates, of `fig2`.
+
+    Means over seeds, and the limit of the grid of equal steps.
+    """
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for cell in result["cells"].values():
+        if cell["fields"]["updates"] == "gentle" and cell["fields"]["encoder"] in result["gentle"]:
+            runs.setdefault(cell["fields"]["encoder"], []).append(cell)
+    series = {}
+    for encoder, cells in runs.items():
+        batches = [point["batch"] for point in cells[0]["curvature"]]
+        means = np.mean([[at["largest"] for at in cell["curvature"]] for cell in cells], 0)
+        series[encoder] = (batches, means)
+    level = ("limit of equal steps", result["gentle"]["equal steps"]["grid limit"])
+    figure = plots.curves(
+        series, x_title="batches", y_title="largest curvature", log=True, level=level
+    )
+    return show_figure(figure, name, alt_text)
+
+
+def grids(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
+    """Table of `fig2`: test energies and climbs after gentle and after large updates."""
+    measures = {"test energy": "own codes", "climb": "climb", "curvature": "curvature"}
+    columns = ["", *measures, "limit of the grid", "seconds"]
+    rows: dict[str, list[float | None]] = {}
+    for updates in ("gentle", "large"):
+        for encoder, its in result[updates].items():
+            values = [its[key]["mean"] for key in measures.values()]
+            seconds = round(its["seconds"]["mean"])
+            rows[f"{encoder}, {updates} updates"] = [*values, its["grid limit"], seconds]
+    caption = "Means over three seeds; energies in nats per pixel."
+    return show_table(Table(columns, rows, caption, compared=()), name, alt_text)
 
 
 def drawings(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
