@@ -78,6 +78,11 @@ class Constraint:
             batches.
         bounds: of lambda, around 1, its first value. Without an upper one the large errors of the
             beginning raise it so far that nothing but the error counts for a long time.
+        fall: largest factor by which lambda shrinks in one batch, > 1, whatever the update wants.
+            What follows lambda needs time: gates take about a hundred batches to close. A
+            multiplier that falls faster is far too small when the first has closed, and by then
+            all are closing; the error stays above the threshold, since what is shut hardly
+            reopens.
 
     Attributes:
         multiplier: lambda.
@@ -87,7 +92,7 @@ class Constraint:
         was_met: whether the average ever was at most the threshold.
 
     Raises:
-        ValueError: threshold, smoothing or bounds make no sense.
+        ValueError: threshold, smoothing, bounds or fall make no sense.
 
     Example:
         >>> constraint = Constraint(10.0, smoothing=0.5)
@@ -106,6 +111,7 @@ class Constraint:
         update: Callable[[float, float], float] | None = None,
         smoothing: float = 0.99,
         bounds: tuple[float, float] = (1e-2, 1e2),
+        fall: float = 1.005,
     ) -> None:
         checks.finite_positive("threshold", threshold)
         checks.number("smoothing", smoothing)
@@ -122,7 +128,9 @@ class Constraint:
         checks.require(
             around_one, f"`bounds` must be positive and finite with 1 between them, got {bounds}."
         )
+        checks.above_one("fall", fall)
         self.threshold = threshold
+        self.fall = fall
         self.update = update or Multiplicative()
         self.smoothing = smoothing
         self.bounds = bounds
@@ -148,5 +156,6 @@ class Constraint:
         self.average = self.smoothing * before + (1 - self.smoothing) * error
         self.was_met |= self.met
         wanted = self.update(self.multiplier, self.average / self.threshold - 1)
+        wanted = max(wanted, self.multiplier / self.fall)
         self.multiplier = min(self.bounds[1], max(self.bounds[0], wanted))
         self.weight.fill_(1 / self.multiplier)

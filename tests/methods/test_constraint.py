@@ -82,13 +82,23 @@ def test_bounds_hold_under_any_finite_error(update: Update, error: float):
 
 
 def test_one_batch_moves_the_multiplier_by_the_largest_factor_at_most():
-    constraint = Constraint(1.0, update=Multiplicative(most=1.1), smoothing=0.0)
+    constraint = Constraint(1.0, update=Multiplicative(most=1.1), smoothing=0.0, fall=2.0)
     seen = [1.0]
     for error in (1e6, 1e6, 1e-6, 1.5, 1e9):
         seen.append(observed(constraint, error).multiplier)
     ratios = [b / a for a, b in pairwise(seen)]
     # float64: the logarithm of the factor, and its exponential
     assert max(ratios) < 1.1 * (1 + 1e-14) and min(ratios) > 1 / 1.1 * (1 - 1e-14)
+
+
+@every_update
+def test_multiplier_falls_slowly_and_rises_as_the_update_wants(update: Update):
+    constraint = observed(Constraint(1.0, update=update, smoothing=0.0, fall=1.01), *[9.0] * 2)
+    high = constraint.multiplier
+    # float64: two roundings
+    assert math.isclose(observed(constraint, 1e-9).multiplier, high / 1.01, rel_tol=1e-14)
+    low = constraint.multiplier
+    assert observed(constraint, 9.0).multiplier == min(100.0, update(low, 8.0)) > 1.01 * low
 
 
 def test_average_is_exponential_and_starts_at_the_first_error():
@@ -189,7 +199,7 @@ def test_descent_of_error_and_weighted_cost_ends_at_the_constraint(update: Updat
     theta = torch.tensor(start, dtype=torch.float64, requires_grad=True)
     constraint = Constraint(1.0, update=update, smoothing=0.5)
     optimizer = torch.optim.SGD([theta], lr=0.05)
-    noise = 0.05 * torch.randn(1500, dtype=torch.float64, generator=generator())
+    noise = 0.05 * torch.randn(2500, dtype=torch.float64, generator=generator())
     path: list[Tensor] = []
     for shift in noise:
         error = theta.square() + shift
@@ -205,7 +215,10 @@ def test_descent_of_error_and_weighted_cost_ends_at_the_constraint(update: Updat
 
 
 def test_constraint_that_binds_nothing_falls_to_the_lower_bound():
-    assert observed(Constraint(5.0, bounds=(0.1, 10.0)), *[1.0] * 500).multiplier == 0.1
+    constraint = Constraint(5.0, bounds=(0.1, 10.0), fall=1.005)
+    n_batches = math.ceil(math.log(10) / math.log(1.005))
+    assert observed(constraint, *[1.0] * (n_batches - 1)).multiplier > 0.1
+    assert observed(constraint, 1.0).multiplier == 0.1
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -216,6 +229,7 @@ def test_constraint_that_binds_nothing_falls_to_the_lower_bound():
         (lambda: Constraint(-1.0), "`threshold` must be a positive finite number, got -1.0."),
         (lambda: Constraint(math.inf), "`threshold` must be a positive finite number, got inf."),
         (lambda: Constraint(math.nan), "`threshold` must be a positive finite number, got nan."),
+        (lambda: Constraint(1.0, fall=1.0), "`fall` must be above 1 and finite, got 1.0."),
         (lambda: Constraint(1.0, smoothing=1.0), "`smoothing` must lie in [0, 1), got 1.0."),
         (lambda: Constraint(1.0, smoothing=-0.1), "`smoothing` must lie in [0, 1), got -0.1."),
         (lambda: Constraint(1.0, smoothing=math.nan), "`smoothing` must lie in [0, 1), got nan."),
