@@ -3,7 +3,7 @@
 Each notebook runs in JupyterLab in Chromium slowed six times; then every question is answered, and
 a line for each view and figure says whether it drew, with its text, where its reader sees it. With
 `--reopened` nothing runs: the saved notebook is opened and its kernel shut down, and each view must
-show its picture, with its sentence as the alternative text.
+show the picture that was saved, which must have its sentence as the alternative text.
 """
 
 import argparse
@@ -49,8 +49,9 @@ def reopen(page: NotebookPage, path: Path) -> Iterator[Seen]:
     page.keep_still()
     page.shut_down()
     for number, k, output, png in pictures(nbformat.read(path, as_version=4)):
-        words = str(sentence(output) or output.metadata["image/png"].get("alt", ""))
-        yield number, words, page.trouble_with_picture(number, k, opened(png).width, words)
+        words = output.metadata["image/png"].get("alt", "")
+        trouble = page.trouble_with_picture(number, k, opened(png).width)
+        yield number, words, trouble or ("" if words else "no alternative text")
 
 
 def _trouble_with_output(page: NotebookPage, number: int, k: int) -> str:

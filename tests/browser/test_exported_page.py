@@ -1,4 +1,4 @@
-"""A notebook exported to HTML keeps its pictures and their words, from disk and without a network."""
+"""A notebook exported to HTML keeps its pictures and their words, without a network."""
 
 from collections.abc import Iterator
 from pathlib import Path
