@@ -13,12 +13,13 @@ NBVAL    := GFE_PREDICT=commit $(PYTEST) --dist loadfile --nbval --nbval-current
 NPM      := $(PYTHON) tests/widgets/front_end.py
 NB       ?= notebooks/
 LAB_ARGS ?=
+LOOK     ?=
 
 # The kernel of .venv goes before one that another installation left in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test check lint types bundles unit quick notebooks notebooks-portable browser timed refresh bench
+.PHONY: help lab test check lint types bundles unit quick notebooks notebooks-portable browser timed refresh look bench
 
 help: ## list these targets
 	@echo "usage: make TARGET"
@@ -65,6 +66,9 @@ timed: $(VENV)/installed-dev ## how soon views answer a hand, in Chromium, with 
 
 refresh: $(VENV)/installed-dev ## run the notebooks in JupyterLab in Chromium and save them with stills (NB=one.ipynb)
 	PYTHONPATH=tests/notebooks $(PYTHON) tests/browser/refresh_notebooks.py $(NB)
+
+look: $(VENV)/installed-dev ## run the notebooks in a browser slowed six times and say what drew (LOOK=--reopened: as they are saved)
+	PYTHONPATH=tests/notebooks $(PYTHON) tests/browser/look_at_notebooks.py $(LOOK) $(NB)
 
 bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries, and what gradients cost (needs MNIST; half an hour)
 	$(PYTHON) tests/benchmarks/bench_adjoints.py

@@ -50,7 +50,7 @@ ORDER = {
         "traversal results"
     ),
     "gfe_core/widgets/kit": (
-        "identity numbers pictures bundles page savable answering engine explorer shown"
+        "identity numbers pictures bundles page savable answering thumbnails engine explorer shown"
     ),
     "gfe_core/widgets/charts": "plots figure_view figures axes_explorer adjoint_explorer",
     "gfe_core/widgets/player": (

@@ -1,8 +1,9 @@
 """`python -m gfe_core lab`: JupyterLab on one notebook, also where it is run by root.
 
 JupyterLab refuses to run as root, prints the address of its front page instead of the notebook's,
-prefers a kernel that another installation left in the home folder, and loses the views of a
-notebook that is closed. This module changes these four and leaves everything else to JupyterLab.
+prefers a kernel that another installation left in the home folder, loses the views of a notebook
+that is closed, and exports pages whose pictures have no alternative texts. This module changes
+these five and leaves everything else to JupyterLab.
 """
 
 import os
@@ -27,6 +28,8 @@ _NO_BROWSER = (
     "No browser to open here: JupyterLab prints its address below, for a browser elsewhere."
 )
 _DEFAULTS = Path(__file__).parent / "jupyter"
+TEMPLATES = _DEFAULTS / "nbconvert" / "templates"
+"""Of exported pages."""
 _TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
 
 
@@ -108,11 +111,14 @@ def environment() -> dict[str, str]:
     """Return the variables that JupyterLab is started with.
 
     The kernel of this environment goes before one in the home folder. Views are saved with their
-    notebook, so that they are there when it is opened again; what the reader has chosen in
-    JupyterLab's settings wins over that.
+    notebook, so that they are there when it is opened again, and pictures keep their alternative
+    texts in a page that is exported; what the reader has chosen in JupyterLab's settings wins over
+    that.
     """
-    paths = [str(_DEFAULTS), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-    return {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+    searched = ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH")
+    paths = {name: [str(_DEFAULTS), *filter(None, [os.environ.get(name)])] for name in searched}
+    joined = {name: os.pathsep.join(folders) for name, folders in paths.items()}
+    return {"JUPYTER_PREFER_ENV_PATH": "1", **joined}
 
 
 def is_root() -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 
 from nbval_timeouts import PLOTLY
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
+from published import is_blank, is_flat
 
 from gfe_core.cli.doctor import find_browser
 
@@ -94,15 +95,21 @@ _TRACES = """plots => {
 
 # Whether all views and figures of an output have drawn, figures every trace of theirs.
 _COMPLETE = """output => {
-    const views = Array.from(output.querySelectorAll(".gfe-view, .gfe-figure"));
-    const plots = Array.from(output.querySelectorAll(".js-plotly-plot"));
-    const images = Array.from(output.querySelectorAll("img"));
+    const all = [output, ...output.querySelectorAll("*")];
+    const those = selector => all.filter(one => one.matches(selector));
+    const views = those(".gfe-view, .gfe-figure");
+    const plots = those(".js-plotly-plot");
+    const images = those("img");
     const drawn = plot => plot._fullData && plot.querySelector(".main-svg")
         && plot.querySelectorAll(".scatterlayer .trace").length === plot._fullData.length;
-    return output.querySelector(".gfe-view, .gfe-figure, .js-plotly-plot, .jupyter-widgets")
+    return those(".gfe-view, .gfe-figure, .js-plotly-plot, .jupyter-widgets").length
         && views.every(view => view.dataset.drawn)
         && plots.every(drawn) && images.every(image => image.complete);
 }"""
+# Views, figures and pictures that stand in no other of them.
+_DRAWINGS = ":is(.gfe-view, .js-plotly-plot, .widget-image):not(.gfe-view *)"
+# Of the words of a figure the titles of axes and one tick of each.
+_TEXTS = ".js-plotly-plot :is(.xtitle, .ytitle, .xtick:nth-child(2) text, .ytick:nth-child(2) text)"
 # Cells that come into view are filled in when the page has nothing else to do.
 _DRAWN = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(
     () => requestIdleCallback(done, { timeout: 2000 }))))"""
@@ -282,6 +289,11 @@ class NotebookPage:
                     held.setdefault(number, []).append(len(output["data"][PLOTLY]["data"]))
         return held
 
+    def asking(self) -> list[int]:
+        """The cells that ask a question."""
+        sources = self.page.evaluate(_SOURCES)
+        return [number for number, source in enumerate(sources) if "widgets.predict(" in source]
+
     def guess_everything(self) -> list[int]:
         """Answer every question with its first option.
 
@@ -289,7 +301,7 @@ class NotebookPage:
             The cells whose answer holds a figure.
         """
         sources = self.page.evaluate(_SOURCES)
-        asking = [number for number, source in enumerate(sources) if "widgets.predict(" in source]
+        asking = self.asking()
         for number in asking:
             asked = self.cell(number)
             asked.locator(".gfe-predict input").first.click()
@@ -304,12 +316,7 @@ class NotebookPage:
         """Return a picture of an output of a cell as it is drawn; films stand at their end."""
         child = self.cell(number).locator(".jp-OutputArea-child").nth(k)
         output = child.locator(".jp-OutputArea-output")
-        output.scroll_into_view_if_needed()
-        deadline = time.monotonic() + 60
-        while not child.evaluate(_COMPLETE):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"cell {number} of {self.name}: output {k} is not drawn")
-            self.page.wait_for_timeout(100)
+        self.wait_until_drawn(child, f"cell {number} of {self.name}: output {k}")
         for film in output.locator(".gfe-player .frame").all():
             if film.input_value() == "0":
                 film.press("End")
@@ -317,6 +324,46 @@ class NotebookPage:
         self.page.mouse.move(0, 0)
         self.page.evaluate(_DRAWN)
         return output.screenshot(animations="disabled")
+
+    def wait_until_drawn(self, part: Locator, name: str) -> None:
+        """Bring a part of the page into view and wait until its views and figures have drawn."""
+        part.scroll_into_view_if_needed()
+        deadline = time.monotonic() + 60
+        while not part.evaluate(_COMPLETE):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} is not drawn")
+            self.page.wait_for_timeout(100)
+
+    def drawings(self, number: int) -> Locator:
+        """The outermost elements of a cell that hold views and figures."""
+        return self.cell(number).locator(_DRAWINGS)
+
+    def texts_missing(self, number: int) -> list[str]:
+        """Words of plotly's figures in a cell that are in the page and not to be seen on it."""
+        missing = []
+        for text in self.cell(number).locator(_TEXTS).all():
+            if not text.is_visible() or is_flat(text.screenshot()):
+                missing.append(f"no text {text.text_content()!r}")
+        return missing
+
+    def trouble_with_picture(self, number: int, k: int, width: int) -> str:
+        """What is wrong with a saved picture as the page shows it; nothing where it is right.
+
+        JupyterLab gives pictures no alternative text, whatever their metadata say.
+        """
+        output = self.cell(number).locator(".jp-OutputArea-child").nth(k)
+        picture = output.locator("img")
+        if picture.count() != 1:
+            return f"{picture.count()} pictures"
+        picture.scroll_into_view_if_needed()
+        self.page.evaluate(_DRAWN)
+        if picture.evaluate("image => image.naturalWidth") != width:
+            return "not the picture that was saved"
+        return "blank" if is_blank(picture.screenshot()) else ""
+
+    def shut_down(self) -> None:
+        """End the kernel; the notebook stays open."""
+        self.page.evaluate(_SHUT_DOWN)
 
     def counts(self) -> list[int | None]:
         """The execution count of each cell."""
@@ -380,7 +427,7 @@ class NotebookPage:
         """Shut the kernel down and leave; once is enough."""
         if self.page.is_closed():
             return
-        self.page.evaluate(_SHUT_DOWN)
+        self.shut_down()
         self._context.close()
 
 

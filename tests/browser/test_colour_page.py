@@ -96,6 +96,6 @@ def test_a_preview_under_the_hand_has_the_colours_of_the_kernel(open_view: OpenV
 
 def test_a_row_of_a_traversal_repeats_the_picture_at_its_end(open_view: OpenView):
     page = open_view("traversal")
-    strip = drawn(page.locator(".strip canvas").first)
+    strip = drawn(page.locator(".along canvas").first)
     page.locator(".frame").press("Home")
     assert np.array_equal(strip[:, :SIDE], drawn(page.locator(".large canvas")))

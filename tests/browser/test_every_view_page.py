@@ -77,6 +77,9 @@ SLOW = """[...document.querySelectorAll(".gfe-view *")].flatMap((one) =>
 """Transitions of elements, and of what stands before and after them."""
 
 
+PIXELS = "canvases => canvases.map((canvas) => canvas.toDataURL())"
+
+
 def state(page: Page) -> str:
     return page.locator(".values").inner_text()
 
@@ -190,6 +193,32 @@ def test_a_mask_shows_no_energy_of_another_mask(open_view: OpenView):
     assert state(page).endswith("energy …"), "the newest request has no answer yet"
     answer(page)
     assert facts in state(page)
+
+
+@pytest.mark.parametrize("name", ["player", "siren", "mask", "traversal"])
+def test_a_sample_is_chosen_from_its_picture_by_hand_and_by_key(open_view: OpenView, name: str):
+    page = open_view(name, reduced_motion="reduce")
+    options = page.locator("[role=option]")
+    chosen = page.locator("[role=option][aria-selected=true]")
+    assert options.count() == (4 if name == "traversal" else len(DIGITS))
+    assert len(set(options.locator("canvas").evaluate_all(PIXELS))) == options.count()
+    options.nth(2).click()
+    assert (chosen.get_attribute("title") or "").startswith("sample 2, ")
+    page.get_by_role("listbox").press("ArrowRight")
+    assert (chosen.get_attribute("title") or "").startswith("sample 3, ")
+    field = page.locator("input[name=sample]")
+    assert [one.input_value() for one in field.all()] == ([] if name == "traversal" else ["3"])
+    if name != "player":  # which shows energies of the sample in a table
+        assert "sample 3" in state(page)
+
+
+@pytest.mark.parametrize("name", ["player", "siren", "mask", "traversal"])
+def test_a_saved_view_offers_the_samples_that_it_holds(open_view: OpenView, name: str):
+    page = open_view(name, live=False, reduced_motion="reduce")
+    page.locator("[role=option]").nth(2).click(force=True)
+    chosen = page.locator("[role=option][aria-selected=true]")
+    row = 2 if name == "traversal" else 0
+    assert (chosen.get_attribute("title") or "").startswith(f"sample {row}, ")
 
 
 def test_a_saved_mask_says_that_energies_need_a_kernel(open_view: OpenView):

@@ -63,6 +63,13 @@ def test_figure_in_an_answer_draws_and_its_axis_is_chosen_by_keyboard(notebook: 
     assert notebook.troubles() == []
 
 
+def test_words_of_a_figure_that_are_not_painted_are_noticed(notebook: NotebookPage):
+    notebook.wait_for_traces(3, 1)
+    assert notebook.texts_missing(3) == []
+    notebook.cell(3).locator(".xtitle").evaluate("title => { title.style.opacity = 0; }")
+    assert notebook.texts_missing(3) == ["no text 'step'"]
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_barrier_in_figures(notebook: NotebookPage, theme: str):
     notebook.set_theme(theme)

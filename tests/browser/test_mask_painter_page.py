@@ -147,7 +147,7 @@ def test_controls_ask_truth_is_covered_and_reset_returns(open_painter: OpenView)
     page.get_by_label("prior").uncheck()
     page.evaluate("answer()")
     assert page.evaluate("requests.at(-1).values.prior") is False
-    page.get_by_label("sample", exact=True).press("ArrowRight")
+    page.get_by_role("listbox", name="thumbnails").press("ArrowRight")
     page.evaluate("answer()")
     assert page.evaluate("requests.at(-1).values.sample") == 1
     page.get_by_role("button", name="clear").click()

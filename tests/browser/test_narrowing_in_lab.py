@@ -132,7 +132,7 @@ def test_a_picture_follows_the_latent_under_mouse_and_keyboard(page: NotebookPag
     view = page.page.locator(".gfe-traversal")
     view.scroll_into_view_if_needed()
     large = view.locator(".large canvas")
-    strip = view.locator(".strip").nth(1)
+    strip = view.locator(".along").nth(1)
     pixels = "canvas => canvas.toDataURL()"
     seen = {large.evaluate(pixels)}
     box = strip.bounding_box()
@@ -155,9 +155,9 @@ def test_a_picture_follows_the_latent_under_mouse_and_keyboard(page: NotebookPag
     view.locator("input.frame").press("ArrowRight")
     assert data(view, "frame") == 1
     view.locator("select.model").select_option("1")
-    view.locator("select.base").select_option("2")
+    view.get_by_role("option", name="sample 2,").click()
     view.locator("select.latent").select_option("2")
-    assert "second · image 2 · latent 2 =" in view.locator(".values").inner_text()
+    assert "second · sample 2 · latent 2 =" in view.locator(".values").inner_text()
     view.locator(".reset").click()
-    assert "first · image 0 · latent 0 =" in view.locator(".values").inner_text()
+    assert "first · sample 0 · latent 0 =" in view.locator(".values").inner_text()
     assert page.troubles() == []

@@ -72,7 +72,7 @@ def test_every_control_asks_and_reset_asks_for_the_first_state(
         page.locator(f"select.{name}").select_option(str(value))
         assert asked(page)[name] == value
         answer(page)
-    page.locator(".sample").press("ArrowRight")
+    page.get_by_role("listbox").press("ArrowRight")
     assert asked(page)["sample"] == 1
     answer(page)
     page.locator(".other").click()
@@ -119,7 +119,7 @@ def test_the_keyboard_moves_the_window(open_view: OpenView):
 def test_of_many_requests_one_is_under_way_and_the_newest_waits(open_view: OpenView):
     page = open_view()
     for _ in range(3):
-        page.locator(".sample").press("ArrowRight")
+        page.get_by_role("listbox").press("ArrowRight")
     assert page.evaluate("model.get('request').id") == 1 and asked(page)["sample"] == 1
     answer(page)
     assert page.evaluate("model.get('request').id") == 2 and asked(page)["sample"] == 3
@@ -129,4 +129,7 @@ def test_narrow_and_dark_pages_fit_and_a_page_without_a_kernel_says_so(open_view
     for width, scheme in ((420, "light"), (1000, "dark")):
         page = open_view(width=width, live=False, color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.locator(".sample").is_disabled() and page.locator("select.by").is_disabled()
+        assert (
+            page.locator("input[name=sample]").is_disabled()
+            and page.locator("select.by").is_disabled()
+        )

@@ -163,7 +163,7 @@ def page_at(address: str, lines: "queue.Queue[str]") -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="browsers are found in other ways there")
-def test_printed_address_opens_the_notebook_also_where_the_port_is_busy(tmp_path: Path):
+def test_printed_address_opens_and_exports_the_notebook_also_where_the_port_is_busy(tmp_path: Path):
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
@@ -174,3 +174,7 @@ def test_printed_address_opens_the_notebook_also_where_the_port_is_busy(tmp_path
             assert int(where) != port
             assert re.fullmatch(r"/lab/tree/00_start_here\.ipynb\?token=[0-9a-f]+", path)
             assert b"JupyterLab" in page_at(address, lines)
+            # what the menu of a notebook exports
+            exported = page_at(address.replace("/lab/tree/", "/nbconvert/html/"), lines).decode()
+    words = re.findall(r'"alt": "([^"]+)"', FIRST.read_text(encoding="utf-8"))
+    assert words and all(f'alt="{alt}"' in exported for alt in words)

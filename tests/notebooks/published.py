@@ -98,6 +98,11 @@ def is_blank(png: bytes) -> bool:
     return bool(min(half.std() for half in halves) < _LEAST_SPREAD)
 
 
+def is_flat(png: bytes) -> bool:
+    """Say whether a picture shows nothing at all."""
+    return bool(np.asarray(opened(png).convert("L"), dtype=float).std() < _LEAST_SPREAD)
+
+
 def is_timed(output: Any) -> bool:
     """Say whether a figure is drawn against measured times: an axis is called so."""
     layout = output.get("data", {}).get(PLOTLY, {}).get("layout", {})

@@ -18,6 +18,7 @@ from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figures import PLOTLY
 from gfe_core.widgets.kit import identity
 from gfe_core.widgets.kit.identity import DASHES, INKS, KINDS, MARKERS, looks
+from gfe_core.widgets.player.race_explorer import FIELDS
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 GROUNDS = ((255, 255, 255), (17, 17, 17))  # of JupyterLab's outputs, light and dark
@@ -52,6 +53,16 @@ def known_names() -> list[str]:
     text = json.loads(Path(identity.__file__).with_suffix(".json").read_text(encoding="utf-8"))
     entries = chain.from_iterable(text[kind].items() for kind in KINDS)
     return [other for name, entry in entries for other in (name, *entry.get("also", ()))]
+
+
+SOLVERS_DRAWN_TOGETHER = [*FIELDS.values(), ("AMD", "L-BFGS", "BFGS", "Gauss-Newton", "Adam")]
+
+
+@pytest.mark.parametrize("field", SOLVERS_DRAWN_TOGETHER, ids=", ".join)
+def test_solvers_that_are_drawn_together_differ_in_colour_and_in_marker(field: tuple[str, ...]):
+    found = [*looks(field).values()]
+    assert len({look.colour for look in found}) == len(field)
+    assert len({(look.dash, look.marker) for look in found}) == len(field)
 
 
 def test_a_name_stands_for_one_thing():

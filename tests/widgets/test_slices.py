@@ -92,7 +92,7 @@ def test_film_holds_the_last_state_of_the_shorter_track(decoder: gfe.MLPDecoder,
     assert np.array_equal(film.energy[1, 4:], np.full(6, short.energy.item(), np.float32))
     assert np.allclose(film.step[0, :9], 2.0) and film.step[0, 9] == 0  # dt = 1, scaled
     assert film.images.shape == (2, 10, 8, 8)
-    assert film.notes[0] == "9 steps, 20 forward-equivalents, reached t"  # ten gradients
+    assert film.notes[0] == "9 steps, 20 forward-equivalents, reached t1"  # ten gradients
 
 
 def test_film_asks_for_trajectories(decoder: gfe.MLPDecoder, x: torch.Tensor):

@@ -217,10 +217,70 @@ def test_a_view_shows_what_a_stranger_passes_or_says_what_to_pass(
         assert shown.save_html(tmp_path / "shown.html").stat().st_size > 1000
 
 
-def test_every_view_is_in_the_table():
+def explorer_names() -> set[str]:
     named = {name for name in widgets.__all__ if inspect.isclass(getattr(widgets, name))}
-    explorers = {name for name in named if name.endswith("Explorer")}
+    return {name for name in named if name.endswith("Explorer")}
+
+
+def arguments_of(kind: Any) -> set[str]:
+    return {*inspect.signature(kind.__init__).parameters}
+
+
+def test_every_view_is_in_the_table():
+    explorers = explorer_names()
     assert explorers - WITHOUT_SAMPLES == {name.partition(",")[0] for name in VIEWS} & explorers
+
+
+JUDGES_ITSELF = {
+    "MaskExplorer": "hidden pixels are judged by their cross-entropy",
+    "SirenExplorer": "a step from the origin is one on squared errors",
+    "StaircaseExplorer": "its rule holds the loss",
+}
+"""Views that encode, and take no loss."""
+
+
+def test_every_view_that_encodes_takes_a_loss():
+    classes = {name: getattr(widgets, name) for name in explorer_names()}
+    without = {
+        name
+        for name, kind in classes.items()
+        if not {"decoder", "decoders", "sirens", "models", "rule"}.isdisjoint(arguments_of(kind))
+        and "loss" not in arguments_of(kind)
+    }
+    assert without == {*JUDGES_ITSELF}
+
+
+ANY_UNIT = gfe.data.DataSet(3 * DIGITS.x - 1, DIGITS.y, (8, 8), "far", "test")
+ADVISE = [name for name in VIEWS if name.endswith("Explorer") and name not in JUDGES_ITSELF]
+ADVISE = [name for name in ADVISE if name not in {"SpectrumExplorer", "TraversalExplorer"}]
+"""Views whose default is a cross-entropy, or in one case squared errors."""
+
+
+@pytest.mark.parametrize("view", [pytest.param(view, marks=SLOW.get(view, ())) for view in ADVISE])
+def test_a_view_follows_the_advice_of_its_own_error(view: str):
+    kind = getattr(widgets, view)
+    given = {"unrolled": {"1": decoder_of()}} if view == "OriginExplorer" else decoder_of()
+    if view != "OriginExplorer":  # squares are its default, which any unit suits
+        with pytest.raises(ValueError, match=r"use `loss=gfe\.Gaussian\(\)`"):
+            kind(given, ANY_UNIT)
+    shown = kind(given, ANY_UNIT, loss=gfe.Gaussian())
+    assert getattr(shown, "loss", gfe.Gaussian()) == gfe.Gaussian()
+
+
+def test_a_preview_shows_data_of_any_unit_with_the_loss_of_its_training():
+    previews: list[Any] = []
+    show = widgets.preview_of(ANY_UNIT.x, (8, 8), loss=gfe.Gaussian())
+    batches = gfe.data.Batches(ANY_UNIT.x, size=3)
+    watch = [lambda report: previews.append(show(report))]
+    gfe.fit(decoder_of(), batches, epochs=1, loss=gfe.Gaussian(), callbacks=watch)
+    assert previews[0].shape == (20, 60)
+
+
+@pytest.mark.parametrize("argument", ["train", "samples"])
+def test_a_mask_takes_grey_values_alone_and_advises_no_loss(argument: str):
+    given = {"train": DIGITS, "samples": DIGITS, argument: ANY_UNIT}
+    with pytest.raises(ValueError, match=rf"`{argument}` must lie in \[0, 1\], .* Rescale them"):
+        widgets.MaskExplorer(decoder_of(), **given)
 
 
 def test_every_decoder_of_a_view_is_looked_at_and_not_the_first_alone():

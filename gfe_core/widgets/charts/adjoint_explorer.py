@@ -10,10 +10,10 @@ from gfe_core import checks, threads
 from gfe_core.adjoints import Detached, DiscreteAdjoint, Implicit
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode
-from gfe_core.energy import Bernoulli, Energy
+from gfe_core.energy import Bernoulli, Energy, WholeLoss
 from gfe_core.solvers import LBFGS, Euler
 from gfe_core.training.parts import trainable
-from gfe_core.types import Adjoint, Encoding, Stop
+from gfe_core.types import Adjoint, Encoding, Loss, Stop
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
@@ -47,6 +47,7 @@ class AdjointExplorer(Explorer):
         outside: loss whose gradient is taken: "same as inside" or "squared error".
         start: share of the way from the origin to the code that is done when the flow starts, from
             0 to less than 1.
+        loss: of the flow, `Bernoulli()` by default.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class AdjointExplorer(Explorer):
         t1: float = 2.0,
         outside: str = _OUTSIDE[0],
         start: float = 0.9,
+        loss: Loss | None = None,
     ) -> None:
         checks.at_least_one("n_samples", n_samples)
         checks.one_of("outside", outside, _OUTSIDE)
@@ -65,12 +67,12 @@ class AdjointExplorer(Explorer):
         checks.require(0 <= start < 1, f"`start` must be in [0, 1), got {start!r}.")
         known = not isinstance(t1, bool) and t1 in _TIMES
         checks.require(known, f"`t1` must be one of {_TIMES}, got {checks.described(t1)}.")
-        samples = shown_samples(decoder, samples, images=False)
+        samples = shown_samples(decoder, samples, loss=loss, images=False)
         trainable(decoder)
         self.decoder = own_copy(decoder)
         self.x = samples.x[:n_samples]
-        self.loss = Bernoulli()
-        arrived = encode(self.decoder, self.x, solver=LBFGS(), stop=_AT_REST)
+        self.loss = loss or Bernoulli()
+        arrived = encode(self.decoder, self.x, loss=self.loss, solver=LBFGS(), stop=_AT_REST)
         curvatures = Energy(self.decoder, self.x, self.loss).hessian(arrived.z)
         self.modes = torch.linalg.eigvalsh(curvatures).clamp(min=0)
         self.start = start * arrived.z
@@ -132,7 +134,7 @@ class AdjointExplorer(Explorer):
         """Gradient of the mean of each loss at the codes in all weights."""
         with threads.suited(self.decoder), torch.enable_grad():
             output = self.decoder(self.followed(adjoint, t).z)
-            squares = (self.loss.mean(output) - self.x).square().mean(1)
+            squares = (WholeLoss(self.loss).mean(output) - self.x).square().mean(1)
             gaps = (self.loss.per_sample(output, self.x), squares)
             weights = list(self.decoder.parameters())
             found = [torch.autograd.grad(gap.mean(), weights, retain_graph=True) for gap in gaps]

@@ -10,9 +10,9 @@ import { NO_FLOATS } from "../kit/model.js";
 import { range, tidy } from "../kit/numbers.js";
 import { Plot } from "../kit/plot.js";
 import { Requests } from "../kit/requests.js";
-import { SAMPLE_MARKUP, SampleSlider } from "../kit/sample.js";
 import { around, linear } from "../kit/scales.js";
 import { NUMBERS_MARKUP, numbersTable, Transport, transportMarkup } from "../kit/transport.js";
+import { SAMPLE_MARKUP, SampleSlider } from "./sample.js";
 
 /** @typedef {{ sample: number, solver: string }} Values */
 

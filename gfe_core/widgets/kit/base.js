@@ -15,6 +15,7 @@ import { onTheme, readTheme } from "./theme.js";
  */
 
 const RESET = '<button type="button" class="reset">Reset</button>';
+export const NO_KERNEL = "needs a running notebook";
 export const BUSY_MARKUP = '<span class="busy" role="status">computing …</span>';
 
 /** The line that says what is shown, for a view that asks nothing of the kernel, and for one that does. */
@@ -128,7 +129,7 @@ export class View {
    */
   answered(name, words, current) {
     if (current || !words) return words;
-    return this.live ? `${name} …` : `${name}: needs a running notebook`;
+    return this.live ? `${name} …` : `${name}: ${NO_KERNEL}`;
   }
 
   /**

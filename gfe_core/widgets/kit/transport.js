@@ -26,8 +26,7 @@ const BUTTONS = [
 /** @param {Button} button */
 const buttonMarkup = ({ name, label, drawings }) =>
   `<button type="button" class="${name}" aria-label="${label}" title="${label}"><svg width="16"
-  height="16" viewBox="0 0 16 16" fill="currentColor" stroke="currentColor" stroke-width="1.6"
-  stroke-linejoin="round" stroke-linecap="round" aria-hidden="true">${drawings
+  height="16" viewBox="0 0 16 16" aria-hidden="true">${drawings
     .map((drawing) => `<path d="${drawing}"/>`)
     .join("")}</svg></button>`;
 
@@ -52,6 +51,7 @@ const USERS_OF_SPACE = [...USERS_OF_ARROWS, "BUTTON", "SUMMARY"];
  * @property {() => number} rate frames a second
  * @property {(event?: Event) => void} draw the present frame
  * @property {(playing: boolean) => void} [onPlay]
+ * @property {() => string} [noun] what a frame is, a step if nothing is said
  */
 
 export class Transport {
@@ -113,7 +113,7 @@ export class Transport {
   /** Write where the film stands. */
   write() {
     const k = Math.floor(this.frame);
-    const words = `step ${k} of ${this.last}`;
+    const words = `${this.#film.noun?.() ?? "step"} ${k} of ${this.last}`;
     this.#slider.max = String(this.last);
     this.#slider.value = String(k);
     this.#slider.ariaValueText = words;

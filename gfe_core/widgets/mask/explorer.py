@@ -22,6 +22,7 @@ from gfe_core.types import Decoder, Encoder
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import at_least, shown_samples, two_latents
+from gfe_core.widgets.kit.thumbnails import rows_around, thumbnails_of
 from gfe_core.widgets.mask.painter import MaskPainter
 from gfe_core.widgets.player.slices import Plane
 
@@ -89,14 +90,10 @@ class MaskExplorer(Explorer):
         n_draws: int = 200,
         title: str = "What may be there?",
     ) -> None:
-        images = isinstance(samples, DataSet) and samples.image_shape is not None
-        held = samples.x if images else torch.zeros(1)
-        remedy = "Rescale them, as in `(x - x.min()) / (x.max() - x.min())`."
-        wanted = (
-            "`samples` must lie in [0, 1], where hidden pixels are judged by their cross-entropy"
-        )
-        checks.require(not bool(((held < 0) | (held > 1)).any()), f"{wanted}. {remedy}")
+        if getattr(samples, "image_shape", ()) is not None:
+            _grey("samples", samples)
         samples = shown_samples(decoder, samples, row=sample)
+        _grey("train", train)
         train = shown_samples(decoder, train, name="train", images=False)
         shape = samples.image_shape
         checks.at_least_one("n_starts", n_starts)
@@ -132,6 +129,7 @@ class MaskExplorer(Explorer):
             title=title,
             alt_text=alt,
             n_samples=len(samples),
+            **thumbnails_of(samples, rows_around(samples, sample)),
             brush=max(1, round(pixels.shape[0] / 6)),
             values={"seed": seed, "sample": sample, "prior": True},
             **self._traits(),
@@ -230,6 +228,15 @@ class MaskExplorer(Explorer):
 
     def _pictures(self, x: Tensor) -> np.ndarray:
         return pictures_of(x, self.samples.image_shape or (1, 1))
+
+
+def _grey(name: str, samples: Any) -> None:
+    """Refuse values that no cross-entropy of pixels judges; all else is looked at later."""
+    held = getattr(samples, "x", samples)
+    outside = isinstance(held, Tensor) and bool(((held < 0) | (held > 1)).any())
+    wanted = f"`{name}` must lie in [0, 1], where hidden pixels are judged by their cross-entropy"
+    remedy = "Rescale them, as in `(x - x.min()) / (x.max() - x.min())`."
+    checks.require(not outside, f"{wanted}. {remedy}")
 
 
 def widest_plane(codes: Tensor) -> Plane:

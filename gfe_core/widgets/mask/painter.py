@@ -8,23 +8,23 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets as t
 
 from gfe_core import checks
 from gfe_core.widgets.kit.bundles import script, style
+from gfe_core.widgets.kit.thumbnails import WithThumbnails
 
 
-class MaskPainter(anywidget.AnyWidget):
+class MaskPainter(WithThumbnails):
     """Show an image and let the hand hide parts of it.
 
     What is hidden is hatched, for missing is not black.
 
     Set `on_request` to a function without arguments; it is called when mask or values have changed,
     with one request under way and the newest state after it. `values` holds "seed" and, where such
-    controls are wanted, "sample" and "prior" (a bool); `first` holds what Reset returns to: values,
-    and "hidden", the rows of hidden pixels.
+    controls are wanted, "sample" (of `n_samples`, with thumbnails of some) and "prior" (a bool);
+    `first` holds what Reset returns to: values, and "hidden", the rows of hidden pixels.
     """
 
     _esm = script("mask")

@@ -10,14 +10,16 @@ import { NO_BYTES } from "../kit/model.js";
 import { clamp } from "../kit/numbers.js";
 import { PAPER_MARKUP, Paper } from "../kit/paper.js";
 import { Requests } from "../kit/requests.js";
-import { SAMPLE_MARKUP, SampleSlider } from "../kit/sample.js";
+import { STRIP_MARKUP, Strip } from "../kit/strip.js";
 import { dab, READY } from "./masks.js";
 import { PANELS_MARKUP, Panels } from "./panels.js";
 
 /** @typedef {{ seed: number, sample?: number, prior?: boolean }} Values */
 
 /**
- * @typedef {object} Traits
+ * @typedef {import("../kit/strip.js").Thumbnails & OwnTraits} Traits
+ *
+ * @typedef {object} OwnTraits
  * @property {DataView} image (rows, columns)
  * @property {number[]} image_shape rows and columns, and 3 in colour
  * @property {DataView} mask (rows, columns), 1 where seen
@@ -53,8 +55,7 @@ const REST = 100; // ms between requests while the hand paints
 
 /** @param {string} panels */
 const markup = (panels) => `
-${TITLE_MARKUP}<div class="controls">${SAMPLE_MARKUP}
-<label class="priors"><input type="checkbox" class="prior">prior</label>
+${TITLE_MARKUP}${STRIP_MARKUP}<div class="controls"><label class="priors"><input type="checkbox" class="prior">prior</label>
 ${panels && '<label><input type="checkbox" class="truth">show the truth</label>'}</div>
 ${ASKING_MARKUP}
 <div class="grid"><figure><p class="heading soft">paint what is missing</p>
@@ -94,7 +95,8 @@ class MaskPainter {
     const { model } = view;
     this.panels = wide ? new Panels(view) : null;
     this.paper = new Paper(view);
-    this.sample = new SampleSlider(view);
+    this.strip = new Strip(view, (sample, event) => this.#turnTo(sample, event));
+    this.strip.build();
     this.prior = view.find(".prior", HTMLInputElement);
     this.size = view.find("input.brush", HTMLInputElement);
     this.requests = new Requests(view, {
@@ -145,7 +147,6 @@ class MaskPainter {
     this.paper.read();
     this.paper.element.style.aspectRatio = `${this.paper.columns} / ${this.paper.rows}`;
     this.size.max = String(Math.ceil(this.paper.rows / 2));
-    this.view.find(".which", HTMLElement).hidden = model.get("n_samples") < 2;
     this.view.find(".priors", HTMLElement).hidden = !("prior" in this.#values);
     this.view.writeTitle();
     this.paper.element.ariaLabel = `${model.get("alt_text")} ${keys}`;
@@ -158,7 +159,8 @@ class MaskPainter {
     const seen = this.#mask.reduce((sum, one) => sum + one, 0);
     const share = Math.round((100 * seen) / Math.max(n, 1));
     const facts = this.view.model.get("facts");
-    if (sample !== undefined) this.sample.show(sample);
+    const last = this.view.model.get("n_samples") - 1;
+    this.strip.show(last ? sample : undefined, last);
     this.prior.checked = Boolean(prior);
     this.size.value = String(this.#brush);
     this.view.write(".brush + output", String(this.#brush));
@@ -241,7 +243,7 @@ class MaskPainter {
 
   #listen() {
     this.#listenToPaper();
-    const { view, sample, prior, size } = this;
+    const { view, prior, size } = this;
     for (const button of view.findAll("[data-mask]", HTMLElement)) {
       view.listen(button, "click", (event) => this.#replace(String(button.dataset.mask), event));
     }
@@ -255,18 +257,23 @@ class MaskPainter {
       this.#brush = Number(size.value);
       this.#draw();
     });
-    view.listen(sample.input, ["input", "change"], (event) => {
-      this.#values.sample = sample.chosen;
-      this.#write();
-      this.#ask(event, event.type === "input");
-    });
     view.listen(prior, "change", (event) => {
       this.#values.prior = prior.checked;
       this.#write();
       this.#ask(event, false);
     });
     view.onReset((event) => this.#reset(event));
-    view.needKernel(sample.input, prior);
+    view.needKernel(prior);
+  }
+
+  /**
+   * @param {number} sample
+   * @param {Event} event
+   */
+  #turnTo(sample, event) {
+    this.#values.sample = sample;
+    this.#write();
+    this.#ask(event, false);
   }
 
   #listenToPaper() {

@@ -108,11 +108,14 @@ class ArmijoExplorer(LandscapeExplorer):
         decoder: trained.
         samples: what can be encoded; needs an image shape.
         sample: row shown first.
+        loss: `Bernoulli()` by default.
     """
 
     dragged = ("beta", "sigma", "growth")
 
-    def __init__(self, decoder: Decoder, samples: DataSet, *, sample: int = 0) -> None:
+    def __init__(
+        self, decoder: Decoder, samples: DataSet, *, sample: int = 0, loss: Loss | None = None
+    ) -> None:
         first = {"sample": sample, "trial": "carry", "beta": 0.5, "sigma": 0.1, "growth": 2.0}
         self.view = FigureView(_ray_figure())
         alt = (
@@ -128,6 +131,7 @@ class ArmijoExplorer(LandscapeExplorer):
             controls=tuple(first),
             title=title,
             alt_text=alt,
+            loss=loss,
         )
         self.view.alt_text = "The energy along one step, the line to get under, and the trials."
         self.widget = ipywidgets.VBox([self.player, self.view])

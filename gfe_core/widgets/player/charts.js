@@ -12,13 +12,10 @@ import { around, linear, linearTicks } from "../kit/scales.js";
 /** @typedef {import("./film.js").Film} Film */
 
 const MARGINS = { left: 54, right: 12, top: 6, bottom: 18 };
-const LABELS = ["energy against step", "step size against step"];
+const CHART_MARKUP = `<figure><p></p><div class="layers"><canvas aria-hidden="true">
+</canvas><canvas role="img"></canvas></div></figure>`;
 
-/** @param {string} label */
-const chartMarkup = (label) => `<figure><p></p><div class="layers"><canvas aria-hidden="true">
-</canvas><canvas role="img" aria-label="${label}"></canvas></div></figure>`;
-
-export const CHARTS_MARKUP = `<div class="charts">${LABELS.map(chartMarkup).join("")}</div>`;
+export const CHARTS_MARKUP = `<div class="charts">${CHART_MARKUP}${CHART_MARKUP}</div>`;
 
 class Chart {
   #view;
@@ -51,7 +48,7 @@ class Chart {
    * @param {number} [limit] value of a dashed line
    */
   read(heading, scale, limit = 0) {
-    this.#heading.textContent = heading;
+    this.#heading.textContent = this.top.ariaLabel = heading;
     this.#scale = scale;
     this.#limit = limit;
   }
@@ -76,7 +73,7 @@ class Chart {
     const ticks = linearTicks(0, Math.max(film.last, 1), Math.min(6, plot.width / 70));
     plot.rules();
     for (const k of ticks.filter(Number.isInteger)) {
-      plot.below(k, String(k || "step 0"), k ? "center" : "left");
+      plot.below(k, String(k || `${film.noun} 0`), k ? "center" : "left");
     }
     if (this.#limit > 0) {
       const { soft } = this.#view.theme;

@@ -1,5 +1,6 @@
 // The inputs that a notebook asks for, and the line that says how they stand.
 
+import { NO_KERNEL } from "../kit/base.js";
 import { make } from "../kit/dom.js";
 
 /** @typedef {Record<string, string | number>} Values */
@@ -16,8 +17,6 @@ import { make } from "../kit/dom.js";
  * @property {string | number} [format] decimals
  * @property {string} [note] stands beside the value
  */
-
-export const NO_KERNEL = "needs a running notebook";
 
 /**
  * @param {Control | undefined} control

@@ -26,6 +26,8 @@ export class Film {
     this.target = model.bytes("target");
     this.names = model.get("names").slice(0, paths.frames ? paths.lengths.length : 0);
     this.looks = model.get("looks");
+    /** What a frame is. */
+    this.noun = model.get("frame_label");
     this.tracks = this.names.length;
     this.frames = this.tracks ? paths.frames : 0;
     this.lengths = paths.lengths;

@@ -48,6 +48,7 @@ class Film:
         step_label: what the step chart shows.
         step_limit: drawn as a dashed line in the step chart, with `step_limit_label`.
         step_limit_label: a few words.
+        frame_label: what a frame is, in one word.
     """
 
     names: tuple[str, ...]
@@ -63,6 +64,7 @@ class Film:
     step_label: str = "step size dt"
     step_limit: float | None = None
     step_limit_label: str = ""
+    frame_label: str = "step"
 
     def __post_init__(self) -> None:
         tracks = len(self.names)

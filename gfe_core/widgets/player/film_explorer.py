@@ -117,6 +117,7 @@ class TrainingFilm:
             images=pictures_of(pictures, self.image_shape)[None],
             target=pictures_of(self.x, self.image_shape),
             step_label="how far the code moves until the next frame",
+            frame_label="frame",
         )
         return FilmExplorer(
             name,
@@ -221,6 +222,7 @@ def early_stopping(
             film,
             step=error.astype(np.float32),
             step_label="distance to the clean image",
+            frame_label="frame",
             notes=notes,
         ),
         landscape_of(decoder, noisy, loss, plane, extent_around(plane.coordinates(path))),

@@ -1,9 +1,9 @@
 // The start of the flow, which a hand or the arrow keys move over the plane.
 
+import { NO_KERNEL } from "../kit/base.js";
 import { drag, spotIn } from "../kit/drag.js";
 import { ARROWS } from "../kit/keyboard.js";
 import { clamp } from "../kit/numbers.js";
-import { NO_KERNEL } from "./controls.js";
 
 const STEP = 1 / 50; // of the plane, for a key
 const CROSS = "M2 2 14 14M14 2 2 14";

@@ -26,6 +26,7 @@ from gfe_core.widgets.kit.engine import Recipe, Unportable
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import shown_samples, two_latents
+from gfe_core.widgets.kit.thumbnails import label_of, rows_around, thumbnails_of
 from gfe_core.widgets.player.film import Film, Landscape
 from gfe_core.widgets.player.player import FlowPlayer
 from gfe_core.widgets.player.preview import grounds_for, recipes_for
@@ -42,9 +43,6 @@ LIMITS = {"Euler": 2.0, "RK4": 2.785, "Dopri5": 3.307}
 """Stability limits on the gradient flow, as dt x lambda_max; to the digits that are shown."""
 
 _HEIGHTS_LABEL = "energy above the lowest reached"
-_THUMBNAILS = 40
-_TOLD = 4  # parameters of a sample, for which there is room
-_THUMBNAIL_SIDE = 32
 _LANDMARKS = 200  # samples whose codes say how far a flat latent space goes
 
 
@@ -108,13 +106,13 @@ class LandscapeExplorer(Explorer, ABC):
         loss: Loss | None = None,
         playing: bool = False,
     ) -> None:
-        samples = shown_samples(decoder, samples, loss=loss, row=first["sample"])
+        self.loss = self.usual_loss if loss is None else loss
+        samples = shown_samples(decoder, samples, loss=self.loss, row=first["sample"])
         two_latents(decoder, "the directions of a landscape")
         self.decoder = own_copy(decoder)
         self.samples = samples
         assert samples.image_shape is not None  # or they would not be shown
         self._shape = samples.image_shape
-        self.loss = loss or self.usual_loss
         self._first = first
         for control in controls:
             checks.one_of("controls", control, tuple(first))
@@ -125,7 +123,7 @@ class LandscapeExplorer(Explorer, ABC):
             values=shown,
             defaults=shown,
             playing=playing,
-            **thumbnails_of(samples, int(first["sample"])),
+            **thumbnails_of(samples, rows_around(samples, int(first["sample"]))),
         )
         self.player.on_request = self._answer
         super().__init__(name, self.player, alt_text)
@@ -336,15 +334,6 @@ def sample_control(samples: DataSet, values: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def label_of(samples: DataSet, row: int) -> str:
-    """Return the class of a sample, or the parameters that made it, in words."""
-    if samples.classes is not None:
-        return samples.classes[int(samples.y[row])]
-    known = samples.y[row].reshape(-1)
-    words = [f"{one:.3g}" for one in known[:_TOLD].tolist()] + ["…"] * (len(known) > _TOLD)
-    return "label " + ", ".join(words)
-
-
 def _fits(control: dict[str, Any], value: Any) -> None:
     """Check a value for a control."""
     name = control["name"]
@@ -358,22 +347,6 @@ def _fits(control: dict[str, Any], value: Any) -> None:
     checks.require(fits, f"`{name}` must lie between {low} and {high}, got {value!r}.")
     if control["kind"] == "strip":
         checks.whole(name, value)
-
-
-def thumbnails_of(samples: DataSet, sample: int) -> dict[str, Any]:
-    """Return the traits of a player that show some samples, the chosen one among them."""
-    assert samples.image_shape is not None
-    first = 0 if sample < _THUMBNAILS else min(sample, len(samples) - _THUMBNAILS)
-    rows = range(first, min(first + _THUMBNAILS, len(samples)))
-    every = max(1, -(-max(samples.image_shape[-2:]) // _THUMBNAIL_SIDE))
-    images = pictures_of(samples.x[rows.start : rows.stop].nan_to_num(), samples.image_shape)
-    images = images[:, ::every, ::every]
-    return {
-        "thumbnails": images.tobytes(),
-        "thumbnail_shape": list(images.shape),
-        "thumbnail_labels": [label_of(samples, row) for row in rows],
-        "first_thumbnail": first,
-    }
 
 
 def dt_control(label: str, largest: float, note: str, *, name: str = "dt") -> dict[str, Any]:

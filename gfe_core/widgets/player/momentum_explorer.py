@@ -15,7 +15,7 @@ from gfe_core.energy import Energy
 from gfe_core.flows import NesterovFlow
 from gfe_core.solvers import AMD, Euler, SemiImplicit, State, Step
 from gfe_core.solvers.runge_kutta import taken
-from gfe_core.types import Accelerated, Decoder, Flow
+from gfe_core.types import Accelerated, Decoder, Flow, Loss
 from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 
@@ -68,6 +68,7 @@ class MomentumExplorer(LandscapeExplorer):
         sample: row shown first.
         pair: what is compared, shown first.
         controls: names of the controls shown, of "sample", "pair", "dt", "damping".
+        loss: `Bernoulli()` by default.
     """
 
     dragged = ("dt", "damping")
@@ -82,6 +83,7 @@ class MomentumExplorer(LandscapeExplorer):
         sample: int = 0,
         pair: str = _PAIRS[0],
         controls: Sequence[str] = ("sample", "pair", "dt", "damping"),
+        loss: Loss | None = None,
     ) -> None:
         checks.one_of("pair", pair, _PAIRS)
         first = {"sample": sample, "pair": pair, "dt": 0.5, "damping": 3.0}
@@ -95,6 +97,7 @@ class MomentumExplorer(LandscapeExplorer):
             controls=controls,
             title=title,
             alt_text=alt,
+            loss=loss,
             playing=True,
         )
 

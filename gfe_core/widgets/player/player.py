@@ -16,12 +16,13 @@ import traitlets as t
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.identity import looks
 from gfe_core.widgets.kit.savable import Savable
+from gfe_core.widgets.kit.thumbnails import WithThumbnails
 from gfe_core.widgets.player.film import Film, Landscape, energy_range, grey_sprite
 
 __all__ = ["Film", "FlowPlayer", "Landscape"]
 
 
-class FlowPlayer(Savable):
+class FlowPlayer(Savable, WithThumbnails):
     """Play films of codes that flow down a landscape.
 
     The reader scrubs, drags the start and turns the controls.
@@ -55,6 +56,7 @@ class FlowPlayer(Savable):
     frames = t.Bytes().tag(sync=True)
     energy_label = t.Unicode(Film.energy_label).tag(sync=True)
     step_label = t.Unicode("step size dt").tag(sync=True)
+    frame_label = t.Unicode(Film.frame_label).tag(sync=True)
     step_limit = t.Float(None, allow_none=True).tag(sync=True)
     step_limit_label = t.Unicode().tag(sync=True)
     landscape = t.Bytes().tag(sync=True)
@@ -80,10 +82,6 @@ class FlowPlayer(Savable):
     draggable = t.Bool(True).tag(sync=True)
     start = t.List(t.Float(), default_value=[0.0, 0.0]).tag(sync=True)
     code = t.Unicode().tag(sync=True)
-    thumbnails = t.Bytes().tag(sync=True)
-    thumbnail_shape = t.List(t.Int(), default_value=[0, 1, 1]).tag(sync=True)
-    thumbnail_labels = t.List(t.Unicode()).tag(sync=True)
-    first_thumbnail = t.Int(0).tag(sync=True)
     preview = t.Dict().tag(sync=True)
     preview_numbers = t.Bytes().tag(sync=True)
     preview_script = t.Unicode().tag(sync=True)
@@ -128,6 +126,7 @@ class FlowPlayer(Savable):
         self.frames = film.images.tobytes()
         self.energy_label = film.energy_label
         self.step_label = film.step_label
+        self.frame_label = film.frame_label
         self.step_limit = film.step_limit
         self.step_limit_label = film.step_limit_label
         self.frame = min(self.frame, max(film.energy.shape[1] - 1, 0))

@@ -17,7 +17,7 @@ from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 from gfe_core.widgets.player.slices import film_of
 
-_FIELDS: Mapping[str, tuple[str, ...]] = {
+FIELDS: Mapping[str, tuple[str, ...]] = {
     "AMD, L-BFGS, Gauss-Newton, Euler": ("AMD", "L-BFGS", "Gauss-Newton", "Euler"),
     "users of curvature": ("AMD", "L-BFGS", "BFGS", "Gauss-Newton"),
     "followers of the flow": ("AMD", "Euler", "RK4", "Dopri5"),
@@ -52,7 +52,7 @@ class RaceExplorer(LandscapeExplorer):
         field: str = "AMD, L-BFGS, Gauss-Newton, Euler",
         loss: Loss | None = None,
     ) -> None:
-        checks.one_of("field", field, tuple(_FIELDS))
+        checks.one_of("field", field, tuple(FIELDS))
         first = {"sample": sample, "field": field, "budget": 240}
         alt = "Solvers race down one energy landscape, each frame the same work for all of them."
         title = "Which solver finds the code first?"
@@ -83,7 +83,7 @@ class RaceExplorer(LandscapeExplorer):
             "RK4": self._grid(RK4, 2.646, work // 8),
             "Dopri5": Recipe(solver=Dopri5(), t1=1e3 / self.lambda_max, max_steps=work // 12),
         }
-        return {name: recipes[name] for name in _FIELDS[values["field"]]}
+        return {name: recipes[name] for name in FIELDS[values["field"]]}
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Show each track at equal work instead of at equal steps."""
@@ -102,13 +102,14 @@ class RaceExplorer(LandscapeExplorer):
             images=film.images[track, rows],
             n_frames=(_FRAMES + 1,) * len(tracks),
             step_label="energy above the lowest reached",
+            frame_label="frame",
         )
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, solvers and budget."""
         return [
             sample_control(self.samples, values),
-            {"name": "field", "label": "solvers", "kind": "choice", "options": list(_FIELDS)},
+            {"name": "field", "label": "solvers", "kind": "choice", "options": list(FIELDS)},
             {"name": "budget", "label": "work", "kind": "choice", "options": _BUDGETS},
         ]
 

@@ -56,11 +56,11 @@ export class Readout {
 
   #numbers() {
     const film = this.#film;
-    if (!film) return { head: ["step"], rows: [] };
+    if (!film) return { head: [], rows: [] };
     const columns = film.names.flatMap((name, track) =>
       [
         { what: "energy", array: film.energy },
-        { what: "step size", array: film.step },
+        { what: this.#view.model.get("step_label"), array: film.step },
         { what: "off the plane", array: film.off },
       ].map(({ what, array }) => ({ name: `${name}: ${what}`, track, array })),
     );
@@ -70,7 +70,7 @@ export class Readout {
         k < film.lengths[track] ? tidy(film.at(array, track, k), 4) : "",
       ),
     ]);
-    return { head: ["step", ...columns.map(({ name }) => name)], rows };
+    return { head: [film.noun, ...columns.map(({ name }) => name)], rows };
   }
 
   /**

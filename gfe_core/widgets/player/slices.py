@@ -24,7 +24,7 @@ _COLUMNS = 72
 _ROWS = 45
 _ENDINGS = {
     Status.CONVERGED: "converged",
-    Status.REACHED_T: "reached t",
+    Status.REACHED_T: "reached t1",
     Status.MAX_STEPS: "out of steps",
     Status.STALLED: "converged to rounding",
     Status.STEP_TOO_SMALL: "no step small enough",

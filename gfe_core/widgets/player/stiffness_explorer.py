@@ -10,7 +10,7 @@ from gfe_core.analysis.stiffness import Displacement, displaced, rescaled
 from gfe_core.data import DataSet
 from gfe_core.encoding import encode
 from gfe_core.solvers import BFGS, RK4, Euler
-from gfe_core.types import Decoder, Encoding, Stop
+from gfe_core.types import Decoder, Encoding, Loss, Stop
 from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import (
@@ -43,6 +43,7 @@ class StiffnessExplorer(LandscapeExplorer):
         sample: row shown first.
         solver: "Euler" or "RK4", shown first.
         dt_times_curvature: first value of the control for the step.
+        loss: `Bernoulli()` by default.
     """
 
     ground = ("sample", "c")
@@ -58,6 +59,7 @@ class StiffnessExplorer(LandscapeExplorer):
         sample: int = 0,
         solver: str = "Euler",
         dt_times_curvature: float = 1.9,
+        loss: Loss | None = None,
     ) -> None:
         first = {"sample": sample, "solver": solver, "dt": dt_times_curvature, "c": 1.0}
         super().__init__(
@@ -71,6 +73,7 @@ class StiffnessExplorer(LandscapeExplorer):
                 "A code crosses a narrow valley to and fro; beside it, its height above the "
                 "bottom at each step."
             ),
+            loss=loss,
             playing=True,
         )
 

@@ -2,27 +2,36 @@
 // hand scrubs is drawn here, in the handler of the input itself.
 
 import "./view.css";
-import { BUSY_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import {
+  BUSY_MARKUP,
+  CAPTION_MARKUP,
+  NO_KERNEL,
+  TITLE_MARKUP,
+  View,
+  widgetOf,
+} from "../kit/base.js";
 import { actionsOf, MENU_MARKUP, Menu, usualItems } from "../kit/menu.js";
 import { clamp } from "../kit/numbers.js";
 import { Requests } from "../kit/requests.js";
+import { STRIP_MARKUP, Strip } from "../kit/strip.js";
 import { NUMBERS_MARKUP, Transport, transportMarkup } from "../kit/transport.js";
 import { CHARTS_MARKUP, Charts } from "./charts.js";
 import { codeOf } from "./code.js";
-import { Controls, NO_KERNEL } from "./controls.js";
+import { Controls } from "./controls.js";
 import { Film } from "./film.js";
 import { Following } from "./following.js";
 import { HANDLE_MARKUP, Handle } from "./handle.js";
 import { Plane, planeMarkup } from "./plane.js";
 import { READOUT_MARKUP, Readout } from "./readout.js";
-import { STRIP_MARKUP, Strip } from "./strip.js";
 import { TILES_MARKUP, Tiles } from "./tiles.js";
 
 /** @typedef {import("./controls.js").Control} Control */
 /** @typedef {import("./controls.js").Values} Values */
 
 /**
- * @typedef {object} Traits
+ * @typedef {import("../kit/strip.js").Thumbnails & OwnTraits} Traits
+ *
+ * @typedef {object} OwnTraits
  * @property {number[]} shape tracks and frames
  * @property {string[]} names of the tracks
  * @property {import("../kit/look.js").Look[]} looks of the tracks
@@ -37,6 +46,7 @@ import { TILES_MARKUP, Tiles } from "./tiles.js";
  * @property {DataView} frames (tracks, frames, rows, columns)
  * @property {string} energy_label
  * @property {string} step_label
+ * @property {string} frame_label what a frame is
  * @property {number | null} step_limit
  * @property {string} step_limit_label
  * @property {DataView} landscape PNG of all maps, one under the other
@@ -56,10 +66,6 @@ import { TILES_MARKUP, Tiles } from "./tiles.js";
  * @property {Values} values
  * @property {Values & { start?: number[] }} defaults
  * @property {string} code Python that makes the view, with {values} for its choices
- * @property {DataView} thumbnails of samples
- * @property {number[]} thumbnail_shape how many, and the shape of each
- * @property {string[]} thumbnail_labels
- * @property {number} first_thumbnail its sample
  * @property {boolean} draggable
  * @property {number[]} start
  * @property {import("./preview.js").Plan | { why_not: string } | {}} preview
@@ -80,12 +86,13 @@ const FILM = /** @type {const} */ ([
     "step_label",
     "step_limit",
     "step_limit_label",
+    "frame_label",
   ],
 ]);
 const MAPS = /** @type {const} */ (["landscape", "n_maps"]);
 const PLANE = /** @type {const} */ (["extent", "energy_range", "palette", "axes"]);
 const STRIP = /** @type {const} */ ([
-  ...["thumbnails", "thumbnail_shape", "thumbnail_labels", "first_thumbnail"],
+  ...["thumbnails", "thumbnail_shape", "thumbnail_labels", "thumbnail_rows"],
 ]);
 const WORDS = /** @type {const} */ ([
   ...["title", "caption", "map_label", "alt_text", "controls", "values", "defaults", "draggable"],
@@ -135,6 +142,7 @@ class Player {
     this.requests = new Requests(view);
     this.transport = new Transport(view, {
       frames: () => this.film.frames,
+      noun: () => this.film.noun,
       rate: () => Math.max(FRAMES_PER_SECOND, this.film.last / LONGEST) * model.get("speed"),
       draw: (event) => this.#draw(event),
       onPlay: (playing) => playing !== model.get("playing") && model.send({ playing }),
@@ -261,7 +269,8 @@ class Player {
   #writeValues() {
     this.readout.write(Math.floor(this.transport.frame), this.#current);
     this.controls.show();
-    this.strip.show(this.controls.values.sample);
+    const strip = this.view.model.get("controls").find(({ kind }) => kind === "strip");
+    this.strip.show(strip && Number(this.controls.values.sample), strip?.max, strip?.note);
     this.handle.show();
   }
 

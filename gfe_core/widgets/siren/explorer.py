@@ -28,6 +28,7 @@ from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import as_data_set, shown_samples
+from gfe_core.widgets.kit.thumbnails import WithThumbnails, rows_around, thumbnails_of
 
 FOUND_BY = ("one step", "flow")
 RESOLUTIONS = (8, 16, 28, 64, 128)
@@ -43,7 +44,7 @@ _CUT = 161  # places along the cut
 _MOST_STEPS = 60
 
 
-class SirenView(Answering):
+class SirenView(Answering, WithThumbnails):
     """An image with a window on it, and what a code and its pixels make of that window.
 
     Made by `SirenExplorer`.
@@ -159,6 +160,7 @@ class SirenExplorer(Explorer):
         self.view = SirenView(
             image_shape=list(self.shape),
             n_samples=len(samples),
+            **thumbnails_of(samples, rows_around(samples, sample)),
             defaults=first,
             title=title,
             alt_text=alt,

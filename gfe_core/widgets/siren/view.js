@@ -13,8 +13,8 @@ import { clamp, range, tidy } from "../kit/numbers.js";
 import { PAPER_MARKUP, Paper } from "../kit/paper.js";
 import { Plot } from "../kit/plot.js";
 import { Requests } from "../kit/requests.js";
-import { SAMPLE_MARKUP, SampleSlider } from "../kit/sample.js";
 import { linear } from "../kit/scales.js";
+import { STRIP_MARKUP, Strip } from "../kit/strip.js";
 
 /** @typedef {import("../kit/layers.js").Spot} Spot */
 
@@ -41,7 +41,9 @@ import { linear } from "../kit/scales.js";
  */
 
 /**
- * @typedef {object} Traits
+ * @typedef {import("../kit/strip.js").Thumbnails & OwnTraits} Traits
+ *
+ * @typedef {object} OwnTraits
  * @property {DataView} image (rows, columns)
  * @property {number[]} image_shape
  * @property {DataView} seen (rows, columns), 1 where the code was found
@@ -83,8 +85,8 @@ const tileMarkup = (name, k) =>
   </canvas></div>`;
 
 const MARKUP = `
-${TITLE_MARKUP}<div class="controls">${selectMarkup("decoder", "decoder")}
-${SAMPLE_MARKUP}${selectMarkup("resolution", "resolution")}${selectMarkup("half", "window")}
+${TITLE_MARKUP}${STRIP_MARKUP}<div class="controls">${selectMarkup("decoder", "decoder")}
+${selectMarkup("resolution", "resolution")}${selectMarkup("half", "window")}
 ${selectMarkup("by", "found by")}${selectMarkup("share", "pixels seen")}
 <button type="button" class="button other">other pixels</button></div>
 ${ASKING_MARKUP}
@@ -122,7 +124,7 @@ class Siren {
     this.requests = new Requests(view, { patience: 400 });
     this.paper = new Paper(view);
     this.cut = view.find(".cut canvas", HTMLCanvasElement);
-    this.sample = new SampleSlider(view);
+    this.strip = new Strip(view, (sample, event) => this.#ask({ sample }, event));
     this.other = view.find(".other", HTMLButtonElement);
     this.selects = {
       decoder: view.find("select.decoder", HTMLSelectElement),
@@ -160,9 +162,10 @@ class Siren {
       this.selects.share,
       share.map((value) => ({ text: percent(value), value })),
     );
-    this.view.needKernel(...Object.values(this.selects), this.sample.input);
+    this.view.needKernel(...Object.values(this.selects));
     this.view.find(".of-decoder", HTMLElement).hidden = decoder.length < 2;
     this.view.writeTitle();
+    this.strip.build();
     this.paper.element.ariaLabel = "The image and a window on it. Arrow keys move the window.";
   }
 
@@ -189,7 +192,7 @@ class Siren {
     const number = (/** @type {number} */ edge) => tidy(Number(edge.toFixed(3)));
     const edges = (/** @type {number} */ middle) =>
       `${number(middle - half)} to ${number(middle + half)}`;
-    this.sample.show(sample);
+    this.strip.show(sample, model.get("n_samples") - 1);
     for (const [name, select] of Object.entries(this.selects)) {
       select.value = String(this.#values[/** @type {keyof Values} */ (name)]);
     }
@@ -338,9 +341,6 @@ class Siren {
       },
     });
     view.listen(paper.element, "keydown", (event) => this.#step(event));
-    view.listen(this.sample.input, "input", (event) =>
-      this.#ask({ sample: this.sample.chosen }, event),
-    );
     for (const name of /** @type {const} */ (["decoder", "by"])) {
       view.listen(selects[name], "change", (event) =>
         this.#ask({ [name]: selects[name].value }, event),

@@ -15,6 +15,7 @@ from gfe_core.data.samples import Samples, rows_of
 from gfe_core.decoders.wrapped import flattened
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.training import Report
+from gfe_core.types import Loss
 from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import at_least, shown_rows
 
@@ -61,10 +62,17 @@ def _flat(row: Any) -> Any:
 
 
 @in_own_words
-def preview_of(x: Samples, image_shape: tuple[int, ...]) -> Callable[[Report], np.ndarray]:
+def preview_of(
+    x: Samples, image_shape: tuple[int, ...], *, loss: Loss | None = None
+) -> Callable[[Report], np.ndarray]:
     """Return a preview for `Progress`.
 
     The images above, below them what the decoder makes of their codes right now.
+
+    Args:
+        x: some images, as rows.
+        image_shape: (height, width), or (3, height, width) in colour.
+        loss: of the training, `Bernoulli()` by default.
     """
     rows = shown_rows(x)
     image_shape = checks.image_shape(image_shape)
@@ -77,7 +85,7 @@ def preview_of(x: Samples, image_shape: tuple[int, ...]) -> Callable[[Report], n
     def preview(report: Report) -> np.ndarray:
         with torch.no_grad():
             decoder = flattened(report.decoder)
-            found = encode(decoder, rows, max_steps=30)
+            found = encode(decoder, rows, loss=loss, max_steps=30)
             return gallery([rows, reconstruct(decoder, found)], image_shape)
 
     return preview

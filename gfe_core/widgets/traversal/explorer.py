@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import anywidget
 import numpy as np
 import torch
 import traitlets as t
@@ -17,13 +16,14 @@ from gfe_core.types import Codes, Loss
 from gfe_core.widgets.kit.bundles import script, style
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.shown import at_least, row_of, shown_samples
+from gfe_core.widgets.kit.thumbnails import WithThumbnails, thumbnails_of
 from gfe_core.widgets.traversal.traversal import Traversal, traverse
 
 _BASES = 4
 """Samples to start from, where none are named."""
 
 
-class TraversalView(anywidget.AnyWidget):
+class TraversalView(WithThumbnails):
     """A picture that follows one latent, and rows of pictures along all.
 
     Made by `TraversalExplorer`.
@@ -42,7 +42,6 @@ class TraversalView(anywidget.AnyWidget):
     latents = t.List().tag(sync=True)  # of each model: the names of its latents
     factors = t.List(t.Unicode()).tag(sync=True)
     image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)
-    n_bases = t.Int(1).tag(sync=True)
     n_frames = t.Int(1).tag(sync=True)
     defaults = t.Dict().tag(sync=True)
     values = t.Dict().tag(sync=True)
@@ -148,7 +147,7 @@ class TraversalExplorer(Explorer):
             latents=[list(named.get(told, numbered[told])) for told in models],
             factors=[told.split(" (")[0] for told in factors],
             image_shape=list(next(iter(made)).images.shape[3:]),
-            n_bases=len(bases),
+            **thumbnails_of(samples, bases),
             n_frames=n_frames,
             defaults=first,
             values=first,

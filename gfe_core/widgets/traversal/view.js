@@ -6,7 +6,8 @@ import { STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
 import { make, setOptions } from "../kit/dom.js";
 import { drag, spotIn } from "../kit/drag.js";
 import { numbersOf, paint } from "../kit/layers.js";
-import { clamp, range } from "../kit/numbers.js";
+import { clamp } from "../kit/numbers.js";
+import { STRIP_MARKUP, Strip } from "../kit/strip.js";
 
 /** @typedef {{ model: number, base: number, latent: number, frame: number }} Values */
 
@@ -18,14 +19,15 @@ import { clamp, range } from "../kit/numbers.js";
  */
 
 /**
- * @typedef {object} Traits
+ * @typedef {import("../kit/strip.js").Thumbnails & OwnTraits} Traits
+ *
+ * @typedef {object} OwnTraits
  * @property {DataView} images of each model (bases, latents, frames, height, width)
  * @property {Numbers[]} numbers
  * @property {string[]} models
  * @property {string[][]} latents names, of each model
  * @property {string[]} factors
  * @property {number[]} image_shape rows and columns, and 3 in colour
- * @property {number} n_bases
  * @property {number} n_frames
  * @property {Values} defaults
  * @property {Values} values
@@ -37,9 +39,8 @@ const DEEPEST = 50; // per cent of the accent behind a share of 1, on which word
 const GAP = 128; // grey level between them
 
 const MARKUP = `
-${TITLE_MARKUP}<div class="controls">
+${TITLE_MARKUP}${STRIP_MARKUP}<div class="controls">
 <label class="of-model">threshold <select class="model" aria-label="model"></select></label>
-<label>start from <select class="base" aria-label="image to start from"></select></label>
 <label>latent <select class="latent" aria-label="latent"></select></label></div>
 ${STATE_MARKUP}
 <div class="grid"><figure class="large"><canvas role="img" aria-label="what the code draws"></canvas>
@@ -63,7 +64,8 @@ class Traversal {
     this.shape = model.get("image_shape");
     this.size = numbersOf(this.shape);
     this.n = model.get("n_frames");
-    this.bases = model.get("n_bases");
+    this.samples = model.get("thumbnail_rows");
+    this.strip = new Strip(this.view, (row, event) => this.#startFrom(row, event), true);
     this.latents = model.get("latents");
     this.numbers = model.get("numbers");
     this.#images = model.bytes("images");
@@ -73,7 +75,6 @@ class Traversal {
     this.slider = this.view.find(".frame", HTMLInputElement);
     this.selects = {
       model: this.view.find(".model", HTMLSelectElement),
-      base: this.view.find(".base", HTMLSelectElement),
       latent: this.view.find(".latent", HTMLSelectElement),
     };
     this.#build();
@@ -96,7 +97,7 @@ class Traversal {
   #picture(latent, frame) {
     const { model, base } = this.#values;
     const before = this.latents.slice(0, model).reduce((sum, names) => sum + names.length, 0);
-    const row = this.bases * before + base * this.#names.length + latent;
+    const row = this.samples.length * before + base * this.#names.length + latent;
     const start = (row * this.n + frame) * this.size;
     return this.#images.subarray(start, start + this.size);
   }
@@ -107,14 +108,11 @@ class Traversal {
     this.view.writeTitle();
     this.slider.max = String(this.n - 1);
     setOptions(this.selects.model, named);
-    setOptions(
-      this.selects.base,
-      range(this.bases, (value) => ({ text: `image ${value}`, value })),
-    );
+    this.strip.build();
     this.view.find(".of-model", HTMLElement).hidden = named.length < 2;
     const factors = model.get("factors").map((name) => make("th", { scope: "col" }, name));
     const first = make("th", { class: "of-latent" }, "latent");
-    const head = make("tr", {}, first, make("th", { class: "of-strip" }), ...factors);
+    const head = make("tr", {}, first, make("th", { class: "of-pictures" }), ...factors);
     this.view.find("thead", HTMLElement).replaceChildren(head);
   }
 
@@ -144,7 +142,7 @@ class Traversal {
     const values = this.#numbers.values[latent];
     const canvas = make("canvas");
     const strip = make("span", {
-      class: "strip",
+      class: "along",
       tabindex: 0,
       role: "slider",
       "aria-label": `latent ${name}`,
@@ -188,14 +186,14 @@ class Traversal {
     this.slider.value = String(frame);
     this.slider.ariaValueText = signed(value);
     this.selects.model.value = String(model);
-    this.selects.base.value = String(base);
+    this.strip.show(this.samples[base]);
     this.selects.latent.value = String(latent);
     this.#markRows();
     const words = [
       this.view.model.get("models")[model],
-      `image ${base}`,
+      `sample ${this.samples[base]}`,
       `latent ${name} = ${signed(value)}`,
-      `in the image's code ${signed(this.#numbers.own[base][latent])}`,
+      `in the sample's code ${signed(this.#numbers.own[base][latent])}`,
       `${this.#names.length} latents open`,
       this.view.model.get("note"),
     ];
@@ -205,7 +203,7 @@ class Traversal {
 
   #markRows() {
     const { latent, frame } = this.#values;
-    const strips = this.view.findAll(".strip", HTMLElement);
+    const strips = this.view.findAll(".along", HTMLElement);
     strips.forEach((strip, j) => {
       strip.closest("tr")?.classList.toggle("chosen", j === latent);
       strip.ariaValueNow = String(this.#numbers.values[j][frame]);
@@ -229,19 +227,27 @@ class Traversal {
     this.#draw(event);
   }
 
+  /**
+   * @param {number} row of the sample
+   * @param {Event} event
+   */
+  #startFrom(row, event) {
+    this.#choose({ base: this.samples.indexOf(row) }, event);
+    this.#tell();
+  }
+
   #tell() {
     this.view.model.send({ values: { ...this.#values } });
   }
 
   #listen() {
-    const { model, base, latent } = this.selects;
+    const { model, latent } = this.selects;
     this.view.listen(this.slider, "input", (event) =>
       this.#choose({ frame: Number(this.slider.value) }, event),
     );
     this.view.listen(model, "change", (event) =>
       this.#choose({ model: Number(model.value), latent: 0 }, event),
     );
-    this.view.listen(base, "change", (event) => this.#choose({ base: Number(base.value) }, event));
     this.view.listen(latent, "change", (event) =>
       this.#choose({ latent: Number(latent.value) }, event),
     );

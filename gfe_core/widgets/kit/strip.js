@@ -1,9 +1,17 @@
 // The strip of thumbnails from which a sample is chosen, and the number that reaches the others.
 
-import { make } from "../kit/dom.js";
-import { paint } from "../kit/layers.js";
-import { clamp } from "../kit/numbers.js";
-import { NO_KERNEL } from "./controls.js";
+import { NO_KERNEL } from "./base.js";
+import { make } from "./dom.js";
+import { paint } from "./layers.js";
+import { clamp } from "./numbers.js";
+
+/**
+ * @typedef {object} Thumbnails traits of a view that has a strip
+ * @property {DataView} thumbnails
+ * @property {number[]} thumbnail_shape how many, and the shape of each
+ * @property {string[]} thumbnail_labels
+ * @property {number[]} thumbnail_rows their samples
+ */
 
 export const STRIP_MARKUP = '<div class="strip" hidden></div>';
 
@@ -18,19 +26,24 @@ const KEYS = {
 export class Strip {
   #view;
   #choose;
+  #able;
   #box;
   #list = make("div", { role: "listbox", "aria-label": "thumbnails", tabindex: 0 });
   #field = make("input", { type: "number", name: "sample", min: 0, step: 1 });
   #label = make("output");
   #row = 0;
+  /** @type {number | undefined} */
+  #last;
 
   /**
-   * @param {import("../kit/base.js").View<import("./view.js").Traits>} view with STRIP_MARKUP
+   * @param {import("./base.js").View<any>} view with STRIP_MARKUP and the traits of Thumbnails
    * @param {(row: number, event: Event) => void} choose called when a hand or a key has chosen
+   * @param {boolean} [able] whether somebody answers
    */
-  constructor(view, choose) {
+  constructor(view, choose, able = view.live) {
     this.#view = view;
     this.#choose = choose;
+    this.#able = able;
     this.#box = view.find(".strip", HTMLElement);
     this.#list.setAttribute("aria-orientation", "horizontal");
     view.listen(this.#list, "click", (event) => this.#click(event));
@@ -38,14 +51,9 @@ export class Strip {
     view.listen(this.#field, "change", (event) => this.#go(Number(this.#field.value), event));
   }
 
-  /** The control that it is, if there is one. */
-  get #control() {
-    return this.#view.model.get("controls").find(({ kind }) => kind === "strip");
-  }
-
-  /** Row of the first thumbnail. */
-  get #first() {
-    return this.#view.model.get("first_thumbnail");
+  /** Samples of the thumbnails. @returns {number[]} */
+  get #rows() {
+    return this.#view.model.get("thumbnail_rows");
   }
 
   /** Draw the thumbnails. */
@@ -55,38 +63,44 @@ export class Strip {
     const labels = model.get("thumbnail_labels");
     const levels = model.bytes("thumbnails");
     const size = levels.length / n;
-    const options = labels.slice(0, n).map((label, k) => {
+    const options = this.#rows.map((row, k) => {
       const canvas = make("canvas", { "aria-hidden": "true" });
       paint(canvas, shape, levels.subarray(k * size, (k + 1) * size));
-      const name = `sample ${this.#first + k}, ${label}`;
+      const name = `sample ${row}, ${labels[k]}`;
       const id = `${this.#view.id}-thumbnail-${k}`;
       return make("div", { id, role: "option", "aria-label": name, title: name }, canvas);
     });
     this.#list.replaceChildren(...options);
   }
 
-  /** @param {string | number | undefined} row */
-  show(row) {
-    const control = this.#control;
-    const { live } = this.#view;
-    this.#box.hidden = !control || row === undefined;
-    if (!control) return;
+  /**
+   * @param {number | undefined} row nothing is shown without one
+   * @param {number} [last] row that the number reaches; without it the thumbnails are all
+   * @param {string} [note] in place of the label, for a sample without a thumbnail
+   */
+  show(row, last, note = "") {
+    this.#box.hidden = row === undefined;
+    if (row === undefined) return;
+    const numbered = last !== undefined;
     if (!this.#box.firstChild) {
-      this.#box.append(make("label", {}, "sample", this.#field), this.#label, this.#list);
+      const start = numbered ? [make("label", {}, "sample", this.#field)] : [];
+      this.#box.append(...start, this.#label, this.#list);
     }
-    this.#row = Number(row);
+    this.#row = row;
+    this.#last = last;
     this.#field.value = String(row);
-    this.#field.max = String(control.max ?? 0);
-    this.#field.disabled = !live;
-    this.#box.title = live ? "" : NO_KERNEL;
-    this.#list.ariaDisabled = String(!live);
+    this.#field.max = String(last);
+    this.#field.disabled = !this.#able;
+    this.#box.title = this.#able ? "" : NO_KERNEL;
+    this.#list.ariaDisabled = String(!this.#able);
+    const place = this.#rows.indexOf(row);
     const options = [...this.#list.children];
     options.forEach((option, k) => {
-      option.ariaSelected = String(k === this.#row - this.#first);
+      option.ariaSelected = String(k === place);
     });
-    const chosen = options[this.#row - this.#first];
-    this.#label.textContent =
-      this.#view.model.get("thumbnail_labels")[this.#row - this.#first] ?? control.note ?? "";
+    const label = this.#view.model.get("thumbnail_labels")[place] ?? note;
+    this.#label.textContent = numbered ? label : `sample ${row}`;
+    const chosen = options[place];
     if (!(chosen instanceof HTMLElement)) return;
     this.#list.setAttribute("aria-activedescendant", chosen.id);
     this.#list.scrollLeft = chosen.offsetLeft - (this.#list.clientWidth - chosen.offsetWidth) / 2;
@@ -95,7 +109,7 @@ export class Strip {
   /** @param {MouseEvent} event */
   #click(event) {
     const option = event.target instanceof Element && event.target.closest("[role=option]");
-    if (option) this.#go(this.#first + [...this.#list.children].indexOf(option), event);
+    if (option) this.#go(this.#rows[[...this.#list.children].indexOf(option)], event);
   }
 
   /** @param {KeyboardEvent} event */
@@ -103,9 +117,8 @@ export class Strip {
     const to = KEYS[event.key];
     if (!to) return;
     event.preventDefault();
-    const last = this.#list.children.length - 1;
-    const k = clamp(this.#row - this.#first, 0, last);
-    this.#go(this.#first + clamp(to(k, last), 0, last), event);
+    const last = this.#rows.length - 1;
+    this.#go(this.#rows[clamp(to(this.#rows.indexOf(this.#row), last), 0, last)], event);
   }
 
   /**
@@ -113,9 +126,9 @@ export class Strip {
    * @param {Event} event
    */
   #go(row, event) {
-    if (!this.#view.live || !Number.isFinite(row)) return;
-    const to = clamp(Math.round(row), 0, this.#control?.max ?? 0);
+    if (!this.#able || !Number.isFinite(row)) return;
+    const to = clamp(Math.round(row), 0, this.#last ?? row);
     if (to !== this.#row) this.#choose(to, event);
-    else this.show(to);
+    else this.#field.value = String(to);
   }
 }

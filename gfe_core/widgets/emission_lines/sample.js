@@ -6,7 +6,7 @@ step="1" aria-label="sample"><output class="which-sample"></output></label>`;
 export class SampleSlider {
   #view;
 
-  /** @param {import("./base.js").View<any>} view with the trait `n_samples` and SAMPLE_MARKUP */
+  /** @param {import("../kit/base.js").View<any>} view with the trait `n_samples` and SAMPLE_MARKUP */
   constructor(view) {
     this.#view = view;
     this.input = view.find(".sample", HTMLInputElement);
