@@ -213,7 +213,7 @@ def is_decoder(decoder: Any) -> None:
 
 
 def decoder_ready(decoder: Any) -> None:
-    """Refuse decoders without a known shape and decoders whose samples would see each other."""
+    """Refuse decoders that cannot be encoded with."""
     is_decoder(decoder)
     made_there = isinstance(decoder, nn.Module) and any(
         tensor.is_inference() for tensor in (*decoder.parameters(), *decoder.buffers())
@@ -223,6 +223,12 @@ def decoder_ready(decoder: Any) -> None:
         not made_there,
         f"`decoder` was made in inference mode, whose tensors have no gradients. {remedy}",
     )
+    keeps_samples_apart(decoder)
+
+
+def keeps_samples_apart(decoder: Any) -> None:
+    """Refuse decoders whose samples would see each other, or chance."""
+    is_decoder(decoder)
     for name, module in decoder.named_modules() if isinstance(decoder, nn.Module) else ():
         without_statistics = isinstance(module, _BatchNorm) and module.running_mean is None
         if without_statistics or (
@@ -231,9 +237,8 @@ def decoder_ready(decoder: Any) -> None:
             mode = "without running statistics" if without_statistics else "in training mode"
             raise ValueError(
                 f"`decoder` has {type(module).__name__} (`{name}`) {mode}: a sample's energy "
-                "would depend on "
-                "the rest of the batch or on chance. Call `decoder.eval()` before encoding, or "
-                "use GroupNorm."
+                "and its reconstruction would depend on the rest of the batch or on chance. Call "
+                "`decoder.eval()` first, or use GroupNorm."
             )
 
 

@@ -404,7 +404,7 @@ def reconstruct(
         torch.Size([1, 3])
     """
     arguments.loss_or_none(loss)
-    checks.is_decoder(decoder)
+    checks.keeps_samples_apart(decoder)
     known = z.loss if isinstance(z, Encoding) and loss is None else loss
     if known is None:
         instead = "an encoding that knows none" if isinstance(z, Encoding) else "bare codes"

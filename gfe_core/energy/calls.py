@@ -12,13 +12,14 @@ from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from gfe_core import arguments, checks
 from gfe_core.arguments import called
 from gfe_core.data.contexts import rows_of
 from gfe_core.decoders.graph import nodes_below
+from gfe_core.decoders.state import Kept
 from gfe_core.energy.losses import Bernoulli, Gaussian, Poisson
 from gfe_core.types import AnyLoss, Context, Decoder, Penalty
 
@@ -36,8 +37,10 @@ _INSTEAD = {
     "poisson_nll_loss": "gfe.Poisson()",
 }
 """Losses of torch and what to write in their place."""
-_ALIKE: WeakKeyDictionary[Any, tuple[bool, int]] = WeakKeyDictionary()
-"""Decoders that were seen to decode a code alike: whether in training, and beside how many rows."""
+_Modes = tuple[bool, ...]
+"""Which of the modules of a decoder are in training mode."""
+_ALIKE: WeakKeyDictionary[Any, tuple[_Modes, int]] = WeakKeyDictionary()
+"""Decoders that were seen to decode a code alike: in which modes, and beside how many rows."""
 
 
 class WholeLoss:
@@ -136,6 +139,7 @@ class Calls:
         self._penalty: Any = penalty
         checks.is_decoder(decoder)
         self._shape = tuple(getattr(decoder, "raw_shape", decoder.data_shape))
+        self._kept: Kept | None = Kept(decoder)
         self._conditional = context is not None and arguments.takes_context(decoder)
         if penalty is not None:
             arguments.check_callable(penalty, "penalty", ("z",), ("context",))
@@ -184,7 +188,23 @@ class Calls:
                 "with `z = z.clone()`."
             ) from error
         checks.output(output, (len(z), *self._shape), z)
+        if self._kept is not None:
+            self._check_kept(self._kept)
         return output
+
+    def _check_kept(self, kept: Kept) -> None:
+        """Refuse a decoder that its first call has changed, and undo the change."""
+        written = kept.written()
+        if written:
+            kept.restore()
+        checks.require(
+            not written,
+            f"`decoder` {called(self._decoder)} writes into its buffer `{''.join(written[:1])}` "
+            "whenever it is called in training mode: every look at it would change it. Call "
+            "`decoder.eval()`. To keep what it writes up to date while `fit` trains it, call it in "
+            "a callback: `decoder.train()`, one call, `decoder.eval()`.",
+        )
+        self._kept = None
 
     def misfit(
         self, output: Tensor, x: Tensor, mask: Tensor | None, context: Context | None
@@ -226,7 +246,7 @@ class Calls:
         Up to three codes are decoded, then all but the first: once for a decoder.
         """
         n = min(len(z), 3)
-        training = getattr(self._decoder, "training", False)
+        training = _modes(self._decoder)
         if _seen_alike(self._decoder) in {(training, k) for k in range(n, 4)}:
             return
         codes = torch.randn(n, z.shape[1], generator=torch.Generator().manual_seed(0)).to(z)
@@ -291,7 +311,11 @@ class Calls:
             )
 
 
-def _seen_alike(decoder: Any) -> tuple[bool, int] | None:
+def _modes(decoder: Any) -> _Modes:
+    return tuple(m.training for m in decoder.modules()) if isinstance(decoder, nn.Module) else ()
+
+
+def _seen_alike(decoder: Any) -> tuple[_Modes, int] | None:
     """What is remembered of a decoder."""
     with suppress(TypeError):
         return _ALIKE.get(decoder)

@@ -27,7 +27,7 @@ from gfe_core.decoders import (
     Wrapped,
     wrap,
 )
-from gfe_core.energy import Bernoulli, Gaussian, Poisson
+from gfe_core.energy import Bernoulli, Calls, Gaussian, Poisson, WholeLoss
 from gfe_core.types import AnyLoss, Data, Decoder, Loss
 
 _FORMAT = "gfe_core model"
@@ -277,8 +277,7 @@ def _probe(decoder: Any) -> dict[str, Tensor]:
     source = torch.Generator().manual_seed(0)
     z = torch.randn(_N_PROBES, decoder.latent_dim, generator=source).to(parameter)
     with torch.no_grad():
-        output = decoder(z)
-    checks.output(output, (_N_PROBES, *getattr(decoder, "raw_shape", decoder.data_shape)), z)
+        output = Calls(decoder, WholeLoss(None)).output(z, None)
     return {"z": z.cpu(), "output": output.detach().cpu()}
 
 
