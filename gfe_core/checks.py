@@ -279,6 +279,35 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     )
 
 
+def same_names(name: str, got: Sequence[str] | None, known: Sequence[str] | None) -> None:
+    """Refuse data whose features are not those of a model, or stand in another order.
+
+    Where one of both has no names there is nothing to compare.
+
+    Args:
+        name: of the argument.
+        got: names of the features of the data.
+        known: names of the features that the model was trained on.
+    """
+    if got is None or known is None or tuple(got) == tuple(known):
+        return
+    missing = [one for one in known if one not in got]
+    more = [one for one in got if one not in known]
+    if missing or more:
+        differs = [f"it lacks {_some(missing)}"] * bool(missing) + [
+            f"it has {_some(more)} beside them"
+        ] * bool(more)
+        what = f"`{name}` has other features than the model was trained on: {' and '.join(differs)}"
+    else:
+        what = f"`{name}` has the features of the model in another order"
+    line = f"`frame[{[*map(str, known)][:6]!r}]`" if len(known) <= 6 else "`frame[[*model.names]]`"
+    raise ValueError(f"{what}. Give its columns these names in this order: {line}.")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
 def _shape_remedy(x: Tensor, expected: tuple[int, ...], name: str) -> str:
     if tuple(x.shape) == expected:
         return f"Add a batch axis: `{name}[None]`."

@@ -129,7 +129,8 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
         like: arrays are converted to its dtype and device; to float32 by default.
 
     Raises:
-        TypeError: an array holds something else than floats; a loader shuffles, selects or drops.
+        TypeError: an array holds something else than floats; a loader shuffles, selects or drops,
+            or its stream changes its order between passes.
 
     Example:
         >>> rows_of(np.array([[0.5, 1.0]]))
@@ -149,6 +150,13 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
     device, dtype = (None, torch.float32) if like is None else (like.device, like.dtype)
     # a copy of its own: arrays may be read-only, backwards, or of another machine's byte order
     return torch.from_numpy(array.astype(np.float64)).to(device, dtype)
+
+
+def features_of(x: Any) -> tuple[str, ...] | None:
+    """Return the names of the features that a table in memory has; None where it has none."""
+    names = x.features if isinstance(x, DataSet) else getattr(x, "columns", None)
+    known = names is not None and all(isinstance(name, str) for name in names)
+    return tuple(names) if known else None
 
 
 def one_kind(x: Any, like: Tensor) -> Any:
@@ -175,6 +183,15 @@ def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tenso
         "first beside labels.",
         TypeError,
     )
+    if isinstance(loader.dataset, IterableDataset):
+        again = next((of_batch(batch, name, like) for batch in loader), tensors[0])
+        checks.require(
+            torch.equal(tensors[0].nan_to_num(), again.nan_to_num()),
+            f"`{name}` is a DataLoader of a stream that comes in another order in each pass: its "
+            "samples have no fixed rows. Keep those of one pass, "
+            f"`{name} = torch.cat(list(loader))`, and pass them.",
+            TypeError,
+        )
     return torch.cat(tensors)
 
 
@@ -182,7 +199,7 @@ def _rows_as_in_the_data_set(loader: DataLoader[Any], name: str) -> None:
     """Refuse a loader whose samples are not those of its data set in their order."""
     batches: Any = loader.batch_sampler
     sampler = loader.sampler if batches is None else getattr(batches, "sampler", batches)
-    streams = isinstance(loader.dataset, IterableDataset)  # comes in the only order that it has
+    streams = isinstance(loader.dataset, IterableDataset)  # whose order is seen in a second pass
     remedy = "Build it with `shuffle=False`, so that results can be matched with samples."
     checks.require(
         streams or isinstance(sampler, SequentialSampler),
