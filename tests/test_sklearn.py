@@ -265,3 +265,29 @@ def test_a_saved_model_finds_the_same_codes(tmp_path: Path, loss: Any):
     z = gfe.encode(model.decoder, model.scaled(torch.tensor(x)), loss=model.loss).z
     assert z.numpy() == pytest.approx(estimator.transform(x), abs=1e-4)
     assert dict(model.card) == {"data": "normal"}
+
+
+def test_data_set_with_other_columns_than_in_training_is_refused(tmp_path):
+    values = torch.rand(20, 2, generator=torch.Generator().manual_seed(0))
+    table = gfe.data.DataSet.of(values, features=["a", "b"])
+    swapped = gfe.data.DataSet.of(values.flip(1), features=["b", "a"])
+    model = GradientFlowEncoder(n_components=1, decoder="linear", epochs=1, random_state=0)
+    model.fit(table)
+    for verb in (model.transform, model.score):
+        verb(table)
+        verb(values.numpy())
+        with pytest.raises(ValueError, match="`X` has the features of the model in another order"):
+            verb(swapped)
+    assert gfe.load(model.save(tmp_path / "m.pt")).names == ("a", "b")
+
+
+def test_score_refuses_images_of_another_shape_as_transform_does():
+    decoder = partial(gfe.ConvDecoder, image_shape=(8, 4), channels=(4,))
+    x = torch.rand(20, 8, 4, generator=torch.Generator().manual_seed(0))
+    build = lambda latent_dim, data_dim: decoder(latent_dim=latent_dim)  # noqa: E731
+    model = GradientFlowEncoder(n_components=2, decoder=build, epochs=1, random_state=0)
+    model.fit(gfe.data.DataSet.of(x))
+    wide = gfe.data.DataSet.of(x.transpose(1, 2))
+    for verb in (model.transform, model.score):
+        with pytest.raises(ValueError, match="`X` holds images of shape"):
+            verb(wide)

@@ -138,8 +138,8 @@ def save(
 
     Raises:
         TypeError: the decoder is no module, the loss none, or a value of the card is not plain.
-        ValueError: scaling or names do not fit the data, or the decoder is not one that its arguments
-            build (a layer was replaced, a hook added): pass it through `wrap`.
+        ValueError: scaling or names do not fit the data, or the decoder is not one that its
+            arguments build (a layer was replaced, a hook added): pass it through `wrap`.
         OSError: the file cannot be written; a full disk is named, with the path.
 
     Example:

@@ -247,7 +247,7 @@ def _falls(flow: Encoding, t1: float, n_steps: int) -> None:
     rounding = 100 * torch.finfo(energy.dtype).eps * energy.abs().max()
     falls = bool(energy.isfinite().all()) and bool((energy.diff() <= rounding).all())
     checks.require(
-        falls and flow.status[0] == int(Status.REACHED_T),
+        falls and int(flow.status[0]) == Status.REACHED_T,
         f"`t1` of {t1:g} is too long for {n_steps} steps of Euler's rule: the energy rises on the "
         "way, as that of the flow never does. Raise `n_steps`, or lower `t1`.",
     )
