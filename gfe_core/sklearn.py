@@ -141,7 +141,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
         Args:
             X: samples, shape (n, features), at least 2; NaN where missing. An array, a frame, a
-                tensor or a `DataSet`, here and below.
+                tensor or a `DataSet`, here and below. Bytes (uint8) are refused, as by
+                `gfe_core.encode`: they may be grey values, which a `DataSet` divides by 255.
             y: not used.
 
         Returns:
@@ -391,6 +392,12 @@ def _given(X: Any) -> Any:
     if isinstance(x, np.ma.MaskedArray):
         kind = x.dtype if x.dtype.kind == "f" else np.float64
         return np.ma.asarray(x, dtype=kind).filled(np.nan)
+    checks.require(
+        str(getattr(x, "dtype", "")).removeprefix("torch.") != "uint8",
+        "`X` is of type uint8, which may be grey values or counts. Write `X / 255` for grey values "
+        "(as `gfe_core.data.DataSet.of` and `load` read them), `X * 1.0` for others.",
+        TypeError,
+    )
     if not isinstance(x, Tensor):
         return x
     known = x.dtype in (torch.float32, torch.float64) or not x.is_floating_point()

@@ -262,7 +262,8 @@ def test_a_saved_model_finds_the_same_codes(tmp_path: Path, loss: Any):
     x = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32) * 3 + 7
     estimator = GradientFlowEncoder(2, loss=loss, epochs=2, random_state=0).fit(x)
     model = gfe.load(estimator.save(tmp_path / "m.pt", card={"data": "normal"}))
-    z = gfe.encode(model.decoder, model.scaled(torch.tensor(x)), loss=model.loss).z
+    scaled = model.scaled(torch.tensor(x).double()).float()  # rounded once, as the estimator does
+    z = gfe.encode(model.decoder, scaled, loss=model.loss).z
     assert z.numpy() == pytest.approx(estimator.transform(x), abs=1e-4)
     assert dict(model.card) == {"data": "normal"}
 
@@ -291,3 +292,15 @@ def test_score_refuses_images_of_another_shape_as_transform_does():
     for verb in (model.transform, model.score):
         with pytest.raises(ValueError, match="`X` holds images of shape"):
             verb(wide)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor], ids=["array", "tensor"])
+def test_bytes_are_refused_as_by_encode(kind):
+    x = np.arange(40, dtype="uint8").reshape(10, 4)
+    model = GradientFlowEncoder(n_components=1, decoder="linear", epochs=1, random_state=0)
+    with pytest.raises(TypeError, match=r"`X` is of type uint8.*`X / 255`.*`X \* 1.0`"):
+        model.fit(kind(x))
+    model.fit(gfe.data.DataSet.of(x))
+    with pytest.raises(TypeError, match="uint8"):
+        model.transform(kind(x))
+    model.transform(kind(x / 255))
