@@ -252,6 +252,9 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
         f"`{name}` must be a torch.Tensor, got {type(x).__name__}. {remedy}",
         TypeError,
     )
+    dense = x.layout == torch.strided
+    remedy = f"Convert it: `{name}.to_dense()`."
+    require(dense, f"`{name}` must be dense, got a tensor of {x.layout}. {remedy}", TypeError)
     remedy = f"Convert it: `{name}.float()` (and divide grey values by 255)."
     require(
         x.is_floating_point(),
@@ -290,6 +293,9 @@ def same_names(name: str, got: Sequence[str] | None, known: Sequence[str] | None
         known: names of the features that the model was trained on.
     """
     if got is None or known is None or tuple(got) == tuple(known):
+        return
+    counted = tuple(map(str, range(len(known))))  # what a frame calls columns without names
+    if {*got} != {*known} and counted in (tuple(got), tuple(known)):
         return
     missing = [one for one in known if one not in got]
     more = [one for one in got if one not in known]

@@ -243,7 +243,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         n = self.decoder_.latent_dim
         wanted = f"`X` must hold codes of {n} components"
         checks.require(codes.shape[1] == n, f"{wanted}, got {codes.shape[1]} columns.")
-        z = torch.tensor(np.asarray(codes))
+        z = torch.tensor(np.ascontiguousarray(codes))
         return self._reconstructed(z).numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -301,7 +301,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _rows(self, X: Any) -> Tensor:
         """Samples as a tensor of their own, in float32 or float64."""
-        return torch.tensor(np.asarray(X))
+        return torch.tensor(np.ascontiguousarray(X))  # of negative strides torch has none
 
     def _made_decoder(self, n_features: int, seed: int) -> Any:
         """Make the decoder that the argument means, with weights drawn from the seed."""

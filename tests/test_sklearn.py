@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -274,6 +275,11 @@ def test_data_set_with_other_columns_than_in_training_is_refused(tmp_path):
     swapped = gfe.data.DataSet.of(values.flip(1), features=["b", "a"])
     model = GradientFlowEncoder(n_components=1, decoder="linear", epochs=1, random_state=0)
     model.fit(table)
+    frame = pd.DataFrame(values.numpy())
+    model.transform(frame)  # columns without names are compared with nothing
+    counted = GradientFlowEncoder(n_components=1, decoder="linear", epochs=1, random_state=0)
+    with pytest.raises(ValueError, match="another order"):
+        counted.fit(frame).transform(frame[[1, 0]])
     for verb in (model.transform, model.score):
         verb(table)
         verb(values.numpy())

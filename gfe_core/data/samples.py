@@ -155,13 +155,12 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
 def features_of(x: Any) -> tuple[str, ...] | None:
     """Return the names of the features that a table in memory has; None where it has none."""
     names = x.features if isinstance(x, DataSet) else getattr(x, "columns", None)
-    known = names is not None and all(isinstance(name, str) for name in names)
-    return tuple(names) if known else None
+    return None if names is None else tuple(map(str, names))
 
 
-def one_kind(x: Any, like: Tensor) -> Any:
+def one_kind(x: Any, like: Tensor, name: str) -> Any:
     """Return an array beside the data, such as a mask or a start, as a tensor like them."""
-    return x if x is None or isinstance(x, Tensor) else rows_of(x, like=like)
+    return x if x is None or isinstance(x, Tensor) else rows_of(x, name, like=like)
 
 
 def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:

@@ -20,7 +20,10 @@ class Kept:
     def __init__(self, decoder: Any) -> None:
         modules = decoder.named_modules() if isinstance(decoder, nn.Module) else ()
         self._noted = [
-            (f"{place}.{name}" if place else name, module, name, buffer, buffer.detach().clone())
+            (
+                f"{place}.{name}" if place else name,
+                (module, name, buffer, buffer.detach().clone()),
+            )
             for place, module in modules
             if module.training
             for name, buffer in module.named_buffers(recurse=False)
@@ -29,12 +32,12 @@ class Kept:
 
     def written(self) -> list[str]:
         """Return the names of those that hold something else by now."""
-        return [place for place, *held in self._noted if _differs(*held)]
+        return [place for place, held in self._noted if _differs(*held)]
 
     def restore(self) -> None:
         """Give what was written its tensor of before, with the numbers of before."""
         with torch.no_grad():
-            for _, *held in self._noted:
+            for _, held in self._noted:
                 if _differs(*held):
                     _put_back(*held)
 

@@ -264,7 +264,7 @@ def laplace(
     )
     checks.decoder_ready(decoder)
     x = samples_for(decoder, x)
-    mask = one_kind(mask, like=x)
+    mask = one_kind(mask, x, "mask")
     _fits(decoder, x, prior, loss)
     checks.at_least_one("n_starts", n_starts)
     checks.generator("generator", generator)

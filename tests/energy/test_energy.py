@@ -392,7 +392,8 @@ class Writing(nn.Module):
     """A decoder that writes into what it is given or holds."""
 
     latent_dim = 3
-    data_shape = (6,)
+    data_shape: tuple[int, ...] = (6,)
+    room: Tensor
 
     def __init__(self, kind: str) -> None:
         super().__init__()
