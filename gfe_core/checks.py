@@ -213,7 +213,7 @@ def is_decoder(decoder: Any) -> None:
 
 
 def decoder_ready(decoder: Any) -> None:
-    """Refuse decoders without a known shape and decoders whose samples would see each other."""
+    """Refuse decoders that cannot be encoded with."""
     is_decoder(decoder)
     made_there = isinstance(decoder, nn.Module) and any(
         tensor.is_inference() for tensor in (*decoder.parameters(), *decoder.buffers())
@@ -223,6 +223,12 @@ def decoder_ready(decoder: Any) -> None:
         not made_there,
         f"`decoder` was made in inference mode, whose tensors have no gradients. {remedy}",
     )
+    keeps_samples_apart(decoder)
+
+
+def keeps_samples_apart(decoder: Any) -> None:
+    """Refuse decoders whose samples would see each other, or chance."""
+    is_decoder(decoder)
     for name, module in decoder.named_modules() if isinstance(decoder, nn.Module) else ():
         without_statistics = isinstance(module, _BatchNorm) and module.running_mean is None
         if without_statistics or (
@@ -231,9 +237,8 @@ def decoder_ready(decoder: Any) -> None:
             mode = "without running statistics" if without_statistics else "in training mode"
             raise ValueError(
                 f"`decoder` has {type(module).__name__} (`{name}`) {mode}: a sample's energy "
-                "would depend on "
-                "the rest of the batch or on chance. Call `decoder.eval()` before encoding, or "
-                "use GroupNorm."
+                "and its reconstruction would depend on the rest of the batch or on chance. Call "
+                "`decoder.eval()` first, or use GroupNorm."
             )
 
 
@@ -247,6 +252,9 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
         f"`{name}` must be a torch.Tensor, got {type(x).__name__}. {remedy}",
         TypeError,
     )
+    dense = x.layout == torch.strided
+    remedy = f"Convert it: `{name}.to_dense()`."
+    require(dense, f"`{name}` must be dense, got a tensor of {x.layout}. {remedy}", TypeError)
     remedy = f"Convert it: `{name}.float()` (and divide grey values by 255)."
     require(
         x.is_floating_point(),
@@ -272,6 +280,38 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     require(
         x.device == device, f"`{name}` is on {x.device} but the decoder is on {device}. {remedy}"
     )
+
+
+def same_names(name: str, got: Sequence[str] | None, known: Sequence[str] | None) -> None:
+    """Refuse data whose features are not those of a model, or stand in another order.
+
+    Where one of both has no names there is nothing to compare.
+
+    Args:
+        name: of the argument.
+        got: names of the features of the data.
+        known: names of the features that the model was trained on.
+    """
+    if got is None or known is None or tuple(got) == tuple(known):
+        return
+    counted = tuple(map(str, range(len(known))))  # what a frame calls columns without names
+    if {*got} != {*known} and counted in (tuple(got), tuple(known)):
+        return
+    missing = [one for one in known if one not in got]
+    more = [one for one in got if one not in known]
+    if missing or more:
+        differs = [f"it lacks {_some(missing)}"] * bool(missing) + [
+            f"it has {_some(more)} beside them"
+        ] * bool(more)
+        what = f"`{name}` has other features than the model was trained on: {' and '.join(differs)}"
+    else:
+        what = f"`{name}` has the features of the model in another order"
+    line = f"`frame[{[*map(str, known)][:6]!r}]`" if len(known) <= 6 else "`frame[[*model.names]]`"
+    raise ValueError(f"{what}. Give its columns these names in this order: {line}.")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
 
 def _shape_remedy(x: Tensor, expected: tuple[int, ...], name: str) -> str:

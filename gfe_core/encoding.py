@@ -150,7 +150,7 @@ def encode(
     whole = WholeLoss(loss)
     checks.decoder_ready(decoder)
     x = samples_for(decoder, x)
-    z0, mask = one_kind(z0, like=x), one_kind(mask, like=x)
+    z0, mask = one_kind(z0, x, "z0"), one_kind(mask, x, "mask")
     checks.observed(x, mask)
     check_context(context, x)
     for rows in chunk_rows(len(x), SIZE):  # a check may copy what it looks at
@@ -404,7 +404,7 @@ def reconstruct(
         torch.Size([1, 3])
     """
     arguments.loss_or_none(loss)
-    checks.is_decoder(decoder)
+    checks.keeps_samples_apart(decoder)
     known = z.loss if isinstance(z, Encoding) and loss is None else loss
     if known is None:
         instead = "an encoding that knows none" if isinstance(z, Encoding) else "bare codes"

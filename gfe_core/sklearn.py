@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches, DataSet
-from gfe_core.data.samples import images_for, in_shape_of
+from gfe_core.data.samples import features_of, images_for, in_shape_of
 from gfe_core.decoders import LinearDecoder, MLPDecoder, wrap
 from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Gaussian
@@ -141,7 +141,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
         Args:
             X: samples, shape (n, features), at least 2; NaN where missing. An array, a frame, a
-                tensor or a `DataSet`, here and below.
+                tensor or a `DataSet`, here and below. Bytes (uint8) are refused, as by
+                `gfe_core.encode`: they may be grey values, which a `DataSet` divides by 255.
             y: not used.
 
         Returns:
@@ -157,6 +158,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _fitted(self, X: Any) -> "GradientFlowEncoder":
         self._check_arguments()
         x = self._rows(validate_data(self, _given(X), **_ACCEPTED, ensure_min_samples=2))
+        names = features_of(X)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         loss = Gaussian() if self.loss is None else self.loss
         units = _Units.of(x)
@@ -188,6 +190,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.scale_ = unit.scale
         self.history_ = history
         self._unit = unit
+        self._names = names
         return self
 
     def transform(self, X: Any) -> Any:
@@ -204,13 +207,10 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Args:
             X: samples, shape (n, features); NaN where missing.
         """
-        check_is_fitted(self)
-        x = self._rows(validate_data(self, _given(X), **_ACCEPTED, reset=False))
-        images_for(self.decoder_, getattr(X, "image_shape", None), "X")
-        return self._encoded(x)
+        return self._encoded(self._samples(X))
 
     def save(self, path: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None) -> Path:
-        """Write decoder, loss and scaling to a model file.
+        """Write decoder, loss, scaling and the names of the features to a model file.
 
         In another process, `model = gfe_core.load(path)` encodes `model.scaled(x)`; from a
         terminal, `python -m gfe_core encode --model path` does both.
@@ -227,7 +227,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         units = {"mean": self._unit.mean.reshape(shape), "scale": self._unit.scale}
         scaling = units if self.loss is None else None
         loss: Any = self.loss_  # `save` refuses one that no file can hold
-        return save(path, self.decoder_, loss=loss, scaling=scaling, card=card)
+        return save(path, self.decoder_, loss=loss, scaling=scaling, names=self._names, card=card)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the reconstructions of codes, in the unit of the data.
@@ -243,7 +243,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         n = self.decoder_.latent_dim
         wanted = f"`X` must hold codes of {n} components"
         checks.require(codes.shape[1] == n, f"{wanted}, got {codes.shape[1]} columns.")
-        z = torch.tensor(np.asarray(codes))
+        z = torch.tensor(np.ascontiguousarray(codes))
         return self._reconstructed(z).numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -260,8 +260,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             X: samples, shape (n, features); NaN where missing.
             y: not used.
         """
-        check_is_fitted(self)
-        x = self._rows(validate_data(self, _given(X), **_ACCEPTED, reset=False))
+        x = self._samples(X)
         observed = ~x.isnan()
         known = x[observed].double()
         found = self._reconstructed(self._encoded(x).z)[observed].double()
@@ -292,9 +291,17 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         checks.finite_positive("learning_rate", self.learning_rate)
         arguments.loss_or_none(self.loss)
 
+    def _samples(self, X: Any) -> Tensor:
+        """Samples of the kind that the decoder was fitted on, as a tensor of their own."""
+        check_is_fitted(self)
+        x = self._rows(validate_data(self, _given(X), **_ACCEPTED, reset=False))
+        images_for(self.decoder_, getattr(X, "image_shape", None), "X")
+        checks.same_names("X", features_of(X), self._names)
+        return x
+
     def _rows(self, X: Any) -> Tensor:
         """Samples as a tensor of their own, in float32 or float64."""
-        return torch.tensor(np.asarray(X))
+        return torch.tensor(np.ascontiguousarray(X))  # of negative strides torch has none
 
     def _made_decoder(self, n_features: int, seed: int) -> Any:
         """Make the decoder that the argument means, with weights drawn from the seed."""
@@ -385,6 +392,12 @@ def _given(X: Any) -> Any:
     if isinstance(x, np.ma.MaskedArray):
         kind = x.dtype if x.dtype.kind == "f" else np.float64
         return np.ma.asarray(x, dtype=kind).filled(np.nan)
+    checks.require(
+        str(getattr(x, "dtype", "")).removeprefix("torch.") != "uint8",
+        "`X` is of type uint8, which may be grey values or counts. Write `X / 255` for grey values "
+        "(as `gfe_core.data.DataSet.of` and `load` read them), `X * 1.0` for others.",
+        TypeError,
+    )
     if not isinstance(x, Tensor):
         return x
     known = x.dtype in (torch.float32, torch.float64) or not x.is_floating_point()

@@ -72,8 +72,10 @@ class Stop:
 
     with g the gradient at z, k the least curvature <dz, dg> / |dz|^2 that the last `window`
     accepted steps dz met, E(0) the energy of the code 0 and eps the rounding of the data's type.
-    The last step must have met positive curvature. Both sides have the units of the energy, and
-    neither depends on where the search started: a rule for data, latents and energies in any units.
+    All of these steps must have met positive curvature, or a sample would stop as it leaves a
+    saddle; where nothing but rounding changes the energy, it is asked of the last step. Both sides
+    have the units of the energy, and neither depends on where the search started: a rule for data,
+    latents and energies in any units.
 
     FLAT when the energy fell by at most energy_slope |E| a step, on average over the last `window`
     accepted steps, while more is left to gain, as at a kink of a ReLU decoder or in a long valley.

@@ -353,6 +353,29 @@ def test_a_loader_in_a_fixed_order_is_read_whole(in_order: Any):
     assert torch.equal(gfe.data.samples.rows_of(in_order), X)
 
 
+def test_stream_that_changes_its_order_between_passes_is_refused():
+    class Shuffled(Stream):
+        def __init__(self) -> None:
+            self.random = torch.Generator().manual_seed(0)
+
+        def __iter__(self) -> Any:
+            return iter(X[torch.randperm(len(X), generator=self.random)])
+
+    class Once(Stream):
+        def __init__(self) -> None:
+            self.rows = iter(X)
+
+        def __iter__(self) -> Any:
+            return self.rows
+
+    with pytest.raises(
+        TypeError, match="`x` is a DataLoader of a stream that comes in another ord"
+    ):
+        gfe.encode(DECODER, DataLoader(Shuffled(), batch_size=5))
+    once = DataLoader(Once(), batch_size=5)
+    assert torch.equal(gfe.data.samples.rows_of(once), X), "of one pass there is one order"
+
+
 def test_arrays_take_the_dtype_of_the_decoder():
     double = fresh().double()
     assert gfe.encode(double, X.numpy(), max_steps=2).z.dtype == torch.float64

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from problems import digits, fresh
@@ -166,6 +167,13 @@ def test_layers_that_keep_samples_apart_are_accepted_in_training_mode():
         encoding = gfe.encode(Small(layer).train(), digits(4), max_steps=3)
         alone = gfe.encode(Small(layer).train(), digits(4)[:1], max_steps=3)
         assert encoding.energy.isfinite().all() and alone.energy.isfinite().all()
+
+
+def test_sparse_data_and_whole_starts_are_refused_by_their_names():
+    with pytest.raises(TypeError, match=r"`x` must be dense, .*`x\.to_dense\(\)`"):
+        bad({"x": digits(4).to_sparse()})
+    with pytest.raises(TypeError, match="`z0` must have a float dtype"):
+        bad({"z0": np.ones((4, 8), int)})
 
 
 @pytest.mark.parametrize("attribute", ["latent_dim", "data_shape"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -262,6 +263,50 @@ def test_a_saved_model_finds_the_same_codes(tmp_path: Path, loss: Any):
     x = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32) * 3 + 7
     estimator = GradientFlowEncoder(2, loss=loss, epochs=2, random_state=0).fit(x)
     model = gfe.load(estimator.save(tmp_path / "m.pt", card={"data": "normal"}))
-    z = gfe.encode(model.decoder, model.scaled(torch.tensor(x)), loss=model.loss).z
+    scaled = model.scaled(torch.tensor(x).double()).float()  # rounded once, as the estimator does
+    z = gfe.encode(model.decoder, scaled, loss=model.loss).z
     assert z.numpy() == pytest.approx(estimator.transform(x), abs=1e-4)
     assert dict(model.card) == {"data": "normal"}
+
+
+def test_data_set_with_other_columns_than_in_training_is_refused(tmp_path):
+    values = torch.rand(20, 2, generator=torch.Generator().manual_seed(0))
+    table = gfe.data.DataSet.of(values, features=["a", "b"])
+    swapped = gfe.data.DataSet.of(values.flip(1), features=["b", "a"])
+    model = GradientFlowEncoder(n_components=1, decoder="linear", epochs=1, random_state=0)
+    model.fit(table)
+    frame = pd.DataFrame(values.numpy())
+    model.transform(frame)  # columns without names are compared with nothing
+    counted = GradientFlowEncoder(n_components=1, decoder="linear", epochs=1, random_state=0)
+    with pytest.raises(ValueError, match="another order"):
+        counted.fit(frame).transform(frame[[1, 0]])
+    for verb in (model.transform, model.score):
+        verb(table)
+        verb(values.numpy())
+        with pytest.raises(ValueError, match="`X` has the features of the model in another order"):
+            verb(swapped)
+    assert gfe.load(model.save(tmp_path / "m.pt")).names == ("a", "b")
+
+
+def test_score_refuses_images_of_another_shape_as_transform_does():
+    decoder = partial(gfe.ConvDecoder, image_shape=(8, 4), channels=(4,))
+    x = torch.rand(20, 8, 4, generator=torch.Generator().manual_seed(0))
+    build = lambda latent_dim, data_dim: decoder(latent_dim=latent_dim)  # noqa: E731
+    model = GradientFlowEncoder(n_components=2, decoder=build, epochs=1, random_state=0)
+    model.fit(gfe.data.DataSet.of(x))
+    wide = gfe.data.DataSet.of(x.transpose(1, 2))
+    for verb in (model.transform, model.score):
+        with pytest.raises(ValueError, match="`X` holds images of shape"):
+            verb(wide)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor], ids=["array", "tensor"])
+def test_bytes_are_refused_as_by_encode(kind):
+    x = np.arange(40, dtype="uint8").reshape(10, 4)
+    model = GradientFlowEncoder(n_components=1, decoder="linear", epochs=1, random_state=0)
+    with pytest.raises(TypeError, match=r"`X` is of type uint8.*`X / 255`.*`X \* 1.0`"):
+        model.fit(kind(x))
+    model.fit(gfe.data.DataSet.of(x))
+    with pytest.raises(TypeError, match="uint8"):
+        model.transform(kind(x))
+    model.transform(kind(x / 255))

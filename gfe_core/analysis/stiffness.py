@@ -137,11 +137,11 @@ def spectrum(
     """
     checks.decoder_ready(decoder)
     x = samples_for(decoder, x)
-    mask = one_kind(mask, like=x)
+    mask = one_kind(mask, x, "mask")
     checks.observed(x, mask)
     arguments.loss_or_none(loss)
     arguments.penalty_function(penalty)
-    z = checks.start_for(decoder, x, one_kind(z, like=x), name="z")
+    z = checks.start_for(decoder, x, one_kind(z, x, "z"), name="z")
     check_context(context, x)
     energy = Energy(decoder, x, loss, mask=mask, penalty=penalty, context=context)
     energy.loss.check_data(x if mask is None else x[mask])

@@ -129,7 +129,8 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
         like: arrays are converted to its dtype and device; to float32 by default.
 
     Raises:
-        TypeError: an array holds something else than floats; a loader shuffles, selects or drops.
+        TypeError: an array holds something else than floats; a loader shuffles, selects or drops,
+            or its stream changes its order between passes.
 
     Example:
         >>> rows_of(np.array([[0.5, 1.0]]))
@@ -151,9 +152,15 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
     return torch.from_numpy(array.astype(np.float64)).to(device, dtype)
 
 
-def one_kind(x: Any, like: Tensor) -> Any:
+def features_of(x: Any) -> tuple[str, ...] | None:
+    """Return the names of the features that a table in memory has; None where it has none."""
+    names = x.features if isinstance(x, DataSet) else getattr(x, "columns", None)
+    return None if names is None else tuple(map(str, names))
+
+
+def one_kind(x: Any, like: Tensor, name: str) -> Any:
     """Return an array beside the data, such as a mask or a start, as a tensor like them."""
-    return x if x is None or isinstance(x, Tensor) else rows_of(x, like=like)
+    return x if x is None or isinstance(x, Tensor) else rows_of(x, name, like=like)
 
 
 def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:
@@ -175,6 +182,15 @@ def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tenso
         "first beside labels.",
         TypeError,
     )
+    if isinstance(loader.dataset, IterableDataset):
+        again = next((of_batch(batch, name, like) for batch in loader), tensors[0])
+        checks.require(
+            torch.equal(tensors[0].nan_to_num(), again.nan_to_num()),
+            f"`{name}` is a DataLoader of a stream that comes in another order in each pass: its "
+            "samples have no fixed rows. Keep those of one pass, "
+            f"`{name} = torch.cat(list(loader))`, and pass them.",
+            TypeError,
+        )
     return torch.cat(tensors)
 
 
@@ -182,7 +198,7 @@ def _rows_as_in_the_data_set(loader: DataLoader[Any], name: str) -> None:
     """Refuse a loader whose samples are not those of its data set in their order."""
     batches: Any = loader.batch_sampler
     sampler = loader.sampler if batches is None else getattr(batches, "sampler", batches)
-    streams = isinstance(loader.dataset, IterableDataset)  # comes in the only order that it has
+    streams = isinstance(loader.dataset, IterableDataset)  # whose order is seen in a second pass
     remedy = "Build it with `shuffle=False`, so that results can be matched with samples."
     checks.require(
         streams or isinstance(sampler, SequentialSampler),

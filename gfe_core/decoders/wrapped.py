@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gfe_core import arguments, checks
 from gfe_core.arguments import in_own_words
 from gfe_core.decoders.graph import leaves_below
+from gfe_core.decoders.state import Kept
 from gfe_core.types import Codes, Context, Data
 
 _DEPTH = 6
@@ -194,6 +195,7 @@ def _try(decoder: Wrapped) -> None:
     parameter = next(decoder.parameters(), None)
     shape = (2, decoder.latent_dim)
     z = torch.zeros(shape) if parameter is None else parameter.new_zeros(shape)
+    kept = Kept(decoder)
     try:
         with torch.enable_grad():
             output = original(z)
@@ -204,6 +206,8 @@ def _try(decoder: Wrapped) -> None:
             f"`module` failed at codes of shape {tuple(z.shape)}: {error} If it wants codes in "
             "another shape, call it in a function, such as `lambda z: net(z[:, :, None, None])`."
         ) from error
+    finally:
+        kept.restore()
     checks.output(output, (2, *decoder.data_shape), z, "module")
     held = {id(one) for one in decoder.parameters()}
     hidden = [tuple(leaf.shape) for leaf in leaves_below(output) if id(leaf) not in held]

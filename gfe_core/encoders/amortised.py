@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gfe_core.data.contexts import rows_of
+from gfe_core.data.contexts import rows_of, tensors_of
 from gfe_core.data.samples import samples_for
 from gfe_core.encoders.autoencoder import Autoencoder
 from gfe_core.energy import Energy
@@ -81,8 +81,8 @@ class SemiAmortised(nn.Module):
 class StoredCodes(nn.Module):
     """Start the flow where it ended when the sample was last met, and at the origin when it is new.
 
-    A sample is recognised by its own numbers, so that batches may come in any order. Codes are
-    kept, in a checkpoint too, until they are replaced.
+    A sample is recognised by its own numbers and those of its context, so that batches may come in
+    any order. Codes are kept, in a checkpoint too, until they are replaced.
 
     Args:
         flow: `functools.partial(gfe.encode, ...)`, called with `z0=`; a few steps are enough.
@@ -99,9 +99,11 @@ class StoredCodes(nn.Module):
     def forward(self, decoder: Any, x: Tensor, **given: Any) -> Encoding:
         """Encode and remember."""
         x = samples_for(decoder, x)
+        known = (x, *tensors_of(given.get("context")))
+        columns = [tensor.detach().cpu().numpy() for tensor in known]
         names = [
-            hashlib.blake2b(row.tobytes(), digest_size=16).digest()
-            for row in x.detach().cpu().numpy()
+            hashlib.blake2b(b"".join(part.tobytes() for part in row), digest_size=16).digest()
+            for row in zip(*columns, strict=True)
         ]
         origin = torch.zeros(decoder.latent_dim, dtype=x.dtype)
         start = torch.stack([self.codes.get(name, origin) for name in names])

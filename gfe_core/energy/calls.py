@@ -12,13 +12,14 @@ from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from gfe_core import arguments, checks
 from gfe_core.arguments import called
 from gfe_core.data.contexts import rows_of
 from gfe_core.decoders.graph import nodes_below
+from gfe_core.decoders.state import Kept
 from gfe_core.energy.losses import Bernoulli, Gaussian, Poisson
 from gfe_core.types import AnyLoss, Context, Decoder, Penalty
 
@@ -36,8 +37,10 @@ _INSTEAD = {
     "poisson_nll_loss": "gfe.Poisson()",
 }
 """Losses of torch and what to write in their place."""
-_ALIKE: WeakKeyDictionary[Any, tuple[bool, int]] = WeakKeyDictionary()
-"""Decoders that were seen to decode a code alike: whether in training, and beside how many rows."""
+_Modes = tuple[bool, ...]
+"""Which of the modules of a decoder are in training mode."""
+_ALIKE: WeakKeyDictionary[Any, tuple[_Modes, int]] = WeakKeyDictionary()
+"""Decoders that were seen to decode a code alike: in which modes, and beside how many rows."""
 
 
 class WholeLoss:
@@ -136,6 +139,7 @@ class Calls:
         self._penalty: Any = penalty
         checks.is_decoder(decoder)
         self._shape = tuple(getattr(decoder, "raw_shape", decoder.data_shape))
+        self._kept: Kept | None = Kept(decoder)
         self._conditional = context is not None and arguments.takes_context(decoder)
         if penalty is not None:
             arguments.check_callable(penalty, "penalty", ("z",), ("context",))
@@ -176,15 +180,36 @@ class Calls:
         try:
             output = self._decoder(z, context) if self._conditional else self._decoder(z)
         except RuntimeError as error:
-            if "a leaf Variable that requires grad" not in str(error):
-                raise
-            raise ValueError(
-                f"`decoder` {called(self._decoder)} writes into what asks for a gradient, such as "
-                "the codes that it is given. Build its first layer with `inplace=False`, or begin "
-                "with `z = z.clone()`."
-            ) from error
+            raise self._in_place("decoder", self._decoder, error) from error
         checks.output(output, (len(z), *self._shape), z)
+        if self._kept is not None:
+            self._check_kept(self._kept)
         return output
+
+    def _in_place(self, name: str, part: Any, error: RuntimeError) -> RuntimeError | ValueError:
+        """Say in words that a part wrote where it must not, or return the error as it is."""
+        if not any(words in str(error) for words in _WRITES):
+            return error
+        return ValueError(
+            f"`{name}` {called(part)} writes in place into what a gradient asks for, such as the "
+            "codes that it is given or a buffer that it fills again in each call. Build layers "
+            "with `inplace=False`, begin with `z = z.clone()`, and return a new tensor. "
+            f"({str(error).splitlines()[0]})"
+        )
+
+    def _check_kept(self, kept: Kept) -> None:
+        """Refuse a decoder that its first call has changed, and undo the change."""
+        written = kept.written()
+        if written:
+            kept.restore()
+        checks.require(
+            not written,
+            f"`decoder` {called(self._decoder)} writes into its buffer `{''.join(written[:1])}` "
+            "whenever it is called in training mode: every look at it would change it. Call "
+            "`decoder.eval()`. To keep what it writes up to date while `fit` trains it, call it in "
+            "a callback: `decoder.train()`, one call, `decoder.eval()`.",
+        )
+        self._kept = None
 
     def misfit(
         self, output: Tensor, x: Tensor, mask: Tensor | None, context: Context | None
@@ -207,7 +232,10 @@ class Calls:
     def penalty(self, z: Tensor, context: Context | None) -> Tensor:
         """Penalty (batch,) of codes."""
         given = {"context": context} if self._penalised_by_context else {}
-        value = self._penalty(z, **given)
+        try:
+            value = self._penalty(z, **given)
+        except RuntimeError as error:
+            raise self._in_place("penalty", self._penalty, error) from error
         remedy = "Sum over latents and not over samples: `lambda z: z.square().sum(1)`."
         checks.one_a_sample(value, len(z), z, "penalty", remedy)
         return value
@@ -220,23 +248,36 @@ class Calls:
             f"there. {_ATTACHED}",
         )
 
+    def check_data_left_alone(self, before: Tensor, after: Tensor) -> None:
+        """Refuse a loss that writes into the data."""
+        checks.require(
+            torch.equal(before.nan_to_num(), after.nan_to_num()),
+            f"`loss` {called(self._loss.given)} changes the data that it is given. {_ON_A_COPY}",
+        )
+
     def check_rows_alone(self, z: Tensor, context: Context | None) -> None:
         """Refuse a decoder that decodes a code otherwise beside others, or at random.
 
         Up to three codes are decoded, then all but the first: once for a decoder.
         """
         n = min(len(z), 3)
-        training = getattr(self._decoder, "training", False)
+        training = _modes(self._decoder)
         if _seen_alike(self._decoder) in {(training, k) for k in range(n, 4)}:
             return
         codes = torch.randn(n, z.shape[1], generator=torch.Generator().manual_seed(0)).to(z)
         later = slice(min(1, n - 1), n)
         try:
             with torch.no_grad():
-                beside = self.output(codes.clone(), rows_of(context, slice(n)))[later]
+                given = codes.clone()
+                beside = self.output(given, rows_of(context, slice(n)))[later]
+                beside = beside.clone()  # the next call may fill the same buffer
                 alone = self.output(codes[later].clone(), rows_of(context, later))
         except Exception:  # the call for the samples themselves speaks
             return
+        checks.require(
+            torch.equal(given, codes),
+            f"`decoder` {called(self._decoder)} changes the codes that it is given. {_ON_A_COPY}",
+        )
         checks.require(
             _alike(beside, alone),
             f"`decoder` {called(self._decoder)} must decode each code on its own and always alike, "
@@ -291,13 +332,20 @@ class Calls:
             )
 
 
-def _seen_alike(decoder: Any) -> tuple[bool, int] | None:
+def _modes(decoder: Any) -> _Modes:
+    return tuple(m.training for m in decoder.modules()) if isinstance(decoder, nn.Module) else ()
+
+
+def _seen_alike(decoder: Any) -> tuple[_Modes, int] | None:
     """What is remembered of a decoder."""
     with suppress(TypeError):
         return _ALIKE.get(decoder)
     return None
 
 
+_WRITES = ("a leaf Variable that requires grad", "modified inplace", "modified by an inplace")
+"""What torch says where something is written that a gradient needs."""
+_ON_A_COPY = "Let it work on a copy: `.clone()`."
 _ATTACHED = "Leave out what cuts the graph: `.detach()`, `torch.no_grad()`, numpy."
 
 
@@ -359,7 +407,7 @@ def _check_rows(
     if len(rows) < 2:
         return
     leaf = rows.detach().requires_grad_()
-    values = function(leaf, slice(None))
+    values = function(leaf.clone(), slice(None))  # it may write into what it is given
     (slope,) = torch.autograd.grad(values[0], leaf, allow_unused=True)
     message = (
         f"`{name}` must judge each sample on its own, but its value for one depends on the others. "
@@ -367,7 +415,7 @@ def _check_rows(
     )
     checks.require(slope is None or not bool(slope[1:].nan_to_num(0, 0, 0).any()), message)
     with torch.no_grad():  # a statistic that was detached has no slope
-        checks.require(_alike(values[1:], function(rows.detach(), slice(1, None))), message)
+        checks.require(_alike(values[1:], function(rows.detach().clone(), slice(1, None))), message)
 
 
 def _alike(some: Tensor, same: Tensor) -> bool:

@@ -90,6 +90,23 @@ class Curvature(ABC):
             parts = torch.arange(self.n, device=z.device).split(_TANGENT_ROWS)
             return torch.cat([self.rows(some).gauss_newton(z[some]) for some in parts])
 
+    def output(self, z: Codes) -> Tensor:
+        """Raw output of codes."""
+        with torch.no_grad():
+            return self._output(self._padded(z))[: self.n]
+
+    def curvatures(self, z: Codes) -> tuple[Tensor, Tensor]:
+        """W as the loss gives it and as it is derived, each times a vector of ones.
+
+        Equal for a loss that leaves its curvature to be derived.
+        """
+        with torch.no_grad():
+            output = self._output(self._padded(z))
+        ones = torch.ones_like(output).flatten(1)[:, None]
+        derived = self._bent_by_autograd(output.detach(), ones)[: self.n]
+        diagonal = self.loss.curvature(output, self._mask)
+        return (derived if diagonal is None else diagonal.flatten(1)[: self.n, None]), derived
+
     def gauss_newton_product(self, z: Codes, v: Codes) -> Codes:
         """Product of each sample's Gauss-Newton Hessian with its own vector."""
         return (self.gauss_newton(z) @ v[:, :, None])[:, :, 0]
@@ -129,6 +146,10 @@ class Curvature(ABC):
         diagonal = self.loss.curvature(output, self._mask)
         if diagonal is not None:
             return tangents * diagonal.flatten(1)[:, None]
+        return self._bent_by_autograd(output, tangents)
+
+    def _bent_by_autograd(self, output: Tensor, tangents: Tensor) -> Tensor:
+        """The same, whatever the loss says of its curvature."""
         with torch.enable_grad(), _refused_where_compiled():
             y = output.requires_grad_()
             (slope,) = torch.autograd.grad(self._misfit(y).sum(), y, create_graph=True)

@@ -95,7 +95,7 @@ class Energy(Curvature):
     def at(self, z: Codes) -> Point:
         """Decode codes once; value and gradient share the work."""
         with torch.enable_grad():
-            leaf = self._padded(z.detach()).requires_grad_()
+            leaf = self._padded(z.detach().clone()).requires_grad_()
             energy = self._per_sample(leaf)
 
         def pull(where: Tensor | None) -> Tensor:
@@ -131,7 +131,7 @@ class Energy(Curvature):
     def value(self, z: Codes) -> PerSample:
         """Energy of each code."""
         with torch.no_grad():
-            return self._per_sample(self._padded(z))[: self.n]
+            return self._per_sample(self._padded(z.clone()))[: self.n]
 
     def value_and_grad(self, z: Codes) -> tuple[Tensor, Tensor]:
         """Energy (batch,) and its gradient in z (batch, latent).
@@ -151,7 +151,7 @@ class Energy(Curvature):
         bare._multiple = 1
         bare._x = self._x[: self.n]
         bare._mask = None if self._mask is None else self._mask[: self.n]
-        energy = bare._per_sample(z)
+        energy = bare._per_sample(z if self._seen or z.requires_grad else z.clone())
         self._seen = bare._seen
         return energy
 
@@ -209,7 +209,11 @@ class Energy(Curvature):
     def _per_sample(self, z: Tensor) -> Tensor:
         """Return the one expression that everything else differentiates."""
         output = self._output(z)
+        strange = self._is_first(z) and not self.loss.is_kit
+        before = self._x.clone() if strange else self._x
         energy = self._misfit(output)
+        if strange:
+            self._calls.check_data_left_alone(before, self._x)
         if self._is_first(z):
             context = self._padded_context(z)
             if self._multiple == 1:

@@ -33,6 +33,8 @@ _SAME_MODE = 0.5
 
 More than a stop rule leaves of the way.
 """
+_N_LOOKED_AT = 16
+"""Samples by which the loss of a stranger is judged."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -231,8 +233,8 @@ def laplace(
         options: of `encode`, all but `penalty` and `bounds`.
 
     Raises:
-        TypeError, ValueError: as `encode` does; or a mean for a loss, a prior of other codes, no
-            generator of starts.
+        TypeError, ValueError: as `encode` does; or a mean for a loss, a loss whose `curvature` is
+            not that of its energy, a prior of other codes, no generator of starts.
 
     Example:
         >>> import gfe_core as gfe
@@ -262,7 +264,7 @@ def laplace(
     )
     checks.decoder_ready(decoder)
     x = samples_for(decoder, x)
-    mask = one_kind(mask, like=x)
+    mask = one_kind(mask, x, "mask")
     _fits(decoder, x, prior, loss)
     checks.at_least_one("n_starts", n_starts)
     checks.generator("generator", generator)
@@ -290,6 +292,10 @@ def laplace(
             for name in ("z", "energy", "status")
         )
         misfit = Energy(decoder, x, loss, mask=mask, context=context)
+        if not misfit.loss.is_kit:
+            few = torch.arange(min(len(x), _N_LOOKED_AT), device=x.device)
+            _sums(misfit.rows(few), z[0, few])
+            _bends_so(misfit.rows(few), z[0, few])
         precision = torch.stack([misfit.gauss_newton(each.z) for each in found]) + prior.precision
     failed = torch.stack([status == each for each in Status if each.failed]).any(0)
     good = ~failed & energy.isfinite() & precision.isfinite().flatten(2).all(2)
@@ -356,6 +362,46 @@ def _fits(decoder: Any, x: Any, prior: GaussianPrior, loss: Any) -> None:
     got = (tuple(prior.mean.shape), prior.mean.dtype)
     checks.require(
         got == expected, f"`prior` must be of codes of shape and type {expected}, got {got}."
+    )
+
+
+def _sums(misfit: Energy, z: Codes) -> None:
+    """Refuse a stranger's loss that averages over features: it is the same of each feature twice.
+
+    One that knows no other shape than that of the data, or has no features to count, is believed.
+    """
+    loss = misfit.loss
+    if loss.takes_context or misfit.data.dim() < 2:
+        return
+    z = z.nan_to_num()
+    try:
+        output = misfit.output(z)
+        x = misfit.data
+        once = loss.per_sample(output, x)
+        twice = loss.per_sample(torch.cat([output] * 2, -1), torch.cat([x] * 2, -1))
+    except Exception:  # a stranger's function may fail in its own way; the flow has called it well
+        return
+    averages = torch.allclose(once, twice, rtol=1e-3, atol=0) and bool((once != 0).any())
+    checks.require(
+        not averages,
+        f"`loss` {arguments.called(loss.given)} averages over features, so that it is no "
+        "log-likelihood: the doubt would be too wide by the root of their number. Sum them: "
+        "`.flatten(1).sum(1)`.",
+    )
+
+
+def _bends_so(misfit: Energy, z: Codes) -> None:
+    """Refuse a stranger's `curvature` that is not the second derivative of its energy."""
+    said, true = misfit.curvatures(z.nan_to_num())
+    apart = (said - true).abs().nan_to_num(0, 0, 0).max()
+    size = true.abs().nan_to_num(0, 0, 0).max()
+    # twice differentiated rounding, in units of the largest
+    fits = bool(apart <= 10 * torch.finfo(true.dtype).eps ** 0.5 * size)
+    checks.require(
+        fits,
+        f"`loss.curvature` of {arguments.called(misfit.loss.given)} is not the second derivative "
+        "of its `per_sample`, from which the width of a posterior follows. Leave `curvature` "
+        "out: it is then derived.",
     )
 
 

@@ -27,7 +27,7 @@ from gfe_core.decoders import (
     Wrapped,
     wrap,
 )
-from gfe_core.energy import Bernoulli, Gaussian, Poisson
+from gfe_core.energy import Bernoulli, Calls, Gaussian, Poisson, WholeLoss
 from gfe_core.types import AnyLoss, Data, Decoder, Loss
 
 _FORMAT = "gfe_core model"
@@ -54,6 +54,7 @@ class Model:
         card: what was written about it: data, settings, command, energies.
         scaling: "mean" and "scale" of the data in their own units, float64; None if not given.
         classes: names of the classes; None if not given.
+        names: of the features, in their order; None if not given.
 
     Example:
         >>> import tempfile
@@ -75,6 +76,7 @@ class Model:
     card: Mapping[str, Any] = field(default_factory=dict)
     scaling: Mapping[str, Tensor] | None = None
     classes: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
 
     def scaled(self, x: Data) -> Data:
         """Convert data in their own units to those of the decoder: (x - mean) / scale.
@@ -108,6 +110,7 @@ def save(
     loss: Loss | None = None,
     scaling: Mapping[str, Any] | None = None,
     classes: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a decoder, its loss and what is known of its data to one file.
@@ -125,6 +128,8 @@ def save(
         scaling: {"mean": ..., "scale": ...}, how data were converted before training, (x - mean) /
             scale: numbers, or one for each feature; one that is left out is 0 or 1.
         classes: names of the classes that labels count.
+        names: of the features, one for each number of a sample in their order, such as
+            `data.features` of a table. `python -m gfe_core encode` then refuses other columns.
         card: what a reader should know, as plain values with names: data, settings, command,
             energies.
 
@@ -133,8 +138,8 @@ def save(
 
     Raises:
         TypeError: the decoder is no module, the loss none, or a value of the card is not plain.
-        ValueError: scaling does not fit the data, or the decoder is not one that its arguments
-            build (a layer was replaced, a hook added): pass it through `wrap`.
+        ValueError: scaling or names do not fit the data, or the decoder is not one that its
+            arguments build (a layer was replaced, a hook added): pass it through `wrap`.
         OSError: the file cannot be written; a full disk is named, with the path.
 
     Example:
@@ -168,6 +173,7 @@ def save(
         "loss_probe": _loss_probe(loss or Bernoulli(), original),
         "scaling": None if scaling is None else _scaling(scaling, data_shape),
         "classes": None if classes is None else _class_names(classes),
+        "names": None if names is None else _feature_names(names, data_shape),
         "card": _plain_card({} if card is None else card),
     }
     _check_description(original, content)
@@ -223,6 +229,7 @@ def load(
         card=content["card"],
         scaling=content["scaling"],
         classes=None if content["classes"] is None else tuple(content["classes"]),
+        names=tuple(content["names"]) if content.get("names") else None,  # older files have none
     )
 
 
@@ -277,8 +284,7 @@ def _probe(decoder: Any) -> dict[str, Tensor]:
     source = torch.Generator().manual_seed(0)
     z = torch.randn(_N_PROBES, decoder.latent_dim, generator=source).to(parameter)
     with torch.no_grad():
-        output = decoder(z)
-    checks.output(output, (_N_PROBES, *getattr(decoder, "raw_shape", decoder.data_shape)), z)
+        output = Calls(decoder, WholeLoss(None)).output(z, None)
     return {"z": z.cpu(), "output": output.detach().cpu()}
 
 
@@ -517,6 +523,18 @@ def _class_names(classes: Sequence[str]) -> list[str]:
         TypeError,
     )
     return [str(name) for name in names]
+
+
+def _feature_names(names: Sequence[str], data_shape: tuple[int, ...]) -> list[str]:
+    n = math.prod(data_shape)
+    checks.sequence("names", names)
+    each = [str(name) for name in names]
+    checks.require(
+        len(each) == n and len({*each}) == n,
+        f"`names` must be one name for each of the {n} features, no two alike, got {len(each)} of "
+        f"which {len({*each})} differ.",
+    )
+    return each
 
 
 def _plain_card(card: Mapping[str, Any]) -> dict[str, Any]:

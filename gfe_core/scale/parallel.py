@@ -174,11 +174,16 @@ class Together:
 
     def _average(self, *_: Any) -> None:
         """Replace each gradient by the weighted mean over processes, in one message."""
-        learnt = [weight for weight in self.weights if weight.grad is not None]
-        flat = torch.cat([weight.grad.flatten() for weight in learnt]) * self.share
+        each = [
+            w.new_zeros(w.numel()) if w.grad is None else w.grad.flatten() for w in self.weights
+        ]
+        has = torch.tensor([float(w.grad is not None) for w in self.weights])
+        # a weight that no sample of this process reaches may have a gradient in another
+        flat = torch.cat([*each, has.to(each[0])]) * self.share
         dist.all_reduce(flat)
-        for weight, mean in zip(learnt, flat.split([w.numel() for w in learnt]), strict=True):
-            weight.grad.copy_(mean.view_as(weight))
+        *means, known = flat.split([*map(len, each), len(each)])
+        for weight, mean, anywhere in zip(self.weights, means, known.tolist(), strict=True):
+            weight.grad = mean.view_as(weight).clone() if anywhere else None
 
 
 def same_everywhere(value: int, what: str, device: torch.device) -> None:

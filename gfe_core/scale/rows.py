@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.data import DataError, load
-from gfe_core.data.samples import Samples, rows_of
+from gfe_core.data.samples import Samples, features_of, rows_of
 from gfe_core.data.sources import unfit
 from gfe_core.data.values import UnfitError, finite, image_shape_of, rows_of_array
 
@@ -35,6 +35,7 @@ class Rows:
         source: path of an .npy file, or samples in memory.
         name: what the rows are called.
         image_shape: (height, width) or (3, height, width), where they are known to be images.
+        features: their names, where they are the columns of a table.
 
     Example:
         >>> import numpy, tempfile
@@ -50,6 +51,7 @@ class Rows:
     name: str
     _shape: tuple[int, ...] = field(default=(), repr=False)
     image_shape: tuple[int, ...] | None = None
+    features: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, data: str | Path | Samples, *, split: str = "all") -> "Rows":
@@ -74,14 +76,17 @@ class Rows:
             return cls(path, str(data), values.shape, _image_shape(path, values))
         if isinstance(data, (str, Path)):
             loaded = load(data, split=split)
-            return cls(loaded.x, str(data), tuple(loaded.x.shape), loaded.image_shape)
+            return cls(
+                loaded.x, str(data), tuple(loaded.x.shape), loaded.image_shape, loaded.features
+            )
         rows = rows_of(data)
         checks.require(
             isinstance(rows, Tensor),
             f"`data` must be a path, a name or samples, got {checks.described(data)}.",
             TypeError,
         )
-        return cls(rows, "samples", tuple(rows.shape), getattr(data, "image_shape", None))
+        shape = getattr(data, "image_shape", None)
+        return cls(rows, "samples", tuple(rows.shape), shape, features_of(data))
 
     def __len__(self) -> int:
         return self._shape[0]

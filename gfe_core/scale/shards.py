@@ -74,7 +74,8 @@ def encode_shards(
         The number of shards that this call has finished.
 
     Raises:
-        ValueError: the folder holds codes of another model, other data or other settings, of which
+        ValueError: the features of the data have other names than those of the model, or another
+            order; the folder holds codes of another model, other data or other settings, of which
             nothing is touched; or an argument does not fit.
         OSError: a file cannot be written; a full disk is named, with the path.
 
@@ -102,6 +103,7 @@ def encode_shards(
         f"`data` must hold samples of {n_expected} features for this model, got {data.n_features}.",
     )
     images_for(model.decoder, data.image_shape, "data")
+    checks.same_names("data", data.features, model.names)
     folder = Path(folder)
     gaps = data.has_gaps()
     settings = {"solver": repr(solver), "max_steps": max_steps, "shard_size": shard_size}

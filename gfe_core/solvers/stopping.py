@@ -80,13 +80,19 @@ def note_softness(state: State, moved: Tensor) -> None:
 
 
 def _little_to_gain(state: State, stop: Stop) -> Tensor:
-    """Whether the parabola of the last steps leaves next to nothing to gain."""
+    """Whether the parabola of the last steps leaves next to nothing to gain.
+
+    A sample that met negative curvature has just left a saddle, or leaves it now: it goes on. In
+    the rounding of the energy such curvature may be rounding too, and the last step decides.
+    """
     if not stop.gain_rtol:
         return torch.zeros_like(state.fresh)
-    finite = torch.where(torch.isfinite(state.soft), state.soft, 0.0)
-    softest = finite.amax(1)
+    upward = torch.isfinite(state.soft)
+    softest = torch.where(upward, state.soft, 0.0).amax(1)
     left = slope_along(softest[:, None] / 2 * state.grad, state.grad)
-    known = (state.n_accepted >= 2) & (softest > 0) & torch.isfinite(state.soft[:, -1])
+    ended = state.status == int(Status.STALLED)
+    bowl = torch.where(ended, upward[:, -1], upward.all(1))
+    known = (state.n_accepted >= 2) & (softest > 0) & bowl
     return known & (left <= _enough(state, stop))
 
 

@@ -364,3 +364,17 @@ def test_decoder_is_as_it_was_also_after_a_fit_that_failed():
     assert same(state(decoder), before) and all(
         parameter.requires_grad for parameter in decoder.parameters()
     )
+
+
+def test_stored_codes_of_equal_samples_in_other_contexts_are_kept_apart():
+    class Shifted(nn.Module):
+        latent_dim = 2
+        data_shape: tuple[int, ...] = (2,)
+
+        def forward(self, z: Tensor, context: Tensor) -> Tensor:
+            return z + context
+
+    stored = StoredCodes(partial(gfe.encode, loss=gfe.Gaussian()))
+    x = torch.ones(2, 2)
+    stored(Shifted(), x, context=torch.tensor([[0.0, 0.0], [3.0, 3.0]]))
+    assert len(stored.codes) == 2

@@ -1,5 +1,6 @@
 """What decoders, losses and penalties of strangers return: accepted as it is meant, or refused."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from problems import generator
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 import gfe_core as gfe
 from gfe_core.energy import WholeLoss
@@ -136,6 +138,118 @@ def test_decoder_is_asked_once_whether_it_mixes_rows_and_again_where_more_rows_c
 def test_random_decoder_of_one_sample_is_refused():
     with pytest.raises(ValueError, match="always alike"):
         gfe.encode(Answering(MIXING["dropout"]), data()[:1], loss=SQUARES)
+
+
+class Averaging(nn.Module):
+    """A layer that keeps a moving average of its training, and gives it a tensor of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("average", torch.zeros(6))
+
+    def forward(self, y: Tensor) -> Tensor:
+        if self.training:
+            self.average = 0.9 * self.average + 0.1 * y.detach().mean(0)
+        return y
+
+
+KEEPING: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "spectral normalisation": (lambda: parametrizations.spectral_norm(nn.Linear(6, 6)), "_u"),
+    "the same by a hook": (lambda: nn.utils.spectral_norm(nn.Linear(6, 6)), "weight_u"),
+    "running statistics": (
+        lambda: nn.Sequential(
+            nn.Unflatten(1, (2, 3)), nn.InstanceNorm1d(2, track_running_stats=True), nn.Flatten()
+        ),
+        "running_mean",
+    ),
+    "a moving average": (Averaging, "average"),
+}
+
+
+def keeping(kind: str) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        decoder: Any = Answering(KEEPING[kind][0]())
+    return decoder
+
+
+def call(verb: str, decoder: Any) -> None:
+    """Call a verb with a decoder of three latents and six features."""
+    verbs: dict[str, Callable[[], Any]] = {
+        "encode": lambda: gfe.encode(decoder, data(), loss=SQUARES),
+        "reconstruct": lambda: gfe.reconstruct(decoder, torch.zeros(N, 3), SQUARES),
+        "fit": lambda: gfe.fit(decoder, gfe.data.Batches(data(), size=N), loss=SQUARES),
+        "evaluate": lambda: gfe.evaluate(decoder, data(), loss=SQUARES),
+    }
+    verbs[verb]()
+
+
+@pytest.mark.parametrize("verb", ["encode", "reconstruct", "fit", "evaluate"])
+@pytest.mark.parametrize("kind", KEEPING)
+def test_decoder_that_a_call_in_training_mode_changes_is_refused_and_stays_as_it_was(kind, verb):
+    decoder = keeping(kind)
+    before = copy.deepcopy(decoder.state_dict())
+    message = rf"`decoder` Answering writes into its buffer `\S*{KEEPING[kind][1]}`.*`decoder\.eval"
+    with pytest.raises(ValueError, match=message):
+        call(verb, decoder)
+    assert all(torch.equal(value, before[name]) for name, value in decoder.state_dict().items())
+    call(verb, decoder.eval())
+
+
+def test_decoder_of_the_kit_with_spectral_normalisation_in_training_mode_is_refused():
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=6)
+    parametrizations.spectral_norm(decoder.get_submodule("layers.0"))
+    with pytest.raises(ValueError, match=r"writes into its buffer `layers\.0\..*decoder\.eval"):
+        gfe.encode(decoder, data(), loss=SQUARES)
+    assert gfe.encode(decoder.eval(), data(), loss=SQUARES).energy.isfinite().all()
+
+
+def test_power_iteration_is_kept_up_to_date_in_a_callback():
+    decoder = keeping("spectral normalisation").eval()
+
+    def refresh(report: gfe.training.Report) -> None:
+        report.decoder.train()
+        report.decoder(torch.zeros(1, 3))
+        report.decoder.eval()
+
+    rows = gfe.data.Batches(data(), size=N)
+    gfe.fit(decoder, rows, loss=SQUARES, epochs=30, callbacks=refresh)
+    largest = torch.linalg.matrix_norm(decoder.answer.weight, 2).item()
+    assert abs(largest - 1) < 0.05, "one iteration a round follows weights that move by 0.001"
+
+
+def test_buffer_that_is_no_memory_is_written_freely():
+    class Scratch(Averaging):
+        def forward(self, y: Tensor) -> Tensor:
+            self.average += 0  # the same numbers again
+            return y
+
+    assert gfe.encode(Answering(Scratch()), data(), loss=SQUARES).energy.isfinite().all()
+
+
+def test_wrap_leaves_a_decoder_as_it_was():
+    layer = KEEPING["spectral normalisation"][0]()
+    before = copy.deepcopy(layer.state_dict())
+    gfe.wrap(layer, latent_dim=6, data_shape=6)
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+
+
+def test_reconstruct_refuses_what_draws_at_random():
+    decoder: Any = Answering(nn.Dropout(0.5))
+    with pytest.raises(ValueError, match=r"Dropout.*reconstruction.*decoder\.eval"):
+        gfe.reconstruct(decoder, torch.zeros(N, 3), SQUARES)
+
+
+def test_decoder_is_asked_again_where_a_part_of_it_was_switched_to_training():
+    class Noisy(nn.Module):
+        def forward(self, y: Tensor) -> Tensor:
+            return F.dropout(y, 0.3, self.training)
+
+    decoder: Any = Answering(Noisy()).eval()
+    gfe.encode(decoder, data(), loss=SQUARES, max_steps=1)
+    decoder.answer.train()
+    with pytest.raises(ValueError, match="always alike"):
+        gfe.encode(decoder, data(), loss=SQUARES, max_steps=1)
 
 
 def test_decoder_whose_context_is_per_row_is_not_mixing():

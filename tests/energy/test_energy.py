@@ -386,3 +386,79 @@ def test_rows_added_to_a_batch_are_data_that_a_loss_can_read():
     energy = gfe.Energy(decoder, 1 + torch.rand(5, 3, generator=generator(0)), log_normal)
     value, gradient = energy.value_and_grad(torch.zeros(5, 2))
     assert value.isfinite().all() and gradient.isfinite().all()
+
+
+class Writing(nn.Module):
+    """A decoder that writes into what it is given or holds."""
+
+    latent_dim = 3
+    data_shape: tuple[int, ...] = (6,)
+    room: Tensor
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.layer = nn.Linear(3, 6)
+        self.register_buffer("room", torch.zeros(16, 6))
+
+    def forward(self, z: Tensor) -> Tensor:
+        if self.kind == "codes":
+            z *= 2
+        if self.kind == "codes, past autograd":
+            z.data.mul_(2)
+        if self.kind == "a buffer":
+            self.room[: len(z)] = self.layer(z)
+            return self.room[: len(z)]
+        return nn.functional.relu(self.layer(z), inplace=True)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
+@pytest.mark.parametrize("kind", ["codes", "codes, past autograd", "a buffer", "its output"])
+def test_value_of_a_decoder_that_writes_in_place_is_right_and_moves_no_code(kind, mode):
+    decoder = Writing(kind).eval()
+    z, x = torch.randn(5, 3, generator=generator(1)), torch.rand(5, 6, generator=generator(2))
+    with torch.no_grad():
+        right = (decoder(z.clone()) - x).square().mean(1) / 2
+    kept = z.clone()
+    with mode():
+        energy = gfe.Energy(decoder, x, gfe.Gaussian())
+        values = energy.value(z), energy.per_sample(z)
+    assert torch.equal(z, kept)
+    for value in values:
+        torch.testing.assert_close(value, right)
+
+
+def test_decoder_that_changes_codes_past_autograd_is_refused():
+    with pytest.raises(ValueError, match=r"`decoder` Writing changes the codes .*\.clone\(\)"):
+        gfe.encode(Writing("codes, past autograd").eval(), torch.rand(5, 6))
+    with pytest.raises(ValueError, match=r"`decoder` Writing (changes|writes).*\.clone\(\)"):
+        gfe.encode(Writing("codes").eval(), torch.rand(5, 6))
+
+
+@pytest.mark.parametrize("kind", ["a buffer", "its output"])
+def test_decoder_that_writes_in_place_has_the_codes_of_one_that_does_not(kind):
+    decoder = Writing(kind).eval()
+
+    def plain(z: Tensor) -> Tensor:
+        output = decoder.layer(z)
+        return output if kind == "a buffer" else output.relu()
+
+    other = gfe.wrap(plain, latent_dim=3, data_shape=6)
+    x = torch.rand(5, 6, generator=generator(2))
+    found, expected = (gfe.encode(one, x, loss=gfe.Gaussian()) for one in (decoder, other))
+    torch.testing.assert_close(found.z, expected.z)
+
+
+def test_loss_may_write_into_the_output_and_not_into_the_data():
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=6, generator=generator(1))
+    x = torch.rand(1, 6, generator=generator(2))
+    found = gfe.encode(decoder, x, loss=lambda y, x: y.sub_(x).square().mean(1) / 2)
+    torch.testing.assert_close(found.z, gfe.encode(decoder, x, loss=gfe.Gaussian()).z)
+    with pytest.raises(ValueError, match=r"`loss` .* changes the data .*\.clone\(\)"):
+        gfe.encode(decoder, x.clone(), loss=lambda y, x: x.sub_(y).square().mean(1) / 2)
+
+
+def test_penalty_that_writes_into_the_codes_is_refused():
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=6, generator=generator(1))
+    with pytest.raises(ValueError, match=r"`penalty` .* writes in place .*z\.clone\(\)"):
+        gfe.encode(decoder, torch.rand(3, 6), penalty=lambda z: z.mul_(z).sum(1))

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -360,3 +361,81 @@ def test_a_penalty_or_bounds_beside_the_prior_are_refused_in_words():
     for name, value in {"penalty": prior, "bounds": (-1.0, 1.0)}.items():
         with pytest.raises(TypeError, match=f"`laplace` takes no `{name}`"):
             laplace(decoder, x, prior=prior, **{name: value})
+
+
+def summed(output: Tensor, x: Tensor) -> Tensor:
+    return (output - x).square().flatten(1).sum(1)
+
+
+class Own(gfe.Gaussian):
+    """Squares of the sigmoid of the output; `mean` says what an output stands for."""
+
+    def per_sample(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return summed(torch.sigmoid(output), x)
+
+    def mean(self, output: Tensor) -> Tensor:
+        return torch.sigmoid(output)
+
+
+class Bent(gfe.Gaussian):
+    """A curvature that is not that of its energy."""
+
+    def per_sample(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return summed(output, x)
+
+    def curvature(self, output: Tensor, mask: Tensor | None = None) -> Tensor:
+        return torch.ones_like(output)
+
+
+class Alone:
+    """Nothing but the energy."""
+
+    def per_sample(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return summed(output, x)
+
+
+def by_autograd(decoder: nn.Module, loss: Any, x: Tensor, z: Tensor) -> Tensor:
+    """J' W J of one sample, W the second derivative of what the loss says."""
+    energy = loss.per_sample if hasattr(loss, "per_sample") else loss
+    jacobian: Any = torch.autograd.functional.jacobian(lambda code: decoder(code[None])[0], z)
+    output = decoder(z[None])[0].detach()
+    bend: Any = torch.autograd.functional.hessian(lambda y: energy(y[None], x[None])[0], output)
+    return jacobian.T @ bend @ jacobian
+
+
+@pytest.mark.parametrize(
+    "loss", [summed, Alone(), Own(reduction="sum")], ids=["a function", "per_sample", "overridden"]
+)
+def test_precision_belongs_to_the_energy_of_a_strangers_loss(loss):
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=64, generator=generator(3))
+    decoder = decoder.double()
+    x = digits(3).double()
+    prior = GaussianPrior.standard(decoder.latent_dim, dtype=torch.float64)
+    posterior = laplace(decoder, x, prior=prior, loss=loss)
+    for i in range(3):
+        bend = by_autograd(decoder, loss, x[i], posterior.best[i])
+        torch.testing.assert_close(posterior.precision[0, i], bend + prior.precision)
+    mean, _ = spread(decoder, posterior, generator=generator(0))
+    drawn = gfe.reconstruct(decoder, posterior.best, loss)
+    assert (mean - drawn).abs().mean() < 0.1, "both are means in data space, as the loss has it"
+
+
+def test_curvature_that_is_not_of_the_energy_is_refused():
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=64, generator=generator(3))
+    prior = GaussianPrior.standard(2)
+    with pytest.raises(
+        ValueError, match=r"`loss.curvature` of Bent is not .* Leave `curvature` out"
+    ):
+        laplace(decoder, digits(3).float(), prior=prior, loss=Bent(reduction="sum"))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_function_that_averages_over_features_is_refused(n):
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=64, generator=generator(3))
+    prior = GaussianPrior.standard(2)
+
+    def averaged(output: Tensor, x: Tensor) -> Tensor:
+        return (output - x).square().mean(1)
+
+    with pytest.raises(ValueError, match=r"`loss` averaged averages over features.*sum\(1\)"):
+        laplace(decoder, digits(n).float(), prior=prior, loss=averaged)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+from torch import nn
 
 import gfe_core as gfe
 from gfe_core.cli.main import main
@@ -18,7 +20,7 @@ from gfe_core.data import Batches
 from gfe_core.experiments.runner.config import OwnConfig
 from gfe_core.experiments.runner.runs import build
 from gfe_core.scale import Rank
-from gfe_core.scale.parallel import PartOfBatches
+from gfe_core.scale.parallel import Asked, PartOfBatches, Together
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,7 @@ import gfe_core as gfe
 from functools import partial
 from gfe_core.data import Batches
 from gfe_core.scale import Rank
-from gfe_core.scale.parallel import PartOfBatches, Together, joined
+from gfe_core.scale.parallel import Asked, PartOfBatches, Together, Together, joined
 
 rank = Rank.here()
 random = torch.Generator().manual_seed(0)
@@ -193,3 +195,17 @@ def test_training_that_makes_no_sense_is_answered_and_leaves_no_model(
     assert main(words(tmp_path / "run", n_validation=9, **options)) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run" / "model.pt").exists()
+
+
+def test_weight_without_a_gradient_in_one_process_takes_the_step_of_the_other(monkeypatch):
+    reached, unreached, nowhere = (nn.Parameter(torch.ones(2)) for _ in range(3))
+    optimizer = torch.optim.SGD([reached, unreached, nowhere], lr=1.0)
+    monkeypatch.setattr(dist, "broadcast", lambda tensor, src: None)
+    together = Together(gfe.encode, nn.Identity(), optimizer, asked=Asked())
+    together.share = 0.5
+    other = torch.tensor([4.0, 4.0, 2.0, 2.0, 0.0, 0.0, 1.0, 1.0, 0.0])  # gradients, who has one
+    monkeypatch.setattr(dist, "all_reduce", lambda flat: flat.add_(0.5 * other))
+    reached.grad = torch.zeros(2)
+    optimizer.step()
+    assert reached.tolist() == [-1.0, -1.0] and unreached.tolist() == [0.0, 0.0]
+    assert nowhere.grad is None

@@ -315,3 +315,33 @@ def test_an_npy_file_has_no_splits_and_no_infinite_numbers(tmp_path: Path):
         Rows.of(tmp_path / "x.npy", split="test")
     with pytest.raises(gfe.data.DataError, match="infinite"):
         Rows.of(tmp_path / "x.npy").read(slice(0, 1))
+
+
+def test_table_with_other_columns_than_the_model_is_refused(tmp_path):
+    frame = {"a": [0.1, 0.5, 0.9], "b": [0.3, 0.2, 0.1]}
+    for name, columns in (("same", "ab"), ("swapped", "ba")):
+        rows = [
+            ",".join(columns),
+            *(f"{x},{y}" for x, y in zip(*map(frame.get, columns), strict=True)),
+        ]
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "other.csv").write_text("a,c\n0.1,0.2\n0.3,0.4\n")
+    decoder = gfe.LinearDecoder(latent_dim=1, data_dim=2)
+    path = gfe.save(tmp_path / "m.pt", decoder, loss=gfe.Gaussian(), names=["a", "b"])
+    nameless = gfe.save(tmp_path / "n.pt", decoder, loss=gfe.Gaussian())
+    model = gfe.load(path)
+    assert model.names == ("a", "b") and gfe.load(nameless).names is None
+
+    def encoded(model: gfe.Model, name: str) -> int:
+        rows = Rows.of(tmp_path / f"{name}.csv")
+        return encode_shards(model, rows, tmp_path / f"{name}-{model.names}")
+
+    assert encoded(model, "same") == encoded(gfe.load(nameless), "swapped") == 1
+    with pytest.raises(
+        ValueError, match=r"`data` has the features of the model in another order.*"
+    ):
+        encoded(model, "swapped")
+    with pytest.raises(ValueError, match=r"it lacks 'b' and it has 'c' beside them.*\['a', 'b'\]"):
+        encoded(model, "other")
+    with pytest.raises(ValueError, match="`names` must be one name for each of the 2 features"):
+        gfe.save(tmp_path / "x.pt", decoder, names=["a"])

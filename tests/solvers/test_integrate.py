@@ -15,6 +15,7 @@ from problems import (
     statuses,
     trained,
 )
+from statuses import left_to_gain, problem
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gfe_core as gfe
@@ -324,6 +325,16 @@ def test_samples_stop_by_either_rule():
         )
         assert fall[-1] <= 1e-3 * (1 + 4 * EPS)
         assert (fall[:-1] > 1e-3).all()  # and not before
+
+
+@pytest.mark.parametrize("seed", [11, 19])
+def test_sample_that_leaves_a_saddle_goes_on(seed):
+    decoder, x, loss = problem("saturated", seed)
+    decoder = decoder.double()
+    x = x.double()
+    found = gfe.encode(decoder, x, loss=loss)
+    share, _ = left_to_gain(decoder, x, loss, found)
+    assert share[found.status == Status.CONVERGED].max() <= 0.01, "6 and 116 % of the descent"
 
 
 def test_exactly_stationary_start_is_converged_at_once():

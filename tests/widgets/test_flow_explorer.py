@@ -110,6 +110,15 @@ def test_early_stopping_follows_the_noisy_image_and_measures_the_clean_one(decod
     )
 
 
+def test_early_stopping_says_that_its_steps_are_too_long(decoder: gfe.MLPDecoder):
+    clean = DIGITS.x[0]
+    noisy = (clean + 0.3).clamp(0, 1)
+    with pytest.raises(
+        ValueError, match=r"`t1` of 1e\+06 .* 20 steps .* Raise `n_steps`, or lower"
+    ):
+        widgets.early_stopping(decoder, clean, noisy, (8, 8), t1=1e6, n_steps=20, n_frames=5)
+
+
 def test_gallery_puts_each_tensor_in_a_row_and_each_sample_in_a_column():
     picture = widgets.gallery([torch.zeros(3, 4), torch.ones(3, 4)], (2, 2), gap=1)
     assert picture.shape == (8, 12)

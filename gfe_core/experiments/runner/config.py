@@ -296,6 +296,7 @@ class ChosenData:
         loss: what the output means; None is `Bernoulli()`.
         scaling: how data were converted, for `gfe.save`; None if they were not.
         image_shape: of a sample, where it is known.
+        names: of the features, where the data are a table.
         has_gaps: whether NaN is a missing value. For the image sets of the paper it is none: such a
             sample teaches nothing.
     """
@@ -305,6 +306,7 @@ class ChosenData:
     loss: gfe.Bernoulli | gfe.Gaussian | gfe.Poisson | None = None
     scaling: dict[str, float] | None = None
     image_shape: tuple[int, ...] | None = None
+    names: tuple[str, ...] | None = None
     has_gaps: bool = False
 
 
@@ -340,6 +342,7 @@ def chosen_data(config: Config) -> ChosenData:
         loss=loss,
         scaling=scaling,
         image_shape=loaded.image_shape,
+        names=loaded.features,
         has_gaps=bool(loaded.x.isnan().any()),
     )
 

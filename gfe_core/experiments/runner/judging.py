@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 import gfe_core as gfe
 from gfe_core import encoders
@@ -59,7 +60,7 @@ def judged(
 
     Data are converted by `scaling`, as they were for training.
     """
-    x = gfe.data.load(data, split="test").x
+    x = _test_samples(data)
     if scaling is not None:
         x = (x - scaling["mean"]) / scaling["scale"]
     found = {}
@@ -69,3 +70,17 @@ def judged(
             name: getattr(result, name).double().mean().item() for name in ("energy", "excess")
         }
     return found
+
+
+def _test_samples(data: str) -> Tensor:
+    """Load the samples to judge by; a source that holds none is named, with what to add."""
+    try:
+        return gfe.data.load(data, split="test").x
+    except ValueError as error:
+        if isinstance(error, gfe.data.DataError) or "`split`" not in str(error):
+            raise
+        raise ValueError(
+            f"`data` {data} holds no test samples to judge by. Put those that training never saw "
+            f"into a folder `test` beside `train`, {Path(data) / 'test'}, and give the command "
+            "again. In Python, `gfe.evaluate(decoder, x)` judges by any samples."
+        ) from error

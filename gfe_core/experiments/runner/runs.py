@@ -441,7 +441,10 @@ def _write_note(run: Run, folder: Path) -> None:
 
 
 def save_model(run: Run, folder: Path) -> Path:
-    """Write the decoder of a finished run, with loss and scaling, as model.pt, for `gfe.load`."""
+    """Write the decoder of a finished run as model.pt, for `gfe.load`.
+
+    With loss, scaling and the names of the features.
+    """
     card = {"data": run.config.data, "settings": run.config.as_record()}
     card |= {"updates": run.history.step[-1] if run.history.step else 0}
     decoder = copy.deepcopy(run.decoder).cpu()
@@ -450,6 +453,7 @@ def save_model(run: Run, folder: Path) -> Path:
         decoder,
         loss=run.chosen.loss or gfe.Bernoulli(),
         scaling=run.chosen.scaling,
+        names=run.chosen.names,
         card=card,
     )
 

@@ -482,7 +482,8 @@ function littleToGain(state, stop) {
   if (!stop.gain_rtol) return false;
   const { soft, grad } = state;
   const softest = Math.max(...soft.filter(Number.isFinite));
-  const known = state.nAccepted >= 2 && softest > 0 && Number.isFinite(soft[soft.length - 1]);
+  const steps = state.status === STATUS.STALLED ? soft.slice(-1) : soft;
+  const known = state.nAccepted >= 2 && softest > 0 && steps.every(Number.isFinite);
   return known && (softest / 2) * dot(grad, grad) <= enough(state, stop);
 }
 

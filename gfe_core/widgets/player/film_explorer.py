@@ -23,7 +23,7 @@ from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli
 from gfe_core.solvers import Euler
 from gfe_core.training import Report
-from gfe_core.types import Decoder, Loss, SaveAt
+from gfe_core.types import Decoder, Encoding, Loss, SaveAt, Status
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import two_latents
@@ -181,6 +181,9 @@ def early_stopping(
         n_frames: moments shown, evenly spaced in the logarithm of time.
         loss: `Bernoulli()` by default.
         name: of the explorer.
+
+    Raises:
+        ValueError: the steps are too long for the flow, so that the energy rises.
     """
     decoder = flattened(decoder)
     clean, noisy = (
@@ -197,6 +200,7 @@ def early_stopping(
     flow = encode(
         decoder, noisy[None], loss=loss, solver=solver, t1=t1, save_at=SaveAt.times(times)
     )
+    _falls(flow, t1, n_steps)
     unseen = encode(decoder, clean[None], loss=loss).z
     rest = encode(
         decoder,
@@ -234,4 +238,18 @@ def early_stopping(
             "The energy of a noisy digit falls all the way; its distance to the clean "
             "digit falls, then rises."
         ),
+    )
+
+
+def _falls(flow: Encoding, t1: float, n_steps: int) -> None:
+    """Refuse a path along which the energy rises, as that of no gradient flow does."""
+    assert flow.trajectory is not None
+    energy = flow.trajectory.energy[:, 0]
+    # sums of many features round a little beyond the last digit
+    rounding = 100 * torch.finfo(energy.dtype).eps * energy.abs().max()
+    falls = bool(energy.isfinite().all()) and bool((energy.diff() <= rounding).all())
+    checks.require(
+        falls and int(flow.status[0]) == Status.REACHED_T,
+        f"`t1` of {t1:g} is too long for {n_steps} steps of Euler's rule: the energy rises on the "
+        "way, as that of the flow never does. Raise `n_steps`, or lower `t1`.",
     )
