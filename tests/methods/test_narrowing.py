@@ -865,3 +865,45 @@ def test_dtype_of_the_decoder_is_kept():
         == torch.float32
     )
     assert gated.double().narrowed()(torch.zeros(1, 2, dtype=torch.float64)).dtype == torch.float64
+
+
+@pytest.mark.slow
+def test_a_looser_threshold_closes_gates_one_after_the_other():
+    # Of five gates that 0.4 of the variance needs, 0.65 needs one or two. A multiplier that fell by
+    # 3 % a batch closed all but one at once, and the error rose to 1.27 times the threshold.
+    x = gfe.data.load("digits").take(1500).x
+    variance = (x - x.mean(0)).square().sum(1).mean().item()
+    chance = generator(0)
+    constraint = Constraint(0.4 * variance, smoothing=0.95)
+    decoder = gfe.MLPDecoder(latent_dim=16, hidden=(64, 128), data_dim=64, generator=chance)
+    network = Autoencoder.mirror(decoder, latent_dim=32, generator=chance)
+    gated = Gated(decoder, costs=True)
+    loss = Evidence(likelihood=SQUARES, weight=constraint.weight)
+    find = Inference(network=network, loss=loss, generator=chance)
+    gates = torch.optim.Adam([gated.gamma], lr=0.05)
+    narrowing = Narrowing(find, constraint, gates, price=100, generator=chance)
+    adam = torch.optim.Adam([*decoder.parameters(), *network.parameters()], lr=2e-3)
+    batches = gfe.data.Batches(x, size=64, seed=0)
+    errors: list[float] = []
+    n_open: list[int] = []
+
+    def note(_: Report) -> None:
+        errors.append(constraint.average / constraint.threshold)
+        n_open.append(int(gated.open.sum()))
+
+    for share, epochs in ((0.4, 40), (0.65, 25)):
+        constraint.threshold = share * variance
+        start = len(errors)
+        calls = [narrowing.learn, note]
+        gfe.fit(
+            gated,
+            batches,
+            encoder=narrowing,
+            loss=loss,
+            optimizer=adam,
+            epochs=epochs,
+            callbacks=calls,
+        )
+    assert n_open[start] > n_open[-1] >= 1
+    assert max(errors[start:]) < 1.2
+    assert constraint.multiplier > 10, "it never fell so far that every latent is too dear"
