@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import GAPS, NEVER, ROOT, Found, lbfgs, ours, settled, show, time_to
+from bench import NEVER, ROOT, Found, lbfgs, ours, settled, show, time_to
 from torch import Tensor
 
 import gfe_core as gfe
+from gfe_core.experiments import speed
 from gfe_core.experiments.mnist_decoders import new_decoder
 
 DECODERS = [ROOT / "data" / "checkpoints" / f"mnist_{n}.pt" for n in ("one_pass", "six_passes")]
@@ -159,7 +160,7 @@ def table(raced: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         | {
             f"{name.removeprefix('mnist_')} {gap:g}": time_to(rows, method, gap)
             for name, rows in raced.items()
-            for gap in GAPS
+            for gap in speed.GAPS
         }
         for method in methods
     ]

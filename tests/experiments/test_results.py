@@ -62,8 +62,16 @@ def test_a_claim_holds_where_the_paired_difference_exceeds_its_spread():
 
 
 def test_a_verdict_needs_three_seeds_that_both_have():
-    with pytest.raises(ValueError, match="needs 3 seeds that both have, got 2"):
-        claims.below(over_seeds(0.1, 0.2), over_seeds(0.3, 0.4, 0.5))
+    ours, theirs = over_seeds(0.1, 0.2), over_seeds(0.3, 0.4, 0.5)
+    assert claims.below(ours, theirs) == "no verdict"
+    assert claims._judged({"": (over_seeds(0.1), theirs)}) == (
+        "no verdict",
+        "0.1000 against 0.4000 (-0.2000)",
+    )
+    assert [claims._no_worse(verdict) for verdict in ("no verdict", "within the spread")] == [
+        "no verdict",
+        "holds",
+    ]
 
 
 def test_a_spread_over_seeds_counts_as_smaller_by_a_factor():

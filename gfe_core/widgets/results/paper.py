@@ -123,7 +123,9 @@ def grids(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
             values = [its[key]["mean"] for key in measures.values()]
             seconds = round(its["seconds"]["mean"])
             rows[f"{encoder}, {updates} updates"] = [*values, its["grid limit"], seconds]
-    caption = "Means over three seeds; energies in nats per pixel."
+    n_seeds = len(result["gentle"]["AMD"]["own codes"]["by_seed"])
+    seeds = "One seed" if n_seeds == 1 else f"Means over {n_seeds} seeds"
+    caption = f"{seeds}; energies in nats per pixel."
     return show_table(Table(columns, rows, caption, compared=()), name, alt_text)
 
 
