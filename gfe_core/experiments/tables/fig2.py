@@ -257,11 +257,12 @@ def _table(content: Mapping[str, Any]) -> str:
             )
     integral = content["integral"]
     ratio = integral["times the seconds"]
+    times = f"{ratio['mean']:.1f}" + ("" if ratio["sd"] is None else f" ± {ratio['sd']:.1f}")
     names = ("dropped, as many images", "dropped, as many seconds", "with it")
     lines += [
         "",
         f"The adjoint's integral, growing steps, gentle updates: mean energy of {TAIL} batches. It "
-        f"takes {ratio['mean']:.1f} ± {ratio['sd']:.1f} times the seconds for each image.",
+        f"takes {times} times the seconds for each image.",
         "",
         *head(*names),
         row(*cells_of(integral, {name: name for name in names})),
