@@ -37,7 +37,8 @@ QUESTIONS = {
             ),
             "It blows up as well, but later": "",
             "It blows up as well, at the same time": (
-                "A shorter step does help: friction is strong enough for it for a longer time."
+                "A shorter step does help: friction outweighs what such a step adds for a longer "
+                "time."
             ),
         },
         answer="It blows up as well, but later",
@@ -59,7 +60,8 @@ QUESTIONS = {
             "No: it costs work": "",
             "It makes no difference": (
                 "The steps are different ones, and an accelerated step costs three "
-                "forward-equivalents, where AMD's costs two or three."
+                "forward-equivalents, where AMD's costs two. In both a refused trial costs one "
+                "more."
             ),
         },
         answer="No: it costs work",

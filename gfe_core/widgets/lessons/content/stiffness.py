@@ -52,12 +52,13 @@ QUESTIONS = {
     "smaller-tolerance": Question(
         text=(
             "Dopri5 follows a long flow with a tolerance, and then with one that is 1,000 times "
-            "smaller. Dopri5 has order 5. How many more steps does it take?"
+            "smaller. The error that it estimates grows like the fifth power of a step's length. "
+            "How many more steps does it take?"
         ),
         options={
             "1,000 times as many": (
-                "That would be right if the error of a step grew like its length. It grows like "
-                "the fifth power of the length, so slightly shorter steps are far more accurate."
+                "That would be right if the estimated error of a step grew like its length. It "
+                "grows like the fifth power, so slightly shorter steps are far more accurate."
             ),
             "About 4 times as many": (
                 "This is the fifth root of 1,000, and right where accuracy limits the step. Here "
@@ -92,8 +93,8 @@ QUESTIONS = {
         answer="The curvature stops near the limit",
         because=(
             "Beyond the limit the codes are bad and the loss is high, so that updates lower the "
-            "curvature again. So training keeps to what the grid can follow. A large update, "
-            "however, can jump so far beyond the limit that training does not recover."
+            "curvature again. So training keeps to what the grid can follow. With large updates "
+            "training may not recover: the next figure shows one case."
         ),
     ),
 }

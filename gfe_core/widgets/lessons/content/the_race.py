@@ -7,8 +7,9 @@ from gfe_core.widgets.lessons.kinds import Exercise, Question
 QUESTIONS = {
     "accuracy-or-speed": Question(
         text=(
-            "RK4 follows the true flow far more accurately than Euler's rule. Both take the "
-            "longest stable step. Which of them needs less work to bring the energy down?"
+            "RK4 follows the true flow far more accurately than Euler's rule. Both take "
+            "nearly the longest stable step. Which of them needs less work to bring the energy "
+            "down?"
         ),
         options={
             "RK4: the more accurate method wins": (
@@ -38,7 +39,7 @@ QUESTIONS = {
                 "AMD learns one curvature from its last step. It has one step length for all "
                 "directions, and stretched latents need different ones."
             ),
-            "Euler, with the best stable step": (
+            "Euler, with nearly the longest stable step": (
                 "The steepest direction limits the step, and the flattest one then needs as many "
                 "steps as the condition number says."
             ),
