@@ -256,8 +256,9 @@ def test_headings_are_in_order_under_one_title(path: Path):
 
 
 def tagged(notebook: NotebookNode, tag: str) -> int:
-    """The position of the one cell with this tag."""
-    found = [i for i, cell in enumerate(notebook.cells) if tag in tags(cell)]
+    """The position of the one code cell with this tag."""
+    cells = enumerate(notebook.cells)
+    found = [i for i, cell in cells if cell.cell_type == "code" and tag in tags(cell)]
     assert len(found) == 1, f"one cell is tagged {tag!r}, found {len(found)}"
     return found[0]
 
@@ -270,6 +271,8 @@ def test_exercise_is_a_stub_followed_by_its_check_and_solution(path: Path):
     assert stub < check and stub < solution
     folded = notebook.cells[solution].metadata.get("jupyter", {}).get("source_hidden", False)
     assert folded, "the solution shows: set `source_hidden` in the metadata of its cell"
+    announced = [cell for cell in notebook.cells if "olution is folded" in cell.source]
+    assert [tags(cell) for cell in announced] == [["solution"]], "a handout would announce it"
 
 
 def globals_of(table: symtable.SymbolTable) -> set[str]:

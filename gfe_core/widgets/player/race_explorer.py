@@ -41,7 +41,7 @@ class RaceExplorer(LandscapeExplorer):
         loss: `Bernoulli()` by default.
     """
 
-    only_kernel = "frames of a race are budgets of work"
+    only_kernel = "then the race is run again"
 
     def __init__(
         self,

@@ -362,7 +362,7 @@ class Player {
   #writeCaption(preview) {
     const { draggable } = this.handle;
     const { whyNot } = this.following;
-    const late = draggable && whyNot ? `the path follows when you let go: ${whyNot}` : "";
+    const late = draggable && whyNot ? `the paths change when you let go: ${whyNot}` : "";
     const words = [this.view.model.get("caption"), late, this.view.live ? "" : preview];
     this.view.write(".caption", words.filter(Boolean).join(" · "));
   }

@@ -54,7 +54,7 @@ QUESTIONS: dict[str, Question] = {
 EXERCISES: dict[str, Exercise] = {
     "refusals": Exercise(
         claim="refusals counts the trials that fail the test",
-        run=lambda refusals: refusals(curvature=1.0, trial=6.0, beta=0.8, sigma=0.25),
+        run=lambda refusals: refusals(curvature=0.4, trial=15.0, beta=0.8, sigma=0.25),
         expected=7,
         hint="A step s passes while s times the curvature is at most 2 (1 - sigma).",
         mistakes={
@@ -64,7 +64,10 @@ EXERCISES: dict[str, Exercise] = {
             9: "The test does not look for the lowest point. It takes the first trial that passes.",
             10: "The factor 2 is missing: a step s passes up to 2 (1 - sigma) over the curvature.",
             12: "The limit is 2 (1 - sigma), not 2 sigma.",
-            6.0 * 0.8**7: "This is the accepted step. Count the trials refused before it.",
+            11: "The curvature is missing: the limit is for s times the curvature.",
+            15: "This divides by the curvature. The limit is for s times the curvature.",
+            3: "The curvature counts once, not squared: the gradient's square is on both sides.",
+            15.0 * 0.8**7: "This is the accepted step. Count the trials refused before it.",
         },
     ),
 }

@@ -81,25 +81,34 @@ QUESTIONS: dict[str, Question] = {
 EXERCISES: dict[str, Exercise] = {
     "largest_step": Exercise(
         claim="largest_step is the stability limit of Euler's rule",
-        run=lambda largest_step: largest_step(torch.tensor([[1.0, 2.0], [2.0, 1.0]])),  # 1 and 9
-        expected=0.2222,
+        # Neither square nor symmetric; W.T @ W = [[5, 3], [3, 10]] has eigenvalues 3.59 and 11.41.
+        run=lambda largest_step: largest_step(torch.tensor([[2.0, 0.0], [1.0, 3.0], [0.0, 1.0]])),
+        expected=0.1754,
         atol=1e-4,
         hint="torch.linalg.eigvalsh(W.T @ W) lists the curvatures in rising order.",
         mistakes={
-            0.1111: (
+            0.0877: (
                 "This is half of the limit. A step of 1 / lambda_max lands on the minimum of the "
                 "steepest direction, and steps up to twice as long still shrink the error. With "
                 "the factor 1/2 in E, lambda_max is an eigenvalue of W.T @ W itself."
             ),
-            2.0: (
+            0.3507: (
+                "This is twice the limit. With the factor 1/2 in E, lambda_max is an eigenvalue of "
+                "W.T @ W itself, not of half of it."
+            ),
+            0.5563: (
                 "This uses the smallest curvature. The steepest direction becomes unstable first."
             ),
-            0.6667: "This uses a singular value of W, or an eigenvalue of W. Square it.",
-            0.3333: "This is 1 over a singular value of W. The limit is 2 / lambda_max.",
-            0.4: (
+            0.5922: "This uses a singular value of W; the curvature is its square.",
+            0.2961: "This is 1 over a singular value of W. The limit is 2 / lambda_max.",
+            0.2: (
                 "This uses the largest entry of W.T @ W. Its largest eigenvalue is larger still."
             ),
-            0.2: "This uses the sum of all curvatures. Only the largest one limits the step.",
+            0.1333: "This uses the sum of all curvatures. Only the largest one limits the step.",
+            0.1538: (
+                "This uses a sum over a row of W.T @ W, which is a bound on its eigenvalues. The "
+                "largest eigenvalue itself is smaller."
+            ),
         },
     ),
 }

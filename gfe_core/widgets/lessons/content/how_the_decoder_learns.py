@@ -1,9 +1,9 @@
 """Questions and exercises of the notebook "How is a decoder trained with no encoder?"."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from gfe_core.widgets.lessons.kinds import Exercise, Question
 
@@ -33,30 +33,36 @@ QUESTIONS: dict[str, Question] = {
 }
 
 
-def _one_update(updated: Callable[..., Tensor]) -> Tensor:
-    """Call the reader's function with two samples of two numbers, one latent and W = (1, 0)."""
-    W, z = torch.tensor([[1.0], [0.0]]), torch.tensor([[1.0], [3.0]])
-    return updated(W, z, x=torch.tensor([[2.0, 1.0], [3.0, 2.0]]), lr=0.1)
+def _one_update(updated: Callable[..., Any]) -> Any:
+    """Call the reader's function with two samples of three numbers and one latent."""
+    W, z = torch.tensor([[1.0], [0.0], [0.0]]), torch.tensor([[1.0], [3.0]])
+    return updated(W, z, x=torch.tensor([[2.0, 1.0, 0.0], [3.0, 2.0, -1.0]]), lr=0.1)
 
 
 EXERCISES: dict[str, Exercise] = {
     "updated": Exercise(
         claim="updated takes one step at fixed codes",
         run=_one_update,
-        expected=[[1.05], [0.35]],
+        expected=[[1.05], [0.35], [-0.15]],
         atol=1e-4,
         hint="The gradient in W is the mean over samples of (W z - x) z^T.",
         mistakes={
-            ((1.1,), (0.7,)): (
+            ((1.1,), (0.7,), (-0.3,)): (
                 "This step is twice too long: take the mean over the batch, not the sum, and keep "
                 "the 1/2 of the energy."
             ),
-            ((1.025,), (0.175,)): (
-                "This is half of the step: take the mean over samples only, not over the numbers "
-                "of a sample."
+            ((1 + 1 / 30,), (7 / 30,), (-0.1,)): (
+                "Take the mean over samples only: within a sample the energy is half of a sum, as "
+                "F.mse_loss is not."
             ),
-            ((0.95,), (-0.35,)): "The sign is wrong: a step goes against the gradient.",
-            ((1.0,), (0.0,)): "W has not changed: subtract lr times the gradient.",
+            ((1 + 1 / 60,), (7 / 60,), (-0.05,)): (
+                "This is a third of the step: take the mean over samples only, not over the "
+                "numbers of a sample."
+            ),
+            ((0.95,), (-0.35,), (0.15,)): "The sign is wrong: a step goes against the gradient.",
+            ((1.5,), (3.5,), (-1.5,)): "The learning rate is missing: it multiplies the gradient.",
+            ((-0.5,), (-3.5,), (1.5,)): "This is the gradient. Subtract lr times it from W.",
+            ((1.0,), (0.0,), (0.0,)): "W has not changed: subtract lr times the gradient.",
         },
     ),
 }

@@ -37,7 +37,8 @@ QUESTIONS = {
             ),
             "It blows up as well, but later": "",
             "It blows up as well, at the same time": (
-                "A shorter step does help: friction is strong enough for it for a longer time."
+                "A shorter step does help: friction outweighs what such a step adds for a longer "
+                "time."
             ),
         },
         answer="It blows up as well, but later",
@@ -59,7 +60,8 @@ QUESTIONS = {
             "No: it costs work": "",
             "It makes no difference": (
                 "The steps are different ones, and an accelerated step costs three "
-                "forward-equivalents, where AMD's costs two or three."
+                "forward-equivalents, where AMD's costs two. In both a refused trial costs one "
+                "more."
             ),
         },
         answer="No: it costs work",
@@ -74,18 +76,18 @@ QUESTIONS = {
 EXERCISES = {
     "first_restart": Exercise(
         claim="first_restart is the time at which the ball passes the bottom",
-        run=lambda time: time(4.0),
-        expected=1.9159,
+        run=lambda time: time(9.0),
+        expected=1.2772,
         atol=0.01,
         hint="The solution stands above. Find the first s > 0 with torch.special.bessel_j1(s) = 0.",
         mistakes={
             0.0: "J1(s) is 0 at s = 0, but J1(s) / s is not. The next zero is the one.",
-            1.2024: "This is the first zero of J0. The solution has J1.",
+            0.8016: "This is the first zero of J0. The solution has J1.",
             3.8317: "This is s = sqrt(curvature) * t at the first zero. Solve it for t.",
-            7.6634: "The root belongs in the denominator: a steeper bowl is passed sooner.",
-            0.9579: "This divides by the curvature: the clock of momentum runs with its root.",
-            0.7854: "This is a quarter of a swing without friction. Friction makes the ball later.",
-            2.5678: "This is the first minimum of the solution: the far end of the overshoot.",
+            11.4951: "The root belongs in the denominator: a steeper bowl is passed sooner.",
+            0.4257: "This divides by the curvature: the clock of momentum runs with its root.",
+            0.5236: "This is a quarter of a swing without friction. Friction makes the ball later.",
+            1.7119: "This is the first minimum of the solution: the far end of the overshoot.",
         },
     ),
 }

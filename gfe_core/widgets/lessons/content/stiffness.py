@@ -52,12 +52,13 @@ QUESTIONS = {
     "smaller-tolerance": Question(
         text=(
             "Dopri5 follows a long flow with a tolerance, and then with one that is 1,000 times "
-            "smaller. Dopri5 has order 5. How many more steps does it take?"
+            "smaller. The error that it estimates grows like the fifth power of a step's length. "
+            "How many more steps does it take?"
         ),
         options={
             "1,000 times as many": (
-                "That would be right if the error of a step grew like its length. It grows like "
-                "the fifth power of the length, so slightly shorter steps are far more accurate."
+                "That would be right if the estimated error of a step grew like its length. It "
+                "grows like the fifth power, so slightly shorter steps are far more accurate."
             ),
             "About 4 times as many": (
                 "This is the fifth root of 1,000, and right where accuracy limits the step. Here "
@@ -92,29 +93,32 @@ QUESTIONS = {
         answer="The curvature stops near the limit",
         because=(
             "Beyond the limit the codes are bad and the loss is high, so that updates lower the "
-            "curvature again. So training keeps to what the grid can follow. A large update, "
-            "however, can jump so far beyond the limit that training does not recover."
+            "curvature again. So training keeps to what the grid can follow. With large updates "
+            "training may not recover: the next figure shows one case."
         ),
     ),
 }
 
 
 def _call(count: Callable[..., Any]) -> Any:
-    """Count for a flow that needs whole numbers of steps."""
-    return count(t1=10.0, largest=4.0)
+    """Count for a flow that needs 20.5 steps of Euler's rule and 14.7 of RK4, unrounded."""
+    return count(t1=10.0, largest=4.1)
 
 
 EXERCISES = {
     "fewest_gradients": Exercise(
         claim="fewest_gradients counts the gradients of Euler and RK4",
         run=_call,
-        expected=[20, 60],
+        expected=[21, 60],
         hint="The number of steps is t1 * largest / h, rounded up: `math.ceil`.",
         mistakes={
-            (20, 15): "These are steps. RK4 computes four gradients for each step.",
+            (21, 15): "These are steps. RK4 computes four gradients for each step.",
             (5, 16): "A step is h / largest long, not h.",
             (20, 56): "Fewer steps would be too long or stop too early: round up, not down.",
-            (20, 58): "There are only whole steps: round up before you multiply by four.",
+            (20, 60): "The nearest whole number may be too small: round up, always.",
+            (21, 59): "There are only whole steps: round up before you multiply by four.",
+            (41.0 / 2.0, 4 * 41.0 / 2.785): "There are only whole steps: round up.",
+            (21, 84): "RK4 may take longer steps than Euler's rule: its h is 2.785.",
         },
     ),
 }

@@ -7,8 +7,9 @@ from gfe_core.widgets.lessons.kinds import Exercise, Question
 QUESTIONS = {
     "accuracy-or-speed": Question(
         text=(
-            "RK4 follows the true flow far more accurately than Euler's rule. Both take the "
-            "longest stable step. Which of them needs less work to bring the energy down?"
+            "RK4 follows the true flow far more accurately than Euler's rule. Both take "
+            "nearly the longest stable step. Which of them needs less work to bring the energy "
+            "down?"
         ),
         options={
             "RK4: the more accurate method wins": (
@@ -38,7 +39,7 @@ QUESTIONS = {
                 "AMD learns one curvature from its last step. It has one step length for all "
                 "directions, and stretched latents need different ones."
             ),
-            "Euler, with the best stable step": (
+            "Euler, with nearly the longest stable step": (
                 "The steepest direction limits the step, and the flattest one then needs as many "
                 "steps as the condition number says."
             ),
@@ -55,16 +56,19 @@ QUESTIONS = {
 EXERCISES = {
     "implicit_dt": Exercise(
         claim="implicit_dt is the flow time of a damped Gauss-Newton step",
-        run=lambda dt: dt(torch.tensor([[4.0, 1.0], [1.0, 2.0]]), damping=0.5, rate=2.0),
-        expected=1 / 3,
+        run=lambda dt: dt(torch.tensor([[4.0, 1.0], [1.0, 2.0]]), damping=0.1, rate=2.0),
+        expected=5 / 3,
         hint="The number that is added to the diagonal of G is 1 / (rate dt).",
         mistakes={
-            2 / 3: "The rate is missing: the number added to the diagonal is 1 / (rate dt).",
-            1.0: "The damping counts in units of the mean of G's diagonal, which is 3 here.",
-            3.0: "This is 1 / dt: turn it upside down.",
-            4 / 3: "The rate is on the wrong side: the number added is 1 / (rate dt).",
-            1 / 2: "This has the mean of all entries of G, where the mean of its diagonal belongs.",
-            1 / 6: "This has the sum of the diagonal, where its mean belongs.",
+            10 / 3: "The rate is missing: the number added to the diagonal is 1 / (rate dt).",
+            5.0: "The damping counts in units of the mean of G's diagonal, which is 3 here.",
+            0.6: "This is 1 / dt: turn it upside down.",
+            20 / 3: "The rate is on the wrong side: the number added is 1 / (rate dt).",
+            2.5: "This has the mean of all entries of G, where the mean of its diagonal belongs.",
+            5 / 6: "This has the sum of the diagonal, where its mean belongs.",
+            1 / 6: "The damping is missing: it multiplies the mean of the diagonal.",
+            1 / 3: "Damping and rate are missing: the mean of the diagonal is only the unit.",
+            0.3: "This number is added to the diagonal: it is 1 / (rate dt). Solve it for dt.",
         },
     ),
 }

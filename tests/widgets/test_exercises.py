@@ -1,0 +1,233 @@
+"""No plausible wrong formula passes an exercise of notebooks 00 to 07, and each right one does.
+
+Every wrong formula stands beside words of the sentence that names its mistake.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gfe_core.widgets.lessons import check
+
+Formula = Callable[..., Any]
+
+eig, singular, soft = torch.linalg.eigvalsh, torch.linalg.svdvals, F.softplus
+
+
+def residual(W, z, x):
+    return z @ W.T - x
+
+
+def gradient(W, z, x):
+    return residual(W, z, x).T @ z
+
+
+def by_autograd(W, z, x, lr):
+    W = W.clone().requires_grad_()
+    F.mse_loss(z @ W.T, x).backward()
+    return W - lr * W.grad
+
+
+def n_gradients(t1, largest, whole):
+    return [whole(t1 * largest / 2.0), 4 * whole(t1 * largest / 2.785)]
+
+
+def first_pass(limit, curvature, beta):
+    return math.ceil(math.log(limit / curvature) / math.log(beta))
+
+
+def by_trying(
+    curvature, trial, beta, sigma, fails=lambda fall, promise, sigma: fall < sigma * promise
+):
+    z, n = 1.7, 0
+
+    def energy(z):
+        return 0.5 * curvature * z**2
+
+    slope = curvature * z
+    while fails(energy(z) - energy(z - beta**n * trial * slope), beta**n * trial * slope**2, sigma):
+        n += 1
+    return n
+
+
+RIGHT: dict[str, list[Formula]] = {
+    "my_energy": [
+        lambda y, x: (soft(y) - x * y).mean(1),
+        lambda y, x: (torch.log(1 + torch.exp(y)) - x * y).sum(dim=1) / y.shape[1],
+        lambda y, x: F.binary_cross_entropy_with_logits(y, x, reduction="none").mean(-1),
+        lambda y, x: F.binary_cross_entropy(torch.sigmoid(y), x, reduction="none").mean(1).tolist(),
+    ],
+    "largest_step": [
+        lambda W: 2 / eig(W.T @ W)[-1],
+        lambda W: 2 / eig(W @ W.T).max().item(),
+        lambda W: 2 / singular(W)[0] ** 2,
+        lambda W: 2 / torch.linalg.norm(W, 2) ** 2,
+    ],
+    "updated": [
+        lambda W, z, x, lr: W - lr * gradient(W, z, x) / len(x),
+        lambda W, z, x, lr: W - lr * torch.einsum("bi,bj->bij", residual(W, z, x), z).mean(dim=0),
+        lambda W, z, x, lr: W.sub_(lr * gradient(W, z, x) / len(x)),
+    ],
+    "fewest_gradients": [
+        lambda t1, largest: n_gradients(t1, largest, math.ceil),
+        lambda t1, largest: torch.tensor(n_gradients(t1, largest, math.ceil)),
+        lambda t1, largest: n_gradients(t1, largest, lambda steps: int(steps) + 1),
+    ],
+    "refusals": [
+        by_trying,
+        lambda curvature, trial, beta, sigma: first_pass(2 * (1 - sigma), curvature * trial, beta),
+    ],
+    "implicit_dt": [
+        lambda G, damping, rate: 1 / (rate * damping * G.diagonal().mean()),
+        lambda G, damping, rate: 1 / (rate * damping * torch.linalg.eigvalsh(G).mean()),
+        lambda G, damping, rate: (len(G) / (rate * damping * G.trace())).item(),
+    ],
+    "first_restart": [
+        lambda curvature: 3.8317 / curvature**0.5,
+        lambda curvature: torch.tensor(3.8317 / math.sqrt(curvature)),
+    ],
+    "implicit_wins_from": [lambda: math.log(2), lambda: -torch.tensor(0.5).log()],
+}
+
+WRONG: dict[str, list[tuple[str, Formula]]] = {
+    "my_energy": [
+        ("sum over pixels", lambda y, x: (soft(y) - x * y).sum(1)),
+        ("x is missing", lambda y, x: (soft(y) - y).mean(1)),
+        ("logit y itself", lambda y, x: (soft(y.sigmoid()) - x * y.sigmoid()).mean(1)),
+        ("second term takes", lambda y, x: (soft(y) - x * y.sigmoid()).mean(1)),
+        ("sign of the second", lambda y, x: (soft(y) + x * y).mean(1)),
+        ("over the images", lambda y, x: (soft(y) - x * y).mean(0)),
+        ("whole batch", lambda y, x: F.binary_cross_entropy_with_logits(y, x)),
+        ("F.softplus", lambda y, x: soft(y).mean(1)),
+        ("F.softplus", lambda y, x: (y.sigmoid() - x).square().mean(1)),
+        ("F.softplus", lambda y, x: F.binary_cross_entropy_with_logits(y, 1 - x)),
+    ],
+    "largest_step": [
+        ("half of the limit", lambda W: 1 / eig(W.T @ W)[-1]),
+        ("half of the limit", lambda W: 2 / eig(2 * W.T @ W)[-1]),
+        ("twice the limit", lambda W: 2 / eig(W.T @ W / 2)[-1]),
+        ("smallest curvature", lambda W: 2 / eig(W.T @ W)[0]),
+        ("curvature is its square", lambda W: 2 / singular(W)[0]),
+        ("1 over a singular value", lambda W: 1 / singular(W)[0]),
+        ("largest entry", lambda W: 2 / (W.T @ W).max()),
+        ("largest entry", lambda W: 2 / (W.T @ W).diagonal().max()),
+        ("sum of all curvatures", lambda W: 2 / W.square().sum()),
+        ("over a row", lambda W: 2 / (W.T @ W).abs().sum(1).max()),
+        ("eigvalsh(W.T @ W)", lambda W: 2 / eig(W @ W)[-1]),
+        ("eigvalsh(W.T @ W)", lambda W: 2 / eig(W)[-1] ** 2),
+    ],
+    "updated": [
+        ("not the sum", lambda W, z, x, lr: W - lr * gradient(W, z, x)),
+        ("F.mse_loss", by_autograd),
+        ("F.mse_loss", lambda W, z, x, lr: W - lr * gradient(W, z, x) / x.shape[1]),
+        ("a third", lambda W, z, x, lr: W - lr * gradient(W, z, x) / x.numel()),
+        ("sign is wrong", lambda W, z, x, lr: W + lr * gradient(W, z, x) / len(x)),
+        ("rate is missing", lambda W, z, x, lr: W - gradient(W, z, x) / len(x)),
+        ("This is the gradient", lambda W, z, x, lr: gradient(W, z, x) / len(x)),
+        ("has not changed", lambda W, z, x, lr: W),
+    ],
+    "fewest_gradients": [
+        ("These are steps", lambda t1, largest: [math.ceil(t1 * largest / h) for h in (2, 2.785)]),
+        ("not h", lambda t1, largest: [math.ceil(t1 / 2), 4 * math.ceil(t1 / 2.785)]),
+        ("not down", lambda t1, largest: n_gradients(t1, largest, math.floor)),
+        ("round up, always", lambda t1, largest: n_gradients(t1, largest, round)),
+        ("before you multiply", lambda t1, largest: [21, math.ceil(4 * t1 * largest / 2.785)]),
+        ("whole steps: round up.", lambda t1, largest: n_gradients(t1, largest, float)),
+        ("its h is 2.785", lambda t1, largest: [k * math.ceil(t1 * largest / 2) for k in (1, 4)]),
+    ],
+    "refusals": [
+        (
+            "share sigma",
+            lambda curvature, trial, beta, sigma: first_pass(2, curvature * trial, beta),
+        ),
+        (
+            "share sigma",
+            lambda **given: by_trying(**given, fails=lambda fall, promise, sigma: fall < 0),
+        ),
+        ("rounded up", lambda **given: by_trying(**given) - 1),
+        ("accepted trial too", lambda **given: by_trying(**given) + 1),
+        (
+            "lowest point",
+            lambda curvature, trial, beta, sigma: first_pass(1, curvature * trial, beta),
+        ),
+        (
+            "factor 2",
+            lambda curvature, trial, beta, sigma: first_pass(1 - sigma, curvature * trial, beta),
+        ),
+        (
+            "not 2 sigma",
+            lambda curvature, trial, beta, sigma: first_pass(2 * sigma, curvature * trial, beta),
+        ),
+        (
+            "curvature is missing",
+            lambda curvature, trial, beta, sigma: first_pass(2 * (1 - sigma), trial, beta),
+        ),
+        (
+            "divides by the curvature",
+            lambda curvature, trial, beta, sigma: first_pass(
+                2 * (1 - sigma), trial / curvature, beta
+            ),
+        ),
+        (
+            "not squared",
+            lambda curvature, trial, beta, sigma: first_pass(
+                2 * (1 - sigma), curvature**2 * trial, beta
+            ),
+        ),
+        ("accepted step", lambda **given: given["trial"] * given["beta"] ** by_trying(**given)),
+    ],
+    "implicit_dt": [
+        ("rate is missing", lambda G, damping, rate: 1 / (damping * G.diagonal().mean())),
+        ("in units of", lambda G, damping, rate: 1 / (rate * damping)),
+        ("upside down", lambda G, damping, rate: rate * damping * G.diagonal().mean()),
+        ("wrong side", lambda G, damping, rate: rate / (damping * G.diagonal().mean())),
+        ("all entries", lambda G, damping, rate: 1 / (rate * damping * G.mean())),
+        ("sum of the diagonal", lambda G, damping, rate: 1 / (rate * damping * G.trace())),
+        ("damping is missing", lambda G, damping, rate: 1 / (rate * G.diagonal().mean())),
+        ("Damping and rate", lambda G, damping, rate: 1 / G.diagonal().mean()),
+        ("Solve it for dt", lambda G, damping, rate: damping * G.diagonal().mean()),
+        ("added to the diagonal", lambda G, damping, rate: damping / (rate * G.diagonal().mean())),
+    ],
+    "first_restart": [
+        ("at s = 0", lambda curvature: 0.0),
+        ("zero of J0", lambda curvature: 2.4048 / curvature**0.5),
+        ("Solve it for t", lambda curvature: 3.8317),
+        ("denominator", lambda curvature: 3.8317 * curvature**0.5),
+        ("divides by the curvature", lambda curvature: 3.8317 / curvature),
+        ("without friction", lambda curvature: math.pi / 2 / curvature**0.5),
+        ("first minimum", lambda curvature: 5.1356 / curvature**0.5),
+        ("The solution stands", lambda curvature: 3.8317 * 2 / curvature),
+        ("The solution stands", lambda curvature: math.pi / curvature**0.5),
+    ],
+    "implicit_wins_from": [
+        ("a minus sign", lambda: 0.5),
+        ("The sign", lambda: math.log(0.5)),
+        ("exp(s)", lambda: 2.0),
+        ("base 10", lambda: math.log10(2)),
+        ("size of both", lambda: 0.25),
+        ("63 %", lambda: 1.0),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", sorted(RIGHT))
+def test_every_right_formula_passes(name: str, capsys: pytest.CaptureFixture[str]):
+    for formula in RIGHT[name]:
+        check(name, formula)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(RIGHT[name])
+    assert all(line.startswith("True: ") for line in lines), lines
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+def test_every_wrong_formula_is_refused_and_its_mistake_named(
+    name: str, capsys: pytest.CaptureFixture[str]
+):
+    for words, formula in WRONG[name]:
+        check(name, formula)
+        line = capsys.readouterr().out
+        assert line.startswith("False: ") and words in line, f"{words}: {line}"
