@@ -139,7 +139,7 @@ def of_grid(encoder: str) -> dict[str, Any]:
         key: {"mean": 0.1, "by_seed": {"0": 0.1}}
         for key in ("own codes", "climb", "curvature", "seconds")
     }
-    return {**means, "grid limit": None if encoder == "AMD" else 0.03}
+    return {**means, "batches": 100, "grid limit": None if encoder == "AMD" else 0.03}
 
 
 def content(experiment: str) -> dict[str, Any]:

@@ -125,7 +125,9 @@ def grids(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
             rows[f"{encoder}, {updates} updates"] = [*values, its["grid limit"], seconds]
     n_seeds = len(result["gentle"]["AMD"]["own codes"]["by_seed"])
     seeds = "One seed" if n_seeds == 1 else f"Means over {n_seeds} seeds"
-    caption = f"{seeds}; energies in nats per pixel."
+    gentle, large = (result[updates]["AMD"]["batches"] for updates in ("gentle", "large"))
+    batches = f"Gentle updates: {gentle:,} batches; large ones: {large:,}."
+    caption = f"{seeds}; energies in nats per pixel. {batches}"
     return show_table(Table(columns, rows, caption, compared=()), name, alt_text)
 
 

@@ -11,7 +11,8 @@ QUESTIONS: dict[str, Question] = {
         options={
             "It accepts only the best steps": (
                 "The test compares with a promise along a straight line, not with other steps. "
-                "The best step along a ray bends away from that line and breaks the promise."
+                "Along the ray the energy bends up from that line, so that the best step delivers "
+                "less than the promise."
             ),
             "It refuses good steps and accepts only very short ones": "",
             "Nothing changes, because σ is only a safeguard": (

@@ -72,8 +72,8 @@ QUESTIONS: dict[str, Question] = {
         because=(
             "Steep directions of the energy are followed first, and these are the directions in "
             "which digits differ. Flat directions come later, and they fit the noise: the energy "
-            "still falls, but the distance to the clean digit grows. Flow time acts as "
-            "regularisation."
+            "still falls, but the distance to the clean digit grows. Stopping early "
+            "keeps the noise out, as a penalty on the code would."
         ),
     ),
 }
