@@ -66,9 +66,9 @@ QUESTIONS = {
         },
         answer="No: it costs work",
         because=(
-            "On these digits AMD's steps are already long in flat directions, which is what "
-            "momentum is for. An accelerated step tests the energy at one point and takes its "
-            "gradient at another."
+            "On these digits some of AMD's steps are already long enough for flat directions, "
+            "which is what momentum is for. An accelerated step tests the energy at one point and "
+            "takes its gradient at another."
         ),
     ),
 }
