@@ -158,7 +158,6 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _fitted(self, X: Any) -> "GradientFlowEncoder":
         self._check_arguments()
         x = self._rows(validate_data(self, _given(X), **_ACCEPTED, ensure_min_samples=2))
-        names = features_of(X)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         loss = Gaussian() if self.loss is None else self.loss
         units = _Units.of(x)
@@ -190,7 +189,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.scale_ = unit.scale
         self.history_ = history
         self._unit = unit
-        self._names = names
+        self._names = features_of(X)
         return self
 
     def transform(self, X: Any) -> Any:

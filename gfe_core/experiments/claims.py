@@ -304,16 +304,18 @@ def _given_up(found: Results) -> Verdict:
         left_out = [name for name in rows["reference"]["r2"] if name not in reference]
         its = []
         for which in ("tight", "loose"):
-            told = []
+            listed = []
             for name, whole in reference.items():
                 r2 = rows[which]["r2"][name]
                 share = (r2["mean"] - _chance(name)) / whole
                 kept = which == "tight" or name in ("x", "y", "scale")
                 clear = abs(share - 0.5) > r2["sd"] / whole
                 its.append((HOLDS if (share > 0.5) == kept else FAILS) if clear else WITHIN)
-                told.append(f"{name.removesuffix(' (share right)')} {r2['mean']:.2f} ({share:.2f})")
+                listed.append(
+                    f"{name.removesuffix(' (share right)')} {r2['mean']:.2f} ({share:.2f})"
+                )
             opened = fmean(rows[which]["open"])
-            figures.append(f"{kind}, {which}: {opened:.1f} open, {', '.join(told)}")
+            figures.append(f"{kind}, {which}: {opened:.1f} open, {', '.join(listed)}")
         figures.append(
             f"{kind}: left out, since the reference tells too little: "
             + (", ".join(left_out) or "none")

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 from PIL import Image, ImageOps
-from published import pictures
+from published import opened, pictures
 
 from gfe_core.data.files import replacing
 
@@ -31,8 +31,8 @@ def thumbnail(notebook: NotebookNode) -> bytes | None:
     stills = [png for *_, png in pictures(notebook)]
     if not stills:
         return None
-    still = Image.open(io.BytesIO(max(stills, key=len))).convert("RGB")
-    small = ImageOps.fit(still, SIZE, Image.Resampling.LANCZOS, centering=(0.0, 0.0))
+    richest = opened(max(stills, key=len))
+    small = ImageOps.fit(richest, SIZE, Image.Resampling.LANCZOS, centering=(0.0, 0.0))
     file = io.BytesIO()
     small.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()

@@ -8,7 +8,6 @@ update, not smoothed.
 """
 
 import math
-import time
 import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ import torch
 
 import gfe_core as gfe
 from gfe_core import stiffness
+from gfe_core.experiments.runner.callbacks import Watch
 from gfe_core.experiments.runner.config import STOP, Config, images, optimizer_of
 from gfe_core.experiments.runner.jobs import Experiment, Job
 from gfe_core.experiments.runner.judging import PRECISE, TO_REST, in_words
@@ -100,24 +100,22 @@ def curve(name: str, updates: str, seed: int) -> dict[str, Any]:
     config = Config(optimizer="rmsprop", learning_rate=RATES[updates], schedule="constant")
     seconds: list[float] = []
     curvature: list[dict[str, float]] = []
-    begun = time.process_time()
+    watch = Watch(torch.nn.ModuleList([decoder]), encoder, x[:0], n_batches)
 
     def look(report: Report) -> None:
-        nonlocal begun
-        seconds.append(seconds[-1:][0] if seconds else 0.0)
-        seconds[-1] += time.process_time() - begun
+        seconds.append(watch.seconds)
         if report.step % (n_batches // N_LOOKS) == 0:
             measured = stiffness.spectrum(decoder, report.encoding.z.detach(), report.x).largest
             median, largest = measured.median().item(), measured.max().item()
             curvature.append({"batch": report.step, "median": median, "largest": largest})
-        begun = time.process_time()
+        watch.skip()
 
     history = gfe.fit(
         decoder,
         gfe.data.Batches(x, size=SIZE, seed=seed),
         encoder=encoder,
         optimizer=optimizer_of(config, decoder.parameters()),
-        callbacks=look,
+        callbacks=[watch, look],
         on_interrupt="raise",
     )
     test = gfe.data.load("mnist", split="test").x[:N_TEST]
@@ -148,10 +146,8 @@ def _job(encoder: str, updates: str, seed: int) -> Job:
     settings |= {"hidden": HIDDEN, "size": SIZE, "n_batches": N_BATCHES[updates][encoder]}
     settings |= {"n_test": N_TEST, "n_looks": N_LOOKS}
     fields = {"encoder": encoder, "updates": updates, "seed": seed}
-    name, arguments = encoder, {"updates": updates, "seed": seed}
-    return Job(
-        f"fig2-{updates}-{words}-{seed}", curve, {"name": name} | arguments, fields, settings
-    )
+    arguments = {"name": encoder, "updates": updates, "seed": seed}
+    return Job(f"fig2-{updates}-{words}-{seed}", curve, arguments, fields, settings)
 
 
 def _jobs() -> list[Job]:
@@ -163,20 +159,24 @@ def _jobs() -> list[Job]:
     ]
 
 
+def _or_a_nat(value: float | None) -> float:
+    """What is not finite, such as the energy of a lost batch, counts as a nat."""
+    return 1.0 if value is None else value
+
+
 def climb(energies: Sequence[float | None]) -> float:
     """How far the mean of a few batches rises above its lowest value before, at most.
 
-    The first tenth of the training is left out; a batch that was lost counts as a nat.
+    The first tenth of the training is left out.
     """
-    known = [1.0 if energy is None else energy for energy in energies[len(energies) // 10 :]]
+    known = [_or_a_nat(energy) for energy in energies[len(energies) // 10 :]]
     means = [fmean(known[i : i + WINDOW]) for i in range(len(known) - WINDOW + 1)]
     return max(mean - lowest for mean, lowest in zip(means, accumulate(means, min), strict=True))
 
 
 def _tail(record: Record, end: int | None = None) -> float:
     """Mean energy of the last batches before one of them."""
-    known = [1.0 if energy is None else energy for energy in record["energy"][:end]]
-    return fmean(known[-TAIL:])
+    return fmean([_or_a_nat(energy) for energy in record["energy"][:end]][-TAIL:])
 
 
 def _gather(records: Records) -> dict[str, Any]:
@@ -214,9 +214,7 @@ def _measures(runs: Records) -> dict[str, Any]:
     seeds = runs.by("seed")
 
     def over_seeds(measure: Callable[[Record], float | None]) -> dict[str, Any]:
-        """Sum up; what is not finite counts as a nat, as a lost batch does."""
-        values = {seed: measure(one) for seed, one in seeds.items()}
-        return summary({seed: 1.0 if value is None else value for seed, value in values.items()})
+        return summary({seed: _or_a_nat(measure(one)) for seed, one in seeds.items()})
 
     return {
         "batches": len(runs[0]["energy"]),
@@ -227,6 +225,15 @@ def _measures(runs: Records) -> dict[str, Any]:
         "grid limit": runs[0]["grid_limit"],
         "seconds": over_seeds(lambda one: one["cpu_seconds"][-1]),
     }
+
+
+_MEASURES = {
+    "test energy, own codes": "own codes",
+    "codes at rest": "codes at rest",
+    "climb": "climb",
+    "curvature": "curvature",
+}
+"""Columns of the table, and the measures that they show."""
 
 
 def _table(content: Mapping[str, Any]) -> str:
@@ -240,17 +247,13 @@ def _table(content: Mapping[str, Any]) -> str:
     for updates, rate in RATES.items():
         n_batches = content[updates]["AMD"]["batches"]
         lines += ["", f"{updates.capitalize()} updates, rate {rate:g}, {n_batches} batches.", ""]
-        lines += head(
-            "encoder", "test energy, own codes", "codes at rest", "climb", "curvature",
-            "limit of the grid", "seconds",
-        )  # fmt: skip
+        lines += head("encoder", *_MEASURES, "limit of the grid", "seconds")
         for name, its in content[updates].items():
             limit = its["grid limit"]
             lines.append(
                 row(
                     name,
-                    *cells_of(its, {key: key for key in ("own codes", "codes at rest", "climb")}),
-                    *cells_of(its, {"": "curvature"}),
+                    *cells_of(its, _MEASURES),
                     "none" if limit is None else f"{limit:.4f}",
                     f"{its['seconds']['mean']:.0f}",
                 )
