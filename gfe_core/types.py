@@ -75,7 +75,11 @@ class Stop:
     All of these steps must have met positive curvature, or a sample would stop as it leaves a
     saddle; where nothing but rounding changes the energy, it is asked of the last step. Both sides
     have the units of the energy, and neither depends on where the search started: a rule for data,
-    latents and energies in any units.
+    latents and energies in any units. A solver that knows all second derivatives H, as GaussNewton
+    does, asks as much of <g, H^-1 g> / 2. The others know the directions of their steps alone:
+    steps down the gradient mix them, and where curvatures differ by more than 10^4 at one code
+    (singular values of the decoder's Jacobian by more than 10^2), AMD may call CONVERGED what has
+    yet to creep along a flat axis. GaussNewton, BFGS and LBFGS see more there.
 
     FLAT when the energy fell by at most energy_slope |E| a step, on average over the last `window`
     accepted steps, while more is left to gain, as at a kink of a ReLU decoder or in a long valley.

@@ -75,14 +75,14 @@ class GaussNewton:
         latent = state.grad.shape[1]
         state.own = {
             "damping": torch.full_like(state.t, self.damping_init),
-            "matrix": state.grad.new_zeros(len(state.t), latent, latent),
+            "curvature": state.grad.new_zeros(len(state.t), latent, latent),
         }
 
     def step(self, energy: Energy, flow: Descent, state: State, *, t1: float) -> Step:
         """One trial for every sample; the matrix is computed anew where the sample has moved."""
         new = state.fresh | (state.n_accepted + state.n_rejected == 0)
         _refresh(energy, state, new)
-        matrix = state.own["matrix"]
+        matrix = state.own["curvature"]
         damping = state.own["damping"]
         ridge = damping * matrix.diagonal(dim1=1, dim2=2).abs().mean(1).clamp(
             min=torch.finfo(damping.dtype).tiny
@@ -119,7 +119,7 @@ def _refresh(energy: Energy, state: State, new: Tensor) -> None:
     """
     if new.is_cuda or new.all():
         matrix = energy.gauss_newton(state.z)
-        state.own["matrix"] = torch.where(new[:, None, None], matrix, state.own["matrix"])
+        state.own["curvature"] = torch.where(new[:, None, None], matrix, state.own["curvature"])
     elif new.any():
         matrix = energy.rows(new).gauss_newton(state.z[new])
-        state.own["matrix"] = state.own["matrix"].index_put((new,), matrix)
+        state.own["curvature"] = state.own["curvature"].index_put((new,), matrix)

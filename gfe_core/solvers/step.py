@@ -37,7 +37,8 @@ class State(Node):
     shrink the old one. `recent` holds the last energies, `origin` the energy of the code 0, `soft`
     the inverse curvatures along the last moves, and `at_minimum` is set where the first step
     promised next to nothing: by these the loop judges what is left to gain. `own` is whatever else
-    the solver remembers, one row a sample; `attempt` counts the attempts, which all samples make
+    the solver remembers, one row a sample; a matrix of second derivatives that it calls "curvature"
+    is asked what is left to gain, too. `attempt` counts the attempts, which all samples make
     together. Rows that are not `running` wait to leave: what is computed of them is ignored.
     """
 

@@ -89,11 +89,30 @@ def _little_to_gain(state: State, stop: Stop) -> Tensor:
         return torch.zeros_like(state.fresh)
     upward = torch.isfinite(state.soft)
     softest = torch.where(upward, state.soft, 0.0).amax(1)
-    left = slope_along(softest[:, None] / 2 * state.grad, state.grad)
+    left = slope_along(softest[:, None] / 2 * state.grad, state.grad).maximum(_modelled(state))
     ended = state.status == int(Status.STALLED)
     bowl = torch.where(ended, upward[:, -1], upward.all(1))
     known = (state.n_accepted >= 2) & (softest > 0) & bowl
     return known & (left <= _enough(state, stop))
+
+
+def _modelled(state: State) -> PerSample:
+    """What Newton's step would gain by the second derivatives that a solver knows.
+
+    <grad, H^-1 grad> / 2; 0 where it knows none or they have no minimum. A damped step hardly moves
+    along a flat axis, so the steps alone do not tell how much is left there.
+    """
+    if "curvature" not in state.own:
+        return torch.zeros_like(state.energy)
+    curvature = state.own["curvature"]
+    rounding = torch.finfo(curvature.dtype).eps * curvature.diagonal(dim1=1, dim2=2).abs().amax(1)
+    ridge = torch.diag_embed(rounding[:, None].expand_as(state.grad))
+    factor, fault = torch.linalg.cholesky_ex(curvature + ridge)
+    unit = unit_of(state.grad)
+    grad = state.grad / unit[:, None]
+    newton = torch.cholesky_solve(grad[:, :, None], factor)[:, :, 0]
+    gain = unit * slope_along(newton / 2, state.grad)
+    return torch.where(fault == 0, gain, 0.0)
 
 
 def _enough(state: State, stop: Stop) -> PerSample:

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -82,6 +83,30 @@ def test_linear_least_squares_is_solved_in_a_few_steps_whatever_the_condition():
         torch.testing.assert_close(
             found.energy, lowest, rtol=0, atol=1e-10 / min(curvature) + 64 * EPS
         )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_converged_means_little_is_left_along_an_axis_that_damped_steps_hardly_moved_along(dtype):
+    """Axes whose effects span three decades, and data of equal size along all of them."""
+    random = generator()
+    for latent in (2, 4, 8):
+        decoder = gfe.LinearDecoder(latent_dim=latent, data_dim=24, generator=random).to(dtype)
+        left = torch.linalg.qr(torch.randn(24, latent, generator=random))[0]
+        turn = torch.linalg.qr(torch.randn(latent, latent, generator=random))[0]
+        with torch.no_grad():
+            decoder.linear.weight.copy_(left * torch.logspace(0, -3, latent) @ turn)
+            decoder.linear.bias.zero_()
+        x = torch.randn(16, 24, generator=random).to(dtype)
+        found = gfe.encode(decoder, x, loss=gfe.Gaussian(), solver=gfe.GaussNewton())
+        exact = torch.linalg.lstsq(decoder.linear.weight.detach().double(), x.T.double()).solution.T
+        energy = gfe.Energy(copy.deepcopy(decoder).double(), x.double(), gfe.Gaussian())
+        start, here, least = (
+            energy.value(z) for z in (torch.zeros_like(exact), found.z.double(), exact)
+        )
+        converged = found.status == Status.CONVERGED
+        assert converged.sum() >= 12
+        share = (here - least) / (start - here)
+        assert share[converged].max() <= 1e-3, "up to 17 times the descent by the steps alone"
 
 
 @pytest.mark.parametrize("kind", ["mlp", "conv", "linear"])
