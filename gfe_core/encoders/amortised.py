@@ -12,7 +12,7 @@ from gfe_core.data.samples import samples_for
 from gfe_core.encoders.autoencoder import Autoencoder
 from gfe_core.energy import Energy
 from gfe_core.training import Report
-from gfe_core.types import Encoder, Encoding, Statistics, Status
+from gfe_core.types import Decoder, Encoder, Encoding, Statistics, Status
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ThenFlow:
     first: Encoder
     flow: Any
 
-    def __call__(self, decoder: Any, x: Tensor, **given: Any) -> Encoding:
+    def __call__(self, decoder: Decoder, x: Tensor, **given: Any) -> Encoding:
         """Encode twice; the counts of both are added. A `context` is given to both."""
         with torch.no_grad():
             start = self.first(decoder, x, **given)
@@ -60,7 +60,7 @@ class SemiAmortised(nn.Module):
         self.optimizer = optimizer
         self.encode = ThenFlow(encoder, flow)
 
-    def forward(self, decoder: Any, x: Tensor, **given: Any) -> Encoding:
+    def forward(self, decoder: Decoder, x: Tensor, **given: Any) -> Encoding:
         """Encode, then flow."""
         return self.encode(decoder, x, **given)
 
@@ -96,7 +96,7 @@ class StoredCodes(nn.Module):
         self.flow = flow
         self.codes: dict[bytes, Tensor] = {}
 
-    def forward(self, decoder: Any, x: Tensor, **given: Any) -> Encoding:
+    def forward(self, decoder: Decoder, x: Tensor, **given: Any) -> Encoding:
         """Encode and remember."""
         x = samples_for(decoder, x)
         known = (x, *tensors_of(given.get("context")))

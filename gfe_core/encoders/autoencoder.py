@@ -15,7 +15,7 @@ from gfe_core.encoders.single_look import accepted, one_look
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.training import History, fit
 from gfe_core.training.parts import trainable
-from gfe_core.types import AnyLoss, Context, Encoder, Encoding
+from gfe_core.types import AnyLoss, Context, Decoder, Encoder, Encoding
 
 
 class Autoencoder(nn.Module):
@@ -76,7 +76,7 @@ class Autoencoder(nn.Module):
         )
 
     def forward(
-        self, decoder: Any, x: Float[Tensor, "batch features"], context: Context | None = None
+        self, decoder: Decoder, x: Float[Tensor, "batch features"], context: Context | None = None
     ) -> Encoding:
         """Encode in one pass; z carries the graph that trains this encoder.
 
@@ -102,7 +102,7 @@ class Filled:
     fill: float | Tensor = 0.0
     loss: AnyLoss | None = None
 
-    def __call__(self, decoder: Any, x: Tensor, context: Context | None = None) -> Encoding:
+    def __call__(self, decoder: Decoder, x: Tensor, context: Context | None = None) -> Encoding:
         """Fill, encode, judge."""
         seen = ~x.isnan()
         loss = self.loss or getattr(self.encoder, "loss", Bernoulli())

@@ -14,10 +14,10 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.data.samples import samples_for
 from gfe_core.energy import Energy, WholeLoss
-from gfe_core.types import AnyLoss, Context, Encoding, Statistics, Status
+from gfe_core.types import AnyLoss, Context, Decoder, Encoding, Statistics, Status
 
 
-def accepted(decoder: Any, x: Any, loss: AnyLoss) -> Tensor:
+def accepted(decoder: Decoder, x: Any, loss: AnyLoss) -> Tensor:
     """Return the data as a tensor, after refusing what `encode` refuses."""
     checks.decoder_ready(decoder)
     rows = samples_for(decoder, x)
@@ -26,7 +26,7 @@ def accepted(decoder: Any, x: Any, loss: AnyLoss) -> Tensor:
 
 
 def one_look(
-    decoder: Any, x: Tensor, z: Tensor, loss: AnyLoss, context: Context | None = None
+    decoder: Decoder, x: Tensor, z: Tensor, loss: AnyLoss, context: Context | None = None
 ) -> Encoding:
     """The result of an encoder without steps: judged once, never improved."""
     with torch.no_grad():

@@ -235,7 +235,7 @@ def _nearly_normal(found: Results) -> Verdict:
 
 def _half_the_weights(found: Results) -> Verdict:
     ours, theirs = (found["parameters"][name] for name in ("GON", "autoencoder, equal width"))
-    return (HOLDS if ours <= 0.51 * theirs else FAILS), f"{ours:,} against {theirs:,}"
+    return (HOLDS if 2 * ours <= theirs else FAILS), f"{ours:,} against {theirs:,}"
 
 
 def _by_the_clock(found: Results) -> Verdict:

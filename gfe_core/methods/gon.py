@@ -35,7 +35,18 @@ from gfe_core.energy.padding import row_multiple
 from gfe_core.methods.scattered import Scattered as Scattered
 from gfe_core.solvers import Euler
 from gfe_core.training import Report
-from gfe_core.types import Adjoint, AnyLoss, Codes, Context, Data, Encoding, Mask, PerSample, Status
+from gfe_core.types import (
+    Adjoint,
+    AnyLoss,
+    Codes,
+    Context,
+    Data,
+    Decoder,
+    Encoding,
+    Mask,
+    PerSample,
+    Status,
+)
 
 SQUARES = Gaussian(variance=0.5, reduction="sum")
 """Squared error summed over pixels, never averaged over a batch, which would shrink steps."""
@@ -93,7 +104,7 @@ class Origin:
         wanted = "`by` must be a function of the decoder, such as `gon.WithLabels.pixels`"
         checks.require(fits, f"{wanted}, got {checks.described(self.by)}.", TypeError)
 
-    def __call__(self, decoder: Any, x: Tensor, context: Context | None = None) -> Encoding:
+    def __call__(self, decoder: Decoder, x: Tensor, context: Context | None = None) -> Encoding:
         """Encode; the code carries the graph that teaches the decoder to be found."""
         checks.is_decoder(decoder)
         x = rows_of(x, like=weight_of(decoder))
@@ -215,7 +226,7 @@ class WithLabels(nn.Module):
     """
 
     def __init__(
-        self, decoder: Any, n_classes: int, *, generator: torch.Generator | None = None
+        self, decoder: Decoder, n_classes: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         checks.is_decoder(decoder)

@@ -35,7 +35,7 @@ from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
 from gfe_core.methods.variational import divergence
 from gfe_core.training import Report
-from gfe_core.types import Codes, Data, Encoding, Loss, PerSample
+from gfe_core.types import Codes, Data, Decoder, Encoding, Loss, PerSample
 
 Gates = Float[Tensor, "*draws gates"]
 """1 where a latent is open, 0 where it is closed."""
@@ -112,7 +112,7 @@ class Gated(nn.Module):
     Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901).
     """
 
-    def __init__(self, decoder: Any, *, costs: bool = False, probability: float = 0.95) -> None:
+    def __init__(self, decoder: Decoder, *, costs: bool = False, probability: float = 0.95) -> None:
         super().__init__()
         checks.is_decoder(decoder)
         checks.flag("costs", costs)
@@ -158,7 +158,7 @@ class Narrowed(nn.Module):
         is_open: which to keep; a ValueError refuses none.
     """
 
-    def __init__(self, decoder: Any, is_open: Bool[Tensor, "gates"]) -> None:
+    def __init__(self, decoder: Decoder, is_open: Bool[Tensor, "gates"]) -> None:
         super().__init__()
         checks.require(
             bool(is_open.any()),
@@ -176,7 +176,7 @@ class Narrowed(nn.Module):
         return self.decoder(z @ cast(Tensor, self.rows).to(z))
 
 
-def _rows(decoder: Any, x: Any) -> Data:
+def _rows(decoder: Decoder, x: Any) -> Data:
     """Return data as a tensor, after refusing a decoder without gates."""
     checks.is_decoder(decoder)
     wanted = "`decoder` must be `Gated`, so that its gates can close"

@@ -7,7 +7,6 @@ any other: it is followed by a flow, minimised by `fit` and reported by `evaluat
 import math
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,7 +17,7 @@ from gfe_core.decoders import TransposedConvDecoder, initialise
 from gfe_core.encoders import Autoencoder, ConvAutoencoder
 from gfe_core.energy import Bernoulli, WholeLoss
 from gfe_core.energy.padding import row_multiple
-from gfe_core.types import AnyLoss, Codes, Data, Mask, PerSample
+from gfe_core.types import AnyLoss, Codes, Data, Decoder, Mask, PerSample
 
 Outputs = Float[Tensor, "batch outputs"]
 """Raw outputs for the features, then the divergence: one more than a sample has features."""
@@ -51,7 +50,7 @@ class VariationalDecoder(nn.Module):
 
     def __init__(
         self,
-        decoder: Any,
+        decoder: Decoder,
         *,
         latent_dim: int | None = None,
         generator: torch.Generator | None = None,
@@ -143,7 +142,7 @@ class Evidence:
 
 
 def vae(
-    decoder: Any, *, generator: torch.Generator | None = None
+    decoder: Decoder, *, generator: torch.Generator | None = None
 ) -> tuple[VariationalDecoder, Autoencoder]:
     """A variational autoencoder.
 
