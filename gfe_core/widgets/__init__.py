@@ -12,7 +12,7 @@ from gfe_core.widgets.map.explorer import MapExplorer
 from gfe_core.widgets.mask.explorer import MaskExplorer
 from gfe_core.widgets.mask.painter import MaskPainter
 from gfe_core.widgets.player.armijo_explorer import ArmijoExplorer
-from gfe_core.widgets.player.film_explorer import FilmExplorer, TrainingFilm, early_stopping
+from gfe_core.widgets.player.film_explorer import FilmExplorer, TrainingFilm, noisy_film
 from gfe_core.widgets.player.flow_explorer import FlowExplorer
 from gfe_core.widgets.player.momentum_explorer import MomentumExplorer
 from gfe_core.widgets.player.origin_explorer import OriginExplorer
@@ -61,9 +61,9 @@ __all__ = [
     "TrainingFilm",
     "TraversalExplorer",
     "check",
-    "early_stopping",
     "explained",
     "gallery",
+    "noisy_film",
     "paper",
     "paper_gon",
     "paper_missing",

@@ -65,7 +65,7 @@ EXPLORERS = {
         DIGITS,
         steps="8",
     ),
-    "early stopping": lambda decoder: widgets.early_stopping(
+    "early stopping": lambda decoder: widgets.noisy_film(
         decoder, DIGITS.x[0], DIGITS.x[1], (8, 8), t1=100.0, n_steps=60, n_frames=20
     ),
 }

@@ -95,10 +95,10 @@ def test_an_empty_training_film_says_what_to_do():
         widgets.TrainingFilm(DIGITS.x[0], (8, 8)).explorer()
 
 
-def test_early_stopping_follows_the_noisy_image_and_measures_the_clean_one(decoder: gfe.MLPDecoder):
+def test_noisy_film_follows_the_noisy_image_and_measures_the_clean_one(decoder: gfe.MLPDecoder):
     clean = DIGITS.x[0]
     noisy = (clean + 0.3).clamp(0, 1)
-    player = widgets.early_stopping(
+    player = widgets.noisy_film(
         decoder, clean, noisy, (8, 8), t1=20.0, n_steps=50, n_frames=10
     ).player
     energies = np.frombuffer(player.energies, np.float32).reshape(player.shape)[0]
@@ -110,13 +110,13 @@ def test_early_stopping_follows_the_noisy_image_and_measures_the_clean_one(decod
     )
 
 
-def test_early_stopping_says_that_its_steps_are_too_long(decoder: gfe.MLPDecoder):
+def test_noisy_film_says_that_its_steps_are_too_long(decoder: gfe.MLPDecoder):
     clean = DIGITS.x[0]
     noisy = (clean + 0.3).clamp(0, 1)
     with pytest.raises(
         ValueError, match=r"`t1` of 1e\+06 .* 20 steps .* Raise `n_steps`, or lower"
     ):
-        widgets.early_stopping(decoder, clean, noisy, (8, 8), t1=1e6, n_steps=20, n_frames=5)
+        widgets.noisy_film(decoder, clean, noisy, (8, 8), t1=1e6, n_steps=20, n_frames=5)
 
 
 def test_gallery_puts_each_tensor_in_a_row_and_each_sample_in_a_column():

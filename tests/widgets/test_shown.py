@@ -93,7 +93,7 @@ def test_other_helpers_refuse_in_words():
     calls = {
         "`rows` must be tensors of one shape": lambda: widgets.gallery([DIGITS.x[:, :9]], (8, 8)),
         "`image_shape` must be a list": lambda: widgets.gallery([DIGITS.x], 8),
-        "`clean` must be one image": lambda: widgets.early_stopping(
+        "`clean` must be one image": lambda: widgets.noisy_film(
             DECODER, DIGITS.x, DIGITS.x[0], (8, 8), t1=1.0
         ),
         "`sirens` must be a `SirenDecoder`": lambda: widgets.SirenExplorer(DECODER, DIGITS),

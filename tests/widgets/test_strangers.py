@@ -62,9 +62,7 @@ def film(decoder: Any, samples: Any) -> Any:
 
 def early(decoder: Any, samples: Any) -> Any:
     noisy = first_row(samples)
-    return widgets.early_stopping(
-        decoder, DIGITS.x[0], noisy, (8, 8), t1=1.0, n_steps=8, n_frames=4
-    )
+    return widgets.noisy_film(decoder, DIGITS.x[0], noisy, (8, 8), t1=1.0, n_steps=8, n_frames=4)
 
 
 def histogram(decoder: Any, samples: Any) -> Any:
@@ -110,7 +108,7 @@ VIEWS: dict[str, Callable[[Any, Any], Any]] = {
     "SirenExplorer": siren,
     "TraversalExplorer": traversal,
     "FilmExplorer, TrainingFilm": film,
-    "FilmExplorer, early_stopping": early,
+    "FilmExplorer, noisy_film": early,
     "GradientHistogram": histogram,
     "SideBySide": side,
     "preview_of": preview,
@@ -186,7 +184,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         **dict.fromkeys((kind for kind in KINDS if "tensor" in kind), NO_FACTORS),
     },
     "FilmExplorer, TrainingFilm": IMAGES,
-    "FilmExplorer, early_stopping": IMAGES,
+    "FilmExplorer, noisy_film": IMAGES,
     "GradientHistogram": TRAINING,
     "SideBySide": {
         **TRAINING,

@@ -166,7 +166,7 @@ class AdjointExplorer(Explorer):
         unfinished = ", ".join(f"{share:.2f}" for share in reversed(left))
         words = (
             f"t1 × λ_max = {t:g}, loss outside: {outside} · relative error: {errors}<br>"
-            f"share of the way still ahead, steepest mode first: {unfinished}"
+            f"share of the way still ahead, steepest direction first: {unfinished}"
         )
         return {"data": [*({"y": y} for y in known.values()), {"x": [t, t]}], "words": words}
 

@@ -157,7 +157,7 @@ def one_image(x: Any, image_shape: Any, name: str) -> Tensor:
 
 
 @in_own_words
-def early_stopping(
+def noisy_film(
     decoder: Decoder,
     clean: Float[Tensor, "features"],
     noisy: Float[Tensor, "features"],

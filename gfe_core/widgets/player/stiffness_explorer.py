@@ -70,8 +70,8 @@ class StiffnessExplorer(LandscapeExplorer):
             controls=tuple(first),
             title="How long may a step be?",
             alt_text=(
-                "A code crosses a narrow valley to and fro; beside it, its height above the "
-                "bottom at each step."
+                "A code takes 30 steps of one size from the wall of a narrow valley; beside "
+                "it, its height above the bottom at each step."
             ),
             loss=loss,
             playing=True,

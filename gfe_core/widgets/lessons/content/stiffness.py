@@ -46,7 +46,8 @@ QUESTIONS = {
         because=(
             "The new energy at c z is the old energy at z, with c = 3. So every second derivative "
             "is divided by c squared, and the longest stable step is 9 times as long. A raw dt "
-            "says nothing about how hard a problem is; dt times lambda_max does."
+            "does not say whether a step is long; dt times lambda_max does. How hard the problem "
+            "is, the condition number says, and that has not changed."
         ),
     ),
     "smaller-tolerance": Question(
