@@ -29,7 +29,7 @@ ORDER = {
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
-        "files values pixels frames in_memory dataset contexts samples batches emission_lines "
+        "files places values pixels frames in_memory dataset contexts samples batches emission_lines "
         "shapes mnist_sample sources tables arrays images readers downloads photographs sets "
         "results"
     ),
@@ -77,7 +77,7 @@ ORDER = {
         "settings cells fig1 few converged two_by_two fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
-    "gfe_core/cli": "command progress doctor lab train encode evaluate reproduce claims decoders "
+    "gfe_core/cli": "command progress lab doctor train encode evaluate reproduce claims decoders "
     "bundled main",
 }
 """Direction of travel.
@@ -257,7 +257,7 @@ def environment() -> tuple[dict[str, str], list[str]]:
 def test_environment_takes_everything_but_python_and_pip_from_this_project():
     conda, pip = environment()
     assert set(conda) == {"python", "pip"}
-    assert pip == ["-c constraints.txt", "-e .[data]"]
+    assert pip == ["-c constraints.txt", "-e .[lab]"]
 
 
 def test_environment_offers_a_python_that_the_project_accepts():
@@ -276,7 +276,9 @@ def test_constraints_pin_every_declared_dependency_within_its_bounds():
     ]
     pins = {name.lower(): version for name, version in (line.split("==") for line in lines)}
     extras = PROJECT["optional-dependencies"]
-    declared = map(Requirement, [*PROJECT["dependencies"], *extras["data"], *extras["dev"]])
+    declared = map(
+        Requirement, [*PROJECT["dependencies"], *extras["data"], *extras["lab"], *extras["dev"]]
+    )
     assert [str(need) for need in declared if pins.get(need.name, "0") not in need.specifier] == []
 
 
