@@ -202,11 +202,15 @@ def _views(importer: Importer) -> Check:
         anywidget: Any = importer("anywidget")
     except Exception as error:
         return Check(name="views", found=_first_line(error), remedy=remedy)
-    views = [view for view in _subclasses(anywidget.AnyWidget) if getattr(view, "_esm", "")]
+    # a view that is shown has a class of its own, whose script is a trait
+    views = [
+        view
+        for view in _subclasses(anywidget.AnyWidget)
+        if view.__module__.startswith("gfe_core.") and isinstance(getattr(view, "_esm", None), str)
+    ]
     unknown = {
         f"{view.__name__}.{trait}"
         for view in views
-        if view.__module__.startswith("gfe_core.")
         for trait in view.class_trait_names(sync=True)
         if not hasattr(anywidget.AnyWidget, trait) and not re.search(rf"\b{trait}\b", view._esm)
     }

@@ -21,9 +21,10 @@ def data_folder() -> Path:
 
 def missing_torchvision(name: str, error: ModuleNotFoundError) -> DataError:
     """Return the error for a set that torchvision reads where a library of it is not installed."""
-    what = '"gfe_core[data]"' if error.name == "torchvision" else error.name
+    library = str(error.name).split(".")[0]
+    what = '"gfe_core[data]"' if library == "torchvision" else library
     return DataError(
-        f"Loading {name!r} needs {error.name}, which is not installed: `pip install {what}`. "
+        f"Loading {name!r} needs {library}, which is not installed: `pip install {what}`. "
         "`load('mnist-sample')` needs nothing more."
     )
 
