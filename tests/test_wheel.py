@@ -116,7 +116,7 @@ def installed(wheel: Path, folder: Path, extra: str) -> Run:
             [folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python", *words],
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=3600,
             check=False,
             cwd=outside,
             env=variables | {"HOME": str(folder), "JUPYTER_PREFER_ENV_PATH": "1"},
@@ -196,7 +196,7 @@ import nbformat
 
 for path in sys.argv[1:]:
     book = nbformat.read(path, as_version=4)
-    nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": "."}}).execute()
+    nbclient.NotebookClient(book, timeout=None, resources={"metadata": {"path": "."}}).execute()
     printed = [
         output.text
         for cell in book.cells
