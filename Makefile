@@ -1,7 +1,9 @@
 # make lab opens the notebooks, make test checks the whole kit; both create .venv on first use.
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
-PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# CONSTRAINTS= takes the newest versions of all libraries instead of those that were tested together.
+CONSTRAINTS ?= -c constraints.txt
+PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 # A process without tests takes over half of those that another still has; the cells of a notebook stay together.
 # A thread that waits for another leaves the processor to the rest meanwhile.
 JOBS     ?= 2
@@ -19,7 +21,7 @@ LOOK     ?=
 export JUPYTER_PREFER_ENV_PATH := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test check lint types bundles unit quick notebooks notebooks-portable browser timed refresh look bench
+.PHONY: help lab test check lint types bundles unit quick slow wheel notebooks notebooks-portable browser timed refresh look bench
 
 help: ## list these targets
 	@echo "usage: make TARGET"
@@ -29,7 +31,7 @@ help: ## list these targets
 lab: $(VENV)/installed ## open the notebooks in JupyterLab
 	@$(PYTHON) -m gfe_core lab notebooks/00_start_here.ipynb $(LAB_ARGS)
 
-test: lint types unit notebooks-portable browser timed ## run every check, in this order (half an hour on two cores)
+test: lint types wheel unit notebooks-portable browser timed ## run every check, in this order (half an hour on two cores)
 	@echo "All checks passed."
 
 check: lint types quick ## what to run while working: all but slow tests, notebooks and browser (6 minutes)
@@ -51,6 +53,15 @@ unit: $(VENV)/installed-dev ## unit tests and the examples in docstrings
 
 quick: $(VENV)/installed-dev ## the same without the tests marked slow
 	$(UNIT) -m "not slow"
+
+slow: $(VENV)/installed-dev ## the tests marked slow, and no others
+	$(UNIT) -m "slow"
+
+wheel: $(VENV)/installed-dev ## write dist/: the wheel and the source distribution, checked as they are uploaded
+	@rm -rf build dist
+	$(PYTHON) -m build --no-isolation
+	$(PYTHON) -m twine check --strict dist/*
+	$(VENV)/bin/check-wheel-contents dist/*.whl
 
 notebooks: $(VENV)/installed-dev ## run the notebooks and compare every output (NB=one.ipynb)
 	$(NBVAL) $(NB)
@@ -77,12 +88,12 @@ bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries
 $(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Installing gfe_core and its libraries into $(VENV) ..."
 	@$(if $(TORCH_INDEX),$(PIP) torch torchvision --index-url $(TORCH_INDEX))
-	@$(PIP) -e ".[data]"
+	@$(PIP) -e ".[lab]"
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed gfe_core/widgets/package-lock.json
 	@echo "Installing the tools that check it ..."
-	@$(PIP) -e ".[data,dev]"
+	@$(PIP) -e ".[dev]"
 	@$(NPM) ci --ignore-scripts --loglevel=error --no-fund --no-audit
 	@touch $@
 

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -29,9 +30,9 @@ ORDER = {
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
-        "files values pixels frames in_memory dataset contexts samples batches emission_lines "
-        "shapes mnist_sample sources tables arrays images readers downloads photographs sets "
-        "results"
+        "files places values pixels frames in_memory dataset contexts samples batches "
+        "emission_lines shapes mnist_sample sources tables arrays images readers downloads "
+        "photographs sets results"
     ),
     "gfe_core/decoders": "graph state mlp conv siren wrapped",
     "gfe_core/energy": "losses padding calls curvature energy",
@@ -77,7 +78,7 @@ ORDER = {
         "settings cells fig1 few converged two_by_two fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
-    "gfe_core/cli": "command progress doctor lab train encode evaluate reproduce claims decoders "
+    "gfe_core/cli": "command progress lab doctor train encode evaluate reproduce claims decoders "
     "bundled main",
 }
 """Direction of travel.
@@ -257,7 +258,7 @@ def environment() -> tuple[dict[str, str], list[str]]:
 def test_environment_takes_everything_but_python_and_pip_from_this_project():
     conda, pip = environment()
     assert set(conda) == {"python", "pip"}
-    assert pip == ["-c constraints.txt", "-e .[data]"]
+    assert pip == ["-c constraints.txt", "-e .[lab]"]
 
 
 def test_environment_offers_a_python_that_the_project_accepts():
@@ -276,8 +277,55 @@ def test_constraints_pin_every_declared_dependency_within_its_bounds():
     ]
     pins = {name.lower(): version for name, version in (line.split("==") for line in lines)}
     extras = PROJECT["optional-dependencies"]
-    declared = map(Requirement, [*PROJECT["dependencies"], *extras["data"], *extras["dev"]])
+    wanted = [line for extra in ("data", "lab", "dev") for line in extras[extra]]
+    declared = map(Requirement, [*PROJECT["dependencies"], *wanted])
     assert [str(need) for need in declared if pins.get(need.name, "0") not in need.specifier] == []
+
+
+def workflow(name: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())
+
+
+def targets() -> dict[str, str]:
+    """Targets of the Makefile that are no files, and what they need."""
+    text = (ROOT / "Makefile").read_text()
+    return dict(re.findall(r"^([a-z-]+):([^#=\n]*)##", text, flags=re.MULTILINE))
+
+
+def test_shards_of_the_checks_are_all_that_make_test_does():
+    shards = workflow("checks")["jobs"]["checks"]["strategy"]["matrix"]["shard"]
+    done = {target for shard in shards for target in shard.split()}
+    if {"quick", "slow"} <= done:  # the halves of unit
+        done = done - {"quick", "slow"} | {"unit"}
+    assert done == set(targets()["test"].split())
+
+
+def test_workflows_run_targets_that_exist():
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        lines = [
+            step.get("run", "")
+            for job in workflow(path.stem)["jobs"].values()
+            for step in job["steps"]
+        ]
+        words = [word for line in lines for word in re.findall(r"^make (.*)", line)]
+        plain = [word for line in words for word in line.split() if re.fullmatch("[a-z-]+", word)]
+        assert [word for word in plain if word not in targets()] == [], path.name
+        assert all(job["timeout-minutes"] <= 30 for job in workflow(path.stem)["jobs"].values())
+
+
+def test_no_password_releases_the_package():
+    publish = workflow("release")["jobs"]["publish"]
+    assert publish["permissions"] == {"id-token": "write"}
+    assert publish["steps"][-1].keys() == {"uses"}
+
+
+def test_issue_forms_ask_something():
+    forms = set((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    for path in forms - {ROOT / ".github" / "ISSUE_TEMPLATE" / "config.yml"}:
+        form = yaml.safe_load(path.read_text())
+        assert {"name", "description", "body"} <= form.keys(), path.name
+        names = [part["id"] for part in form["body"] if part["type"] != "markdown"]
+        assert names and len(names) == len(set(names)), path.name
 
 
 def test_version_is_one():

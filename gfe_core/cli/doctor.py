@@ -5,28 +5,32 @@ one by one, so that a broken one becomes a line of the report.
 """
 
 import importlib
+import json
+import re
 import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gfe_core.cli import lab
 from gfe_core.cli.command import Command
 from gfe_core.data import data_folder
+from gfe_core.data.places import checkout
 
 Importer = Callable[[str], ModuleType]
 
-_LIBRARIES = (
-    "torch",
-    "torchvision",
-    "jupyterlab",
-    "ipywidgets",
-    "anywidget",
-    "plotly",
-    "sklearn",
-    "nbval",
-)
+_LIBRARIES = ("torch", "sklearn")
+_NOTEBOOKS = ("torchvision", "jupyterlab", "ipywidgets", "anywidget", "plotly", "nbval")
+"""Libraries of the extra `lab`."""
 _PIP_NAMES = {"sklearn": "scikit-learn"}
 _MISMATCH_SIGNS = (
     "operator torchvision::",
@@ -48,6 +52,15 @@ _BROWSERS = (
     "google-chrome-stable",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
+_ENOUGH_OF_A_CORE = 0.7
+"""Share of a core below which views answer late: two processes on one core get half each."""
+_ENOUGH_SPACE = 100e6
+"""Bytes: MNIST takes 66 MB while it is downloaded, a training some more."""
+_ADDRESS = "https://pypi.org"
+_PATIENCE = 2.0
+"""Seconds within which the network must answer."""
+_CGROUP = Path("/sys/fs/cgroup/cpu.max")
+_CLOCK = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _RAW_SIZES = {
     "train-images-idx3-ubyte": 47_040_016,
     "train-labels-idx1-ubyte": 60_008,
@@ -63,24 +76,24 @@ class Check:
     Args:
         name: what was looked at.
         found: what was found.
-        remedy: what to do about it; empty where nothing needs mending.
+        remedy: what to do about it; empty where nothing needs fixing.
+        advice: what a reader may like to do; the kit works without it.
     """
 
     name: str
     found: str
     remedy: str = ""
+    advice: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing needs mending."""
+        """Whether nothing needs fixing."""
         return not self.remedy
 
     def __str__(self) -> str:
-        return (
-            f"ok   {self.name}: {self.found}"
-            if self.ok
-            else f"FIX  {self.name}: {self.found} -> {self.remedy}"
-        )
+        word = "FIX " if self.remedy else "note" if self.advice else "ok  "
+        what_to_do = self.remedy or self.advice
+        return f"{word} {self.name}: {self.found}" + (f" -> {what_to_do}" if what_to_do else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,20 +111,26 @@ class Doctor(Command):
 
 
 def report(importer: Importer = importlib.import_module) -> list[Check]:
-    """Check Python, the libraries, data, processor, browser and one small encoding.
+    """Check Python, libraries, views, data, the machine, and one small encoding.
 
     Args:
         importer: imports a module by name; tests pass one that fails in known ways.
 
     Returns:
-        The checks in the order in which they should be mended.
+        The checks in the order in which they should be fixed.
     """
     return [
         _python(),
         *(_library(name, importer) for name in _LIBRARIES),
+        *_notebooks(importer),
         *(_images(name) for name in ("MNIST", "FashionMNIST")),
+        _user(),
         _processor(importer),
+        _load(),
+        _disk(),
+        _network(),
         _browser(),
+        _chromium(),
         _encoding(importer),
     ]
 
@@ -130,7 +149,7 @@ def _python() -> Check:
     remedy = (
         ""
         if sys.version_info >= (3, 11)
-        else "install Python 3.11 or newer, remove .venv and run `make lab`"
+        else "install Python 3.11 or newer, and the kit in an environment of it"
     )
     return Check(name="python", found=version, remedy=remedy)
 
@@ -144,7 +163,7 @@ def _library(name: str, importer: Importer) -> Check:
     try:
         version = str(getattr(importer(name), "__version__", "installed"))
     except Exception as error:
-        found = f"{type(error).__name__}: {error}".splitlines()[0]
+        found = _first_line(error)
         return Check(name=pip_name, found=found, remedy=_library_remedy(pip_name, error))
     return Check(name=pip_name, found=version)
 
@@ -153,7 +172,87 @@ def _library_remedy(pip_name: str, error: Exception) -> str:
     text = str(error).lower()
     if pip_name in ("torch", "torchvision") and any(sign in text for sign in _MISMATCH_SIGNS):
         return _ONE_INDEX
-    return f"`pip install -c constraints.txt {pip_name}`"
+    return f"`pip install {'-c constraints.txt ' if checkout() else ''}{pip_name}`"
+
+
+def _notebooks(importer: Importer) -> Iterator[Check]:
+    """Look at what the notebooks need; one line where all of it was left out."""
+    checks = [_library(name, importer) for name in _NOTEBOOKS]
+    if all(check.found.startswith("ModuleNotFoundError") for check in checks):
+        yield Check(
+            name="notebooks",
+            found="JupyterLab and the views are not installed",
+            advice='the notebooks need `pip install "gfe_core[lab]"`',
+        )
+        return
+    yield from checks
+    yield _views(importer)
+    yield _front_end(importer)
+
+
+def _views(importer: Importer) -> Check:
+    """Compare what Python sends to each view with the script that draws it."""
+    remedy = (
+        "`make bundles`, and restart the kernel"
+        if checkout()
+        else "`pip install --force-reinstall --no-deps gfe_core`, and restart the kernel"
+    )
+    try:
+        importer("gfe_core.widgets")
+        anywidget: Any = importer("anywidget")
+    except Exception as error:
+        return Check(name="views", found=_first_line(error), remedy=remedy)
+    # a view that is shown has a class of its own, whose script is a trait
+    views = [
+        view
+        for view in _subclasses(anywidget.AnyWidget)
+        if view.__module__.startswith("gfe_core.") and isinstance(getattr(view, "_esm", None), str)
+    ]
+    unknown = {
+        f"{view.__name__}.{trait}"
+        for view in views
+        for trait in view.class_trait_names(sync=True)
+        if not hasattr(anywidget.AnyWidget, trait) and not re.search(rf"\b{trait}\b", view._esm)
+    }
+    if unknown:
+        found = f"their scripts do not know {', '.join(sorted(unknown))}"
+        return Check(name="views", found=found, remedy=remedy)
+    return Check(name="views", found="scripts and Python belong together")
+
+
+def _subclasses(kind: type) -> Iterator[Any]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
+
+
+def _front_end(importer: Importer) -> Check:
+    """Compare the anywidget that JupyterLab loads into the browser with that of Python.
+
+    JupyterLab may run in another environment, whose extensions are not seen from here.
+    """
+    name = "anywidget in JupyterLab"
+    try:
+        paths: Any = importer("jupyter_core.paths")
+        known = str(getattr(importer("anywidget"), "__version__", ""))
+    except Exception as error:
+        return Check(name=name, found=_first_line(error), remedy="fix the lines above first")
+    folders = [Path(folder, "anywidget") for folder in paths.jupyter_path("labextensions")]
+    package = next((file for one in folders if (file := one / "package.json").is_file()), None)
+    if package is None:
+        return Check(name=name, found="not in this environment; JupyterLab may be in another")
+    loaded = json.loads(package.read_text(encoding="utf-8"))["version"]
+    if loaded != known:
+        return Check(
+            name=name,
+            found=f"{loaded} in {package.parent}, but {known} in Python",
+            remedy="`pip install --force-reinstall --no-deps anywidget`, and reload the page",
+        )
+    return Check(name=name, found=loaded)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _images(name: str) -> Check:
@@ -184,13 +283,124 @@ def _processor(importer: Importer) -> Check:
         return Check(name="processor", found=f"{torch.get_num_threads()} threads; CUDA: {cuda}")
     except Exception as error:
         return Check(
-            name="processor", found=f"torch did not answer: {error}", remedy="mend torch first"
+            name="processor", found=f"torch did not answer: {error}", remedy="fix torch first"
         )
 
 
-def _browser() -> Check:
+def _user() -> Check:
+    if lab.is_root():
+        found = "root; `lab` adds --allow-root, without which JupyterLab refuses to start"
+        return Check(name="user", found=found)
+    return Check(name="user", found="not root")
+
+
+def _load() -> Check:
+    """Compute for a tenth of a second, and see which share of a core was to be had."""
+    share = _share_of_a_core(0.1)
+    if (quota := _quota()) is not None and quota < 1:
+        return Check(
+            name="load",
+            found=f"this container is throttled to {quota:.2g} of a core",
+            advice="everything takes longer; give it a whole core",
+        )
+    if share < _ENOUGH_OF_A_CORE:
+        return Check(
+            name="load",
+            found=f"the processor is busy: {share:.0%} of a core was to be had",
+            advice="everything takes longer; end what else computes",
+        )
+    if (clock := _clock()) is not None and clock < 0.5:
+        return Check(
+            name="load",
+            found=f"the processor is throttled to {clock:.0%} of its highest clock",
+            advice="everything takes longer; plug in the power supply, or let it cool",
+        )
+    return Check(name="load", found=f"{share:.0%} of a core was to be had")
+
+
+def _share_of_a_core(seconds: float) -> float:
+    """Return processor time over time, while computing for so long; at most ten times as long."""
+    began, used = time.perf_counter(), time.thread_time()
+    while time.thread_time() - used < seconds and time.perf_counter() - began < 10 * seconds:
+        pass
+    return min(1.0, (time.thread_time() - used) / (time.perf_counter() - began))
+
+
+def _quota() -> float | None:
+    """Return how many cores the container may use; None without a limit."""
+    with suppress(OSError, ValueError):
+        limit, period = _CGROUP.read_text().split()
+        return int(limit) / int(period)  # "max" is no limit
+    return None
+
+
+def _clock() -> float | None:
+    """Return the clock of the first core as a share of its highest; None where it is not known."""
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        now, highest = (
+            int((_CLOCK / name).read_text()) for name in ("scaling_cur_freq", "cpuinfo_max_freq")
+        )
+        return now / highest
+    return None
+
+
+def _disk() -> Check:
+    """Look for space where notebooks, image sets and parts of files are written."""
+    folders = (Path.cwd(), _existing(data_folder()), Path(tempfile.gettempdir()))
+    free, folder = min((shutil.disk_usage(folder).free, str(folder)) for folder in folders)
+    found = f"{free / 1e6:,.0f} MB free in {folder}"
+    if free < _ENOUGH_SPACE:
+        remedy = f"free {_ENOUGH_SPACE / 1e6:.0f} MB there, or notebooks may not be saved"
+        return Check(name="disk", found=found, remedy=remedy)
+    return Check(name="disk", found=found)
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the first above it that exists."""
+    folder = folder.absolute()
+    return next((one for one in (folder, *folder.parents) if one.is_dir()), Path.cwd())
+
+
+def _network() -> Check:
+    """Ask for an answer, in a thread, because a name that nobody resolves may block for long."""
+    answers: list[bool] = []
+    asking = threading.Thread(target=lambda: answers.append(_answers()), daemon=True)
+    asking.start()
+    asking.join(_PATIENCE)
+    if any(answers):
+        return Check(name="network", found=f"{_ADDRESS} answers")
     return Check(
-        name="chromium", found=find_browser() or "not found; only `make browser` would use it"
+        name="network",
+        found=f"{_ADDRESS} does not answer",
+        advice="only needed to install, and to download MNIST; behind a proxy set HTTPS_PROXY",
+    )
+
+
+def _answers() -> bool:
+    try:
+        request = urllib.request.Request(_ADDRESS, method="HEAD")
+        with urllib.request.urlopen(request, timeout=_PATIENCE):
+            return True
+    except urllib.error.HTTPError:  # a refusal is an answer
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def _browser() -> Check:
+    if lab.has_browser():
+        return Check(name="browser", found="opened by `lab`")
+    return Check(
+        name="browser",
+        found="none to open here",
+        advice="`lab` prints its address, for a browser elsewhere",
+    )
+
+
+def _chromium() -> Check:
+    return Check(
+        name="chromium",
+        found=find_browser() or "not found; only the tests of the views would use it",
     )
 
 
@@ -205,7 +415,7 @@ def _encoding(importer: Importer) -> Check:
         if not bool(torch.isfinite(encoding.z).all()):
             raise ArithmeticError("the code is not finite")
     except Exception as error:
-        found = f"{type(error).__name__}: {error}".splitlines()[0]
-        remedy = "mend the lines above first; if there are none, `make test` shows what broke"
+        found = _first_line(error)
+        remedy = "fix the lines above first; if there are none, install the kit again"
         return Check(name="encode", found=found, remedy=remedy)
     return Check(name="encode", found="one sample found its code")

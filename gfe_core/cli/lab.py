@@ -1,5 +1,8 @@
 """`python -m gfe_core lab`: JupyterLab on one notebook, also where it is run by root.
 
+Where the kit was installed without its repository, the notebooks are copied into a folder of the
+reader's first.
+
 JupyterLab refuses to run as root, prints the address of its front page instead of the notebook's,
 prefers a kernel that another installation left in the home folder, loses the views of a notebook
 that is closed, and exports pages whose pictures have no alternative texts. This module changes
@@ -12,14 +15,19 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 import tyro
 
 from gfe_core.cli.command import Command
+from gfe_core.data.files import replacing
+from gfe_core.data.places import checkout, shipped
 
 FIRST = Path("notebooks/00_start_here.ipynb")
+COPIES = Path("gfe_notebooks")
+"""Folder of the reader's notebooks, in the current folder."""
 _AS_ROOT = (
     "Running as root, as in a container: adding --allow-root, because JupyterLab refuses to start "
     "without it; only this machine can reach it (localhost), unless you pass --ip."
@@ -27,6 +35,11 @@ _AS_ROOT = (
 _NO_BROWSER = (
     "No browser to open here: JupyterLab prints its address below, for a browser elsewhere."
 )
+_NO_LAB = (
+    "The notebooks need JupyterLab, which is not installed: "
+    '`pip install "gfe_core[lab]"`, then run this again.'
+)
+_ELSEWHERE = "`python -m gfe_core lab FOLDER`"
 _DEFAULTS = Path(__file__).parent / "jupyter"
 TEMPLATES = _DEFAULTS / "nbconvert" / "templates"
 """Of exported pages."""
@@ -40,11 +53,14 @@ class Lab(Command):
     Everything after the notebook goes to JupyterLab: `lab --no-browser --port=9000`.
 
     Args:
-        notebook: file to open; its folder is what JupyterLab shows.
+        notebook: file to open; its folder is what JupyterLab shows. Or a folder, into which the
+            kit's notebooks are copied; files that are there already stay as they are. Without one,
+            the repository's notebooks are opened, or copies in ./gfe_notebooks where the kit was
+            installed without its repository.
         options: options of JupyterLab; they win over what is chosen here.
     """
 
-    notebook: tyro.conf.Positional[Path] = FIRST
+    notebook: tyro.conf.Positional[tyro.conf.DisallowNone[Path | None]] = None
     options: tyro.conf.Positional[tuple[str, ...]] = ()
 
     @classmethod
@@ -58,9 +74,12 @@ class Lab(Command):
 
     def run(self) -> int:
         """Start JupyterLab and stay until it ends; its exit status is returned."""
+        if find_spec("jupyterlab") is None:
+            raise RuntimeError(_NO_LAB)
+        notebook = self._to_open()
         as_root = is_root()
         browser = has_browser()
-        line = command(self.notebook, self.options, as_root=as_root, browser=browser)
+        line = command(notebook, self.options, as_root=as_root, browser=browser)
         if as_root:
             print(_AS_ROOT)
         if not browser:
@@ -71,6 +90,63 @@ class Lab(Command):
             # Replaced by JupyterLab, to which Ctrl-C and the memory then belong alone.
             os.execv(line[0], line)
         return subprocess.call(line)
+
+    def _to_open(self) -> Path:
+        """Return the notebook to open, among fresh copies where copies were asked for."""
+        if self.notebook and (self.notebook.is_file() or self.notebook.suffix == ".ipynb"):
+            return self.notebook
+        if self.notebook is None and FIRST.is_file():
+            return FIRST
+        repository = checkout()
+        if self.notebook is None and repository:
+            return repository / FIRST
+        folder = self.notebook or COPIES
+        for line in copy_notebooks(folder):
+            print(line)
+        return folder / FIRST.name
+
+
+def copy_notebooks(folder: Path) -> list[str]:
+    """Copy the kit's notebooks, and what lies beside them, into a folder.
+
+    A file that is there already stays as it is: the reader may have changed it.
+
+    Args:
+        folder: of the reader's; it is made where there is none.
+
+    Returns:
+        Lines for the reader: where the notebooks are, and which of them are not the kit's.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    kept = []
+    try:
+        for original in _to_copy():
+            copy = folder / original.name
+            if not copy.exists():
+                with replacing(copy) as file:
+                    file.write(original.read_bytes())
+            elif copy.read_bytes() != original.read_bytes():
+                kept.append(copy.name)
+    except OSError as error:
+        raise OSError(
+            f"The notebooks cannot be copied into {folder.absolute()}: {error.strerror or error}. "
+            f"Name another folder: {_ELSEWHERE}."
+        ) from error
+    lines = [f"The notebooks are in {folder.absolute()}."]
+    if kept:
+        lines.append(
+            "Kept as they are, because they differ from the kit's (changed, run, or of another "
+            f"version): {', '.join(kept)}. For fresh copies name another folder: {_ELSEWHERE}."
+        )
+    return lines
+
+
+def _to_copy() -> list[Path]:
+    """Return notebooks, pages and licence; nothing hidden, and no folder that a kernel left."""
+    files = (file for file in shipped("notebooks").iterdir() if file.is_file())
+    return sorted(file for file in files if not file.name.startswith("."))
 
 
 def command(
@@ -93,7 +169,7 @@ def command(
     if not notebook.is_file():
         raise FileNotFoundError(
             f"`notebook` must be a file, got {notebook}; run this in the folder that holds "
-            f"{FIRST.parent}/, or name a notebook: `python -m gfe_core lab NOTEBOOK`."
+            "it, or without a name, `python -m gfe_core lab`, which opens the kit's first."
         )
     words = [sys.executable, "-m", "jupyterlab"]
     words.append(f"--ServerApp.root_dir={notebook.resolve().parent}")

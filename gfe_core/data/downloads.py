@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gfe_core.data.dataset import DataError
+from gfe_core.data.places import checkout
 
 
 def data_folder() -> Path:
@@ -15,8 +16,17 @@ def data_folder() -> Path:
     """
     if chosen := os.environ.get("GFE_DATA_DIR"):
         return Path(chosen).expanduser()
-    repository = Path(__file__).parents[2]
-    return (repository if (repository / "pyproject.toml").is_file() else Path.cwd()) / "data"
+    return (checkout() or Path.cwd()) / "data"
+
+
+def missing_torchvision(name: str, error: ModuleNotFoundError) -> DataError:
+    """Return the error for a set that torchvision reads where a library of it is not installed."""
+    library = str(error.name).split(".")[0]
+    what = '"gfe_core[data]"' if library == "torchvision" else library
+    return DataError(
+        f"Loading {name!r} needs {library}, which is not installed: `pip install {what}`. "
+        "`load('mnist-sample')` needs nothing more."
+    )
 
 
 def download(name: str, parts: str, fetch: Callable[[Path], object]) -> None:
@@ -42,6 +52,8 @@ def download(name: str, parts: str, fetch: Callable[[Path], object]) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if not target.is_dir():
                     found.replace(target)
+    except ModuleNotFoundError as error:
+        raise missing_torchvision(name, error) from error
     except Exception as error:  # servers, proxies, disks and binaries fail in too many ways to list
         place = (
             "set by GFE_DATA_DIR"
@@ -53,6 +65,6 @@ def download(name: str, parts: str, fetch: Callable[[Path], object]) -> None:
             f"{name!r} is not in {folder / where} ({place}), and downloading it with torchvision "
             f"failed: {' '.join(str(error).split())}. Load it again with a network, or set "
             f"GFE_DATA_DIR to a folder that holds {where}; if torchvision itself is broken, "
-            "`python -m gfe_core doctor` says how to mend it. `load('mnist-sample')` needs no "
+            "`python -m gfe_core doctor` says how to fix it. `load('mnist-sample')` needs no "
             "network."
         ) from error

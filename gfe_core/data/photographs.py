@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 from gfe_core import checks
 from gfe_core.data.dataset import DataError, DataSet
-from gfe_core.data.downloads import data_folder, download
+from gfe_core.data.downloads import data_folder, download, missing_torchvision
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ def _opened(name: str, kind: Kind, split: str) -> Any:
         download(name, kind.parts, lambda part: _both(kind, part))
     try:
         return kind.open(folder, split, False)
+    except ModuleNotFoundError as error:
+        raise missing_torchvision(name, error) from error
     except Exception as error:  # torchvision tells damage, and what is missing, in many ways
         raise _damaged(name, kind, error) from error
 

@@ -9,7 +9,6 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -553,9 +552,6 @@ in `data/results`; the page is written by `python -m gfe_core claims`, and a tes
   further away than the runs deviate.
 
 """
-
-
-PAGE = Path(__file__).parents[2] / "notebooks" / "CLAIMS.md"
 
 
 def page() -> str:

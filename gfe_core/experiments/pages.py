@@ -24,14 +24,14 @@ def tables() -> str:
     """Question, command, note and table of every experiment that has a result file."""
     parts = [_HEAD]
     for name in NAMES:
-        if results.path(name).exists():
+        if results.find(name):
             one = experiment(name)
             content = results.load(name)
             parts.append(
                 f"## {name}\n\n{one.question} `{content['command']}`\n\n{one.note}\n\n"
                 f"{one.table(content)}\n"
             )
-    if results.path("bench").exists():
+    if results.find("bench"):
         found = results.load("bench")
         parts.append(
             f"## bench\n\nHow fast are codes found? `make bench`\n\n{speed.table(found)}\n"
@@ -41,4 +41,6 @@ def tables() -> str:
 
 def pages() -> dict[Path, str]:
     """Where each page lies, and its text."""
-    return {claims.PAGE: claims.page(), results.folder() / "README.md": tables()}
+    folder = results.folder()
+    claimed = folder.parents[1] / "notebooks" / "CLAIMS.md"
+    return {claimed: claims.page(), folder / "README.md": tables()}

@@ -1,5 +1,14 @@
 """Things to touch: players, explorers, progress and questions. Nothing in the core imports them."""
 
+from importlib.util import find_spec
+
+if missing := [name for name in ("anywidget", "ipywidgets", "plotly") if not find_spec(name)]:
+    raise ModuleNotFoundError(
+        f"Views and plots need {', '.join(missing)}, not installed here: "
+        'run `pip install "gfe_core[lab]"`, then restart the kernel.',
+        name=missing[0],
+    )
+
 from gfe_core.widgets.charts.adjoint_explorer import AdjointExplorer
 from gfe_core.widgets.charts.axes_explorer import AxesExplorer
 from gfe_core.widgets.charts.figures import show_figure, show_picture

@@ -67,6 +67,81 @@ def test_a_notebook_that_is_not_there_is_answered(capsys: pytest.CaptureFixture[
     assert "`notebook` must be a file, got nowhere.ipynb; run this in" in capsys.readouterr().err
 
 
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that would have started JupyterLab."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, words: commands.append(words))
+    monkeypatch.setattr(subprocess, "call", lambda words: 0)
+    for name, value in lab.environment().items():  # which the command sets
+        monkeypatch.setenv(name, value)
+    return commands
+
+
+def test_without_a_repository_the_notebooks_are_copied_where_the_reader_is(
+    started: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lab, "checkout", lambda: None)
+    main(["lab", "--port=9000"])
+    folder = tmp_path / "gfe_notebooks"
+    assert capsys.readouterr().out.startswith(f"The notebooks are in {folder}.\n")
+    assert started[0][3:5] == [
+        f"--ServerApp.root_dir={folder}",
+        "--LabApp.default_url=/lab/tree/00_start_here.ipynb",
+    ]
+    originals = {file.name for file in NOTEBOOKS.iterdir() if file.is_file()} - {".ruff.toml"}
+    assert {file.name for file in folder.iterdir()} == originals
+    assert all(
+        (folder / name).read_bytes() == (NOTEBOOKS / name).read_bytes() for name in originals
+    )
+
+
+def test_a_checkout_opens_its_own_notebooks_from_any_folder(
+    started: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    main(["lab"])
+    assert started[0][3] == f"--ServerApp.root_dir={NOTEBOOKS}" and not any(tmp_path.iterdir())
+
+
+def test_what_is_there_already_is_kept_and_named_and_what_is_missing_comes_back(
+    started: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = tmp_path / "my course"
+    assert lab.copy_notebooks(folder) == [f"The notebooks are in {folder}."]
+    mine, lost = folder / "05_the_race.ipynb", folder / "07_adjoint.ipynb"
+    mine.write_text("mine")
+    lost.unlink()
+    main(["lab", str(folder)])
+    printed = capsys.readouterr().out
+    assert "): 05_the_race.ipynb. For fresh copies name another folder" in printed
+    assert mine.read_text() == "mine" and lost.read_bytes() == (NOTEBOOKS / lost.name).read_bytes()
+    assert started[0][3] == f"--ServerApp.root_dir={folder}"
+
+
+def test_a_folder_that_cannot_be_written_to_is_answered(
+    started: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "file").write_text("")
+    assert main(["lab", str(tmp_path / "file" / "course")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"The notebooks cannot be copied into {tmp_path / 'file' / 'course'}: ")
+    assert error.endswith("Name another folder: `python -m gfe_core lab FOLDER`.\n")
+    assert started == []
+
+
+def test_a_missing_jupyterlab_is_answered_with_what_brings_it(
+    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(lab, "find_spec", lambda name: None)
+    assert main(["lab", str(FIRST)]) == 1
+    assert '`pip install "gfe_core[lab]"`' in capsys.readouterr().err and started == []
+
+
 def test_options_are_passed_on_and_the_first_notebook_is_the_default(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,17 @@ def test_options_are_whole_numbers(celeba: Path, option: str):
     options: dict[str, Any] = {option: 0}
     with pytest.raises(ValueError, match=f"`{option}` must be at least 1, got 0"):
         gfe.data.load("celeba", **options)
+
+
+def test_a_set_is_not_called_damaged_where_torchvision_is_missing(
+    cifar10: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.delitem(sys.modules, "torchvision.datasets", raising=False)
+    with pytest.raises(gfe.data.DataError, match="needs torchvision, which is not") as refused:
+        gfe.data.load("cifar10")
+    assert '`pip install "gfe_core[data]"`' in str(refused.value)
+    assert "damaged" not in str(refused.value)
 
 
 def test_a_damaged_set_is_told_and_left_as_it_is(cifar10: Path):

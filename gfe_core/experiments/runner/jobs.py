@@ -139,7 +139,7 @@ def reproduce(
 
 
 def default_folder() -> Path:
-    """Where finished jobs are kept: data/runs of the repository."""
+    """Where finished jobs are kept: data/runs, beside the results."""
     return results.folder().parent / "runs"
 
 
