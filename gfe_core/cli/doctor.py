@@ -102,7 +102,7 @@ class Doctor(Command):
 
     def run(self) -> int:
         """Print one line for each check, and how many need a remedy."""
-        checks = report()
+        checks = [*report(), network()]
         for check in checks:
             print(check)
         broken = sum(not check.ok for check in checks)
@@ -112,6 +112,8 @@ class Doctor(Command):
 
 def report(importer: Importer = importlib.import_module) -> list[Check]:
     """Check Python, libraries, views, data, the machine, and one small encoding.
+
+    Nothing leaves the machine: only the command asks whether the network answers.
 
     Args:
         importer: imports a module by name; tests pass one that fails in known ways.
@@ -128,7 +130,6 @@ def report(importer: Importer = importlib.import_module) -> list[Check]:
         _processor(importer),
         _load(),
         _disk(),
-        _network(),
         _browser(),
         _chromium(),
         _encoding(importer),
@@ -361,8 +362,11 @@ def _existing(folder: Path) -> Path:
     return next((one for one in (folder, *folder.parents) if one.is_dir()), Path.cwd())
 
 
-def _network() -> Check:
-    """Ask for an answer, in a thread, because a name that nobody resolves may block for long."""
+def network() -> Check:
+    """Ask whether the network answers.
+
+    In a thread, because a name that nobody resolves may block for long.
+    """
     answers: list[bool] = []
     asking = threading.Thread(target=lambda: answers.append(_answers()), daemon=True)
     asking.start()

@@ -215,20 +215,20 @@ def test_a_full_disk_is_to_fix_and_the_fullest_folder_is_named(
 
 
 def test_no_network_is_a_note_and_a_refusal_is_an_answer(monkeypatch: pytest.MonkeyPatch):
-    line = str(check_of("network"))
+    line = str(doctor.network())
     assert line.startswith("note network: https://pypi.org does not answer -> ")
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise urllib.error.HTTPError("https://pypi.org", 403, "no", {}, None)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    assert str(check_of("network")) == "ok   network: https://pypi.org answers"
+    assert str(doctor.network()) == "ok   network: https://pypi.org answers"
 
 
 def test_a_name_that_nobody_resolves_does_not_hold_the_report(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(doctor, "_PATIENCE", 0.01)
     monkeypatch.setattr(doctor, "_answers", lambda: time.sleep(2) or True)
-    assert check_of("network").advice
+    assert doctor.network().advice
 
 
 def test_a_script_that_does_not_know_what_python_sends_is_to_fix(monkeypatch: pytest.MonkeyPatch):
@@ -281,7 +281,10 @@ def test_exit_status_says_whether_something_must_be_fixed(
         doctor, "report", lambda: [doctor.Check(name="torch", found="missing", remedy="install it")]
     )
     assert main(["doctor"]) == 1
-    assert capsys.readouterr().out.endswith("FIX  torch: missing -> install it\n1 to fix.\n")
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    assert lines[0] == "FIX  torch: missing -> install it" and lines[2] == "1 to fix."
+    assert lines[1].startswith("note network: "), "asked by the command alone"
+    assert all(check.name != "network" for check in doctor.report())
 
 
 def test_no_command_prints_help_and_an_unknown_one_is_refused(capsys: pytest.CaptureFixture[str]):
