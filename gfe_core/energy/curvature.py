@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gfe_core import threads
+from gfe_core import checks, threads
 from gfe_core.energy.calls import WholeLoss
 from gfe_core.types import Codes, Decoder, Penalty
 
@@ -61,7 +61,7 @@ class Curvature(ABC):
         """Product H v of each sample's latent Hessian H = d2E/dz2 with its own vector."""
         with (
             threads.suited(self.decoder),
-            torch.enable_grad(),
+            graphs(),
             _refused_where_compiled(),
         ):
             z, grad = self._differentiable_grad(z)
@@ -73,7 +73,7 @@ class Curvature(ABC):
 
     def hessian(self, z: Codes) -> Matrices:
         """Latent Hessian of each sample, exact and symmetric up to rounding."""
-        with torch.enable_grad(), _refused_where_compiled():
+        with graphs(), _refused_where_compiled():
             z, grad = self._differentiable_grad(z)
             return _jacobian(grad, z)[: self.n]
 
@@ -124,7 +124,7 @@ class Curvature(ABC):
             z: codes.
             weights: tensors of this energy's decoder that require a gradient.
         """
-        with torch.enable_grad():
+        with graphs():
             leaf, grad = self._differentiable_grad(z)
 
         def pull(v: Tensor) -> list[Tensor]:
@@ -150,7 +150,7 @@ class Curvature(ABC):
 
     def _bent_by_autograd(self, output: Tensor, tangents: Tensor) -> Tensor:
         """The same, whatever the loss says of its curvature."""
-        with torch.enable_grad(), _refused_where_compiled():
+        with graphs(), _refused_where_compiled():
             y = output.requires_grad_()
             (slope,) = torch.autograd.grad(self._misfit(y).sum(), y, create_graph=True)
             if not slope.requires_grad:  # a linear loss has no curvature
@@ -170,7 +170,7 @@ class Curvature(ABC):
         twice backwards, because torch's forward mode announces its future on stderr when it is
         first used.
         """
-        with torch.enable_grad(), _refused_where_compiled():
+        with graphs(), _refused_where_compiled():
             z = z.detach().requires_grad_()
             output = self._output(z)
             u = torch.zeros_like(output).requires_grad_()
@@ -184,7 +184,7 @@ class Curvature(ABC):
 
     def _penalty_hessian(self, z: Tensor) -> Tensor:
         """Latent Hessian of the penalty."""
-        with torch.enable_grad():
+        with graphs():
             z = z.detach().requires_grad_()
             (grad,) = torch.autograd.grad(self._penalty(z).sum(), z, create_graph=True)
             return _jacobian(grad, z)
@@ -204,6 +204,20 @@ def _jacobian(grad: Tensor, z: Tensor) -> Tensor:
         for column in grad.unbind(1)
     ]
     return torch.stack(rows, 1)
+
+
+@contextmanager
+def graphs() -> Iterator[None]:
+    """Record what a gradient needs, or say what to write where torch records nothing at all."""
+    checks.require(
+        not torch.is_inference_mode_enabled(),
+        "Within `torch.inference_mode()` an energy has values but no gradients. Write "
+        "`torch.no_grad()` in its place, or make and use the energy within `with "
+        "torch.inference_mode(False):`, of clones of what was made outside that.",
+        RuntimeError,
+    )
+    with torch.enable_grad():
+        yield
 
 
 @contextmanager
