@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gfe_core import checks, threads
+from gfe_core import threads
+from gfe_core.decoders.graph import graphs
 from gfe_core.energy.calls import WholeLoss
 from gfe_core.types import Codes, Decoder, Penalty
 
@@ -204,20 +205,6 @@ def _jacobian(grad: Tensor, z: Tensor) -> Tensor:
         for column in grad.unbind(1)
     ]
     return torch.stack(rows, 1)
-
-
-@contextmanager
-def graphs() -> Iterator[None]:
-    """Record what a gradient needs, or say what to write where torch records nothing at all."""
-    checks.require(
-        not torch.is_inference_mode_enabled(),
-        "Within `torch.inference_mode()` an energy has values but no gradients. Write "
-        "`torch.no_grad()` in its place, or make and use the energy within `with "
-        "torch.inference_mode(False):`, of clones of what was made outside that.",
-        RuntimeError,
-    )
-    with torch.enable_grad():
-        yield
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from gfe_core.data.contexts import lengthened, rows_of, tensors_of
+from gfe_core.decoders.graph import graphs
 from gfe_core.energy.calls import Calls, WholeLoss
-from gfe_core.energy.curvature import Curvature, graphs
+from gfe_core.energy.curvature import Curvature
 from gfe_core.energy.padding import padded, repeated, row_multiple
 from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Mask, Penalty, PerSample
 
