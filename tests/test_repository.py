@@ -34,7 +34,7 @@ ORDER = {
         "emission_lines shapes mnist_sample sources tables arrays images readers downloads "
         "photographs sets results"
     ),
-    "gfe_core/decoders": "graph state mlp conv siren wrapped",
+    "gfe_core/decoders": "plain graph state mlp conv siren wrapped",
     "gfe_core/energy": "losses padding calls curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.decoders.mlp import FlatDecoder, Sizes, Source, initialise
+from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.types import Codes
 
 _FIRST = 4
@@ -38,6 +39,7 @@ def colours(image_shape: Sequence[int]) -> int:
     return image_shape[0] if len(image_shape) == 3 else 1
 
 
+@keeps_rows_apart
 class ConvDecoder(FlatDecoder):
     """A convolutional decoder: a linear map to a small picture, then doublings of its size.
 
@@ -88,6 +90,7 @@ class ConvDecoder(FlatDecoder):
         return self.layers(z)[..., :height, :width].flatten(1)
 
 
+@keeps_rows_apart
 class TransposedConvDecoder(FlatDecoder):
     """Transposed convolutions of width 4.
 

@@ -1,9 +1,27 @@
-"""What a tensor was computed from: autograd's graph, walked without computing anything."""
+"""What a tensor was computed from: autograd's graph, recorded and walked."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from gfe_core import checks
+
+
+@contextmanager
+def graphs() -> Iterator[None]:
+    """Record what a gradient needs, or say what to write where torch records nothing at all."""
+    checks.require(
+        not torch.is_inference_mode_enabled(),
+        "Within `torch.inference_mode()` an energy has values but no gradients. Write "
+        "`torch.no_grad()` in its place, or make and use the energy within `with "
+        "torch.inference_mode(False):`, of clones of what was made outside that.",
+        RuntimeError,
+    )
+    with torch.enable_grad():
+        yield
 
 
 def nodes_below(value: Tensor) -> Iterator[Any]:

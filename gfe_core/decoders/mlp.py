@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
+from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.types import Codes
 
 Sizes = Sequence[int]
@@ -69,6 +70,7 @@ class FlatDecoder(nn.Module):
         self.image_shape: tuple[int, ...] | None = shape
 
 
+@keeps_rows_apart
 class MLPDecoder(FlatDecoder):
     """A multilayer perceptron latent -> hidden ... -> features.
 
@@ -118,6 +120,7 @@ class MLPDecoder(FlatDecoder):
         return self.layers(z)
 
 
+@keeps_rows_apart
 class LinearDecoder(FlatDecoder):
     """An affine map y = W z + b.
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.decoders.mlp import FlatDecoder, Source
+from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.types import Codes
 
 Coordinates = Float[Tensor, "features place"]
@@ -27,6 +28,7 @@ def grid(height: int, width: int) -> Coordinates:
     return torch.cartesian_prod(rows, columns)
 
 
+@keeps_rows_apart
 class SirenDecoder(FlatDecoder):
     """An image as a function y(c) of the place c.
 

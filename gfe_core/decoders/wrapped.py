@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gfe_core import arguments, checks
 from gfe_core.arguments import in_own_words
 from gfe_core.decoders.graph import leaves_below
+from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.decoders.state import Kept
 from gfe_core.types import Codes, Context, Data
 
@@ -55,6 +56,7 @@ class Wrapped(nn.Module):
         return output
 
 
+@keeps_rows_apart
 class Flattened(nn.Module):
     """A decoder of images or other tables, seen as one of rows of features; made by `flattened`."""
 

@@ -7,20 +7,22 @@ values: microseconds, and no wait for a GPU. What a loss leaves unsaid is derive
 
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
 from gfe_core import arguments, checks
 from gfe_core.arguments import called
-from gfe_core.data.contexts import rows_of
+from gfe_core.data.contexts import lengthened, rows_of
 from gfe_core.decoders.graph import nodes_below
+from gfe_core.decoders.plain import is_plain, still
 from gfe_core.decoders.state import Kept
 from gfe_core.energy.losses import Bernoulli, Gaussian, Poisson
+from gfe_core.energy.padding import padded, row_multiple
 from gfe_core.types import AnyLoss, Context, Decoder, Penalty
 
 _INSTEAD = {
@@ -37,10 +39,8 @@ _INSTEAD = {
     "poisson_nll_loss": "gfe.Poisson()",
 }
 """Losses of torch and what to write in their place."""
-_Modes = tuple[bool, ...]
-"""Which of the modules of a decoder are in training mode."""
-_ALIKE: WeakKeyDictionary[Any, tuple[_Modes, int]] = WeakKeyDictionary()
-"""Decoders that were seen to decode a code alike: in which modes, and beside how many rows."""
+_N_OTHERS = 8
+"""Rows that are looked at without the first one."""
 
 
 class WholeLoss:
@@ -258,36 +258,54 @@ class Calls:
     def check_rows_alone(self, z: Tensor, context: Context | None) -> None:
         """Refuse a decoder that decodes a code otherwise beside others, or at random.
 
-        Up to three codes are decoded, then all but the first: once for a decoder.
+        As many random codes as there are rows are decoded together, then up to 8 without the first,
+        then the first alone, twice: once for each energy, as a decoder may change in between. One
+        that is plain is not asked.
         """
-        n = min(len(z), 3)
-        training = _modes(self._decoder)
-        if _seen_alike(self._decoder) in {(training, k) for k in range(n, 4)}:
+        if is_plain(self._decoder):
             return
-        codes = torch.randn(n, z.shape[1], generator=torch.Generator().manual_seed(0)).to(z)
-        later = slice(min(1, n - 1), n)
+        codes = _random_codes(z)
+        given = codes.clone()
         try:
             with torch.no_grad():
-                given = codes.clone()
-                beside = self.output(given, rows_of(context, slice(n)))[later]
-                beside = beside.clone()  # the next call may fill the same buffer
-                alone = self.output(codes[later].clone(), rows_of(context, later))
+                whole = self._still_output(given, context)
         except Exception:  # the call for the samples themselves speaks
             return
         checks.require(
             torch.equal(given, codes),
             f"`decoder` {called(self._decoder)} changes the codes that it is given. {_ON_A_COPY}",
         )
+        groups = _groups(len(z), z.device)
+        beside = [whole[rows] for rows in groups]  # copies: the next call may fill the same buffer
+        apart = [self._without_others(codes, rows, context) for rows in groups]
+        again = self._without_others(codes, groups[-1], context)
         checks.require(
-            _alike(beside, alone),
-            f"`decoder` {called(self._decoder)} must decode each code on its own and always alike, "
-            "but a code gave one output beside another code and a different one without it. "
-            "Leave out what is random (`F.dropout`, noise) or mixes the batch (statistics or "
-            "attention over samples, buffers with a row a sample: pass those as `context=`), or "
-            "call `decoder.eval()` where that does it.",
+            all(map(_alike, beside, apart)) and _alike(again, apart[-1], scale=0.1),
+            f"`decoder` {called(self._decoder)} {_WANTED}, but a code gave one output in one call "
+            f"and a different one in another, beside other codes or without them. {_LEFT_OUT}.",
         )
-        with suppress(TypeError):  # one without weak references or a hash is asked each time
-            _ALIKE[self._decoder] = training, n
+
+    def _still_output(self, z: Tensor, context: Context | None) -> Tensor:
+        """Raw output, without the draws of a decoder that draws on purpose."""
+        calls = copy(self)
+        calls._decoder = still(self._decoder)
+        return calls.output(z, context)
+
+    def _without_others(self, z: Tensor, rows: Tensor, context: Context | None) -> Tensor:
+        """Raw output of a selection of codes, called beside no others but padding, as a copy."""
+        some = padded(z[rows], row_multiple(self._decoder))
+        beside = lengthened(rows_of(context, rows), len(some))
+        try:
+            with torch.no_grad():
+                return self._still_output(some, beside)[: len(rows)].clone()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"`decoder` {called(self._decoder)} {_WANTED}, but it decodes {len(z)} codes and "
+                f"fails for {len(some)} of them: {error} Finished samples leave the batch. "
+                f"{_LEFT_OUT}. A decoder of a fixed number of rows has an attribute `row_multiple`."
+            ) from error
 
     def check_misfit_depends(self, z: Tensor, misfit: Tensor) -> None:
         """Refuse a loss that does not see the decoder's output."""
@@ -307,44 +325,50 @@ class Calls:
     ) -> None:
         """Refuse a loss or a penalty that couples the samples or has no gradient.
 
-        Those of a stranger are looked at once for an energy, without the decoder.
+        Those of a stranger are looked at once for an energy, where the samples are and at random
+        codes: all samples may start at one code, whose rows tell nothing of each other.
         """
-        if not self._loss.is_kit:
+        codes = _random_codes(z)
+        groups = _groups(len(z), z.device)
+        if not self._loss.is_kit and len(z) > 1:
 
-            def misfit(output: Tensor, some: slice) -> Tensor:
+            def misfit(output: Tensor, some: Tensor) -> Tensor:
                 observed = None if mask is None else mask[some]
                 return self.misfit(output[some], x[some], observed, rows_of(context, some))
 
-            remedy = "Average over features only: `.flatten(1).mean(1)`."
-            _check_rows(misfit, output, "loss", remedy)
+            remedy = "Average over features only: `.flatten(1).mean(1)`"
+            for outputs in (output, *self._outputs_if_any(codes, context)):
+                _check_rows(misfit, outputs, [*groups, *_extremes(x)], _coupled("loss", remedy))
         if self._penalty is not None:
             remedy = f"{_ATTACHED} A constant penalty changes no code: leave it out."
             leaf = z.detach().requires_grad_()
             sees = _reaches(self.penalty(leaf, context), leaf)
             checks.require(sees, f"`penalty` does not depend on z: it has no gradient. {remedy}")
-            remedy = "Sum over latents only: `.sum(1)`."
+            remedy = "Sum over latents only: `.sum(1)`"
             # at the origin itself the slope of a square would tell nothing
-            _check_rows(
-                lambda z, some: self.penalty(z[some], rows_of(context, some)),
-                z + 1e-3,
-                "penalty",
-                remedy,
-            )
+            for places in (z + 1e-3, codes):
+                _check_rows(
+                    lambda z, some: self.penalty(z[some], rows_of(context, some)),
+                    places,
+                    groups,
+                    _coupled("penalty", remedy),
+                )
 
-
-def _modes(decoder: Any) -> _Modes:
-    return tuple(m.training for m in decoder.modules()) if isinstance(decoder, nn.Module) else ()
-
-
-def _seen_alike(decoder: Any) -> tuple[_Modes, int] | None:
-    """What is remembered of a decoder."""
-    with suppress(TypeError):
-        return _ALIKE.get(decoder)
-    return None
+    def _outputs_if_any(self, z: Tensor, context: Context | None) -> list[Tensor]:
+        """Raw output of codes, unless they are none that the decoder can decode."""
+        with suppress(Exception), torch.no_grad():
+            return [self._still_output(z.clone(), context)]
+        return []
 
 
 _WRITES = ("a leaf Variable that requires grad", "modified inplace", "modified by an inplace")
 """What torch says where something is written that a gradient needs."""
+_WANTED = "must decode each code on its own and always alike"
+_LEFT_OUT = (
+    "Leave out what is random (`F.dropout`, noise), remembers earlier calls (counters, moving "
+    "averages) or mixes the batch (statistics or attention over samples; what has one row a sample "
+    "must travel with it: pass it as `context=`), or call `decoder.eval()` where that does it"
+)
 _ON_A_COPY = "Let it work on a copy: `.clone()`."
 _ATTACHED = "Leave out what cuts the graph: `.detach()`, `torch.no_grad()`, numpy."
 
@@ -400,25 +424,80 @@ def _reaches(value: Tensor, leaf: Tensor) -> bool:
     return any(getattr(node, "variable", None) is leaf for node in nodes_below(value))
 
 
+def _random_codes(like: Tensor) -> Tensor:
+    """Draw as many codes as there are: the same in every call."""
+    return torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
+
+
+def _groups(n: int, device: torch.device) -> list[Tensor]:
+    """Numbers of the rows that are looked at apart: some without the first one, then that alone.
+
+    Whatever a function computes of the whole batch changes in one of the two, as the first row is
+    missing in one and all but the first in the other; and what has one row a sample is read at
+    another place, as each of the others has moved.
+    """
+    first = torch.arange(1, device=device)
+    if n < 2:
+        return [first]
+    others = torch.linspace(1, n - 1, min(n - 1, _N_OTHERS)).round().long()
+    return [others.to(device), first]
+
+
+def _extremes(x: Tensor) -> list[Tensor]:
+    """Numbers of the row with the least maximum and of that with the greatest minimum.
+
+    Almost all samples may have the largest value of the batch, such as white pixels: only one that
+    has not shows that it counts.
+    """
+    features = x.flatten(1)
+    return [features.amax(1).argmin()[None], features.amin(1).argmax()[None]]
+
+
+def _coupled(name: str, remedy: str) -> str:
+    """Say that a function of some rows must not look at the others."""
+    return (
+        f"`{name}` must judge each sample on its own, but its value for one depends on the others. "
+        f"{remedy}, leave out statistics of the batch, and pass what has one row a sample as "
+        "`context=`."
+    )
+
+
 def _check_rows(
-    function: Callable[[Tensor, slice], Tensor], rows: Tensor, name: str, remedy: str
+    function: Callable[[Tensor, Tensor], Tensor],
+    rows: Tensor,
+    groups: list[Tensor],
+    message: str,
 ) -> None:
     """Refuse a function of some rows whose value for one sample depends on the others."""
     if len(rows) < 2:
         return
     leaf = rows.detach().requires_grad_()
-    values = function(leaf.clone(), slice(None))  # it may write into what it is given
-    (slope,) = torch.autograd.grad(values[0], leaf, allow_unused=True)
-    message = (
-        f"`{name}` must judge each sample on its own, but its value for one depends on the others. "
-        f"{remedy}"
-    )
+    try:
+        # it may write into what it is given
+        values = function(leaf.clone(), torch.arange(len(rows), device=rows.device))
+        (slope,) = torch.autograd.grad(values[0], leaf, allow_unused=True)
+    except Exception:  # the call for the samples themselves speaks
+        return
     checks.require(slope is None or not bool(slope[1:].nan_to_num(0, 0, 0).any()), message)
+    values = values.detach()
+    usual = values.abs().nan_to_num(0, 0, 0).mean()
     with torch.no_grad():  # a statistic that was detached has no slope
-        checks.require(_alike(values[1:], function(rows.detach().clone(), slice(1, None))), message)
+        for some in groups:
+            try:
+                apart = function(rows.detach().clone(), some)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                part = f"It fails for {len(some)} of {len(rows)} samples: {error}"
+                raise ValueError(f"{message} {part}") from error
+            checks.require(_alike(values[some], apart, usual=usual), message)
 
 
-def _alike(some: Tensor, same: Tensor) -> bool:
-    """Whether two ways to compute the same numbers differ by rounding alone."""
+def _alike(some: Tensor, same: Tensor, *, scale: float = 10.0, usual: Tensor | None = None) -> bool:
+    """Whether two ways to compute the same numbers differ by rounding alone.
+
+    They may differ by `scale` square roots of the rounding, of the largest or of the usual size.
+    """
     apart, size = (value.abs().nan_to_num(0, 0, 0).max() for value in (some - same, same))
-    return bool(apart <= 10 * torch.finfo(same.dtype).eps ** 0.5 * size)
+    bound = scale * torch.finfo(same.dtype).eps ** 0.5
+    return bool(apart <= bound * (size if usual is None else torch.maximum(size, usual)))

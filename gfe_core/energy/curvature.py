@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core import threads
+from gfe_core.decoders.graph import graphs
 from gfe_core.energy.calls import WholeLoss
 from gfe_core.types import Codes, Decoder, Penalty
 
@@ -61,7 +62,7 @@ class Curvature(ABC):
         """Product H v of each sample's latent Hessian H = d2E/dz2 with its own vector."""
         with (
             threads.suited(self.decoder),
-            torch.enable_grad(),
+            graphs(),
             _refused_where_compiled(),
         ):
             z, grad = self._differentiable_grad(z)
@@ -73,7 +74,7 @@ class Curvature(ABC):
 
     def hessian(self, z: Codes) -> Matrices:
         """Latent Hessian of each sample, exact and symmetric up to rounding."""
-        with torch.enable_grad(), _refused_where_compiled():
+        with graphs(), _refused_where_compiled():
             z, grad = self._differentiable_grad(z)
             return _jacobian(grad, z)[: self.n]
 
@@ -124,7 +125,7 @@ class Curvature(ABC):
             z: codes.
             weights: tensors of this energy's decoder that require a gradient.
         """
-        with torch.enable_grad():
+        with graphs():
             leaf, grad = self._differentiable_grad(z)
 
         def pull(v: Tensor) -> list[Tensor]:
@@ -150,7 +151,7 @@ class Curvature(ABC):
 
     def _bent_by_autograd(self, output: Tensor, tangents: Tensor) -> Tensor:
         """The same, whatever the loss says of its curvature."""
-        with torch.enable_grad(), _refused_where_compiled():
+        with graphs(), _refused_where_compiled():
             y = output.requires_grad_()
             (slope,) = torch.autograd.grad(self._misfit(y).sum(), y, create_graph=True)
             if not slope.requires_grad:  # a linear loss has no curvature
@@ -170,7 +171,7 @@ class Curvature(ABC):
         twice backwards, because torch's forward mode announces its future on stderr when it is
         first used.
         """
-        with torch.enable_grad(), _refused_where_compiled():
+        with graphs(), _refused_where_compiled():
             z = z.detach().requires_grad_()
             output = self._output(z)
             u = torch.zeros_like(output).requires_grad_()
@@ -184,7 +185,7 @@ class Curvature(ABC):
 
     def _penalty_hessian(self, z: Tensor) -> Tensor:
         """Latent Hessian of the penalty."""
-        with torch.enable_grad():
+        with graphs():
             z = z.detach().requires_grad_()
             (grad,) = torch.autograd.grad(self._penalty(z).sum(), z, create_graph=True)
             return _jacobian(grad, z)

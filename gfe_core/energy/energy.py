@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gfe_core.data.contexts import lengthened, rows_of, tensors_of
+from gfe_core.decoders.graph import graphs
 from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import Curvature
 from gfe_core.energy.padding import padded, repeated, row_multiple
@@ -48,8 +49,9 @@ class Energy(Curvature):
     Whatever decoder, loss and penalty return is checked wherever the energy is evaluated. A decoder
     with a `row_multiple`, as those of the kit, is called with padded rows: energies of a sample are
     then equal to the bit in every batch. Others are called with the rows asked for, and are equal
-    to rounding; before its first gradient such a decoder decodes up to three codes, and all but the
-    first again, once and for all: each row must be decoded on its own, and always alike.
+    to rounding. Each row must be decoded on its own, and always alike: before its first gradient an
+    energy has random codes decoded, as many as there are samples and then a few of them apart. Only
+    the kit's decoders as they are, without hooks, exchanged layers or a subclass, are not asked.
 
     Args:
         decoder: maps (batch, latent) to (batch, *data); called as decoder(z, context) where a
@@ -94,7 +96,7 @@ class Energy(Curvature):
 
     def at(self, z: Codes) -> Point:
         """Decode codes once; value and gradient share the work."""
-        with torch.enable_grad():
+        with graphs():
             leaf = self._padded(z.detach().clone()).requires_grad_()
             energy = self._per_sample(leaf)
 
@@ -104,7 +106,7 @@ class Energy(Curvature):
             The gradient of one sum, and not of a vector with weights: for those torch would first
             import sympy, half a second.
             """
-            with torch.enable_grad():
+            with graphs():
                 rows = energy if where is None else energy * self._padded(where).to(energy.dtype)
                 total = rows.sum()
             return self._inward(z, torch.autograd.grad(total, leaf)[0][: self.n])
@@ -216,8 +218,7 @@ class Energy(Curvature):
             self._calls.check_data_left_alone(before, self._x)
         if self._is_first(z):
             context = self._padded_context(z)
-            if self._multiple == 1:
-                self._calls.check_rows_alone(z, context)
+            self._calls.check_rows_alone(z, context)
             self._calls.check_misfit_depends(z, energy)
             self._calls.check_samples_apart(z, output, self._x, self._mask, context)
             self._seen = True

@@ -29,6 +29,7 @@ from gfe_core import arguments, checks
 from gfe_core.adjoints import Unrolled
 from gfe_core.data.samples import rows_of, weight_of
 from gfe_core.decoders import initialise
+from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoding import encode
 from gfe_core.energy import Gaussian, WholeLoss
 from gfe_core.energy.padding import row_multiple
@@ -209,6 +210,7 @@ def slerp(a: Codes, b: Codes, t: float) -> Codes:
     return first * a + torch.where(straight, t, (t * angle).sin() / sine) * b
 
 
+@keeps_rows_apart
 class WithLabels(nn.Module):
     """A decoder that also says the class.
 

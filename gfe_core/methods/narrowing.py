@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data.samples import samples_for
+from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoders import Autoencoder, one_look
 from gfe_core.encoding import encode
 from gfe_core.energy.padding import row_multiple
@@ -87,6 +88,7 @@ def arm(
     return ((twin - energy)[..., None] * (u - 0.5)).reshape(-1, u.shape[-1]).mean(0)
 
 
+@keeps_rows_apart
 class Gated(nn.Module):
     """A decoder behind gates, y = decoder(z * nu).
 
@@ -150,6 +152,7 @@ class Gated(nn.Module):
         return Narrowed(self.decoder, self.open)
 
 
+@keeps_rows_apart
 class Narrowed(nn.Module):
     """A decoder whose code holds its open latents only; the others are 0.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.decoders import TransposedConvDecoder, initialise
+from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoders import Autoencoder, ConvAutoencoder
 from gfe_core.energy import Bernoulli, WholeLoss
 from gfe_core.energy.padding import row_multiple
@@ -28,6 +29,7 @@ def divergence(mean: Codes, log_variance: Codes) -> Codes:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
+@keeps_rows_apart
 class VariationalDecoder(nn.Module):
     """A decoder whose code stands for N(mean, diag(variance)).
 
