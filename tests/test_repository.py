@@ -33,7 +33,7 @@ ORDER = {
         "shapes mnist_sample sources tables arrays images readers downloads photographs sets "
         "results"
     ),
-    "gfe_core/decoders": "graph state mlp conv siren wrapped",
+    "gfe_core/decoders": "graph state probes mlp conv siren wrapped",
     "gfe_core/energy": "losses padding calls curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "

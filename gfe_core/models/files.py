@@ -27,7 +27,8 @@ from gfe_core.decoders import (
     Wrapped,
     wrap,
 )
-from gfe_core.energy import Bernoulli, Calls, Gaussian, Poisson, WholeLoss
+from gfe_core.decoders.probes import gap, probe
+from gfe_core.energy import Bernoulli, Gaussian, Poisson
 from gfe_core.types import AnyLoss, Data, Decoder, Loss
 
 _FORMAT = "gfe_core model"
@@ -40,7 +41,14 @@ _LOSSES: dict[str, Callable[..., Loss]] = {
     kind.__name__: kind for kind in (Bernoulli, Gaussian, Poisson)
 }
 _N_PROBES = 3
-"""Codes whose outputs are kept in a file: a decoder that is built again must return them."""
+"""Outputs whose energies are kept in a file: a loss that is built again must return them."""
+_HOOKS = {
+    "_forward_hooks": "a forward hook",
+    "_forward_pre_hooks": "a forward pre-hook",
+    "_backward_hooks": "a backward hook",
+    "_backward_pre_hooks": "a backward pre-hook",
+}
+"""Where torch keeps the hooks of a module, and what they are called."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +176,7 @@ def save(
         "latent_dim": int(original.latent_dim),
         "data_shape": data_shape,
         "weights": _weights(original),
-        "probe": _probe(original),
+        "probe": probe(original),
         "loss": _loss_description(loss or Bernoulli()),
         "loss_probe": _loss_probe(loss or Bernoulli(), original),
         "scaling": None if scaling is None else _scaling(scaling, data_shape),
@@ -276,18 +284,6 @@ def _plain_name(weight: str) -> str:
     return weight.replace("_orig_mod.", "")
 
 
-def _probe(decoder: Any) -> dict[str, Tensor]:
-    """A few codes and what the decoder makes of them; nothing where it needs a context."""
-    if arguments.needed_beside_codes(decoder):
-        return {}
-    parameter = next(decoder.parameters(), torch.empty(0))
-    source = torch.Generator().manual_seed(0)
-    z = torch.randn(_N_PROBES, decoder.latent_dim, generator=source).to(parameter)
-    with torch.no_grad():
-        output = Calls(decoder, WholeLoss(None)).output(z, None)
-    return {"z": z.cpu(), "output": output.detach().cpu()}
-
-
 def _check_description(decoder: nn.Module, content: dict[str, Any]) -> None:
     """Refuse a decoder of the kit that is not what its arguments build."""
     if content["decoder"]["arguments"] is None:
@@ -295,16 +291,50 @@ def _check_description(decoder: nn.Module, content: dict[str, Any]) -> None:
     name = content["decoder"]["name"]
     lack = f"`decoder` is a {name}, but its arguments and weights do not build it again"
     remedy = (
-        "A layer, hook or parametrisation was added. Save it as another module, `gfe.save(path, "
-        "gfe.wrap(decoder, latent_dim=..., data_shape=...))`, and load it with `decoder=`, a "
-        "function that builds it."
+        "Remove what only watches (`handle.remove()` for a hook). What changes outputs makes "
+        "another module of it: `gfe.save(path, gfe.wrap(decoder, latent_dim=..., "
+        "data_shape=...))`, loaded with `decoder=`, a function that builds it."
     )
     twin = _of_the_kit(content["decoder"])
     try:
         _load_weights(twin, content["weights"], "to be written")
         _compare_with_probe(twin, content["probe"], "to be written")
     except ValueError as error:
-        raise ValueError(f"{lack}. {remedy}") from error
+        changed = _changed(decoder, twin) or "a layer, parametrisation or constant was changed"
+        raise ValueError(f"{lack}: {changed}. {remedy}") from error
+    changed = _changed(decoder, twin)
+    checks.require(not changed, f"{lack}: {changed}. {remedy}")
+
+
+def _changed(decoder: nn.Module, twin: nn.Module) -> str:
+    """Say which module is not that of a twin just built, or has a hook; nothing if none.
+
+    Outputs at a few codes do not tell: a hook may clamp others, and ReLU6 is ReLU up to 6.
+    """
+    ours, theirs = _modules(decoder), _modules(twin)
+    for place in sorted({*ours, *theirs}):
+        one, other = ours.get(place), theirs.get(place)
+        if type(one) is not type(other):
+            return f"`{place}` is {_called(one)} in place of {_called(other)}"
+        if "forward" in vars(one):
+            return f"`{place}` has a `forward` of its own"
+    for place, module in decoder.named_modules():
+        for kept, hook in _HOOKS.items():
+            if getattr(module, kept, None):
+                return f"`{place or 'decoder'}` has {hook}"
+    return ""
+
+
+def _modules(decoder: nn.Module) -> dict[str, nn.Module]:
+    """The modules of a decoder by their places; of a compiled one, what was compiled."""
+    return {
+        _plain_name(f"{place}.").rstrip(".") or "decoder": module
+        for place, module in decoder.named_modules()
+    }
+
+
+def _called(module: nn.Module | None) -> str:
+    return "nothing" if module is None else type(module).__name__
 
 
 def _build(content: dict[str, Any], factory: Callable[[], Any] | None, path: Any) -> Any:
@@ -371,28 +401,20 @@ def _load_weights(decoder: nn.Module, weights: dict[str, Tensor], path: Any) -> 
     decoder.load_state_dict({name: weights[_plain_name(name)] for name in own})
 
 
-def _compare_with_probe(decoder: Any, probe: dict[str, Tensor], path: Any) -> None:
+def _compare_with_probe(decoder: Any, kept: dict[str, Tensor], path: Any) -> None:
     """Refuse a decoder that computes something else than the one that was saved."""
-    if not probe:
+    if not kept:
         return
-    saved = probe["output"]
-    parameter = next(decoder.parameters(), probe["z"])
-    z = probe["z"].to(parameter.device)
-    with torch.no_grad():
-        output = decoder(z)
-    checks.output(output, tuple(saved.shape), z)
-    output = output.cpu()
-    finite = saved.isfinite()
-    size = saved[finite].abs().max().item() if finite.any() else 0.0
-    # another machine rounds otherwise, and layers add it up
-    tolerance = size * math.sqrt(torch.finfo(saved.dtype).eps)
-    difference = (output.to(saved) - saved)[finite].abs().max().item() if finite.any() else 0.0
-    checks.require(
-        difference <= tolerance,
-        f"`decoder` has the weights of `path` {path} but computes something else: its outputs "
-        f"differ by {difference:.3g} from those that were saved, of size {size:.3g}. Build it as "
-        "it was saved: the same layers, activations and constants.",
-    )
+    difference, rounding = gap(decoder, kept["z"], kept["output"])
+    differing = ~(difference <= rounding)
+    if differing.any():
+        worst = int(torch.where(differing)[0][0])
+        raise ValueError(
+            f"`decoder` has the weights of `path` {path} but computes something else: at a code "
+            f"of length {kept['z'][worst].norm().item():.3g} its outputs differ by "
+            f"{difference[worst].item():.3g} from those that were saved. Build it as it was "
+            "saved: the same layers, activations and constants."
+        )
 
 
 # losses, scaling, classes, card
@@ -421,16 +443,23 @@ def _loss_probe(loss: Any, decoder: Any) -> dict[str, Tensor]:
         return {}
     source = torch.Generator().manual_seed(0)
     shapes = getattr(decoder, "raw_shape", decoder.data_shape), decoder.data_shape
-    output = torch.randn(_N_PROBES, *shapes[0], generator=source)
+    near = torch.randn(_N_PROBES, *shapes[0], generator=source)
     x = torch.rand(_N_PROBES, *shapes[1], generator=source)
-    like = next(decoder.parameters(), output)
-    output, x = output.to(like), x.to(like)
+    like = next(decoder.parameters(), near)
+    far = torch.cat([near, 10 * near, 100 * near])
+    return _judged(loss, far.to(like), x.repeat(3, *[1] * (x.dim() - 1)).to(like)) or _judged(
+        loss, near.to(like), x.to(like)
+    )
+
+
+def _judged(loss: Any, output: Tensor, x: Tensor) -> dict[str, Tensor]:
+    """Outputs, data and their energies; nothing where the loss has none, or not the same twice."""
     try:
         with torch.no_grad():
             energy, again = loss.per_sample(output, x), loss.per_sample(output, x)
     except Exception:  # it may have no meaning for such data, or need more than them
         return {}
-    if not torch.equal(energy, again):
+    if not torch.equal(energy.nan_to_num(), again.nan_to_num()):
         return {}
     return {name: t.cpu() for name, t in (("output", output), ("x", x), ("energy", energy))}
 

@@ -1,5 +1,6 @@
 """A model in a file is the model that was saved, to the bit, or it is refused in words."""
 
+import copy
 import os
 import stat
 import subprocess
@@ -227,7 +228,7 @@ def test_function_whose_weights_a_file_cannot_hold_is_refused_when_they_are_othe
 
     path = gfe.save(tmp_path / "model.pt", build(0))
     assert gfe.load(path, decoder=lambda: build(0)).data_shape == (12,)
-    with pytest.raises(ValueError, match="computes something else: its outputs differ by"):
+    with pytest.raises(ValueError, match="computes something else: at a code of length 1 its"):
         gfe.load(path, decoder=lambda: build(1))
 
 
@@ -272,6 +273,106 @@ def test_decoder_that_its_arguments_do_not_build_is_refused_before_a_file_is_the
         return fresh
 
     assert same_function(wrapped, gfe.load(path, decoder=build).decoder)
+
+
+def relu_up_to_6(decoder: Any) -> None:
+    decoder.layers[1] = nn.ReLU6()
+
+
+def clamp_of_long_codes(decoder: Any) -> None:
+    decoder.register_forward_pre_hook(lambda module, given: (given[0].clamp(-1e3, 1e3),))
+
+
+def clamp_of_a_layer(decoder: Any) -> None:
+    decoder.layers[0].register_forward_hook(lambda module, given, output: output.clamp(max=1e6))
+
+
+def slope_times_two(decoder: Any) -> None:
+    decoder.layers[2].register_full_backward_hook(lambda module, given, made: (2 * given[0],))
+
+
+def own_forward(decoder: Any) -> None:
+    forward = decoder.forward
+    decoder.forward = lambda z: forward(z.clamp(-1e3, 1e3))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (relu_up_to_6, "`layers.1` is ReLU6 in place of ReLU"),
+        (clamp_of_long_codes, "`decoder` has a forward pre-hook"),
+        (clamp_of_a_layer, "`layers.0` has a forward hook"),
+        (slope_times_two, "`layers.2` has a backward hook"),
+        (own_forward, "`decoder` has a `forward` of its own"),
+    ],
+)
+def test_change_that_shows_at_some_codes_only_is_refused(tmp_path, change, what):
+    decoder = gfe.MLPDecoder(
+        latent_dim=3, hidden=(7,), data_dim=12, activation="relu", generator=source()
+    )
+    with torch.no_grad():
+        for weight in decoder.parameters():
+            weight *= 0.01  # so that ReLU6 agrees with ReLU at any code of length 100
+    gfe.save(tmp_path / "plain.pt", decoder)
+    change(decoder)
+    with pytest.raises(ValueError, match=f"{what}. Remove what only watches"):
+        gfe.save(tmp_path / "model.pt", decoder)
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_compiled_layers_of_a_decoder_of_the_kit_are_saved_as_what_was_compiled(tmp_path):
+    decoder, plain = kit_decoders()["mlp"], kit_decoders()["mlp"]
+    decoder.layers[1].inplace = True
+    decoder.layers = torch.compile(decoder.layers, backend="eager")
+    assert same_function(plain, gfe.load(gfe.save(tmp_path / "m.pt", decoder)).decoder)
+
+
+@pytest.mark.parametrize(("limit", "length"), [(5.0, 10), (50.0, 100)])
+def test_function_that_builds_a_decoder_which_parts_at_long_codes_is_refused(
+    tmp_path, limit, length
+):
+    def build(limit: float) -> Any:
+        layer = nn.Linear(2, 3, bias=False)
+        nn.init.constant_(layer.weight, 0.5)
+        held = nn.Sequential(nn.Hardtanh(-limit, limit), layer)
+        return gfe.wrap(held, latent_dim=2, data_shape=(3,))
+
+    path = gfe.save(tmp_path / "model.pt", build(torch.inf))
+    gfe.load(path, decoder=lambda: build(1e3))
+    with pytest.raises(ValueError, match=f"something else: at a code of length {length} "):
+        gfe.load(path, decoder=lambda: build(limit))
+
+
+def test_decoder_of_short_codes_alone_is_saved(tmp_path):
+    class Near(gfe.LinearDecoder):
+        def forward(self, z: Tensor) -> Tensor:
+            if (z.norm(dim=1) > 2).any():
+                raise ValueError("outside of the table")
+            return super().forward(z)
+
+    def build() -> Near:
+        return Near(latent_dim=2, data_dim=3)
+
+    decoder = build()
+    path = gfe.save(tmp_path / "model.pt", decoder)
+    z = torch.full((1, 2), 0.1)
+    assert torch.equal(decoder(z), gfe.load(path, decoder=build).decoder(z))
+
+
+def test_frequent_sines_of_long_codes_come_back_however_they_are_rounded(tmp_path):
+    siren = gfe.SirenDecoder(
+        latent_dim=2, hidden=(64,) * 4, image_shape=(7, 7), w0=600.0, generator=source()
+    )
+    with torch.no_grad():
+        siren.layers[-1].weight.mul_(siren.w0)  # as after training: outputs of unit size
+    path = gfe.save(tmp_path / "model.pt", siren)
+    content = torch.load(path)
+    exact = gfe.load(path).decoder
+    with torch.no_grad():  # as a machine that rounds otherwise would have written it
+        exact: Any = copy.deepcopy(exact).double()
+        content["probe"]["output"] = exact(content["probe"]["z"].double()).float()
+    torch.save(content, path)
+    gfe.load(path)
 
 
 def test_subclass_of_a_decoder_of_the_kit_is_a_strangers(tmp_path):
@@ -446,5 +547,9 @@ def test_a_loss_that_lost_its_settings_is_refused(tmp_path):
     path = gfe.save(tmp_path / "model.pt", decoder, loss=Robust(0.01))
     with pytest.raises(ValueError, match="judges otherwise than the one saved"):
         gfe.load(path, loss=Robust)
+    gfe.save(path, decoder, loss=Robust(20.0))  # beyond what outputs of unit size show
+    with pytest.raises(ValueError, match="judges otherwise than the one saved"):
+        gfe.load(path, loss=lambda **_: Robust(40.0))
+    gfe.save(path, decoder, loss=Robust(0.01))
     again: Any = gfe.load(path, loss=lambda **_: Robust(0.01)).loss
     assert again.delta == 0.01
