@@ -17,6 +17,14 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data.files import read_tensors, write_tensors
+from gfe_core.data.samples import (
+    Samples,
+    features_of,
+    images_for,
+    in_shape_of,
+    rows_of,
+    weight_of,
+)
 from gfe_core.decoders import (
     ConvDecoder,
     FlatDecoder,
@@ -49,6 +57,10 @@ _HOOKS = {
     "_backward_pre_hooks": "a backward pre-hook",
 }
 """Where torch keeps the hooks of a module, and what they are called."""
+
+
+_RESOLVED = 1e-3
+"""Largest rounding of a mean, in units of the scale, that leaves reconstructions as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,20 +98,64 @@ class Model:
     classes: tuple[str, ...] | None = None
     names: tuple[str, ...] | None = None
 
-    def scaled(self, x: Data) -> Data:
+    def scaled(self, x: Samples) -> Data:
         """Convert data in their own units to those of the decoder: (x - mean) / scale.
 
-        Without a scaling, they are returned as they are.
+        Computed in float64, so that float64 data may lie far from 0, and then rounded once to the
+        float type of the decoder. Without a scaling, data are only brought into that type.
+
+        Args:
+            x: a tensor, an array, a frame or a `DataSet`, whose rows take the shape of the
+                decoder's samples; NaN stays NaN.
+
+        Raises:
+            TypeError: the data are no floats.
+            ValueError: their shape does not fit the scaling, or their features have other names or
+                another order than those of the model.
         """
-        if self.scaling is None:
-            return x
-        return (x - self.scaling["mean"].to(x)) / self.scaling["scale"].to(x)
+        checks.same_names("x", features_of(x), self.names)
+        images_for(self.decoder, getattr(x, "image_shape", None))
+        weight = weight_of(self.decoder)
+        rows = _floats(x, weight)
+        if features_of(x) is not None and rows.dim() == 2:
+            rows = in_shape_of(self.decoder, rows)
+        if self.scaling is not None:
+            mean, scale = self._units_for(rows)
+            rows = (rows.double() - mean) / scale
+        elif weight is None:
+            return rows
+        return rows.to(torch.get_default_dtype() if weight is None else weight.dtype)
 
     def unscaled(self, x: Data) -> Data:
-        """Convert reconstructions to the units of the data: x * scale + mean."""
+        """Convert reconstructions to the units of the data: x * scale + mean.
+
+        In the float type of x; in float64 where that has too few digits for the scale beside the
+        mean.
+
+        Args:
+            x: reconstructions, such as `gfe.reconstruct` returns; a tensor or an array.
+        """
+        rows = _floats(x, weight_of(self.decoder))
         if self.scaling is None:
-            return x
-        return x * self.scaling["scale"].to(x) + self.scaling["mean"].to(x)
+            return rows
+        mean, scale = self._units_for(rows)
+        step = torch.finfo(rows.dtype).eps * mean.abs()
+        dtype = rows.dtype if bool((step <= _RESOLVED * scale).all()) else torch.float64
+        return (rows.double() * scale + mean).to(dtype)
+
+    def _units_for(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and scale, float64, on the device of data that they fit."""
+        assert self.scaling is not None
+        mean, scale = (self.scaling[name].to(x.device, torch.float64) for name in ("mean", "scale"))
+        shape = torch.broadcast_shapes(mean.shape, scale.shape)
+        fits = all(n in (1, size) for n, size in zip(shape[::-1], x.shape[::-1], strict=False))
+        checks.require(
+            fits and len(shape) <= x.dim(),
+            f"`x` must have shape (batch, {', '.join(map(str, self.data_shape))}) for the scaling "
+            f"of this model, got {tuple(x.shape)}. Reshape it: "
+            f"`x.reshape(-1, {', '.join(map(str, self.data_shape))})`.",
+        )
+        return mean, scale
 
     def __repr__(self) -> str:
         name = type(self.decoder).__name__
@@ -239,6 +295,22 @@ def load(
         classes=None if content["classes"] is None else tuple(content["classes"]),
         names=tuple(content["names"]) if content.get("names") else None,  # older files have none
     )
+
+
+# data
+
+
+def _floats(x: Any, weight: Tensor | None) -> Tensor:
+    """Data as a tensor; arrays and frames in float64, on the device of the decoder."""
+    device = None if weight is None else weight.device
+    rows = rows_of(x, like=torch.empty(0, dtype=torch.float64, device=device))
+    checks.require(
+        isinstance(rows, Tensor) and rows.is_floating_point(),
+        f"`x` must hold floats in a tensor, an array or a frame, got {checks.described(x)}. "
+        "Convert it: `torch.as_tensor(x, dtype=torch.float64)`, grey values divided by 255.",
+        TypeError,
+    )
+    return rows
 
 
 # decoders

@@ -126,7 +126,7 @@ def encode_shards(
     start = time.monotonic()
     n_done = 0
     for i in mine:
-        x = model.scaled(data.read(chunks[i])).reshape(-1, *model.data_shape)
+        x = model.scaled(data.read(chunks[i]).reshape(-1, *model.data_shape))
         found = find(x.to(next(decoder.parameters(), x)))
         if (found.status == int(Status.NOT_REACHED)).any():
             raise KeyboardInterrupt  # what encode kept of it is no whole shard

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -431,10 +432,58 @@ def test_scaling_is_applied_and_undone(tmp_path, scaling, mean, scale):
     expected = (x - torch.tensor(mean)) / torch.tensor(scale)
     assert torch.equal(model.scaled(x), expected) and model.scaled(x).dtype == torch.float32
     assert torch.allclose(model.unscaled(model.scaled(x)), x)
-    assert model.scaled(x.double()).dtype == torch.float64
+    assert model.scaled(x.double()).dtype == torch.float32, "as the decoder takes it"
+    assert torch.equal(model.scaled(x.numpy()), expected)
     plain = gfe.load(gfe.save(path, gfe.LinearDecoder(latent_dim=2, data_dim=3)))
     assert plain.scaling is None
     assert torch.equal(plain.scaled(x), x) and torch.equal(plain.unscaled(x), x)
+
+
+def test_data_far_from_zero_keep_what_varies(tmp_path):
+    far = 1e7 + 0.4  # float32 steps by 1 there
+    varying = torch.tensor([[0.0, 1.0], [-1.0, 0.5]], dtype=torch.float64)
+    x = far + 0.3 * varying
+    path = gfe.save(
+        tmp_path / "m.pt",
+        gfe.LinearDecoder(latent_dim=1, data_dim=2),
+        scaling={"mean": far, "scale": [0.3, 0.3]},
+    )
+    model = gfe.load(path)
+    for given in (x, x.numpy(), pd.DataFrame(x.numpy())):
+        scaled = model.scaled(given)
+        assert scaled.dtype == torch.float32
+        # float64 has 16 digits: 1e-9 of 1e7, in units of 0.3
+        torch.testing.assert_close(scaled.double(), varying, rtol=1e-6, atol=1e-8)
+    back = model.unscaled(varying.float())
+    assert back.dtype == torch.float64 and torch.allclose(back, x, rtol=0, atol=1e-7)
+
+
+def test_scaled_takes_tables_by_their_names_and_in_the_shape_of_a_sample(tmp_path):
+    decoder = gfe.wrap(
+        nn.Sequential(nn.Linear(2, 4), nn.Unflatten(1, (2, 2))), latent_dim=2, data_shape=(2, 2)
+    )
+    mean = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    scaling = {"mean": mean, "scale": 2.0}
+    path = gfe.save(tmp_path / "m.pt", decoder, scaling=scaling, names=list("abcd"))
+    model = gfe.load(path, decoder=lambda: decoder)
+    frame = pd.DataFrame([[1.0, 4.0, 3.0, None]], columns=list("abcd"))
+    expected = torch.tensor([[[0.0, 1.0], [0.0, torch.nan]]])
+    for given in (frame, frame.convert_dtypes(), gfe.data.DataSet.of(frame)):
+        assert torch.equal(model.scaled(given).nan_to_num(9.0), expected.nan_to_num(9.0))
+    with pytest.raises(ValueError, match="`x` has the features of the model in another order"):
+        model.scaled(frame[list("abdc")])
+    with pytest.raises(ValueError, match=r"`x` must have shape \(batch, 2, 2\).*x.reshape\(-1, 2"):
+        model.scaled(torch.zeros(3, 4))
+    with pytest.raises(ValueError, match=r"`x` must have shape \(batch, 2, 2\)"):
+        model.scaled(torch.zeros(5, 2, 1)[..., 0][:, :, None])
+
+
+@pytest.mark.parametrize("x", [torch.ones(2, 3).int(), np.ones((2, 3), np.uint8), "digits"])
+def test_scaled_refuses_what_holds_no_floats(tmp_path, x, unchecked: None):
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    model = gfe.load(gfe.save(tmp_path / "m.pt", decoder, scaling={"mean": 0.5}))
+    with pytest.raises(TypeError, match="`x` must .*Convert it"):
+        model.scaled(x)
 
 
 @pytest.mark.parametrize(
