@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core import arguments, checks, threads
-from gfe_core.data.samples import Samples, one_kind, rows_of, samples_for
+from gfe_core.data.samples import Samples, mask_for, rows_of, samples_for
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.solvers import GaussNewton, Solver
@@ -263,8 +263,8 @@ def laplace(
         TypeError,
     )
     checks.decoder_ready(decoder)
-    x = samples_for(decoder, x)
-    mask = one_kind(mask, x, "mask")
+    given, x = x, samples_for(decoder, x)
+    mask = mask_for(given, x, mask)
     _fits(decoder, x, prior, loss)
     checks.at_least_one("n_starts", n_starts)
     checks.generator("generator", generator)

@@ -22,6 +22,7 @@ from gfe_core.data.samples import (
     features_of,
     images_for,
     in_shape_of,
+    known_features,
     rows_of,
     weight_of,
 )
@@ -193,7 +194,8 @@ def save(
             scale: numbers, or one for each feature; one that is left out is 0 or 1.
         classes: names of the classes that labels count.
         names: of the features, one for each number of a sample in their order, such as
-            `data.features` of a table. `python -m gfe_core encode` then refuses other columns.
+            `data.features` of a table; by default those that a loaded decoder has. The decoder that
+            `load` returns then refuses tables with other columns, or in another order.
         card: what a reader should know, as plain values with names: data, settings, command,
             energies.
 
@@ -225,6 +227,7 @@ def save(
     original: Any = getattr(decoder, "_orig_mod", decoder)
     checks.decoder_ready(original)
     data_shape = tuple(int(n) for n in original.data_shape)
+    names = known_features(original) if names is None else names
     content = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -286,6 +289,9 @@ def load(
     _load_weights(built, content["weights"], path)
     built.eval()
     _compare_with_probe(built, content["probe"], path)
+    names = tuple(content["names"]) if content.get("names") else None  # older files have none
+    if names is not None:
+        built.feature_names = names  # by which tables are refused, as by the model
     return Model(
         decoder=built,
         loss=_same_loss(_build_loss(content["loss"], loss, path), content, path),
@@ -293,7 +299,7 @@ def load(
         card=content["card"],
         scaling=content["scaling"],
         classes=None if content["classes"] is None else tuple(content["classes"]),
-        names=tuple(content["names"]) if content.get("names") else None,  # older files have none
+        names=names,
     )
 
 

@@ -478,6 +478,25 @@ def test_scaled_takes_tables_by_their_names_and_in_the_shape_of_a_sample(tmp_pat
         model.scaled(torch.zeros(5, 2, 1)[..., 0][:, :, None])
 
 
+def test_loaded_decoder_refuses_tables_in_another_order(tmp_path):
+    plain = gfe.LinearDecoder(latent_dim=1, data_dim=2)
+    path = gfe.save(tmp_path / "m.pt", plain, loss=gfe.Gaussian(), names=["a", "b"])
+    model = gfe.load(path)
+    frame = pd.DataFrame({"a": [0.1, 0.5], "b": [0.3, 0.2]})
+    swapped = frame[["b", "a"]]
+    z = gfe.encode(model.decoder, frame, loss=model.loss).z
+    assert torch.equal(gfe.encode(model.decoder, frame.to_numpy(), loss=model.loss).z, z)
+    unnamed = pd.DataFrame(frame.to_numpy())
+    assert torch.equal(gfe.encode(model.decoder, unnamed, loss=model.loss).z, z)
+    for verb in (gfe.encode, gfe.encode_observed, gfe.evaluate):
+        verb(plain, swapped, loss=model.loss)
+        for x in (swapped, gfe.data.DataSet.of(swapped)):
+            with pytest.raises(ValueError, match="`x` has the features of the model in another"):
+                verb(model.decoder, x, loss=model.loss)
+    again = gfe.load(gfe.save(tmp_path / "again.pt", copy.deepcopy(model.decoder)))
+    assert again.names == ("a", "b")
+
+
 @pytest.mark.parametrize("x", [torch.ones(2, 3).int(), np.ones((2, 3), np.uint8), "digits"])
 def test_scaled_refuses_what_holds_no_floats(tmp_path, x, unchecked: None):
     decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
