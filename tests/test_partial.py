@@ -28,6 +28,7 @@ from problems import (
 from torch import Tensor, nn
 
 import gfe_core as gfe
+from gfe_core.analysis.stiffness import spectrum
 from gfe_core.data.batches import Batches
 from gfe_core.encoders.amortised import SemiAmortised, StoredCodes, ThenFlow
 from gfe_core.encoders.autoencoder import Autoencoder, Filled
@@ -519,11 +520,12 @@ def test_frames_beside_the_data_have_their_rows_and_columns_in_one_order(uncheck
     prior = gfe.posterior.GaussianPrior.standard(1)
     decoder = gfe.LinearDecoder(latent_dim=1, data_dim=3)
     loss = gfe.Gaussian(reduction="sum")
-    for verb in (
+    verbs: list[Any] = [
         partial(square_errors, x),
         partial(gfe.posterior.laplace, decoder, x, prior=prior, loss=loss),
-        partial(gfe.spectrum, decoder, torch.zeros(2, 1), x, loss=loss),
-    ):
+        partial(spectrum, decoder, torch.zeros(2, 1), x, loss=loss),
+    ]
+    for verb in verbs:
         with pytest.raises(ValueError, match=r"`mask` has the columns of `x` in another order.*`"):
             verb(mask=mask[list("bac")])
         with pytest.raises(ValueError, match=r"`mask` has the rows of `x` in another order.*`mask"):

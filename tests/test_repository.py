@@ -34,7 +34,7 @@ ORDER = {
         "results"
     ),
     "gfe_core/decoders": "graph state probes mlp conv siren wrapped",
-    "gfe_core/energy": "losses padding calls curvature energy",
+    "gfe_core/energy": "losses padding calls probes curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "
         "stopping integrate chunks"

@@ -165,8 +165,9 @@ def known_features(decoder: Any) -> tuple[str, ...] | None:
     None where it has no `feature_names`, one for each feature of a sample.
     """
     names = getattr(decoder, "feature_names", None)
-    listed = isinstance(names, (list, tuple)) and len(names) == math.prod(decoder.data_shape)
-    return tuple(map(str, names)) if listed else None
+    if not isinstance(names, (list, tuple)) or len(names) != math.prod(decoder.data_shape):
+        return None
+    return tuple(map(str, names))
 
 
 def one_kind(x: Any, like: Tensor, name: str) -> Any:

@@ -38,6 +38,7 @@ from gfe_core.decoders import (
 )
 from gfe_core.decoders.probes import gap, probe
 from gfe_core.energy import Bernoulli, Gaussian, Poisson
+from gfe_core.energy import probes as energy_probes
 from gfe_core.types import AnyLoss, Data, Decoder, Loss
 
 _FORMAT = "gfe_core model"
@@ -49,8 +50,6 @@ _DECODERS: dict[str, Callable[..., FlatDecoder]] = {
 _LOSSES: dict[str, Callable[..., Loss]] = {
     kind.__name__: kind for kind in (Bernoulli, Gaussian, Poisson)
 }
-_N_PROBES = 3
-"""Outputs whose energies are kept in a file: a loss that is built again must return them."""
 _HOOKS = {
     "_forward_hooks": "a forward hook",
     "_forward_pre_hooks": "a forward pre-hook",
@@ -226,6 +225,7 @@ def save(
     arguments.loss_or_none(loss)
     original: Any = getattr(decoder, "_orig_mod", decoder)
     checks.decoder_ready(original)
+    judge = loss or Bernoulli()
     data_shape = tuple(int(n) for n in original.data_shape)
     names = known_features(original) if names is None else names
     content = {
@@ -236,8 +236,8 @@ def save(
         "data_shape": data_shape,
         "weights": _weights(original),
         "probe": probe(original),
-        "loss": _loss_description(loss or Bernoulli()),
-        "loss_probe": _loss_probe(loss or Bernoulli(), original),
+        "loss": _loss_description(judge),
+        "loss_probe": {} if _is_kit(judge) else energy_probes.probe(judge, original),
         "scaling": None if scaling is None else _scaling(scaling, data_shape),
         "classes": None if classes is None else _class_names(classes),
         "names": None if names is None else _feature_names(names, data_shape),
@@ -515,45 +515,12 @@ def _loss_description(loss: Loss) -> dict[str, Any]:
     return {"name": type(loss).__name__, "fields": values, "kit": _is_kit(loss)}
 
 
-def _loss_probe(loss: Any, decoder: Any) -> dict[str, Tensor]:
-    """A few outputs, data and the energies of a stranger's loss; nothing where it has none here."""
-    if _is_kit(loss):
-        return {}
-    source = torch.Generator().manual_seed(0)
-    shapes = getattr(decoder, "raw_shape", decoder.data_shape), decoder.data_shape
-    near = torch.randn(_N_PROBES, *shapes[0], generator=source)
-    x = torch.rand(_N_PROBES, *shapes[1], generator=source)
-    like = next(decoder.parameters(), near)
-    far = torch.cat([near, 10 * near, 100 * near])
-    return _judged(loss, far.to(like), x.repeat(3, *[1] * (x.dim() - 1)).to(like)) or _judged(
-        loss, near.to(like), x.to(like)
-    )
-
-
-def _judged(loss: Any, output: Tensor, x: Tensor) -> dict[str, Tensor]:
-    """Outputs, data and their energies; nothing where the loss has none, or not the same twice."""
-    try:
-        with torch.no_grad():
-            energy, again = loss.per_sample(output, x), loss.per_sample(output, x)
-    except Exception:  # it may have no meaning for such data, or need more than them
-        return {}
-    if not torch.equal(energy.nan_to_num(), again.nan_to_num()):
-        return {}
-    return {name: t.cpu() for name, t in (("output", output), ("x", x), ("energy", energy))}
-
-
 def _same_loss(loss: Any, content: dict[str, Any], path: Any) -> Any:
     """Refuse a loss that judges otherwise than the one that was saved."""
-    probe = content.get("loss_probe")  # absent in older files
-    if not probe:
-        return loss
-    with torch.no_grad():
-        energy = loss.per_sample(probe["output"], probe["x"])
-    saved = probe["energy"]
-    tolerance = math.sqrt(torch.finfo(saved.dtype).eps)
+    kept = content.get("loss_probe")  # absent in older files
     name = type(loss).__name__
     checks.require(
-        torch.allclose(energy.to(saved), saved, tolerance, tolerance, equal_nan=True),
+        not kept or energy_probes.agrees(loss, kept),
         f"`loss` builds a {name} that judges otherwise than the one saved in `path` {path}: its "
         "settings are not in the file. Pass a function that builds it with them: "
         f"`gfe.load(path, loss=lambda **_: {name}(...))`.",
