@@ -43,7 +43,7 @@ ORDER = {
     "gfe_core/training": "interrupts parts missing units fitting checkpoints",
     "gfe_core/encoders": "single_look pca autoencoder convolutional amortised",
     "gfe_core/analysis": "stiffness sample_quality",
-    "gfe_core/methods": "constraint scattered gon variational narrowing posterior",
+    "gfe_core/methods": "constraint scattered gon variational narrowing doubling posterior",
     "gfe_core/scale": "ranks rows shards parallel",
     "gfe_core/widgets": (
         "kit charts tables lessons player curve training map mask emission_lines siren staircase "
