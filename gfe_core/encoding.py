@@ -342,7 +342,8 @@ def encode_observed(decoder: Decoder, x: Samples, **options: Any) -> Encoding:
 
     `functools.partial(gfe.encode_observed, solver=...)` is an encoder, so that `fit` trains on
     incomplete sets. Without any observed feature a sample stays at its start, or goes where the
-    penalty is least.
+    penalty is least: its energy is 0 or the penalty's, and belongs in no mean. `fit` leaves such
+    samples out.
 
     Args:
         decoder: as for `encode`.
