@@ -61,8 +61,8 @@ def gap(
         z: codes of the probe, on any device.
         output: what another decoder made of them.
     """
-    z = z.to(next(decoder.parameters(), z).device)
-    eps = torch.finfo(output.dtype).eps
+    z = z.to(next(decoder.parameters(), z))
+    eps = max(torch.finfo(kind).eps for kind in (z.dtype, output.dtype))
     ours = _decoded(decoder, z).to(output)
     moved = _decoded(decoder, z * (1 + 8 * eps)).to(output)
     finite = output.isfinite()
