@@ -228,8 +228,9 @@ def in_same_order(name: str, beside: Any, data_name: str, data: Any) -> None:
 
 def _labels(x: Any) -> tuple[str, ...] | None:
     """Names of the samples; None where they have none."""
-    names = x.names if isinstance(x, DataSet) else getattr(x, "index", None)
-    return None if names is None or callable(names) else tuple(map(str, names))
+    framed = x.index if hasattr(x, "iloc") else None
+    names = x.names if isinstance(x, DataSet) else framed
+    return None if names is None else tuple(map(str, names))
 
 
 def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:
