@@ -14,7 +14,7 @@ from gfe_core import arguments, checks, threads
 from gfe_core.adjoints import Detached, Found
 from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
 from gfe_core.data.contexts import changed, check_context, rows_of
-from gfe_core.data.samples import Samples, codes_for, one_kind, samples_for
+from gfe_core.data.samples import Samples, codes_for, in_same_order, mask_for, one_kind, samples_for
 from gfe_core.energy import Calls, Energy, WholeLoss
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
@@ -149,8 +149,9 @@ def encode(
     _satisfying(flow=(flow, Flow), solver=(solver, Solver), adjoint=(adjoint, Adjoint))
     whole = WholeLoss(loss)
     checks.decoder_ready(decoder)
-    x = samples_for(decoder, x)
-    z0, mask = one_kind(z0, x, "z0"), one_kind(mask, x, "mask")
+    given, x = x, samples_for(decoder, x)
+    in_same_order("z0", z0, "x", given)
+    z0, mask = one_kind(z0, x, "z0"), mask_for(given, x, mask)
     checks.observed(x, mask)
     check_context(context, x)
     for rows in chunk_rows(len(x), SIZE):  # a check may copy what it looks at
@@ -341,7 +342,8 @@ def encode_observed(decoder: Decoder, x: Samples, **options: Any) -> Encoding:
 
     `functools.partial(gfe.encode_observed, solver=...)` is an encoder, so that `fit` trains on
     incomplete sets. Without any observed feature a sample stays at its start, or goes where the
-    penalty is least.
+    penalty is least: its energy is 0 or the penalty's, and belongs in no mean. `fit` leaves such
+    samples out.
 
     Args:
         decoder: as for `encode`.

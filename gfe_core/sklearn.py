@@ -232,7 +232,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Return the reconstructions of codes, in the unit of the data.
 
         Args:
-            X: codes, shape (n, components).
+            X: codes, shape (n, components); the columns of a frame in the order of `transform`.
 
         Returns:
             Data without gaps, shape (n, features).
@@ -242,6 +242,13 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         n = self.decoder_.latent_dim
         wanted = f"`X` must hold codes of {n} components"
         checks.require(codes.shape[1] == n, f"{wanted}, got {codes.shape[1]} columns.")
+        ours = [*map(str, self.get_feature_names_out())]
+        theirs = [name.rpartition("__")[2] for name in features_of(X) or ()]  # without a pipeline's
+        checks.require(
+            theirs == ours or {*theirs} != {*ours},
+            f"{wanted} in the order of `transform`, got its columns in another order. Write "
+            "`X[[*model.get_feature_names_out()]]`.",
+        )
         z = torch.tensor(np.ascontiguousarray(codes))
         return self._reconstructed(z).numpy()
 

@@ -8,6 +8,8 @@ import math
 from functools import partial
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from problems import (
@@ -26,6 +28,7 @@ from problems import (
 from torch import Tensor, nn
 
 import gfe_core as gfe
+from gfe_core.analysis.stiffness import spectrum
 from gfe_core.data.batches import Batches
 from gfe_core.encoders.amortised import SemiAmortised, StoredCodes, ThenFlow
 from gfe_core.encoders.autoencoder import Autoencoder, Filled
@@ -453,3 +456,80 @@ def test_other_encoders_take_gaps_where_their_flow_does_and_weights_stay_finite(
             for parameter in [*decoder.parameters(), *network.parameters()]
         )
         assert (encoder(decoder, mixed).status != Status.NON_FINITE).all()
+
+
+SEEN = np.array([[True, False, True], [True, True, False]])
+
+
+def square_errors(x: Any, **given: Any) -> Tensor:
+    """Energies at codes of 0 of a decoder that returns 0."""
+    decoder = gfe.LinearDecoder(latent_dim=1, data_dim=3)
+    with torch.no_grad():
+        decoder.linear.weight.zero_()
+        decoder.linear.bias.zero_()
+    loss = gfe.Gaussian(variance=0.5, reduction="sum")
+    return gfe.encode(decoder, x, loss=loss, max_steps=1, **given).energy
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        SEEN[::-1][::-1],
+        SEEN[:, ::-1].copy()[:, ::-1],
+        np.asfortranarray(SEEN),
+        np.ma.array(SEEN),
+        pd.DataFrame(SEEN),
+        pd.DataFrame(SEEN).astype("boolean"),
+    ],
+    ids=["rows", "backwards", "by columns", "nothing masked", "frame", "nullable"],
+)
+def test_mask_of_any_kind_is_the_tensor_of_its_truth_values(mask, unchecked: None):
+    x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    torch.testing.assert_close(square_errors(x, mask=mask), torch.tensor([10.0, 41.0]))
+    torch.testing.assert_close(
+        square_errors(x.flip(0), mask=SEEN[::-1]), torch.tensor([41.0, 10.0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "message"),
+    [
+        (np.ma.array(SEEN, mask=~SEEN), ValueError, r"2 of its entries .*`mask.filled\(False\)`"),
+        (
+            pd.DataFrame(SEEN).astype("boolean").where(SEEN),
+            ValueError,
+            r"2 of its entries .*`mask.fillna\(False\)`",
+        ),
+        (SEEN.astype(int), TypeError, r"truth values.*got int64.*`mask.astype\(bool\)`"),
+        (pd.Series([True, False]), ValueError, r"`mask` must be a bool tensor of shape \(2, 3\)"),
+    ],
+    ids=["masked", "missing", "numbers", "series"],
+)
+def test_mask_that_leaves_open_what_was_observed_is_refused(mask, error, message, unchecked: None):
+    with pytest.raises(error, match=message):
+        square_errors(torch.ones(2, 3), mask=mask)
+
+
+def test_frames_beside_the_data_have_their_rows_and_columns_in_one_order(unchecked: None):
+    x = pd.DataFrame([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], index=["i", "j"], columns=list("abc"))
+    mask = pd.DataFrame(SEEN, index=x.index, columns=x.columns)
+    expected = torch.tensor([10.0, 41.0])
+    named = mask.add_suffix("_seen").reset_index(drop=True)
+    for other in (mask, named, SEEN, torch.tensor(SEEN)):
+        torch.testing.assert_close(square_errors(x, mask=other), expected)
+    prior = gfe.posterior.GaussianPrior.standard(1)
+    decoder = gfe.LinearDecoder(latent_dim=1, data_dim=3)
+    loss = gfe.Gaussian(reduction="sum")
+    verbs: list[Any] = [
+        partial(square_errors, x),
+        partial(gfe.posterior.laplace, decoder, x, prior=prior, loss=loss),
+        partial(spectrum, decoder, torch.zeros(2, 1), x, loss=loss),
+    ]
+    for verb in verbs:
+        with pytest.raises(ValueError, match=r"`mask` has the columns of `x` in another order.*`"):
+            verb(mask=mask[list("bac")])
+        with pytest.raises(ValueError, match=r"`mask` has the rows of `x` in another order.*`mask"):
+            verb(mask=mask.loc[["j", "i"]])
+    z0 = pd.DataFrame([[0.1], [0.2]], index=["j", "i"])
+    with pytest.raises(ValueError, match="`z0` has the rows of `x` in another order"):
+        square_errors(x, z0=z0)

@@ -34,8 +34,8 @@ ORDER = {
         "emission_lines shapes mnist_sample sources tables arrays images readers downloads "
         "photographs sets results"
     ),
-    "gfe_core/decoders": "plain graph state mlp conv siren wrapped",
-    "gfe_core/energy": "losses padding calls curvature energy",
+    "gfe_core/decoders": "plain graph state probes mlp conv siren wrapped",
+    "gfe_core/energy": "losses padding calls probes curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "
         "stopping integrate chunks"
@@ -44,7 +44,7 @@ ORDER = {
     "gfe_core/training": "interrupts parts missing units fitting checkpoints",
     "gfe_core/encoders": "single_look pca autoencoder convolutional amortised",
     "gfe_core/analysis": "stiffness sample_quality",
-    "gfe_core/methods": "constraint scattered gon variational narrowing posterior",
+    "gfe_core/methods": "constraint scattered gon variational narrowing doubling posterior",
     "gfe_core/scale": "ranks rows shards parallel",
     "gfe_core/widgets": (
         "kit charts tables lessons player curve training map mask emission_lines siren staircase "

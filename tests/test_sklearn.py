@@ -134,6 +134,20 @@ def test_set_output_names_the_columns(x):
     assert list(frame) == ["gradientflowencoder0", "gradientflowencoder1"]
 
 
+def test_frame_of_codes_in_another_order_is_refused(x):
+    model = GradientFlowEncoder(n_components=2, epochs=1, random_state=0).fit(x)
+    codes = model.transform(x[:5])
+    expected = model.inverse_transform(codes)
+    names = list(model.get_feature_names_out())
+    for columns in (names, [f"gfe__{name}" for name in names]):
+        frame = pd.DataFrame(codes, columns=columns)
+        np.testing.assert_array_equal(model.inverse_transform(frame), expected)
+        with pytest.raises(ValueError, match="`X` must hold codes of 2 components in the order of"):
+            model.inverse_transform(frame[columns[::-1]])
+    own = pd.DataFrame(codes, columns=["width", "height"])
+    np.testing.assert_array_equal(model.inverse_transform(own), expected)
+
+
 def test_interrupted_transform_returns_no_codes_that_were_never_looked_for(model, x, monkeypatch):
     def interrupted(*arguments: Any, **options: Any) -> Any:
         found = gfe.encode(*arguments, **options)

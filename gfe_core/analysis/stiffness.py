@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks, threads
 from gfe_core.data.contexts import check_context
-from gfe_core.data.samples import Samples, one_kind, samples_for
+from gfe_core.data.samples import Samples, in_same_order, mask_for, one_kind, samples_for
 from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
@@ -136,11 +136,12 @@ def spectrum(
         context: of each sample, as for `encode`.
     """
     checks.decoder_ready(decoder)
-    x = samples_for(decoder, x)
-    mask = one_kind(mask, x, "mask")
+    given, x = x, samples_for(decoder, x)
+    mask = mask_for(given, x, mask)
     checks.observed(x, mask)
     arguments.loss_or_none(loss)
     arguments.penalty_function(penalty)
+    in_same_order("z", z, "x", given)
     z = checks.start_for(decoder, x, one_kind(z, x, "z"), name="z")
     check_context(context, x)
     energy = Energy(decoder, x, loss, mask=mask, penalty=penalty, context=context)

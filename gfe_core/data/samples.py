@@ -46,6 +46,7 @@ def samples_for(decoder: Any, x: Any, name: str = "x") -> Data:
         TypeError, ValueError: the data do not fit the decoder; the message says what to do.
     """
     checks.is_decoder(decoder)
+    checks.same_names(name, features_of(x), known_features(decoder))
     rows = rows_of(x, name, like=weight_of(decoder))
     if isinstance(x, DataSet):
         images_for(decoder, x.image_shape, name)
@@ -145,7 +146,7 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
         return x
     array = _array(x, name)
     if array.dtype == bool:
-        return torch.from_numpy(array)
+        return torch.from_numpy(array.copy())  # may be read-only or backwards; refused as data
     _floats(array, name, framed=hasattr(x, "to_numpy"))
     device, dtype = (None, torch.float32) if like is None else (like.device, like.dtype)
     # a copy of its own: arrays may be read-only, backwards, or of another machine's byte order
@@ -158,9 +159,78 @@ def features_of(x: Any) -> tuple[str, ...] | None:
     return None if names is None else tuple(map(str, names))
 
 
+def known_features(decoder: Any) -> tuple[str, ...] | None:
+    """Return the names of the features that a decoder was trained on, as `gfe.load` notes them.
+
+    None where it has no `feature_names`, one for each feature of a sample.
+    """
+    names = getattr(decoder, "feature_names", None)
+    if not isinstance(names, (list, tuple)) or len(names) != math.prod(decoder.data_shape):
+        return None
+    return tuple(map(str, names))
+
+
 def one_kind(x: Any, like: Tensor, name: str) -> Any:
-    """Return an array beside the data, such as a mask or a start, as a tensor like them."""
+    """Return an array beside the data, such as a start, as a tensor like them."""
     return x if x is None or isinstance(x, Tensor) else rows_of(x, name, like=like)
+
+
+def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
+    """Return an array or frame of truth values beside the data as a tensor; a tensor as it is.
+
+    Args:
+        x: the data as they were given.
+        like: the data as a tensor.
+        mask: True where x is observed, or None. Of a frame, rows and columns stand as in x.
+        name: of the data.
+
+    Raises:
+        TypeError: an array holds something else than truth values.
+        ValueError: some of them are masked or missing, or the rows or columns of two frames have
+            the same names in another order.
+    """
+    in_same_order("mask", mask, name, x)
+    if isinstance(mask, Tensor) or not (hasattr(mask, "to_numpy") or hasattr(mask, "__array__")):
+        return mask
+    array = mask.to_numpy() if hasattr(mask, "to_numpy") else np.ma.asanyarray(mask)
+    dtypes = mask.dtypes if hasattr(mask, "columns") else [array.dtype]
+    kinds = sorted({str(kind).lower() for kind in dtypes})
+    checks.require(
+        {*kinds} <= {"bool", "boolean"},
+        f"`mask` must hold truth values, True where `{name}` is observed, got {', '.join(kinds)}. "
+        "Convert it: `mask.astype(bool)`.",
+        TypeError,
+    )
+    unknown = mask.isna().to_numpy() if hasattr(mask, "isna") else np.ma.getmaskarray(array)
+    n_unknown = int(unknown.sum())
+    remedy = "fillna" if hasattr(mask, "isna") else "filled"
+    checks.require(
+        not n_unknown,
+        f"`mask` must say of every value whether it is observed, but {n_unknown} of its entries "
+        f"are themselves masked or missing. Fill them in: `mask.{remedy}(False)`.",
+    )
+    # a copy of its own: arrays may be read-only or backwards
+    return torch.from_numpy(np.array(array, bool)).to(like.device)
+
+
+def in_same_order(name: str, beside: Any, data_name: str, data: Any) -> None:
+    """Refuse a frame whose rows or columns have the names of the data in another order."""
+    for what, names_of in (("columns", features_of), ("rows", _labels)):
+        ours, theirs = names_of(beside), names_of(data)
+        if ours is None or theirs is None or ours == theirs or {*ours} != {*theirs}:
+            continue
+        axis = "index" if what == "rows" else "columns"
+        remedy = f"Give both one order: `{name}.loc[{data_name}.{axis}]`."
+        if what == "columns":
+            remedy = f"Give both one order: `{name}[[*{data_name}.columns]]`."
+        raise ValueError(f"`{name}` has the {what} of `{data_name}` in another order. {remedy}")
+
+
+def _labels(x: Any) -> tuple[str, ...] | None:
+    """Names of the samples; None where they have none."""
+    framed = x.index if hasattr(x, "iloc") else None
+    names = x.names if isinstance(x, DataSet) else framed
+    return None if names is None else tuple(map(str, names))
 
 
 def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:

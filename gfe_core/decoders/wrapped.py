@@ -145,12 +145,12 @@ def _modules_of(function: Any) -> list[nn.Module]:
         if isinstance(part, nn.Module):
             found[id(part)] = part
         else:
-            waiting += [(inner, depth + 1) for inner in _parts(part)]
+            waiting += [(inner, depth + 1) for inner in parts_of(part)]
     return list(found.values())
 
 
-def _parts(value: Any) -> list[Any]:
-    """What a value holds: a function, a method, a partial, a collection or an object."""
+def parts_of(value: Any) -> list[Any]:
+    """Return what a function, a method, a partial, a collection or an object holds."""
     if inspect.isfunction(value):
         return _reached(value)
     if inspect.ismethod(value):

@@ -22,9 +22,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core import arguments, checks, threads
-from gfe_core.data.samples import Samples, one_kind, rows_of, samples_for
+from gfe_core.data.contexts import rows_of as context_rows
+from gfe_core.data.samples import Samples, mask_for, rows_of, samples_for
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, Energy
+from gfe_core.methods.doubling import averages
 from gfe_core.solvers import GaussNewton, Solver
 from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Mask, PerSample, Status
 
@@ -263,8 +265,8 @@ def laplace(
         TypeError,
     )
     checks.decoder_ready(decoder)
-    x = samples_for(decoder, x)
-    mask = one_kind(mask, x, "mask")
+    given, x = x, samples_for(decoder, x)
+    mask = mask_for(given, x, mask)
     _fits(decoder, x, prior, loss)
     checks.at_least_one("n_starts", n_starts)
     checks.generator("generator", generator)
@@ -294,7 +296,7 @@ def laplace(
         misfit = Energy(decoder, x, loss, mask=mask, context=context)
         if not misfit.loss.is_kit:
             few = torch.arange(min(len(x), _N_LOOKED_AT), device=x.device)
-            _sums(misfit.rows(few), z[0, few])
+            _sums(misfit.rows(few), z[0, few], context_rows(context, few))
             _bends_so(misfit.rows(few), z[0, few])
         precision = torch.stack([misfit.gauss_newton(each.z) for each in found]) + prior.precision
     failed = torch.stack([status == each for each in Status if each.failed]).any(0)
@@ -365,25 +367,18 @@ def _fits(decoder: Any, x: Any, prior: GaussianPrior, loss: Any) -> None:
     )
 
 
-def _sums(misfit: Energy, z: Codes) -> None:
+def _sums(misfit: Energy, z: Codes, context: Context | None) -> None:
     """Refuse a stranger's loss that averages over features: it is the same of each feature twice.
 
     One that knows no other shape than that of the data, or has no features to count, is believed.
     """
     loss = misfit.loss
-    if loss.takes_context or misfit.data.dim() < 2:
+    if misfit.data.dim() < 2:
         return
-    z = z.nan_to_num()
-    try:
-        output = misfit.output(z)
-        x = misfit.data
-        once = loss.per_sample(output, x)
-        twice = loss.per_sample(torch.cat([output] * 2, -1), torch.cat([x] * 2, -1))
-    except Exception:  # a stranger's function may fail in its own way; the flow has called it well
-        return
-    averages = torch.allclose(once, twice, rtol=1e-3, atol=0) and bool((once != 0).any())
     checks.require(
-        not averages,
+        not averages(
+            partial(loss.per_sample, context=context), misfit.output(z.nan_to_num()), misfit.data
+        ),
         f"`loss` {arguments.called(loss.given)} averages over features, so that it is no "
         "log-likelihood: the doubt would be too wide by the root of their number. Sum them: "
         "`.flatten(1).sum(1)`.",

@@ -17,6 +17,15 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data.files import read_tensors, write_tensors
+from gfe_core.data.samples import (
+    Samples,
+    features_of,
+    images_for,
+    in_shape_of,
+    known_features,
+    rows_of,
+    weight_of,
+)
 from gfe_core.decoders import (
     ConvDecoder,
     FlatDecoder,
@@ -27,7 +36,9 @@ from gfe_core.decoders import (
     Wrapped,
     wrap,
 )
-from gfe_core.energy import Bernoulli, Calls, Gaussian, Poisson, WholeLoss
+from gfe_core.decoders.probes import gap, probe
+from gfe_core.energy import Bernoulli, Gaussian, Poisson
+from gfe_core.energy import probes as energy_probes
 from gfe_core.types import AnyLoss, Data, Decoder, Loss
 
 _FORMAT = "gfe_core model"
@@ -39,8 +50,17 @@ _DECODERS: dict[str, Callable[..., FlatDecoder]] = {
 _LOSSES: dict[str, Callable[..., Loss]] = {
     kind.__name__: kind for kind in (Bernoulli, Gaussian, Poisson)
 }
-_N_PROBES = 3
-"""Codes whose outputs are kept in a file: a decoder that is built again must return them."""
+_HOOKS = {
+    "_forward_hooks": "a forward hook",
+    "_forward_pre_hooks": "a forward pre-hook",
+    "_backward_hooks": "a backward hook",
+    "_backward_pre_hooks": "a backward pre-hook",
+}
+"""Where torch keeps the hooks of a module, and what they are called."""
+
+
+_RESOLVED = 1e-3
+"""Largest rounding of a mean, in units of the scale, that leaves reconstructions as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,20 +98,64 @@ class Model:
     classes: tuple[str, ...] | None = None
     names: tuple[str, ...] | None = None
 
-    def scaled(self, x: Data) -> Data:
+    def scaled(self, x: Samples) -> Data:
         """Convert data in their own units to those of the decoder: (x - mean) / scale.
 
-        Without a scaling, they are returned as they are.
+        Computed in float64, so that float64 data may lie far from 0, and then rounded once to the
+        float type of the decoder. Without a scaling, data are only brought into that type.
+
+        Args:
+            x: a tensor, an array, a frame or a `DataSet`, whose rows take the shape of the
+                decoder's samples; NaN stays NaN.
+
+        Raises:
+            TypeError: the data are no floats.
+            ValueError: their shape does not fit the scaling, or their features have other names or
+                another order than those of the model.
         """
-        if self.scaling is None:
-            return x
-        return (x - self.scaling["mean"].to(x)) / self.scaling["scale"].to(x)
+        checks.same_names("x", features_of(x), self.names)
+        images_for(self.decoder, getattr(x, "image_shape", None))
+        weight = weight_of(self.decoder)
+        rows = _floats(x, weight)
+        if features_of(x) is not None and rows.dim() == 2:
+            rows = in_shape_of(self.decoder, rows)
+        if self.scaling is not None:
+            mean, scale = self._units_for(rows)
+            rows = (rows.double() - mean) / scale
+        elif weight is None:
+            return rows
+        return rows.to(torch.get_default_dtype() if weight is None else weight.dtype)
 
     def unscaled(self, x: Data) -> Data:
-        """Convert reconstructions to the units of the data: x * scale + mean."""
+        """Convert reconstructions to the units of the data: x * scale + mean.
+
+        In the float type of x; in float64 where that has too few digits for the scale beside the
+        mean.
+
+        Args:
+            x: reconstructions, such as `gfe.reconstruct` returns; a tensor or an array.
+        """
+        rows = _floats(x, weight_of(self.decoder))
         if self.scaling is None:
-            return x
-        return x * self.scaling["scale"].to(x) + self.scaling["mean"].to(x)
+            return rows
+        mean, scale = self._units_for(rows)
+        step = torch.finfo(rows.dtype).eps * mean.abs()
+        dtype = rows.dtype if bool((step <= _RESOLVED * scale).all()) else torch.float64
+        return (rows.double() * scale + mean).to(dtype)
+
+    def _units_for(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and scale, float64, on the device of data that they fit."""
+        assert self.scaling is not None
+        mean, scale = (self.scaling[name].to(x.device, torch.float64) for name in ("mean", "scale"))
+        shape = torch.broadcast_shapes(mean.shape, scale.shape)
+        fits = all(n in (1, size) for n, size in zip(shape[::-1], x.shape[::-1], strict=False))
+        checks.require(
+            fits and len(shape) <= x.dim(),
+            f"`x` must have shape (batch, {', '.join(map(str, self.data_shape))}) for the scaling "
+            f"of this model, got {tuple(x.shape)}. Reshape it: "
+            f"`x.reshape(-1, {', '.join(map(str, self.data_shape))})`.",
+        )
+        return mean, scale
 
     def __repr__(self) -> str:
         name = type(self.decoder).__name__
@@ -129,7 +193,8 @@ def save(
             scale: numbers, or one for each feature; one that is left out is 0 or 1.
         classes: names of the classes that labels count.
         names: of the features, one for each number of a sample in their order, such as
-            `data.features` of a table. `python -m gfe_core encode` then refuses other columns.
+            `data.features` of a table; by default those that a loaded decoder has. The decoder that
+            `load` returns then refuses tables with other columns, or in another order.
         card: what a reader should know, as plain values with names: data, settings, command,
             energies.
 
@@ -160,7 +225,9 @@ def save(
     arguments.loss_or_none(loss)
     original: Any = getattr(decoder, "_orig_mod", decoder)
     checks.decoder_ready(original)
+    judge = loss or Bernoulli()
     data_shape = tuple(int(n) for n in original.data_shape)
+    names = known_features(original) if names is None else names
     content = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -168,9 +235,9 @@ def save(
         "latent_dim": int(original.latent_dim),
         "data_shape": data_shape,
         "weights": _weights(original),
-        "probe": _probe(original),
-        "loss": _loss_description(loss or Bernoulli()),
-        "loss_probe": _loss_probe(loss or Bernoulli(), original),
+        "probe": probe(original),
+        "loss": _loss_description(judge),
+        "loss_probe": {} if _is_kit(judge) else energy_probes.probe(judge, original),
         "scaling": None if scaling is None else _scaling(scaling, data_shape),
         "classes": None if classes is None else _class_names(classes),
         "names": None if names is None else _feature_names(names, data_shape),
@@ -222,6 +289,9 @@ def load(
     _load_weights(built, content["weights"], path)
     built.eval()
     _compare_with_probe(built, content["probe"], path)
+    names = tuple(content["names"]) if content.get("names") else None  # older files have none
+    if names is not None:
+        built.feature_names = names  # by which tables are refused, as by the model
     return Model(
         decoder=built,
         loss=_same_loss(_build_loss(content["loss"], loss, path), content, path),
@@ -229,8 +299,24 @@ def load(
         card=content["card"],
         scaling=content["scaling"],
         classes=None if content["classes"] is None else tuple(content["classes"]),
-        names=tuple(content["names"]) if content.get("names") else None,  # older files have none
+        names=names,
     )
+
+
+# data
+
+
+def _floats(x: Any, weight: Tensor | None) -> Tensor:
+    """Data as a tensor; arrays and frames in float64, on the device of the decoder."""
+    device = None if weight is None else weight.device
+    rows = rows_of(x, like=torch.empty(0, dtype=torch.float64, device=device))
+    checks.require(
+        isinstance(rows, Tensor) and rows.is_floating_point(),
+        f"`x` must hold floats in a tensor, an array or a frame, got {checks.described(x)}. "
+        "Convert it: `torch.as_tensor(x, dtype=torch.float64)`, grey values divided by 255.",
+        TypeError,
+    )
+    return rows
 
 
 # decoders
@@ -276,18 +362,6 @@ def _plain_name(weight: str) -> str:
     return weight.replace("_orig_mod.", "")
 
 
-def _probe(decoder: Any) -> dict[str, Tensor]:
-    """A few codes and what the decoder makes of them; nothing where it needs a context."""
-    if arguments.needed_beside_codes(decoder):
-        return {}
-    parameter = next(decoder.parameters(), torch.empty(0))
-    source = torch.Generator().manual_seed(0)
-    z = torch.randn(_N_PROBES, decoder.latent_dim, generator=source).to(parameter)
-    with torch.no_grad():
-        output = Calls(decoder, WholeLoss(None)).output(z, None)
-    return {"z": z.cpu(), "output": output.detach().cpu()}
-
-
 def _check_description(decoder: nn.Module, content: dict[str, Any]) -> None:
     """Refuse a decoder of the kit that is not what its arguments build."""
     if content["decoder"]["arguments"] is None:
@@ -295,16 +369,50 @@ def _check_description(decoder: nn.Module, content: dict[str, Any]) -> None:
     name = content["decoder"]["name"]
     lack = f"`decoder` is a {name}, but its arguments and weights do not build it again"
     remedy = (
-        "A layer, hook or parametrisation was added. Save it as another module, `gfe.save(path, "
-        "gfe.wrap(decoder, latent_dim=..., data_shape=...))`, and load it with `decoder=`, a "
-        "function that builds it."
+        "Remove what only watches (`handle.remove()` for a hook). What changes outputs makes "
+        "another module of it: `gfe.save(path, gfe.wrap(decoder, latent_dim=..., "
+        "data_shape=...))`, loaded with `decoder=`, a function that builds it."
     )
     twin = _of_the_kit(content["decoder"])
     try:
         _load_weights(twin, content["weights"], "to be written")
         _compare_with_probe(twin, content["probe"], "to be written")
     except ValueError as error:
-        raise ValueError(f"{lack}. {remedy}") from error
+        changed = _changed(decoder, twin) or "a layer, parametrisation or constant was changed"
+        raise ValueError(f"{lack}: {changed}. {remedy}") from error
+    changed = _changed(decoder, twin)
+    checks.require(not changed, f"{lack}: {changed}. {remedy}")
+
+
+def _changed(decoder: nn.Module, twin: nn.Module) -> str:
+    """Say which module is not that of a twin just built, or has a hook; nothing if none.
+
+    Outputs at a few codes do not tell: a hook may clamp others, and ReLU6 is ReLU up to 6.
+    """
+    ours, theirs = _modules(decoder), _modules(twin)
+    for place in sorted({*ours, *theirs}):
+        one, other = ours.get(place), theirs.get(place)
+        if type(one) is not type(other):
+            return f"`{place}` is {_called(one)} in place of {_called(other)}"
+        if "forward" in vars(one):
+            return f"`{place}` has a `forward` of its own"
+    for place, module in decoder.named_modules():
+        for kept, hook in _HOOKS.items():
+            if getattr(module, kept, None):
+                return f"`{place or 'decoder'}` has {hook}"
+    return ""
+
+
+def _modules(decoder: nn.Module) -> dict[str, nn.Module]:
+    """The modules of a decoder by their places; of a compiled one, what was compiled."""
+    return {
+        _plain_name(f"{place}.").rstrip(".") or "decoder": module
+        for place, module in decoder.named_modules()
+    }
+
+
+def _called(module: nn.Module | None) -> str:
+    return "nothing" if module is None else type(module).__name__
 
 
 def _build(content: dict[str, Any], factory: Callable[[], Any] | None, path: Any) -> Any:
@@ -371,28 +479,20 @@ def _load_weights(decoder: nn.Module, weights: dict[str, Tensor], path: Any) -> 
     decoder.load_state_dict({name: weights[_plain_name(name)] for name in own})
 
 
-def _compare_with_probe(decoder: Any, probe: dict[str, Tensor], path: Any) -> None:
+def _compare_with_probe(decoder: Any, kept: dict[str, Tensor], path: Any) -> None:
     """Refuse a decoder that computes something else than the one that was saved."""
-    if not probe:
+    if not kept:
         return
-    saved = probe["output"]
-    parameter = next(decoder.parameters(), probe["z"])
-    z = probe["z"].to(parameter.device)
-    with torch.no_grad():
-        output = decoder(z)
-    checks.output(output, tuple(saved.shape), z)
-    output = output.cpu()
-    finite = saved.isfinite()
-    size = saved[finite].abs().max().item() if finite.any() else 0.0
-    # another machine rounds otherwise, and layers add it up
-    tolerance = size * math.sqrt(torch.finfo(saved.dtype).eps)
-    difference = (output.to(saved) - saved)[finite].abs().max().item() if finite.any() else 0.0
-    checks.require(
-        difference <= tolerance,
-        f"`decoder` has the weights of `path` {path} but computes something else: its outputs "
-        f"differ by {difference:.3g} from those that were saved, of size {size:.3g}. Build it as "
-        "it was saved: the same layers, activations and constants.",
-    )
+    difference, rounding = gap(decoder, kept["z"], kept["output"])
+    differing = ~(difference <= rounding)
+    if differing.any():
+        worst = int(torch.where(differing)[0][0])
+        raise ValueError(
+            f"`decoder` has the weights of `path` {path} but computes something else: at a code "
+            f"of length {kept['z'][worst].norm().item():.3g} its outputs differ by "
+            f"{difference[worst].item():.3g} from those that were saved. Build it as it was "
+            "saved: the same layers, activations and constants."
+        )
 
 
 # losses, scaling, classes, card
@@ -415,38 +515,12 @@ def _loss_description(loss: Loss) -> dict[str, Any]:
     return {"name": type(loss).__name__, "fields": values, "kit": _is_kit(loss)}
 
 
-def _loss_probe(loss: Any, decoder: Any) -> dict[str, Tensor]:
-    """A few outputs, data and the energies of a stranger's loss; nothing where it has none here."""
-    if _is_kit(loss):
-        return {}
-    source = torch.Generator().manual_seed(0)
-    shapes = getattr(decoder, "raw_shape", decoder.data_shape), decoder.data_shape
-    output = torch.randn(_N_PROBES, *shapes[0], generator=source)
-    x = torch.rand(_N_PROBES, *shapes[1], generator=source)
-    like = next(decoder.parameters(), output)
-    output, x = output.to(like), x.to(like)
-    try:
-        with torch.no_grad():
-            energy, again = loss.per_sample(output, x), loss.per_sample(output, x)
-    except Exception:  # it may have no meaning for such data, or need more than them
-        return {}
-    if not torch.equal(energy, again):
-        return {}
-    return {name: t.cpu() for name, t in (("output", output), ("x", x), ("energy", energy))}
-
-
 def _same_loss(loss: Any, content: dict[str, Any], path: Any) -> Any:
     """Refuse a loss that judges otherwise than the one that was saved."""
-    probe = content.get("loss_probe")  # absent in older files
-    if not probe:
-        return loss
-    with torch.no_grad():
-        energy = loss.per_sample(probe["output"], probe["x"])
-    saved = probe["energy"]
-    tolerance = math.sqrt(torch.finfo(saved.dtype).eps)
+    kept = content.get("loss_probe")  # absent in older files
     name = type(loss).__name__
     checks.require(
-        torch.allclose(energy.to(saved), saved, tolerance, tolerance, equal_nan=True),
+        not kept or energy_probes.agrees(loss, kept),
         f"`loss` builds a {name} that judges otherwise than the one saved in `path` {path}: its "
         "settings are not in the file. Pass a function that builds it with them: "
         f"`gfe.load(path, loss=lambda **_: {name}(...))`.",

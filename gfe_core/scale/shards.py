@@ -2,22 +2,25 @@
 
     data, model  ->  encode_shards, on each process  ->  a folder  ->  read_codes  ->  Encoding
 
-A folder holds encode.json, which says of what the codes are, and codes-000000.pt and so on. A shard
-is written beside its name and moved into place when all of it is there, so that a file that exists
-is finished: who comes again, after a kill or beside others, takes what is missing.
+A folder holds encode.json, which says of what the codes are, probe.pt, which tells other models
+apart, and codes-000000.pt and so on. A shard is written beside its name and moved into place when
+all of it is there, so that a file that exists is finished: who comes again, after a kill or beside
+others, takes what is missing.
 """
 
 import copy
 import hashlib
 import json
 import math
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +28,10 @@ from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data.files import read_tensors, write_json, write_tensors
 from gfe_core.data.samples import images_for
+from gfe_core.decoders import probes as decoder_probes
+from gfe_core.decoders.wrapped import parts_of
 from gfe_core.encoding import encode, encode_observed
+from gfe_core.energy import probes as energy_probes
 from gfe_core.models import Model
 from gfe_core.scale.ranks import Rank
 from gfe_core.scale.rows import Rows
@@ -34,6 +40,7 @@ from gfe_core.types import Encoding, Statistics, Status
 
 _FORMAT = "gfe_core codes"
 _VERSION = 1
+_PROBE = "probe.pt"
 _SIZE = 1000
 """Samples encoded at once within a shard, so that memory does not grow with the shard."""
 
@@ -108,7 +115,7 @@ def encode_shards(
     gaps = data.has_gaps()
     settings = {"solver": repr(solver), "max_steps": max_steps, "shard_size": shard_size}
     header = _header(model, data, settings | {"device": place.type})
-    _claim(folder, header)
+    _claim(folder, header, model)
     decoder = _placed(model.decoder, place)
     find = partial(
         encode_observed if gaps else encode,
@@ -126,7 +133,7 @@ def encode_shards(
     start = time.monotonic()
     n_done = 0
     for i in mine:
-        x = model.scaled(data.read(chunks[i])).reshape(-1, *model.data_shape)
+        x = model.scaled(data.read(chunks[i]).reshape(-1, *model.data_shape))
         found = find(x.to(next(decoder.parameters(), x)))
         if (found.status == int(Status.NOT_REACHED)).any():
             raise KeyboardInterrupt  # what encode kept of it is no whole shard
@@ -194,25 +201,61 @@ def _header(model: Model, data: Rows, settings: dict[str, Any]) -> dict[str, Any
 
 
 def _fingerprint(model: Model) -> str:
-    """SHA-256 of the weights and all else that codes depend on."""
+    """SHA-256 of the weights, scaling, settings and all else of a model that has bytes."""
     digest = hashlib.sha256()
     decoder: Any = model.decoder
     described = f"{decoder!r} {getattr(decoder, 'arguments', None)} {model.loss!r}"
+    described = re.sub(" at 0x[0-9a-f]+", "", described)  # a place in memory is none of a model's
     digest.update(f"{described} {model.data_shape}".encode())
-    tensors = dict(decoder.state_dict()) | {
-        f"scaling {name}": value for name, value in (model.scaling or {}).items()
-    }
+    tensors = dict(decoder.state_dict()) | dict(_tensors_in(model.loss, "loss"))
+    tensors |= {f"scaling {name}": value for name, value in (model.scaling or {}).items()}
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(_bytes(value))
     return digest.hexdigest()
 
 
+def _tensors_in(value: Any, place: str, depth: int = 4) -> Iterator[tuple[str, Tensor]]:
+    """The tensors and arrays that a loss holds, whose numbers its repr may leave out."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        value = torch.from_numpy(value.astype(np.float64))
+    if isinstance(value, Tensor):
+        yield place, value
+    elif depth:
+        for i, part in enumerate(parts_of(value)):
+            yield from _tensors_in(part, f"{place} {i}", depth - 1)
+
+
+def _probe(model: Model) -> dict[str, dict[str, Tensor]]:
+    """What decoder and loss make of fixed numbers: constants without bytes of their own show."""
+    return {
+        "decoder": decoder_probes.probe(model.decoder),
+        "loss": energy_probes.probe(model.loss, model.decoder),
+    }
+
+
+def _agrees(model: Model, folder: Path) -> bool:
+    """Whether decoder and loss are those that a folder's codes were found with, but for rounding.
+
+    Other threads and machines round otherwise, so that bytes would refuse them.
+    """
+    if not (folder / _PROBE).exists():  # of an older gfe_core
+        return True
+    remedy = "Choose another folder, or restore a copy."
+    kept = read_tensors(folder / _PROBE, kind="probe", remedy=remedy)
+    decoder, loss = kept["decoder"], kept["loss"]
+    if decoder:
+        apart, rounding = decoder_probes.gap(model.decoder, decoder["z"], decoder["output"])
+        if not bool((apart <= rounding).all()):
+            return False
+    return not loss or energy_probes.agrees(model.loss, loss)
+
+
 def _bytes(value: Tensor) -> bytes:
     return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def _claim(folder: Path, header: dict[str, Any]) -> None:
+def _claim(folder: Path, header: dict[str, Any], model: Model) -> None:
     """Write the header, or refuse a folder of other codes and touch nothing in it."""
     known = _read_header(folder)
     if known is None:
@@ -222,9 +265,11 @@ def _claim(folder: Path, header: dict[str, Any]) -> None:
             f"`folder` {folder} holds {len(lost)} shards but no encode.json that says of what. "
             "Choose another folder.",
         )
+        write_tensors(folder / _PROBE, _probe(model))  # before what says that it is there
         write_json(folder / "encode.json", header)
         return
     differing = [name for name in ("model", "data", "n") if known.get(name) != header[name]]
+    differing = differing or ["model"] * (not _agrees(model, folder))
     settings = known.get("settings", {})
     differing += [n for n, value in header["settings"].items() if settings.get(n) != value]
     checks.require(

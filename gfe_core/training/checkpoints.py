@@ -14,6 +14,8 @@ from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data import Batches
 from gfe_core.data.files import read_tensors, write_tensors
+from gfe_core.decoders.probes import gap, probe
+from gfe_core.decoders.state import Kept
 from gfe_core.training.fitting import History
 
 _FORMAT = 1
@@ -72,6 +74,7 @@ def save_checkpoint(
     content["kinds"] = {
         name: _kind(part) for name, part in parts.items() if isinstance(part, _WITH_KIND)
     }
+    content["probe"] = _probe(decoder)
     write_tensors(path, content)
     return Path(path)
 
@@ -104,7 +107,8 @@ def load_checkpoint(
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, no checkpoint, lacks a part that was asked for, or belongs
-            to another decoder, another kind of optimizer or schedule, or other sizes.
+            to another decoder (with another activation or constant, too), another kind of
+            optimizer or schedule, or other sizes.
     """
     checks.path("path", path)
     wanted = _parts(
@@ -119,7 +123,7 @@ def load_checkpoint(
     _same_shapes(decoder, content["decoder"], path)
     for name, part in wanted.items():
         _same_kind(name, part, content, path)
-    _restore(wanted, content, path)
+    _restore(wanted, content, path, decoder)
     return None if content["history"] is None else History(**content["history"])
 
 
@@ -132,7 +136,9 @@ def _parts(others: Mapping[str, Any] | None, **parts: Any) -> dict[str, Any]:
         stateful = part is None or (hasattr(part, "state_dict") and not isinstance(part, type))
         wanted = f"`{name}` must be an object with a state (`state_dict`)"
         checks.require(stateful, f"{wanted}, got {checks.described(part)}.", TypeError)
-    taken = [name for name in others or {} if name in (*parts, "format", "history", "kinds")]
+    taken = [
+        name for name in others or {} if name in (*parts, "format", "history", "kinds", "probe")
+    ]
     checks.require(
         not taken,
         f"`others` must not be named {' or '.join(taken)}: other parts are. Choose another name.",
@@ -140,13 +146,15 @@ def _parts(others: Mapping[str, Any] | None, **parts: Any) -> dict[str, Any]:
     return {name: part for name, part in (parts | dict(others or {})).items() if part is not None}
 
 
-def _restore(parts: dict[str, Any], saved: dict[str, Any], path: Any) -> None:
+def _restore(parts: dict[str, Any], saved: dict[str, Any], path: Any, decoder: Any) -> None:
     """Load every part or, if one does not fit, put all of them back as they were."""
     before = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
     name = ""
     try:
         for name, part in parts.items():
             part.load_state_dict(saved[name])
+        name = "decoder"
+        _same_function(decoder, saved.get("probe"))
     except BaseException as error:
         for name_before, state in before.items():
             parts[name_before].load_state_dict(state)
@@ -155,6 +163,34 @@ def _restore(parts: dict[str, Any], saved: dict[str, Any], path: Any) -> None:
         raise ValueError(  # each part refuses in its own way
             f"`{name}` does not fit the checkpoint {path}: {error} Build it as it was saved."
         ) from error
+
+
+def _probe(decoder: Any) -> dict[str, Tensor]:
+    """What the decoder makes of fixed codes; nothing where it says no sizes, or draws at random."""
+    kept = Kept(decoder)
+    try:
+        checks.keeps_samples_apart(decoder)
+        with torch.random.fork_rng(devices=[]):  # a save must not move what is drawn next
+            first, again = probe(decoder), probe(decoder)
+    except Exception:  # whatever has weights can be saved, a decoder or not
+        return {}
+    finally:
+        kept.restore()
+    same = first and torch.equal(first["output"].nan_to_num(), again["output"].nan_to_num())
+    return first if same else {}
+
+
+def _same_function(decoder: Any, kept: dict[str, Tensor] | None) -> None:
+    """Refuse a decoder that makes something else of the weights than the one that was saved."""
+    if not kept or not _probe(decoder):  # of an older gfe_core, or in another mode
+        return
+    difference, rounding = gap(decoder, kept["z"], kept["output"])
+    checks.require(
+        bool((difference <= rounding).all()),
+        "with the weights of the file it computes something else than what was saved, because an "
+        "activation or a constant is another. To take the weights alone, "
+        '`decoder.load_state_dict(torch.load(path)["decoder"])`.',
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from gfe_core.energy import Energy, WholeLoss
 from gfe_core.solvers.chunks import in_chunks, not_reached
 from gfe_core.training import parts
 from gfe_core.training.interrupts import EVERY_ONE, Interrupts
-from gfe_core.training.missing import Untaught, warn_of_missing_energies
+from gfe_core.training.missing import Untaught, observed_somewhere, warn_of_missing_energies
 from gfe_core.training.units import warn_of_units
 from gfe_core.types import AnyLoss, Context, Encoder, Encoding, Statistics, Status
 
@@ -36,7 +36,8 @@ class History:
     Args:
         step: decoder updates made so far.
         images: samples encoded so far, repeats counted.
-        energy: mean energy of the batch at its codes, before the decoder is updated.
+        energy: mean energy of the batch at its codes, before the decoder is updated; samples that
+            failed or have no observed feature are left out.
         work: mean forward-equivalents that the encoding took for each sample.
         seconds: since `fit` began.
         interrupted: whether training ended before its time, by an interrupt or a callback.
@@ -184,16 +185,16 @@ def fit(
 
     def learn(x: Tensor, context: Context | None, encoding: Encoding) -> None:
         codes = encoding
-        finite = encoding.status != Status.NON_FINITE
-        seen = rows_of(context, finite)
+        taught = (encoding.status != Status.NON_FINITE) & observed_somewhere(x)
+        seen = rows_of(context, taught)
         learnt = parts.loss_of(encoding, loss)
         for i in range(updates_per_encode):
             if i and codes.z.requires_grad:
                 codes = find_codes(decoder, x, **_given(context))
-            z = codes.z[finite]
-            update(decoder, learnt, optimizer, schedule, z, x[finite], context=seen)
-        untaught.note(x, finite)
-        _note(history, encoding, len(x), updates_per_encode, time.perf_counter() - start)
+            z = codes.z[taught]
+            update(decoder, learnt, optimizer, schedule, z, x[taught], context=seen)
+        untaught.note(x, encoding.status != Status.NON_FINITE)
+        _note(history, encoding, x, updates_per_encode, time.perf_counter() - start)
 
     held_by_encoder = EVERY_ONE if isinstance(find_codes, nn.Module) else 0
     position = (data.epoch, data.index)  # of the next batch to learn from
@@ -306,12 +307,11 @@ def _observed(x: Tensor) -> Tensor | None:
     return ~missing if missing.any() else None
 
 
-def _note(
-    history: History, encoding: Encoding, n_images: int, n_updates: int, seconds: float
-) -> None:
+def _note(history: History, encoding: Encoding, x: Tensor, n_updates: int, seconds: float) -> None:
     history.step.append((history.step[-1] if history.step else 0) + n_updates)
-    history.images.append((history.images[-1] if history.images else 0) + n_images)
-    history.energy.append(encoding.energy[encoding.status != Status.NON_FINITE].mean().item())
+    history.images.append((history.images[-1] if history.images else 0) + len(x))
+    counted = (encoding.status != Status.NON_FINITE) & observed_somewhere(x)
+    history.energy.append(encoding.energy[counted].mean().item())
     history.work.append(encoding.statistics.work.double().mean().item())
     history.seconds.append(seconds)
 
@@ -347,7 +347,7 @@ def evaluate(
     """Encode data and judge the codes without touching the decoder.
 
     A UserWarning counts the samples without an energy: those with NaN in the data, unless the
-    encoder takes NaN for unobserved features.
+    encoder takes NaN for unobserved features. Another counts those of which nothing was observed.
 
     Args:
         decoder: the trained decoder.

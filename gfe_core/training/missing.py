@@ -61,9 +61,21 @@ class Untaught:
             )
 
 
+def observed_somewhere(x: Tensor) -> Tensor:
+    """Return for each sample whether any feature is observed: one of NaN alone has no energy."""
+    return ~x.flatten(1).isnan().all(1) if x.dim() > 1 else ~x.isnan()
+
+
 def warn_of_missing_energies(x: Tensor, energy: Tensor) -> None:
-    """Warn where the mean energy of samples would be NaN."""
+    """Warn where the mean energy of samples would be NaN, or that of nothing observed."""
     lost = energy.isnan()
+    empty = ~observed_somewhere(x) & ~lost
+    if empty.any():
+        _warn(
+            f"{int(empty.sum())} of {len(x)} samples have no observed feature, so that their "
+            "energy says nothing of the decoder and would enter means as that of a sample. Leave "
+            "them out: `x[~x.isnan().flatten(1).all(1)]`."
+        )
     if lost.any():
         n_missing = int((_incomplete(x) & lost).sum())
         why = f"{n_missing} for missing features (NaN). {_REMEDY}" if n_missing else "NON_FINITE."

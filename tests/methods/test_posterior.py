@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -439,3 +439,83 @@ def test_function_that_averages_over_features_is_refused(n):
 
     with pytest.raises(ValueError, match=r"`loss` averaged averages over features.*sum\(1\)"):
         laplace(decoder, digits(n).float(), prior=prior, loss=averaged)
+
+
+WEIGHTS = torch.linspace(0.5, 2.0, 64)
+SHARES = WEIGHTS / WEIGHTS.sum()
+MATRIX = torch.eye(64) + 0.1
+
+
+def weighted(output: Tensor, x: Tensor) -> Tensor:
+    return (output - x).square() * WEIGHTS
+
+
+def named(output: Tensor, x: Tensor, *, mean: bool, context: Tensor) -> Tensor:
+    squares = (output - x).square() * context
+    return squares.mean(1) if mean else squares.sum(1)
+
+
+AVERAGES = {
+    "weights": lambda output, x: weighted(output, x).mean(1),
+    "root weights": lambda output, x: ((output - x) * WEIGHTS.sqrt()).square().mean(1),
+    "weighted average": lambda output, x: weighted(output, x).sum(1) / WEIGHTS.sum(),
+    "by the count": lambda output, x: weighted(output, x).sum(1) / x[0].numel(),
+    "weights (1, n)": lambda output, x: ((output - x).square() * WEIGHTS[None]).mean(-1),
+    "matrix": lambda output, x: ((output - x) @ MATRIX * (output - x)).mean(1),
+}
+SUMS = {
+    "weights": lambda output, x: weighted(output, x).sum(1),
+    "weights that sum to 1": lambda output, x: ((output - x).square() * SHARES).sum(1),
+    "centred": lambda output, x: (
+        (output - output.mean(1, keepdim=True) - x).square() * WEIGHTS
+    ).sum(1),
+    "mean times count": lambda output, x: weighted(output, x).mean(1) * x.shape[1],
+    "divided": lambda output, x: ((output - x).square() / (2 * WEIGHTS)).sum(1),
+    "matrix": lambda output, x: ((output - x) @ MATRIX * (output - x)).sum(1),
+    "scattered features": lambda output, x: (output - x)[:, [3, 5, 40]].square().sum(1),
+}
+
+
+def doubt(loss: Any, n: int = 3, **given: Any) -> Any:
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=64, generator=generator(3))
+    prior = GaussianPrior.standard(2)
+    return laplace(decoder, digits(n).float(), prior=prior, loss=loss, **given)
+
+
+@pytest.mark.parametrize("name", AVERAGES)
+def test_average_with_something_for_each_feature_is_refused(name):
+    with pytest.raises(ValueError, match=r"`loss` .* averages over features.*sum\(1\)"):
+        doubt(AVERAGES[name])
+
+
+@pytest.mark.parametrize("name", SUMS)
+@pytest.mark.parametrize("n", [1, 3, 64])
+def test_sum_with_something_for_each_feature_is_a_likelihood(name, n):
+    assert doubt(SUMS[name], n).log_mass.isfinite().all()
+
+
+def test_average_with_a_context_for_each_feature_is_refused():
+    noise = WEIGHTS.expand(3, -1)
+    assert doubt(partial(named, mean=False), context=noise).log_mass.isfinite().all()
+    with pytest.raises(ValueError, match="averages over features"):
+        doubt(partial(named, mean=True), context=noise)
+
+
+@pytest.mark.parametrize("weights", [torch.linspace(1, 2, 8), torch.linspace(1, 2, 64).view(8, 8)])
+def test_average_over_pixels_with_weights_is_refused(weights):
+    net = nn.Sequential(nn.Linear(2, 64), nn.Unflatten(1, (8, 8)))
+    decoder = gfe.wrap(net, latent_dim=2, data_shape=(8, 8))
+    x = digits(3).float().view(-1, 8, 8)
+    prior = GaussianPrior.standard(2)
+
+    def energy(output: Tensor, x: Tensor) -> Tensor:
+        return ((output - x).square() * weights).flatten(1)
+
+    flat = weights.expand(8, 8).flatten()
+    laplace(decoder, x, prior=prior, loss=lambda output, x: energy(output, x).sum(1))
+    for mean in (
+        lambda output, x: energy(output, x).mean(1),
+        lambda output, x: ((output - x).square().flatten(1) * flat).mean(1),
+    ):
+        with pytest.raises(ValueError, match="averages over features"):
+            laplace(decoder, x, prior=prior, loss=mean)

@@ -1,5 +1,6 @@
 """A model in a file is the model that was saved, to the bit, or it is refused in words."""
 
+import copy
 import os
 import stat
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -227,7 +229,7 @@ def test_function_whose_weights_a_file_cannot_hold_is_refused_when_they_are_othe
 
     path = gfe.save(tmp_path / "model.pt", build(0))
     assert gfe.load(path, decoder=lambda: build(0)).data_shape == (12,)
-    with pytest.raises(ValueError, match="computes something else: its outputs differ by"):
+    with pytest.raises(ValueError, match="computes something else: at a code of length 1 its"):
         gfe.load(path, decoder=lambda: build(1))
 
 
@@ -272,6 +274,107 @@ def test_decoder_that_its_arguments_do_not_build_is_refused_before_a_file_is_the
         return fresh
 
     assert same_function(wrapped, gfe.load(path, decoder=build).decoder)
+
+
+def relu_up_to_6(decoder: Any) -> None:
+    decoder.layers[1] = nn.ReLU6()
+
+
+def clamp_of_long_codes(decoder: Any) -> None:
+    decoder.register_forward_pre_hook(lambda module, given: (given[0].clamp(-1e3, 1e3),))
+
+
+def clamp_of_a_layer(decoder: Any) -> None:
+    decoder.layers[0].register_forward_hook(lambda module, given, output: output.clamp(max=1e6))
+
+
+def slope_times_two(decoder: Any) -> None:
+    decoder.layers[2].register_full_backward_hook(lambda module, given, made: (2 * given[0],))
+
+
+def own_forward(decoder: Any) -> None:
+    forward = decoder.forward
+    decoder.forward = lambda z: forward(z.clamp(-1e3, 1e3))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (relu_up_to_6, "`layers.1` is ReLU6 in place of ReLU"),
+        (clamp_of_long_codes, "`decoder` has a forward pre-hook"),
+        (clamp_of_a_layer, "`layers.0` has a forward hook"),
+        (slope_times_two, "`layers.2` has a backward hook"),
+        (own_forward, "`decoder` has a `forward` of its own"),
+    ],
+)
+def test_change_that_shows_at_some_codes_only_is_refused(tmp_path, change, what):
+    decoder = gfe.MLPDecoder(
+        latent_dim=3, hidden=(7,), data_dim=12, activation="relu", generator=source()
+    )
+    with torch.no_grad():
+        for weight in decoder.parameters():
+            weight *= 0.01  # so that ReLU6 agrees with ReLU at any code of length 100
+    gfe.save(tmp_path / "plain.pt", decoder)
+    change(decoder)
+    with pytest.raises(ValueError, match=f"{what}. Remove what only watches"):
+        gfe.save(tmp_path / "model.pt", decoder)
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_compiled_layers_of_a_decoder_of_the_kit_are_saved_as_what_was_compiled(tmp_path):
+    decoder, plain = kit_decoders()["mlp"], kit_decoders()["mlp"]
+    decoder.layers[1].inplace = True
+    decoder.layers = torch.compile(decoder.layers, backend="eager")
+    assert same_function(plain, gfe.load(gfe.save(tmp_path / "m.pt", decoder)).decoder)
+
+
+@pytest.mark.parametrize(("limit", "length"), [(5.0, 10), (50.0, 100)])
+def test_function_that_builds_a_decoder_which_parts_at_long_codes_is_refused(
+    tmp_path, limit, length
+):
+    def build(limit: float) -> Any:
+        layer = nn.Linear(2, 3, bias=False)
+        nn.init.constant_(layer.weight, 0.5)
+        held = nn.Sequential(nn.Hardtanh(-limit, limit), layer)
+        return gfe.wrap(held, latent_dim=2, data_shape=(3,))
+
+    path = gfe.save(tmp_path / "model.pt", build(torch.inf))
+    gfe.load(path, decoder=lambda: build(1e3))
+    with pytest.raises(ValueError, match=f"something else: at a code of length {length} "):
+        gfe.load(path, decoder=lambda: build(limit))
+
+
+def test_decoder_of_short_codes_alone_is_saved(tmp_path):
+    class Near(gfe.LinearDecoder):
+        def forward(self, z: Tensor) -> Tensor:
+            if (z.norm(dim=1) > 2).any():
+                raise ValueError("outside of the table")
+            return super().forward(z)
+
+    def build() -> Near:
+        return Near(latent_dim=2, data_dim=3)
+
+    decoder = build()
+    path = gfe.save(tmp_path / "model.pt", decoder)
+    z = torch.full((1, 2), 0.1)
+    again: Any = gfe.load(path, decoder=build).decoder
+    assert torch.equal(decoder(z), again(z))
+
+
+def test_frequent_sines_of_long_codes_come_back_however_they_are_rounded(tmp_path):
+    siren = gfe.SirenDecoder(
+        latent_dim=2, hidden=(64,) * 4, image_shape=(7, 7), w0=600.0, generator=source()
+    )
+    with torch.no_grad():
+        list(siren.parameters())[-2].mul_(siren.w0)  # as after training: outputs of unit size
+    path = gfe.save(tmp_path / "model.pt", siren)
+    content = torch.load(path)
+    exact: Any = gfe.load(path).decoder
+    with torch.no_grad():  # as a machine that rounds otherwise would have written it
+        exact = copy.deepcopy(exact).double()
+        content["probe"]["output"] = exact(content["probe"]["z"].double()).float()
+    torch.save(content, path)
+    gfe.load(path)
 
 
 def test_subclass_of_a_decoder_of_the_kit_is_a_strangers(tmp_path):
@@ -330,10 +433,78 @@ def test_scaling_is_applied_and_undone(tmp_path, scaling, mean, scale):
     expected = (x - torch.tensor(mean)) / torch.tensor(scale)
     assert torch.equal(model.scaled(x), expected) and model.scaled(x).dtype == torch.float32
     assert torch.allclose(model.unscaled(model.scaled(x)), x)
-    assert model.scaled(x.double()).dtype == torch.float64
+    assert model.scaled(x.double()).dtype == torch.float32, "as the decoder takes it"
+    assert torch.equal(model.scaled(x.numpy()), expected)
     plain = gfe.load(gfe.save(path, gfe.LinearDecoder(latent_dim=2, data_dim=3)))
     assert plain.scaling is None
     assert torch.equal(plain.scaled(x), x) and torch.equal(plain.unscaled(x), x)
+
+
+def test_data_far_from_zero_keep_what_varies(tmp_path):
+    far = 1e7 + 0.4  # float32 steps by 1 there
+    varying = torch.tensor([[0.0, 1.0], [-1.0, 0.5]], dtype=torch.float64)
+    x = far + 0.3 * varying
+    path = gfe.save(
+        tmp_path / "m.pt",
+        gfe.LinearDecoder(latent_dim=1, data_dim=2),
+        scaling={"mean": far, "scale": [0.3, 0.3]},
+    )
+    model = gfe.load(path)
+    for given in (x, x.numpy(), pd.DataFrame(x.numpy())):
+        scaled = model.scaled(given)
+        assert scaled.dtype == torch.float32
+        # float64 has 16 digits: 1e-9 of 1e7, in units of 0.3
+        torch.testing.assert_close(scaled.double(), varying, rtol=1e-6, atol=1e-8)
+    back = model.unscaled(varying.float())
+    assert back.dtype == torch.float64 and torch.allclose(back, x, rtol=0, atol=1e-7)
+
+
+def test_scaled_takes_tables_by_their_names_and_in_the_shape_of_a_sample(tmp_path):
+    decoder = gfe.wrap(
+        nn.Sequential(nn.Linear(2, 4), nn.Unflatten(1, (2, 2))), latent_dim=2, data_shape=(2, 2)
+    )
+    mean = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    scaling = {"mean": mean, "scale": 2.0}
+    path = gfe.save(tmp_path / "m.pt", decoder, scaling=scaling, names=list("abcd"))
+    model = gfe.load(path, decoder=lambda: decoder)
+    frame = pd.DataFrame([[1.0, 4.0, 3.0, None]], columns=list("abcd"))
+    expected = torch.tensor([[[0.0, 1.0], [0.0, torch.nan]]])
+    for given in (frame, frame.convert_dtypes(), gfe.data.DataSet.of(frame)):
+        assert torch.equal(model.scaled(given).nan_to_num(9.0), expected.nan_to_num(9.0))
+    with pytest.raises(ValueError, match="`x` has the features of the model in another order"):
+        model.scaled(frame[list("abdc")])
+    with pytest.raises(ValueError, match=r"`x` must have shape \(batch, 2, 2\).*x.reshape\(-1, 2"):
+        model.scaled(torch.zeros(3, 4))
+    with pytest.raises(ValueError, match=r"`x` must have shape \(batch, 2, 2\)"):
+        model.scaled(torch.zeros(5, 2, 1)[..., 0][:, :, None])
+
+
+def test_loaded_decoder_refuses_tables_in_another_order(tmp_path):
+    plain = gfe.LinearDecoder(latent_dim=1, data_dim=2)
+    path = gfe.save(tmp_path / "m.pt", plain, loss=gfe.Gaussian(), names=["a", "b"])
+    model = gfe.load(path)
+    frame = pd.DataFrame({"a": [0.1, 0.5], "b": [0.3, 0.2]})
+    swapped = frame[["b", "a"]]
+    decoder: Any = model.decoder
+    z = gfe.encode(decoder, frame, loss=model.loss).z
+    assert torch.equal(gfe.encode(model.decoder, frame.to_numpy(), loss=model.loss).z, z)
+    unnamed = pd.DataFrame(frame.to_numpy())
+    assert torch.equal(gfe.encode(model.decoder, unnamed, loss=model.loss).z, z)
+    for verb in (gfe.encode, gfe.encode_observed, gfe.evaluate):
+        verb(plain, swapped, loss=model.loss)
+        for x in (swapped, gfe.data.DataSet.of(swapped)):
+            with pytest.raises(ValueError, match="`x` has the features of the model in another"):
+                verb(decoder, x, loss=model.loss)
+    again = gfe.load(gfe.save(tmp_path / "again.pt", copy.deepcopy(decoder)))
+    assert again.names == ("a", "b")
+
+
+@pytest.mark.parametrize("x", [torch.ones(2, 3).int(), np.ones((2, 3), np.uint8), "digits"])
+def test_scaled_refuses_what_holds_no_floats(tmp_path, x, unchecked: None):
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    model = gfe.load(gfe.save(tmp_path / "m.pt", decoder, scaling={"mean": 0.5}))
+    with pytest.raises(TypeError, match="`x` must .*Convert it"):
+        model.scaled(x)
 
 
 @pytest.mark.parametrize(
@@ -446,5 +617,9 @@ def test_a_loss_that_lost_its_settings_is_refused(tmp_path):
     path = gfe.save(tmp_path / "model.pt", decoder, loss=Robust(0.01))
     with pytest.raises(ValueError, match="judges otherwise than the one saved"):
         gfe.load(path, loss=Robust)
+    gfe.save(path, decoder, loss=Robust(20.0))  # beyond what outputs of unit size show
+    with pytest.raises(ValueError, match="judges otherwise than the one saved"):
+        gfe.load(path, loss=lambda **_: Robust(40.0))
+    gfe.save(path, decoder, loss=Robust(0.01))
     again: Any = gfe.load(path, loss=lambda **_: Robust(0.01)).loss
     assert again.delta == 0.01

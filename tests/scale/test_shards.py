@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,97 @@ def test_folder_of_other_codes_is_refused_and_not_touched(model, file, tmp_path,
     with pytest.raises(ValueError, match=f"holds codes with another {what}. Choose another folder"):
         encode_shards(**given)
     assert files(tmp_path / "out") == before
+
+
+class Shifted(torch.nn.Module):
+    """A decoder whose constant is neither a weight nor a buffer."""
+
+    def __init__(self, shift: float = 0.5) -> None:
+        super().__init__()
+        self.latent_dim = 2
+        self.data_shape: tuple[int, ...] = (12,)
+        self.layer = torch.nn.Linear(2, 12)
+        self.shift = shift
+        self.n_calls = 0
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        self.n_calls += 1
+        return self.layer(z) + self.shift
+
+
+class Weighted:
+    """Squares with a weight for each feature, more than a repr prints, and a limit."""
+
+    def __init__(self, weights: torch.Tensor, limit: float = 50.0) -> None:
+        self.weights = weights
+        self.limit = limit
+
+    def per_sample(self, output: Any, x: Any, mask: Any = None) -> Any:
+        return ((output - x).square() * self.weights).clamp(max=self.limit).sum(1)
+
+
+def weights_of(n: int, other: bool) -> torch.Tensor:
+    weights = torch.ones(n)
+    weights[n // 2] += 1e-4 * other
+    return weights
+
+
+def as_a_method(n: int, other: bool) -> Any:
+    return Weighted(weights_of(n, other)).per_sample
+
+
+def as_a_function(n: int, other: bool) -> Any:
+    weights = weights_of(n, other)
+    return lambda output, x: ((output - x).square() * weights).sum(1)
+
+
+def as_a_partial(n: int, other: bool) -> Any:
+    def loss(output: Any, x: Any, weights: Any) -> Any:
+        return ((output - x).square() * torch.as_tensor(weights)).sum(1)
+
+    return partial(loss, weights=weights_of(n, other).numpy())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda n, other: Weighted(weights_of(n, other)),
+        as_a_method,
+        as_a_function,
+        as_a_partial,
+        lambda n, other: Weighted(weights_of(n, False), limit=40.0 if other else 50.0),
+    ],
+    ids=["object", "method", "function", "partial", "limit"],
+)
+def test_folder_of_codes_by_another_loss_is_refused(tmp_path, generator, loss):
+    n = 1100  # a repr abbreviates 1000 numbers and more
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=n, generator=generator)
+    data = Rows.of(torch.randn(3, n, generator=generator))
+    out = tmp_path / "out"
+    assert encode_shards(Model(decoder, loss(n, False), (n,)), data, out, max_steps=2) == 1
+    assert encode_shards(Model(decoder, loss(n, False), (n,)), data, out, max_steps=2) == 0
+    with pytest.raises(ValueError, match="holds codes with another model"):
+        encode_shards(Model(decoder, loss(n, True), (n,)), data, out, max_steps=2)
+
+
+def test_folder_of_codes_by_a_decoder_with_another_constant_is_refused(x, tmp_path):
+    decoder = Shifted()
+    given = {"data": Rows.of(x), "folder": tmp_path / "out", "max_steps": 3}
+    encode_shards(Model(decoder, gfe.Gaussian(), (12,)), **given)
+    twin = Shifted()
+    twin.load_state_dict(decoder.state_dict())
+    assert encode_shards(Model(twin, gfe.Gaussian(), (12,)), **given) == 0
+    with torch.no_grad():  # as another machine would have rounded
+        path = tmp_path / "out" / "probe.pt"
+        kept = torch.load(path)
+        kept["decoder"]["output"] *= 1 + 1e-6
+        torch.save(kept, path)
+    assert encode_shards(Model(twin, gfe.Gaussian(), (12,)), **given) == 0
+    twin.shift = 0.6
+    with pytest.raises(ValueError, match="holds codes with another model. Choose another folder"):
+        encode_shards(Model(twin, gfe.Gaussian(), (12,)), **given)
+    path.unlink()  # a folder of before there were probes
+    assert encode_shards(Model(decoder, gfe.Gaussian(), (12,)), **given) == 0
 
 
 def test_shards_without_a_header_or_damaged_are_refused(model, file, tmp_path):

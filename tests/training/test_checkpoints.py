@@ -537,3 +537,50 @@ def test_checkpoint_of_the_first_release_with_a_whole_training_still_loads(tmp_p
     other = Run(seed=9)
     assert load_checkpoint(path, **other.parts) == history
     assert equal(other.snapshot(), run.snapshot())
+
+
+class Shifted(nn.Module):
+    """A decoder with a constant that is neither a weight nor a buffer, and noise if asked."""
+
+    def __init__(self, shift: float = 0.0, noise: float = 0.0) -> None:
+        super().__init__()
+        self.latent_dim = 2
+        self.data_shape: tuple[int, ...] = (3,)
+        self.layer = nn.Linear(2, 3)
+        self.shift = shift
+        self.noise = noise
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.layer(z) + self.shift + self.noise * torch.randn(3)
+
+
+def relu(activation: str) -> gfe.MLPDecoder:
+    return gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=3, activation=activation)
+
+
+@pytest.mark.parametrize(
+    ("saved", "other"),
+    [(Shifted(), Shifted(0.1)), (relu("elu"), relu("relu"))],
+    ids=["constant", "activation"],
+)
+def test_decoder_that_makes_something_else_of_the_weights_is_refused(tmp_path, saved, other):
+    path = save_checkpoint(tmp_path / "c.pt", decoder=saved)
+    before = copy.deepcopy(other.state_dict())
+    with pytest.raises(ValueError, match="`decoder` does not fit .* or a constant is another"):
+        load_checkpoint(path, decoder=other)
+    assert equal(other.state_dict(), before)
+    load_checkpoint(path, decoder=copy.deepcopy(saved))
+    load_checkpoint(path, decoder=copy.deepcopy(saved).double())
+    load_checkpoint(path, decoder=copy.deepcopy(saved).half())
+
+
+def test_decoder_that_draws_at_random_and_a_network_without_sizes_are_not_compared(tmp_path):
+    for saved in (
+        Shifted(noise=1.0),
+        nn.Linear(2, 3),
+        nn.Sequential(nn.Dropout(), nn.Linear(2, 3)),
+    ):
+        state = torch.get_rng_state()
+        path = save_checkpoint(tmp_path / "c.pt", decoder=saved)
+        assert torch.equal(torch.get_rng_state(), state)
+        load_checkpoint(path, decoder=saved)

@@ -85,3 +85,27 @@ def test_an_evaluation_without_a_mean_is_said():
     (message,) = said(partial(gfe.evaluate, decoder(), with_gaps(), encoder=SHORT))
     assert message.startswith("7 of 40 samples have no energy, 7 for missing features (NaN).")
     assert "encode_observed" in message and "nanmean" in message
+
+
+def test_samples_of_which_nothing_was_observed_have_no_part_in_means_and_updates():
+    whole, more = WHOLE[:8], torch.full((24, 64), torch.nan)
+    histories, weights = [], []
+    for x in (whole, torch.cat([whole, more])):
+        learner = decoder()
+        batches = gfe.data.Batches(x, size=len(x), shuffle=False)
+        optimizer = torch.optim.SGD(learner.parameters(), lr=1.0)
+        encoder = OBSERVED
+        histories.append(gfe.fit(learner, batches, encoder=encoder, optimizer=optimizer, epochs=2))
+        weights.append(learner.linear.weight.detach())
+    # sums over 8 samples in batches of 8 and 32 are rounded in another order
+    assert histories[1].energy == pytest.approx(histories[0].energy, rel=1e-5)
+    torch.testing.assert_close(weights[1], weights[0], rtol=1e-4, atol=1e-6)
+
+
+def test_evaluation_counts_samples_of_which_nothing_was_observed():
+    x = with_gaps()
+    x[:3] = torch.nan
+    (message,) = said(partial(gfe.evaluate, decoder(), x, encoder=OBSERVED))
+    assert message.startswith("3 of 40 samples have no observed feature")
+    left = x[~x.isnan().flatten(1).all(1)]
+    assert said(partial(gfe.evaluate, decoder(), left, encoder=OBSERVED)) == []

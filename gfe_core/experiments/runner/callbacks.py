@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import gfe_core as gfe
 from gfe_core.training import Report
+from gfe_core.training.missing import observed_somewhere
 from gfe_core.types import Encoder, Status
 
 
@@ -22,13 +23,13 @@ class Watch:
     """Count the seconds of training and keep the weights with the best validation energy.
 
     Seconds are those of the processor, so that what else the machine does and the judging itself do
-    not count.
+    not count. Validation samples without any observed feature are left out.
     """
 
     def __init__(self, modules: nn.ModuleList, encoder: Encoder, x: Tensor, n_batches: int) -> None:
         self.modules = modules
         self.encoder = encoder
-        self.x = x
+        self.x = x[observed_somewhere(x)]
         self.n_batches = n_batches
         self.energies: list[float] = []
         self.weights: dict[str, Any] = {}
@@ -102,8 +103,9 @@ class Rehearsal:
     def __call__(self, report: Report) -> None:
         """After every batch."""
         finite = report.encoding.status != Status.NON_FINITE
-        if finite.any():
-            self.met.append((report.x[finite], report.encoding.z.detach()[finite]))
+        taught = finite & observed_somewhere(report.x)
+        if taught.any():
+            self.met.append((report.x[taught], report.encoding.z.detach()[taught]))
         for _ in range(self.n_updates if self.met else 0):
             x, z = self._draw()
             anew = report.encoding.z.requires_grad

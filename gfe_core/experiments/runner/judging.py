@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import gfe_core as gfe
 from gfe_core import encoders
 from gfe_core.experiments.runner.config import STOP
+from gfe_core.training.missing import observed_somewhere
 from gfe_core.types import AnyLoss, Encoder
 
 TO_REST: dict[str, Any] = {"solver": gfe.BFGS(), "stop": STOP, "max_steps": 500}
@@ -58,9 +59,11 @@ def judged(
 ) -> dict[str, Any]:
     """Mean energy and excess over the floor of all test images, by way to a code.
 
-    Data are converted by `scaling`, as they were for training.
+    Samples without any observed feature are left out. Data are converted by `scaling`, as they
+    were for training.
     """
     x = _test_samples(data)
+    x = x[observed_somewhere(x)]
     if scaling is not None:
         x = (x - scaling["mean"]) / scaling["scale"]
     found = {}
