@@ -42,7 +42,6 @@ from gfe_core.types import (
     Codes,
     Context,
     Data,
-    Decoder,
     Encoding,
     Mask,
     PerSample,
@@ -105,7 +104,7 @@ class Origin:
         wanted = "`by` must be a function of the decoder, such as `gon.WithLabels.pixels`"
         checks.require(fits, f"{wanted}, got {checks.described(self.by)}.", TypeError)
 
-    def __call__(self, decoder: Decoder, x: Tensor, context: Context | None = None) -> Encoding:
+    def __call__(self, decoder: Any, x: Tensor, context: Context | None = None) -> Encoding:
         """Encode; the code carries the graph that teaches the decoder to be found."""
         checks.is_decoder(decoder)
         x = rows_of(x, like=weight_of(decoder))
@@ -228,7 +227,7 @@ class WithLabels(nn.Module):
     """
 
     def __init__(
-        self, decoder: Decoder, n_classes: int, *, generator: torch.Generator | None = None
+        self, decoder: Any, n_classes: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         checks.is_decoder(decoder)
