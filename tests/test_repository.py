@@ -33,7 +33,7 @@ ORDER = {
         "shapes mnist_sample sources tables arrays images readers downloads photographs sets "
         "results"
     ),
-    "gfe_core/decoders": "graph state mlp conv siren wrapped",
+    "gfe_core/decoders": "graph state mlp invertible conv siren wrapped",
     "gfe_core/energy": "losses padding calls curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "
@@ -43,7 +43,7 @@ ORDER = {
     "gfe_core/training": "interrupts parts missing units fitting checkpoints",
     "gfe_core/encoders": "single_look pca autoencoder convolutional amortised",
     "gfe_core/analysis": "stiffness sample_quality",
-    "gfe_core/methods": "constraint scattered gon variational narrowing posterior",
+    "gfe_core/methods": "constraint scattered gon variational narrowing posterior density",
     "gfe_core/scale": "ranks rows shards parallel",
     "gfe_core/widgets": (
         "kit charts tables lessons player curve training map mask emission_lines siren staircase "

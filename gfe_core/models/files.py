@@ -20,6 +20,7 @@ from gfe_core.data.files import read_tensors, write_tensors
 from gfe_core.decoders import (
     ConvDecoder,
     FlatDecoder,
+    InvertibleDecoder,
     LinearDecoder,
     MLPDecoder,
     SirenDecoder,
@@ -34,7 +35,14 @@ _FORMAT = "gfe_core model"
 _VERSION = 1
 _DECODERS: dict[str, Callable[..., FlatDecoder]] = {
     kind.__name__: kind
-    for kind in (MLPDecoder, LinearDecoder, ConvDecoder, TransposedConvDecoder, SirenDecoder)
+    for kind in (
+        MLPDecoder,
+        LinearDecoder,
+        InvertibleDecoder,
+        ConvDecoder,
+        TransposedConvDecoder,
+        SirenDecoder,
+    )
 }
 _LOSSES: dict[str, Callable[..., Loss]] = {
     kind.__name__: kind for kind in (Bernoulli, Gaussian, Poisson)
