@@ -129,8 +129,9 @@ def log_volume(
         >>> import gfe_core as gfe
         >>> decoder = gfe.LinearDecoder(latent_dim=1, data_dim=2)
         >>> _ = decoder.linear.weight.data.copy_(torch.tensor([[3.0], [4.0]]))
-        >>> log_volume(decoder, torch.zeros(1, 1), gfe.Gaussian()).exp()
-        tensor([5.0000])
+        >>> speed = log_volume(decoder, torch.zeros(1, 1), gfe.Gaussian()).exp()
+        >>> round(speed.item(), 4)
+        5.0
     """
     return _volumes("log_volume", decoder, z, loss, context)[1]
 
@@ -184,6 +185,10 @@ class Likelihood(Evidence):
     E = -log p(x | z) - weight * log p(D(z)): samples lie on the sheet, with the density that the
     decoder gives it, and noise is added. `encode` finds the most probable place on the sheet, and
     `fit` lays the sheet through the data so that their codes are normal.
+
+    E has no lower bound: a density is infinite where the sheet stands still. Under noise nearly as
+    wide as the data, training shrinks the sheet to a point. Take a variance well below that of the
+    data, small updates, and look at `log_volume` afterwards.
 
     Args:
         likelihood: of the noise, a loss with reduction="sum"; `Gaussian(reduction="sum")`, of

@@ -443,6 +443,20 @@ def test_likelihood_is_the_misfit_minus_the_log_density():
     assert (loss.floor(x) == 0).all()
 
 
+@pytest.mark.parametrize("solver", [gfe.AMD(), gfe.GaussNewton()], ids=["AMD", "GaussNewton"])
+def test_most_probable_codes_do_not_depend_on_the_batch(solver: Any):
+    decoder = gfe.InvertibleDecoder(latent_dim=2, data_dim=4, generator=generator()).double()
+    with_density = density.WithDensity(decoder)
+    loss = density.Likelihood(likelihood=gfe.Gaussian(variance=0.1, reduction="sum"))
+    x = normal(20, 4)
+    whole = gfe.encode(with_density, x, loss=loss, solver=solver, max_steps=30)
+    alone = gfe.encode(with_density, x[7:8], loss=loss, solver=solver, max_steps=30)
+    assert torch.equal(whole.z[7:8], alone.z)
+    nearest = gfe.encode(decoder, x, loss=loss.likelihood, solver=solver, max_steps=30)
+    at_nearest = loss.per_sample(with_density(nearest.z), x)
+    assert (whole.energy < at_nearest).all(), "the prior and the volume move codes"
+
+
 def test_a_decoder_that_knows_no_volume_is_refused_for_training():
     with pytest.raises(TypeError, match=r"`decoder` must have a method `log_det\(z\)`, got MLPDec"):
         density.WithDensity(trained("mlp"))
