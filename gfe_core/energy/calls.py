@@ -315,6 +315,14 @@ class Calls:
             f"energy has no gradient there. {_ATTACHED}",
         )
 
+    def check_mean_depends(self, z: Tensor, mean: Tensor) -> None:
+        """Refuse a loss whose mean cuts the graph, where data are differentiated in the codes."""
+        checks.require(
+            _reaches(mean, z),
+            f"`loss` {called(self._loss.given)} has a `mean` without a gradient in the decoder's "
+            f"output. {_ATTACHED}",
+        )
+
     def check_samples_apart(
         self,
         z: Tensor,
