@@ -218,8 +218,7 @@ def _volumes(
         # copies: a decoder may write into what it is given, and autograd refuses inference tensors
         codes = codes.detach().clone()
         context = changed(context, torch.clone)
-        if row_multiple(decoder) == 1:
-            calls.check_rows_alone(codes, context)
+        calls.check_rows_alone(codes, context)
         parts = [
             _log_volume(decoder, calls, codes[rows], rows_of(context, rows))
             for rows in chunk_rows(len(codes), TANGENT_ROWS)
