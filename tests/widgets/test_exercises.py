@@ -1,4 +1,4 @@
-"""No plausible wrong formula passes an exercise of notebooks 00 to 07, and each right one does.
+"""No plausible wrong formula passes an exercise of notebooks 00 to 09, and each right one does.
 
 Every wrong formula stands beside words of the sentence that names its mistake.
 """
@@ -54,6 +54,17 @@ def by_trying(
     return n
 
 
+def others(z):
+    return torch.cdist(z, z).fill_diagonal_(torch.inf)
+
+
+def saved(theirs_at, *, own=-1, kind="unseen"):
+    def share(ours, theirs, floor):
+        return 1 - (ours[kind][own] - floor) / (theirs[kind][theirs_at] - floor)
+
+    return share
+
+
 RIGHT: dict[str, list[Formula]] = {
     "my_energy": [
         lambda y, x: (soft(y) - x * y).mean(1),
@@ -91,6 +102,13 @@ RIGHT: dict[str, list[Formula]] = {
         lambda curvature: torch.tensor(3.8317 / math.sqrt(curvature)),
     ],
     "implicit_wins_from": [lambda: math.log(2), lambda: -torch.tensor(0.5).log()],
+    "share_saved": [
+        lambda ours, theirs, floor: 1 - (ours["unseen"][-1] - floor) / (theirs["unseen"][1] - floor)
+    ],
+    "own_kind": [
+        lambda z, y: (y[others(z).argmin(1)] == y).float().mean(),
+        lambda z, y: (y[torch.cdist(z, z).argsort(1)[:, 1]] == y).double().mean().item(),
+    ],
 }
 
 WRONG: dict[str, list[tuple[str, Formula]]] = {
@@ -202,6 +220,26 @@ WRONG: dict[str, list[tuple[str, Formula]]] = {
         ("first minimum", lambda curvature: 5.1356 / curvature**0.5),
         ("The solution stands", lambda curvature: 3.8317 * 2 / curvature),
         ("The solution stands", lambda curvature: math.pi / curvature**0.5),
+    ],
+    "share_saved": [
+        ("equal updates", saved(-1)),
+        ("share of the energy", lambda ours, theirs, floor: saved(1)(ours, theirs, 0.0)),
+        ("trained on", saved(1, kind="seen")),
+        ("Subtract the floor", lambda ours, theirs, floor: saved(-1)(ours, theirs, 0.0)),
+        ("difference", lambda ours, theirs, floor: theirs["unseen"][1] - ours["unseen"][-1]),
+        (
+            "the flow's excess",
+            lambda ours, theirs, floor: (
+                (theirs["unseen"][1] - ours["unseen"][-1]) / (ours["unseen"][-1] - floor)
+            ),
+        ),
+        ("first entries", saved(0, own=0)),
+    ],
+    "own_kind": [
+        ("named itself", lambda z, y: (y[torch.cdist(z, z).argmin(1)] == y).float().mean()),
+        ("farthest", lambda z, y: (y[torch.cdist(z, z).argmax(1)] == y).float().mean()),
+        ("number of points", lambda z, y: (y[others(z).argmin(1)] == y).sum()),
+        ("all pairs", lambda z, y: (y[:, None] == y).float().mean()),
     ],
     "implicit_wins_from": [
         ("a minus sign", lambda: 0.5),

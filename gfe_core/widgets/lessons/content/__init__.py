@@ -15,6 +15,7 @@ MODULES = (
     "the_race",
     "nesterov",
     "adjoint",
+    "against_an_autoencoder",
     "latent_space",
     "your_own_data",
 )
