@@ -15,7 +15,9 @@ MODULES = (
     "the_race",
     "nesterov",
     "adjoint",
+    "missing_data_and_doubt",
     "your_own_data",
+    "implicit_decoders",
 )
 
 
