@@ -17,7 +17,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -28,14 +28,14 @@ from torch import Tensor, nn
 from gfe_core import arguments, checks
 from gfe_core.adjoints import Unrolled
 from gfe_core.data.samples import rows_of, weight_of
-from gfe_core.decoders import initialise
+from gfe_core.decoders import SirenDecoder, initialise
 from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoding import encode
 from gfe_core.energy import Gaussian, WholeLoss
 from gfe_core.energy.padding import row_multiple
 from gfe_core.methods.scattered import Scattered as Scattered
 from gfe_core.solvers import Euler
-from gfe_core.training import Report
+from gfe_core.training import History, Report, fit
 from gfe_core.types import (
     Adjoint,
     AnyLoss,
@@ -134,6 +134,69 @@ class Origin:
             fits, f"`seen` must be a bool tensor of shape {tuple(x.shape[1:])}, got {got}"
         )
         return self.seen.to(x.device).expand(x.shape)
+
+
+def fit_siren(
+    siren: SirenDecoder,
+    x: Tensor,
+    *,
+    origin: Origin,
+    lr: float,
+    share: float = 1.0,
+    size: int = 32,
+    epochs: int = 8,
+    seed: int = 0,
+) -> History:
+    """Train an implicit decoder, with codes by steps from the origin, at random places.
+
+    Each batch is looked at in a share of its pixels, drawn again for each batch. Adam's rate rises
+    to `lr` within a third of the updates and then falls to zero.
+
+    Args:
+        siren: changed in place.
+        x: images, a row of pixels each.
+        origin: the steps; their loss is replaced by the squares of the places shown, weighed so
+            that their sum estimates that of all places.
+        lr: largest rate of Adam, > 0.
+        share: of the pixels, in (0, 1], and at least as many pixels as latents.
+        size: images in a batch.
+        epochs: passes over the images.
+        seed: of the order of the images and of the places.
+
+    Raises:
+        ValueError: a number makes no sense, or too few places are shown.
+
+    Example:
+        >>> import gfe_core as gfe
+        >>> from gfe_core import gon
+        >>> digits = gfe.data.load("digits").take(64)
+        >>> siren = gfe.SirenDecoder(latent_dim=4, hidden=(16,), image_shape=(8, 8))
+        >>> history = gon.fit_siren(siren, digits.x, origin=gon.Origin(dt=0.02), lr=1e-3, epochs=1)
+        >>> history.images[-1]
+        64
+    """
+    made = isinstance(siren, SirenDecoder)
+    wanted = "`siren` must be a `SirenDecoder`"
+    checks.require(made, f"{wanted}, got {checks.described(siren)}.", TypeError)
+    arguments.made("origin", origin)
+    checks.finite_positive("lr", lr)
+    checks.finite_positive("share", share)
+    checks.require(share <= 1, f"`share` must be at most 1, all of the pixels, got {share}.")
+    checks.at_least_one("epochs", epochs)
+    n_places = round(share * len(siren.coordinates))
+    batches = Scattered(x, siren, n_places=n_places, size=size, seed=seed)
+    adam = torch.optim.Adam(siren.parameters(), lr, betas=(0.9, 0.99))
+    n_updates = epochs * len(batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, lr, total_steps=n_updates + 1)
+    return fit(
+        batches.decoder,
+        batches,
+        encoder=replace(origin, loss=batches.loss),
+        loss=batches.loss,
+        optimizer=adam,
+        schedule=schedule,
+        epochs=epochs,
+    )
 
 
 class Recent:

@@ -1,4 +1,4 @@
-"""No plausible wrong formula passes an exercise of notebooks 00 to 09, and each right one does.
+"""No plausible wrong formula passes an exercise of the notebooks, and each right one does.
 
 Every wrong formula stands beside words of the sentence that names its mistake.
 """
@@ -65,6 +65,24 @@ def saved(theirs_at, *, own=-1, kind="unseen"):
     return share
 
 
+def away(codes, z):
+    return z - codes.mean(0)
+
+
+def by_matrix(away, P):
+    return 0.5 * ((away @ P) * away).sum(1)
+
+
+def inverse(codes, correction=1):
+    return torch.linalg.inv(codes.T.cov(correction=correction))
+
+
+def turned(places, angle, sign=1.0):
+    down, across = places.T
+    sine, cosine = sign * torch.sin(angle), torch.cos(angle)
+    return torch.stack([cosine * down + sine * across, cosine * across - sine * down], 1)
+
+
 RIGHT: dict[str, list[Formula]] = {
     "my_energy": [
         lambda y, x: (soft(y) - x * y).mean(1),
@@ -108,6 +126,25 @@ RIGHT: dict[str, list[Formula]] = {
     "own_kind": [
         lambda z, y: (y[others(z).argmin(1)] == y).float().mean(),
         lambda z, y: (y[torch.cdist(z, z).argsort(1)[:, 1]] == y).double().mean().item(),
+    ],
+    "prior_energy": [
+        lambda codes, z: by_matrix(away(codes, z), inverse(codes)),
+        lambda codes, z: (
+            0.5 * (away(codes, z) * torch.linalg.solve(codes.T.cov(), away(codes, z).T).T).sum(1)
+        ),
+        lambda codes, z: [by_matrix(one[None], inverse(codes)).item() for one in away(codes, z)],
+    ],
+    "turn": [
+        turned,
+        lambda places, angle: (
+            places
+            @ torch.tensor(
+                [
+                    [math.cos(angle), -math.sin(angle)],
+                    [math.sin(angle), math.cos(angle)],
+                ]
+            )
+        ),
     ],
 }
 
@@ -248,6 +285,26 @@ WRONG: dict[str, list[tuple[str, Formula]]] = {
         ("base 10", lambda: math.log10(2)),
         ("size of both", lambda: 0.25),
         ("63 %", lambda: 1.0),
+    ],
+    "prior_energy": [
+        ("in place of its inverse", lambda codes, z: by_matrix(away(codes, z), codes.T.cov())),
+        ("1/2 is missing", lambda codes, z: 2 * by_matrix(away(codes, z), inverse(codes))),
+        ("the mean of the codes", lambda codes, z: by_matrix(z, inverse(codes))),
+        (
+            "whole matrix",
+            lambda codes, z: 0.5 * (away(codes, z) ** 2 / codes.var(0)).sum(1),
+        ),
+        ("P is missing", lambda codes, z: 0.5 * (away(codes, z) ** 2).sum(1)),
+        ("n - 1", lambda codes, z: by_matrix(away(codes, z), inverse(codes, correction=0))),
+        ("sum over the rows", lambda codes, z: by_matrix(away(codes, z), inverse(codes)).sum()),
+        ("What is P", lambda codes, z: by_matrix(away(codes, z), torch.linalg.inv(codes.cov()))),
+    ],
+    "turn": [
+        ("drawing clockwise.", lambda places, angle: turned(places, angle, -1.0)),
+        ("comes first in a place.", lambda places, angle: turned(places, angle).flip(1)),
+        ("and the drawing", lambda places, angle: turned(places, angle, -1.0).flip(1)),
+        ("nothing turns", lambda places, angle: places),
+        ("(1, 0)", lambda places, angle: turned(places, 2 * angle)),
     ],
 }
 

@@ -17,7 +17,9 @@ MODULES = (
     "adjoint",
     "against_an_autoencoder",
     "latent_space",
+    "missing_data_and_doubt",
     "your_own_data",
+    "implicit_decoders",
 )
 
 
