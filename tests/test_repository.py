@@ -24,8 +24,8 @@ PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
         "types checks arguments threads data decoders energy flows solvers adjoints "
-        "encoding models training encoders analysis methods sklearn scale widgets experiments cli "
-        "__main__"
+        "encoding models training encoders analysis methods sklearn scale widgets experiments site "
+        "cli __main__"
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
@@ -77,8 +77,9 @@ ORDER = {
         "settings cells fig1 few converged two_by_two fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
+    "gfe_core/site": "text views packing running pages front building",
     "gfe_core/cli": "command progress doctor lab train encode evaluate reproduce claims decoders "
-    "bundled main",
+    "bundled site main",
 }
 """Direction of travel.
 
