@@ -77,7 +77,7 @@ ORDER = {
         "settings cells fig1 few converged two_by_two fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
-    "gfe_core/site": "text views packing running pages front building",
+    "gfe_core/site": "text views packing recording running pages front building",
     "gfe_core/cli": "command progress doctor lab train encode evaluate reproduce claims decoders "
     "bundled site main",
 }

@@ -10,7 +10,7 @@ import json
 import zlib
 from typing import Any
 
-from gfe_core.site.views import Part
+from gfe_core.site.views import Part, in_base64
 from gfe_core.widgets.kit.bundles import script
 
 TEXTS = {"actions_script": script("actions"), "preview_script": script("preview")}
@@ -35,9 +35,10 @@ class Packing:
             return part
         state = {name: one for name, one in part["state"].items() if one != TEXTS.get(name)}
         weights = self._share(state) if "recipes" in state.get("preview", {}) else ""
-        blocks = [packed(block) for block in (state, part.get("answers")) if block]
-        names = {name: part.get(name) for name in ("bundle", "link")}
-        return names | {"blocks": blocks, "weights": weights}
+        answers = part.get("answers", {})
+        blocks = [packed(block) for block in (state, answers.get("states")) if block]
+        names = {"bundle": part["bundle"], "link": part.get("link"), "weights": weights}
+        return names | {"blocks": blocks, "choices": answers.get("choices")}
 
     def _share(self, state: dict[str, Any]) -> str:
         """Take the weights out of the numbers of a preview; return their name."""
@@ -50,34 +51,29 @@ class Packing:
         return name
 
 
-def in_base64(data: bytes) -> dict[str, str]:
-    """Return bytes as a state has them in JSON."""
-    return {"base64": base64.b64encode(data).decode("ascii")}
-
-
 def packed(state: Any) -> str:
     """Return JSON and the bytes in it as base64 of one compressed block.
 
     The block is the length of the JSON (four bytes, the lowest first), the JSON, and all bytes one
-    after the other; in the JSON they are {"bytes": [offset, length]}. kit/stored.js unpacks it.
+    after the other, equal ones once; in the JSON they are {"bytes": [offset, length]}.
+    kit/stored.js unpacks it.
 
     Args:
         state: JSON in which bytes are {"base64": text}, as `synced` returns it.
     """
-    blocks: list[bytes] = []
-    told = json.dumps(_without_bytes(state, blocks), allow_nan=False).encode()
-    whole = b"".join([len(told).to_bytes(4, "little"), told, *blocks])
+    offsets: dict[bytes, int] = {}
+    told = json.dumps(_without_bytes(state, offsets), allow_nan=False).encode()
+    whole = b"".join([len(told).to_bytes(4, "little"), told, *offsets])
     return base64.b64encode(zlib.compress(whole, 9)).decode("ascii")
 
 
-def _without_bytes(part: Any, blocks: list[bytes]) -> Any:
+def _without_bytes(part: Any, offsets: dict[bytes, int]) -> Any:
     if isinstance(part, dict) and part.keys() == {"base64"}:
         data = base64.b64decode(part["base64"])
-        offset = sum(map(len, blocks))
-        blocks.append(data)
+        offset = offsets.setdefault(data, sum(map(len, offsets)))
         return {"bytes": [offset, len(data)]}
     if isinstance(part, dict):
-        return {key: _without_bytes(value, blocks) for key, value in part.items()}
-    if isinstance(part, list):
-        return [_without_bytes(value, blocks) for value in part]
+        return {key: _without_bytes(value, offsets) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_without_bytes(value, offsets) for value in part]
     return part

@@ -3,7 +3,7 @@
 
 import "./site.css";
 import { find, findAll, make } from "./dom.js";
-import { standIn } from "./standin.js";
+import { StandIn } from "./standin.js";
 import { storedModel, unpacked } from "./stored.js";
 
 /** @typedef {import("./model.js").Host} Host */
@@ -67,28 +67,59 @@ function contentOf(script) {
  * @param {HTMLElement} figure
  */
 async function enliven(figure) {
-  const slots = findAll(figure, "[data-bundle]", HTMLElement);
+  const parts = findAll(figure, ".parts > *", HTMLElement);
   const drawn = new MutationObserver(() => {
-    if (!slots.every((slot) => slot.querySelector("[data-drawn]"))) return;
+    if (figure.querySelector("[data-bundle]:not(:has([data-drawn]))")) return;
     drawn.disconnect();
     figure.classList.add("alive");
   });
   drawn.observe(figure, { subtree: true, attributes: true, attributeFilter: ["data-drawn"] });
-  /** @type {Host[]} */
+  /** @type {(Host | undefined)[]} */
   const models = [];
-  for (const slot of slots) {
-    const bundle = slot.dataset.bundle ?? "";
-    const [state, answers] = findAll(slot, "script", HTMLScriptElement).map(contentOf);
-    if (bundle === "charts") await load("plotly");
-    const stored = storedModel({ ...page.gfeTexts, ...(await state()) });
-    if (slot.dataset.weights) await addWeights(stored, slot.dataset.weights);
-    const model = answers ? standIn(stored, answers) : stored;
-    models.push(model);
-    page.gfeViews[bundle].render({ model, el: slot, live: Boolean(answers) });
-  }
-  slots.forEach((slot, k) => {
-    if (slot.dataset.link) follow(models, k, JSON.parse(slot.dataset.link));
+  for (const part of parts) models.push(await render(part, parts, models));
+  parts.forEach((part, k) => {
+    if (part.dataset.link) follow(models, k, JSON.parse(part.dataset.link));
   });
+}
+
+/**
+ * Draw a part of a figure, if it is a view.
+ *
+ * @param {HTMLElement} part
+ * @param {HTMLElement[]} parts of the figure
+ * @param {(Host | undefined)[]} models of the parts, as far as they are drawn
+ * @returns {Promise<Host | undefined>} its model
+ */
+async function render(part, parts, models) {
+  const { bundle, weights, choices } = part.dataset;
+  if (!bundle) return undefined;
+  const [state, states] = findAll(part, "script", HTMLScriptElement).map(contentOf);
+  if (bundle === "charts") await load("plotly");
+  const stored = storedModel({ ...page.gfeTexts, ...(await state()) });
+  if (weights) await addWeights(stored, weights);
+  const change = (/** @type {Record<string, any>[] | null} */ changes) =>
+    parts.slice(1).forEach((other, k) => {
+      other.classList.toggle("stale", !changes);
+      if (changes?.[k]) put(other, models[k + 1], changes[k]);
+    });
+  /** @type {import("./standin.js").Choices | undefined} */
+  const answered = choices && JSON.parse(choices);
+  const model = answered ? new StandIn(stored, answered, states, change).host : stored;
+  const answers = answered?.map(([name]) => name);
+  page.gfeViews[bundle].render({ model, el: part, live: Boolean(answered), answers });
+  return model;
+}
+
+/**
+ * Change a part as an answer says.
+ *
+ * @param {HTMLElement} part
+ * @param {Host | undefined} model
+ * @param {Record<string, any>} change
+ */
+function put(part, model, change) {
+  if (change.html !== undefined) part.innerHTML = change.html;
+  for (const [key, value] of Object.entries(model ? change : {})) model?.set(key, value);
 }
 
 /**
@@ -107,12 +138,13 @@ async function addWeights(stored, name) {
 /**
  * Let a trait of one view follow that of another.
  *
- * @param {Host[]} models
+ * @param {(Host | undefined)[]} models
  * @param {number} leader
  * @param {Link} link
  */
 function follow(models, leader, { trait, part, other }) {
-  models[leader].on(`change:${trait}`, () => models[part].set(other, models[leader].get(trait)));
+  const [first, second] = [models[leader], models[part]];
+  first?.on(`change:${trait}`, () => second?.set(other, first.get(trait)));
 }
 
 /** Views come to life where they are seen, and all of them before the page is printed. */
