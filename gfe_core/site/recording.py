@@ -39,7 +39,7 @@ def recorded(explorer: LandscapeExplorer, n_samples: int = N_SAMPLES) -> list[Pa
     player = explorer.player
     before, start = dict(player.values), [*player.start]
     rows = _rows(player.thumbnail_rows, before.get("sample", 0), n_samples)
-    choices = _choices(player, rows)
+    choices = _choices(explorer, rows)
     parts = [_offering(part, rows) for part in parts_of(explorer)]
     states = {}
     for places in product(*(range(len(options)) for options in choices.values())):
@@ -58,16 +58,20 @@ def _rows(rows: Sequence[int], shown: int, n: int) -> list[int]:
     return sorted({shown, *[row for row in rows if row != shown][: n - 1]})
 
 
-def _choices(player: Any, rows: Sequence[int]) -> dict[str, list[Any]]:
-    """Controls that are answered, with their options, as long as there are not too many."""
-    most = _MOST if "recipes" in player.preview else _MOST_FILMS
+def _choices(explorer: LandscapeExplorer, rows: Sequence[int]) -> dict[str, list[Any]]:
+    """Controls that are answered, with their options, as long as there are not too many.
+
+    Left out are those that change the decoder, whose weights are large.
+    """
+    most = _MOST if "recipes" in explorer.player.preview else _MOST_FILMS
     choices: dict[str, list[Any]] = {}
-    for control in player.controls:
-        strip = control["kind"] == "strip"
-        options = list(rows) if strip else control.get("options", [])
+    for control in explorer.player.controls:
+        name, kind = control["name"], control["kind"]
+        options = list(rows) if kind == "strip" else control.get("options", [])
         n = math.prod(map(len, choices.values())) * len(options)
-        if control["kind"] in ("strip", "choice") and n <= most:
-            choices[control["name"]] = options
+        same_decoder = kind == "strip" or (kind == "choice" and name not in explorer.ground)
+        if same_decoder and n <= most:
+            choices[name] = options
     return choices
 
 
@@ -103,15 +107,12 @@ def _difference(first: Part, now: Part) -> Mapping[str, Any]:
     left = _OF_THE_HAND | (_FOLLOWED if "recipes" in state.get("preview", {}) else set())
     changed = {name: one for name, one in state.items() if one != before[name]}
     own = {name: one for name, one in changed.items() if name not in left}
-    if "preview_numbers" in own:
-        own["preview_numbers"] = _numbers(before, state)
+    if "preview_numbers" in own and "recipes" in state["preview"]:
+        own["preview_numbers"] = _of_the_sample(state)
     return own
 
 
-def _numbers(before: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, str]:
-    """The numbers of a sample, without the weights before them if these are the same."""
-    one, other = (base64.b64decode(held["preview_numbers"]["base64"]) for held in (before, state))
-    if "recipes" not in state["preview"]:
-        return in_base64(b"")
-    end = len(other) - 4 * state["preview"]["layers"][-1]["outputs"]
-    return in_base64(other[end:] if one[:end] == other[:end] else other)
+def _of_the_sample(state: Mapping[str, Any]) -> dict[str, str]:
+    """The numbers of a sample, without the weights before them, which stay the same."""
+    n = state["preview"]["layers"][-1]["outputs"]
+    return in_base64(base64.b64decode(state["preview_numbers"]["base64"])[-4 * n :])

@@ -133,7 +133,6 @@ function equal(one, other) {
 function behind(numbers, own) {
   const whole = bytesOf(numbers).slice();
   const sample = bytesOf(own);
-  if (sample.length >= whole.length) return own;
   whole.set(sample, whole.length - sample.length);
   return new DataView(whole.buffer);
 }
