@@ -61,16 +61,17 @@ def _rows(rows: Sequence[int], shown: int, n: int) -> list[int]:
 def _choices(explorer: LandscapeExplorer, rows: Sequence[int]) -> dict[str, list[Any]]:
     """Controls that are answered, with their options, as long as there are not too many.
 
-    Left out are those that change the decoder, whose weights are large.
+    Left out are those that change the decoder, whose weights are large, and those that the browser
+    follows by itself.
     """
     most = _MOST if "recipes" in explorer.player.preview else _MOST_FILMS
     choices: dict[str, list[Any]] = {}
     for control in explorer.player.controls:
-        name, kind = control["name"], control["kind"]
-        options = list(rows) if kind == "strip" else control.get("options", [])
+        name, strip = control["name"], control["kind"] == "strip"
+        options = list(rows) if strip else control.get("options", [])
         n = math.prod(map(len, choices.values())) * len(options)
-        same_decoder = kind == "strip" or (kind == "choice" and name not in explorer.ground)
-        if same_decoder and n <= most:
+        left_out = not strip and name in (*explorer.ground, *explorer.dragged)
+        if 0 < n <= most and not left_out:
             choices[name] = options
     return choices
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -59,7 +60,7 @@ def open_page(chromium: Browser, site: Path) -> Iterator[OpenPage]:
     complaints: list[str] = []
     contexts = []
 
-    def opened(name: str, *, width: int = 1366, **options: str) -> Page:
+    def opened(name: str, *, width: int = 1366, **options: Any) -> Page:
         size = {"width": width, "height": 768}
         contexts.append(chromium.new_context(offline=True, viewport=size, **options))
         sheet = contexts[-1].new_page()
