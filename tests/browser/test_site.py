@@ -61,8 +61,9 @@ def open_page(chromium: Browser, site: Path) -> Iterator[OpenPage]:
     contexts = []
 
     def opened(name: str, *, width: int = 1366, **options: Any) -> Page:
-        size = {"width": width, "height": 768}
-        contexts.append(chromium.new_context(offline=True, viewport=size, **options))
+        contexts.append(
+            chromium.new_context(offline=True, viewport={"width": width, "height": 768}, **options)
+        )
         sheet = contexts[-1].new_page()
         sheet.on("pageerror", lambda error: complaints.append(f"{name}: {error}"))
         sheet.on("requestfailed", lambda request: complaints.append(f"{name}: {request.url}"))
