@@ -25,8 +25,8 @@ PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
         "types checks arguments threads data decoders energy flows solvers adjoints "
-        "encoding models training encoders analysis methods sklearn scale widgets experiments cli "
-        "__main__"
+        "encoding models training encoders analysis methods sklearn scale widgets experiments site "
+        "cli __main__"
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
@@ -80,8 +80,11 @@ ORDER = {
         "settings cells fig1 few converged two_by_two fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
-    "gfe_core/cli": "command progress lab doctor train encode evaluate reproduce claims decoders "
-    "bundled main",
+    "gfe_core/site": "text views packing recording running pages front building",
+    "gfe_core/cli": (
+        "command progress lab doctor train encode evaluate reproduce claims decoders bundled site "
+        "main"
+    ),
 }
 """Direction of travel.
 
