@@ -80,7 +80,7 @@ def test_the_flow_can_find_the_first_code(sirens: dict[str, gfe.SirenDecoder]):
     assert by_flow.values["by"] == by_flow.defaults["by"] == "flow"
     energies = [float(view.facts.split()[1]) for view in (by_flow, by_step)]
     assert energies[0] < energies[1]
-    with pytest.raises(ValueError, match="`by` must be one of"):
+    with pytest.raises(ValueError, match="`by` must be 'one step' or 'flow'"):
         SirenExplorer(sirens, DIGITS, by="encoder")
 
 
