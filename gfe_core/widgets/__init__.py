@@ -36,7 +36,7 @@ from gfe_core.widgets.results import paper
 from gfe_core.widgets.siren.explorer import SirenExplorer
 from gfe_core.widgets.staircase.explorer import StaircaseExplorer
 from gfe_core.widgets.tables import Table, show_result, show_table
-from gfe_core.widgets.training.gallery import gallery, preview_of
+from gfe_core.widgets.training.gallery import gallery, preview_of, show_gallery
 from gfe_core.widgets.training.gradient_histogram import GradientHistogram
 from gfe_core.widgets.training.progress import Progress
 from gfe_core.widgets.training.side_by_side import SideBySide
@@ -81,6 +81,7 @@ __all__ = [
     "predict",
     "preview_of",
     "show_figure",
+    "show_gallery",
     "show_picture",
     "show_result",
     "show_table",

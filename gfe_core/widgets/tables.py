@@ -16,13 +16,18 @@ _CELL = (
 )
 
 
+Cell = float | tuple[float, float | None] | None
+"""A number, a mean with its standard deviation, or nothing."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of numbers with the lowest of each row marked, or of each column.
 
     Args:
         columns: names, the first that of the rows' labels.
-        rows: label -> a number for each further column; None where there is none.
+        rows: label -> a number for each further column; None where there is none; (mean, standard
+            deviation) is shown as "0.1703 ± 0.0032".
         caption: above the table, a sentence.
         compared: names of the columns among which the lowest is marked; all by default.
         digits: after the decimal point; whole numbers have none.
@@ -30,7 +35,7 @@ class Table:
     """
 
     columns: Sequence[str]
-    rows: Mapping[str, Sequence[float | None]]
+    rows: Mapping[str, Sequence[Cell]]
     caption: str = ""
     compared: Sequence[str] | None = None
     digits: int = 4
@@ -48,22 +53,25 @@ class Table:
     def cells(self) -> list[list[tuple[str, bool]]]:
         """Every row as (text, whether it is marked), labels included."""
         names = self.columns[1:]
-        table = [*self.rows.values()]
+        table = [[_number(cell) for cell in row] for row in self.rows.values()]
         counts = [self.compared is None or name in self.compared for name in names]
         columns = [_lowest([row[i] for row in table]) for i in range(len(names))]
         found = []
-        for label, row in self.rows.items():
+        for (label, cells), row in zip(self.rows.items(), table, strict=True):
             of_row = _lowest([v for v, counted in zip(row, counts, strict=True) if counted])
             lowest = columns if self.down else [of_row] * len(names)
             marked = [
                 c and v is not None and v == low
                 for v, low, c in zip(row, lowest, counts, strict=True)
             ]
-            texts = [self._text(v) for v in row]
+            texts = [self._text(cell) for cell in cells]
             found.append([(str(label), False), *zip(texts, marked, strict=True)])
         return found
 
-    def _text(self, value: float | None) -> str:
+    def _text(self, value: Cell) -> str:
+        if isinstance(value, tuple):
+            mean, spread = value
+            return self._text(mean) + ("" if spread is None else f" ± {self._text(spread)}")
         if value is None:
             return "–"
         return f"{value:,}" if isinstance(value, int) else f"{value:.{self.digits}f}"
@@ -79,6 +87,11 @@ class Table:
         body = "".join(f"<tr>{line}</tr>" for line in (heads, *lines)) if lines else ""
         told = f"{escape(self.caption)}<table>{body}</table>"
         return f'<div class="gfe-table" style="{NUMBERS}; overflow-x: auto">{told}</div>'
+
+
+def _number(cell: Cell) -> float | None:
+    """The number by which a cell is compared: of a mean with a spread, the mean."""
+    return cell[0] if isinstance(cell, tuple) else cell
 
 
 def _lowest(values: Sequence[float | None]) -> float | None:

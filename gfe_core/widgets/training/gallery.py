@@ -1,9 +1,11 @@
-"""Small pictures of many samples, laid out as one."""
+"""Small pictures of many samples, laid out as one, with or without the names of their rows."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from html import escape
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -16,8 +18,13 @@ from gfe_core.decoders.wrapped import flattened
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.training import Report
 from gfe_core.types import Loss
-from gfe_core.widgets.kit.pictures import pictures_of
+from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.numbers import NUMBERS
+from gfe_core.widgets.kit.pictures import base64_of, pictures_of, png_of
 from gfe_core.widgets.kit.shown import at_least, shown_rows
+
+_NAME = "padding: 0 12px 0 0; text-align: right; font-weight: normal; max-width: 180px"
+_ROW = "display: block; max-width: 100%; image-rendering: pixelated"
 
 
 @in_own_words
@@ -54,6 +61,46 @@ def gallery(
     padded = np.pad(pictures, margins, constant_values=255)
     n_rows, n_columns, height, width, *colours = padded.shape
     return padded.swapaxes(1, 2).reshape(n_rows * height, n_columns * width, *colours)
+
+
+@in_own_words
+def show_gallery(
+    rows: Mapping[str, Float[Tensor, "n features"]],
+    image_shape: tuple[int, ...],
+    name: str,
+    alt_text: str,
+    *,
+    width: int = 600,
+) -> Explorer:
+    """Return an explorer around rows of pictures, each with its name in front.
+
+    Args:
+        rows: name -> values in [0, 1], all of the same shape.
+        image_shape: (height, width) of a sample, or (3, height, width) in colour.
+        name: of the explorer.
+        alt_text: one sentence that says what to see.
+        width: of the pictures on screen, in pixels, about.
+    """
+    checks.at_least_one("width", width)
+    picture = gallery([*rows.values()], image_shape)
+    return Explorer(name, ipywidgets.HTML(named_rows([*rows], picture, width)), alt_text)
+
+
+def named_rows(names: list[str], picture: np.ndarray, width: int) -> str:
+    """Return a gallery as HTML: its rows below each other, the name of each in front.
+
+    Args:
+        names: one for each row.
+        picture: from `gallery`.
+        width: on screen, in pixels, about.
+    """
+    scale = max(1, round(width / picture.shape[1]))
+    lines = []
+    for name, row in zip(names, np.split(picture, len(names)), strict=True):
+        png = base64_of(png_of(row, scale))
+        image = f'<img alt="{escape(name)}" src="data:image/png;base64,{png}" style="{_ROW}">'
+        lines.append(f'<tr><th style="{_NAME}">{escape(name)}</th><td>{image}</td></tr>')
+    return f'<table style="{NUMBERS}; border-spacing: 0">{"".join(lines)}</table>'
 
 
 def _flat(row: Any) -> Any:

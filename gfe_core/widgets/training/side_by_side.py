@@ -5,7 +5,6 @@ Curves of their excess, and what each draws.
 
 import time
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import ipywidgets
@@ -23,10 +22,8 @@ from gfe_core.types import Encoder, Loss
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView
 from gfe_core.widgets.kit.explorer import Explorer
-from gfe_core.widgets.kit.numbers import NUMBERS
-from gfe_core.widgets.kit.pictures import png_of
 from gfe_core.widgets.kit.shown import shown_rows
-from gfe_core.widgets.training.gallery import gallery
+from gfe_core.widgets.training.gallery import gallery, named_rows
 
 _TILE = 40  # pixels of an image on the screen, about
 _MOST = 4  # more would not fit into a preview
@@ -154,13 +151,9 @@ class SideBySide:
         y_title = "excess, unseen (nats per pixel)"
         figure = plots.curves(series, x_title="decoder updates", y_title=y_title)
         curves = FigureView(figure, alt_text=alt_text)
-        rows = ", ".join(map(escape, ("unseen images", *self.competitors)))
-        told = ipywidgets.HTML(f'<div style="{NUMBERS}">Rows: {rows}</div>')
-        scale = max(1, round(_TILE / self.image_shape[-1]))
-        png = png_of(self.picture(), scale)
-        layout = ipywidgets.Layout(max_width="100%", align_self="flex-start")
-        drawn = ipywidgets.Image(value=png, layout=layout)
-        return Explorer(name, ipywidgets.VBox([curves, told, drawn]), alt_text)
+        names = ["unseen images", *self.competitors]
+        drawn = ipywidgets.HTML(named_rows(names, self.picture(), _TILE * self.n_drawn))
+        return Explorer(name, ipywidgets.VBox([curves, drawn]), alt_text)
 
     def picture(self) -> np.ndarray:
         """Return some of the images, and below them what each competitor draws."""

@@ -16,6 +16,7 @@ MODULES = (
     "nesterov",
     "adjoint",
     "your_own_data",
+    "gradient_origin_networks",
 )
 
 
