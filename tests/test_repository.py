@@ -69,7 +69,7 @@ ORDER = {
     "gfe_core/widgets/lessons": "kinds content checking prediction",
     "gfe_core/widgets/lessons/content": (
         "start_here gradient_flow how_the_decoder_learns stiffness adaptive_minimise_distance "
-        "the_race nesterov adjoint your_own_data gradient_origin_networks"
+        "the_race nesterov adjoint your_own_data gradient_origin_networks shrinking_bottlenecks"
     ),
     "gfe_core/widgets/results": "paper gon missing narrowing emission_lines",
     "gfe_core/experiments": "runner tables one_cell speed claims pages mnist_decoders bundled",

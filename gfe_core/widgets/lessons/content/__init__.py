@@ -17,6 +17,7 @@ MODULES = (
     "adjoint",
     "your_own_data",
     "gradient_origin_networks",
+    "shrinking_bottlenecks",
 )
 
 

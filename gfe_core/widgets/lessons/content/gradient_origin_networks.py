@@ -105,7 +105,7 @@ EXERCISES = {
         mistakes={
             ((11.0,), (11.0,)): "This step has seen every pixel: leave out those that are hidden.",
             ((6.0,), (2.0,)): "Here a hidden pixel counts as black. Leave its term out of the sum.",
-            ((4.0,), (8.0,)): "This is the step on the hidden pixels: `seen` is True where to look.",
+            ((4.0,), (8.0,)): "This is the step on the hidden pixels: `seen` says where to look.",
             ((7 / 3,), (1.0,)): "Take the sum over the seen pixels, not their mean.",
             ((1.75,), (0.75,)): "Take the sum over the seen pixels, not the mean over all.",
             ((3.5,), (1.5,)): (
