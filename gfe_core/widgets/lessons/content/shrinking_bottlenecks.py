@@ -9,8 +9,8 @@ from gfe_core.widgets.lessons.kinds import Exercise, Question
 QUESTIONS = {
     "looser-threshold": Question(
         text=(
-            "The run has come to rest: its error is near the threshold, and some gates are open. "
-            "Now the threshold is raised by 40 %, and training goes on. What do the gates do?"
+            "The error of this run is near its threshold, and some gates are still open. Now the "
+            "threshold is raised by 40 %, and training goes on. What do the gates do?"
         ),
         options={
             "Nothing: the bound was met before and still is": (
