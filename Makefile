@@ -21,7 +21,7 @@ LOOK     ?=
 export JUPYTER_PREFER_ENV_PATH := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test check lint types bundles unit quick slow wheel notebooks notebooks-portable browser timed refresh look bench
+.PHONY: help lab test check lint types bundles unit quick slow wheel notebooks notebooks-portable browser timed refresh look site bench
 
 help: ## list these targets
 	@echo "usage: make TARGET"
@@ -80,6 +80,9 @@ refresh: $(VENV)/installed-dev ## run the notebooks in JupyterLab in Chromium an
 
 look: $(VENV)/installed-dev ## run the notebooks in a browser slowed six times and say what drew (LOOK=--reopened: as they are saved)
 	PYTHONPATH=tests/notebooks $(PYTHON) tests/browser/look_at_notebooks.py $(LOOK) $(NB)
+
+site: $(VENV)/installed-dev ## build the static pages into site/ (NB=one.ipynb: run only this one)
+	@$(PYTHON) -m gfe_core site $(filter %.ipynb,$(NB))
 
 bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries, and what gradients cost (needs MNIST; half an hour)
 	$(PYTHON) tests/benchmarks/bench_adjoints.py

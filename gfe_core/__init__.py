@@ -13,6 +13,7 @@ from gfe_core.adjoints import Detached, DiscreteAdjoint, Implicit, Unrolled
 from gfe_core.analysis import stiffness
 from gfe_core.decoders import (
     ConvDecoder,
+    InvertibleDecoder,
     LinearDecoder,
     MLPDecoder,
     SirenDecoder,
@@ -23,7 +24,7 @@ from gfe_core.decoders import (
 from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Bernoulli, Energy, Gaussian, Poisson
 from gfe_core.flows import ExponentialDecay, GradientFlow, NesterovFlow
-from gfe_core.methods import gon, narrowing, posterior, variational
+from gfe_core.methods import density, gon, narrowing, posterior, variational
 from gfe_core.models import Model, load, pretrained, save
 from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit
 from gfe_core.training import evaluate, fit, load_checkpoint, save_checkpoint
@@ -48,6 +49,7 @@ __all__ = [
     "Gaussian",
     "GradientFlow",
     "Implicit",
+    "InvertibleDecoder",
     "LinearDecoder",
     "MLPDecoder",
     "Model",
@@ -61,6 +63,7 @@ __all__ = [
     "TransposedConvDecoder",
     "Unrolled",
     "data",
+    "density",
     "encode",
     "encode_observed",
     "evaluate",

@@ -405,6 +405,24 @@ def reconstruct(
         >>> gfe.reconstruct(decoder, torch.zeros(1, 2), gfe.Gaussian()).shape
         torch.Size([1, 3])
     """
+    codes, calls = decoding("reconstruct", decoder, z, loss, context)
+    with threads.suited(decoder), torch.no_grad():
+        codes = codes.clone()  # a decoder may write into what it is given
+        return calls.mean(calls.output(codes, context))
+
+
+def decoding(
+    verb: str, decoder: Decoder, z: Any, loss: AnyLoss | None, context: Context | None
+) -> tuple[Codes, Calls]:
+    """Check what a verb such as `reconstruct` was given; return codes and what decodes them.
+
+    Args:
+        verb: as it is written after `gfe.`, for the line to write.
+        decoder: as for `reconstruct`.
+        z: as for `reconstruct`.
+        loss: as for `reconstruct`.
+        context: as for `reconstruct`.
+    """
     arguments.loss_or_none(loss)
     checks.keeps_samples_apart(decoder)
     known = z.loss if isinstance(z, Encoding) and loss is None else loss
@@ -412,15 +430,13 @@ def reconstruct(
         instead = "an encoding that knows none" if isinstance(z, Encoding) else "bare codes"
         raise ValueError(
             f"`loss` must say what the output means, got {instead}. Pass the encoding itself, "
-            "`gfe.reconstruct(decoder, enc)`, or `loss=gfe.Bernoulli()` (the sigmoid of the "
+            f"`gfe.{verb}(decoder, enc)`, or `loss=gfe.Bernoulli()` (the sigmoid of the "
             "output), `loss=gfe.Gaussian()` (the output itself)."
         )
     codes = codes_for(decoder, z.z if isinstance(z, Encoding) else z)
     calls = Calls(decoder, WholeLoss(known), None, context)
-    with threads.suited(decoder), torch.no_grad():
-        check_context(context, codes)
-        codes = codes.clone()  # a decoder may write into what it is given
-        return calls.mean(calls.output(codes, context))
+    check_context(context, codes)
+    return codes, calls
 
 
 def _ordinary(tensor: Tensor) -> Tensor:

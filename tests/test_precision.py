@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import gfe_core as gfe
-from gfe_core import posterior
+from gfe_core import density, posterior
 
 X = gfe.data.load("digits").take(24).x
 SOLVERS = (gfe.AMD(), gfe.BFGS(), gfe.LBFGS(), gfe.GaussNewton())
@@ -69,7 +69,8 @@ def gradients(model: gfe.MLPDecoder) -> list[Tensor]:
 def doubt(model: gfe.MLPDecoder) -> list[Tensor]:
     prior = posterior.GaussianPrior.standard(3)
     found = posterior.laplace(model, X, prior=prior)
-    return [found.z, found.precision, found.sample(2, torch.Generator().manual_seed(0))]
+    dense = density.log_density(model, found.best, gfe.Bernoulli(), prior=prior)
+    return [found.z, found.precision, found.sample(2, torch.Generator().manual_seed(0)), dense]
 
 
 def sets(_: gfe.MLPDecoder) -> list[Tensor]:

@@ -25,8 +25,8 @@ PACKAGE = ROOT / "gfe_core"
 ORDER = {
     "gfe_core": (
         "types checks arguments threads data decoders energy flows solvers adjoints "
-        "encoding models training encoders analysis methods sklearn scale widgets experiments cli "
-        "__main__"
+        "encoding models training encoders analysis methods sklearn scale widgets experiments site "
+        "cli __main__"
     ),
     "gfe_core/models": "files pretrained",
     "gfe_core/data": (
@@ -34,7 +34,7 @@ ORDER = {
         "emission_lines shapes mnist_sample sources tables arrays images readers downloads "
         "photographs sets results"
     ),
-    "gfe_core/decoders": "plain graph state probes mlp conv siren wrapped",
+    "gfe_core/decoders": "plain graph state probes mlp invertible conv siren wrapped",
     "gfe_core/energy": "losses padding calls probes curvature energy",
     "gfe_core/solvers": (
         "step line_search runge_kutta nesterov amd bfgs lbfgs gauss_newton dopri5 recording "
@@ -44,7 +44,9 @@ ORDER = {
     "gfe_core/training": "interrupts parts missing units fitting checkpoints",
     "gfe_core/encoders": "single_look pca autoencoder convolutional amortised",
     "gfe_core/analysis": "stiffness sample_quality",
-    "gfe_core/methods": "constraint scattered gon variational narrowing doubling posterior",
+    "gfe_core/methods": (
+        "constraint scattered gon variational narrowing doubling posterior density"
+    ),
     "gfe_core/scale": "ranks rows shards parallel",
     "gfe_core/widgets": (
         "kit charts tables lessons player curve training map mask emission_lines siren staircase "
@@ -69,7 +71,8 @@ ORDER = {
     "gfe_core/widgets/lessons": "kinds content checking prediction",
     "gfe_core/widgets/lessons/content": (
         "start_here gradient_flow how_the_decoder_learns stiffness adaptive_minimise_distance "
-        "the_race nesterov adjoint your_own_data gradient_origin_networks shrinking_bottlenecks"
+        "the_race nesterov adjoint against_an_autoencoder latent_space missing_data_and_doubt "
+        "your_own_data gradient_origin_networks implicit_decoders shrinking_bottlenecks"
     ),
     "gfe_core/widgets/results": "paper gon missing narrowing emission_lines",
     "gfe_core/experiments": "runner tables one_cell speed claims pages mnist_decoders bundled",
@@ -78,8 +81,11 @@ ORDER = {
         "settings cells fig1 few converged two_by_two fig2 fig3 missing emission_lines "
         "origins gon gates narrowing"
     ),
-    "gfe_core/cli": "command progress lab doctor train encode evaluate reproduce claims decoders "
-    "bundled main",
+    "gfe_core/site": "text views packing recording running pages front building",
+    "gfe_core/cli": (
+        "command progress lab doctor train encode evaluate reproduce claims decoders bundled site "
+        "main"
+    ),
 }
 """Direction of travel.
 

@@ -48,6 +48,7 @@ def expected_files() -> set[str]:
         "**/*.py",
         "cli/jupyter/**/*.json",
         "cli/jupyter/**/*.j2",
+        "site/templates/*.j2",
         "data/mnist-sample.*",
         "models/trained/*.pt",
         "widgets/kit/*.json",

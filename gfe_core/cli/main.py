@@ -20,6 +20,7 @@ from gfe_core.cli.encode import Encode
 from gfe_core.cli.evaluate import Evaluate
 from gfe_core.cli.lab import Lab
 from gfe_core.cli.reproduce import Reproduce
+from gfe_core.cli.site import Site
 from gfe_core.cli.train import Train
 
 COMMANDS: dict[str, type[Command]] = {
@@ -32,6 +33,7 @@ COMMANDS: dict[str, type[Command]] = {
     "claims": Claims,
     "decoders": Decoders,
     "bundled": Bundled,
+    "site": Site,
 }
 """Every command by its name, in the order of the help."""
 

@@ -85,9 +85,7 @@ def images_for(decoder: Any, image_shape: tuple[int, ...] | None, name: str = "x
 def codes_for(decoder: Any, z: Any) -> Codes:
     """Return codes as a tensor that this decoder can draw."""
     held = isinstance(getattr(z, "z", None), Tensor)
-    remedy = (
-        "Pass its codes and the loss they were found with: `reconstruct(decoder, enc.z, loss)`."
-    )
+    remedy = "Pass its codes, such as `enc.z`, and the loss that they were found with."
     wanted = f"`z` must be codes of shape (batch, {decoder.latent_dim})"
     checks.require(not held, f"{wanted}, got {type(z).__name__}. {remedy}", TypeError)
     weight = weight_of(decoder)

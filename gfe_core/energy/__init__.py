@@ -1,11 +1,12 @@
 """The energy of a latent: losses, the energy itself, and how it bends."""
 
 from gfe_core.energy.calls import Calls, WholeLoss
-from gfe_core.energy.curvature import Curvature, Matrices
+from gfe_core.energy.curvature import TANGENT_ROWS, Curvature, Matrices, tangents_of
 from gfe_core.energy.energy import Energy, Point
 from gfe_core.energy.losses import Bernoulli, Gaussian, Poisson
 
 __all__ = [
+    "TANGENT_ROWS",
     "Bernoulli",
     "Calls",
     "Curvature",
@@ -15,4 +16,5 @@ __all__ = [
     "Point",
     "Poisson",
     "WholeLoss",
+    "tangents_of",
 ]

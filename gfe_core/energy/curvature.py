@@ -18,7 +18,7 @@ from gfe_core.decoders.graph import graphs
 from gfe_core.energy.calls import WholeLoss
 from gfe_core.types import Codes, Decoder, Penalty
 
-_TANGENT_ROWS = 256
+TANGENT_ROWS = 256
 """Rows whose Jacobians are held at once."""
 
 Pull = Callable[[Tensor], list[Tensor]]
@@ -86,9 +86,9 @@ class Curvature(ABC):
         features is no diagonal.
         """
         with torch.no_grad():
-            if self.n <= _TANGENT_ROWS:
+            if self.n <= TANGENT_ROWS:
                 return self._gauss_newton(self._padded(z))[: self.n]
-            parts = torch.arange(self.n, device=z.device).split(_TANGENT_ROWS)
+            parts = torch.arange(self.n, device=z.device).split(TANGENT_ROWS)
             return torch.cat([self.rows(some).gauss_newton(z[some]) for some in parts])
 
     def output(self, z: Codes) -> Tensor:
@@ -165,23 +165,8 @@ class Curvature(ABC):
         return torch.stack([product.flatten(1) for product in products], 1)
 
     def _tangents(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Output and its derivative along every latent axis, for a decoder of any kind.
-
-        The Jacobian-vector product is the derivative of the vector-Jacobian product u' J in u:
-        twice backwards, because torch's forward mode announces its future on stderr when it is
-        first used.
-        """
-        with graphs(), _refused_where_compiled():
-            z = z.detach().requires_grad_()
-            output = self._output(z)
-            u = torch.zeros_like(output).requires_grad_()
-            (pulled,) = torch.autograd.grad(output, z, u, create_graph=True)
-            axes = torch.eye(z.shape[1]).to(z)
-            pushed = [
-                torch.autograd.grad(pulled, u, axis.expand_as(z), retain_graph=True)[0]
-                for axis in axes
-            ]
-        return output.detach(), torch.stack([tangent.flatten(1) for tangent in pushed], 1)
+        """Output and its derivative along every latent axis."""
+        return tangents_of(self._output, z)
 
     def _penalty_hessian(self, z: Tensor) -> Tensor:
         """Latent Hessian of the penalty."""
@@ -194,6 +179,36 @@ class Curvature(ABC):
         z = self._padded(z.detach()).requires_grad_()
         (grad,) = torch.autograd.grad(self._per_sample(z).sum(), z, create_graph=True)
         return z, grad
+
+
+def tangents_of(function: Callable[[Tensor], Tensor], z: Codes) -> tuple[Tensor, Tensor]:
+    """Return a function of codes, and its derivative along every latent axis, row by row.
+
+    The Jacobian-vector product is the derivative of the vector-Jacobian product u' J in u: twice
+    backwards, because torch's forward mode announces its future on stderr when it is first used.
+
+    Args:
+        function: (batch, latent) -> (batch, *data), each row of its own code.
+        z: codes.
+
+    Returns:
+        Values (batch, *data), and J' (batch, latent, features), both without a graph.
+    """
+    with graphs(), _refused_where_compiled():
+        z = z.detach().requires_grad_()
+        output = function(z)
+        u = torch.zeros_like(output).requires_grad_()
+        (pulled,) = torch.autograd.grad(output, z, u, create_graph=True, materialize_grads=True)
+        if not pulled.requires_grad:  # steps, such as those of rounding, have no slope
+            return output.detach(), output.detach().new_zeros(*z.shape, output.shape[1:].numel())
+        axes = torch.eye(z.shape[1]).to(z)
+        pushed = [
+            torch.autograd.grad(
+                pulled, u, axis.expand_as(z), retain_graph=True, materialize_grads=True
+            )[0]
+            for axis in axes
+        ]
+    return output.detach(), torch.stack([tangent.flatten(1) for tangent in pushed], 1)
 
 
 def _jacobian(grad: Tensor, z: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
 """Whole techniques built on `encode`.
 
-Gradient origin networks, evidence bounds, bottlenecks that shrink by gates, and posteriors.
+Gradient origin networks, evidence bounds, bottlenecks that shrink by gates, posteriors
+and densities.
 """

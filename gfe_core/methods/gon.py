@@ -19,7 +19,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ from gfe_core import arguments, checks
 from gfe_core.adjoints import Detached, Unrolled
 from gfe_core.data import Batches
 from gfe_core.data.samples import rows_of, weight_of
-from gfe_core.decoders import MLPDecoder, initialise
+from gfe_core.decoders import MLPDecoder, SirenDecoder, initialise
 from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoding import encode
 from gfe_core.energy import Gaussian, WholeLoss
@@ -46,7 +46,6 @@ from gfe_core.types import (
     Codes,
     Context,
     Data,
-    Decoder,
     Encoder,
     Encoding,
     Mask,
@@ -111,7 +110,7 @@ class Origin:
         wanted = "`by` must be a function of the decoder, such as `gon.WithLabels.pixels`"
         checks.require(fits, f"{wanted}, got {checks.described(self.by)}.", TypeError)
 
-    def __call__(self, decoder: Decoder, x: Tensor, context: Context | None = None) -> Encoding:
+    def __call__(self, decoder: Any, x: Tensor, context: Context | None = None) -> Encoding:
         """Encode; the code carries the graph that teaches the decoder to be found."""
         checks.is_decoder(decoder)
         x = rows_of(x, like=weight_of(decoder))
@@ -219,6 +218,69 @@ def train_by_number_of_steps(
     return result
 
 
+def fit_siren(
+    siren: SirenDecoder,
+    x: Tensor,
+    *,
+    origin: Origin,
+    lr: float,
+    share: float = 1.0,
+    size: int = 32,
+    epochs: int = 8,
+    seed: int = 0,
+) -> History:
+    """Train an implicit decoder, with codes by steps from the origin, at random places.
+
+    Each batch is looked at in a share of its pixels, drawn again for each batch. Adam's rate rises
+    to `lr` within a third of the updates and then falls to zero.
+
+    Args:
+        siren: changed in place.
+        x: images, a row of pixels each.
+        origin: the steps; their loss is replaced by the squares of the places shown, weighed so
+            that their sum estimates that of all places.
+        lr: largest rate of Adam, > 0.
+        share: of the pixels, in (0, 1], and at least as many pixels as latents.
+        size: images in a batch.
+        epochs: passes over the images.
+        seed: of the order of the images and of the places.
+
+    Raises:
+        ValueError: a number makes no sense, or too few places are shown.
+
+    Example:
+        >>> import gfe_core as gfe
+        >>> from gfe_core import gon
+        >>> digits = gfe.data.load("digits").take(64)
+        >>> siren = gfe.SirenDecoder(latent_dim=4, hidden=(16,), image_shape=(8, 8))
+        >>> history = gon.fit_siren(siren, digits.x, origin=gon.Origin(dt=0.02), lr=1e-3, epochs=1)
+        >>> history.images[-1]
+        64
+    """
+    made = isinstance(siren, SirenDecoder)
+    wanted = "`siren` must be a `SirenDecoder`"
+    checks.require(made, f"{wanted}, got {checks.described(siren)}.", TypeError)
+    arguments.made("origin", origin)
+    checks.finite_positive("lr", lr)
+    checks.finite_positive("share", share)
+    checks.require(share <= 1, f"`share` must be at most 1, all of the pixels, got {share}.")
+    checks.at_least_one("epochs", epochs)
+    n_places = round(share * len(siren.coordinates))
+    batches = Scattered(x, siren, n_places=n_places, size=size, seed=seed)
+    adam = torch.optim.Adam(siren.parameters(), lr, betas=(0.9, 0.99))
+    n_updates = epochs * len(batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, lr, total_steps=n_updates + 1)
+    return fit(
+        batches.decoder,
+        batches,
+        encoder=replace(origin, loss=batches.loss),
+        loss=batches.loss,
+        optimizer=adam,
+        schedule=schedule,
+        epochs=epochs,
+    )
+
+
 class Recent:
     """A callback of `fit` that keeps the codes found in the last batches.
 
@@ -310,7 +372,7 @@ class WithLabels(nn.Module):
     """
 
     def __init__(
-        self, decoder: Decoder, n_classes: int, *, generator: torch.Generator | None = None
+        self, decoder: Any, n_classes: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         checks.is_decoder(decoder)

@@ -117,7 +117,7 @@ class Gated(nn.Module):
     Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901).
     """
 
-    def __init__(self, decoder: Decoder, *, costs: bool = False, probability: float = 0.95) -> None:
+    def __init__(self, decoder: Any, *, costs: bool = False, probability: float = 0.95) -> None:
         super().__init__()
         checks.is_decoder(decoder)
         checks.flag("costs", costs)
@@ -164,7 +164,7 @@ class Narrowed(nn.Module):
         is_open: which to keep; a ValueError refuses none.
     """
 
-    def __init__(self, decoder: Decoder, is_open: Bool[Tensor, "gates"]) -> None:
+    def __init__(self, decoder: Any, is_open: Bool[Tensor, "gates"]) -> None:
         super().__init__()
         checks.require(
             bool(is_open.any()),

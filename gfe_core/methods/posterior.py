@@ -13,6 +13,7 @@ Shapes: `basin` starts, the heaviest mode first; `batch` samples; `latent` the s
     `draw` random codes.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -126,6 +127,11 @@ class GaussianPrior:
         """Minus the log density, without its constant."""
         away = z - self.mean
         return 0.5 * ((away @ self.precision) * away).sum(1)
+
+    def log_prob(self, z: Codes) -> PerSample:
+        """Log density with its constant, in nats."""
+        n = len(self.mean)
+        return 0.5 * (self.precision.logdet() - n * math.log(2 * math.pi)) - self(z)
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "draw latent"]:
         """Draw n codes."""
@@ -354,13 +360,18 @@ def _fits(decoder: Any, x: Any, prior: GaussianPrior, loss: Any) -> None:
         "`reduction='sum'`."
     )
     checks.require(getattr(loss, "reduction", "sum") == "sum", wanted)
+    check_prior(prior, decoder.latent_dim, x.dtype)
+
+
+def check_prior(prior: Any, latent_dim: int, dtype: torch.dtype) -> None:
+    """Refuse what is no prior of codes of this size and type."""
     checks.require(
         isinstance(prior, GaussianPrior),
         f"`prior` must be a `GaussianPrior`, got {checks.described(prior)}. Write "
-        f"`prior=gfe.posterior.GaussianPrior.standard({decoder.latent_dim})`.",
+        f"`prior=gfe.posterior.GaussianPrior.standard({latent_dim})`.",
         TypeError,
     )
-    expected = ((decoder.latent_dim,), x.dtype)
+    expected = ((latent_dim,), dtype)
     got = (tuple(prior.mean.shape), prior.mean.dtype)
     checks.require(
         got == expected, f"`prior` must be of codes of shape and type {expected}, got {got}."

@@ -29,6 +29,7 @@ from gfe_core.data.samples import (
 from gfe_core.decoders import (
     ConvDecoder,
     FlatDecoder,
+    InvertibleDecoder,
     LinearDecoder,
     MLPDecoder,
     SirenDecoder,
@@ -45,7 +46,14 @@ _FORMAT = "gfe_core model"
 _VERSION = 1
 _DECODERS: dict[str, Callable[..., FlatDecoder]] = {
     kind.__name__: kind
-    for kind in (MLPDecoder, LinearDecoder, ConvDecoder, TransposedConvDecoder, SirenDecoder)
+    for kind in (
+        MLPDecoder,
+        LinearDecoder,
+        InvertibleDecoder,
+        ConvDecoder,
+        TransposedConvDecoder,
+        SirenDecoder,
+    )
 }
 _LOSSES: dict[str, Callable[..., Loss]] = {
     kind.__name__: kind for kind in (Bernoulli, Gaussian, Poisson)

@@ -14,7 +14,7 @@ from gfe_core.widgets.kit.page import page
 OpenView = Callable[..., Page]
 _AXE = Path(gfe_core.widgets.__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 _BARRIERS = """async (selector) => {
-  const { violations } = await axe.run({ include: [[selector]] });
+  const { violations } = await axe.run({ include: [[selector]] }, { preload: false });
   const hard = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
   return hard.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
 }"""

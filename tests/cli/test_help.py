@@ -64,7 +64,7 @@ def test_every_option_of_a_command_is_explained(help_of, name: str):
     for field in fields(command):
         assert documented(command)[field.name] in text, field.name
     options = OPTION.findall(text)
-    n_words = {"reproduce": 1, "bundled": 1, "lab": 2}.get(name, 0)
+    n_words = {"reproduce": 1, "bundled": 1, "lab": 2, "site": 1}.get(name, 0)
     assert len(options) >= len(fields(command)) - n_words, "words have no dashes, options do"
     for option in options:
         words = line_of(option, text).strip("│| ").split("(default")[0].split()[2:]

@@ -552,3 +552,43 @@ def test_decoders_by_number_of_steps_learn_alike_and_each_by_its_own_encoder():
             )
             assert history.energy == runs.histories[name][str(n)].energy
     assert runs.decoders["unrolled"]["flow"] is runs.decoders["detached"]["flow"]
+
+
+@pytest.mark.parametrize("n_images", [10, 64])
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_fit_siren_learns_in_place_from_a_share_of_the_pixels(n_images: int, share: float):
+    x, origin = digits(n_images).float(), gon.Origin(dt=0.02)
+
+    def learned(epochs: int) -> gfe.SirenDecoder:
+        seed = torch.Generator().manual_seed(0)
+        siren = gfe.SirenDecoder(latent_dim=4, hidden=(16,), image_shape=(8, 8), generator=seed)
+        history = gon.fit_siren(
+            siren, x, origin=origin, lr=5e-3, share=share, size=8, epochs=epochs
+        )
+        assert history.images[-1] == epochs * n_images
+        return siren
+
+    once, again, longer = learned(1), learned(1), learned(12)
+    errors = [((one(origin(one, x).z) - x) ** 2).sum(1).mean() for one in (once, longer)]
+    assert errors[1] < errors[0], "it learns, and the siren passed in is what has learned"
+    assert torch.equal(once.layers[0].weight, again.layers[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"share": 0.0}, "`share` must be"),
+        ({"share": 1.5}, "`share` must be at most 1"),
+        ({"share": 0.01}, "`n_places` must be between 4"),
+        ({"lr": -1.0}, "`lr` must be"),
+        ({"epochs": 0}, "`epochs` must be"),
+        ({"siren": gfe.MLPDecoder(latent_dim=4, hidden=(8,), data_dim=64)}, "`siren` must be"),
+        ({"origin": gfe.encode}, "`origin` must be"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_fit_siren_names_the_argument_that_makes_no_sense(wrong: dict[str, Any], words: str):
+    siren = gfe.SirenDecoder(latent_dim=4, hidden=(16,), image_shape=(8, 8))
+    given = {"siren": siren, "x": digits(8).float(), "origin": gon.Origin(), "lr": 1e-3} | wrong
+    with pytest.raises((ValueError, TypeError), match=words):
+        gon.fit_siren(given.pop("siren"), given.pop("x"), **given)

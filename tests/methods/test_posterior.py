@@ -28,11 +28,12 @@ def tilted() -> GaussianPrior:
 # the prior
 
 
-def test_prior_is_minus_the_log_density_without_its_constant():
+def test_prior_is_minus_the_log_density_without_its_constant_and_knows_it_with_it():
     prior = tilted()
     z = torch.randn(7, 3, dtype=torch.float64, generator=generator())
     exact = torch.distributions.MultivariateNormal(prior.mean, precision_matrix=prior.precision)
     torch.testing.assert_close(prior(z), exact.log_prob(prior.mean) - exact.log_prob(z))
+    torch.testing.assert_close(prior.log_prob(z), exact.log_prob(z))
 
 
 def test_prior_fitted_to_its_own_draws_is_the_prior():

@@ -35,6 +35,9 @@ def kit_decoders() -> dict[str, Any]:
         ),
         "linear": gfe.LinearDecoder(latent_dim=3, data_dim=12, generator=source()),
         "linear without bias": gfe.LinearDecoder(latent_dim=3, data_dim=16, bias=False),
+        "invertible": gfe.InvertibleDecoder(
+            latent_dim=3, data_dim=9, n_layers=2, generator=source()
+        ),
         "conv": gfe.ConvDecoder(**image, channels=(4, 3)),
         "transposed": gfe.TransposedConvDecoder(**image, channels=(4, 3)),
         "siren": siren,

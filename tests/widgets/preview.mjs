@@ -8,7 +8,8 @@ const { plan, numbers, start, values } = await json(stdin);
 const bytes = Buffer.from(numbers, "base64");
 const preview = new Preview(plan, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength));
 preview.start([0, 0], {});
-preview.advance(0); // a newer start replaces what is under way
+preview.advance(0); // a newer start replaces what is under way,
+preview.paths(); // which can be drawn however little there was time for
 preview.start(start, values);
 while (!preview.advance(1));
 const { image, ...paths } = preview.paths();

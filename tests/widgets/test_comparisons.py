@@ -4,13 +4,18 @@ Side by side while training, against several axes, and from files of results.
 """
 
 import base64
+import io
 import json
+import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from explorers import DIGITS
+from PIL import Image
 
 import gfe_core as gfe
 from gfe_core import encoders, widgets
@@ -122,16 +127,48 @@ def test_table_marks_the_lowest_of_each_row_and_leaves_gaps_open():
     assert table.html().count("<u>") == 1
 
 
+def test_a_mean_with_its_spread_is_compared_by_its_mean():
+    rows = {"first": [(0.2, 0.01), (0.1, 0.3)], "one seed": [(0.3, None), 0.4]}
+    cells = widgets.Table(("", "a", "b"), rows).cells()
+    assert cells[0][1:] == [("0.2000 ± 0.0100", False), ("0.1000 ± 0.3000", True)]
+    assert cells[1][1:] == [("0.3000", True), ("0.4000", False)]
+
+
+def test_each_row_of_a_gallery_stands_beside_its_name():
+    rows = {"unseen <5>": DIGITS.x[:3], "drawn": 1 - DIGITS.x[:3]}
+    view: Any = widgets.show_gallery(rows, (8, 8), **SHOWN, width=60).widget
+    lines = view.value.split("<tr>")[1:]
+    assert [("unseen &lt;5&gt;</th>" in line, "drawn</th>" in line) for line in lines] == [
+        (True, False),
+        (False, True),
+    ]
+    for line, x in zip(lines, rows.values(), strict=True):
+        png = base64.b64decode(line.split("base64,")[1].split('"')[0])
+        drawn = np.asarray(Image.open(io.BytesIO(png)))
+        assert np.array_equal(drawn[::2, ::2], widgets.gallery([x], (8, 8)))
+
+
 def test_table_refuses_a_row_of_another_length():
     with pytest.raises(ValueError, match="2 numbers each"):
         widgets.Table(("", "a", "b"), {"first": [0.2]})
 
 
-WAYS = ("mean, encoder", "autoencoder, encoder", "autoencoder, flow", "flow, encoder", "flow, flow")
+WAYS = (
+    "mean, encoder",
+    "autoencoder, encoder",
+    "autoencoder, flow",
+    "autoencoder, encoder_then_flow",
+    "flow, encoder",
+    "flow, flow",
+)
 
 
 def measured() -> dict[str, Any]:
-    return {key: {"mean": 0.1 + 0.01 * k, "sd": None} for k, key in enumerate(WAYS)}
+    energies = {key: 0.2 - 0.01 * k for k, key in enumerate(WAYS)}
+    return {
+        key: {"mean": energy, "sd": 0.001, "by_seed": {"0": energy, "1": energy}}
+        for key, energy in energies.items()
+    }
 
 
 def of_grid(encoder: str) -> dict[str, Any]:
@@ -189,7 +226,7 @@ def content(experiment: str) -> dict[str, Any]:
 
 
 SHOWS = {
-    "table1-few": widgets.paper.few_images,
+    "table1-few": widgets.paper.seen_once,
     "table1-converged": widgets.paper.all_images,
     "two-by-two": widgets.paper.two_by_two,
     "fig1": widgets.paper.one_pass,
@@ -213,14 +250,35 @@ def test_result_is_shown_and_a_missing_one_names_its_command_in_the_same_words(
 
 
 def test_published_numbers_stand_above_ours():
-    table = widgets.paper.few_images(content("table1-few"), **SHOWN).data["text/html"]
-    assert (
-        table.index("480, published")
-        < table.index("480, seen once")
-        < table.index("480, rehearsed")
-        < table.index("480, many passes")
-    )
+    table = widgets.paper.seen_once(content("table1-few"), **SHOWN).data["text/html"]
+    assert table.index("480 images, published") < table.index("480 images, ours")
+    assert "0.2660<" in table and "0.1900 ± 0.0010" in table
     assert "PCA" not in table, "a column that nobody filled is left out"
+
+
+def test_images_seen_often_stand_in_a_table_of_their_own():
+    often = widgets.paper.seen_often(content("table1-few"), **SHOWN).data["text/html"]
+    assert often.index("480 images, rehearsed") < often.index("480 images, many passes")
+    assert "published" not in often
+
+
+def cells_in(html: str) -> list[str]:
+    return [unescape(cell) for cell in re.findall(r"<td[^>]*>(?:<strong><u>)?([^<]*)", html)]
+
+
+def test_shares_of_code_and_decoder_add_up_to_what_the_flow_gains():
+    table = widgets.paper.shares(content("two-by-two"), **SHOWN).data["text/html"]
+    rows = [cells_in(row) for row in table.split("<tr>")[2:]]
+    assert rows[0][0] == "480 images, from the origin"
+    assert rows[1][0] == "480 images, from the AE's code"
+    assert rows[0][4:] == ["0.0100 ± 0.0000", "0.0300 ± 0.0000"]
+    assert rows[1][4:] == ["0.0200 ± 0.0000", "0.0200 ± 0.0000"]
+
+
+def test_of_480_images_about_half_of_the_gain_is_the_codes():
+    table = widgets.paper.shares(results.load("two-by-two"), **SHOWN).data["text/html"]
+    energies = [float(cell.split(" ± ")[0]) for cell in cells_in(table)[1:6]]
+    assert energies == [0.1703, 0.1387, 0.1026, 0.0316, 0.0362]
 
 
 def test_curvature_is_drawn_as_a_mean_over_seeds_beside_the_limit_of_the_grid():
@@ -233,7 +291,7 @@ def test_curvature_is_drawn_as_a_mean_over_seeds_beside_the_limit_of_the_grid():
 def test_two_by_two_draws_the_excess():
     shown: Any = widgets.paper.two_by_two(content("two-by-two"), **SHOWN)
     figure = shown.figure
-    assert figure.data[0].y[0] == pytest.approx(0.11 - 0.06)
+    assert figure.data[0].y[0] == pytest.approx(0.19 - 0.06)
 
 
 def test_one_pass_has_a_point_for_the_autoencoder_that_went_on():

@@ -80,6 +80,35 @@ def mean_over_the_batch(decoder, x, seen, dt):
     return one_step()(decoder, x, seen, dt) / len(x)
 
 
+def others(z):
+    return torch.cdist(z, z).fill_diagonal_(torch.inf)
+
+
+def saved(theirs_at, *, own=-1, kind="unseen"):
+    def share(ours, theirs, floor):
+        return 1 - (ours[kind][own] - floor) / (theirs[kind][theirs_at] - floor)
+
+    return share
+
+
+def away(codes, z):
+    return z - codes.mean(0)
+
+
+def by_matrix(away, P):
+    return 0.5 * ((away @ P) * away).sum(1)
+
+
+def inverse(codes, correction=1):
+    return torch.linalg.inv(codes.T.cov(correction=correction))
+
+
+def turned(places, angle, sign=1.0):
+    down, across = places.T
+    sine, cosine = sign * torch.sin(angle), torch.cos(angle)
+    return torch.stack([cosine * down + sine * across, cosine * across - sine * down], 1)
+
+
 RIGHT: dict[str, list[Formula]] = {
     "my_energy": [
         lambda y, x: (soft(y) - x * y).mean(1),
@@ -124,6 +153,32 @@ RIGHT: dict[str, list[Formula]] = {
     "price_gradient": [
         lambda gamma, price: price * torch.sigmoid(gamma) * torch.sigmoid(-gamma),
         lambda gamma, price: price * gamma.exp() / (1 + gamma.exp()) ** 2,
+    ],
+    "share_saved": [
+        lambda ours, theirs, floor: 1 - (ours["unseen"][-1] - floor) / (theirs["unseen"][1] - floor)
+    ],
+    "own_kind": [
+        lambda z, y: (y[others(z).argmin(1)] == y).float().mean(),
+        lambda z, y: (y[torch.cdist(z, z).argsort(1)[:, 1]] == y).double().mean().item(),
+    ],
+    "prior_energy": [
+        lambda codes, z: by_matrix(away(codes, z), inverse(codes)),
+        lambda codes, z: (
+            0.5 * (away(codes, z) * torch.linalg.solve(codes.T.cov(), away(codes, z).T).T).sum(1)
+        ),
+        lambda codes, z: [by_matrix(one[None], inverse(codes)).item() for one in away(codes, z)],
+    ],
+    "turn": [
+        turned,
+        lambda places, angle: (
+            places
+            @ torch.tensor(
+                [
+                    [math.cos(angle), -math.sin(angle)],
+                    [math.sin(angle), math.cos(angle)],
+                ]
+            )
+        ),
     ],
 }
 
@@ -237,6 +292,26 @@ WRONG: dict[str, list[tuple[str, Formula]]] = {
         ("The solution stands", lambda curvature: 3.8317 * 2 / curvature),
         ("The solution stands", lambda curvature: math.pi / curvature**0.5),
     ],
+    "share_saved": [
+        ("equal updates", saved(-1)),
+        ("share of the energy", lambda ours, theirs, floor: saved(1)(ours, theirs, 0.0)),
+        ("trained on", saved(1, kind="seen")),
+        ("Subtract the floor", lambda ours, theirs, floor: saved(-1)(ours, theirs, 0.0)),
+        ("difference", lambda ours, theirs, floor: theirs["unseen"][1] - ours["unseen"][-1]),
+        (
+            "the flow's excess",
+            lambda ours, theirs, floor: (
+                (theirs["unseen"][1] - ours["unseen"][-1]) / (ours["unseen"][-1] - floor)
+            ),
+        ),
+        ("first entries", saved(0, own=0)),
+    ],
+    "own_kind": [
+        ("named itself", lambda z, y: (y[torch.cdist(z, z).argmin(1)] == y).float().mean()),
+        ("farthest", lambda z, y: (y[torch.cdist(z, z).argmax(1)] == y).float().mean()),
+        ("number of points", lambda z, y: (y[others(z).argmin(1)] == y).sum()),
+        ("all pairs", lambda z, y: (y[:, None] == y).float().mean()),
+    ],
     "implicit_wins_from": [
         ("a minus sign", lambda: 0.5),
         ("The sign", lambda: math.log(0.5)),
@@ -267,6 +342,26 @@ WRONG: dict[str, list[tuple[str, Formula]]] = {
             "sum over the gates",
             lambda gamma, price: price * (gamma.sigmoid() * (-gamma).sigmoid()).sum(),
         ),
+    ],
+    "prior_energy": [
+        ("in place of its inverse", lambda codes, z: by_matrix(away(codes, z), codes.T.cov())),
+        ("1/2 is missing", lambda codes, z: 2 * by_matrix(away(codes, z), inverse(codes))),
+        ("the mean of the codes", lambda codes, z: by_matrix(z, inverse(codes))),
+        (
+            "whole matrix",
+            lambda codes, z: 0.5 * (away(codes, z) ** 2 / codes.var(0)).sum(1),
+        ),
+        ("P is missing", lambda codes, z: 0.5 * (away(codes, z) ** 2).sum(1)),
+        ("n - 1", lambda codes, z: by_matrix(away(codes, z), inverse(codes, correction=0))),
+        ("sum over the rows", lambda codes, z: by_matrix(away(codes, z), inverse(codes)).sum()),
+        ("What is P", lambda codes, z: by_matrix(away(codes, z), torch.linalg.inv(codes.cov()))),
+    ],
+    "turn": [
+        ("drawing clockwise.", lambda places, angle: turned(places, angle, -1.0)),
+        ("comes first in a place.", lambda places, angle: turned(places, angle).flip(1)),
+        ("and the drawing", lambda places, angle: turned(places, angle, -1.0).flip(1)),
+        ("nothing turns", lambda places, angle: places),
+        ("(1, 0)", lambda places, angle: turned(places, 2 * angle)),
     ],
 }
 

@@ -14,7 +14,7 @@ import gfe_core as gfe
 from gfe_core import encoders
 from gfe_core.widgets.kit.explorer import Document
 from gfe_core.widgets.mask.explorer import MaskExplorer, widest_plane
-from gfe_core.widgets.results.missing import hidden_pixels
+from gfe_core.widgets.results.missing import hidden_pixels, incomplete
 
 TRAIN = gfe.data.load("digits").take(100)
 
@@ -142,5 +142,15 @@ def test_the_table_of_the_large_run_has_a_column_for_each_kind_of_gap():
     shown = hidden_pixels({"energy": energy}, name="hidden", alt_text="A table.")
     assert isinstance(shown, Document)
     text = shown.data["text/html"]
-    for word in ("left half", "75 % at random", "mean image", "<u>0.300</u>", "–"):
+    for word in ("left half", "75 % at random", "mean image", "<u>0.300</u>", "–", "0.010"):
         assert word in text
+    assert text.count("<u>") == 1, "a spread is not compared"
+
+
+def test_the_table_of_incomplete_images_sets_both_trainings_side_by_side():
+    energy = {"50 % at random": {"flow": {"mean": 0.1, "sd": 0.01}}, "left half": {}}
+    halves = {"flow": {"mean": 0.2, "sd": 0.02}}
+    result = {"energy": energy, "incomplete": halves}
+    text = incomplete(result, name="incomplete", alt_text="A table.").data["text/html"]
+    numbers = ["whole images", "half of each image", "0.100", "0.010", "0.200", "0.020"]
+    assert [text.index(one) for one in numbers] == sorted(text.index(one) for one in numbers)

@@ -75,3 +75,26 @@ def test_places_say_what_an_update_takes():
     shown: Any = paper_gon.places(RESULT, name="places", alt_text="Places.")
     assert "0.30 of the time" in shown.figure.layout.title.text
     assert [list(trace.y) for trace in shown.figure.data] == [[40.0, 30.0], [44.0, 35.0]]
+
+
+def test_places_in_time_give_the_quarter_its_share_of_the_time():
+    shown: Any = paper_gon.places_in_time(RESULT, name="in time", alt_text="Places.")
+    every, quarter = ([float(one) for one in trace.x] for trace in shown.figure.data)
+    assert every == [50.0, 100.0]
+    assert quarter == pytest.approx([14.8, 29.6], rel=1e-6)
+
+
+def test_places_at_equal_times_are_interpolated_where_both_were_judged():
+    longer = RESULT["places"] | {
+        "updates": [50, 100, 200],
+        "curves": {
+            "every place": [40.0, 30.0, 20.0],
+            "a quarter of the places": [44.0, 35.0, 33.0],
+        },
+    }
+    shown = paper_gon.places_at_equal_times(
+        RESULT | {"places": longer}, name="at equal times", alt_text="Places."
+    )
+    html = shown.data["text/html"]
+    assert ">59<" in html and "38.2" in html and "<u>33.0</u>" in html
+    assert html.count("<tr>") == 2, "earlier, every place was not judged yet"

@@ -73,6 +73,17 @@ def test_at_its_own_resolution_it_draws_the_reconstruction_and_enlarging_gives_t
         assert np.array_equal(plain, (255 * DIGITS.x[0]).round().reshape(8, 8).numpy())
 
 
+def test_the_flow_can_find_the_first_code(sirens: dict[str, gfe.SirenDecoder]):
+    by_step, by_flow = (
+        SirenExplorer(sirens, DIGITS, by=by, resolution=8).view for by in ("one step", "flow")
+    )
+    assert by_flow.values["by"] == by_flow.defaults["by"] == "flow"
+    energies = [float(view.facts.split()[1]) for view in (by_flow, by_step)]
+    assert energies[0] < energies[1]
+    with pytest.raises(ValueError, match="`by` must be one of"):
+        SirenExplorer(sirens, DIGITS, by="encoder")
+
+
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 def test_a_finer_drawing_is_of_the_same_code_and_keeps_the_corners(
     explorer: SirenExplorer, resolution: int

@@ -1,5 +1,5 @@
-// Draws plotly's JSON with the plotly that the page has already: the extension of JupyterLab in
-// plotly's own package. Every state of the figure is here, so that a control never waits for the
+// Draws plotly's JSON with the plotly that the page has already: its own script, or the extension of
+// JupyterLab in plotly's package. Every state of the figure is here, so that a control never waits for the
 // kernel, and works without one.
 
 import "./view.css";
@@ -32,6 +32,7 @@ const NO_PLOTLY =
 /** The page's plotly. It is made with the first figure, so an empty one is drawn out of sight. */
 async function pagePlotly() {
   const page = /** @type {Tree} */ (globalThis);
+  if (page.Plotly) return page.Plotly;
   const box = page._JUPYTERLAB?.["jupyterlab-plotly"];
   if (!box) throw new Error(NO_PLOTLY);
   const { RenderedPlotly, rendererFactory } = (await box.get("./mimeExtension"))();

@@ -12,6 +12,7 @@ import { onTheme, readTheme } from "./theme.js";
  * @property {import("./model.js").Host} model
  * @property {HTMLElement} el
  * @property {boolean} [live] false in a saved page, which has no kernel
+ * @property {string[]} [answers] choices that are answered, in a page that holds some answers
  */
 
 const RESET = '<button type="button" class="reset">Reset</button>';
@@ -28,6 +29,7 @@ export const CAPTION_MARKUP = '<p class="caption" aria-live="polite"></p>';
 export class View {
   #end = new AbortController();
   #draws = 0;
+  #answers;
 
   /**
    * @param {Context} context
@@ -35,8 +37,9 @@ export class View {
    * @param {string} markup
    * @param {number} [narrow] width under which the element has the class narrow
    */
-  constructor({ model, el, live = true }, name, markup, narrow = 700) {
+  constructor({ model, el, live = true, answers }, name, markup, narrow = 700) {
     this.live = live;
+    this.#answers = answers;
     this.narrow = narrow;
     /** Begins the ids of elements, which a page must not have twice. */
     this.id = `gfe-${Math.random().toString(36).slice(2)}`;
@@ -130,6 +133,14 @@ export class View {
   answered(name, words, current) {
     if (current || !words) return words;
     return this.live ? `${name} …` : `${name}: ${NO_KERNEL}`;
+  }
+
+  /**
+   * @param {string} name of a choice
+   * @returns {boolean} whether the kernel answers it, or the page that holds the answer
+   */
+  answers(name) {
+    return this.#answers?.includes(name) ?? this.live;
   }
 
   /**

@@ -3,8 +3,11 @@
 Their sources are view.js and view.css in the folder of the view, and what they import from kit/.
 """
 
+import re
 from pathlib import Path
+from typing import Any
 
+_EXPORT = re.compile(r"export\s*\{\s*([\w$]+) as default\s*\};?\s*$")
 _STATIC = Path(__file__).parents[1] / "static"
 
 
@@ -25,3 +28,34 @@ def style(name: str) -> str:
         name: folder of the view, or "kit" for that of a saved page.
     """
     return (_STATIC / f"{name}.css").read_text(encoding="utf-8")
+
+
+def views() -> list[str]:
+    """Return the names of the bundles that draw a view."""
+    return sorted(path.stem for path in _STATIC.glob("*.js") if draws(script(path.stem)))
+
+
+def draws(module: str) -> bool:
+    """Return whether a script is the bundle of a view: it exports the widget that hosts render."""
+    return bool(_EXPORT.search(module))
+
+
+def classic(module: str, name: str) -> str:
+    """Return the bundle of a view as a script that is no module.
+
+    Args:
+        module: the bundle.
+        name: of what it exports, after `globalThis.`.
+    """
+    body = _EXPORT.sub(rf"globalThis.{name} = \1;", module)
+    return f'(() => {{\n"use strict";\n{body}\n}})();'
+
+
+def bundle_of(view: Any) -> str:
+    """Return the name of the bundle that a view draws itself with.
+
+    Args:
+        view: a widget of the kit.
+    """
+    own = view.trait_values()["_esm"]
+    return next(path.stem for path in _STATIC.glob("*.js") if script(path.stem) == own)

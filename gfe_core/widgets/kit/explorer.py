@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ipywidgets import DOMWidget
+from ipywidgets.widgets.widget_link import Link
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
@@ -76,6 +77,9 @@ class Explorer:
         alt_text: one sentence that says what there is to see, without trained or timed numbers.
     """
 
+    link: Link | None = None
+    """What the browser keeps equal between two views of the widget."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         """Let every view answer for its arguments in the same words."""
         super().__init_subclass__(**options)
@@ -122,6 +126,8 @@ class Explorer:
 
     def close(self) -> None:
         """Close the widget and what it holds, in the browser too."""
+        if self.link is not None:
+            self.link.close()
         for widget in (*getattr(self.widget, "children", ()), self.widget):
             widget.close()
 

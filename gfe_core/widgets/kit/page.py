@@ -3,7 +3,6 @@
 import base64
 import json
 import math
-import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -12,16 +11,15 @@ import anywidget
 from ipywidgets import DOMWidget
 
 from gfe_core import checks
-from gfe_core.widgets.kit.bundles import script, style
+from gfe_core.widgets.kit.bundles import classic, draws, script, style
 
-_EXPORT = re.compile(r"export\s*\{\s*([\w$]+) as default\s*\};?\s*$")
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>
 {page_style}{style}</style></head><body><main data-live="{live}"></main>
 <script type="application/json" id="state">{state}</script>
-<script type="module">
+<script>
 {script}
 </script><script type="module">
 {page_script}
@@ -32,7 +30,7 @@ _PAGE = """<!doctype html>
 def is_view(widget: DOMWidget) -> bool:
     """Return whether a widget draws itself from a bundle of the kit, so that a page can show it."""
     bundle = str(widget.trait_values().get("_esm", ""))
-    return isinstance(widget, anywidget.AnyWidget) and bool(_EXPORT.search(bundle))
+    return isinstance(widget, anywidget.AnyWidget) and draws(bundle)
 
 
 def page(view: DOMWidget, title: str, *, live: bool = False) -> str:
@@ -63,7 +61,7 @@ def page(view: DOMWidget, title: str, *, live: bool = False) -> str:
         state=json.dumps(synced(view), allow_nan=False).replace("<", "\\u003c"),
         page_style=style("kit"),
         style=traits["_css"],
-        script=_EXPORT.sub(r"globalThis.gfeView = \1;", traits["_esm"]).replace("</", "<\\/"),
+        script=classic(traits["_esm"], "gfeView").replace("</", "<\\/"),
         page_script=script("kit"),
     )
 

@@ -38,6 +38,7 @@ class Prediction:
     Made by `predict`.
 
     `guess` is the committed option, None before; `correct` says whether it was right, None before.
+    `replies` has what is said to each option, `shown` what is revealed, None before.
     """
 
     def __init__(self, question: Question, reveal: Reveal, name: str) -> None:
@@ -45,12 +46,12 @@ class Prediction:
         self.options = tuple(question.options)
         self.answer = question.answer
         self.because = question.because
-        self._replies = question.options
+        self.replies = question.options
         self.name = name
         self.guess: str | None = None
         self._lock = threading.Lock()
         self._reveal = reveal
-        self._shown = None if callable(reveal) else reveal
+        self.shown = None if callable(reveal) else reveal
         self._build()
         show_only(self, self.name)
         if os.environ.get("GFE_PREDICT") == "commit":
@@ -76,7 +77,7 @@ class Prediction:
 
     def close(self) -> None:
         """Close the widgets and free what they hold in the browser."""
-        for widget in (*self.widget.children, self._shown, self.widget):
+        for widget in (*self.widget.children, self.shown, self.widget):
             if widget is not None:
                 widget.close()
 
@@ -127,16 +128,16 @@ class Prediction:
         if self.correct:
             opening = f'<strong style="color: {_RIGHT}">Right:</strong>'
         else:
-            reply = escape(self._replies[guess])
+            reply = escape(self.replies[guess])
             opening = (
                 f'<strong style="color: {_ACCENT}">Not this time.</strong> {reply} The answer is:'
             )
         answer = f"<strong>{escape(self.answer)}</strong>"
         self.verdict.value = _status(f"{opening} {answer}. {escape(self.because)}")
         if callable(self._reveal):
-            self._shown = self._reveal()
-        if self._shown is not None:
-            revealed = self._shown.widget if isinstance(self._shown, Explorer) else self._shown
+            self.shown = self._reveal()
+        if self.shown is not None:
+            revealed = self.shown.widget if isinstance(self.shown, Explorer) else self.shown
             self.widget.children = (*self.widget.children, revealed)
 
     def _still(self) -> str:

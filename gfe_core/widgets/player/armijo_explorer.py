@@ -138,7 +138,7 @@ class ArmijoExplorer(LandscapeExplorer):
         # opens where the search was longest
         self.player.frame = int(np.append(self._rays.n_refused, 0).argmax())
         self.view.shown = self.player.frame
-        self._link = ipywidgets.jsdlink((self.player, "frame"), (self.view, "shown"))
+        self.link = ipywidgets.jsdlink((self.player, "frame"), (self.view, "shown"))
 
     def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
         """AMD with the reader's constants."""
@@ -199,11 +199,6 @@ class ArmijoExplorer(LandscapeExplorer):
         """Say when growth has nothing to do."""
         idle = " · growth acts only where the last step met no positive curvature"
         return super().caption(values) + (idle if values["trial"] == "barzilai_borwein" else "")
-
-    def close(self) -> None:
-        """Close player and figure, and what ties them."""
-        self._link.close()
-        super().close()
 
     def _changes(self) -> list[dict[str, Any]]:
         """The ray of the step that leaves each frame; the last state has none, its step stays."""

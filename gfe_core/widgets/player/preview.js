@@ -53,7 +53,7 @@ export class Preview {
   }
 
   /**
-   * Begin anew.
+   * Begin again; the start of each path is there at once.
    *
    * @param {number[]} start on the plane
    * @param {Record<string, unknown>} values of the controls
@@ -64,6 +64,7 @@ export class Preview {
     const recipes = turned(this.plan, values);
     this.#states = recipes.map(() => []);
     this.#running = inTurn(recipes.map((recipe) => follow(this.energy, z0, recipe)));
+    for (const _ of recipes) this.advance(0);
   }
 
   /**

@@ -154,31 +154,31 @@ class Player {
     });
     this.following = new Following(view, (...followed) => this.#preview(...followed));
     this.controls = new Controls(view, {
-      able: (name) => view.live || this.following.turns(name),
+      able: (name) => this.#able(name),
       turned: (name, event) => this.#turned(name, event),
       released: (name, event) => this.#ask(name, event),
     });
-    this.strip = new Strip(view, (row, event) => this.#choose(row, event));
+    const choose = (/** @type {number} */ row, /** @type {Event} */ event) => {
+      this.controls.values.sample = row;
+      this.#writeValues();
+      this.#ask("sample", event);
+    };
+    this.strip = new Strip(view, choose, view.answers("sample"));
     this.handle = new Handle(view, this.plane, {
-      able: () => view.live || this.following.ready,
+      able: () => view.answers("start") || this.following.ready,
       moved: (event) => this.#startMoved(event),
       released: (event) => this.#ask("start", event),
     });
     this.speed = view.find(".speed", HTMLSelectElement);
-    this.menu = this.#newMenu();
-    this.reset = this.menu.item("reset");
-    this.transport.frame = model.get("frame");
-    this.#listen();
-    this.#refresh(new Set(ALL)).then(() => this.#begin());
-  }
-
-  #newMenu() {
-    const { view } = this;
-    return new Menu(view, [
+    this.menu = new Menu(view, [
       { name: "code", label: "Copy as code", run: () => this.#copyCode() },
       ...usualItems(view),
       { name: "reset", label: "Reset", run: (event) => this.#reset(event) },
     ]);
+    this.reset = this.menu.item("reset");
+    this.transport.frame = model.get("frame");
+    this.#listen();
+    this.#refresh(new Set(ALL)).then(() => this.#begin());
   }
 
   #begin() {
@@ -243,12 +243,14 @@ class Player {
     const { model } = view;
     view.writeTitle(this.plane.points);
     this.#writeCaption();
-    if (!requests.waiting && !controls.turning) controls.values = { ...model.get("values") };
-    if (!requests.waiting && !handle.held) handle.start = [...model.get("start")];
+    if (!requests.waiting) {
+      if (!controls.turning) controls.values = { ...model.get("values") };
+      if (!handle.held) handle.start = [...model.get("start")];
+    }
     const drag = handle.draggable ? "; drag the cross" : "";
     view.write(".slice", `${model.get("map_label")}${drag}`);
     this.menu.item("code").hidden = !model.get("code");
-    this.menu.item("page").hidden = !view.live || !model.heard;
+    this.menu.item("page").hidden = !model.heard;
     this.reset.disabled = !view.live && !this.following.ready;
     this.reset.title = this.reset.disabled ? NO_KERNEL : "";
     controls.build();
@@ -368,13 +370,11 @@ class Player {
   }
 
   /**
-   * @param {number} row
-   * @param {Event} event
+   * @param {string} name of a control
+   * @returns {boolean} whether somebody can follow it
    */
-  #choose(row, event) {
-    this.controls.values.sample = row;
-    this.#writeValues();
-    this.#ask("sample", event);
+  #able(name) {
+    return this.view.answers(name) || this.following.turns(name);
   }
 
   async #copyCode() {
@@ -388,7 +388,7 @@ class Player {
   #reset(event) {
     const { start, ...values } = this.view.model.get("defaults");
     for (const [name, value] of Object.entries(values)) {
-      if (this.view.live || this.following.turns(name)) this.controls.values[name] = value;
+      if (this.#able(name)) this.controls.values[name] = value;
     }
     this.handle.start = [...(start ?? [0, 0])];
     this.#writeValues();

@@ -6,6 +6,8 @@ One step from the origin beside flows and autoencoders.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figures import show_figure
 from gfe_core.widgets.kit.explorer import Document, Explorer
@@ -116,3 +118,51 @@ def places(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
 def _spread(found: Mapping[str, Any], key: str) -> Cell:
     """Mean and standard deviation over seeds."""
     return (found[key]["mean"], found[key]["sd"]) if key in found else None
+
+
+def places_in_time(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
+    """Draw the errors of `places` against time, in units of an update by every place.
+
+    Args:
+        result: as for `places`.
+        name: of the explorer.
+        alt_text: one sentence that says what to see, without numbers.
+    """
+    series: dict[str, plots.Series] = dict(_in_time(result))
+    x_title = "time, in updates by every place"
+    return show_figure(
+        plots.curves(series, x_title=x_title, y_title="squared error, MNIST"), name, alt_text
+    )
+
+
+def places_at_equal_times(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
+    """One row for each time at which the quarter was judged and every place can be interpolated.
+
+    Args:
+        result: as for `places`.
+        name: of the explorer.
+        alt_text: one sentence that says what to see, without numbers.
+    """
+    (every, (times, errors)), (quarter, points) = _in_time(result).items()
+    rows: dict[str, list[float | None]] = {
+        f"{time:.0f}": [float(np.interp(time, times, errors)), error]
+        for time, error in zip(*points, strict=True)
+        if times[0] <= time <= times[-1]
+    }
+    n_seeds = result["places"]["time_ratio"].get("seeds", len(result["samples"]))
+    caption = (
+        "Squared error of a test image of MNIST, summed over pixels, at equal times; times in "
+        f"updates by every place, whose errors are interpolated. Means over {n_seeds} seeds."
+    )
+    return show_table(Table(("time", every, quarter), rows, caption, digits=1), name, alt_text)
+
+
+def _in_time(result: Mapping[str, Any]) -> dict[str, tuple[list[float], list[float]]]:
+    """Map each of both trainings to its times and errors; an update by every place takes 1."""
+    found = result["places"]
+    every, quarter = found["curves"]
+    length = {every: 1.0, quarter: found["time_ratio"]["mean"]}
+    return {
+        told: ([length[told] * n for n in found["updates"]], errors)
+        for told, errors in found["curves"].items()
+    }

@@ -1,4 +1,4 @@
-"""Table of `missing`, for `show_result`.
+"""Tables of `missing`, for `show_result`.
 
 Energies of hidden pixels for each kind of gap and each method.
 """
@@ -9,24 +9,61 @@ from typing import Any
 from gfe_core.widgets.kit.explorer import Document
 from gfe_core.widgets.tables import Table, show_table
 
+_AT_RANDOM = "50 % at random"
+"""The only gaps with which decoders were trained on incomplete images."""
+
 
 def hidden_pixels(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """One row for each method and one column for each kind of gap.
 
-    The lowest of each kind is marked.
+    The lowest of each kind is marked. The last column is the largest spread over seeds of the row.
 
     Args:
-        result: content of the file; result["energy"][mask][method]["mean"] is in nats per hidden
-            pixel.
+        result: content of the file; result["energy"][mask][method] has "mean" and "sd" over seeds,
+            in nats per hidden pixel.
         name: of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
     energy: Mapping[str, Mapping[str, Any]] = result["energy"]
-    methods = list(dict.fromkeys(method for found in energy.values() for method in found))
-    rows = {
-        m: [found[m]["mean"] if m in found else None for found in energy.values()] for m in methods
-    }
-    table = Table(
-        ("hidden", *energy), rows, "Mean energy of hidden pixels, nats", digits=3, down=True
+    methods = dict.fromkeys(method for found in energy.values() for method in found)
+    rows: dict[str, list[float | None]] = {}
+    for method in methods:
+        known = [found[method]["sd"] for found in energy.values() if method in found]
+        rows[method] = [_mean(found, method) for found in energy.values()] + [max(known)]
+    caption = (
+        "Mean energy of hidden pixels, nats per pixel, and the largest standard deviation over "
+        "seeds in a row."
     )
+    columns = ("hidden", *energy, "spread up to")
+    table = Table(columns, rows, caption, compared=[*energy], digits=3, down=True)
     return show_table(table, name, alt_text)
+
+
+def incomplete(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
+    """One row for each method: trained on whole images, and on halves of images.
+
+    Both fill gaps of half of the pixels, chosen at random, in new images.
+
+    Args:
+        result: content of the file; result["energy"]["50 % at random"][method] and
+            result["incomplete"][method] have "mean" and "sd" over seeds, in nats per hidden pixel.
+        name: of the explorer.
+        alt_text: one sentence that says what to see, without numbers.
+    """
+    whole, halves = result["energy"][_AT_RANDOM], result["incomplete"]
+    rows: dict[str, list[float | None]] = {
+        method: [_mean(whole, method), whole[method]["sd"], found["mean"], found["sd"]]
+        for method, found in halves.items()
+    }
+    columns = ("trained on", "whole images", "spread", "half of each image", "spread")
+    caption = (
+        "Mean energy of hidden pixels, nats per pixel, where half of the pixels are hidden at "
+        "random; spread: standard deviation over seeds."
+    )
+    compared = ("whole images", "half of each image")
+    table = Table(columns, rows, caption, compared=compared, digits=3, down=True)
+    return show_table(table, name, alt_text)
+
+
+def _mean(found: Mapping[str, Any], method: str) -> float | None:
+    return found[method]["mean"] if method in found else None

@@ -6,6 +6,7 @@ They only read; `gfe_core.experiments` computes. To be passed to `show_result`.
 """
 
 import base64
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,10 +15,10 @@ import torch
 
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.axes_explorer import AxesExplorer
-from gfe_core.widgets.charts.figures import show_figure, show_picture
+from gfe_core.widgets.charts.figures import show_figure
 from gfe_core.widgets.kit.explorer import Document, Explorer
-from gfe_core.widgets.tables import Table, show_table
-from gfe_core.widgets.training.gallery import gallery
+from gfe_core.widgets.tables import Cell, Table, show_table
+from gfe_core.widgets.training.gallery import show_gallery
 
 _COLUMNS = {
     "mean image": "mean, encoder",
@@ -39,19 +40,46 @@ _METHODS = {"flow": "flow", "autoencoder": "autoencoder", "logistic_pca": "logis
 _AXES = {"images": "distinct images", "updates": "decoder updates", "cpu_seconds": "seconds"}
 
 
-def few_images(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """Table of `table1-few`: published, each image seen once, rehearsed, and many passes."""
-    ours = {
-        "seen once": result["single"],
-        "rehearsed": result["once"],
-        "many passes": result["free"],
-    }
-    return _beside_published(result["published"], ours, name, alt_text)
+def seen_once(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
+    """Table of `table1-few`: each image seen once, published and ours."""
+    return _energies({"published": result["published"], "ours": result["single"]}, name, alt_text)
+
+
+def seen_often(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
+    """Table of `table1-few`: rehearsed, and many passes; nothing of the kind is published."""
+    return _energies({"rehearsed": result["once"], "many passes": result["free"]}, name, alt_text)
 
 
 def all_images(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """Table of `table1-converged`: published, and ten minutes of one core for each decoder."""
-    return _beside_published(result["published"], {"ours": result["energy"]}, name, alt_text)
+    return _energies({"published": result["published"], "ours": result["energy"]}, name, alt_text)
+
+
+def shares(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
+    """Table of `two-by-two`: the flow's gain on an autoencoder, code and decoder apart.
+
+    From the autoencoder's own code to the code that the flow finds for the same decoder is the
+    code's share; from there to the flow on the decoder that it trained is the decoder's. Shares are
+    means over seeds of paired differences.
+    """
+    starts = {"the origin": "autoencoder, flow", "the AE's code": "autoencoder, encoder_then_flow"}
+    rows: dict[str, list[Cell]] = {}
+    for n, found in result["sizes"].items():
+        for start, middle in starts.items():
+            ways = [found[key] for key in ("autoencoder, encoder", middle, "flow, flow")]
+            own, flows, trained = (way["by_seed"] for way in ways)
+            rows[f"{int(n):,} images, from {start}"] = [
+                *map(_spread, ways),
+                _difference(own, flows),
+                _difference(flows, trained),
+            ]
+    columns = ("the flow starts at", "autoencoder (AE)", "AE's decoder, flow", "flow")
+    caption = (
+        "Mean energy of test images, nats per pixel, ± standard deviation over seeds. "
+        "A share below zero is a loss."
+    )
+    both = ("the code's share", "the decoder's share")
+    return show_table(Table((*columns, *both), rows, caption, columns[1:]), name, alt_text)
 
 
 def two_by_two(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
@@ -131,13 +159,15 @@ def grids(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     return show_table(Table(columns, rows, caption, compared=()), name, alt_text)
 
 
-def drawings(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
+def drawings(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
     """Pictures of `fig3`.
 
     Ten test digits above, below them what each decoder draws, in the order of the file.
     """
-    rows = [result["x"], *(row["drawn"] for row in result["rows"].values())]
-    return show_picture(gallery([_unpacked(row) for row in rows], (28, 28)), name, alt_text)
+    packed = {"test digits": result["x"]}
+    packed |= {decoder: row["drawn"] for decoder, row in result["rows"].items()}
+    rows = {label: _unpacked(text) for label, text in packed.items()}
+    return show_gallery(rows, (28, 28), name, alt_text)
 
 
 def floor_of(result: Mapping[str, Any]) -> float:
@@ -147,30 +177,40 @@ def floor_of(result: Mapping[str, Any]) -> float:
     return found["energy"] - found["excess"]
 
 
-def _beside_published(
-    published: Mapping[str, Any], ours: Mapping[str, Any], name: str, alt_text: str
-) -> Document:
-    """One row of published numbers and one for each of ours.
+def _energies(kinds: Mapping[str, Mapping[str, Any]], name: str, alt_text: str) -> Document:
+    """One row of energies for each case and kind; columns that nobody filled are left out.
 
-    Columns that nobody filled are left out.
+    Args:
+        kinds: kind -> case -> the energies of its methods, published ones as bare numbers.
+        name: of the explorer.
+        alt_text: one sentence that says what to see.
     """
-    rows: dict[str, list[float | None]] = {}
-    for which, numbers in published.items():
-        rows[f"{which}, published"] = [
-            numbers[_PUBLISHED[told]] if _PUBLISHED.get(told) in numbers else None
-            for told in _COLUMNS
-        ]
-        for told, found in ours.items():
-            keys = _COLUMNS.values()
-            rows[f"{which}, {told}"] = [
-                found[which][key]["mean"] if key in found[which] else None for key in keys
+    rows: dict[str, list[Cell]] = {}
+    for case in next(iter(kinds.values())):
+        label = f"{int(case):,} images" if case.isdigit() else case
+        for kind, found in kinds.items():
+            keys = _PUBLISHED if kind == "published" else _COLUMNS
+            energies = found[case]
+            rows[f"{label}, {kind}"] = [
+                _spread(energies[key]) if (key := keys.get(column)) in energies else None
+                for column in _COLUMNS
             ]
     filled = [i for i in range(len(_COLUMNS)) if any(row[i] is not None for row in rows.values())]
     columns = ["", *([*_COLUMNS][i] for i in filled)]
     kept = {label: [row[i] for i in filled] for label, row in rows.items()}
-    return show_table(
-        Table(columns, kept, "Mean energy of test images, nats per pixel"), name, alt_text
-    )
+    caption = "Mean energy of test images, nats per pixel, ± standard deviation over seeds."
+    return show_table(Table(columns, kept, caption), name, alt_text)
+
+
+def _spread(found: Any) -> Cell:
+    """Mean and standard deviation over seeds; a published number stands alone."""
+    return (found["mean"], found["sd"]) if isinstance(found, Mapping) else found
+
+
+def _difference(first: Mapping[str, float], second: Mapping[str, float]) -> Cell:
+    """Mean and standard deviation of paired differences, over the seeds that both have."""
+    paired = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+    return statistics.fmean(paired), statistics.stdev(paired) if len(paired) > 1 else None
 
 
 def _unpacked(text: str) -> torch.Tensor:

@@ -79,6 +79,7 @@ class SirenExplorer(Explorer):
         name: of the explorer.
         origin: the one step; that which the decoders were trained with.
         decoder: name of the decoder shown first; the first by default.
+        by: how the code shown first is found, "one step" or "flow".
         sample: row shown first.
         resolution: of the drawing shown first, one of `RESOLUTIONS`.
         seed: of the places that are seen.
@@ -96,6 +97,7 @@ class SirenExplorer(Explorer):
         name: str = "siren",
         origin: Origin | None = None,
         decoder: str | None = None,
+        by: str = FOUND_BY[0],
         sample: int = 0,
         resolution: int = 64,
         seed: int = 0,
@@ -115,6 +117,7 @@ class SirenExplorer(Explorer):
         self.sirens = {label: own_copy(siren) for label, siren in named.items()}
         decoder = decoder or next(iter(self.sirens))
         checks.one_of("decoder", decoder, tuple(self.sirens))
+        checks.one_of("by", by, FOUND_BY)
         checks.require(
             resolution in RESOLUTIONS,
             f"`resolution` must be one of {RESOLUTIONS}, got {resolution}.",
@@ -139,7 +142,7 @@ class SirenExplorer(Explorer):
         first = {
             "decoder": decoder,
             "sample": sample,
-            "by": FOUND_BY[0],
+            "by": by,
             "share": 1.0,
             "seed": seed,
             "resolution": resolution,

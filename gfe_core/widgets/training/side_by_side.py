@@ -25,7 +25,7 @@ from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.shown import shown_rows
 from gfe_core.widgets.training.gallery import gallery, named_rows
 
-_TILE = 40  # pixels of an image on the screen, about
+_TILE = 60  # pixels of an image on the screen, about
 _MOST = 4  # more would not fit into a preview
 
 

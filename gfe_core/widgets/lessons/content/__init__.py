@@ -15,8 +15,12 @@ MODULES = (
     "the_race",
     "nesterov",
     "adjoint",
+    "against_an_autoencoder",
+    "latent_space",
+    "missing_data_and_doubt",
     "your_own_data",
     "gradient_origin_networks",
+    "implicit_decoders",
     "shrinking_bottlenecks",
 )
 

@@ -1,0 +1,35 @@
+"""`python -m gfe_core site`: the notebooks as static pages whose views are alive."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from gfe_core.cli.command import Command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site(Command):
+    """Write the notebooks as static pages, which need neither a kernel nor a network.
+
+    Args:
+        named: notebooks to run, all by default. Pages of the others stay as they are; missing ones
+            get stills in place of views.
+        to: folder of the pages.
+        notebooks: folder of the notebooks.
+    """
+
+    named: tyro.conf.Positional[tuple[Path, ...]] = ()
+    to: Path = Path("site")
+    notebooks: Path = Path("notebooks")
+
+    def run(self) -> int:
+        """Write the pages, and print their names and sizes."""
+        try:
+            from gfe_core.site import build
+        except ModuleNotFoundError as missing:
+            raise RuntimeError(
+                f"The pages need {missing.name}: `pip install -e '.[dev]'` in a checkout."
+            ) from missing
+        build(self.to, self.notebooks, self.named, say=print)
+        return 0

@@ -1,0 +1,79 @@
+"""State of a view as text of a page: compressed, with its bytes as they are.
+
+What many views share stands beside the pages, once: scripts that come as traits, and the weights
+of decoders that the browser follows flows with.
+"""
+
+import base64
+import hashlib
+import json
+import zlib
+from typing import Any
+
+from gfe_core.site.views import Part, in_base64
+from gfe_core.widgets.kit.bundles import script
+
+TEXTS = {"actions_script": script("actions"), "preview_script": script("preview")}
+"""Traits of many views that are the same for all of them."""
+
+
+class Packing:
+    """Pack parts for a template, and keep the weights that they share.
+
+    `weights` has each decoder's as packed text, by a name that it is found under.
+    """
+
+    def __init__(self) -> None:
+        self.weights: dict[str, str] = {}
+
+    def __call__(self, part: Part) -> Part:
+        """Return a part with its state as packed blocks: the state, then what it answers.
+
+        Words and pictures stay as they are.
+        """
+        if "state" not in part:
+            return part
+        state = {name: one for name, one in part["state"].items() if one != TEXTS.get(name)}
+        weights = self._share(state) if "recipes" in state.get("preview", {}) else ""
+        answers = part.get("answers", {})
+        blocks = [packed(block) for block in (state, answers.get("states")) if block]
+        names = {"bundle": part["bundle"], "link": part.get("link"), "weights": weights}
+        return names | {"blocks": blocks, "choices": answers.get("choices")}
+
+    def _share(self, state: dict[str, Any]) -> str:
+        """Take the weights out of the numbers of a preview; return their name."""
+        numbers = base64.b64decode(state["preview_numbers"]["base64"])
+        end = len(numbers) - 4 * state["preview"]["layers"][-1]["outputs"]
+        state["preview_numbers"] = in_base64(numbers[end:])
+        name = f"weights-{hashlib.sha256(numbers[:end]).hexdigest()[:12]}"
+        if name not in self.weights:
+            self.weights[name] = packed(in_base64(numbers[:end]))
+        return name
+
+
+def packed(state: Any) -> str:
+    """Return JSON and the bytes in it as base64 of one compressed block.
+
+    The block is the length of the JSON (four bytes, the lowest first), the JSON, and all bytes one
+    after the other, equal ones once; in the JSON they are {"bytes": [offset, length]}.
+    kit/stored.js unpacks it.
+
+    Args:
+        state: JSON in which bytes are {"base64": text}, as `synced` returns it.
+    """
+    offsets: dict[bytes, int] = {}
+    told = json.dumps(_without_bytes(state, offsets), allow_nan=False).encode()
+    whole = b"".join([len(told).to_bytes(4, "little"), told, *offsets])
+    return base64.b64encode(zlib.compress(whole, 9)).decode("ascii")
+
+
+def _without_bytes(part: Any, offsets: dict[bytes, int]) -> Any:
+    if isinstance(part, dict) and part.keys() == {"base64"}:
+        data = base64.b64decode(part["base64"])
+        offset = offsets.setdefault(data, sum(map(len, offsets)))
+        return {"bytes": [offset, len(data)]}
+    if isinstance(part, dict):
+        return {key: _without_bytes(value, offsets) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_without_bytes(value, offsets) for value in part]
+    return part

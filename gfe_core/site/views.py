@@ -1,0 +1,51 @@
+"""What a page holds of what a notebook shows: the state of each view, and words between them."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import ipywidgets
+
+from gfe_core.widgets.kit.bundles import bundle_of
+from gfe_core.widgets.kit.explorer import Explorer
+from gfe_core.widgets.kit.page import is_view, synced
+
+Part = dict[str, Any]
+"""{"bundle", "state"} of a view, {"html"}, or {"png"} as base64.
+
+A view whose trait is kept equal with another's also has {"link": {"trait", "part", "other"}}, one
+whose choices are recorded has its "answers" (recording).
+"""
+
+
+def parts_of(shown: Any) -> list[Part]:
+    """Return the parts of an explorer or a widget, from top to bottom."""
+    explored = isinstance(shown, Explorer)
+    widgets = list(_leaves(shown.widget if explored else shown))
+    parts = [_part(widget) for widget in widgets]
+    if explored and shown.link is not None:
+        (leader, trait), (follower, other) = shown.link.source, shown.link.target
+        at, to = widgets.index(leader), widgets.index(follower)
+        parts[at]["link"] = {"trait": trait, "part": to, "other": other}
+    return parts
+
+
+def _leaves(widget: Any) -> Iterator[Any]:
+    """Yield the widgets that a box holds, or the widget itself."""
+    if not hasattr(widget, "children"):
+        yield widget
+    for child in getattr(widget, "children", ()):
+        yield from _leaves(child)
+
+
+def _part(widget: Any) -> Part:
+    if is_view(widget):
+        return {"bundle": bundle_of(widget), "state": synced(widget)}
+    if isinstance(widget, ipywidgets.Image):
+        return {"png": base64.b64encode(bytes(widget.value)).decode("ascii")}
+    return {"html": widget.value if isinstance(widget, ipywidgets.HTML) else ""}
+
+
+def in_base64(data: bytes) -> dict[str, str]:
+    """Return bytes as a state has them in JSON."""
+    return {"base64": base64.b64encode(data).decode("ascii")}

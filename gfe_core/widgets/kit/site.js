@@ -1,0 +1,235 @@
+// What the static pages run: views over the state that a page holds, questions, the theme and the
+// search. No kernel, no network.
+
+import "./site.css";
+import { find, findAll, make } from "./dom.js";
+import { StandIn } from "./standin.js";
+import { storedModel, unpacked } from "./stored.js";
+
+/** @typedef {import("./model.js").Host} Host */
+/** @typedef {{ render(context: import("./base.js").Context): unknown }} Widget */
+
+/**
+ * @typedef {object} Link
+ * @property {string} trait
+ * @property {number} part that follows
+ * @property {string} other its trait
+ */
+
+/** @typedef {{ heading: string, address: string, words: string }} Entry */
+
+const page =
+  /** @type {{ gfeViews: Record<string, Widget>, gfeTexts: Record<string, string>, gfeWeights: Record<string, string> }} */ (
+    /** @type {unknown} */ (globalThis)
+  );
+/** @type {Map<string, Promise<void>>} */
+const loading = new Map();
+
+/**
+ * Load a script that lies beside the pages, once; a page in a file may load no modules.
+ *
+ * @param {string} name
+ * @returns {Promise<void>}
+ */
+function load(name) {
+  const script = make("script", { src: `assets/${name}.js` });
+  const begun = new Promise((loaded, failed) => {
+    script.addEventListener("load", () => loaded(undefined));
+    script.addEventListener("error", failed);
+  });
+  if (!loading.has(name)) {
+    loading.set(name, begun);
+    document.head.append(script);
+  }
+  return loading.get(name) ?? begun;
+}
+
+/**
+ * Take a script of data out of the page.
+ *
+ * @param {HTMLScriptElement} script
+ * @returns {() => Promise<any>} unpacks it when that is first needed
+ */
+function contentOf(script) {
+  const text = script.textContent ?? "";
+  /** @type {Promise<any> | undefined} */
+  let content;
+  script.remove();
+  return () => {
+    content ??= unpacked(text);
+    return content;
+  };
+}
+
+/**
+ * Bring the views of a figure to life, in place of its still.
+ *
+ * @param {HTMLElement} figure
+ */
+async function enliven(figure) {
+  const parts = findAll(figure, ".parts > *", HTMLElement);
+  const drawn = new MutationObserver(() => {
+    if (figure.querySelector("[data-bundle]:not(:has([data-drawn]))")) return;
+    drawn.disconnect();
+    figure.classList.add("alive");
+  });
+  drawn.observe(figure, { subtree: true, attributes: true, attributeFilter: ["data-drawn"] });
+  /** @type {(Host | undefined)[]} */
+  const models = [];
+  for (const part of parts) models.push(await render(part, parts, models));
+  parts.forEach((part, k) => {
+    if (part.dataset.link) follow(models, k, JSON.parse(part.dataset.link));
+  });
+}
+
+/**
+ * Draw a part of a figure, if it is a view.
+ *
+ * @param {HTMLElement} part
+ * @param {HTMLElement[]} parts of the figure
+ * @param {(Host | undefined)[]} models of the parts, as far as they are drawn
+ * @returns {Promise<Host | undefined>} its model
+ */
+async function render(part, parts, models) {
+  const { bundle, weights, choices } = part.dataset;
+  if (!bundle) return undefined;
+  const [state, states] = findAll(part, "script", HTMLScriptElement).map(contentOf);
+  if (bundle === "charts") await load("plotly");
+  const stored = storedModel({ ...page.gfeTexts, ...(await state()) });
+  if (weights) await addWeights(stored, weights);
+  const change = (/** @type {Record<string, any>[] | null} */ changes) =>
+    parts.slice(1).forEach((other, k) => {
+      other.classList.toggle("stale", !changes);
+      if (changes?.[k]) put(other, models[k + 1], changes[k]);
+    });
+  /** @type {import("./standin.js").Choices | undefined} */
+  const answered = choices && JSON.parse(choices);
+  const model = answered ? new StandIn(stored, answered, states, change).host : stored;
+  const answers = answered?.map(([name]) => name);
+  page.gfeViews[bundle].render({ model, el: part, live: Boolean(answered), answers });
+  return model;
+}
+
+/**
+ * Change a part as an answer says.
+ *
+ * @param {HTMLElement} part
+ * @param {Host | undefined} model
+ * @param {Record<string, any>} change
+ */
+function put(part, model, change) {
+  if (change.html !== undefined) part.innerHTML = change.html;
+  for (const [key, value] of Object.entries(model ? change : {})) model?.set(key, value);
+}
+
+/**
+ * Put the weights of a decoder, which many views share, before the numbers of a sample.
+ *
+ * @param {Host} stored
+ * @param {string} name of the weights
+ */
+async function addWeights(stored, name) {
+  await load(name);
+  const parts = [await unpacked(page.gfeWeights[name]), stored.get("preview_numbers")];
+  const joined = await new Blob(parts).arrayBuffer();
+  stored.set("preview_numbers", new DataView(joined));
+}
+
+/**
+ * Let a trait of one view follow that of another.
+ *
+ * @param {(Host | undefined)[]} models
+ * @param {number} leader
+ * @param {Link} link
+ */
+function follow(models, leader, { trait, part, other }) {
+  const [first, second] = [models[leader], models[part]];
+  first?.on(`change:${trait}`, () => second?.set(other, first.get(trait)));
+}
+
+/** Views come to life where they are seen, and all of them before the page is printed. */
+function watch() {
+  const figures = new Set(findAll(document.body, "figure.views", HTMLElement));
+  const begin = (/** @type {Element} */ figure) => {
+    if (figures.delete(/** @type {HTMLElement} */ (figure))) {
+      seen.unobserve(figure);
+      enliven(/** @type {HTMLElement} */ (figure));
+    }
+  };
+  const seen = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) if (isIntersecting) begin(target);
+    },
+    { rootMargin: "200px" },
+  );
+  for (const figure of figures) seen.observe(figure);
+  addEventListener("beforeprint", () => figures.forEach(begin));
+}
+
+/** A guess opens the answer, with what is said to it. */
+function ask() {
+  for (const form of findAll(document.body, "form.predict", HTMLFormElement)) {
+    const button = find(form, "button", HTMLButtonElement);
+    form.addEventListener("change", () => {
+      button.disabled = false;
+    });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const chosen = find(form, "input:checked", HTMLInputElement);
+      const right = chosen.value === form.dataset.answer;
+      const verdict = right ? "Right:" : `Not this time. ${chosen.dataset.reply} The answer is:`;
+      find(form, ".verdict", HTMLElement).textContent = verdict;
+      find(form, ".answer", HTMLElement).hidden = false;
+      for (const one of findAll(form, "input, button", HTMLElement)) {
+        one.toggleAttribute("disabled", true);
+      }
+    });
+  }
+}
+
+/** The switch of the theme, which is remembered where the browser allows it. */
+function chooseTheme() {
+  const button = find(document.body, "#theme", HTMLButtonElement);
+  const { dataset } = document.body;
+  const show = () => button.setAttribute("aria-pressed", String(dataset.jpThemeLight === "false"));
+  button.addEventListener("click", () => {
+    dataset.jpThemeLight = String(dataset.jpThemeLight === "false");
+    show();
+    try {
+      localStorage.setItem("gfe-light", dataset.jpThemeLight);
+    } catch {
+      // a page without storage forgets it
+    }
+  });
+  addEventListener("beforeprint", () => {
+    dataset.jpThemeLight = "true";
+  });
+  show();
+}
+
+/** Headings whose section has every word that is typed. */
+function search() {
+  const field = document.querySelector("#search");
+  if (!(field instanceof HTMLInputElement)) return;
+  /** @type {Entry[]} */
+  const entries = JSON.parse(document.querySelector("#index")?.textContent ?? "[]");
+  const list = find(document.body, "#found", HTMLElement);
+  field.addEventListener("input", () => {
+    const wanted = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const has = (/** @type {Entry} */ { heading, words }) => {
+      const text = `${heading} ${words}`.toLowerCase();
+      return wanted.every((word) => text.includes(word));
+    };
+    const hits = wanted.length ? entries.filter(has).slice(0, 12) : [];
+    const items = hits.map(({ heading, address }) =>
+      make("li", {}, make("a", { href: address }, heading)),
+    );
+    const none = wanted.length && !hits.length ? [make("li", {}, "nothing found")] : [];
+    list.replaceChildren(...items, ...none);
+  });
+}
+
+chooseTheme();
+ask();
+search();
+watch();

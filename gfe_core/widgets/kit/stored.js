@@ -1,0 +1,48 @@
+// A model over traits that a page holds, where no kernel is.
+
+/** @typedef {import("./model.js").Host} Host */
+
+/**
+ * The interface of a model over stored traits; bytes come as {"base64": text}.
+ *
+ * @param {Record<string, any>} state
+ * @returns {Host}
+ */
+export function storedModel(state) {
+  /** @type {Map<string, (() => void)[]>} */
+  const heard = new Map();
+  for (const [key, value] of Object.entries(state)) {
+    if (value?.base64 !== undefined) state[key] = new DataView(bytesOf(value.base64).buffer);
+  }
+  return {
+    get: (key) => state[key],
+    set(key, value) {
+      state[key] = value;
+      for (const call of heard.get(`change:${key}`) ?? []) call();
+    },
+    on: (event, call) => void heard.set(event, [...(heard.get(event) ?? []), call]),
+  };
+}
+
+/**
+ * @param {string} base64
+ * @returns {Uint8Array<ArrayBuffer>}
+ */
+const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+
+/**
+ * Unpack what `packed` in gfe_core/site/packing.py has packed.
+ *
+ * @param {string} text
+ * @returns {Promise<any>} JSON, with bytes in it as views of one buffer
+ */
+export async function unpacked(text) {
+  const stream = new Blob([bytesOf(text)]).stream();
+  const whole = await new Response(
+    stream.pipeThrough(new DecompressionStream("deflate")),
+  ).arrayBuffer();
+  const end = 4 + new DataView(whole).getUint32(0, true);
+  return JSON.parse(new TextDecoder().decode(whole.slice(4, end)), (_, value) =>
+    value?.bytes ? new DataView(whole, end + value.bytes[0], value.bytes[1]) : value,
+  );
+}
