@@ -72,7 +72,7 @@ ORDER = {
     "gfe_core/widgets/lessons/content": (
         "start_here gradient_flow how_the_decoder_learns stiffness adaptive_minimise_distance "
         "the_race nesterov adjoint against_an_autoencoder latent_space missing_data_and_doubt "
-        "your_own_data implicit_decoders"
+        "your_own_data gradient_origin_networks implicit_decoders shrinking_bottlenecks"
     ),
     "gfe_core/widgets/results": "paper gon missing narrowing emission_lines",
     "gfe_core/experiments": "runner tables one_cell speed claims pages mnist_decoders bundled",

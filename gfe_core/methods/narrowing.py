@@ -18,8 +18,9 @@ Shapes: `batch` samples; `gates` latents of the decoder inside; `code` what a `G
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -27,15 +28,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gfe_core import arguments, checks
+from gfe_core.data import Batches
 from gfe_core.data.samples import samples_for
+from gfe_core.decoders import MLPDecoder
 from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoders import Autoencoder, one_look
 from gfe_core.encoding import encode
 from gfe_core.energy.padding import row_multiple
 from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
-from gfe_core.methods.variational import divergence
-from gfe_core.training import Report
+from gfe_core.methods.variational import Evidence, divergence
+from gfe_core.training import History, Report, fit
 from gfe_core.types import Codes, Data, Decoder, Encoding, Loss, PerSample
 
 Gates = Float[Tensor, "*draws gates"]
@@ -444,3 +447,121 @@ def _learnt_from(encoding: Encoding, loan: Loan) -> Encoding:
     if encoding.z.requires_grad:
         encoding.z.register_hook(loan.keep)
     return encoding
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shrinking:
+    """A decoder behind gates with all that trains it.
+
+    Made by `shrinking_autoencoder` and `shrinking_flow`. A deep copy, generators included, is a
+    second one that goes the same way.
+
+    Args:
+        gated: the decoder.
+        rule: its encoder in training.
+        train: `fit` with all but epochs and callbacks; without `rule.learn` among the callbacks no
+            gate moves.
+    """
+
+    gated: Gated
+    rule: Narrowing
+    train: Callable[..., History]
+
+    def learn(
+        self, epochs: int, callbacks: Iterable[Callable[[Report], bool | None]] = ()
+    ) -> History:
+        """Train decoder, gates and multiplier for so many passes over the data."""
+        return self.train(epochs=epochs, callbacks=[self.rule.learn, *callbacks])
+
+    def error(self, x: Data) -> PerSample:
+        """Error of each sample of x at hard gates."""
+        outputs = self.gated(self.rule.hard(self.gated, x).z).detach()
+        return self.rule.error.per_sample(outputs[:, : x.shape[1]], x)
+
+
+def shrinking_autoencoder(
+    x: Data,
+    n_gates: int,
+    threshold: float,
+    *,
+    hidden: tuple[int, ...] = (64, 128),
+    price: float = 100.0,
+    seed: int = 0,
+) -> Shrinking:
+    """Put a gate before each latent of a variational autoencoder.
+
+    Args:
+        x: data, a row for each sample.
+        n_gates: latents at the beginning.
+        threshold: of the squared error of a sample, summed over its features, > 0.
+        hidden: widths of the decoder's hidden layers, and of the encoder's, backwards.
+        price: of an open gate, nats.
+        seed: of weights, draws and the order of samples.
+
+    Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    decoder = MLPDecoder(
+        latent_dim=n_gates, hidden=hidden, data_dim=x.shape[1], generator=generator
+    )
+    network = Autoencoder.mirror(decoder, latent_dim=2 * n_gates, generator=generator)
+    constraint = Constraint(threshold, smoothing=0.95)
+    loss = Evidence(likelihood=SQUARES, weight=constraint.weight)
+    find = Inference(network=network, loss=loss, generator=generator)
+    gated = Gated(decoder, costs=True)
+    rule = Narrowing(find, constraint, _gate_optimizer(gated), price=price, generator=generator)
+    weights = [*decoder.parameters(), *network.parameters()]
+    return Shrinking(gated=gated, rule=rule, train=_training(gated, rule, x, loss, weights, seed))
+
+
+def shrinking_flow(
+    x: Data,
+    n_gates: int,
+    threshold: float,
+    *,
+    hidden: tuple[int, ...] = (64,),
+    price: float = 100.0,
+    anew: bool = True,
+    max_steps: int = 8,
+    seed: int = 0,
+) -> Shrinking:
+    """Put a gate before each latent of a decoder whose codes are found by the flow.
+
+    Args:
+        x: data, a row for each sample.
+        n_gates: latents at the beginning.
+        threshold: of the squared error of a sample, summed over its features, > 0.
+        hidden: widths of the decoder's hidden layers.
+        price: of an open gate, nats.
+        anew: whether the antithesis has codes of its own, as for `Narrowing`.
+        max_steps: attempts of AMD for each sample and batch.
+        seed: of weights, draws and the order of samples.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    decoder = MLPDecoder(
+        latent_dim=n_gates, hidden=hidden, data_dim=x.shape[1], generator=generator
+    )
+    constraint = Constraint(threshold, smoothing=0.9)
+    find = partial(encode_at, loss=SQUARES, max_steps=max_steps)
+    gated = Gated(decoder)
+    rule = Narrowing(
+        find, constraint, _gate_optimizer(gated), price=price, anew=anew, generator=generator
+    )
+    weights = [*decoder.parameters()]
+    return Shrinking(
+        gated=gated, rule=rule, train=_training(gated, rule, x, SQUARES, weights, seed)
+    )
+
+
+def _gate_optimizer(gated: Gated) -> torch.optim.Optimizer:
+    """Adam for the gates alone."""
+    return torch.optim.Adam([gated.gamma], lr=0.05)
+
+
+def _training(
+    gated: Gated, rule: Narrowing, x: Data, loss: Loss, weights: list[nn.Parameter], seed: int
+) -> Callable[..., History]:
+    """Return `fit` with all but epochs and callbacks."""
+    adam = torch.optim.Adam(weights, lr=2e-3)
+    batches = Batches(x, size=64, seed=seed)
+    return partial(fit, gated, batches, encoder=rule, loss=loss, optimizer=adam)

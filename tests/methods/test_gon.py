@@ -533,6 +533,27 @@ def test_names_of_the_room_are_reached_from_the_package():
     assert gfe.gon is gon
 
 
+def test_decoders_by_number_of_steps_learn_alike_and_each_by_its_own_encoder():
+    x = digits(128).float()
+    runs = gon.train_by_number_of_steps(x, n_steps=(1, 2), hidden=(16,), epochs=2, size=32)
+    for adjoint, name in ((gfe.Unrolled(), "unrolled"), (gfe.Detached(), "detached")):
+        assert list(runs.decoders[name]) == list(runs.histories[name]) == ["1", "2", "flow"]
+        for n in (1, 2):
+            decoder = gfe.MLPDecoder(
+                latent_dim=8, hidden=(16,), data_dim=64, generator=generator(0)
+            )
+            history = gfe.fit(
+                decoder,
+                gfe.data.Batches(x, size=32, seed=0),
+                encoder=Origin(n_steps=n, adjoint=adjoint),
+                loss=SQUARES,
+                optimizer=torch.optim.Adam(decoder.parameters(), lr=5e-3),
+                epochs=2,
+            )
+            assert history.energy == runs.histories[name][str(n)].energy
+    assert runs.decoders["unrolled"]["flow"] is runs.decoders["detached"]["flow"]
+
+
 @pytest.mark.parametrize("n_images", [10, 64])
 @pytest.mark.parametrize("share", [1.0, 0.25])
 def test_fit_siren_learns_in_place_from_a_share_of_the_pixels(n_images: int, share: float):

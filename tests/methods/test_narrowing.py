@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from itertools import pairwise, product
 from typing import Any, cast
@@ -15,7 +16,18 @@ import gfe_core as gfe
 from gfe_core.encoders.autoencoder import Autoencoder
 from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
-from gfe_core.methods.narrowing import Gated, Inference, Narrowed, Narrowing, arm, drawn, encode_at
+from gfe_core.methods.narrowing import (
+    Gated,
+    Inference,
+    Narrowed,
+    Narrowing,
+    Shrinking,
+    arm,
+    drawn,
+    encode_at,
+    shrinking_autoencoder,
+    shrinking_flow,
+)
 from gfe_core.methods.variational import Evidence, divergence
 from gfe_core.training.fitting import Report
 from gfe_core.types import Encoding
@@ -907,3 +919,28 @@ def test_a_looser_threshold_closes_gates_one_after_the_other():
     assert n_open[start] > n_open[-1] >= 1
     assert max(errors[start:]) < 1.2
     assert constraint.multiplier > 10, "it never fell so far that every latent is too dear"
+
+
+@pytest.mark.parametrize("make", [shrinking_autoencoder, shrinking_flow])
+def test_a_shrinking_model_moves_gates_and_a_copy_goes_the_same_way(
+    make: Callable[..., Shrinking],
+):
+    x = digits(128).float()
+    model = make(x, 4, threshold=1e3, hidden=(16,), seed=1)  # met at once, so that gates learn
+    before = model.gated.gamma.detach().clone()
+    model.learn(epochs=1)
+    other = deepcopy(model)
+    histories = [one.learn(epochs=2).energy for one in (model, other)]
+    assert histories[0] == histories[1]
+    assert torch.equal(model.gated.gamma, other.gated.gamma)
+    assert not torch.allclose(model.gated.gamma, before, atol=0.1), "the price closes gates"
+
+
+def test_a_shrinking_flow_is_judged_at_hard_gates_on_any_samples():
+    x = digits(64).float()
+    model = shrinking_flow(x, 4, threshold=5.0, hidden=(16,))
+    with torch.no_grad():
+        model.gated.gamma.copy_(torch.tensor([3.0, -3.0, 3.0, -3.0]))
+    inside = model.gated.narrowed()
+    z = gfe.encode(inside, x, loss=SQUARES, max_steps=8).z
+    assert torch.allclose(model.error(x), SQUARES.per_sample(inside(z), x), rtol=1e-3)

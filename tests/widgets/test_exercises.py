@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gfe_core.methods import gon
 from gfe_core.widgets.lessons import check
 
 Formula = Callable[..., Any]
@@ -52,6 +53,31 @@ def by_trying(
     while fails(energy(z) - energy(z - beta**n * trial * slope), beta**n * trial * slope**2, sigma):
         n += 1
     return n
+
+
+def one_step(term=torch.square, over=torch.sum, sign=-1.0, where=lambda seen: seen):
+    """A step that sees pixels by `where`, and sums terms of the energy by `over`."""
+
+    def code_from(decoder, x, seen, dt):
+        z = torch.zeros(len(x), 1, requires_grad=True)
+        inside = over(term(decoder(z) - x)[:, where(seen)], 1).sum()
+        return sign * dt * torch.autograd.grad(inside, z)[0]
+
+    return code_from
+
+
+def black_where_hidden(decoder, x, seen, dt):
+    z = torch.zeros(len(x), 1, requires_grad=True)
+    inside = (decoder(z) - torch.where(seen, x, 0.0)).square().sum()
+    return -dt * torch.autograd.grad(inside, z)[0]
+
+
+def mean_over_all_pixels(decoder, x, seen, dt):
+    return one_step()(decoder, x, seen, dt) / x.shape[1]
+
+
+def mean_over_the_batch(decoder, x, seen, dt):
+    return one_step()(decoder, x, seen, dt) / len(x)
 
 
 def others(z):
@@ -120,6 +146,14 @@ RIGHT: dict[str, list[Formula]] = {
         lambda curvature: torch.tensor(3.8317 / math.sqrt(curvature)),
     ],
     "implicit_wins_from": [lambda: math.log(2), lambda: -torch.tensor(0.5).log()],
+    "code_from": [
+        one_step(),
+        lambda decoder, x, seen, dt: gon.Origin(dt=dt, seen=seen)(decoder, x).z,
+    ],
+    "price_gradient": [
+        lambda gamma, price: price * torch.sigmoid(gamma) * torch.sigmoid(-gamma),
+        lambda gamma, price: price * gamma.exp() / (1 + gamma.exp()) ** 2,
+    ],
     "share_saved": [
         lambda ours, theirs, floor: 1 - (ours["unseen"][-1] - floor) / (theirs["unseen"][1] - floor)
     ],
@@ -285,6 +319,29 @@ WRONG: dict[str, list[tuple[str, Formula]]] = {
         ("base 10", lambda: math.log10(2)),
         ("size of both", lambda: 0.25),
         ("63 %", lambda: 1.0),
+    ],
+    "code_from": [
+        ("every pixel", one_step(where=lambda seen: seen | ~seen)),
+        ("counts as black", black_where_hidden),
+        ("hidden pixels", one_step(where=lambda seen: ~seen)),
+        ("not their mean", one_step(over=torch.mean)),
+        ("not the mean over all", mean_over_all_pixels),
+        ("keep the 2", one_step(term=lambda error: error.square() / 2)),
+        ("sum over the images", mean_over_the_batch),
+        ("sign is wrong", one_step(sign=1.0)),
+        ("dt is missing", lambda decoder, x, seen, dt: one_step()(decoder, x, seen, 1.0)),
+    ],
+    "price_gradient": [
+        ("price itself", lambda gamma, price: price * gamma.sigmoid()),
+        ("all gates together", lambda gamma, price: price * gamma.sigmoid().sum()),
+        ("log-odds gamma", lambda gamma, price: price * torch.ones(2)),
+        ("sign is wrong", lambda gamma, price: -price * gamma.sigmoid() * (-gamma).sigmoid()),
+        ("price of log p", lambda gamma, price: price * (1 - gamma.sigmoid())),
+        ("price is missing", lambda gamma, price: gamma.sigmoid() * (-gamma).sigmoid()),
+        (
+            "sum over the gates",
+            lambda gamma, price: price * (gamma.sigmoid() * (-gamma).sigmoid()).sum(),
+        ),
     ],
     "prior_energy": [
         ("in place of its inverse", lambda codes, z: by_matrix(away(codes, z), codes.T.cov())),

@@ -9,7 +9,7 @@ from gfe_core.widgets.results import gon as paper_gon
 
 
 def one(mean: float) -> dict[str, Any]:
-    return {"mean": mean, "sd": 0.0, "seeds": 1}
+    return {"mean": mean, "sd": 0.25, "seeds": 3}
 
 
 RESULT: dict[str, Any] = {
@@ -42,13 +42,13 @@ def test_errors_mark_the_lowest_of_each_set_and_count_parameters():
         html.index(f">{head}<") for head in heads
     )
     assert html.count("74,097") == 2 and html.count("–") == 2
-    assert "<u>3.00</u>" in html and "<u>6.00</u>" in html
+    assert "<u>3.00 ± 0.25</u>" in html and "<u>6.00 ± 0.25</u>" in html
     assert html.count("<u>") == 2, "a number alone, and a count of parameters, is not the lowest"
 
 
 def test_bounds_are_read_by_columns():
     html = paper_gon.bounds(RESULT, name="bounds", alt_text="Bounds.").data["text/html"]
-    assert "<u>101.2</u>" in html and "112.0" in html and html.count("<u>") == 1
+    assert "<u>101.2 ± 0.2</u>" in html and "112.0 ± 0.2" in html and html.count("<u>") == 1
 
 
 @pytest.mark.parametrize("show", [paper_gon.errors, paper_gon.bounds])

@@ -12,14 +12,14 @@ RESULT: dict[str, Any] = {
     "factors": {
         "VAE": {
             "tight": {
-                "error": {"mean": 6.5},
+                "error": {"mean": 6.5, "sd": 0.25},
                 "open": [7, 8, 8],
-                "r2": {"x": {"mean": 0.99}, "scale": {"mean": 0.9}},
+                "r2": {"x": {"mean": 0.99, "sd": 0.25}, "scale": {"mean": 0.9, "sd": 0.25}},
             },
             "loose": {
-                "error": {"mean": 14.0},
+                "error": {"mean": 14.0, "sd": 0.25},
                 "open": [3, 3, 3],
-                "r2": {"x": {"mean": 0.98}, "scale": {"mean": 0.8}},
+                "r2": {"x": {"mean": 0.98, "sd": 0.25}, "scale": {"mean": 0.8, "sd": 0.25}},
             },
         }
     },
@@ -40,6 +40,7 @@ def test_factors_have_a_row_for_each_threshold():
     html = shown.data["text/html"]
     assert (
         html.index("VAE, tight")
+        < html.index("6.50 ± 0.25")
         < html.index("7.67")
         < html.index("VAE, loose")
         < html.index("0.80")

@@ -11,7 +11,7 @@ import numpy as np
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figures import show_figure
 from gfe_core.widgets.kit.explorer import Document, Explorer
-from gfe_core.widgets.tables import Table, show_table
+from gfe_core.widgets.tables import Cell, Table, show_table
 
 
 def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
@@ -20,9 +20,9 @@ def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     Parameters, final errors, and errors after some seconds; the lowest are marked.
 
     Args:
-        result: content of the file; result["error"][set][method]["mean"] and
-            result["seconds"][set][method][seconds]["mean"] are summed squared errors of a test
-            image, result["parameters"][method] counts.
+        result: content of the file; result["error"][set][method] and
+            result["seconds"][set][method][seconds] have "mean" and "sd" of summed squared errors of
+            a test image, result["parameters"][method] counts.
         name: of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
@@ -30,20 +30,20 @@ def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     seconds = result.get("seconds", {})
     counts = result.get("parameters", {})
     methods = dict.fromkeys(method for of_set in error.values() for method in of_set)
-    columns: dict[str, list[float | None]] = {
-        told: [_mean(found, m) for m in methods] for told, found in error.items()
+    columns: dict[str, list[Cell]] = {
+        data: [_spread(found, m) for m in methods] for data, found in error.items()
     }
-    for told, found in seconds.items():
+    for data, found in seconds.items():
         times = sorted({time for of_method in found.values() for time in of_method}, key=float)
         for time in times:
-            columns[f"{told}, {time} s"] = [_mean(found.get(m, {}), time) for m in methods]
-    rows: dict[str, Sequence[float | None]] = {
+            columns[f"{data}, {time} s"] = [_spread(found.get(m, {}), time) for m in methods]
+    rows: dict[str, Sequence[Cell]] = {
         m: [counts.get(m), *(column[k] for column in columns.values())]
         for k, m in enumerate(methods)
     }
     caption = (
-        "Squared error of a test image, summed over pixels; after so many processor "
-        "seconds of training"
+        "Squared error of a test image, summed over pixels: mean ± standard deviation over seeds. "
+        "Columns with seconds: after that much processor time of training."
     )
     heads = ("method", "parameters", *columns)
     return show_table(
@@ -55,14 +55,17 @@ def bounds(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """One row for each method: the bound on minus the log-likelihood of a test image, for each set.
 
     Args:
-        result: content of the file; result["bound"][set][method]["mean"] is in nats.
+        result: content of the file; result["bound"][set][method] has "mean" and "sd", nats.
         name: of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
     found = result.get("bound", {})
     methods = dict.fromkeys(method for of_set in found.values() for method in of_set)
-    rows = {m: [_mean(of_set, m) for of_set in found.values()] for m in methods}
-    caption = "Minus the evidence bound of a test image, nats; lower is better"
+    rows = {m: [_spread(of_set, m) for of_set in found.values()] for m in methods}
+    caption = (
+        "Bound on -log p(x) of a test image, nats: mean ± standard deviation over seeds; lower is "
+        "better."
+    )
     return show_table(Table(("method", *found), rows, caption, digits=1, down=True), name, alt_text)
 
 
@@ -112,6 +115,11 @@ def places(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
     )
 
 
+def _spread(found: Mapping[str, Any], key: str) -> Cell:
+    """Mean and standard deviation over seeds."""
+    return (found[key]["mean"], found[key]["sd"]) if key in found else None
+
+
 def places_in_time(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
     """Draw the errors of `places` against time, in units of an update by every place.
 
@@ -158,7 +166,3 @@ def _in_time(result: Mapping[str, Any]) -> dict[str, tuple[list[float], list[flo
         told: ([length[told] * n for n in found["updates"]], errors)
         for told, errors in found["curves"].items()
     }
-
-
-def _mean(found: Mapping[str, Any], key: str) -> float | None:
-    return found[key]["mean"] if key in found else None

@@ -19,7 +19,9 @@ MODULES = (
     "latent_space",
     "missing_data_and_doubt",
     "your_own_data",
+    "gradient_origin_networks",
     "implicit_decoders",
+    "shrinking_bottlenecks",
 )
 
 
