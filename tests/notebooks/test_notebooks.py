@@ -295,6 +295,23 @@ def bound_by(source: str) -> set[str]:
     return {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
 
 
+@every_notebook
+def test_what_a_question_reveals_reads_no_name_that_a_later_cell_binds(path: Path):
+    cells = [ast.parse(cell.source).body for cell in code_cells(read(path))]
+    for position, body in enumerate(cells):
+        functions = [ast.unparse(one) for one in body if isinstance(one, ast.FunctionDef)]
+        if any("predict(" in ast.unparse(one) for one in body):
+            reads = set[str]().union(*map(read_by, functions))
+            # `runs |= more` adds to what is there
+            later = [
+                bound_by(ast.unparse(one))
+                for following in cells[position + 1 :]
+                for one in following
+                if not isinstance(one, ast.AugAssign)
+            ]
+            assert not reads & set[str]().union(*later), "a guess after Run All would show it"
+
+
 def behind(sources: list[str], check: str) -> list[str]:
     """Those statements that bind a name which the check reads, directly or through others."""
     every = [one for source in sources for one in ast.parse(source).body]
