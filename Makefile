@@ -21,7 +21,7 @@ LOOK     ?=
 export JUPYTER_PREFER_ENV_PATH := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test check lint types bundles unit quick slow wheel notebooks notebooks-portable browser timed refresh look site bench
+.PHONY: help lab test check lint types bundles unit quick slow wheel notebooks notebooks-portable browser timed refresh look site handouts bench
 
 help: ## list these targets
 	@echo "usage: make TARGET"
@@ -83,6 +83,9 @@ look: $(VENV)/installed-dev ## run the notebooks in a browser slowed six times a
 
 site: $(VENV)/installed-dev ## build the static pages into site/ (NB=one.ipynb: run only this one)
 	@$(PYTHON) -m gfe_core site $(filter %.ipynb,$(NB))
+
+handouts: $(VENV)/installed ## write handouts/: the notebooks without solutions and outputs, and a key for the teacher
+	@$(PYTHON) -m gfe_core handouts
 
 bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries, and what gradients cost (needs MNIST; half an hour)
 	$(PYTHON) tests/benchmarks/bench_adjoints.py

@@ -84,7 +84,7 @@ ORDER = {
     "gfe_core/site": "text views packing recording running pages front building",
     "gfe_core/cli": (
         "command progress lab doctor train encode evaluate reproduce claims decoders bundled site "
-        "main"
+        "handouts main"
     ),
 }
 """Direction of travel.

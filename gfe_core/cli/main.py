@@ -18,6 +18,7 @@ from gfe_core.cli.decoders import Decoders
 from gfe_core.cli.doctor import Doctor
 from gfe_core.cli.encode import Encode
 from gfe_core.cli.evaluate import Evaluate
+from gfe_core.cli.handouts import Handouts
 from gfe_core.cli.lab import Lab
 from gfe_core.cli.reproduce import Reproduce
 from gfe_core.cli.site import Site
@@ -34,6 +35,7 @@ COMMANDS: dict[str, type[Command]] = {
     "decoders": Decoders,
     "bundled": Bundled,
     "site": Site,
+    "handouts": Handouts,
 }
 """Every command by its name, in the order of the help."""
 
