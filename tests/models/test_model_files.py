@@ -90,7 +90,7 @@ def test_new_process_encodes_new_samples_in_three_lines_to_the_same_bit(tmp_path
     x = 20 + 3 * torch.rand(40, 6, generator=source())
     scaling = {"mean": x[:30].mean(0), "scale": x[:30].std(0)}
     loss = gfe.Gaussian(variance=0.3)
-    scaled = (x - scaling["mean"]) / scaling["scale"]
+    scaled = ((x.double() - scaling["mean"]) / scaling["scale"]).float()
     decoder = gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=6, generator=source())
     gfe.fit(decoder, gfe.data.Batches(scaled[:30], size=10), loss=loss, epochs=3)
     path = gfe.save(tmp_path / "model.pt", decoder, loss=loss, scaling=scaling)
@@ -102,8 +102,9 @@ def test_new_process_encodes_new_samples_in_three_lines_to_the_same_bit(tmp_path
     found = torch.load(tmp_path / "found.pt")
     enc = gfe.encode(decoder, scaled[30:], loss=loss)
     assert torch.equal(found["z"], enc.z) and torch.equal(found["energy"], enc.energy)
-    drawn = gfe.reconstruct(decoder, enc.z, loss) * scaling["scale"] + scaling["mean"]
-    assert torch.equal(found["drawn"], drawn)
+    mean, scale = (scaling[name].double() for name in ("mean", "scale"))
+    drawn = gfe.reconstruct(decoder, enc.z, loss).double() * scale + mean
+    assert torch.equal(found["drawn"], drawn.float())
 
 
 @pytest.mark.parametrize(
