@@ -15,6 +15,8 @@ from gfe_core.types import Codes, Data, PerSample
 
 _LENGTHS = (1.0, 10.0, 100.0)
 _N_DIRECTIONS = 3
+AMPLIFIED = 4
+"""How many times further than codes `nearby` rounding may carry an output."""
 
 
 def probe(decoder: Any) -> dict[str, Tensor]:
@@ -64,11 +66,16 @@ def gap(
     z = z.to(next(decoder.parameters(), z))
     eps = max(torch.finfo(kind).eps for kind in (z.dtype, output.dtype))
     ours = _decoded(decoder, z).to(output)
-    moved = _decoded(decoder, z * (1 + 8 * eps)).to(output)
+    moved = _decoded(decoder, nearby(z, eps)).to(output)
     finite = output.isfinite()
-    size = _largest(output, finite)
-    rounding = torch.maximum(math.sqrt(eps) * size, 4 * _largest(moved - ours, finite).nan_to_num())
+    carried = AMPLIFIED * _largest(moved - ours, finite).nan_to_num()
+    rounding = torch.maximum(math.sqrt(eps) * _largest(output, finite), carried)
     return _largest(ours - output, finite), rounding
+
+
+def nearby(z: Codes, eps: float) -> Codes:
+    """Return codes a few roundings away: how far their outputs move, rounding may carry them."""
+    return z * (1 + 8 * eps)
 
 
 def _largest(values: Tensor, counted: Tensor) -> PerSample:

@@ -20,6 +20,7 @@ from gfe_core.arguments import called
 from gfe_core.data.contexts import lengthened, rows_of
 from gfe_core.decoders.graph import nodes_below
 from gfe_core.decoders.plain import is_plain, still
+from gfe_core.decoders.probes import AMPLIFIED, nearby
 from gfe_core.decoders.state import Kept
 from gfe_core.energy.losses import Bernoulli, Gaussian, Poisson
 from gfe_core.energy.padding import padded, row_multiple
@@ -315,10 +316,10 @@ class Calls:
         self, beside: Tensor, apart: Tensor, z: Tensor, rows: Tensor, context: Context | None
     ) -> bool:
         """Whether codes that differ by a few roundings differ as much: frequent sines do that."""
-        near = z * (1 + 8 * torch.finfo(z.dtype).eps)
+        near = nearby(z, torch.finfo(z.dtype).eps)
         moved = self._without_others(near, rows, context)
         here, there = ((one - apart).abs().nan_to_num(0, 0, 0).max() for one in (beside, moved))
-        return bool(here <= 4 * there)
+        return bool(here <= AMPLIFIED * there)
 
     def check_misfit_depends(self, z: Tensor, misfit: Tensor) -> None:
         """Refuse a loss that does not see the decoder's output."""

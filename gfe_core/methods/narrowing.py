@@ -500,10 +500,7 @@ def shrinking_autoencoder(
 
     Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901).
     """
-    generator = torch.Generator().manual_seed(seed)
-    decoder = MLPDecoder(
-        latent_dim=n_gates, hidden=hidden, data_dim=x.shape[1], generator=generator
-    )
+    decoder, generator = _decoder_of(x, n_gates, hidden, seed)
     network = Autoencoder.mirror(decoder, latent_dim=2 * n_gates, generator=generator)
     constraint = Constraint(threshold, smoothing=0.95)
     loss = Evidence(likelihood=SQUARES, weight=constraint.weight)
@@ -537,10 +534,7 @@ def shrinking_flow(
         max_steps: attempts of AMD for each sample and batch.
         seed: of weights, draws and the order of samples.
     """
-    generator = torch.Generator().manual_seed(seed)
-    decoder = MLPDecoder(
-        latent_dim=n_gates, hidden=hidden, data_dim=x.shape[1], generator=generator
-    )
+    decoder, generator = _decoder_of(x, n_gates, hidden, seed)
     constraint = Constraint(threshold, smoothing=0.9)
     find = partial(encode_at, loss=SQUARES, max_steps=max_steps)
     gated = Gated(decoder)
@@ -551,6 +545,17 @@ def shrinking_flow(
     return Shrinking(
         gated=gated, rule=rule, train=_training(gated, rule, x, SQUARES, weights, seed)
     )
+
+
+def _decoder_of(
+    x: Data, n_gates: int, hidden: tuple[int, ...], seed: int
+) -> tuple[MLPDecoder, torch.Generator]:
+    """A decoder of such data, and the generator that goes on from its weights."""
+    generator = torch.Generator().manual_seed(seed)
+    decoder = MLPDecoder(
+        latent_dim=n_gates, hidden=hidden, data_dim=x.shape[1], generator=generator
+    )
+    return decoder, generator
 
 
 def _gate_optimizer(gated: Gated) -> torch.optim.Optimizer:

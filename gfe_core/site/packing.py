@@ -10,8 +10,10 @@ import json
 import zlib
 from typing import Any
 
-from gfe_core.site.views import Part, in_base64
+from gfe_core.site.views import Part
 from gfe_core.widgets.kit.bundles import script
+from gfe_core.widgets.kit.page import in_base64
+from gfe_core.widgets.kit.pictures import base64_of
 
 TEXTS = {"actions_script": script("actions"), "preview_script": script("preview")}
 """Traits of many views that are the same for all of them."""
@@ -64,7 +66,7 @@ def packed(state: Any) -> str:
     offsets: dict[bytes, int] = {}
     told = json.dumps(_without_bytes(state, offsets), allow_nan=False).encode()
     whole = b"".join([len(told).to_bytes(4, "little"), told, *offsets])
-    return base64.b64encode(zlib.compress(whole, 9)).decode("ascii")
+    return base64_of(zlib.compress(whole, 9))
 
 
 def _without_bytes(part: Any, offsets: dict[bytes, int]) -> Any:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from gfe_core.site.views import Part, in_base64, parts_of
+from gfe_core.site.views import Part, parts_of
+from gfe_core.widgets.kit.page import in_base64
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer
 
 N_SAMPLES = 6

@@ -1,6 +1,5 @@
 """What a page holds of what a notebook shows: the state of each view, and words between them."""
 
-import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ import ipywidgets
 from gfe_core.widgets.kit.bundles import bundle_of
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.page import is_view, synced
+from gfe_core.widgets.kit.pictures import base64_of
 
 Part = dict[str, Any]
 """{"bundle", "state"} of a view, {"html"}, or {"png"} as base64.
@@ -42,10 +42,5 @@ def _part(widget: Any) -> Part:
     if is_view(widget):
         return {"bundle": bundle_of(widget), "state": synced(widget)}
     if isinstance(widget, ipywidgets.Image):
-        return {"png": base64.b64encode(bytes(widget.value)).decode("ascii")}
+        return {"png": base64_of(bytes(widget.value))}
     return {"html": widget.value if isinstance(widget, ipywidgets.HTML) else ""}
-
-
-def in_base64(data: bytes) -> dict[str, str]:
-    """Return bytes as a state has them in JSON."""
-    return {"base64": base64.b64encode(data).decode("ascii")}

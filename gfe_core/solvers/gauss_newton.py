@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.energy import Energy
-from gfe_core.solvers.line_search import falls_enough, given_up, slope_along
+from gfe_core.solvers.line_search import falls_enough, given_up, newton_step, slope_along
 from gfe_core.solvers.step import State, Step
 from gfe_core.types import Descent, Stop
 
@@ -87,14 +87,8 @@ class GaussNewton:
         ridge = damping * matrix.diagonal(dim1=1, dim2=2).abs().mean(1).clamp(
             min=torch.finfo(damping.dtype).tiny
         )
-        factor, fault = torch.linalg.cholesky_ex(
-            matrix + ridge[:, None, None] * torch.eye(matrix.shape[1]).to(matrix)
-        )
-        dz = torch.where(
-            (fault == 0)[:, None],
-            -torch.cholesky_solve(state.grad[:, :, None], factor)[:, :, 0],
-            0.0,
-        )
+        newton, definite = newton_step(matrix, ridge, state.grad)
+        dz = torch.where(definite[:, None], newton, 0.0)
         slope = -slope_along(dz, state.grad)
         point = energy.at(state.z + dz)
         accepted = falls_enough(state, point.value, self.armijo_slope * slope, 1) & (slope > 0)

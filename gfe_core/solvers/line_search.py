@@ -69,6 +69,13 @@ def slope_along(direction: Codes, grad: Codes) -> PerSample:
     return unit * (direction * (grad / unit[:, None])).sum(1)
 
 
+def newton_step(curvature: Tensor, ridge: PerSample, grad: Codes) -> tuple[Codes, Tensor]:
+    """-(H + ridge I)^-1 grad of each sample, and whether that matrix is positive definite."""
+    unit = torch.eye(curvature.shape[1]).to(curvature)
+    factor, fault = torch.linalg.cholesky_ex(curvature + ridge[:, None, None] * unit)
+    return -torch.cholesky_solve(grad[:, :, None], factor)[:, :, 0], fault == 0
+
+
 def norm_of(grad: Codes) -> PerSample:
     """|grad| of each sample, which is 0 for a gradient of zeros alone."""
     unit = unit_of(grad)

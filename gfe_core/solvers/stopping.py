@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gfe_core.energy import Energy
-from gfe_core.solvers.line_search import norm_of, slope_along, unit_of
+from gfe_core.solvers.line_search import newton_step, norm_of, slope_along, unit_of
 from gfe_core.solvers.step import State, Step
 from gfe_core.types import Codes, PerSample, Status, Stop
 
@@ -106,13 +106,8 @@ def _modelled(state: State) -> PerSample:
         return torch.zeros_like(state.energy)
     curvature = state.own["curvature"]
     rounding = torch.finfo(curvature.dtype).eps * curvature.diagonal(dim1=1, dim2=2).abs().amax(1)
-    ridge = torch.diag_embed(rounding[:, None].expand_as(state.grad))
-    factor, fault = torch.linalg.cholesky_ex(curvature + ridge)
-    unit = unit_of(state.grad)
-    grad = state.grad / unit[:, None]
-    newton = torch.cholesky_solve(grad[:, :, None], factor)[:, :, 0]
-    gain = unit * slope_along(newton / 2, state.grad)
-    return torch.where(fault == 0, gain, 0.0)
+    newton, definite = newton_step(curvature, rounding, state.grad)
+    return torch.where(definite, -slope_along(newton / 2, state.grad), 0.0)
 
 
 def _enough(state: State, stop: Stop) -> PerSample:

@@ -185,16 +185,16 @@ def fit(
 
     def learn(x: Tensor, context: Context | None, encoding: Encoding) -> None:
         codes = encoding
-        taught = (encoding.status != Status.NON_FINITE) & observed_somewhere(x)
+        finite = encoding.status != Status.NON_FINITE
+        taught = finite & observed_somewhere(x)
         seen = rows_of(context, taught)
         learnt = parts.loss_of(encoding, loss)
         for i in range(updates_per_encode):
             if i and codes.z.requires_grad:
                 codes = find_codes(decoder, x, **_given(context))
-            z = codes.z[taught]
-            update(decoder, learnt, optimizer, schedule, z, x[taught], context=seen)
-        untaught.note(x, encoding.status != Status.NON_FINITE)
-        _note(history, encoding, x, updates_per_encode, time.perf_counter() - start)
+            update(decoder, learnt, optimizer, schedule, codes.z[taught], x[taught], context=seen)
+        untaught.note(x, finite)
+        _note(history, encoding, taught, updates_per_encode, time.perf_counter() - start)
 
     held_by_encoder = EVERY_ONE if isinstance(find_codes, nn.Module) else 0
     position = (data.epoch, data.index)  # of the next batch to learn from
@@ -307,11 +307,12 @@ def _observed(x: Tensor) -> Tensor | None:
     return ~missing if missing.any() else None
 
 
-def _note(history: History, encoding: Encoding, x: Tensor, n_updates: int, seconds: float) -> None:
+def _note(
+    history: History, encoding: Encoding, taught: Tensor, n_updates: int, seconds: float
+) -> None:
     history.step.append((history.step[-1] if history.step else 0) + n_updates)
-    history.images.append((history.images[-1] if history.images else 0) + len(x))
-    counted = (encoding.status != Status.NON_FINITE) & observed_somewhere(x)
-    history.energy.append(encoding.energy[counted].mean().item())
+    history.images.append((history.images[-1] if history.images else 0) + len(taught))
+    history.energy.append(encoding.energy[taught].mean().item())
     history.work.append(encoding.statistics.work.double().mean().item())
     history.seconds.append(seconds)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import ipywidgets
 
@@ -18,6 +19,11 @@ _CELL = (
 
 Cell = float | tuple[float, float | None] | None
 """A number, a mean with its standard deviation, or nothing."""
+
+
+def spread(found: Any) -> Cell:
+    """Return the mean of a summary with its standard deviation; a bare number stands alone."""
+    return (found["mean"], found["sd"]) if isinstance(found, Mapping) else found
 
 
 @dataclass(frozen=True)

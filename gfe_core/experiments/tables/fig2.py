@@ -20,6 +20,7 @@ import torch
 
 import gfe_core as gfe
 from gfe_core import stiffness
+from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.experiments.runner.callbacks import Watch
 from gfe_core.experiments.runner.config import STOP, Config, images, optimizer_of
 from gfe_core.experiments.runner.jobs import Experiment, Job
@@ -84,6 +85,7 @@ def grid_limit(options: Mapping[str, Any]) -> float | None:
     return check.worst.item() ** -flow.order
 
 
+@keeps_rows_apart
 class _Decoder(gfe.MLPDecoder):
     """Batches of 20 images go without padding, in two thirds of the time."""
 

@@ -4,6 +4,7 @@ Their sources are view.js and view.css in the folder of the view, and what they 
 """
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,5 +58,10 @@ def bundle_of(view: Any) -> str:
     Args:
         view: a widget of the kit.
     """
-    own = view.trait_values()["_esm"]
-    return next(path.stem for path in _STATIC.glob("*.js") if script(path.stem) == own)
+    return _names()[view.trait_values()["_esm"]]
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Map the script of each bundle to its name; read once, as a page asks for every view."""
+    return {script(path.stem): path.stem for path in _STATIC.glob("*.js")}

@@ -1,6 +1,5 @@
 """A view as a page of its own: one file that needs no kernel and no network."""
 
-import base64
 import json
 import math
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from ipywidgets import DOMWidget
 
 from gfe_core import checks
 from gfe_core.widgets.kit.bundles import classic, draws, script, style
+from gfe_core.widgets.kit.pictures import base64_of
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -76,10 +76,15 @@ def synced(view: DOMWidget) -> dict[str, Any]:
     return {name: _plain(getattr(view, name)) for name in sorted(names) if name[0] != "_"}
 
 
+def in_base64(data: bytes) -> dict[str, str]:
+    """Return bytes as a state has them in JSON."""
+    return {"base64": base64_of(data)}
+
+
 def _plain(value: Any) -> Any:
     """Return a trait as JSON, which has neither bytes nor NaN and infinity: those become null."""
     if isinstance(value, bytes):
-        return {"base64": base64.b64encode(value).decode("ascii")}
+        return in_base64(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

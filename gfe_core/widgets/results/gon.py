@@ -11,7 +11,7 @@ import numpy as np
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figures import show_figure
 from gfe_core.widgets.kit.explorer import Document, Explorer
-from gfe_core.widgets.tables import Cell, Table, show_table
+from gfe_core.widgets.tables import Cell, Table, show_table, spread
 
 
 def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
@@ -31,12 +31,12 @@ def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     counts = result.get("parameters", {})
     methods = dict.fromkeys(method for of_set in error.values() for method in of_set)
     columns: dict[str, list[Cell]] = {
-        data: [_spread(found, m) for m in methods] for data, found in error.items()
+        data: [_known(found, m) for m in methods] for data, found in error.items()
     }
     for data, found in seconds.items():
         times = sorted({time for of_method in found.values() for time in of_method}, key=float)
         for time in times:
-            columns[f"{data}, {time} s"] = [_spread(found.get(m, {}), time) for m in methods]
+            columns[f"{data}, {time} s"] = [_known(found.get(m, {}), time) for m in methods]
     rows: dict[str, Sequence[Cell]] = {
         m: [counts.get(m), *(column[k] for column in columns.values())]
         for k, m in enumerate(methods)
@@ -61,7 +61,7 @@ def bounds(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """
     found = result.get("bound", {})
     methods = dict.fromkeys(method for of_set in found.values() for method in of_set)
-    rows = {m: [_spread(of_set, m) for of_set in found.values()] for m in methods}
+    rows = {m: [_known(of_set, m) for of_set in found.values()] for m in methods}
     caption = (
         "Bound on -log p(x) of a test image, nats: mean ± standard deviation over seeds; lower is "
         "better."
@@ -115,9 +115,9 @@ def places(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
     )
 
 
-def _spread(found: Mapping[str, Any], key: str) -> Cell:
-    """Mean and standard deviation over seeds."""
-    return (found[key]["mean"], found[key]["sd"]) if key in found else None
+def _known(found: Mapping[str, Any], key: str) -> Cell:
+    """Mean and standard deviation over seeds, where they are known."""
+    return spread(found[key]) if key in found else None
 
 
 def places_in_time(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:

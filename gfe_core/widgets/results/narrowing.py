@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gfe_core.widgets.kit.explorer import Document
-from gfe_core.widgets.tables import Cell, Table, show_table
+from gfe_core.widgets.tables import Cell, Table, show_table, spread
 
 
 def planted(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
@@ -54,9 +54,9 @@ def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     )
     rows: dict[str, list[Cell]] = {
         f"{model}, {threshold}": [
-            _spread(one["error"]),
+            spread(one["error"]),
             sum(one["open"]) / len(one["open"]),
-            *(_spread(one["r2"][factor]) for factor in names),
+            *(spread(one["r2"][factor]) for factor in names),
         ]
         for model, of_model in found.items()
         for threshold, one in of_model.items()
@@ -72,8 +72,3 @@ def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
         *(told.replace("rotation of", "turn of") for told in names),
     )
     return show_table(Table(columns, rows, caption, compared=(), digits=2), name, alt_text)
-
-
-def _spread(found: Mapping[str, float]) -> Cell:
-    """Mean and standard deviation over seeds."""
-    return found["mean"], found["sd"]

@@ -17,7 +17,7 @@ from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.axes_explorer import AxesExplorer
 from gfe_core.widgets.charts.figures import show_figure
 from gfe_core.widgets.kit.explorer import Document, Explorer
-from gfe_core.widgets.tables import Cell, Table, show_table
+from gfe_core.widgets.tables import Cell, Table, show_table, spread
 from gfe_core.widgets.training.gallery import show_gallery
 
 _COLUMNS = {
@@ -69,7 +69,7 @@ def shares(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
             ways = [found[key] for key in ("autoencoder, encoder", middle, "flow, flow")]
             own, flows, trained = (way["by_seed"] for way in ways)
             rows[f"{int(n):,} images, from {start}"] = [
-                *map(_spread, ways),
+                *map(spread, ways),
                 _difference(own, flows),
                 _difference(flows, trained),
             ]
@@ -192,7 +192,7 @@ def _energies(kinds: Mapping[str, Mapping[str, Any]], name: str, alt_text: str) 
             keys = _PUBLISHED if kind == "published" else _COLUMNS
             energies = found[case]
             rows[f"{label}, {kind}"] = [
-                _spread(energies[key]) if (key := keys.get(column)) in energies else None
+                spread(energies[key]) if (key := keys.get(column)) in energies else None
                 for column in _COLUMNS
             ]
     filled = [i for i in range(len(_COLUMNS)) if any(row[i] is not None for row in rows.values())]
@@ -200,11 +200,6 @@ def _energies(kinds: Mapping[str, Mapping[str, Any]], name: str, alt_text: str) 
     kept = {label: [row[i] for i in filled] for label, row in rows.items()}
     caption = "Mean energy of test images, nats per pixel, ± standard deviation over seeds."
     return show_table(Table(columns, kept, caption), name, alt_text)
-
-
-def _spread(found: Any) -> Cell:
-    """Mean and standard deviation over seeds; a published number stands alone."""
-    return (found["mean"], found["sd"]) if isinstance(found, Mapping) else found
 
 
 def _difference(first: Mapping[str, float], second: Mapping[str, float]) -> Cell:

@@ -5,7 +5,6 @@ a picture. At most five updates a second leave the kernel, each of at most 20 kB
 more at the end, for the button).
 """
 
-import base64
 import io
 import math
 import threading
@@ -23,6 +22,7 @@ from gfe_core.arguments import in_own_words
 from gfe_core.training import Report
 from gfe_core.widgets.kit.explorer import live_view, show_only
 from gfe_core.widgets.kit.numbers import NUMBERS
+from gfe_core.widgets.kit.pictures import base64_of
 
 Preview = Callable[[Report], Any]
 
@@ -194,7 +194,7 @@ class Progress:
             with torch.no_grad():
                 image = _image(self.preview(report))
             scale = max(1, _PICTURE_PIXELS // image.width)
-            png = base64.b64encode(_small_png(image)).decode("ascii")
+            png = base64_of(_small_png(image))
         except Exception as error:
             return f"<div>Preview failed: {escape(f'{type(error).__name__}: {error}'[:500])}</div>"
         size = f'width="{scale * image.width}" height="{scale * image.height}"'
