@@ -9,8 +9,9 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from types import UnionType
+from types import FunctionType, UnionType
 from typing import Any, ParamSpec, TypeVar, get_args, get_origin
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -360,8 +361,31 @@ def signature(function: Any) -> inspect.Signature:
     return inspect.signature(function.forward if by_forward else function)
 
 
+_SEEN: WeakKeyDictionary[Callable[..., Any], dict[bool, list[inspect.Parameter]]] = (
+    WeakKeyDictionary()
+)
+"""Functions that were asked for their parameters, each free and as a method.
+
+Every encode asks for those of its decoder, loss and penalty, and the answer takes longer than the
+decoder of one image.
+"""
+
+
 def _parameters(function: Any) -> list[inspect.Parameter] | None:
     """Parameters of a callable; None where nobody knows."""
+    plain = getattr(function, "__func__", function)
+    if not isinstance(plain, FunctionType) or hasattr(plain, "__signature__"):
+        return _read_parameters(function)
+    known = _SEEN.setdefault(plain, {})
+    as_method = plain is not function
+    if as_method not in known:
+        known[as_method] = list(inspect.signature(function).parameters.values())
+    return known[as_method]
+
+
+def _read_parameters(function: Any) -> list[inspect.Parameter] | None:
+    if isinstance(function, nn.Module) and not hasattr(function, "__signature__"):
+        return _parameters(function.forward)
     try:
         return list(signature(function).parameters.values())
     except (TypeError, ValueError):

@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from functools import cache
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -126,8 +128,23 @@ def described(value: Any) -> str:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple):
         return f"{type(value).__name__} of shape {(*shape,)}"
-    text = repr(value)
-    return text if len(text) <= 40 and "object at" not in text else f"{type(value).__name__}"
+    text = repr(value) if _is_brief(value) else ""
+    brief = 0 < len(text) <= 40 and "object at" not in text
+    return text if brief else type(value).__name__
+
+
+def _is_brief(value: Any) -> bool:
+    """Whether it holds no module, no array and no long list, which take long to put into words.
+
+    Checks describe what they are given before they know whether it is refused.
+    """
+    if isinstance(value, Mapping):
+        return len(value) <= 10 and all(map(_is_brief, value.values()))
+    if isinstance(value, (list, tuple, set)):
+        return len(value) <= 10 and all(map(_is_brief, value))
+    if is_dataclass(value):
+        return all(_is_brief(getattr(value, field.name, None)) for field in fields(value))
+    return not isinstance(value, nn.Module) and not hasattr(value, "shape")
 
 
 def finite_positive(name: str, value: float) -> None:
@@ -450,8 +467,10 @@ def members(
         remedy: what else to do.
         error: raised for missing members.
     """
-    made = f"`{name}` must be an object, got the class {value!r}. Call it: `{name}=...()`."
-    require(not isinstance(value, type), made, TypeError)
+    if isinstance(value, type):
+        raise TypeError(
+            f"`{name}` must be an object, got the class {value!r}. Call it: `{name}=...()`."
+        )
     wanted = sorted(_members(protocol))
     missing = [member for member in wanted if not hasattr(value, member)]
     has = [member for member in wanted if member not in missing]
@@ -460,6 +479,7 @@ def members(
     require(not missing, f"{lacks}{only}. {remedy}", error)
 
 
+@cache
 def _members(protocol: type) -> set[str]:
     """Public attributes and methods that a protocol and those it extends ask for."""
     bases = [base for base in protocol.__mro__ if getattr(base, "_is_protocol", False)]

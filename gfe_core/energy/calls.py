@@ -398,8 +398,8 @@ _ATTACHED = "Leave out what cuts the graph: `.detach()`, `torch.no_grad()`, nump
 def _per_sample_of(loss: Any) -> Callable[..., Tensor]:
     """The function that says the energy of each sample."""
     function: Any = loss
-    made = f"`loss` must be an object, got the class {loss!r}. Call it: `loss=...()`."
-    checks.require(not isinstance(loss, type), made, TypeError)
+    if isinstance(loss, type):
+        raise TypeError(f"`loss` must be an object, got the class {loss!r}. Call it: `loss=...()`.")
     if hasattr(loss, "per_sample"):
         return loss.per_sample
     name = called(loss)

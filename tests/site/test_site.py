@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from explorers import DIGITS
 
 import gfe_core as gfe
@@ -28,8 +29,10 @@ def unpacked(text: str) -> Any:
     def filled(part: dict[str, Any]) -> Any:
         if "bytes" not in part:
             return part
-        offset, length = part["bytes"]
-        return whole[end + offset : end + offset + length]
+        offset, length, planes = part["bytes"]
+        stored = whole[end + offset : end + offset + length]
+        n = length // planes
+        return bytes(stored[plane * n + k] for k in range(n) for plane in range(planes))
 
     return json.loads(whole[4:end], object_hook=filled)
 
@@ -71,6 +74,14 @@ def test_a_packed_state_comes_back_and_holds_equal_bytes_once():
     assert (back["word"], back["none"]) == ("λ", None)
     whole = zlib.decompress(base64.b64decode(packed(state)))
     assert len(whole) < 1500
+
+
+def test_floats_are_packed_in_planes_and_come_back():
+    numbers = torch.randn(1000, generator=torch.Generator().manual_seed(0)).half().float()
+    raw = numbers.numpy().tobytes()
+    text = packed({"numbers": {"base64": base64.b64encode(raw).decode()}})
+    assert unpacked(text) == {"numbers": raw}
+    assert len(text) < 0.75 * len(base64.b64encode(zlib.compress(raw, 9)))
 
 
 def test_weights_are_kept_once_for_all_views(decoder: gfe.MLPDecoder):

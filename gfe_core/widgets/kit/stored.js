@@ -34,7 +34,7 @@ const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.cha
  * Unpack what `packed` in gfe_core/site/packing.py has packed.
  *
  * @param {string} text
- * @returns {Promise<any>} JSON, with bytes in it as views of one buffer
+ * @returns {Promise<any>} JSON, with bytes in it as views of buffers
  */
 export async function unpacked(text) {
   const stream = new Blob([bytesOf(text)]).stream();
@@ -43,6 +43,24 @@ export async function unpacked(text) {
   ).arrayBuffer();
   const end = 4 + new DataView(whole).getUint32(0, true);
   return JSON.parse(new TextDecoder().decode(whole.slice(4, end)), (_, value) =>
-    value?.bytes ? new DataView(whole, end + value.bytes[0], value.bytes[1]) : value,
+    value?.bytes ? part(whole, end, value.bytes) : value,
   );
+}
+
+/**
+ * The bytes of one array; those in planes are put back number by number.
+ *
+ * @param {ArrayBuffer} whole
+ * @param {number} start where the first array begins
+ * @param {number[]} place
+ */
+function part(whole, start, [offset, length, planes]) {
+  const stored = new Uint8Array(whole, start + offset, length);
+  if (planes === 1) return new DataView(whole, start + offset, length);
+  const numbers = new Uint8Array(length);
+  const n = length / planes;
+  stored.forEach((byte, k) => {
+    numbers[(k % n) * planes + Math.floor(k / n)] = byte;
+  });
+  return new DataView(numbers.buffer);
 }
