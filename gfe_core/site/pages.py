@@ -1,5 +1,6 @@
 """Notebooks and texts as pages: what is written where, before any file is."""
 
+import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from gfe_core.site.packing import Packing
 from gfe_core.site.running import Shown
 from gfe_core.site.text import Page, coloured, markdown, plain, with_formulas, with_mathematics
 from gfe_core.site.views import Part
+from gfe_core.widgets.kit.pictures import base64_of, smaller
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("gfe_core.site"),
@@ -165,7 +167,7 @@ def _output(output: NotebookNode, number: int, shown: Shown, pack: Packing) -> d
         return {"said": output.text}
     data = output.data
     text = data.get("text/plain", "")
-    still = {"still": data.get("image/png", "").strip()}
+    still = {"still": _smaller(data.get("image/png", "").strip())}
     still["alt"] = output.metadata.get("image/png", {}).get("alt", "")
     parts = shown.get((number, text))
     if isinstance(parts, dict):
@@ -179,6 +181,11 @@ def _output(output: NotebookNode, number: int, shown: Shown, pack: Packing) -> d
     if "text/html" in data:
         return {"html": with_formulas(data["text/html"])}
     return still if still["still"] or text.startswith(_PROGRESS) else {"said": text}
+
+
+def _smaller(png: str) -> str:
+    """A PNG in base64 as WebP in base64."""
+    return base64_of(smaller(base64.b64decode(png))) if png else ""
 
 
 def _figure(saved: Mapping[str, Any], alt_text: str) -> Part:

@@ -8,10 +8,10 @@ import ipywidgets
 from gfe_core.widgets.kit.bundles import bundle_of
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.page import is_view, synced
-from gfe_core.widgets.kit.pictures import base64_of
+from gfe_core.widgets.kit.pictures import base64_of, smaller
 
 Part = dict[str, Any]
-"""{"bundle", "state"} of a view, {"html"}, or {"png"} as base64.
+"""{"bundle", "state"} of a view, {"html"}, or {"picture"}, WebP as base64.
 
 A view whose trait is kept equal with another's also has {"link": {"trait", "part", "other"}}, one
 whose choices are recorded has its "answers" (recording).
@@ -42,5 +42,5 @@ def _part(widget: Any) -> Part:
     if is_view(widget):
         return {"bundle": bundle_of(widget), "state": synced(widget)}
     if isinstance(widget, ipywidgets.Image):
-        return {"png": base64_of(bytes(widget.value))}
+        return {"picture": base64_of(smaller(bytes(widget.value)))}
     return {"html": widget.value if isinstance(widget, ipywidgets.HTML) else ""}

@@ -33,6 +33,13 @@ def png_of(picture: np.ndarray, scale: int = 1) -> bytes:
     return buffer.getvalue()
 
 
+def smaller(png: bytes) -> bytes:
+    """Return a PNG as lossless WebP, the same pixels in about four fifths of the bytes."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(png)).save(buffer, format="WEBP", lossless=True)
+    return buffer.getvalue()
+
+
 def base64_of(data: bytes) -> str:
     """Return bytes as text, as notebooks and pages hold them."""
     return base64.b64encode(data).decode("ascii")

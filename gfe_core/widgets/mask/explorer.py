@@ -129,7 +129,7 @@ class MaskExplorer(Explorer):
             title=title,
             alt_text=alt,
             n_samples=len(samples),
-            **thumbnails_of(samples, rows_around(samples, sample)),
+            **_without_labels(thumbnails_of(samples, rows_around(samples, sample))),
             brush=max(1, round(pixels.shape[0] / 6)),
             values={"seed": seed, "sample": sample, "prior": True},
             **self._traits(),
@@ -243,6 +243,11 @@ def widest_plane(codes: Tensor) -> Plane:
     """Return the plane through the mean of codes along their two widest directions."""
     directions = torch.linalg.eigh(codes.T.cov()).eigenvectors.T.flip(0)
     return Plane(codes.mean(0), directions[:2])
+
+
+def _without_labels(thumbnails: dict[str, Any]) -> dict[str, Any]:
+    """The strip's traits with labels that do not give the truth away, as the view blurs images."""
+    return thumbnails | {"thumbnail_labels": ["covered"] * len(thumbnails["thumbnail_rows"])}
 
 
 def _right_half(shape: tuple[int, ...]) -> np.ndarray:

@@ -56,6 +56,7 @@ export class Panels {
 
   draw() {
     const { model } = this.#view;
+    this.#view.root.classList.toggle("covered", !this.#truth.checked);
     const shape = model.get("image_shape");
     const size = numbersOf(shape);
     const tiles = model.bytes("tiles");

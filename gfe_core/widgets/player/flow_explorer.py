@@ -121,6 +121,8 @@ class FlowExplorer(LandscapeExplorer):
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Sample, solver, dt x lambda_max and the Armijo slope."""
         note = f"dt = {float(values['dt']) / self.lambda_max:.3g}, λ_max = {self.lambda_max:.3g}"
+        if not LIMITS.keys() & set(_CHOICES[values["solver"]]):
+            note = "acts on Euler and RK4 only"
         return [
             sample_control(self.samples, values),
             {"name": "solver", "label": "solver", "kind": "choice", "options": list(_CHOICES)},

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,8 +31,10 @@ from gfe_core.widgets.player.player import FlowPlayer
 from gfe_core.widgets.player.preview import grounds_for, recipes_for
 from gfe_core.widgets.player.slices import (
     Plane,
+    energies_of,
     extent_around,
     film_of,
+    heights_of,
     landscape_of,
     map_axes,
     map_label,
@@ -162,8 +163,7 @@ class LandscapeExplorer(Explorer, ABC):
         )
         if not self.heights:
             return film
-        lowest = min(float(film.energy.min()), self.reference.energy.item())
-        above = np.maximum(film.energy - lowest, 0).astype(np.float32)
+        above = heights_of(energies_of(tracks), self.reference.energy.item())
         return replace(film, step=above, step_label=_HEIGHTS_LABEL)
 
     def data_of(self, sample: int) -> Tensor:

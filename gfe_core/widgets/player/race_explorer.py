@@ -15,7 +15,7 @@ from gfe_core.types import Decoder, Encoding, Loss
 from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.player.film import Film
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
-from gfe_core.widgets.player.slices import film_of
+from gfe_core.widgets.player.slices import energies_of, film_of, heights_of
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "AMD, L-BFGS, Gauss-Newton, Euler": ("AMD", "L-BFGS", "Gauss-Newton", "Euler"),
@@ -91,14 +91,14 @@ class RaceExplorer(LandscapeExplorer):
         work = np.linspace(0, int(values["budget"]), _FRAMES + 1)
         rows = np.stack([_reached(encoding, work) for encoding in tracks.values()])
         track = np.arange(len(tracks))[:, None]
-        energy = film.energy[track, rows]
         lowest = min(one.energy.item() for one in (*tracks.values(), self.reference))
+        above = heights_of(energies_of(tracks)[track, rows], lowest)
         return replace(
             film,
             path=film.path[track, rows],
             off_plane=film.off_plane[track, rows],
-            energy=energy,
-            step=np.maximum(energy - lowest, 0).astype(np.float32),
+            energy=film.energy[track, rows],
+            step=above,
             images=film.images[track, rows],
             n_frames=(_FRAMES + 1,) * len(tracks),
             step_label="energy above the lowest reached",

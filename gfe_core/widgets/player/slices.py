@@ -174,8 +174,8 @@ def film_of(
     height, width, *colours = target.shape
     frames = max(len(_path(encoding)) for encoding in tracks.values())
     paths = torch.stack([_held(_path(encoding), frames) for encoding in tracks.values()])
+    energy = energies_of(tracks)
     saved = [encoding.trajectory for encoding in tracks.values() if encoding.trajectory is not None]
-    energy = torch.stack([_held(one.energy[:, 0], frames) for one in saved])
     step = torch.stack([_held(one.dt[:, 0], frames) for one in saved]) * step_scale
     pictures = reconstruct(decoder, paths.flatten(0, 1), loss).unflatten(0, paths.shape[:2])
     return Film(
@@ -192,6 +192,27 @@ def film_of(
         step_limit=step_limit,
         step_limit_label=step_limit_label,
     )
+
+
+def energies_of(tracks: Mapping[str, Encoding]) -> Tensor:
+    """Return the energies of tracks (track, frame), in the tracks' own precision."""
+    frames = max(len(_path(encoding)) for encoding in tracks.values())
+    saved = [encoding.trajectory for encoding in tracks.values() if encoding.trajectory is not None]
+    return torch.stack([_held(one.energy[:, 0], frames) for one in saved])
+
+
+def heights_of(energy: Tensor, lowest: float) -> np.ndarray:
+    """Return energies above the lowest of all, as float32.
+
+    The difference is taken before it is rounded: near a minimum it is smaller than a float32
+    energy can resolve.
+
+    Args:
+        energy: energies of any shape.
+        lowest: an energy that was reached elsewhere.
+    """
+    energy = energy.double().nan_to_num(nan=torch.inf)
+    return _float32((energy - min(energy.min().item(), lowest)).clamp(min=0))
 
 
 def _path(encoding: Encoding) -> Tensor:

@@ -10,7 +10,7 @@ import { badge } from "../kit/marks.js";
 export const TILES_MARKUP = '<div class="tiles"></div>';
 
 const KEY = `<p class="key"><span><i style="background:rgb(${TOO_LITTLE})"></i>too little</span>
-<span><i style="background:rgb(${TOO_MUCH})"></i>too much, ×2</span></p>`;
+<span><i style="background:rgb(${TOO_MUCH})"></i>too much</span></p>`;
 const IN_A_ROW = 4; // of more, two rows with the words beside the pictures
 
 export class Tiles {
@@ -31,7 +31,7 @@ export class Tiles {
     film.names.forEach((name, track) => {
       this.#add(name, [badge(film.looks[track]), name]);
     });
-    const last = this.#add(`missing in ${film.names[0]}`, [badge(film.looks[0]), "missing"]);
+    const last = this.#add(`missing in ${film.names[0]}`, [badge(film.looks[0]), "missing, ×2"]);
     last.insertAdjacentHTML("beforeend", KEY);
     this.element.classList.toggle("beside", this.#canvases.length > IN_A_ROW);
     paint(this.#canvases[0], film.imageShape, film.target);

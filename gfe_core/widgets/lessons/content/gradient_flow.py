@@ -24,7 +24,7 @@ QUESTIONS: dict[str, Question] = {
         answer="At two different places of the curve",
         because=(
             "The energy has a ridge between the two starts, and a valley on either side. The flow "
-            "goes downhill on the side where it starts, so one data point has two ends. The "
+            "goes downhill on the side where it starts, so one data point has two codes. The "
             "convention to start at z = 0 makes the code a function of the data point; it does not "
             "make it the best code."
         ),
@@ -73,7 +73,7 @@ QUESTIONS: dict[str, Question] = {
             "Steep directions of the energy are followed first, and these are the directions in "
             "which digits differ. Flat directions come later, and they fit the noise: the energy "
             "still falls, but the distance to the clean digit grows. Stopping early "
-            "keeps the noise out, as a penalty on the code would."
+            "keeps a small part of the noise out, as a penalty on the code would."
         ),
     ),
 }

@@ -15,8 +15,8 @@ QUESTIONS: dict[str, Question] = {
         ),
         options={
             "One update, because after it the codes are out of date": (
-                "They are out of date, but only a little. Near the end of a flow the energy is "
-                "flat in z, so slightly old codes still give nearly the right gradient."
+                "They are out of date, but only a little: one update moves a code by a small "
+                "distance, and the gradient changes little with it."
             ),
             "Three updates": "",
             "Both learn the same, because they have seen the same images": (
@@ -52,8 +52,8 @@ EXERCISES: dict[str, Exercise] = {
                 "the 1/2 of the energy."
             ),
             ((1 + 1 / 30,), (7 / 30,), (-0.1,)): (
-                "Take the mean over samples only: within a sample the energy is half of a sum, as "
-                "F.mse_loss is not."
+                "F.mse_loss averages over all numbers. Here the energy of a sample is half of a "
+                "sum; take the mean over samples only."
             ),
             ((1 + 1 / 60,), (7 / 60,), (-0.05,)): (
                 "This is a third of the step: take the mean over samples only, not over the "

@@ -10,7 +10,7 @@ from gfe_core.widgets.lessons.kinds import Exercise, Question
 QUESTIONS = {
     "map-of-noise": Question(
         text=(
-            "t-SNE maps as many points of pure noise, drawn at random from a normal distribution "
+            "t-SNE maps 300 points of pure noise, drawn at random from a normal distribution "
             "in as many dimensions. What does the map look like at perplexity 2?"
         ),
         options={
@@ -57,7 +57,7 @@ QUESTIONS = {
     ),
     "where-density-is-highest": Question(
         text=(
-            "A decoder with one latent has learnt to draw points of a circle, most of which lie "
+            "A decoder with one latent has learned to draw points of a circle, most of which lie "
             "around its top. Now we say that codes are normal, N(0, 1). Where on the circle is "
             "the density highest?"
         ),
@@ -118,7 +118,7 @@ QUESTIONS = {
         answer="All the pixels",
         because=(
             "With enough labelled images the pixels win: a code is a summary that was made to draw "
-            "the image, not to name it. Who shows the accuracy of the codes alone leaves out a "
+            "the image, not to name it. Whoever shows the accuracy of the codes alone leaves out a "
             "better control."
         ),
     ),
