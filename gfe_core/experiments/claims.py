@@ -226,7 +226,7 @@ def _nearly_normal(found: Results) -> Verdict:
     late = [look for looks in found["samples"] for look in looks if look["updates"] >= 800]
     nearest = min(look["normality"] for look in late)
     figures = (
-        f"distance to normal {nearest:.2f} or more in every run; chance keeps below {chance:.2f} "
+        f"distance to normal {nearest:.2f} or more in every run; chance keeps below {chance:.3f} "
         f"in 95 of 100 draws of {n_codes} codes"
     )
     return (HOLDS if nearest < chance else FAILS), figures
@@ -337,7 +337,7 @@ CLAIMS = (
         lambda found: _compared(found["single"], _FLOW, _AE),
     ),
     Claim(
-        "The same where each image is encoded once and learnt from about 64 times by rehearsal.",
+        "The same where each image is encoded once and learned from 32 to 64 times by rehearsal.",
         OURS,
         "table1-few",
         lambda found: _compared(found["once"], _FLOW, _AE),
@@ -419,8 +419,8 @@ CLAIMS = (
     ),
     Claim("Adaptive solvers of the flow are too slow.", GFE, "bench", _too_slow),
     Claim(
-        "Pixels that are hidden are drawn better by the flow through those that are seen than "
-        "by an autoencoder that was trained with gaps of just this kind.",
+        "Hidden pixels are drawn better by the flow with a prior, from the pixels that are seen, "
+        "than by an autoencoder that was trained with gaps of just this kind.",
         OURS,
         "missing",
         lambda found: _compared(

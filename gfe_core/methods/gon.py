@@ -11,8 +11,8 @@ losses here are per sample. Normalisation over a batch lets samples see each oth
 it.
 
 Under ReLU a decoder is linear in z between its kinks, so that its second derivatives in z vanish.
-It learns through the step all the same, by the mixed derivatives in z and the weights. Only with
-all biases 0 is the step 0.
+It learns through the step all the same, by the mixed derivatives in z and the weights. Only
+where the biases of the first layer are 0 is the step 0.
 """
 
 import math

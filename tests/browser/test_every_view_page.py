@@ -251,7 +251,7 @@ def test_energies_between_a_pair_are_not_shown_as_those_of_another(
 def test_a_staircase_shows_no_error_of_an_earlier_run(open_view: OpenView):
     page = open_view("staircase")
     assert "gates open" in state(page) and "error" in state(page)
-    page.get_by_role("button", name="Start anew").click()
+    page.get_by_role("button", name="Start again").click()
     assert state(page).startswith("threshold 2") and state(page).endswith("another run …")
     answer(page)
     assert "gates open" in state(page)

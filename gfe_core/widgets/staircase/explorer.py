@@ -37,7 +37,7 @@ class StaircaseExplorer(Explorer):
     """Train behind gates, and go on training while the reader moves the threshold.
 
     The notebook trains with `train`. Then the reader goes on: the buttons train in a thread of the
-    kernel and pause it, start anew, or return to what the notebook had trained. A threshold that
+    kernel and pause it, start again, or return to what the notebook had trained. A threshold that
     moves counts from the next update on, and another one changes nothing but what comes.
 
     Args:

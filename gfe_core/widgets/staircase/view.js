@@ -55,7 +55,7 @@ ${TITLE_MARKUP}<div class="controls">
 <label>threshold <input type="range" class="threshold" min="0" max="${STEPS}" step="1"
 aria-label="threshold"><output></output></label>
 <span><button type="button" class="button train"></button> <button type="button"
-class="button anew" title="Fresh weights, open gates, this threshold">Start anew</button></span></div>
+class="button anew" title="Fresh weights, open gates, this threshold">Start again</button></span></div>
 ${ASKING_MARKUP}
 ${chartMarkup("gates", GATES)}${chartMarkup("error", "")}${chartMarkup("multiplier", MULTIPLIER)}
 ${CAPTION_MARKUP}`;

@@ -10,7 +10,7 @@ from gfe_core.widgets.lessons.kinds import Exercise, Question
 QUESTIONS = {
     "between-the-pixels": Question(
         text=(
-            "Two decoders come near the same pixels. One has a small $w_0$, the other a large one. "
+            "Two decoders learn the same pixels. One has a small $w_0$, the other a large one. "
             "No training image says anything about the places between pixels. What does the "
             "decoder with the large $w_0$ draw there?"
         ),
@@ -20,7 +20,7 @@ QUESTIONS = {
             ),
             "Ripples": "",
             "Nothing: an even grey": (
-                "A sum of sines is no constant between two points, unless it was trained to be."
+                "A sum of sines is not constant between two points, unless it was trained to be."
             ),
         },
         answer="Ripples",
@@ -57,9 +57,9 @@ QUESTIONS = {
     "a-code-from-a-tenth": Question(
         text="From a tenth of the pixels, which code draws the whole image best?",
         options={
-            "That of one step: it has not gone far from the origin": (
-                "The step is short, but its direction depends on a handful of pixels, and the "
-                "decoder was never trained for such a step."
+            "That of one step: it cannot follow a few pixels too closely": (
+                "The step is lengthened, as if the six pixels stood for all 64. So their accidents "
+                "are enlarged too: the code ends farther from the origin than with all pixels."
             ),
             "That of the flow: it fits the pixels exactly": (
                 "With fewer pixels than latents it fits them exactly, and many codes do. Nothing "
@@ -83,7 +83,7 @@ def _call(turn: Callable[..., Any]) -> Any:
 
 EXERCISES = {
     "turn": Exercise(
-        claim="turn asks for each place where the image was before it was turned",
+        claim="turn returns for each place where it was before the image was turned",
         run=_call,
         expected=[[0.5, 0.8660], [0.8660, -0.5]],
         atol=1e-3,
