@@ -352,8 +352,8 @@ def box_for(decoder: Any, x: Tensor, bounds: Any) -> tuple[Tensor, Tensor] | Non
         return None
     latent = int(decoder.latent_dim)
     wanted = (
-        f"`bounds` must be (lower, upper), each a number or {latent} numbers, one a latent, with "
-        "lower < upper"
+        f"`bounds` must be (lower, upper), each a number or {latent} numbers, one for each "
+        "latent, with lower < upper"
     )
     try:
         lower, upper = (
@@ -422,7 +422,7 @@ def has_times(solver: Any, save_at: Any) -> None:
     """Refuse requests for states at given times if the solver has no time."""
     if getattr(save_at, "at", None) is not None and not solver.has_time:
         raise ValueError(
-            f"`save_at` asks for states at times, but {solver} has no flow time: its steps are no "
+            f"`save_at` asks for states at times, but {solver} has no flow time: its steps are not "
             "times of the flow. Keep all states, `SaveAt.steps()`, or use a solver with time "
             "(`AMD(trial='carry')`, `Euler`, `RK4`, `Dopri5`)."
         )
@@ -460,9 +460,9 @@ def members(
     wanted = sorted(_members(protocol))
     missing = [member for member in wanted if not hasattr(value, member)]
     has = [member for member in wanted if member not in missing]
-    lacks = f"{who} needs a `{name}` with {_quoted(missing)}; {type(value).__name__} has "
+    needs = f"{who} needs a `{name}` with {_quoted(missing)}; {type(value).__name__} has "
     only = f"only {_quoted(has)}" if has else "none of them"
-    require(not missing, f"{lacks}{only}. {remedy}", error)
+    require(not missing, f"{needs}{only}. {remedy}", error)
 
 
 def _members(protocol: type) -> set[str]:
@@ -513,7 +513,7 @@ def output(output: Any, shape: tuple[int, ...], like: Tensor, name: str = "decod
         raise ValueError(f"{wanted}, got {tuple(output.shape)}. {_output_remedy(output, shape)}")
     whole = not output.is_floating_point()
     remedy = (
-        "Whole numbers have no gradient: leave out what rounds (`round`, `argmax`, `long`)."
+        "Whole numbers have no gradient: leave out rounding (`round`, `argmax`, `long`)."
         if whole
         else "Convert it: `output.to(z.dtype)`."
     )
@@ -558,8 +558,8 @@ def _output_remedy(output: Tensor, shape: tuple[int, ...]) -> str:
     rows = len(output) if output.dim() else 0
     if rows != shape[0] and tuple(output.shape[1:]) == shape[1:]:
         return (
-            f"It returns {rows} rows whatever the number of codes. If it holds one row a sample, "
-            "pass that as `context=`: it then stays with its sample."
+            f"It returns {rows} rows whatever the number of codes. If it holds one row for each "
+            "sample, pass it as `context=`: it then stays with its sample."
         )
     if output.numel() == math.prod(shape):
         return (
@@ -597,8 +597,8 @@ def one_a_sample(value: Any, n: int, like: Tensor, name: str, remedy: str) -> No
             )
         elif value.dim() == 1:
             remedy = (
-                "The first axis counts the samples that are still flowing. If it holds one row a "
-                "sample, take it as a parameter `context` and pass `context=`."
+                "The first axis counts the samples that are still flowing. If it holds one row for "
+                "each sample, take it as a parameter `context` and pass `context=`."
             )
         raise ValueError(f"{wanted}, got {tuple(value.shape)}. {remedy}")
     got = f"{value.dtype} on {value.device}"

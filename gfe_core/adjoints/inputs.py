@@ -60,8 +60,9 @@ class Inputs:
             code = z.detach().clone().requires_grad_()
             energies = energy.per_sample(code)
         compiled = any("CompiledFunction" in node.name() for node in nodes_below(energies))
-        prefix = f"`adjoint` needs, of {type(energy.decoder).__name__},"
-        checks.require(not compiled, no_second_derivative(prefix), TypeError)
+        name = type(energy.decoder).__name__
+        message = no_second_derivative(f"`adjoint` with `decoder` {name} needs")
+        checks.require(not compiled, message, TypeError)
         reached = leaves_below(energies)
         own = [p for p in parameters_of(energy.decoder) if p.requires_grad]
         leaves = {id(leaf): leaf for leaf in (*own, *reached) if leaf is not code}
