@@ -1,8 +1,9 @@
 """gfe_core: Gradient Flow Encoding, an autoencoder without an encoder.
 
-A reader of the method follows one encode: `types`, `checks`, `data`, `decoders`, `energy`, `flows`,
-`solvers`, `adjoints`, `encoding`. Everything after that builds on it: `models`, `training`,
-`encoders`, `analysis`, `methods`, and what shows and runs them: `widgets`, `experiments`, `cli`.
+To understand the method, follow one call of `encode` through `types`, `checks`, `data`, `decoders`,
+`energy`, `flows`, `solvers`, `adjoints` and `encoding`. The other packages build on these:
+`models`, `training`, `encoders`, `analysis` and `methods`, and `widgets`, `experiments` and `cli`,
+which display and run them.
 """
 
 from importlib import import_module
@@ -99,9 +100,9 @@ _MOVED = {
     "shapes": "data.shapes",
     "spectra": "data.emission_lines",
 }
-"""Modules of the first release under their names of then.
+"""Modules of the first release whose names have changed, with their present names.
 
-`from gfe_core import baselines` goes on working.
+`from gfe_core import baselines` still works.
 """
 
 

@@ -1,8 +1,8 @@
-"""What a verb may be given, and the line to write where something else was given.
+"""Check the arguments of the verbs (`encode`, `fit` and so on) and suggest the line to write.
 
-`in_own_words` answers for names, places and simple kinds of arguments, `made` for objects; the
-second half reads what a function of the caller can be given. What the values mean together is
-checked in `checks`, and data become tensors in `data.samples`.
+`in_own_words` checks names, positions and simple types; `made` checks objects. The second half of
+the module reads the parameters of functions that the caller passes. `checks` validates values, and
+`data.samples` converts data to tensors.
 """
 
 import difflib
@@ -42,10 +42,10 @@ _WRITE = {
     "stop": ("gfe.Stop()",),
     "save_at": ("gfe.SaveAt.steps()", "gfe.SaveAt.times([...])"),
 }
-"""How each part is written; the first is for those who left it open which."""
+"""Lines that create each part. If no name is recognised, the first three are suggested."""
 
 _OF_TORCH = {"BCEWithLogitsLoss": "Bernoulli", "BCELoss": "Bernoulli", "MSELoss": "Gaussian"}
-"""Losses of torch, and which of the kit each stands for."""
+"""Losses of torch, and the loss of the kit that replaces each."""
 
 _ELSEWHERE = {
     "lr": (
@@ -78,14 +78,14 @@ _ELSEWHERE = {
     "input_dim": ("data_dim=...", "data_shape=..."),
     "hidden_dims": ("hidden=(...,)",),
 }
-"""Names that other libraries have for what a verb takes, if it takes it."""
+"""Names that other libraries use, and the arguments to suggest if the verb has them."""
 
 
 def in_own_words(function: Callable[P, R]) -> Callable[P, R]:
-    """Refuse unknown, missing and unnamed arguments, and numbers and texts in each other's place.
+    """Refuse unknown, missing and surplus arguments, and arguments of the wrong simple type.
 
-    Where an annotation is an int, a float, a bool, a text, a list, a dict, a tensor, a generator or
-    a loss (or None), an argument of another kind is refused before the function begins.
+    If an annotation is an int, a float, a bool, a text, a list, a dict, a tensor, a generator or a
+    loss (or None), an argument of another type is refused before the function runs.
 
     Example:
         >>> @in_own_words
@@ -114,14 +114,14 @@ def in_own_words(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _kind(annotation: Any) -> tuple[Callable[[str, Any], object] | None, bool]:
-    """The check that belongs to an annotation, if it is a simple one, and whether None will do."""
+    """Return the check for a simple annotation (None for others), and whether None is allowed."""
     named = [one for one in get_args(annotation) if one is not type(None)]
     or_none = isinstance(annotation, UnionType) and len(named) < len(get_args(annotation))
     if isinstance(annotation, UnionType):
         if len(named) > 1:
             return None, or_none
         annotation = named[0]
-    if getattr(annotation, "array_type", None) is Tensor:  # of jaxtyping
+    if getattr(annotation, "array_type", None) is Tensor:  # a jaxtyping annotation
         return checks.array, or_none
     return _CHECKS.get(get_origin(annotation) or annotation), or_none
 
@@ -132,7 +132,7 @@ def _misfit(
     args: Sequence[Any],
     kwargs: dict[str, Any],
 ) -> str:
-    """What is wrong with a call, in words; nothing if it is not the names or places."""
+    """Describe a wrong name or position in a call; return "" if none is wrong."""
     name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
     known = {n: p for n, p in signature.parameters.items() if n != "self"}
     places = [n for n, p in known.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -145,11 +145,11 @@ def _misfit(
         write = f": write `{line}`" if line else ""
         return f"`{name}` takes no `{unknown[0]}`{write}. It takes {takes}."
     if n_given > len(places):
-        what = f"{len(places)} argument{'s' * (len(places) != 1)} without a name"
+        limit = f"{len(places)} argument{'s' * (len(places) != 1)} without a name"
         line = f"`{name}({', '.join([*places, f'{by_name[0]}=...'])})`" if by_name else "fewer"
         first = described(args[len(args) - n_given + len(places)])
         return (
-            f"`{name}` takes {what} ({_listed(places)}), got {n_given}; the next is {first}. Name "
+            f"`{name}` takes {limit} ({_listed(places)}), got {n_given}; the next is {first}. Name "
             f"it, as in {line}. By name it takes {_listed(by_name)}."
         )
     needed = [n for n, p in known.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
@@ -161,7 +161,7 @@ def _misfit(
 
 
 def _line(unknown: str, known: Sequence[str]) -> str:
-    """What to write in place of an unknown name; nothing if nothing comes near."""
+    """Suggest what to write in place of an unknown name; return "" if no name is similar."""
     for line in _ELSEWHERE.get(unknown, ()):
         if line.split("=")[0] in known:
             return line
@@ -177,8 +177,8 @@ def made(name: str, value: Any) -> None:
     """Refuse words, classes, numbers, functions and tensors where an object of the kit belongs.
 
     Args:
-        name: of the argument, such as "solver".
-        value: what was passed.
+        name: name of the argument, such as "solver".
+        value: value that was passed.
     """
     is_class = isinstance(value, type)
     named = is_class or inspect.isroutine(value)
@@ -193,7 +193,7 @@ def made(name: str, value: Any) -> None:
 
 
 def written(name: str, word: Any = "") -> str:
-    """The line that passes an argument: the one that a word names, or the first three."""
+    """Return the line that passes the object named by `word`, or the first three lines."""
     lines = _WRITE.get(name, ("...",))
     word = word.lower() if isinstance(word, str) else ""
     named = [line for line in lines if word and word in line.lower()]
@@ -202,7 +202,7 @@ def written(name: str, word: Any = "") -> str:
 
 
 def a_loss(name: str, value: Any) -> None:
-    """Refuse what is no loss."""
+    """Refuse anything but a loss."""
     made(name, value)
     wanted = f"`{name}` must have `per_sample(output, x, mask=None)`"
     fits = hasattr(value, "per_sample")
@@ -210,8 +210,8 @@ def a_loss(name: str, value: Any) -> None:
 
 
 def loss_or_none(loss: Any) -> None:
-    """Refuse a word, class or number in place of a loss, where None is the default."""
-    function = inspect.isroutine(loss) or isinstance(loss, _Loss)  # `WholeLoss` answers for these
+    """Refuse a word, class or number passed as a loss; None is allowed."""
+    function = inspect.isroutine(loss) or isinstance(loss, _Loss)  # `WholeLoss` accepts these
     if loss is not None and not function:
         made("loss", loss)
 
@@ -228,11 +228,11 @@ _CHECKS: dict[Any, Callable[[str, Any], object]] = {
     torch.Generator: checks.generator,
     Loss: a_loss,
 }
-"""The check of each annotation that is a simple one."""
+"""Check for each simple annotation."""
 
 
 def stop_rule(value: Any) -> None:
-    """Refuse a stop rule that is none."""
+    """Refuse anything but a `Stop` or None."""
     tolerance = isinstance(value, float)
     line = f"`stop=gfe.Stop(gain_rtol={value!r})`" if tolerance else "`stop=gfe.Stop()`"
     fits = value is None or isinstance(value, Stop)
@@ -241,7 +241,7 @@ def stop_rule(value: Any) -> None:
 
 
 def saved_states(value: Any) -> None:
-    """Refuse what does not say which states to keep."""
+    """Refuse anything but a `SaveAt` or None."""
     times = isinstance(value, (list, tuple, Tensor)) or hasattr(value, "__array__")
     line = "gfe.SaveAt.times(t)" if times else "gfe.SaveAt.steps()"
     fits = value is None or isinstance(value, SaveAt)
@@ -250,20 +250,20 @@ def saved_states(value: Any) -> None:
 
 
 def takes(function: Any, *places: str) -> bool:
-    """Whether a function can be called with so many arguments, as far as it says."""
+    """Whether a function accepts these positional arguments, as far as its signature is known."""
     if not callable(function) or isinstance(function, type):
         return False
     try:
         inspect.signature(function).bind(*places)
     except TypeError:
         return False
-    except ValueError:  # built-in functions may keep it to themselves
+    except ValueError:  # some built-in functions have no signature
         return True
     return True
 
 
 def penalty_function(value: Penalty | None) -> None:
-    """Refuse a penalty that cannot be called with codes."""
+    """Refuse a penalty that is neither a function nor None."""
     weight = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.1
     line = f"penalty=lambda z: {weight} * z.square().sum(1)"
     fits = value is None or (callable(value) and not isinstance(value, type))
@@ -271,13 +271,13 @@ def penalty_function(value: Penalty | None) -> None:
     require(fits, f"{wanted}, got {described(value)}. Write `{line}`.", TypeError)
 
 
-# What a stranger's function can be given: its parameters, read and never tried.
+# The functions below inspect the parameters of a caller's function without calling it.
 
 _EMPTY = inspect.Parameter.empty
 
 
 def takes_named(function: Any, name: str) -> bool:
-    """Whether a function can be given an argument by this name."""
+    """Whether a function accepts a keyword argument of this name."""
     parameters = _parameters(function)
     kinds = inspect.Parameter
     return parameters is None or any(
@@ -287,32 +287,32 @@ def takes_named(function: Any, name: str) -> bool:
 
 
 def requires(function: Any, name: str) -> bool:
-    """Whether a function cannot be called without an argument of this name."""
+    """Whether a function has a required parameter of this name."""
     return any(p.name == name and p.default is _EMPTY for p in _parameters(function) or ())
 
 
 def names(function: Any) -> set[str]:
-    """Return the names of the parameters, as far as they are known."""
+    """Return the names of the parameters; none if they are unknown."""
     return {p.name for p in _parameters(function) or ()}
 
 
 def takes_context(decoder: Any) -> bool:
     """Whether a decoder can be called as decoder(z, context).
 
-    A second parameter with a default other than None is a setting, no context.
+    A second parameter with a default other than None is a setting, not a context.
     """
     positional = _positional(decoder)
     return positional is None or any(p.default in (_EMPTY, None) for p in positional[1:2])
 
 
 def needed_beside_codes(decoder: Any) -> list[str]:
-    """Return the parameters without a default that follow the codes."""
+    """Return the names of the required parameters other than the codes."""
     after = [p.name for p in (_positional(decoder) or ())[1:] if p.default is _EMPTY]
     return after + needed_by_name(decoder)
 
 
 def needed_by_name(function: Any) -> list[str]:
-    """Return the parameters without a default that can be given by name alone."""
+    """Return the names of the required keyword-only parameters."""
     return [
         p.name
         for p in _parameters(function) or ()
@@ -326,13 +326,13 @@ def check_callable(
     """Refuse a function that cannot be called with these arguments by position.
 
     Args:
-        function: to be called.
-        name: argument of the caller.
-        arguments: passed by position.
-        given: passed by name if the function has such a parameter.
+        function: function to check.
+        name: name of the caller's argument, for the error.
+        arguments: names of the arguments passed by position.
+        given: names of the arguments passed by keyword if the function has such parameters.
     """
-    way = f"({', '.join(arguments)})"
-    require(callable(function), f"`{name}` must be callable as {way}.", TypeError)
+    call = f"({', '.join(arguments)})"
+    require(callable(function), f"`{name}` must be callable as {call}.", TypeError)
     positional = _positional(function)
     if positional is None:
         return
@@ -340,22 +340,22 @@ def check_callable(
     named = ", ".join(p.name for p in positional)
     require(
         len(positional) >= len(arguments) >= len(needed),
-        f"`{name}` must be callable as {way} -> (batch,), and may have parameters named "
+        f"`{name}` must be callable as {call} -> (batch,), and may have parameters named "
         f"{' and '.join(f'`{one}`' for one in given)}; {called(function)} takes ({named}).",
         TypeError,
     )
 
 
 def called(part: Any) -> str:
-    """Return the name by which a function or an object is known."""
+    """Return the name of a function, or of the class of an object."""
     return getattr(part, "__name__", None) or type(part).__name__
 
 
 def signature(function: Any) -> inspect.Signature:
-    """Return the signature of a callable, that of `forward` for a module.
+    """Return the signature of a callable; for a module, the signature of `forward`.
 
     Raises:
-        TypeError, ValueError: nobody knows it.
+        TypeError, ValueError: the callable has no known signature.
     """
     by_forward = isinstance(function, nn.Module) and not hasattr(function, "__signature__")
     return inspect.signature(function.forward if by_forward else function)
@@ -372,7 +372,7 @@ decoder of one image.
 
 
 def _parameters(function: Any) -> list[inspect.Parameter] | None:
-    """Parameters of a callable; None where nobody knows."""
+    """Return the parameters of a callable; None if they are unknown."""
     plain = getattr(function, "__func__", function)
     if not isinstance(plain, FunctionType) or hasattr(plain, "__signature__"):
         return _read_parameters(function)
@@ -393,7 +393,7 @@ def _read_parameters(function: Any) -> list[inspect.Parameter] | None:
 
 
 def _positional(function: Any) -> list[inspect.Parameter] | None:
-    """What can be passed by position; None for any number."""
+    """Return the positional parameters; None if they are unknown or unlimited in number."""
     parameters = _parameters(function)
     kinds = inspect.Parameter
     if parameters is None or any(p.kind is kinds.VAR_POSITIONAL for p in parameters):

@@ -1,7 +1,7 @@
-"""Validation at the public boundary: every error text of the entry verbs lives here.
+"""Validate values at the public boundary.
 
-Each message says what was expected, what came and what to do. Numerical failure is not checked
-here: it is a `Status` of the sample.
+Each message says what was expected, what was passed and what to do. Numerical failure is not
+checked here; it is recorded in the `Status` of the sample.
 """
 
 import inspect
@@ -28,13 +28,13 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?")
 
 
 def require(fits: bool, message: str, error: type[Exception] = ValueError) -> None:
-    """Raise an error with this message unless what was passed fits."""
+    """Raise an error with this message unless `fits` is true."""
     if not fits:
         raise error(message)
 
 
 def number(name: str, value: Any) -> None:
-    """Refuse what is no real number: words, flags, None, arrays, functions."""
+    """Refuse anything but a real number, such as words, flags, None, arrays and functions."""
     flag = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
     real = isinstance(value, Real) or (isinstance(value, Tensor) and value.dim() == 0)
     line = (
@@ -48,30 +48,30 @@ def sizes(name: str, value: Any, *, n: int | None = None) -> tuple[int, ...]:
     """Return widths, channels or a shape as a tuple of ints, each at least 1.
 
     Args:
-        name: of the argument.
-        value: what was passed.
-        n: how many there must be; any number by default.
+        name: name of the argument.
+        value: value that was passed.
+        n: required number of entries; any number by default.
     """
     wanted = f"`{name}` must be {n or 'a sequence of'} whole numbers"
     sequence(name, value)
-    found = tuple(whole(name, one) for one in value)
-    require(n in (None, len(found)), f"{wanted}, got {described(value)}.")
-    for one in found:
+    lengths = tuple(whole(name, one) for one in value)
+    require(n in (None, len(lengths)), f"{wanted}, got {described(value)}.")
+    for one in lengths:
         at_least_one(name, one)
-    return found
+    return lengths
 
 
 def image_shape(value: Any, name: str = "image_shape") -> tuple[int, ...]:
     """Return the shape of an image as ints: (height, width), or (3, height, width) in colour."""
-    found = sizes(name, value)
-    fits = len(found) == 2 or (len(found) == 3 and found[0] == 3)
+    shape = sizes(name, value)
+    fits = len(shape) == 2 or (len(shape) == 3 and shape[0] == 3)
     wanted = f"`{name}` must be (height, width) of grey images, or (3, height, width) in colour"
-    require(fits, f"{wanted}, got {found}.")
-    return found
+    require(fits, f"{wanted}, got {shape}.")
+    return shape
 
 
 def generator(name: str, value: Any, *, needed: bool = False) -> None:
-    """Refuse a source of randomness that is none, such as a seed; None unless it is needed."""
+    """Refuse anything but a torch.Generator, such as a seed; allow None unless `needed`."""
     seed = value if isinstance(value, int) and not isinstance(value, bool) else 0
     line = f"`{name}=torch.Generator().manual_seed({seed})`"
     fits = isinstance(value, torch.Generator) or (value is None and not needed)
@@ -80,32 +80,32 @@ def generator(name: str, value: Any, *, needed: bool = False) -> None:
 
 
 def path(name: str, value: Any) -> None:
-    """Refuse what names no file."""
+    """Refuse anything but the path of a file."""
     fits = isinstance(value, (str, os.PathLike)) and str(value) != ""
     wanted = f"`{name}` must be the path of a file, a text or a `pathlib.Path`"
     require(fits, f"{wanted}, got {described(value)}.", TypeError)
 
 
 def flag(name: str, value: Any) -> None:
-    """Refuse what is neither True nor False."""
+    """Refuse anything but True and False."""
     fits = isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
     require(fits, f"`{name}` must be True or False, got {described(value)}.", TypeError)
 
 
 def text(name: str, value: Any) -> None:
-    """Refuse what is no text."""
+    """Refuse anything but a string."""
     fits = isinstance(value, str)
     require(fits, f"`{name}` must be a text, got {described(value)}.", TypeError)
 
 
 def mapping(name: str, value: Any) -> None:
-    """Refuse what does not give names to values."""
+    """Refuse anything but a mapping."""
     fits = isinstance(value, Mapping)
     require(fits, f"`{name}` must be a dict with names, got {described(value)}.", TypeError)
 
 
 def sequence(name: str, value: Any) -> None:
-    """Refuse what is no list; texts and dicts are none."""
+    """Refuse anything but a list or another sequence; texts and dicts are refused."""
     several = hasattr(value, "__len__") and hasattr(value, "__getitem__")
     fits = several and not isinstance(value, (str, bytes, Mapping, type))
     fits = fits and getattr(value, "ndim", 1) > 0
@@ -114,13 +114,13 @@ def sequence(name: str, value: Any) -> None:
 
 
 def array(name: str, value: Any) -> None:
-    """Refuse what holds no numbers."""
+    """Refuse anything that cannot be read as an array of numbers."""
     fits = hasattr(value, "__array__") and not isinstance(value, type)
     require(fits, f"`{name}` must be a torch.Tensor, got {described(value)}.", TypeError)
 
 
 def described(value: Any) -> str:
-    """What a caller passed, in a few words."""
+    """Describe briefly what a caller passed."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if inspect.isroutine(value):
@@ -148,7 +148,7 @@ def _is_brief(value: Any) -> bool:
 
 
 def finite_positive(name: str, value: float) -> None:
-    """Refuse zero, negative, infinite and NaN values of a step or rate."""
+    """Refuse anything but a positive finite number."""
     number(name, value)
     require(
         math.isfinite(value) and value > 0,
@@ -163,13 +163,13 @@ def fraction(name: str, value: float) -> None:
 
 
 def above_one(name: str, value: float) -> None:
-    """Refuse factors that do not grow, infinity and NaN."""
+    """Refuse anything but a finite number above 1."""
     number(name, value)
     require(1 < value < math.inf, f"`{name}` must be above 1 and finite, got {value}.")
 
 
 def whole(name: str, value: Any) -> int:
-    """Return a whole number as an int; numpy's are such, flags and 2.0 are not."""
+    """Return a whole number as an int; numpy's integers are accepted, flags and 2.0 are refused."""
     index = None
     if not isinstance(value, bool):
         with suppress(TypeError):
@@ -185,19 +185,19 @@ def whole(name: str, value: Any) -> int:
 
 
 def at_least_one(name: str, value: int) -> None:
-    """Refuse a count below one, and what is no count."""
+    """Refuse anything but a whole number of at least one."""
     whole(name, value)
     require(value >= 1, f"`{name}` must be at least 1, got {value}.")
 
 
 def one_of(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse a word that is not on the list."""
+    """Refuse a word that is not among the choices."""
     known = isinstance(value, str) and value in choices
     require(known, f"`{name}` must be {' or '.join(map(repr, choices))}, got {value!r}.")
 
 
 def is_decoder(decoder: Any) -> None:
-    """Refuse what is no decoder: data in its place, a class, a module without sizes."""
+    """Refuse anything but a decoder, such as data, a class or a module without sizes."""
     takes = "`decoder` must be a decoder, a module or function from codes to data"
     is_class = isinstance(decoder, type)
     called = decoder.__name__ if is_class else type(decoder).__name__
@@ -214,11 +214,11 @@ def is_decoder(decoder: Any) -> None:
         "data_shape": "a tuple, the shape of one sample",
     }
     for name, meaning in meanings.items():
-        lack = f"`decoder` must have `{name}` ({meaning}); {called} has none."
+        missing = f"`decoder` must have `{name}` ({meaning}); {called} has none."
         remedy = (
             "Set it as an attribute, or use `gfe.wrap(decoder, latent_dim=..., data_shape=...)`."
         )
-        require(hasattr(decoder, name), f"{lack} {remedy}", TypeError)
+        require(hasattr(decoder, name), f"{missing} {remedy}", TypeError)
     whole("decoder.latent_dim", decoder.latent_dim)
     shape = decoder.data_shape
     require(
@@ -230,7 +230,7 @@ def is_decoder(decoder: Any) -> None:
 
 
 def decoder_ready(decoder: Any) -> None:
-    """Refuse decoders that cannot be encoded with."""
+    """Refuse decoders that `encode` cannot use."""
     is_decoder(decoder)
     made_there = isinstance(decoder, nn.Module) and any(
         tensor.is_inference() for tensor in (*decoder.parameters(), *decoder.buffers())
@@ -244,7 +244,7 @@ def decoder_ready(decoder: Any) -> None:
 
 
 def keeps_samples_apart(decoder: Any) -> None:
-    """Refuse decoders whose samples would see each other, or chance."""
+    """Refuse decoders whose output for a sample depends on other samples or on chance."""
     is_decoder(decoder)
     for name, module in decoder.named_modules() if isinstance(decoder, nn.Module) else ():
         without_statistics = isinstance(module, _BatchNorm) and module.running_mean is None
@@ -260,7 +260,7 @@ def keeps_samples_apart(decoder: Any) -> None:
 
 
 def data_for(decoder: Any, x: Any, name: str = "x") -> None:
-    """Refuse data that this decoder cannot be compared with."""
+    """Refuse data that cannot be compared with the output of this decoder."""
     remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
     named = isinstance(x, (str, Path))
     remedy = f"Load it: `gfe.data.load({name})`." if named else remedy
@@ -300,31 +300,33 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
 
 
 def same_names(name: str, got: Sequence[str] | None, known: Sequence[str] | None) -> None:
-    """Refuse data whose features are not those of a model, or stand in another order.
+    """Refuse data whose features differ from those of a model, or are in another order.
 
-    Where one of both has no names there is nothing to compare.
+    If either has no names, nothing is compared.
 
     Args:
-        name: of the argument.
+        name: name of the argument.
         got: names of the features of the data.
         known: names of the features that the model was trained on.
     """
     if got is None or known is None or tuple(got) == tuple(known):
         return
-    counted = tuple(map(str, range(len(known))))  # what a frame calls columns without names
+    counted = tuple(map(str, range(len(known))))  # the default column names of a frame
     if {*got} != {*known} and counted in (tuple(got), tuple(known)):
         return
     missing = [one for one in known if one not in got]
     more = [one for one in got if one not in known]
     if missing or more:
-        differs = [f"it lacks {_some(missing)}"] * bool(missing) + [
-            f"it has {_some(more)} beside them"
+        differs = [f"it is missing {_some(missing)}"] * bool(missing) + [
+            f"it has {_some(more)} in addition"
         ] * bool(more)
-        what = f"`{name}` has other features than the model was trained on: {' and '.join(differs)}"
+        problem = (
+            f"`{name}` has other features than the model was trained on: {' and '.join(differs)}"
+        )
     else:
-        what = f"`{name}` has the features of the model in another order"
+        problem = f"`{name}` has the features of the model in another order"
     line = f"`frame[{[*map(str, known)][:6]!r}]`" if len(known) <= 6 else "`frame[[*model.names]]`"
-    raise ValueError(f"{what}. Give its columns these names in this order: {line}.")
+    raise ValueError(f"{problem}. Give its columns these names in this order: {line}.")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -344,7 +346,7 @@ def _listed(shape: tuple[int, ...]) -> str:
 
 
 def start_for(decoder: Any, x: Tensor, z0: Tensor | None, name: str = "z0") -> Tensor:
-    """Return the start codes: the origin, or `z0` after checking it."""
+    """Return the start codes: the origin, or `z0` after a check."""
     shape = (len(x), decoder.latent_dim)
     if z0 is None:
         return x.new_zeros(shape)
@@ -353,7 +355,7 @@ def start_for(decoder: Any, x: Tensor, z0: Tensor | None, name: str = "z0") -> T
 
 
 def codes(z: Any, name: str = "z") -> Tensor:
-    """Return what is a table of codes, and refuse the rest."""
+    """Return a table of codes, and refuse anything else."""
     fits = isinstance(z, Tensor) and z.is_floating_point() and z.dim() == 2
     wanted = f"`{name}` must be codes, a tensor of floats of shape (n, latent)"
     line = " Pass its codes: `enc.z`." if isinstance(getattr(z, "z", None), Tensor) else ""
@@ -362,13 +364,13 @@ def codes(z: Any, name: str = "z") -> Tensor:
 
 
 def box_for(decoder: Any, x: Tensor, bounds: Any) -> tuple[Tensor, Tensor] | None:
-    """Return the lower and upper bounds (latent,) of codes, after checking them."""
+    """Check the bounds; return the lower and upper bounds of codes, each of shape (latent,)."""
     if bounds is None:
         return None
     latent = int(decoder.latent_dim)
     wanted = (
-        f"`bounds` must be (lower, upper), each a number or {latent} numbers, one a latent, with "
-        "lower < upper"
+        f"`bounds` must be (lower, upper), each a number or {latent} numbers, one for each "
+        "latent, with lower < upper"
     )
     try:
         lower, upper = (
@@ -382,7 +384,10 @@ def box_for(decoder: Any, x: Tensor, bounds: Any) -> tuple[Tensor, Tensor] | Non
 
 
 def start_inside(start: Tensor, z0: Tensor | None, box: tuple[Tensor, Tensor]) -> Tensor:
-    """Return start codes in a box: the point nearest to the origin, or `z0`, refused outside."""
+    """Return start codes in a box: the point nearest to the origin, or `z0` if it lies inside.
+
+    A `z0` outside the box is refused.
+    """
     inside = start.clamp(*box)
     fits = z0 is None or bool((inside == start).all())
     remedy = "Move it inside: `z0.clamp(lower, upper)`."
@@ -391,7 +396,7 @@ def start_inside(start: Tensor, z0: Tensor | None, box: tuple[Tensor, Tensor]) -
 
 
 def keeps_bounds(solver: Any, flow: Any, adjoint: Any) -> None:
-    """Refuse bounds for whatever would leave the box."""
+    """Refuse bounds if the solver, flow or adjoint would leave the box."""
     remedy = "Leave `solver`, `flow` and `adjoint` out, or leave out `bounds`."
     fits = getattr(solver, "keeps_bounds", False) and getattr(flow, "order", 1) == 1
     require(
@@ -422,7 +427,7 @@ def _tensor_of(shape: tuple[int, ...], dtype: torch.dtype, value: Any, wanted: s
 
 
 def budget(t1: float, max_steps: int | None, on_failure: str) -> None:
-    """Refuse an end time, a budget or a failure rule that makes no sense."""
+    """Refuse an invalid end time, step budget or failure rule."""
     number("t1", t1)
     require(t1 > 0, f"`t1` must be positive (math.inf for no end), got {t1}.")
     if max_steps is not None:
@@ -431,17 +436,17 @@ def budget(t1: float, max_steps: int | None, on_failure: str) -> None:
 
 
 def has_times(solver: Any, save_at: Any) -> None:
-    """Refuse chosen times of states for solvers without time."""
+    """Refuse requests for states at given times if the solver has no time."""
     if getattr(save_at, "at", None) is not None and not solver.has_time:
         raise ValueError(
-            f"`save_at` asks for states at times, but {solver} has no flow time: its steps are no "
+            f"`save_at` asks for states at times, but {solver} has no flow time: its steps are not "
             "times of the flow. Keep all states, `SaveAt.steps()`, or use a solver with time "
             "(`AMD(trial='carry')`, `Euler`, `RK4`, `Dopri5`)."
         )
 
 
 def has_end(solver: Any, t1: float) -> None:
-    """Refuse a finite end time for solvers without time."""
+    """Refuse a finite end time if the solver has no time."""
     if math.isfinite(t1) and not solver.has_time:
         raise ValueError(
             f"`t1` is {t1}, but {solver} has no flow time: it ends where the stop rule holds. "
@@ -457,15 +462,15 @@ def members(
     remedy: str,
     error: type[Exception] = TypeError,
 ) -> None:
-    """Refuse an object that lacks members of a protocol, naming those it lacks and those it has.
+    """Refuse an object without the members of a protocol, and name its missing and present members.
 
     Args:
-        name: argument of the caller, such as "flow".
-        value: what was passed.
-        protocol: a protocol that can be checked at run time.
-        who: that needs it, such as "`AMD`".
-        remedy: what else to do.
-        error: raised for missing members.
+        name: name of the caller's argument, such as "flow".
+        value: object that was passed.
+        protocol: protocol that can be checked at run time.
+        who: part that needs the object, such as "`AMD`".
+        remedy: advice that ends the message.
+        error: exception to raise for missing members.
     """
     if isinstance(value, type):
         raise TypeError(
@@ -474,14 +479,14 @@ def members(
     wanted = sorted(_members(protocol))
     missing = [member for member in wanted if not hasattr(value, member)]
     has = [member for member in wanted if member not in missing]
-    lacks = f"{who} needs a `{name}` with {_quoted(missing)}; {type(value).__name__} has "
+    needs = f"{who} needs a `{name}` with {_quoted(missing)}; {type(value).__name__} has "
     only = f"only {_quoted(has)}" if has else "none of them"
-    require(not missing, f"{lacks}{only}. {remedy}", error)
+    require(not missing, f"{needs}{only}. {remedy}", error)
 
 
 @cache
 def _members(protocol: type) -> set[str]:
-    """Public attributes and methods that a protocol and those it extends ask for."""
+    """Return the public members that a protocol and its parents require."""
     bases = [base for base in protocol.__mro__ if getattr(base, "_is_protocol", False)]
     named = [
         name for base in bases for name in (*vars(base), *vars(base).get("__annotations__", ()))
@@ -494,32 +499,32 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def descent(solver: str, flow: Any) -> None:
-    """Refuse flows that do not say how fast they fall."""
+    """Refuse flows that are not a `Descent`: those without `order`, `alpha` and `force`."""
     members("flow", flow, Descent, f"`{solver}`", "Add them, or use `Euler` or `RK4`.")
 
 
 def accelerated(solver: str, flow: Any) -> None:
-    """Refuse flows without velocity and momentum."""
+    """Refuse flows without friction and momentum."""
     descent(solver, flow)
     remedy = "Pass `flow=NesterovFlow()`, or use `Euler` or `GaussNewton`, which need no velocity."
     members("flow", flow, Accelerated, f"`{solver}`", remedy, ValueError)
 
 
 def first_order(solver: str, flow: Any) -> None:
-    """Refuse flows with momentum for minimisers that have none."""
+    """Refuse flows with momentum for minimisers that do not use momentum."""
     descent(solver, flow)
     remedy = "Use `GradientFlow()`, or `AMD()`, `RK4` or `SemiImplicit` for a flow with momentum."
     require(flow.order == 1, f"`{solver}` has no momentum, but `flow` is {flow}. {remedy}")
 
 
 def output(output: Any, shape: tuple[int, ...], like: Tensor, name: str = "decoder") -> None:
-    """Refuse a decoder's output of another kind, shape, dtype or device than its codes ask for.
+    """Refuse a decoder's output of another type, shape, dtype or device than its codes require.
 
     Args:
-        output: what came back.
-        shape: (batch, *data) that the loss reads.
-        like: the codes.
-        name: argument of the caller.
+        output: value that the decoder returned.
+        shape: shape (batch, *data) that the loss reads.
+        like: codes, with the required dtype and device.
+        name: name of the caller's argument.
     """
     wanted = f"`{name}` must return shape (batch, *data_shape) = {shape} for {shape[0]} codes"
     if not isinstance(output, Tensor):
@@ -528,7 +533,7 @@ def output(output: Any, shape: tuple[int, ...], like: Tensor, name: str = "decod
         raise ValueError(f"{wanted}, got {tuple(output.shape)}. {_output_remedy(output, shape)}")
     whole = not output.is_floating_point()
     remedy = (
-        "Whole numbers have no gradient: leave out what rounds (`round`, `argmax`, `long`)."
+        "Whole numbers have no gradient: leave out rounding (`round`, `argmax`, `long`)."
         if whole
         else "Convert it: `output.to(z.dtype)`."
     )
@@ -573,8 +578,8 @@ def _output_remedy(output: Tensor, shape: tuple[int, ...]) -> str:
     rows = len(output) if output.dim() else 0
     if rows != shape[0] and tuple(output.shape[1:]) == shape[1:]:
         return (
-            f"It returns {rows} rows whatever the number of codes. If it holds one row a sample, "
-            "pass that as `context=`: it then stays with its sample."
+            f"It returns {rows} rows whatever the number of codes. If it holds one row for each "
+            "sample, pass it as `context=`: it then stays with its sample."
         )
     if output.numel() == math.prod(shape):
         return (
@@ -592,11 +597,11 @@ def one_a_sample(value: Any, n: int, like: Tensor, name: str, remedy: str) -> No
     """Refuse anything but one number for each sample from a loss or a penalty.
 
     Args:
-        value: what came back.
-        n: samples.
-        like: whose dtype and device it must have.
-        name: argument of the caller.
-        remedy: the line to write where it is one number for all samples.
+        value: value that was returned.
+        n: number of samples.
+        like: tensor with the required dtype and device.
+        name: name of the caller's argument.
+        remedy: advice to give if the function returned one number for all samples.
     """
     wanted = f"`{name}` must return one number for each sample, a tensor of shape ({n},)"
     if not isinstance(value, Tensor):
@@ -612,8 +617,8 @@ def one_a_sample(value: Any, n: int, like: Tensor, name: str, remedy: str) -> No
             )
         elif value.dim() == 1:
             remedy = (
-                "The first axis counts the samples that are still flowing. If it holds one row a "
-                "sample, take it as a parameter `context` and pass `context=`."
+                "The first axis counts the samples that are still flowing. If it holds one row for "
+                "each sample, take it as a parameter `context` and pass `context=`."
             )
         raise ValueError(f"{wanted}, got {tuple(value.shape)}. {remedy}")
     got = f"{value.dtype} on {value.device}"

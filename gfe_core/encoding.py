@@ -1,4 +1,4 @@
-"""The verbs: `encode` and `encode_observed` follow a flow to codes, `reconstruct` decodes."""
+"""The main verbs: `encode` and `encode_observed` find codes, `reconstruct` decodes them."""
 
 import math
 from collections.abc import Iterator
@@ -65,60 +65,62 @@ def encode(
 ) -> Encoding:
     """Find the code of each sample by following dz/dt = -alpha grad_z E(z) from z0.
 
-    E(z) = loss(decoder(z), x) + penalty(z) for each sample on its own: how a batch is split or
-    ordered changes no bit for decoders of the kit, which are called with multiples of 16 rows, and
-    for others, which are called with their own rows only, no more than the rounding. The decoder is
-    only read. Works under `torch.no_grad` and in inference mode, from any thread; a thread that
-    encodes while another trains needs a copy of the decoder. Unless you set
-    `torch.set_num_threads`, torch computes with as many threads as gain something
+    E(z) = loss(decoder(z), x) + penalty(z) for each sample on its own. The split and the order of a
+    batch do not change codes: for decoders of the kit, which are called with multiples of 16 rows,
+    the results agree bit for bit; for others, which are called with their own rows only, they agree
+    up to rounding. The decoder is only read. `encode` works under `torch.no_grad` and in inference
+    mode, from any thread; a thread that encodes while another trains needs a copy of the decoder.
+    Unless you set `torch.set_num_threads`, torch uses only as many threads as speed it up
     (`gfe_core.threads`).
 
     Args:
-        decoder: maps codes (batch, latent) to data (batch, *data); has `latent_dim` and
-            `data_shape`. What it returns is checked and never broadcast.
+        decoder: model that maps codes (batch, latent) to data (batch, *data); it has `latent_dim`
+            and `data_shape`. Its output is checked and never broadcast.
         x: data, of the decoder's float dtype and device; arrays, frames, a `DataSet` and loaders
             are converted (`data.samples`). Samples with NaN or infinite features are marked
             NON_FINITE.
-        loss: `Bernoulli()` by default, for grey values in [0, 1]; a loss, or a function
-            (output, x) -> (batch,). One that has a parameter `mask` takes incomplete samples.
-        flow: `GradientFlow()` by default.
-        solver: `AMD()` by default.
+        loss: loss object, or a function (output, x) -> (batch,); `Bernoulli()` by default, for grey
+            values in [0, 1]. A loss with a parameter `mask` accepts incomplete samples.
+        flow: differential equation of the codes; `GradientFlow()` by default.
+        solver: method that follows the flow; `AMD()` by default.
         z0: start codes; the origin by default.
-        mask: True where x is observed; all of it by default. x may be NaN elsewhere:
-            `encode_observed` takes it so.
-        penalty: z -> (batch,), added to the energy: minus the log of a prior on codes.
-        context: what else is known of each sample, one row a sample: a tensor, or several by name
-            in a dict. It goes to decoder(z, context), if the decoder takes a second argument, and
-            to a loss and a penalty that have a parameter `context`, and stays with its sample when
-            others leave the batch.
+        mask: True where x is observed; everywhere by default. x may be NaN elsewhere.
+            `encode_observed` makes this mask itself.
+        penalty: function z -> (batch,), added to the energy: minus the log of a prior on codes.
+        context: additional known values, one row for each sample: a tensor, or a dict of named
+            tensors. The context is passed to decoder(z, context), if the decoder takes a second
+            argument, and to a loss and a penalty that have a parameter `context`. Each row stays
+            with its sample when other samples leave the batch.
         t1: end time in flow units. Fixed grids need it; minimisers stop by themselves.
-        stop: when a sample counts as converged. By default minimisers use `Stop()` and fixed grids
-            run to t1.
+        stop: rule that decides when a sample has converged. By default minimisers use `Stop()` and
+            fixed grids run to t1.
         save_at: `SaveAt.steps()` or `SaveAt.times(t)` to keep the trajectory.
-        adjoint: how gradients of a function of z reach whatever requires a gradient: the weights,
-            x, z0, context, tensors that the penalty holds. `Detached()` by default: they do not.
-        max_steps: attempts for each sample; by default 500 for AMD and the whole grid for fixed
-            grids.
-        bounds: (lower, upper), numbers or one number a latent: codes stay in this box, by projected
-            gradient descent (AMD alone). `grad_norm` is then that of the gradient without what
-            pushes out of the box. The start is the point of the box nearest to the origin.
-        n_starts: starts of each sample, >= 1, of which the code with the lowest energy is kept;
-            statistics count the work of all. Further starts are normal and as long as the sample's
-            first code (of unit length where that is 0), or uniform in `bounds`; they are the same
-            in every call.
-        size: samples encoded at once, >= 1, so that memory stays flat; all of them by default. An
-            interrupt keeps the codes that are finished; the other samples are NOT_REACHED.
-        progress: whether a bar counts the samples; in chunks of 1,000 where `size` is left out.
+        adjoint: rule by which gradients of a function of z reach every input that requires a
+            gradient: the weights, x, z0, context and tensors that the penalty holds. The default,
+            `Detached()`, passes no gradients on.
+        max_steps: limit on attempted steps of each sample; by default 500 for AMD and the whole
+            grid for fixed grids.
+        bounds: (lower, upper), each a number or one number per latent. Codes stay in this box, by
+            projected gradient descent (AMD alone). `grad_norm` is then the norm of the gradient
+            without the components that push out of the box. The start is the point of the box
+            nearest to the origin.
+        n_starts: number of starts of each sample, >= 1. The code with the lowest energy is kept,
+            and the statistics count the work of all starts. Further starts are drawn from a normal
+            distribution with the length of the sample's first code (unit length if that code is 0),
+            or uniformly in `bounds`; they are the same in every call.
+        size: number of samples encoded at once, >= 1, which bounds the memory; all of them by
+            default. An interrupt keeps the finished codes; the other samples are NOT_REACHED.
+        progress: whether to show a bar that counts samples; without `size`, in chunks of 1,000.
         on_failure: "mark" failures in `status`, or "raise" if any sample failed or was not reached.
 
     Returns:
-        Codes, energies, statuses, counts, the loss and, on request, the trajectory.
+        Codes, energies, statuses, counts, the loss and, if requested, the trajectory.
 
     Raises:
-        TypeError, ValueError: an argument does not fit, or decoder, loss or penalty return
-            something else than one row or number a sample; the message says what to write.
-        RuntimeError: with on_failure="raise", some sample failed; or the weights of the decoder
-            changed meanwhile.
+        TypeError, ValueError: an argument is invalid, or the decoder, loss or penalty does not
+            return one row or number for each sample; the message says what to write.
+        RuntimeError: a sample failed and on_failure is "raise", or the weights of the decoder
+            changed during the call.
 
     Example:
         >>> import torch
@@ -128,7 +130,7 @@ def encode(
         >>> enc.z.shape
         torch.Size([5, 8])
 
-        A decoder of conditions, whose offset is known for each sample:
+        A conditional decoder, with a known offset for each sample:
 
         >>> class Shifted(torch.nn.Linear):
         ...     latent_dim, data_shape = 2, (3,)
@@ -138,7 +140,7 @@ def encode(
         >>> gfe.encode(Shifted(2, 3), x, loss=gfe.Gaussian(), context=shift).z.shape
         torch.Size([5, 2])
 
-    Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2; bounds as by Birgin, Martinez
+    Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2; bounds after Birgin, Martinez
     & Raydan 2000.
     """
     _of_their_kinds(stop, save_at, penalty, flow=flow, solver=solver, adjoint=adjoint)
@@ -154,7 +156,7 @@ def encode(
     z0, mask = one_kind(z0, x, "z0"), mask_for(given, x, mask)
     checks.observed(x, mask)
     check_context(context, x)
-    for rows in chunk_rows(len(x), SIZE):  # a check may copy what it looks at
+    for rows in chunk_rows(len(x), SIZE):  # a check may copy its input
         whole.check_data(x[rows] if mask is None else x[rows][mask[rows]])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
@@ -194,7 +196,7 @@ def encode(
 
 @dataclass(frozen=True)
 class _Samples:
-    """What belongs to samples, one row each; `z0` is the start as the caller passed it."""
+    """Inputs with one row for each sample; `z0` is the start as the caller passed it."""
 
     x: Data
     start: Codes
@@ -202,20 +204,20 @@ class _Samples:
     mask: Mask | None
     context: Context | None
 
-    def rows(self, some: slice) -> "_Samples":
-        """The same for some of the samples."""
+    def rows(self, rows: slice) -> "_Samples":
+        """Select a slice of the samples."""
         return _Samples(
-            self.x[some],
-            self.start[some],
-            None if self.z0 is None else self.z0[some],
-            None if self.mask is None else self.mask[some],
-            rows_of(self.context, some),
+            self.x[rows],
+            self.start[rows],
+            None if self.z0 is None else self.z0[rows],
+            None if self.mask is None else self.mask[rows],
+            rows_of(self.context, rows),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Method:
-    """What all samples share: how their codes are found."""
+    """Settings by which the codes of all samples are found."""
 
     decoder: Decoder
     loss: WholeLoss
@@ -264,9 +266,9 @@ class _Method:
             encoding = replace(encoding, trajectory=kept, loss=self.loss.given)
         if not asks:
             return encoding
-        found = Found(inputs, energy, self.flow, self.solver, encoding, record)
+        run = Found(inputs, energy, self.flow, self.solver, encoding, record)
         with threads.suited(self.decoder):
-            return replace(encoding, z=self.adjoint.attach(self.decoder, found))
+            return replace(encoding, z=self.adjoint.attach(self.decoder, run))
 
     def best_of(self, n_starts: int, samples: _Samples) -> Encoding:
         """Find the codes of a batch from several starts and keep the lowest energy of each sample.
@@ -281,19 +283,19 @@ class _Method:
                 replace(samples, start=start, z0=start)
                 for start in _starts(n_starts - 1, first.z.detach(), self.bounds)
             ]
-        found = [first, *map(self.of, others)]
-        energies = torch.stack([part.energy for part in found])
+        runs = [first, *map(self.of, others)]
+        energies = torch.stack([part.energy for part in runs])
         lowest = torch.where(energies.isnan(), math.inf, energies).argmin(0)
-        best = Encoding.joined(found)[lowest * len(first) + torch.arange(len(first)).to(lowest)]
+        best = Encoding.joined(runs)[lowest * len(first) + torch.arange(len(first)).to(lowest)]
         totals = {
-            field.name: torch.stack([getattr(part.statistics, field.name) for part in found]).sum(0)
+            field.name: torch.stack([getattr(part.statistics, field.name) for part in runs]).sum(0)
             for field in fields(Statistics)
         }
         return replace(best, statistics=Statistics(**totals))
 
 
 def _starts(n: int, z: Codes, bounds: tuple[Tensor, Tensor] | None) -> list[Codes]:
-    """Draw n further starts for codes that were found from the first one."""
+    """Draw n further starts, scaled by the codes `z` that the first start led to."""
     random = torch.Generator().manual_seed(0)
     normal = torch.randn(n, z.shape[1], generator=random).to(z)
     length = z.square().mean(1, keepdim=True).sqrt()
@@ -319,7 +321,7 @@ def _in_chunks(
     progress: bool,
     on_failure: str,
 ) -> Encoding:
-    """Find codes of some samples at a time; those that an interrupt came before are NOT_REACHED."""
+    """Find codes in chunks of samples; samples not reached before an interrupt are NOT_REACHED."""
 
     def find(rows: slice) -> Encoding:
         return method.best_of(n_starts, samples.rows(rows))
@@ -338,20 +340,21 @@ def _in_chunks(
 def encode_observed(decoder: Decoder, x: Samples, **options: Any) -> Encoding:
     """Encode incomplete samples.
 
-    Features that are NaN count as unobserved, and have no influence at all.
+    Features that are NaN count as unobserved and have no influence.
 
-    `functools.partial(gfe.encode_observed, solver=...)` is an encoder, so that `fit` trains on
-    incomplete sets. Without any observed feature a sample stays at its start, or goes where the
-    penalty is least: its energy is 0 or the penalty's, and belongs in no mean. `fit` leaves such
-    samples out.
+    `functools.partial(gfe.encode_observed, solver=...)` is an encoder, so that `fit` can train on
+    incomplete data. A sample without any observed feature stays at its start, or moves to the
+    minimum of the penalty. Its energy is 0 or the value of the penalty, and should be left out of
+    means. `fit` leaves such samples out.
 
     Args:
-        decoder: as for `encode`.
-        x: data, NaN where unobserved. Infinite features are not: they mark their sample NON_FINITE.
-        options: of `encode`, all but `mask`.
+        decoder: decoder, as for `encode`.
+        x: data, NaN where unobserved. Infinite features count as observed and mark their sample
+            NON_FINITE.
+        options: options of `encode`, all but `mask`.
 
     Raises:
-        TypeError, ValueError, RuntimeError: as `encode` does; or `mask` was given, too.
+        TypeError, ValueError, RuntimeError: as in `encode`; TypeError also if `mask` is given.
 
     Example:
         >>> import torch
@@ -362,8 +365,8 @@ def encode_observed(decoder: Decoder, x: Samples, **options: Any) -> Encoding:
     """
     checks.require(
         "mask" not in options,
-        "`encode_observed` makes the mask itself, of what is not NaN. Leave `mask` out, or write "
-        "`encode(decoder, x, mask=mask)`.",
+        "`encode_observed` makes the mask itself, from the entries that are not NaN. Leave `mask` "
+        "out, or write `encode(decoder, x, mask=mask)`.",
         TypeError,
     )
     checks.decoder_ready(decoder)
@@ -381,19 +384,19 @@ def reconstruct(
 ) -> Data:
     """Decode codes to their mean in data space.
 
-    What an output means is the loss's to say: the sigmoid of it for `Bernoulli()`, the output
-    itself for `Gaussian()` and for a loss without `mean`.
+    The loss defines the meaning of the output: its sigmoid is the mean for `Bernoulli()`, and the
+    output itself for `Gaussian()` and for a loss without `mean`.
 
     Args:
-        decoder: maps codes to raw outputs.
-        z: an encoding, which knows its loss, or bare codes (batch, latent), which need one.
-        loss: by default that of the encoding.
-        context: of each sample, if the decoder takes one.
+        decoder: decoder that maps codes to raw outputs.
+        z: an encoding, which holds its loss, or bare codes (batch, latent), which need `loss`.
+        loss: loss that defines the mean; by default the loss of the encoding.
+        context: context of each sample, if the decoder takes one.
 
     Raises:
-        ValueError: neither the encoding nor an argument says what the loss is.
-        TypeError, ValueError: an argument does not fit, or the decoder returns something else than
-            data; the message says what to write.
+        ValueError: neither the encoding nor the argument `loss` provides a loss.
+        TypeError, ValueError: an argument is invalid, or the decoder does not return data of its
+            shape; the message says what to write.
 
     Example:
         >>> import torch
@@ -407,27 +410,27 @@ def reconstruct(
     """
     codes, calls = decoding("reconstruct", decoder, z, loss, context)
     with threads.suited(decoder), torch.no_grad():
-        codes = codes.clone()  # a decoder may write into what it is given
+        codes = codes.clone()  # a decoder may write into its argument
         return calls.mean(calls.output(codes, context))
 
 
 def decoding(
     verb: str, decoder: Decoder, z: Any, loss: AnyLoss | None, context: Context | None
 ) -> tuple[Codes, Calls]:
-    """Check what a verb such as `reconstruct` was given; return codes and what decodes them.
+    """Check the arguments of a verb such as `reconstruct`; return the codes and the calls.
 
     Args:
-        verb: as it is written after `gfe.`, for the line to write.
-        decoder: as for `reconstruct`.
-        z: as for `reconstruct`.
-        loss: as for `reconstruct`.
-        context: as for `reconstruct`.
+        verb: name of the verb after `gfe.`, for the suggested line.
+        decoder: decoder, as for `reconstruct`.
+        z: encoding or codes, as for `reconstruct`.
+        loss: loss, as for `reconstruct`.
+        context: context, as for `reconstruct`.
     """
     arguments.loss_or_none(loss)
     checks.keeps_samples_apart(decoder)
     known = z.loss if isinstance(z, Encoding) and loss is None else loss
     if known is None:
-        instead = "an encoding that knows none" if isinstance(z, Encoding) else "bare codes"
+        instead = "an encoding without a loss" if isinstance(z, Encoding) else "bare codes"
         raise ValueError(
             f"`loss` must say what the output means, got {instead}. Pass the encoding itself, "
             f"`gfe.{verb}(decoder, enc)`, or `loss=gfe.Bernoulli()` (the sigmoid of the "
@@ -440,12 +443,12 @@ def decoding(
 
 
 def _ordinary(tensor: Tensor) -> Tensor:
-    """Detach; a tensor made in inference mode is copied too, as autograd refuses it."""
+    """Detach a tensor. Copy it if it was made in inference mode, which autograd does not accept."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
 def _of_their_kinds(stop: Any, save_at: Any, penalty: Any, **parts: object) -> None:
-    """Refuse words, classes and numbers in place of objects, with the line to write."""
+    """Refuse words, classes and numbers passed in place of objects; suggest the line to write."""
     arguments.stop_rule(stop)
     arguments.saved_states(save_at)
     arguments.penalty_function(penalty)
@@ -455,7 +458,7 @@ def _of_their_kinds(stop: Any, save_at: Any, penalty: Any, **parts: object) -> N
 
 
 def _satisfying(**given: tuple[object, type]) -> None:
-    """Refuse an argument that does not satisfy its protocol, naming what is missing."""
+    """Refuse an argument that does not satisfy its protocol, and name the missing members."""
     for name, (value, protocol) in given.items():
         remedy = f"See `gfe_core.types` and `gfe_core.solvers.step` for `{protocol.__name__}`."
         checks.members(name, value, protocol, "`encode`", remedy)
@@ -463,7 +466,7 @@ def _satisfying(**given: tuple[object, type]) -> None:
 
 @contextmanager
 def _decoder_at_rest(decoder: Decoder) -> Iterator[None]:
-    """Refuse weights that change, in another thread, while codes are found with them."""
+    """Refuse weights that change while codes are found with them, as in another thread."""
     watched = Versions(parameters_of(decoder))
     message = (
         "The weights of `decoder` changed while it encoded, in another thread or in a hook. Encode "
@@ -477,7 +480,7 @@ def _decoder_at_rest(decoder: Decoder) -> Iterator[None]:
 
 
 def _raise_failures(encoding: Encoding) -> None:
-    """Name the samples that failed and what to try."""
+    """Raise an error that names the failed samples and suggests remedies."""
     failed = [
         (i, Status(code)) for i, code in enumerate(encoding.status.tolist()) if Status(code).failed
     ]

@@ -1,9 +1,9 @@
 """The differential equations that carry a code downhill.
 
-A flow moves a state y: the code itself (first order), or the code beside its velocity (second
-order). It is told the gradient of the energy and answers with dy/dt; it never sees a decoder.
+A flow moves a state y: the code itself (first order), or the code and its velocity (second order).
+It receives the gradient of the energy and returns dy/dt; it never receives the decoder.
 
-Shapes: `state` is `latent` for first-order flows and 2 `latent` for second-order ones.
+Shapes: `state` is `latent` for first-order flows and 2 `latent` for second-order flows.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ States = Float[Tensor, "batch state"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialDecay:
-    """A rate alpha(t) = exp(-2 t / tau) that falls while the flow goes on.
+    """A rate alpha(t) = exp(-2 t / tau) that decays along the flow.
 
     Args:
-        tau: in flow units, > 0; the rate falls by a factor of e^2 over it.
+        tau: decay time in flow units, > 0; over it the rate falls by a factor of e^2.
 
     Source: the scaling used with log-spaced Runge-Kutta grids, Flouris et al. 2024 (arXiv
         2412.00864).
@@ -36,11 +36,11 @@ class ExponentialDecay:
         checks.finite_positive("tau", self.tau)
 
     def __call__(self, t: PerSample) -> PerSample:
-        """Rate at flow time t."""
+        """Return the rate at flow time t."""
         return torch.exp(-2 * t / self.tau)
 
     def integral(self, t: PerSample) -> PerSample:
-        """Integral of the rate from 0 to t."""
+        """Return the integral of the rate from 0 to t."""
         return self.tau / 2 * (1 - self(t))
 
 
@@ -49,9 +49,9 @@ class GradientFlow:
     """Steepest descent in continuous time: dz/dt = -alpha(t) grad_z E(z).
 
     Args:
-        rate: alpha, a positive number, `ExponentialDecay(tau=...)` or an object of a class derived
-            from it, with its own `__call__` and `integral`; no other function, as its integral is
-            not known.
+        rate: alpha: a positive number, `ExponentialDecay(tau=...)` or an object of a class derived
+            from it, with its own `__call__` and `integral`. Other functions are refused, because
+            their integrals are unknown.
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equation 1.
     """
@@ -72,11 +72,11 @@ class GradientFlow:
             checks.finite_positive("rate", self.rate)
 
     def start(self, z0: Codes) -> States:
-        """State at time 0."""
+        """Return the state at time 0."""
         return z0
 
     def alpha(self, t: PerSample) -> PerSample:
-        """Rate at time t."""
+        """Return the rate at time t."""
         return (
             self.rate(t)
             if isinstance(self.rate, ExponentialDecay)
@@ -84,35 +84,37 @@ class GradientFlow:
         )
 
     def travelled(self, t: PerSample) -> PerSample:
-        """Integral of alpha from 0 to t: the time that a flow with rate 1 would have taken."""
+        """Return the integral of alpha from 0 to t: the time that a flow with rate 1 would take."""
         return self.rate.integral(t) if isinstance(self.rate, ExponentialDecay) else self.rate * t
 
     def force(self, t: PerSample, grad: Codes) -> Codes:
-        """Downhill pull -alpha(t) grad_z E."""
+        """Return the downhill pull -alpha(t) grad_z E."""
         return (
             -(self.rate(t)[:, None] if isinstance(self.rate, ExponentialDecay) else self.rate)
             * grad
         )
 
     def velocity(self, t: PerSample, y: States, grad: Codes) -> States:
-        """dy/dt at time t, given the gradient at the code of y."""
+        """Return dy/dt at time t, given the gradient at the code of y."""
         return self.force(t, grad)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NesterovFlow(GradientFlow):
-    """Steepest descent with momentum.
+    """Steepest descent with momentum, from rest.
 
-    Z'' + damping / (t + eps) z' + alpha(t) grad_z E(z) = 0, from rest.
+        z'' + damping / (t + eps) z' + alpha(t) grad_z E(z) = 0
 
     As a first-order system, dz/dt = v and dv/dt = -damping / (t + eps) v - alpha(t) grad_z E(z). At
-    t = 0 the friction is 0 / eps on paper; here the acceleration has its limit -alpha grad / (1 +
-    damping), which the exact solution v = -t alpha grad / (1 + damping) + ... has for eps -> 0.
-    Without it an explicit first step would be four times too long (for damping 3).
+    t = 0 the formula gives the friction 0 / eps = 0. The code uses the limit of the acceleration
+    instead, -alpha grad / (1 + damping), which belongs to the exact solution v = -t alpha grad /
+    (1 + damping) + ... for eps -> 0. Without this limit, a first explicit step would be four times
+    too long (for damping 3).
 
     Args:
-        damping: 3 for Nesterov's method; >= 3 keeps its O(1/t^2) bound for convex energies.
-        eps: keeps the friction finite, in flow units, >= 0.
+        damping: coefficient of the friction, > 0; 3 for Nesterov's method. Values >= 3 keep its
+            O(1/t^2) bound for convex energies.
+        eps: offset in flow units, >= 0, that keeps the friction finite.
         rate: alpha, as for `GradientFlow`.
 
     Source: Su, Boyd & Candes 2016 (JMLR 17:153); Flouris et al. 2024 (arXiv 2412.00864), equations
@@ -133,19 +135,19 @@ class NesterovFlow(GradientFlow):
         )
 
     def start(self, z0: Codes) -> States:
-        """State at time 0: at rest."""
+        """Return the state at time 0, at rest."""
         return torch.cat([z0, torch.zeros_like(z0)], 1)
 
     def friction(self, t: PerSample) -> PerSample:
-        """Friction damping / (t + eps), for t > 0."""
+        """Return the friction damping / (t + eps), for t > 0."""
         return self.damping / (t + self.eps)
 
     def momentum(self, age: PerSample) -> PerSample:
-        """Fraction of its last move that the accelerated method keeps: age / (age + damping)."""
+        """Return the fraction of the last move that the method keeps: age / (age + damping)."""
         return age / (age + self.damping)
 
     def velocity(self, t: PerSample, y: States, grad: Codes) -> States:
-        """(v, dv/dt) at time t, given the gradient at the code of y."""
+        """Return (v, dv/dt) at time t, given the gradient at the code of y."""
         v = y[:, grad.shape[1] :]
         force = self.force(t, grad)
         moving = (t > 0)[:, None]

@@ -1,7 +1,7 @@
 """Gradient Flow Encoding as a scikit-learn transformer: fit, transform, inverse_transform, score.
 
-It stands on the verbs of the kit: `fit` trains the decoder, `transform` is one `encode`,
-`inverse_transform` one `reconstruct`. Only this module imports scikit-learn's base classes, and
+The class uses the verbs of the kit: `fit` trains the decoder, `transform` calls `encode`, and
+`inverse_transform` calls `reconstruct`. Only this module imports scikit-learn's base classes, and
 `import gfe_core` does not import this module: write `from gfe_core.sklearn import
 GradientFlowEncoder`.
 
@@ -37,64 +37,68 @@ from gfe_core.training import fit
 from gfe_core.types import AnyLoss, Encoding, Status
 
 _SIZE = 1000
-"""Samples encoded at once, so that memory stays flat."""
+"""Number of samples encoded at once, which bounds the memory."""
 
 
 class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Codes of samples by gradient flow through a decoder that is learnt from them.
+    """Encode samples by gradient flow through a decoder that is learnt from them.
 
-    With the squared error, data of any unit are taken as they are. Each feature is centred, and all
-    are divided by one number, as in PCA: a wide feature counts more than a narrow one unless a
-    `StandardScaler` comes before. With mean m (features), scale s, decoder D and code z,
+    With the squared error, data may have any unit. Each feature is centred, and all are divided by
+    one number, as in PCA: a wide feature counts more than a narrow one unless a `StandardScaler`
+    comes before. With mean m (features), scale s, decoder D and code z,
 
         s^2 = mean over observed entries of (x - m)^2
         E(z) = mean over observed features of (x - m - s D(z))^2 / (2 s^2)
         x^ = m + s D(z)
 
     so that multiplying all data by one number changes no code. With any other loss nothing is
-    centred or scaled, because its data have a unit of their own: x^ is the loss's mean of D(z).
+    centred or scaled, because the data of that loss have a unit of their own: x^ is then the loss's
+    mean of D(z).
 
-    NaN is a missing entry. It has no influence on training, codes or score, and `inverse_transform`
-    fills it in. A sample without any observed entry has the code 0.
+    NaN marks a missing entry. It has no influence on training, codes or score, and
+    `inverse_transform` fills it in. A sample without any observed entry has the code 0.
 
-    Codes of a sample do not depend on the samples beside it, except for rounding. They are computed
-    in the float type of the data, float32 or float64; float32 is the faster one.
+    Codes of a sample do not depend on the other samples, except for rounding. They are computed in
+    the float type of the data, float32 or float64; float32 is faster.
 
     Args:
         n_components: number of latents, >= 1; at most the number of features for "mlp" and
             "linear".
         decoder: "mlp", a `gfe_core.MLPDecoder` with widths `hidden`; "linear"; a `torch.nn.Module`
-            that maps codes (batch, components) to data, of which a copy is trained from the weights
-            that it has; or a callable that makes one, called with `latent_dim` and `data_dim`, such
-            as `functools.partial(gfe_core.MLPDecoder, hidden=(32,))`.
+            that maps codes (batch, components) to data, a copy of which is trained from its present
+            weights; or a callable that makes such a module, called with `latent_dim` and
+            `data_dim`, such as `functools.partial(gfe_core.MLPDecoder, hidden=(32,))`.
         hidden: width of each hidden layer of "mlp", from code to data.
-        loss: of a sample; None is the squared error in the unit of the data, as above. Any other is
-            taken as it is: `gfe_core.Bernoulli()` for grey values in [0, 1], `gfe_core.Poisson()`
-            for counts, `gfe_core.Gaussian(variance=...)` for data of about unit scale.
-        solver: finds the codes, in training and in `transform`; None is `gfe_core.AMD()`.
-        max_steps: steps of the solver for each sample in training, >= 1. In `transform` it runs
-            until it stops by itself. A few keep codes near where the flow from 0 begins, many
-            follow it to other valleys: of the variance of unseen digits, 2 components explained
-            0.46 ± 0.02 with 4 steps and 0.38 ± 0.03 with 50, and 8 components 0.67 ± 0.01 with 2
-            steps, 0.85 with 6 and 0.86 with 16.
-        epochs: passes over the training data, >= 1.
-        updates_per_encode: updates of the decoder at the same codes, >= 1. More make more of each
-            search for codes, which is the larger part of the work.
-        batch_size: samples in a batch, >= 1.
-        learning_rate: highest rate of Adam, > 0; it rises over the first third of the updates and
-            then falls to almost 0.
+        loss: loss of a sample; None is the squared error in the unit of the data, as above. Other
+            losses are used unchanged: `gfe_core.Bernoulli()` for grey values in [0, 1],
+            `gfe_core.Poisson()` for counts, `gfe_core.Gaussian(variance=...)` for data of about
+            unit scale.
+        solver: solver that finds the codes, in training and in `transform`; None is
+            `gfe_core.AMD()`.
+        max_steps: limit on the solver's steps for each sample in training, >= 1. In `transform` the
+            solver runs until it stops by itself. With few steps codes stay near the first part of
+            the flow from 0; with many they may follow it to other valleys. Explained variance of
+            unseen
+            digits: with 2 components 0.46 ± 0.02 after 4 steps and 0.38 ± 0.03 after 50; with 8
+            components 0.67 ± 0.01 after 2 steps, 0.85 after 6 and 0.86 after 16.
+        epochs: number of passes over the training data, >= 1.
+        updates_per_encode: number of updates of the decoder at the same codes, >= 1. More updates
+            use each search for codes better, which is the larger part of the work.
+        batch_size: number of samples in a batch, >= 1.
+        learning_rate: peak learning rate of Adam, > 0; the rate rises over the first third of the
+            updates and then falls to almost 0.
         random_state: seed of the initial weights and of the order of the samples; an int gives the
             same result in every call.
 
     Attributes:
-        decoder_: the trained decoder, in evaluation mode. It maps codes to data, which are centred
-            and scaled unless there is a loss of your own; `save` writes it with that scaling.
-        loss_: by which codes are found.
-        mean_: of each feature in training, shape (features,), which `score` compares with.
-        scale_: what centred data are divided by; 1 with a loss of your own, as nothing is centred.
-        history_: energies of the training, a `gfe_core.training.History`.
+        decoder_: trained decoder, in evaluation mode. It maps codes to data, which are centred and
+            scaled unless `loss` is given; `save` writes it with that scaling.
+        loss_: loss by which codes are found.
+        mean_: mean of each feature in training, shape (features,); the baseline of `score`.
+        scale_: divisor of the centred data; 1 if `loss` is given, as data are then not centred.
+        history_: energies during training, a `gfe_core.training.History`.
         n_features_in_: number of features.
-        feature_names_in_: their names, where the data are a frame.
+        feature_names_in_: names of the features, if the data are a frame.
 
     Example:
         >>> from sklearn.datasets import load_digits
@@ -141,7 +145,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
         Args:
             X: samples, shape (n, features), at least 2; NaN where missing. An array, a frame, a
-                tensor or a `DataSet`, here and below. Bytes (uint8) are refused, as by
+                tensor or a `DataSet`, as in all methods. Bytes (uint8) are refused, as by
                 `gfe_core.encode`: they may be grey values, which a `DataSet` divides by 255.
             y: not used.
 
@@ -149,8 +153,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             The estimator itself.
 
         Raises:
-            TypeError, ValueError: an argument or the data do not fit; the message says what to do.
-            KeyboardInterrupt: training was interrupted. In every case an earlier fit stays.
+            TypeError, ValueError: an argument or the data are invalid; the message says what to do.
+            KeyboardInterrupt: training was interrupted. After any error an earlier fit is kept.
         """
         with _as_it_was(self):
             return self._fitted(X)
@@ -209,14 +213,14 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self._encoded(self._samples(X))
 
     def save(self, path: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None) -> Path:
-        """Write decoder, loss, scaling and the names of the features to a model file.
+        """Write decoder, loss, scaling and feature names to a model file.
 
         In another process, `model = gfe_core.load(path)` encodes `model.scaled(x)`; from a
         terminal, `python -m gfe_core encode --model path` does both.
 
         Args:
-            path: of the file.
-            card: what is known about the model: data, settings, versions.
+            path: path of the file.
+            card: description of the model: data, settings, versions.
 
         Returns:
             The path.
@@ -225,7 +229,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         shape = tuple(self.decoder_.data_shape)
         units = {"mean": self._unit.mean.reshape(shape), "scale": self._unit.scale}
         scaling = units if self.loss is None else None
-        loss: Any = self.loss_  # `save` refuses one that no file can hold
+        loss: Any = self.loss_  # `save` refuses a loss that a file cannot hold
         return save(path, self.decoder_, loss=loss, scaling=scaling, names=self._names, card=card)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -243,7 +247,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         wanted = f"`X` must hold codes of {n} components"
         checks.require(codes.shape[1] == n, f"{wanted}, got {codes.shape[1]} columns.")
         ours = [*map(str, self.get_feature_names_out())]
-        theirs = [name.rpartition("__")[2] for name in features_of(X) or ()]  # without a pipeline's
+        # Names of columns without the prefix that a pipeline adds.
+        theirs = [name.rpartition("__")[2] for name in features_of(X) or ()]
         checks.require(
             theirs == ours or {*theirs} != {*ours},
             f"{wanted} in the order of `transform`, got its columns in another order. Write "
@@ -253,14 +258,15 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self._reconstructed(z).numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the share of the variance that reconstructions explain, at most 1.
+        """Return the fraction of the variance that reconstructions explain, at most 1.
 
             R^2 = 1 - sum (x - x^)^2 / sum (x - m)^2
 
-        over all observed entries, with m the mean of each feature in training: the score of that
-        mean is 0. It has no unit and does not depend on the loss, so that it compares numbers of
-        components, decoders and losses; with complete data it is the share of explained variance of
-        PCA. Codes are found from the same entries that are compared: gaps do not count.
+        over all observed entries, with m the mean of each feature in training; predicting that mean
+        scores 0. The score has no unit and does not depend on the loss, so it can compare numbers
+        of components, decoders and losses. With complete data it is PCA's fraction of explained
+        variance. Codes are found from the same entries that are compared; missing entries do not
+        count.
 
         Args:
             X: samples, shape (n, features); NaN where missing.
@@ -269,16 +275,16 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         x = self._samples(X)
         observed = ~x.isnan()
         known = x[observed].double()
-        found = self._reconstructed(self._encoded(x).z)[observed].double()
+        restored = self._reconstructed(self._encoded(x).z)[observed].double()
         mean = torch.tensor(self.mean_).expand(len(x), -1)[observed]
-        left = (known - found).square().sum().item()
+        left = (known - restored).square().sum().item()
         total = (known - mean).square().sum().item()
         if total == 0:
             return float(left == 0)
         return 1 - left / total
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that NaN is taken, and that codes have the float type of the data."""
+        """Declare to scikit-learn that NaN is accepted and that codes keep the float type."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
@@ -286,11 +292,11 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     @property
     def _n_features_out(self) -> int:
-        """Number of columns that `transform` returns, of which scikit-learn makes names."""
+        """Number of columns that `transform` returns, from which scikit-learn makes their names."""
         return self.decoder_.latent_dim
 
     def _check_arguments(self) -> None:
-        """Refuse what no training could be made of; `encode` and `fit` refuse the rest."""
+        """Refuse arguments that training cannot use; `encode` and `fit` refuse the rest."""
         for name in ("n_components", "max_steps", "epochs", "updates_per_encode", "batch_size"):
             value = checks.whole(name, getattr(self, name))
             checks.at_least_one(name, value)
@@ -298,7 +304,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         arguments.loss_or_none(self.loss)
 
     def _samples(self, X: Any) -> Tensor:
-        """Samples of the kind that the decoder was fitted on, as a tensor of their own."""
+        """Return samples like those in training as a new tensor."""
         check_is_fitted(self)
         x = self._rows(validate_data(self, _given(X), **_ACCEPTED, reset=False))
         images_for(self.decoder_, getattr(X, "image_shape", None), "X")
@@ -306,11 +312,11 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return x
 
     def _rows(self, X: Any) -> Tensor:
-        """Samples as a tensor of their own, in float32 or float64."""
-        return torch.tensor(np.ascontiguousarray(X))  # of negative strides torch has none
+        """Return samples as a new tensor, in float32 or float64."""
+        return torch.tensor(np.ascontiguousarray(X))  # torch has no negative strides
 
     def _made_decoder(self, n_features: int, seed: int) -> Any:
-        """Make the decoder that the argument means, with weights drawn from the seed."""
+        """Make the decoder that the argument describes, with weights drawn from the seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # for callables, which draw from torch's own generator
             made: Any = self._decoder_meant(n_features)
@@ -332,13 +338,13 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return made
 
     def _wrapped(self, module: nn.Module, n_features: int) -> nn.Module:
-        """Make a decoder of a module that does not know its sizes."""
+        """Wrap a module that does not declare its sizes as a decoder."""
         try:
             return wrap(module, latent_dim=self.n_components, data_shape=(n_features,))
         except ValueError as error:
             raise ValueError(
                 f"`decoder` does not map codes of {self.n_components} components to {n_features} "
-                f"features. Set `n_components` to what it takes. ({error})"
+                f"features. Set `n_components` to the size that it takes. ({error})"
             ) from error
 
     def _decoder_meant(self, n_features: int) -> Any:
@@ -369,21 +375,21 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return MLPDecoder(**sizes, hidden=self.hidden)
 
     def _encoded(self, x: Tensor) -> Encoding:
-        """Codes of samples in the unit of the data."""
+        """Encode samples that are in the unit of the data."""
         decoder = self._decoder_in(x.dtype)
         converted = in_shape_of(decoder, self._unit.converted(x))
-        found = _encode(decoder, converted, loss=self.loss_, solver=self.solver, size=_SIZE)
-        if (found.status == int(Status.NOT_REACHED)).any():
-            raise KeyboardInterrupt  # rows of a table must not be codes that were never looked for
-        return found
+        enc = _encode(decoder, converted, loss=self.loss_, solver=self.solver, size=_SIZE)
+        if (enc.status == int(Status.NOT_REACHED)).any():
+            raise KeyboardInterrupt  # a table must not hold start codes in place of results
+        return enc
 
     def _reconstructed(self, z: Tensor) -> Tensor:
-        """Reconstructions of codes in the unit of the data."""
+        """Return reconstructions of codes in the unit of the data."""
         output = reconstruct(self._decoder_in(z.dtype), z, self.loss_)
         return self._unit.restored(output.flatten(1))
 
     def _decoder_in(self, dtype: torch.dtype) -> Any:
-        """Return the decoder in the float type of the data, which may not be that of training."""
+        """Return the decoder in the float type of the data, which may differ from training."""
         weight = next(self.decoder_.parameters(), torch.empty(0, dtype=dtype))
         return self.decoder_ if weight.dtype == dtype else copy.deepcopy(self.decoder_).to(dtype)
 
@@ -393,7 +399,7 @@ _ACCEPTED: dict[str, Any] = {"dtype": _FLOATS, "ensure_all_finite": "allow-nan"}
 
 
 def _given(X: Any) -> Any:
-    """A data set, tensor or masked array as an array, whose float type is then kept."""
+    """Convert a data set, tensor or masked array to an array of the same float type."""
     x = X.x if isinstance(X, DataSet) else X
     if isinstance(x, np.ma.MaskedArray):
         kind = x.dtype if x.dtype.kind == "f" else np.float64
@@ -412,7 +418,7 @@ def _given(X: Any) -> Any:
 
 @contextmanager
 def _as_it_was(model: BaseEstimator) -> Iterator[None]:
-    """Leave an estimator as it was fitted before, where fitting it anew does not end."""
+    """Restore the state of an estimator if the block raises an error."""
     before = dict(vars(model))
     try:
         yield
@@ -424,19 +430,19 @@ def _as_it_was(model: BaseEstimator) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Units:
-    """How data are converted before a decoder sees them: (x - mean) / scale."""
+    """Conversion of data for the decoder: (x - mean) / scale."""
 
     mean: np.ndarray
     scale: float
 
     @classmethod
     def own(cls, n_features: int) -> "_Units":
-        """Those that leave data as they are."""
+        """Return units that leave data unchanged."""
         return cls(np.zeros(n_features), 1.0)
 
     @classmethod
     def of(cls, x: Tensor) -> "_Units":
-        """Mean of each feature and one scale for all, over observed entries.
+        """Mean of each feature and one scale for all features, over observed entries.
 
         A feature that was never observed has mean 0; data that never vary have scale 1.
         """
@@ -446,19 +452,19 @@ class _Units:
         largest = spread.abs().max().item() if len(spread) else 0.0
         if not largest > 0:
             return cls(mean.numpy(), 1.0)
-        # in units of the largest, whose square may overflow or vanish
+        # In units of the largest deviation, because its square may overflow or vanish.
         scale = largest * (spread / largest).square().mean().sqrt().item()
         return cls(mean.numpy(), scale)
 
     def converted(self, x: Tensor) -> Tensor:
-        """Data as the decoder sees them, in their float type."""
+        """Convert data for the decoder, in their float type."""
         return ((x.double() - torch.tensor(self.mean)) / self.scale).to(x.dtype)
 
     def restored(self, output: Tensor) -> Tensor:
-        """What the decoder returned, as data."""
+        """Convert outputs of the decoder back to data."""
         return (output.double() * self.scale + torch.tensor(self.mean)).to(output.dtype)
 
 
 def _encode(decoder: Any, x: Tensor, **options: Any) -> Encoding:
-    """Encode, without a mask where nothing is missing: quicker, and the same codes."""
+    """Encode; omit the mask if nothing is missing, which is faster and gives the same codes."""
     return (encode_observed if x.isnan().any() else encode)(decoder, x, **options)

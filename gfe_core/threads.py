@@ -1,23 +1,26 @@
-"""How torch computes in a call of the kit: its threads, and the precision of the data.
+"""How torch computes in a call of the kit: number of threads and precision.
 
-Threads: as many as gain something, unless the caller chose.
+Threads: as many as speed the call up, unless the caller chose a number.
 
-A thread that has done its part of an operation waits for the others by spinning, for milliseconds.
-Beside a busy process it thereby takes the processor from the very thread it waits for: with torch's
-default of two threads on two processors the README's ten lines took 53.6 s beside one busy process,
-with one thread 2.9 s.
+A thread that has finished its part of an operation waits for the others by spinning, for
+milliseconds. If another process is busy, the spinning thread can take the processor from the very
+thread it waits for. With torch's default of two threads on two processors, the README's ten lines
+took 53.6 s beside one busy process; with one thread they took 2.9 s.
 
-The rule, for the duration of one call of the kit and in the calling thread only:
+The rules hold for the duration of one call of the kit, in the calling thread only:
 
-- whoever set the number (`torch.set_num_threads`, `OMP_NUM_THREADS`, `MKL_NUM_THREADS`) keeps it;
-- without convolutions, one thread: the matrices of a perceptron are too small to share out;
-- with convolutions, torch's own number while so many processors are free, otherwise one.
+- A number set by the caller (`torch.set_num_threads`, `OMP_NUM_THREADS`, `MKL_NUM_THREADS`) is
+  kept.
+- Without convolutions, torch gets one thread: the matrices of a perceptron are too small to share.
+- With convolutions, torch's own number is used while that number of processors is free, otherwise
+  one.
 
-Codes do not depend on it: all decoders of the kit give the same ones with one thread and with two,
-bit for bit. The gradient of a convolution's bias in an update of `fit` may differ by rounding.
+Codes do not depend on the number of threads: all decoders of the kit give the same codes with one
+thread and with two, bit for bit. The gradient of a convolution's bias in an update of `fit` may
+differ by rounding.
 
 Precision: that of the decoder and the data. A line search compares energies that differ in their
-last digits, which `torch.autocast` would cut off; it is switched off for the same duration.
+last digits, which `torch.autocast` would cut off, so autocast is switched off during the call.
 """
 
 import os
@@ -35,26 +38,26 @@ from torch.nn.modules.conv import _ConvNd
 
 _AT_IMPORT = torch.get_num_threads()
 _DEVICES = ("cpu", "cuda", "xpu", "mps")
-"""Kinds of devices that `torch.autocast` is known on."""
+"""Types of devices on which `torch.autocast` is known."""
 
 
 @contextmanager
 def suited(*models: object) -> Iterator[None]:
-    """Run a block with the number of threads that suits the models, then restore the caller's.
+    """Run a block with a number of threads that suits the models, then restore the caller's number.
 
-    `torch.autocast` is off in the block. Entering costs about 0.2 ms where torch has more than one
-    thread and a few us where it has one, as in nested blocks.
+    `torch.autocast` is off in the block. Entering the block costs about 0.2 ms if torch has more
+    than one thread, and a few us if it has one, as in nested blocks.
 
     Args:
-        models: what the block computes with, such as a decoder and an encoder; what is no module
-            has no convolutions.
+        models: objects that the block computes with, such as a decoder and an encoder. Objects
+            without modules count as having no convolutions.
     """
     with own_precision(), _own_threads(models):
         yield
 
 
 def own_precision() -> ExitStack:
-    """Switch off `torch.autocast` where it is on, for the duration of a block."""
+    """Switch off `torch.autocast` if it is on, for the duration of a block."""
     off = ExitStack()
     for kind in _DEVICES:
         if torch.is_autocast_enabled(kind):
@@ -76,35 +79,35 @@ def _own_threads(models: tuple[object, ...]) -> Iterator[None]:
     try:
         yield
     finally:
-        # Otherwise the caller's code set another number inside the block.
+        # If it is not 1, the caller's code set another number inside the block.
         if torch.get_num_threads() == 1:
             _limit(before)
 
 
 @cache
 def _openmp() -> list[Any]:
-    """Find the thread pools of the OpenMP libraries that are loaded.
+    """Find the thread pools of the loaded OpenMP libraries.
 
-    Torch's, whoever imported it.
+    These include torch's, no matter who imported it.
     """
     return ThreadpoolController().select(user_api="openmp").lib_controllers
 
 
 def _limit(n: int) -> None:
-    """Set the number for this thread only; `torch.set_num_threads` would bind later threads too."""
+    """Set the number for this thread only; `torch.set_num_threads` would affect later threads."""
     for library in _openmp():
         library.set_num_threads(n)
 
 
 def _caller_chose(n: int) -> bool:
-    """Whether the number of threads was set by the caller, and is not torch's own choice.
+    """Whether the caller set the number of threads, so that it is not torch's own choice.
 
-    A new thread takes the number that was set; if none was, it takes what OpenMP offers, which is
-    one here.
+    A new thread takes the number that was set. If none was set, it takes the number that OpenMP
+    offers, which is one here.
     """
     if os.environ.get("OMP_NUM_THREADS") or os.environ.get("MKL_NUM_THREADS"):
         return True
-    if not torch.backends.mkl.is_available():  # then a new thread counts processors
+    if not torch.backends.mkl.is_available():  # without MKL a new thread counts processors
         return n != _AT_IMPORT
     answers = []
 
@@ -119,9 +122,9 @@ def _caller_chose(n: int) -> bool:
 
 
 def _convolves(models: tuple[object, ...]) -> bool:
-    """Whether some model has a convolution.
+    """Whether any model has a convolution.
 
-    It is found in encoders, too, that hold a module as an attribute.
+    Modules that an encoder holds as attributes are included.
     """
     parts = [part for model in models for part in (model, *getattr(model, "__dict__", {}).values())]
     modules = (module for part in parts if isinstance(part, nn.Module) for module in part.modules())
@@ -139,14 +142,14 @@ def _free_processors() -> int:
 def _busy_elsewhere() -> int:
     """Count the threads of other processes that run or wait for a processor, as Linux reports.
 
-    Elsewhere 0.
+    On other systems the count is 0.
     """
     try:
         before = _own_running()
         running = int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
     except (OSError, ValueError, IndexError):
         return 0
-    # A thread of our own that just went to sleep, or woke, was no other program.
+    # The larger of the two counts, so that our own waking or sleeping threads are not counted.
     return max(running - max(before, _own_running()), 0)
 
 
@@ -158,7 +161,7 @@ def _own_running() -> int:
 def _runs(task: Path) -> bool:
     """Whether a thread of this process runs or waits for a processor.
 
-    One that ended meanwhile does not.
+    A thread that has ended meanwhile does not.
     """
     try:
         return (task / "stat").read_text().rpartition(")")[2].split()[0] == "R"

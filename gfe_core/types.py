@@ -1,13 +1,11 @@
-"""The vocabulary of the kit.
+"""The vocabulary of the kit: protocols of its parts, and the results that they return.
 
-What the parts are called, what they promise each other and what they return.
-
-Every other module speaks in these terms. Data flows one way:
+All other modules use these terms. Data flows one way:
 
     decoder, x, loss  ->  Energy  ->  flow  ->  solver  ->  integrate  ->  Encoding
 
 Shapes: `batch` samples; `latent` the size of a code z; `*data` the shape of one sample; `time`
-    saved states.
+saved states.
 """
 
 import math
@@ -30,14 +28,14 @@ PerSample = Float[Tensor, "batch"]
 
 
 class Status(IntEnum):
-    """Why a sample stopped; one code for each sample, never an exception."""
+    """Why a sample stopped. Each sample has one status; a failed sample raises no exception."""
 
     RUNNING = 0
-    """Still flowing. Never returned by `encode`."""
+    """The sample is still flowing. `encode` never returns this status."""
     CONVERGED = 1
-    """Next to nothing is left to gain."""
+    """Almost nothing is left to gain."""
     REACHED_T = 2
-    """The flow arrived at t1, or a recorded grid was replayed to its end."""
+    """The flow reached t1, or a recorded grid was replayed to its end."""
     MAX_STEPS = 3
     """The budget of steps is spent; the best point so far is returned."""
     STALLED = 4
@@ -47,9 +45,9 @@ class Status(IntEnum):
     NON_FINITE = 6
     """The energy or its gradient is NaN or infinite; the last finite point is returned."""
     FLAT = 7
-    """The energy has flattened, but its gradient is not small: more may lie ahead."""
+    """The energy has flattened, but its gradient is not small: it may fall further ahead."""
     NOT_REACHED = 8
-    """An interrupt came before its turn; the start is returned."""
+    """An interrupt came before the sample was encoded; the start is returned."""
 
     @property
     def failed(self) -> bool:
@@ -58,44 +56,47 @@ class Status(IntEnum):
 
 
 _NOT_GIVEN = cast(float, None)
-"""Stands for a rule that the caller left out."""
+"""Marks a rule that the caller left out."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Stop:
     """When a sample that has no end time stops.
 
-    CONVERGED when what is left to gain is next to nothing. Near a minimum the energy is a parabola,
-    and the fall that is left is
+    CONVERGED when almost nothing is left to gain. Near a minimum the energy is a parabola, and its
+    remaining decrease is |g|^2 / (2 k). The rule is
 
         |g|^2 / (2 k)  <=  gain_rtol |E(0) - E(z)| + eps |E(z)|
 
-    with g the gradient at z, k the least curvature <dz, dg> / |dz|^2 that the last `window`
-    accepted steps dz met, E(0) the energy of the code 0 and eps the rounding of the data's type.
-    All of these steps must have met positive curvature, or a sample would stop as it leaves a
-    saddle; where nothing but rounding changes the energy, it is asked of the last step. Both sides
-    have the units of the energy, and neither depends on where the search started: a rule for data,
-    latents and energies in any units. A solver that knows all second derivatives H, as GaussNewton
-    does, asks as much of <g, H^-1 g> / 2. The others know the directions of their steps alone:
-    steps down the gradient mix them, and where curvatures differ by more than 10^4 at one code
-    (singular values of the decoder's Jacobian by more than 10^2), AMD may call CONVERGED what has
-    yet to creep along a flat axis. GaussNewton, BFGS and LBFGS see more there.
+    with g the gradient at z, k the smallest curvature <dz, dg> / |dz|^2 along the last `window`
+    accepted steps dz, E(0) the energy of the code 0 and eps the rounding of the data's type. The
+    curvature must be positive along all these steps, or a sample would stop as it leaves a saddle;
+    where nothing but rounding changes the energy, only the last step is tested. Both sides have
+    units of energy, and neither depends on the start of the search, so the rule suits data, latents
+    and energies in any units.
 
-    FLAT when the energy fell by at most energy_slope |E| a step, on average over the last `window`
-    accepted steps, while more is left to gain, as at a kink of a ReLU decoder or in a long valley.
-    A fall of exactly nothing over the window is STALLED.
+    A solver that knows all second derivatives H, as GaussNewton does, applies the rule to
+    <g, H^-1 g> / 2. The others know only curvatures along their steps. Steps down the gradient mix
+    the axes: if the curvatures at one code differ by more than 10^4 (singular values of the
+    decoder's Jacobian by more than 10^2), AMD may report CONVERGED while a sample still moves
+    slowly along a flat axis. GaussNewton, BFGS and LBFGS detect more in that case.
 
-    Without arguments, `Stop()` is `Stop(gain_rtol=1e-4, energy_slope=1e-6, window=10)`; with any
-    rule given, the rules that are not are off.
+    FLAT when the energy fell by at most energy_slope |E| per step, on average over the last
+    `window` accepted steps, while more is left to gain, as at a kink of a ReLU decoder or in a long
+    valley. If the energy did not fall at all over the window, the status is STALLED.
+
+    Without arguments, `Stop()` is `Stop(gain_rtol=1e-4, energy_slope=1e-6, window=10)`. If any rule
+    is given, the rules that are not given are off.
 
     Args:
-        gain_rtol: share of the descent from the code 0 that may be left, >= 0; 0 switches the rule
+        gain_rtol: fraction of the descent from the code 0 that may be left, >= 0; 0 switches the
+            rule off.
+        energy_slope: relative decrease of the energy per accepted step, >= 0; 0 switches the rule
             off.
-        energy_slope: relative fall of the energy in an accepted step, >= 0; 0 switches the rule
-            off.
-        grad_norm: also CONVERGED if |g| <= grad_norm, in units of energy per latent unit, >= 0. For
-            problems whose units are known; an exactly stationary point always is.
-        window: accepted steps that the rules look back on, >= 1.
+        grad_norm: threshold on |g|, in units of energy per latent unit, >= 0: a sample is also
+            CONVERGED if |g| <= grad_norm. It is meant for problems with known units; an exactly
+            stationary point is always CONVERGED.
+        window: number of recent accepted steps that the rules use, >= 1.
     """
 
     gain_rtol: float = _NOT_GIVEN
@@ -122,13 +123,13 @@ class Stop:
     def __repr__(self) -> str:
         rules = {name: getattr(self, name) for name in ("gain_rtol", "grad_norm", "energy_slope")}
         used = {name: value for name, value in rules.items() if value} or {"grad_norm": 0.0}
-        told = ", ".join(f"{name}={value!r}" for name, value in used.items())
-        return f"Stop({told}, window={self.window})"
+        rules = ", ".join(f"{name}={value!r}" for name, value in used.items())
+        return f"Stop({rules}, window={self.window})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaveAt:
-    """Which states of the flow to keep; make one with `SaveAt.steps()` or `SaveAt.times(t)`."""
+    """The states of the flow to keep; made by `SaveAt.steps()` or `SaveAt.times(t)`."""
 
     at: tuple[float, ...] | None = None
 
@@ -147,8 +148,8 @@ class SaveAt:
     def times(t: Any) -> "SaveAt":
         """Keep the states at given flow times, by cubic Hermite interpolation.
 
-        Between accepted states codes and energies are interpolated, each on its own: the energy is
-        then not exactly that of the code beside it.
+        Codes and energies are interpolated separately between accepted states, so the energy is
+        not exactly that of the interpolated code.
 
         Args:
             t: increasing times in flow units, the first at least 0: a sequence or a one-dimensional
@@ -176,13 +177,13 @@ class SaveAt:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the encoding of each sample cost; all fields are counts of shape (batch,).
+    """The cost of encoding each sample; all fields are counts of shape (batch,).
 
     A gradient includes its loss, so that an accepted trial counts as one gradient and a rejected
-    one as one loss. `n_hess` counts Jacobian-vector products: a Gauss-Newton matrix takes one for
+    trial as one loss. `n_hess` counts Jacobian-vector products: a Gauss-Newton matrix takes one for
     each latent dimension. The work in forward-equivalents (one decoder pass for one sample) is
-    n_loss + 2 n_grad + n_hess: a latent gradient is one forward and one input-only backward pass, a
-    Jacobian-vector product goes through the same layers as a forward pass.
+    n_loss + 2 n_grad + n_hess: a latent gradient takes one forward and one input-only backward
+    pass, and a Jacobian-vector product passes through the same layers as a forward pass.
     """
 
     n_steps: Int[Tensor, "batch"]
@@ -194,24 +195,24 @@ class Statistics:
 
     @property
     def work(self) -> Int[Tensor, "batch"]:
-        """Forward-equivalents for each sample."""
+        """Work in forward-equivalents for each sample."""
         return self.n_loss + 2 * self.n_grad + self.n_hess
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The accepted states of each sample, first row the start, or its states at chosen times.
+    """The accepted states of each sample, starting with the start, or its states at given times.
 
     Rows after a sample's last state repeat it.
 
     Args:
         t: flow time (sum of steps), in flow units.
         z: codes.
-        energy: true energy at each accepted state; interpolated, as z is, at chosen times.
+        energy: true energy at each accepted state; at given times interpolated, as z is.
         dt: step that leaves each state, 0 after the last; `Euler(steps=trajectory.dt)` replays it.
-        work: forward-equivalents spent on arriving.
+        work: forward-equivalents spent before each state was reached.
         mask: True where a row is a state of that sample and not a repetition.
-        v: velocities on a flow with momentum, without columns on one without; None at chosen times.
+        v: velocities of a flow with momentum; without columns for other flows; None at given times.
     """
 
     t: Float[Tensor, "time batch"]
@@ -230,17 +231,17 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Encoding:
-    """The codes of a batch and all that is known of how they were found.
+    """The codes of a batch, with their energies, statuses, counts and other results.
 
     Args:
-        z: codes; carries a gradient to the decoder only where the adjoint provides one.
-        energy: E at z, nats or squared data units, always detached.
+        z: codes; they carry a gradient to the decoder only where the adjoint provides one.
+        energy: E at z, in nats or squared data units, always detached.
         grad_norm: |grad_z E| at z, detached.
-        t: sum of steps; NaN where a solver has no time.
+        t: sum of steps; NaN if the solver has no time.
         status: `Status` codes.
         statistics: counts for each sample.
-        trajectory: the saved states, or None.
-        loss: by which they were found: it says what the decoder's output means.
+        trajectory: saved states, or None.
+        loss: loss by which the codes were found; it defines the meaning of the decoder's output.
     """
 
     z: Float[Tensor, "batch latent"]
@@ -257,15 +258,15 @@ class Encoding:
         return len(self.z)
 
     def __getitem__(self, rows: Any) -> "Encoding":
-        """Return some of the samples, with their counts and their part of the trajectory.
+        """Return a selection of the samples, with their counts and their part of the trajectory.
 
         Args:
             rows: a slice, whole numbers (a list or a tensor), a boolean mask of shape (batch,), or
                 one number, for which the batch axis stays. Codes keep their gradient.
 
         Raises:
-            TypeError: rows are none of these.
-            IndexError: a number is outside the batch, or a mask has another length.
+            TypeError: `rows` is of another type.
+            IndexError: an index is outside the batch, or a mask has another length.
 
         Example:
             >>> import gfe_core as gfe
@@ -279,13 +280,13 @@ class Encoding:
 
     @staticmethod
     def joined(parts: Sequence["Encoding"]) -> "Encoding":
-        """Join encodings by the same method of one sample after another.
+        """Join encodings of successive samples that were made by the same method.
 
-        Shorter trajectories repeat their last state; a part without one counts as its last state
-        alone.
+        Shorter trajectories repeat their last state; a part without a trajectory counts as a
+        trajectory of its last state alone.
 
         Args:
-            parts: at least one; all with the same number of latents.
+            parts: encodings, at least one; all with the same number of latents.
 
         Example:
             >>> import gfe_core as gfe
@@ -314,7 +315,7 @@ class Encoding:
         return replace(first, **join(parts, 0), statistics=statistics, trajectory=trajectory)
 
     def to(self, *args: Any, **kwargs: Any) -> "Encoding":
-        """Move to a device or convert floats to a dtype, as `Tensor.to`; counts stay integers.
+        """Move to a device or convert floats to a dtype, like `Tensor.to`; counts stay integers.
 
         Example:
             >>> import gfe_core as gfe
@@ -350,7 +351,7 @@ class Encoding:
             ImportError: pandas is not installed.
         """
         try:
-            # here, because nothing else in the kit needs pandas
+            # Imported here, because nothing else in the kit needs pandas.
             import pandas  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ImportError(
@@ -374,7 +375,7 @@ def _status_name(code: int) -> str:
 
 
 def _with_tensors(encoding: Encoding, change: Callable[[Tensor, int], Tensor]) -> Encoding:
-    """Change every tensor of an encoding; `change` gets it and its batch axis."""
+    """Change every tensor of an encoding; `change` receives the tensor and its batch axis."""
 
     def changed(part: Any, axis: int) -> Any:
         tensors = {field.name: getattr(part, field.name) for field in fields(part)}
@@ -393,7 +394,7 @@ def _with_tensors(encoding: Encoding, change: Callable[[Tensor, int], Tensor]) -
 
 
 def _lengthened(part: Encoding, n_states: int, like: Trajectory) -> Trajectory:
-    """Return the trajectory of a part with its last state repeated up to so many."""
+    """Return the trajectory of a part, extended to `n_states` by repeating its last state."""
     path = part.trajectory
     if path is None:
         zero = torch.zeros_like(part.energy)[None]
@@ -413,9 +414,9 @@ def _lengthened(part: Encoding, n_states: int, like: Trajectory) -> Trajectory:
 
 
 def _rows(rows: Any, n: int) -> slice | Tensor:
-    """What selects rows of n samples: a slice, indices or a mask."""
+    """Return a selector of rows of n samples: a slice, indices or a mask."""
     if isinstance(rows, slice):
-        backwards = rows.step is not None and rows.step < 0  # torch knows no such slices
+        backwards = rows.step is not None and rows.step < 0  # torch has no negative steps
         return torch.tensor(range(n)[rows], dtype=torch.long) if backwards else rows
     wanted = (
         "`rows` must be a slice, a whole number, whole numbers or a boolean mask of shape "
@@ -427,7 +428,7 @@ def _rows(rows: Any, n: int) -> slice | Tensor:
         index = torch.as_tensor(rows)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{wanted} {type(rows).__name__}.") from error
-    if index.numel() == 0 and not isinstance(rows, Tensor):  # an empty list is of floats to torch
+    if index.numel() == 0 and not isinstance(rows, Tensor):  # torch reads an empty list as floats
         index = index.long()
     if index.dim() > 1 or index.is_floating_point() or index.is_complex():
         raise TypeError(f"{wanted} shape {tuple(index.shape)}, {index.dtype}.")
@@ -445,8 +446,8 @@ def _rows(rows: Any, n: int) -> slice | Tensor:
 class Decoder(Protocol):
     """Anything that maps codes to data, one row for each sample, rows independent of each other.
 
-    A decoder of conditions is called as `decoder(z, context)`. One whose raw output has another
-    shape than the data, because a loss reads more from it (a mean and a variance), says so by an
+    A conditional decoder is called as `decoder(z, context)`. If the raw output has another shape
+    than the data, because a loss reads more from it (a mean and a variance), the decoder has an
     attribute `raw_shape`, the shape of one row of the output.
     """
 
@@ -462,11 +463,11 @@ class Loss(Protocol):
 
     `per_sample` is enough: gradients and curvature are its derivatives. A loss may also have
 
-    - `mean(output)`: data (batch, *data) that a raw output stands for; the output itself if absent;
+    - `mean(output)`: data (batch, *data) that a raw output describes; the output itself if absent;
     - `floor(x, mask)`: lowest energy (batch,) that any decoder can reach; 0 if absent;
-    - `check_data(x)`: raises a ValueError for data that the loss has no meaning for;
-    - `curvature(output, mask)`: diagonal of the second derivative, of the shape of the output, for
-      losses that do not mix features: quicker than to differentiate twice.
+    - `check_data(x)`: raises a ValueError for data that are invalid for the loss;
+    - `curvature(output, mask)`: diagonal of the second derivative, with the shape of the output,
+      for losses that do not mix features; faster than differentiating twice.
 
     A class that overrides `per_sample` inherits neither `curvature` nor `floor`, which belong to
     the energy of its parent.
@@ -476,22 +477,22 @@ class Loss(Protocol):
     def per_sample(self) -> Callable[..., Tensor]:
         """(output, x, mask=None) -> energy (batch,); `mask` is True where x is observed.
 
-        A loss that has no parameter `mask` is refused where data are incomplete; one that has a
-        parameter `context` receives the context of `encode`.
+        A loss without a parameter `mask` is refused for incomplete data. A loss with a parameter
+        `context` receives the context of `encode`.
         """
         ...
 
 
 AnyLoss = Loss | Callable[..., Tensor]
-"""A loss, or a function in the place of its `per_sample`."""
+"""A loss object, or a function that serves as its `per_sample`."""
 
 Context = Tensor | Mapping[str, Tensor]
-"""What is known of each sample beside its data: a tensor or several by name, one row a sample."""
+"""Additional known values of samples: a tensor or a dict of tensors, one row for each sample."""
 
 
 @runtime_checkable
 class Flow(Protocol):
-    """The differential equation that carries a code downhill: enough for `Euler` and `RK4`.
+    """The differential equation that carries a code downhill. `Euler` and `RK4` need no more.
 
     The first columns of its state are the code.
     """
@@ -501,23 +502,23 @@ class Flow(Protocol):
         ...
 
     def velocity(self, t: Tensor, y: Tensor, grad: Tensor) -> Tensor:
-        """dy/dt (batch, state) at times t (batch,), given the gradient at the code of y."""
+        """Return dy/dt (batch, state) at times t (batch,), given the gradient at the code of y."""
         ...
 
 
 @runtime_checkable
 class Descent(Flow, Protocol):
-    """A flow that solvers with steps of their own can follow, because it says how fast it falls."""
+    """A flow for solvers that choose their own steps; it provides its rate and its force."""
 
     order: ClassVar[int]
     """1 where the state is the code, 2 where it is the code and its velocity."""
 
     def alpha(self, t: Tensor) -> Tensor:
-        """Rate (batch,) that multiplies the gradient at times t."""
+        """Return the rate (batch,) that multiplies the gradient at times t."""
         ...
 
     def force(self, t: Tensor, grad: Tensor) -> Tensor:
-        """Downhill pull (batch, latent): minus the rate times the gradient."""
+        """Return the downhill pull (batch, latent): minus the rate times the gradient."""
         ...
 
 
@@ -526,19 +527,20 @@ class Accelerated(Descent, Protocol):
     """A descent with momentum, of order 2."""
 
     def friction(self, t: Tensor) -> Tensor:
-        """Friction (batch,) at times t > 0, per flow unit."""
+        """Return the friction (batch,) at times t > 0, per flow unit."""
         ...
 
     def momentum(self, age: Tensor) -> Tensor:
-        """Fraction (batch,) of its last move that a sample keeps, `age` steps after a restart."""
+        """Return the fraction (batch,) of its last move kept `age` steps after a restart."""
         ...
 
 
 @runtime_checkable
 class Adjoint(Protocol):
-    """How gradients of a function of z reach whatever the codes depend on.
+    """How gradients of a function of z reach the inputs of an encode.
 
-    `differentiates` asks which tensors these are, `replays` for the steps of the flow as well.
+    If `differentiates` is true, the inputs that require a gradient are collected. If `replays` is
+    true, the steps of the flow are recorded as well.
     """
 
     replays: ClassVar[bool]
@@ -554,7 +556,7 @@ class Adjoint(Protocol):
 
 
 Bounds = tuple[float | Sequence[float] | Tensor, float | Sequence[float] | Tensor]
-"""(lower, upper) bounds of codes, numbers for all latents or one number a latent."""
+"""(lower, upper) bounds of codes, each one number for all latents or one number per latent."""
 
 Encoder = Callable[..., Encoding]
 """(decoder, x) -> Encoding; `functools.partial(encode, solver=...)` is one.
@@ -565,5 +567,5 @@ With data that have a context it is called as (decoder, x, context=context).
 Penalty = Callable[..., Tensor]
 """z (batch, latent) -> (batch,), added to the energy: minus the log of a prior on codes.
 
-One that has a parameter `context` receives the context of `encode`.
+A penalty with a parameter `context` receives the context of `encode`.
 """

@@ -81,7 +81,7 @@ BAD_X = [
         r"`x` must lie in \[0, 1\] for the Bernoulli loss, got values from 0 to 16. Rescale it",
     ),
     (X - 0.01, ValueError, r"`x` must lie in \[0, 1\].*from -0.01 to .*Gaussian"),
-    (X * (1 + 2e-7), ValueError, r"beyond by 2\.0e-07; if that is rounding.*clamp\(0, 1\)"),
+    (X * (1 + 2e-7), ValueError, r"the range by 2\.0e-07; if that is rounding.*clamp\(0, 1\)"),
 ]
 
 

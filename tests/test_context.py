@@ -206,9 +206,11 @@ def test_other_verbs_take_a_context_too(decoder):
 def test_context_that_fits_nothing_is_refused(decoder, unchecked):
     x, c = samples()
     encode: Any = partial(gfe.encode, decoder, x, loss=SQUARES)
-    with pytest.raises(TypeError, match="takes `context` beside z, but no `context` was given"):
+    with pytest.raises(
+        TypeError, match="takes `context` in addition to z, but no `context` was given"
+    ):
         encode()
-    with pytest.raises(TypeError, match="takes `context` beside z"):
+    with pytest.raises(TypeError, match="takes `context` in addition to z"):
         gfe.reconstruct(decoder, torch.zeros(1, 3, dtype=torch.float64), SQUARES)
     with pytest.raises(ValueError, match=r"one row for each of the 12 samples, got shape \(5, 2\)"):
         encode(context=c[:5])

@@ -1,4 +1,4 @@
-"""Adjoints: how a gradient reaches the decoder through the codes it helped to find."""
+"""Adjoints: how gradients flow through the codes that `encode` returns."""
 
 from gfe_core.adjoints.detached import Detached, Found
 from gfe_core.adjoints.exact import DiscreteAdjoint, Implicit, Unrolled

@@ -1,7 +1,6 @@
-"""How a gradient reaches the decoder's parameters through the code it helped to find.
+"""How gradients flow through the codes that `encode` returns.
 
-`Detached` lets none through, and is what a default `encode` reads. The exact alternatives are in
-`exact`.
+`Detached`, the default, passes no gradient through. The exact alternatives are in `exact`.
 """
 
 from dataclasses import dataclass
@@ -16,14 +15,14 @@ from gfe_core.types import Codes, Encoding, Flow
 
 @dataclass(frozen=True)
 class Found:
-    """What an adjoint knows of an encoding: what asks for its gradient, and how it was found.
+    """The record of an encoding that an adjoint needs to differentiate it.
 
     Args:
         inputs: tensors that require a gradient and on which the codes depend.
-        energy: of the caller's own decoder.
-        flow, solver: as passed to `encode`.
+        energy: energy with the caller's own decoder.
+        flow, solver: flow and solver, as passed to `encode`.
         encoding: codes without a graph, statuses and times.
-        record: every accepted state, where the adjoint replays.
+        record: every accepted state, if the adjoint replays the steps.
     """
 
     inputs: Inputs
@@ -38,11 +37,11 @@ class Found:
 class Detached:
     """Treat the code as a constant.
 
-    D/dtheta E(z, theta) = partial E / partial theta at the code found.
+    The derivative of E(z, theta) in theta is the partial derivative at the code z.
 
-    Exact where the flow has arrived and the loss outside is the loss inside: there grad_z E = 0, so
-    that how z moves with the weights does not matter (envelope theorem). Elsewhere wrong by a term
-    proportional to |grad_z E|.
+    It is exact if the flow has reached a minimum and the outer loss is the energy itself: there
+    grad_z E = 0, so the dependence of z on the weights does not matter (envelope theorem). In other
+    cases the error is proportional to |grad_z E|.
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equation 12.
     """
@@ -51,7 +50,7 @@ class Detached:
     differentiates: ClassVar[bool] = False
 
     def check(self, decoder: object, flow: object, solver: object) -> None:
-        """Every combination will do."""
+        """Accept every combination."""
 
     def attach(self, decoder: object, found: Found) -> Codes:
         """Return the code without a graph."""

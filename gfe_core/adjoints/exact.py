@@ -1,8 +1,8 @@
-"""How a code changes with what it depends on: three exact alternatives to `Detached`.
+"""Derivatives of a code in its inputs: three exact alternatives to `Detached`.
 
-Each returns the derivatives of <a, z> in the weights, the data, the context, the start and whatever
-a penalty holds, given a = dL/dz; ordinary autograd on `enc.z` asks for them. The part of the
-gradient that a loss has at fixed codes is not their business.
+Given a = dL/dz, each adjoint returns the derivatives of <a, z> in the weights, the data, the
+context, the start and the tensors of a penalty. Ordinary autograd on `enc.z` calls them. Autograd
+itself computes the part of a gradient that a loss has at fixed codes.
 """
 
 from abc import ABC, abstractmethod
@@ -26,10 +26,10 @@ from gfe_core.types import Codes, Flow, PerSample, SaveAt
 
 @dataclass(frozen=True, kw_only=True)
 class _ThroughTheCode(ABC):
-    """What the three share: a node in autograd's graph between what the codes depend on and them.
+    """The common base: a node in autograd's graph between the codes and their inputs.
 
-    The derivatives are taken in the backward pass, with the caller's decoder: weights that have
-    been changed in place by then are refused, as autograd does.
+    The derivatives are taken in the backward pass, with the caller's decoder. Weights that were
+    changed in place before the backward pass are refused, as in autograd.
     """
 
     replays: ClassVar[bool] = True
@@ -37,7 +37,7 @@ class _ThroughTheCode(ABC):
 
     @abstractmethod
     def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
-        """Refuse what cannot be differentiated."""
+        """Refuse a decoder, flow or solver that cannot be differentiated."""
 
     def attach(self, decoder: object, found: Found) -> Codes:
         """Return the code with a graph to all tensors that require a gradient."""
@@ -55,9 +55,9 @@ class _ThroughTheCode(ABC):
         return _Code.apply(found.encoding.z, pull, *inputs.tensors)  # pyright: ignore
 
     def _pulled(self, found: Found, a: Codes) -> list[Tensor]:
-        """Derivatives of <a, z> in the inputs."""
+        """Return the derivatives of <a, z> in the inputs."""
         inputs = found.inputs
-        with torch.enable_grad():  # to data and context, wherever their rows are selected
+        with torch.enable_grad():  # links selected rows to data and context
             energy, rows = inputs.bound_to(found.energy)
         of_held, of_start = self._pulled_through(found, energy, [*inputs.leaves, *rows], a)
         return of_held if inputs.z0 is None else [*of_held, of_start]
@@ -66,7 +66,7 @@ class _ThroughTheCode(ABC):
     def _pulled_through(
         self, found: Found, energy: Energy, held: Sequence[Tensor], a: Codes
     ) -> tuple[list[Tensor], Codes]:
-        """Derivatives of <a, z> in the tensors that an energy holds, and in the start."""
+        """Return the derivatives of <a, z> in the tensors of an energy, and in the start."""
 
 
 _CHANGED = (
@@ -77,7 +77,7 @@ _CHANGED = (
 
 
 class _Code(torch.autograd.Function):
-    """The code as a function of what it depends on."""
+    """The code as a function of its inputs."""
 
     @staticmethod
     def forward(
@@ -95,7 +95,7 @@ class _Code(torch.autograd.Function):
 
 @dataclass(frozen=True, kw_only=True)
 class _Replayed(_ThroughTheCode):
-    """What the two that take the steps again share."""
+    """The common base of the two adjoints that repeat the steps."""
 
     def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
         """Refuse solvers whose steps depend on more than the state."""
@@ -115,20 +115,20 @@ class _Replayed(_ThroughTheCode):
 
 
 def _path(found: Found) -> Path:
-    """Steps to the codes returned; the record itself may go."""
+    """Return the steps to the returned codes; the record itself may then be freed."""
     assert found.record is not None
     return Path.of(found.record.trajectory(SaveAt.steps()), found.encoding.status)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unrolled(_Replayed):
-    """Differentiate the recorded steps as autograd would.
+    """Differentiate the recorded steps with autograd.
 
-    All of them are taken again in the backward pass.
+    All steps are repeated in the backward pass.
 
-    Exact for what was computed, with step sizes and accept decisions held constant. Memory grows
-    with every step by all that the decoder computes in it: the reference for `DiscreteAdjoint`,
-    which gives the same for less.
+    The gradient is exact for the computed codes, with step sizes and accept decisions held
+    constant. Memory grows with every step by all intermediate values of the decoder. This is the
+    reference for `DiscreteAdjoint`, which gives the same gradient with less memory.
     """
 
     def _pulled_through(
@@ -143,21 +143,21 @@ class Unrolled(_Replayed):
 
 @dataclass(frozen=True, kw_only=True)
 class DiscreteAdjoint(_Replayed):
-    """Walk the recorded states back, each step by its transpose.
+    """Follow the recorded states backwards and apply the transpose of each step.
 
-    The exact gradient of what was computed.
+    The result is the exact gradient of the computed codes. For Euler it is
 
         a_n = a_n+1 - dt alpha H(z_n) a_n+1,    dL/dtheta = - sum over n of dt alpha M(z_n)' a_n+1
 
-    for Euler, with H = d2E/dz2 and M = d2E/dz dtheta; other rules likewise. Step sizes and accept
-    decisions are constants. Memory grows by the stored codes only; a step costs up to four latent
-    gradients.
+    with H = d2E/dz2 and M = d2E/dz dtheta; other rules are transposed in the same way. Step sizes
+    and accept decisions are constants. Memory grows by the stored codes only; a step costs up to
+    four latent gradients.
 
     Source: the discrete counterpart of Flouris et al. 2024 (arXiv 2412.00864), equations 8 to 11.
     """
 
     def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
-        """Refuse solvers whose steps have no transpose here."""
+        """Refuse solvers whose steps have no transpose in this module."""
         super().check(decoder, flow, solver)
         remedy = "Use `adjoint=Unrolled()`, or encode with `RK4`."
         checks.require(
@@ -173,27 +173,27 @@ class DiscreteAdjoint(_Replayed):
 
 @dataclass(frozen=True, kw_only=True)
 class Implicit(_ThroughTheCode):
-    """Differentiate the condition grad_z E(z, theta) = 0 and not the way there.
+    """Differentiate the condition grad_z E(z, theta) = 0 instead of the steps.
 
-    Dz/dtheta = -H^-1 M, for each sample.
+        dz/dtheta = -H^-1 M    for each sample, with H = d2E/dz2 and M = d2E/dz dtheta
 
-    Right where the flow has arrived, for any loss outside. With frozen=True the flow is taken for
-    unfinished: as if the energy were a parabola with the Hessian H of the last point, z has
-    followed the minimum in a mode of curvature l only by the fraction 1 - exp(-s l), with s the
-    time (times the rate) that the flow has run.
+    The result is exact if the flow has reached a minimum, for any outer loss. With frozen=True the
+    flow counts as unfinished. The energy is then taken as a parabola with the Hessian H of the last
+    point. In a mode of curvature l, z follows the minimum only by the fraction 1 - exp(-s l), with
+    s the time (times the rate) that the flow has run.
 
-    A sample whose Hessian is not positive definite has no minimum to follow: the Gauss-Newton
-    matrix takes its place, and where that is singular too the code counts as constant. With
-    frozen=True every mode has its factor, and one of negative curvature counts as grown by a factor
+    A sample whose Hessian is not positive definite has no minimum to follow. The Gauss-Newton
+    matrix replaces the Hessian there; if that matrix is singular too, the code counts as constant.
+    With frozen=True every mode has its factor, and a mode of negative curvature grows by a factor
     of e at most.
 
     Args:
-        hessian: "true", or "gauss_newton", which leaves out the curvature of the decoder.
-        frozen: whether to correct for the time that was too short; needs a solver with time on the
+        hessian: "true", or "gauss_newton", which omits the curvature of the decoder.
+        frozen: whether to correct for an unfinished flow; needs a solver with time on the
             gradient flow. For `AMD` that time is the sum of its steps.
 
     Raises:
-        ValueError: `hessian` is another word.
+        ValueError: `hessian` is neither of these words.
 
     Source: the implicit function theorem; the frozen factor is the solution of dS/dt = -H S - M
         with constant H, M.
@@ -209,17 +209,19 @@ class Implicit(_ThroughTheCode):
         checks.flag("frozen", self.frozen)
 
     def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
-        """Refuse a frozen Hessian where there is no time to speak of."""
+        """Refuse frozen=True for a solver or flow without the time of a gradient flow."""
         knows = hasattr(flow, "travelled") and getattr(flow, "order", 1) == 1
         fits = not self.frozen or (solver.has_time and knows)
         wanted = "`Implicit(frozen=True)` needs the time of a gradient flow"
         remedy = "Use `Implicit()`, or `AMD(trial='carry')`, `Euler` or `RK4` on `GradientFlow()`."
-        checks.require(fits, f"{wanted}, which {type(solver).__name__} on {flow} has not. {remedy}")
+        checks.require(
+            fits, f"{wanted}, which {type(solver).__name__} on {flow} does not have. {remedy}"
+        )
 
     def _pulled_through(
         self, found: Found, energy: Energy, held: Sequence[Tensor], a: Codes
     ) -> tuple[list[Tensor], Codes]:
-        """A minimum does not depend on the start; an unfinished flow still does."""
+        """Pull a back. Only an unfinished flow depends on the start; a minimum does not."""
         finite = torch.isfinite(found.encoding.energy)
         with torch.enable_grad():
             energy = energy.rows(finite)
@@ -248,7 +250,7 @@ def _solved(matrix: Matrices, a: Codes) -> tuple[Codes, Tensor]:
 
 
 def _followed(matrix: Matrices, a: Codes, time: PerSample) -> Codes:
-    """Product of (1 - exp(-time H)) H^-1 with a; finite for small and negative curvatures."""
+    """Return (1 - exp(-time H)) H^-1 a; finite for small and negative curvatures."""
     values, axes = torch.linalg.eigh(matrix)
     x = (-time[:, None] * values).clamp(max=1)
     ratio = torch.where(x == 0, 1.0, torch.expm1(x) / torch.where(x == 0, 1.0, x))
@@ -256,7 +258,7 @@ def _followed(matrix: Matrices, a: Codes, time: PerSample) -> Codes:
 
 
 def _kept(matrix: Matrices, a: Codes, time: PerSample) -> Codes:
-    """Product of exp(-time H) with a, a growing mode by a factor of e at most."""
+    """Return exp(-time H) a, in which a mode grows by a factor of e at most."""
     values, axes = torch.linalg.eigh(matrix)
     return _in_modes(axes, (-time[:, None] * values).clamp(max=1).exp(), a)
 

@@ -1,7 +1,7 @@
-"""What a code depends on and asks for a gradient: found by walking the graph of one decoding.
+"""The inputs of codes that require a gradient, collected from the graph of one decoding.
 
 A decoder may hold its weights anywhere: in a module, in a closure, in a traced graph, behind a
-parametrisation. Autograd finds them all, so nothing is asked of the decoder but to decode.
+parametrisation. Autograd finds them all, so a decoder only has to decode.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from gfe_core.types import Codes, Context
 
 
 def parameters_of(decoder: Any) -> list[Tensor]:
-    """Parameters of a module; none for a decoder of another kind."""
+    """Return the parameters of a module; none for a decoder of another type."""
     return list(decoder.parameters()) if isinstance(decoder, nn.Module) else []
 
 
@@ -29,10 +29,10 @@ class Inputs:
     """Tensors that require a gradient and on which the codes depend.
 
     Args:
-        leaves: those that decoder, loss and penalty hold.
-        x: the data, where they require a gradient.
-        context: as passed to `encode`, where some of it requires a gradient.
-        z0: the start, where it requires a gradient.
+        leaves: tensors that decoder, loss and penalty hold.
+        x: data, if they require a gradient.
+        context: context as passed to `encode`, if part of it requires a gradient.
+        z0: start, if it requires a gradient.
     """
 
     leaves: tuple[Tensor, ...]
@@ -42,16 +42,16 @@ class Inputs:
 
     @staticmethod
     def none() -> "Inputs":
-        """Return the inputs of codes that nobody differentiates."""
+        """Return the inputs of codes that are not differentiated."""
         return Inputs((), None, None, None)
 
     @staticmethod
     def of(
         energy: Energy, z: Codes, x: Tensor, z0: Tensor | None, context: Context | None = None
     ) -> "Inputs":
-        """Decode once and see what the energies depend on.
+        """Decode once and collect the tensors on which the energies depend.
 
-        Parameters of the decoder count even where no sample of this batch reaches them.
+        Parameters of the decoder are included even if no sample of this batch uses them.
 
         Raises:
             TypeError: the decoder cannot be differentiated twice.
@@ -60,28 +60,29 @@ class Inputs:
             code = z.detach().clone().requires_grad_()
             energies = energy.per_sample(code)
         compiled = any("CompiledFunction" in node.name() for node in nodes_below(energies))
-        what = f"`adjoint` needs, of {type(energy.decoder).__name__},"
-        checks.require(not compiled, no_second_derivative(what), TypeError)
-        found = leaves_below(energies)
+        name = type(energy.decoder).__name__
+        message = no_second_derivative(f"`adjoint` with `decoder` {name} needs")
+        checks.require(not compiled, message, TypeError)
+        reached = leaves_below(energies)
         own = [p for p in parameters_of(energy.decoder) if p.requires_grad]
-        leaves = {id(leaf): leaf for leaf in (*own, *found) if leaf is not code}
+        leaves = {id(leaf): leaf for leaf in (*own, *reached) if leaf is not code}
         asks = any(tensor.requires_grad for tensor in tensors_of(context))
         return Inputs(tuple(leaves.values()), _asking(x), context if asks else None, _asking(z0))
 
     @property
     def rows(self) -> list[Tensor]:
-        """Those with one row a sample, the start excepted: x, then the context."""
+        """Tensors with one row for each sample, without the start: x, then the context."""
         given = tensors_of(self.context)
         x = () if self.x is None else (self.x,)
         return [*x, *(tensor for tensor in given if tensor.requires_grad)]
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All of them: what is held, then x and context, then z0."""
+        """All inputs: the leaves, then x and context, then z0."""
         return [*self.leaves, *self.rows, *(() if self.z0 is None else (self.z0,))]
 
     def bound_to(self, energy: Energy) -> tuple[Energy, list[Tensor]]:
-        """The same energy of leaves in the place of `rows`, and these leaves."""
+        """Return the same energy with new leaves in place of `rows`, and these leaves."""
         if not self.rows:
             return energy, []
         leaves: list[Tensor] = []
@@ -98,10 +99,10 @@ class Inputs:
 
 
 class Versions:
-    """How often tensors had been changed in place at some moment.
+    """The version counters of tensors, which show whether they are changed in place later.
 
     Args:
-        tensors: those to watch.
+        tensors: tensors to watch.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
@@ -109,7 +110,7 @@ class Versions:
 
     @property
     def changed(self) -> bool:
-        """Whether one of them has been changed in place since."""
+        """Whether any tensor has been changed in place since."""
         return any(tensor._version != version for tensor, version in self._noted)
 
 

@@ -1,7 +1,7 @@
-"""Recorded steps taken again: with a graph from start to end, or backwards, each by its transpose.
+"""Repeat recorded steps: forwards with a graph, or backwards by the transpose of each step.
 
-Step sizes and accept decisions are constants. A sample takes part until its own last step; nothing
-is integrated backwards: the states are those that were recorded.
+Step sizes and accept decisions are constants. Each sample takes part until its own last step.
+Nothing is integrated backwards: the states are the recorded ones.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class Path:
         t: flow time before each step.
         y: state before each step.
         dt: length of each step.
-        n_steps: how many of them each sample took.
+        n_steps: number of steps of each sample.
         latent: size of a code, the first columns of a state.
     """
 
@@ -41,7 +41,7 @@ class Path:
 
     @staticmethod
     def of(trajectory: Trajectory, status: Tensor) -> "Path":
-        """Every step where time ended the flow, those up to the last best point elsewhere."""
+        """Take all steps of samples that ended at t1, and those up to the best point of others."""
         assert trajectory.v is not None
         lowest = torch.where(trajectory.mask, trajectory.energy, torch.inf).amin(0)
         row = torch.arange(len(trajectory.t), device=status.device)[:, None]
@@ -52,46 +52,46 @@ class Path:
         return Path(trajectory.t[taken], y, trajectory.dt[taken], n_steps, trajectory.z.shape[2])
 
     def code(self, y: States) -> Codes:
-        """Codes of states."""
+        """Return the codes of states."""
         return y[:, : self.latent]
 
     def start(self) -> Codes:
-        """Codes from which the flow started."""
+        """Return the codes from which the flow started."""
         return self.code(self.y[0]).detach().clone()
 
     def steps(self, energy: Energy) -> Iterator[tuple[int, "Walkers"]]:
-        """Each step with the samples that take it, from the last one back."""
+        """Yield each step with the samples that take it, from the last step to the first."""
         for n in range(len(self.dt))[::-1]:
             rows = (n < self.n_steps).nonzero()[:, 0]
             if not len(rows):
                 continue
-            with torch.enable_grad():  # to data that require a gradient
-                some = energy if len(rows) == energy.n else energy.rows(rows)
-            yield n, Walkers(rows, some)
+            with torch.enable_grad():  # links rows to data that require a gradient
+                walking = energy if len(rows) == energy.n else energy.rows(rows)
+            yield n, Walkers(rows, walking)
 
 
 @dataclass(frozen=True)
 class Walkers:
     """Samples that take a step together: their rows in the batch and their energy."""
 
-    rows: Int[Tensor, "some"]
+    rows: Int[Tensor, "walking"]
     energy: Energy
 
     def move(self, rule: Rule, flow: Flow, path: Path, n: int, y: States) -> States:
-        """Take step n again from y, with a graph."""
+        """Repeat step n from y, with a graph."""
         gradient = self.energy.grad_with_graph
         node = Node(path.t[n, self.rows], y, gradient(path.code(y)), path.dt[n, self.rows])
         return rule.moved(gradient, flow, node)
 
 
 def unrolled(rule: Rule, flow: Flow, energy: Energy, path: Path) -> tuple[Codes, Codes]:
-    """The start, and codes with a graph through every step to it and to all that energies hold."""
+    """Return the start, and codes with a graph to the start and to all tensors of the energy."""
     with torch.enable_grad():
         z0 = path.start().requires_grad_()
         y = flow.start(z0)
-        for n, some in reversed(list(path.steps(energy))):
-            moved = some.move(rule, flow, path, n, y[some.rows])
-            y = moved if some.energy is energy else y.index_copy(0, some.rows, moved)
+        for n, walkers in reversed(list(path.steps(energy))):
+            moved = walkers.move(rule, flow, path, n, y[walkers.rows])
+            y = moved if walkers.energy is energy else y.index_copy(0, walkers.rows, moved)
         return z0, path.code(y)
 
 
@@ -103,27 +103,27 @@ def pulled_back(
     cotangent: Codes,
     held: Sequence[Tensor],
 ) -> tuple[list[Tensor], Codes]:
-    """Derivatives of <cotangent, z> in what an energy holds and in the start, step by step.
+    """Return derivatives of <cotangent, z> in the tensors of an energy and in the start.
 
-    Holds one step's graph at a time.
+    Only the graph of one step is held at a time.
 
     With z_n+1 = step(z_n, theta) and a the cotangent: a_n = (d step / d z)' a_n+1, and the weights
-    collect (d step / d theta)' a_n+1, a quadrature in which every step has its own length.
+    accumulate (d step / d theta)' a_n+1, a quadrature in which every step has its own length.
     """
     a = torch.cat(
         [cotangent, cotangent.new_zeros(len(cotangent), path.y.shape[2] - cotangent.shape[1])], 1
     )
     total = [torch.zeros_like(tensor) for tensor in held]
-    for n, some in path.steps(energy):
+    for n, walkers in path.steps(energy):
         with torch.enable_grad():
-            y = path.y[n, some.rows].requires_grad_()
-            moved = some.move(rule, flow, path, n, y)
-        # what is held may have been computed outside, by a graph that every step walks
-        of_y, *found = torch.autograd.grad(
-            moved, (y, *held), a[some.rows], retain_graph=True, materialize_grads=True
+            y = path.y[n, walkers.rows].requires_grad_()
+            moved = walkers.move(rule, flow, path, n, y)
+        # `held` may have been computed outside, with a graph that every step traverses.
+        of_y, *of_held = torch.autograd.grad(
+            moved, (y, *held), a[walkers.rows], retain_graph=True, materialize_grads=True
         )
-        a = a.index_copy(0, some.rows, of_y)
-        for so_far, part in zip(total, found, strict=True):
+        a = a.index_copy(0, walkers.rows, of_y)
+        for so_far, part in zip(total, of_held, strict=True):
             so_far += part
     with torch.enable_grad():
         z0 = path.start().requires_grad_()

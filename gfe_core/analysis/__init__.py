@@ -1,5 +1,5 @@
-"""What is measured of a decoder and its codes, as numbers.
+"""Measurements of a decoder and its codes, as numbers.
 
-Stiffness with the stability limits of explicit solvers, and the quality of samples. What is drawn
-lives in `widgets`.
+The package measures stiffness, with the stability limits of explicit solvers, and the quality of
+samples. Plots are in `widgets`.
 """

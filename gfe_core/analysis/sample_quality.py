@@ -1,6 +1,6 @@
-"""How good samples are.
+"""Quality of samples: precision and recall.
 
-Whether each lies where data lie (precision) and whether data lie where samples do (recall).
+Precision asks whether each sample lies near the data, recall whether the data lie near samples.
 """
 
 import torch
@@ -10,27 +10,30 @@ from torch import Tensor
 
 
 def quality(drawn: Tensor, real: Tensor, *, n_components: int = 30, k: int = 3) -> dict[str, float]:
-    """Improved precision and recall, in the principal components of the real images.
+    """Compute improved precision and recall, in the principal components of the real images.
 
-    A sample is precise if it lies within the distance of some real image to its k-th nearest;
-    recall changes the roles.
+    A sample is precise if, for at least one real image, it lies within the distance of that image
+    to its k-th nearest neighbour; recall exchanges the roles.
 
     Args:
-        drawn: samples, as many as real images.
-        real: images.
-        n_components: principal components in which distances are taken.
-        k: which neighbour.
+        drawn: samples, the same number as real images.
+        real: real images.
+        n_components: number of principal components in which distances are taken.
+        k: rank of the neighbour, >= 1.
 
     Source: Kynkaanniemi et al. 2019 (arXiv 1904.06991), who take distances between features of a
         network.
     """
     pca = PCA(min(n_components, *real.shape), random_state=0).fit(real.numpy())
-    there, here = (torch.from_numpy(pca.transform(x.numpy())) for x in (real, drawn))
-    return {"precision": _covered(here, there, k), "recall": _covered(there, here, k)}
+    real_points, drawn_points = (torch.from_numpy(pca.transform(x.numpy())) for x in (real, drawn))
+    return {
+        "precision": _covered(drawn_points, real_points, k),
+        "recall": _covered(real_points, drawn_points, k),
+    }
 
 
 def _covered(points: Tensor, support: Tensor, k: int) -> float:
-    """Share of points inside the ball of some point of the support, to its k-th neighbour."""
+    """Return the fraction of points inside at least one ball around the support's points."""
     radius = (
         NearestNeighbors(n_neighbors=k + 1)
         .fit(support.numpy())

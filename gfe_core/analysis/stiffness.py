@@ -3,8 +3,9 @@
     decoder, z, x  ->  spectrum of the latent Hessian  ->  stability_limit of a solver  ->
     check_grid of its steps
 
-The largest curvature limits a step; it changes with the length of codes. The condition number says
-how many such steps the flattest direction takes; it does not.
+The largest curvature limits a step; it changes with the length of codes. The condition number is
+roughly the number of such steps that the flattest direction needs; it does not depend on the length
+of codes.
 
 Shapes: `batch` samples; `latent` the size of a code; `time` steps of a grid.
 """
@@ -38,21 +39,21 @@ from gfe_core.types import (
 )
 
 _CHUNK = 128
-"""Rows whose graph of second derivatives is held at once.
+"""Number of rows whose graph of second derivatives is held at once.
 
-A multiple of the rows that `Energy` pads to.
+A multiple of the number of rows that `Energy` pads to.
 """
 
 _SHRINKS = 60
-"""Trials of a distance, each 0.8 of the one before: down to a millionth of the first."""
+"""Number of trial distances, each 0.8 of the previous one: down to a millionth of the first."""
 
 _REAL_AXIS: dict[type, float] = {Euler: 2.0, RK4: 2.7852935634, Dopri5: 3.3065678926}
 _REAL_AXIS |= dict.fromkeys(
     (AMD, BFGS, LBFGS, GaussNewton), math.inf
-)  # they refuse steps that do not lower the energy
-"""Largest h with |R(-h)| <= 1, where R(dt mu) is what a step of dt makes of a mode exp(mu t).
+)  # these refuse steps that do not lower the energy
+"""Largest h with |R(-h)| <= 1, where a step of dt multiplies a mode exp(mu t) by R(dt mu).
 
-Mu = -alpha lambda.
+Here mu = -alpha lambda.
 """
 
 _IMAGINARY_AXIS: dict[type, float] = {
@@ -63,15 +64,15 @@ _IMAGINARY_AXIS: dict[type, float] = {
 }
 """Largest h with |R(ih)| <= 1.
 
-A mode of a flow that has lost its friction oscillates, mu = i sqrt(alpha lambda).
+A mode of a flow without friction oscillates, with mu = i sqrt(alpha lambda).
 """
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Curvatures at a code, rising, in energy per squared latent unit.
+    """Curvatures at a code, in ascending order, in energy per squared latent unit.
 
-    NaN where the Hessian is not finite.
+    They are NaN if the Hessian is not finite.
     """
 
     eigenvalues: Float[Tensor, "batch latent"]
@@ -83,14 +84,14 @@ class Spectrum:
 
     @property
     def smallest(self) -> PerSample:
-        """lambda_min, negative where the code is no minimum."""
+        """lambda_min, negative if the code is not a minimum."""
         return self.eigenvalues[:, 0]
 
     @property
     def n_negative(self) -> Int[Tensor, "batch"]:
-        """Number of directions of negative curvature, in which a flow moves away.
+        """Number of directions of negative curvature, along which a flow moves away.
 
-        Rounding does not count.
+        Values within rounding of 0 are not counted.
         """
         return (self.eigenvalues < -self._rounding[:, None]).sum(1)
 
@@ -98,17 +99,17 @@ class Spectrum:
     def condition_number(self) -> PerSample:
         """lambda_max / lambda_min, at least 1.
 
-        The ratio of the slowest to the fastest time of decay.
+        This is the ratio of the slowest to the fastest time of decay.
 
-        Infinite if one direction is flat to within rounding; NaN where `n_negative` > 0: there, not
-        everything decays.
+        It is infinite if a direction is flat to within rounding, and NaN if `n_negative` > 0, as
+        not every direction decays there.
         """
         ratio = torch.where(self.smallest > self._rounding, self.largest / self.smallest, math.inf)
         return torch.where((self.n_negative > 0) | self.largest.isnan(), math.nan, ratio)
 
     @property
     def _rounding(self) -> PerSample:
-        """What an eigenvalue of 0 may come out as."""
+        """Bound on the rounding error of an eigenvalue of 0."""
         size = self.eigenvalues.abs().amax(1)
         return self.eigenvalues.shape[1] * torch.finfo(size.dtype).eps * size
 
@@ -124,16 +125,16 @@ def spectrum(
     penalty: Penalty | None = None,
     context: Context | None = None,
 ) -> Spectrum:
-    """Find the eigenvalues of H = d2E/dz2, exact and not Gauss-Newton, for each sample at its code.
+    """Compute the eigenvalues of the exact Hessian H = d2E/dz2 for each sample at its code.
 
     Args:
-        decoder: maps codes (batch, latent) to data (batch, *data).
+        decoder: decoder that maps codes (batch, latent) to data (batch, *data).
         z: codes, not necessarily minima.
         x: data.
-        loss: `Bernoulli()` by default.
-        mask: True where x is observed; all of it by default.
-        penalty: z -> (batch,), added to the energy.
-        context: of each sample, as for `encode`.
+        loss: loss of the energy; `Bernoulli()` by default.
+        mask: True where x is observed; everywhere by default.
+        penalty: function z -> (batch,), added to the energy.
+        context: context of each sample, as for `encode`.
     """
     checks.decoder_ready(decoder)
     given, x = x, samples_for(decoder, x)
@@ -149,12 +150,12 @@ def spectrum(
     rows = torch.arange(len(x), device=x.device).split(_CHUNK)
     with threads.suited(decoder):
         return Spectrum(
-            torch.cat([_eigenvalues(energy.rows(some).hessian(z[some])) for some in rows])
+            torch.cat([_eigenvalues(energy.rows(part).hessian(z[part])) for part in rows])
         )
 
 
 def _eigenvalues(hessian: Tensor) -> Tensor:
-    """Rising eigenvalues; LAPACK would refuse a whole batch for one matrix that is not finite."""
+    """Return ascending eigenvalues; NaN for a matrix that is not finite, which LAPACK refuses."""
     finite = hessian.isfinite().all(2).all(1)[:, None]
     symmetric = torch.where(finite[:, :, None], (hessian + hessian.mT) / 2, 0.0)
     return torch.where(finite, torch.linalg.eigvalsh(symmetric), math.nan)
@@ -191,14 +192,14 @@ def displaced(
         start = z + a v,   H(z) v = lambda_max v,   |v| = 1
 
     a is the largest of the sizes s, 0.8 s, 0.8^2 s, ... for which E(z + k a v) - E(z) differs from
-    lambda_max (k a)^2 / 2 by at most `within` of it, for k = +-1, +-2 and +-4. From there, steps of
-    Euler's rule show what the limit dt lambda_max = 2 is, before the valley bends.
+    lambda_max (k a)^2 / 2 by at most the fraction `within` of it, for k = +-1, +-2 and +-4. From
+    this start, Euler steps show the limit dt lambda_max = 2 before the valley bends.
 
     Args:
-        decoder: maps codes (batch, latent) to data (batch, *data).
+        decoder: decoder that maps codes (batch, latent) to data (batch, *data).
         z: codes at minima, to high precision: best in float64, found with a small `grad_norm`.
         x: data.
-        loss: `Bernoulli()` by default.
+        loss: loss of the energy; `Bernoulli()` by default.
         within: largest relative difference, between 0 and 1.
 
     Example:
@@ -226,7 +227,7 @@ def displaced(
 def _parabola(
     energy: Energy, z: Codes, direction: Codes, largest: PerSample, within: float
 ) -> PerSample:
-    """Shrink a distance until the energy along a direction is a parabola for four times as far."""
+    """Shrink a distance until the energy is a parabola up to four times that distance."""
     lowest = energy.value(z)
     distance = (2 * lowest.abs().clamp_min(torch.finfo(z.dtype).tiny) / largest).sqrt()
     for _ in range(_SHRINKS):
@@ -244,22 +245,22 @@ def _parabola(
 def stability_limit(
     solver: Solver, largest: PerSample, flow: Descent | None = None, t: float | Tensor = 0.0
 ) -> PerSample:
-    """Find the largest step with which a solver does not blow up near a minimum.
+    """Compute the largest step with which a solver remains stable near a minimum.
 
         gradient flow    dt <= h / (alpha(t) lambda_max)       h = 2 Euler, 2.785 RK4, 3.307 Dopri5
-        Nesterov flow    dt <= h / sqrt(alpha(t) lambda_max)   h = 2 SemiImplicit, 2.828 RK4, 0.997
-        Dopri5
-                         dt <= damping / (t alpha(t) lambda_max)  Euler: shrinks for ever, so that
-                         no step lasts
+        Nesterov flow    dt <= h / sqrt(alpha(t) lambda_max)   h = 2 SemiImplicit, 2.828 RK4,
+                                                               0.997 Dopri5
+                         dt <= damping / (t alpha(t) lambda_max)   Euler
 
-    Nesterov limits leave out friction: it fades like 1 / t, and the first steps, which it rules, do
-    no harm.
+    Euler's limit on the Nesterov flow shrinks with t, so that every fixed step exceeds it at last.
+    The other Nesterov limits neglect friction, which decays like 1 / t. Friction dominates the
+    first steps, where it does no harm.
 
     Args:
-        solver: explicit, or one that refuses bad steps (AMD, BFGS, LBFGS, GaussNewton), which has
-            no limit.
+        solver: explicit solver, or one that refuses bad steps (AMD, BFGS, LBFGS, GaussNewton),
+            which has no limit.
         largest: lambda_max of each sample, as `Spectrum.largest`.
-        flow: `GradientFlow()` by default.
+        flow: flow of the codes; `GradientFlow()` by default.
         t: flow time at which the step starts, for decaying rates and for friction; a number or one
             for each sample.
 
@@ -267,7 +268,7 @@ def stability_limit(
         dt in flow units; infinite where there is no limit or no positive curvature.
 
     Raises:
-        TypeError: nothing is known of this solver on this flow.
+        TypeError: the limit of this solver on this flow is unknown.
 
     Example:
         >>> import torch
@@ -292,56 +293,56 @@ def stability_limit(
 
 
 def _friction(flow: Any, t: PerSample) -> PerSample:
-    """Friction of a flow of second order."""
+    """Return the friction of a flow of second order."""
     checks.accelerated("stability_limit", flow)
     return flow.friction(t)
 
 
 def _reach(table: dict[type, float], solver: Solver, flow: Descent) -> float:
-    """Look a solver, or one derived from it, up in a table."""
-    found = [reach for kind, reach in table.items() if isinstance(solver, kind)]
+    """Return the entry of a solver, or of its parent class, in a table."""
+    reaches = [reach for kind, reach in table.items() if isinstance(solver, kind)]
     wanted = (
         f"`solver` must be one of {', '.join(kind.__name__ for kind in table)} on "
         f"{type(flow).__name__}"
     )
     checks.require(
-        len(found) > 0, f"{wanted}, got {solver}. Use one of these, or another `flow`.", TypeError
+        len(reaches) > 0, f"{wanted}, got {solver}. Use one of these, or another `flow`.", TypeError
     )
-    return found[0]
+    return reaches[0]
 
 
 @dataclass(frozen=True)
 class GridCheck:
-    """Steps in flow units, 0 after a sample's last, with the limit of each and its rate."""
+    """Steps and their stability limits in flow units; a step is 0 after a sample's last."""
 
     dt: Float[Tensor, "time batch"]
     limit: Float[Tensor, "time batch"]
 
     @property
     def ratio(self) -> Float[Tensor, "time batch"]:
-        """Step over limit.
+        """Each step divided by its limit.
 
-        Above 1, a step leads away from the minimum along the steepest direction.
+        A step with a ratio above 1 leads away from the minimum along the steepest direction.
         """
         return self.dt / self.limit
 
     @property
     def worst(self) -> PerSample:
-        """Largest ratio of a step to its limit; NaN where the limit is."""
+        """Largest ratio of a step to its limit; NaN if a limit is NaN."""
         return self.ratio.amax(0)
 
     @property
     def first_step(self) -> Int[Tensor, "batch"]:
-        """Number of the first step beyond its limit (or whose limit is NaN), from 0.
+        """Index from 0 of the first step beyond its limit (or whose limit is NaN).
 
-        -1 where there is none.
+        The index is -1 if there is no such step.
         """
         beyond = ~(self.ratio <= 1 + 1e-6)  # rounding alone does not make a step too long
         return torch.where(beyond.any(0), beyond.int().argmax(0), -1)
 
     @property
     def breaks(self) -> Bool[Tensor, "batch"]:
-        """Whether some step is beyond its limit."""
+        """Whether any step is beyond its limit."""
         return self.first_step >= 0
 
 
@@ -353,19 +354,19 @@ def check_grid(
 ) -> GridCheck:
     """Compare each step of a fixed grid with its stability limit; warn if one is too long.
 
-    What counts is alpha(t_k) dt_k lambda_max: with a constant rate a log-spaced grid breaks at its
-    last steps first, with a decaying one maybe elsewhere. The check holds for the decoder with
-    which lambda_max was measured.
+    The criterion is alpha(t_k) dt_k lambda_max. With a constant rate, a log-spaced grid first
+    becomes unstable at its last steps; with a decaying rate, possibly elsewhere. The check is valid
+    for the decoder with which lambda_max was measured.
 
     Args:
-        solver: Euler, RK4 or SemiImplicit.
+        solver: solver with a fixed grid: Euler, RK4 or SemiImplicit.
         t1: end time in flow units; `math.inf` for recorded `steps`.
         largest: lambda_max of each sample.
-        flow: `GradientFlow()` by default.
+        flow: flow of the codes; `GradientFlow()` by default.
 
     Raises:
-        TypeError, ValueError: the solver has no grid, or no known limit on this flow, or t1 does
-            not fit.
+        TypeError, ValueError: the solver has no grid, or no known limit on this flow, or t1 is
+            invalid.
     """
     wanted = (
         f"`solver` must have a fixed grid, got {solver}. Check its steps: "
@@ -381,7 +382,7 @@ def check_grid(
 
 
 def _complaint(solver: FixedGrid, grid: GridCheck) -> str:
-    """Name the worst step of the worst sample, its limit and what to do."""
+    """Describe the worst step of the worst sample, its limit and the remedies."""
     sample = int(grid.worst.nan_to_num(nan=math.inf).argmax())
     step = int(grid.ratio[:, sample].argmax())
     dt = grid.dt[step, sample].item()
@@ -398,16 +399,14 @@ def _complaint(solver: FixedGrid, grid: GridCheck) -> str:
 
 
 def rescaled(decoder: Decoder, c: float) -> Any:
-    """Copy a decoder so that the copy makes of c z what the decoder makes of z.
+    """Copy a decoder so that the copy maps c z to the output that the decoder has at z.
 
-    The same images, codes c times as long.
-
-    The weights of its first linear layer are divided by c, every curvature of the energy therefore
-    by c^2.
+    The images stay the same, and codes are c times as long. The weights of the first linear layer
+    are divided by c, so every curvature of the energy is divided by c^2.
 
     Args:
-        decoder: begins with a linear layer, as all decoders of the kit do.
-        c: > 0.
+        decoder: decoder that begins with a linear layer, as all decoders of the kit do.
+        c: factor of the length of codes, > 0.
     """
     checks.decoder_ready(decoder)
     checks.finite_positive("c", c)
@@ -416,7 +415,7 @@ def rescaled(decoder: Decoder, c: float) -> Any:
     first = next((module for module in modules if isinstance(module, nn.Linear)), None)
     if first is None or first.in_features != decoder.latent_dim:
         raise TypeError(
-            "`decoder` must begin with a linear layer of its codes. Wrap it in one that "
+            "`decoder` must begin with a linear layer of its codes. Wrap it in a module that "
             "decodes z / c."
         )
     first.weight.data.div_(c)

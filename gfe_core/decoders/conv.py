@@ -15,11 +15,11 @@ from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.types import Codes
 
 _FIRST = 4
-"""Height and width of the picture that the first layer makes of a code."""
+"""Height and width of the picture into which the first layer turns a code."""
 
 
 def margins(image_shape: Sequence[int], channels: Sequence[int]) -> tuple[int, int, int, int]:
-    """Pixels left, right, above and below an image in the largest picture of these layers."""
+    """Count the pixels left, right, above and below an image in the last picture of the layers."""
     side = _FIRST * 2 ** len(channels)
     wanted = (
         f"`image_shape` must be at most {side}x{side} for {len(channels)} channels, got "
@@ -35,23 +35,23 @@ def margins(image_shape: Sequence[int], channels: Sequence[int]) -> tuple[int, i
 
 
 def colours(image_shape: Sequence[int]) -> int:
-    """Numbers for each pixel of an image: 1, or 3 in colour."""
+    """Count the values of each pixel of an image: 1 in grey, 3 in colour."""
     return image_shape[0] if len(image_shape) == 3 else 1
 
 
 @keeps_rows_apart
 class ConvDecoder(FlatDecoder):
-    """A convolutional decoder: a linear map to a small picture, then doublings of its size.
+    """A convolutional decoder: a linear map to a small picture, then stages that double its size.
 
     Each stage doubles height and width (nearest neighbour), convolves 3x3 and applies ELU; a last
-    convolution gives the logits. Sizes that are no multiple of 2 ** stages are cut. No
-    normalisation: samples never see each other.
+    convolution gives the logits. Sizes that are not multiples of 2 ** stages are cropped. There is
+    no normalisation: samples do not affect each other.
 
     Args:
         latent_dim: size of a code.
         image_shape: (height, width) of a sample, or (3, height, width) in colour.
-        channels: channels before each doubling, from the latent side on.
-        generator: source of the initial weights.
+        channels: number of channels before each doubling, from the latent side on.
+        generator: source of the initial weights; the global generator by default.
     """
 
     @in_own_words
@@ -84,7 +84,7 @@ class ConvDecoder(FlatDecoder):
         initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
-        """Raw outputs of codes."""
+        """Return the raw outputs of codes."""
         assert self.image_shape is not None
         height, width = self.image_shape[-2:]
         return self.layers(z)[..., :height, :width].flatten(1)
@@ -92,22 +92,22 @@ class ConvDecoder(FlatDecoder):
 
 @keeps_rows_apart
 class TransposedConvDecoder(FlatDecoder):
-    """Transposed convolutions of width 4.
+    """A decoder of transposed convolutions of width 4.
 
-    A code becomes a 4x4 picture, whose size each further layer doubles.
+    A code becomes a 4x4 picture, and each further layer doubles its size.
 
-    ELU follows every layer but the last. The middle of the last picture is the sample. No layer
-    normalises over a batch: samples never see each other.
+    ELU follows every layer but the last. The sample is the central part of the last picture. No
+    layer normalises over a batch: samples do not affect each other.
 
     Args:
         latent_dim: size of a code.
         image_shape: (height, width) of a sample, at most 4 * 2 ** len(channels) each; or
             (3, height, width) in colour.
-        channels: of the pictures before each doubling, from the latent side on.
-        generator: source of the initial weights; the global one by default.
+        channels: number of channels of the pictures before each doubling, from the latent side on.
+        generator: source of the initial weights; the global generator by default.
 
     Raises:
-        ValueError: the image is larger than so many doublings make it.
+        ValueError: the image is larger than the last picture.
 
     Example:
         >>> decoder = TransposedConvDecoder(latent_dim=32, image_shape=(28, 28))
@@ -115,8 +115,7 @@ class TransposedConvDecoder(FlatDecoder):
         74097
 
     Source: with the widths of the example, the network of Bond-Taylor and Willcocks 2021 (arXiv
-        2007.02798) without its
-    normalisations.
+        2007.02798) without its normalisations.
     """
 
     @in_own_words
@@ -149,5 +148,5 @@ class TransposedConvDecoder(FlatDecoder):
         initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
-        """Raw outputs of codes."""
+        """Return the raw outputs of codes."""
         return self.layers(z)

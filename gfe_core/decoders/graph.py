@@ -1,4 +1,4 @@
-"""What a tensor was computed from: autograd's graph, recorded and walked."""
+"""Record autograd's graph, and find the tensors from which a tensor was computed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from gfe_core import checks
 
 @contextmanager
 def graphs() -> Iterator[None]:
-    """Record what a gradient needs, or say what to write where torch records nothing at all."""
+    """Record graphs; raise an error with a remedy in inference mode, where torch records none."""
     checks.require(
         not torch.is_inference_mode_enabled(),
         "Within `torch.inference_mode()` an energy has values but no gradients. Write "
-        "`torch.no_grad()` in its place, or make and use the energy within `with "
-        "torch.inference_mode(False):`, of clones of what was made outside that.",
+        "`torch.no_grad()` in its place, or create and use the energy within `with "
+        "torch.inference_mode(False):`, with clones of tensors that were made outside that.",
         RuntimeError,
     )
     with torch.enable_grad():
@@ -38,6 +38,6 @@ def nodes_below(value: Tensor) -> Iterator[Any]:
 
 
 def leaves_below(value: Tensor) -> list[Tensor]:
-    """Return the leaves of the graph that ends in a tensor: all that asks for a gradient."""
+    """Return the leaves of the graph that ends in a tensor: all tensors that require a gradient."""
     held = (getattr(node, "variable", None) for node in nodes_below(value))
     return list({id(leaf): leaf for leaf in held if leaf is not None}.values())

@@ -1,11 +1,11 @@
-"""A decoder that can be undone, and that knows how much it stretches the places it draws.
+"""A decoder that can be inverted and whose change of volume is known.
 
-Each of its layers turns, stretches, shifts and bends, and all of that has an inverse and a
-derivative in closed form. The code of what it draws is known without a search, and the volume
-that a code covers without automatic differentiation.
+Each of its layers rotates, stretches, shifts and bends, and each of these maps has an inverse and a
+derivative in closed form. The code of an output therefore needs no search, and the volume that a
+code covers needs no automatic differentiation.
 
-Shapes: `batch` samples; `latent` the size of a code; `features` that of a sample; `layer` one of
-    the layers.
+Shapes: `batch` samples; `latent` the size of a code; `features` the size of a sample; `layer` one
+    of the layers.
 """
 
 import math
@@ -27,16 +27,19 @@ from gfe_core.types import Codes, PerSample
 Rows = Float[Tensor, "batch features"]
 
 _FIRST = 0.2
-"""Size of the first weights, over the root of the features: the layers begin near the identity."""
+"""Bound on the initial weights, times the root of the number of features.
+
+It is small, so that the layers begin near the identity.
+"""
 
 
 class Curve(NamedTuple):
-    """A rising function of one number.
+    """An increasing function of one number.
 
     Args:
-        bend: u -> v.
-        undo: v -> u.
-        log_slope: (u, v) -> log dv/du.
+        bend: function u -> v.
+        undo: inverse function v -> u.
+        log_slope: function (u, v) -> log dv/du.
     """
 
     bend: Callable[[Tensor], Tensor]
@@ -45,7 +48,7 @@ class Curve(NamedTuple):
 
 
 def _log_hypot(v: Tensor) -> Tensor:
-    """Log sqrt(1 + v^2), that is log cosh(arcsinh(v)), without the overflow of a square."""
+    """Return log sqrt(1 + v^2) = log cosh(arcsinh(v)), without the overflow of a square."""
     return torch.hypot(v, torch.ones_like(v)).log()
 
 
@@ -56,26 +59,28 @@ STRAIGHT = Curve(lambda u: u, lambda v: v, lambda u, _: torch.zeros_like(u))
 
 @keeps_rows_apart
 class InvertibleDecoder(FlatDecoder):
-    """A decoder of layers that can be undone: no two codes draw the same sample.
+    """A decoder of invertible layers: different codes have different outputs.
 
-    h_0 = (z, 0), a code with zeros behind it, as wide as a sample; then for each layer k
+    h_0 = (z, 0) is a code padded with zeros to the width of a sample. For each layer k
 
         h_k = g_k(S_k Q_k h_(k-1) + b_k),    Q = exp(A - A'),    S = exp(A + A')
 
     with exp the matrix exponential: Q is a rotation, S a symmetric stretch of determinant
-    exp(2 tr A), and both together are every matrix of positive determinant. g is arcsinh and sinh
-    in turn, number by number, and nothing in the last layer. At first the layers are near the
-    identity, so that training begins with a nearly straight sheet on which a unit of the code is a
-    unit of the data.
+    exp(2 tr A), and their products are all matrices of positive determinant. g alternates between
+    arcsinh and sinh, applied to each number, and is the identity in the last layer. The initial
+    layers are near the identity, so that training begins with a nearly flat sheet on which a unit
+    of the code is a unit of the data.
 
-    It suits data of few features: every call takes exponentials of matrices of features x features.
+    It suits data with few features: every call computes exponentials of features x features
+    matrices.
 
     Args:
         latent_dim: size of a code; it may be as large as data_dim.
-        data_dim: features of a sample.
-        n_layers: layers that bend, >= 0; an even number, as sinh undoes what arcsinh has pressed.
-        image_shape: how to show a sample.
-        generator: source of the initial weights; the global one by default.
+        data_dim: number of features of a sample.
+        n_layers: number of layers that bend, >= 0; preferably even, as sinh undoes the compression
+            of arcsinh.
+        image_shape: shape in which a sample is shown.
+        generator: source of the initial weights; the global generator by default.
 
     Example:
         >>> decoder = InvertibleDecoder(latent_dim=1, data_dim=2, n_layers=4)
@@ -83,9 +88,9 @@ class InvertibleDecoder(FlatDecoder):
         >>> torch.allclose(decoder.inverse(decoder(z)), z, atol=1e-5)
         True
 
-    Source: change of variables with such layers: the public code of Flouris et al. 2024 (arXiv
-        2412.00864); that sinh and arcsinh together shape a distribution: Jones and Pewsey 2009,
-        Biometrika 96.
+    Source: for the change of variables with such layers, the public code of Flouris et al. 2024
+        (arXiv 2412.00864); for sinh and arcsinh as a pair that shapes a distribution, Jones and
+        Pewsey 2009, Biometrika 96.
     """
 
     @in_own_words
@@ -117,22 +122,22 @@ class InvertibleDecoder(FlatDecoder):
         self.b = nn.Parameter(b)
 
     def forward(self, z: Codes) -> Rows:
-        """Outputs of codes."""
+        """Return the outputs of codes."""
         h = self._widened(z)
         for M, b, curve in self._layers():
             h = curve.bend(h @ M.mT + b)
         return h
 
     def log_det(self, z: Codes) -> PerSample:
-        """Log of the volume that a unit of volume of codes covers: log det(J'J) / 2, J = dD/dz.
+        """Return the log of the volume factor of the decoder: log det(J'J) / 2, J = dD/dz.
 
-        Of one latent it is the log of the speed with which D(z) moves along its curve. Exact, and
-        differentiable in z and in the weights. Where a code is as large as a sample it is log
-        |det J|, a sum over layers: 2 tr A for the stretch, and a log slope for each number.
+        With one latent it is the log of the speed with which D(z) moves along its curve. The value
+        is exact, and differentiable in z and in the weights. If a code is as large as a sample, it
+        is log |det J|, a sum over layers: 2 tr A for the stretch, and a log slope for each number.
         Otherwise the tangents J are carried through the layers.
 
         Raises:
-            TypeError, ValueError: z are no codes of this decoder.
+            TypeError, ValueError: z does not hold codes of this decoder.
         """
         z = codes_for(self, z)
         h = self._widened(z)
@@ -151,13 +156,14 @@ class InvertibleDecoder(FlatDecoder):
         return 0.5 * torch.linalg.slogdet(tangents.mT @ tangents).logabsdet
 
     def inverse(self, x: Samples) -> Codes:
-        """Codes of what the decoder draws, to rounding.
+        """Return the codes of outputs of the decoder, up to rounding.
 
-        A sample that lies beside the sheet is moved onto it along a way that the layers bend: its
-        code is that of a place nearby, and not of the nearest, which is what `encode` looks for.
+        A sample off the sheet is first moved onto it along a path that the layers define. Its code
+        belongs to a nearby point of the sheet, but not to the nearest one. `encode` searches for
+        the nearest point.
 
         Raises:
-            TypeError, ValueError: x is no data of this decoder.
+            TypeError, ValueError: x does not hold data of this decoder.
         """
         h = samples_for(self, x)
         for M, b, curve in reversed(self._layers()):
@@ -165,11 +171,11 @@ class InvertibleDecoder(FlatDecoder):
         return h[:, : self.latent_dim]
 
     def _widened(self, z: Tensor) -> Tensor:
-        """Codes with zeros behind them: a map whose columns are orthonormal."""
+        """Pad codes with zeros: a linear map with orthonormal columns."""
         return F.pad(z, (0, self.data_shape[0] - self.latent_dim))
 
     def _layers(self) -> list[tuple[Tensor, Tensor, Curve]]:
-        """S Q, b and g of each layer; one call makes all exponentials."""
+        """Return S Q, b and g of each layer; all exponentials are computed in one call."""
         turn, stretch = torch.linalg.matrix_exp(
             torch.stack([self.A - self.A.mT, self.A + self.A.mT])
         )

@@ -1,8 +1,8 @@
 """Decoders that are stacks of linear layers: codes (batch, latent) to (batch, features).
 
-All of them return one flat row a sample, so that any decoder fits any data set of its size;
-`image_shape` says how to show a row. Activations are smooth: curvature in the latent space is what
-several solvers live on.
+All of them return one flat row for each sample, so that any decoder suits any data set of its size;
+`image_shape` gives the shape in which a row is shown. Most activations are smooth, because several
+solvers use the curvature in the latent space.
 """
 
 import math
@@ -21,9 +21,9 @@ from gfe_core.types import Codes
 
 Sizes = Sequence[int]
 Shape = Sizes | None
-"""(height, width) of a sample; None where it is not told."""
+"""(height, width) of a sample; None if it is not given."""
 Source = torch.Generator | None
-"""Where initial weights are drawn from; None is torch's global generator."""
+"""Generator of the initial weights; None is torch's global generator."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -34,19 +34,19 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class FlatDecoder(nn.Module):
-    """What every decoder knows of itself: latent_dim, data_shape and image_shape.
+    """The base class of decoders with latent_dim, data_shape and image_shape.
 
-    `arguments` holds what its constructor was given, all but the source of the weights: with them
-    and its weights a file describes it.
+    `arguments` holds the arguments of the constructor, except for the generator: a file stores them
+    together with the weights.
     """
 
     arguments: dict[str, Any]
 
     row_multiple: ClassVar[int] = 16
-    """`encode` calls it with a multiple of so many rows, so that codes do not depend on the batch.
+    """`encode` passes a multiple of this number of rows, so that codes do not depend on the batch.
 
-    Exact where latent and layer widths are 2 or multiples of 4; rows of other widths start at
-    unaligned addresses, and their codes move by rounding.
+    This holds exactly if the sizes of codes and layers are 2 or multiples of 4. Rows of other sizes
+    start at unaligned addresses, and their codes change by rounding.
     """
 
     def __init__(self, latent_dim: int, data_dim: int, image_shape: Shape) -> None:
@@ -56,7 +56,7 @@ class FlatDecoder(nn.Module):
         wanted = f"`latent_dim` must not exceed `data_dim` {data_dim}, got {latent_dim}."
         checks.require(
             latent_dim <= data_dim,
-            f"{wanted} A sample is its own code by then: lower `latent_dim`.",
+            f"{wanted} A code may be as large as a sample, not larger: lower `latent_dim`.",
         )
         side = math.isqrt(data_dim)
         square = (side, side) if side > 1 and side * side == data_dim else None
@@ -77,11 +77,11 @@ class MLPDecoder(FlatDecoder):
     Args:
         latent_dim: size of a code.
         hidden: widths of the hidden layers, from the latent side on.
-        data_dim: features of a sample.
-        activation: between the layers: "elu", "tanh", "relu" or "silu".
-        image_shape: how to show a sample, (height, width) or (3, height, width); by default a
-            square if data_dim is one.
-        generator: source of the initial weights; the global one by default.
+        data_dim: number of features of a sample.
+        activation: function between the layers: "elu", "tanh", "relu" or "silu".
+        image_shape: shape in which a sample is shown, (height, width) or (3, height, width); by
+            default a square if data_dim is a square number.
+        generator: source of the initial weights; the global generator by default.
 
     Example:
         >>> MLPDecoder(latent_dim=20, hidden=(150, 300, 600), data_dim=784).image_shape
@@ -116,7 +116,7 @@ class MLPDecoder(FlatDecoder):
         initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
-        """Raw outputs of codes."""
+        """Return the raw outputs of codes."""
         return self.layers(z)
 
 
@@ -124,14 +124,14 @@ class MLPDecoder(FlatDecoder):
 class LinearDecoder(FlatDecoder):
     """An affine map y = W z + b.
 
-    With the Bernoulli loss this is logistic PCA, with the Gaussian loss PCA.
+    This is logistic PCA with the Bernoulli loss, and PCA with the Gaussian loss.
 
     Args:
         latent_dim: size of a code.
-        data_dim: features of a sample.
-        bias: whether b is there.
-        image_shape: how to show a sample.
-        generator: source of the initial weights.
+        data_dim: number of features of a sample.
+        bias: whether to add b.
+        image_shape: shape in which a sample is shown.
+        generator: source of the initial weights; the global generator by default.
     """
 
     @in_own_words
@@ -156,12 +156,12 @@ class LinearDecoder(FlatDecoder):
         initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
-        """Raw outputs of codes."""
+        """Return the raw outputs of codes."""
         return self.linear(z)
 
 
 def perceptron(widths: Sizes, activation: str = "elu") -> nn.Sequential:
-    """Linear layers from one width to the next, with an activation between them."""
+    """Build linear layers from each width to the next, with an activation between them."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), _ACTIVATIONS[activation]()]

@@ -1,4 +1,4 @@
-"""Which decoders decode each code on its own by how they are built, and need not be asked."""
+"""Decoders that are known, from their layers, to decode each code independently of the others."""
 
 from typing import Any, TypeVar
 
@@ -12,26 +12,26 @@ _PLAIN: set[type] = {
     *(nn.Flatten, nn.Unflatten),
     *(nn.ELU, nn.Tanh, nn.ReLU, nn.SiLU),
 }
-"""Modules that the kit's decoders are built of, and these decoders themselves."""
+"""Modules of which the kit's decoders are built, and these decoders themselves."""
 
 
 def keeps_rows_apart(decoder: Kind) -> Kind:
-    """Mark a class of decoders, but none of its subclasses: what it does to rows is intended."""
+    """Mark a class of decoders as plain, but not its subclasses, which may mix rows."""
     _PLAIN.add(decoder)
     return decoder
 
 
 def is_plain(decoder: Any) -> bool:
-    """Whether a decoder is made of plain modules alone, with nothing attached.
+    """Whether a decoder consists of plain modules alone, with nothing attached.
 
-    What may be attached: hooks, a `forward` of the instance, a part that is no module. A subclass
-    and an exchanged layer of another kind are not plain, whatever they inherit.
+    Attachments are hooks, a `forward` of the instance and parts that are not modules. Subclasses
+    of plain modules and layers of other types are not plain.
     """
     return isinstance(decoder, nn.Module) and all(map(_is_bare, decoder.modules()))
 
 
 def still(decoder: Any) -> Any:
-    """Return a decoder without the draws that it makes on purpose (`VariationalDecoder`)."""
+    """Return a decoder without its intended random draws (`VariationalDecoder`)."""
     draws = getattr(decoder, "draws", False) is True and hasattr(decoder, "at_mean")
     return decoder.at_mean() if draws else decoder
 

@@ -1,6 +1,6 @@
-"""Probes: a few fixed codes and what a decoder makes of them, by which two decoders are compared.
+"""Probes: a few fixed codes and a decoder's outputs for them, by which decoders are compared.
 
-Codes have lengths 1, 10 and 100, because decoders may agree on short codes and part on long ones.
+Codes have lengths 1, 10 and 100, because decoders may agree on short codes and differ on long ones.
 """
 
 import math
@@ -16,13 +16,14 @@ from gfe_core.types import Codes, Data, PerSample
 _LENGTHS = (1.0, 10.0, 100.0)
 _N_DIRECTIONS = 3
 AMPLIFIED = 4
-"""How many times further than codes `nearby` rounding may carry an output."""
+"""Bound on the change of an output by rounding, relative to the change for codes `nearby`."""
 
 
 def probe(decoder: Any) -> dict[str, Tensor]:
-    """Return fixed codes "z" and the raw outputs "output" of a decoder, on the processor.
+    """Return fixed codes "z" and the raw outputs "output" of a decoder, on the CPU.
 
-    Nothing where it needs a context; short codes alone where it fails at long ones.
+    The result is empty if the decoder needs a context. It has short codes alone if the decoder
+    fails at long ones.
     """
     if arguments.needed_beside_codes(decoder):
         return {}
@@ -32,7 +33,7 @@ def probe(decoder: Any) -> dict[str, Tensor]:
     short = _LENGTHS[0] * direction
     try:
         return _probed(decoder, torch.cat([length * direction for length in _LENGTHS]))
-    except Exception:  # a stranger's decoder may refuse codes far away
+    except Exception:  # a user's decoder may refuse long codes
         return _probed(decoder, short)
 
 
@@ -42,7 +43,7 @@ def _probed(decoder: Any, z: Codes) -> dict[str, Tensor]:
 
 
 def _decoded(decoder: Any, z: Codes) -> Data:
-    """Raw outputs of codes; the decoder may write into what it is given."""
+    """Return the raw outputs of codes; the decoder may write into its argument."""
     with torch.no_grad():
         output = decoder(z.clone())
     checks.output(output, (len(z), *getattr(decoder, "raw_shape", decoder.data_shape)), z)
@@ -52,16 +53,17 @@ def _decoded(decoder: Any, z: Codes) -> Data:
 def gap(
     decoder: Any, z: Codes, output: Float[Tensor, "batch *data"]
 ) -> tuple[PerSample, PerSample]:
-    """Return how far a decoder is from outputs that were kept, and how far rounding may carry.
+    """Return the difference of a decoder's outputs from stored ones, and a bound on rounding.
 
-    Both are the largest over the features of a code, where the output kept is finite. Rounding is
-    the root of the precision, in units of the output, or what a relative change of the code by a
-    few roundings makes of it, where that is more: frequent sines amplify it.
+    Both are the largest over the features of a code, where the stored output is finite. The bound
+    on rounding is the root of the precision, in units of the output, or the effect on the output of
+    a relative change of the code by a few roundings, if that is larger: sines of high frequency
+    amplify such changes.
 
     Args:
-        decoder: to be compared.
+        decoder: decoder to compare.
         z: codes of the probe, on any device.
-        output: what another decoder made of them.
+        output: outputs of another decoder for these codes.
     """
     z = z.to(next(decoder.parameters(), z))
     eps = max(torch.finfo(kind).eps for kind in (z.dtype, output.dtype))
@@ -74,7 +76,7 @@ def gap(
 
 
 def nearby(z: Codes, eps: float) -> Codes:
-    """Return codes a few roundings away: how far their outputs move, rounding may carry them."""
+    """Return codes a few roundings away, which show how far rounding may change the outputs."""
     return z * (1 + 8 * eps)
 
 

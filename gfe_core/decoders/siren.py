@@ -1,6 +1,6 @@
-"""A decoder that is a function of place.
+"""A decoder that is a function of coordinates.
 
-Any resolution can be asked of one code, and some places teach it.
+One code can be decoded at any resolution, and a few places are enough to train on.
 """
 
 import math
@@ -22,7 +22,7 @@ Coordinates = Float[Tensor, "features place"]
 
 
 def grid(height: int, width: int) -> Coordinates:
-    """Places of the pixels of an image, row by row: (vertical, horizontal), each from -1 to 1."""
+    """Return coordinates of pixels, row by row: (vertical, horizontal), each from -1 to 1."""
     rows = torch.linspace(-1, 1, height)
     columns = torch.linspace(-1, 1, width)
     return torch.cartesian_prod(rows, columns)
@@ -30,9 +30,9 @@ def grid(height: int, width: int) -> Coordinates:
 
 @keeps_rows_apart
 class SirenDecoder(FlatDecoder):
-    """An image as a function y(c) of the place c.
+    """An image as a function y(c) of the coordinates c.
 
-    A multilayer perceptron with sines, which also sees the code.
+    The decoder is a multilayer perceptron with sines whose first layer also receives the code:
 
     h_1 = sin(w0 (W_c c + W_z z + b)), h_i = sin(w0 (W h + b)), y = W h + b, one output for each
     place. A large w0 makes energies steep in z: the larger it is, the shorter a step must be
@@ -41,10 +41,10 @@ class SirenDecoder(FlatDecoder):
     Args:
         latent_dim: size of a code.
         hidden: widths of the hidden layers.
-        image_shape: (height, width) of the images it is trained on: their `grid` is where it is
-            evaluated.
-        w0: frequency of the sines.
-        generator: source of the initial weights; the global one by default.
+        image_shape: (height, width) of the training images; the decoder is evaluated on their
+            `grid`.
+        w0: frequency of the sines, > 0.
+        generator: source of the initial weights; the global generator by default.
 
     Example:
         >>> siren = SirenDecoder(latent_dim=32, hidden=(32,) * 4, image_shape=(28, 28))
@@ -91,12 +91,12 @@ class SirenDecoder(FlatDecoder):
         self._initialise(generator)
 
     def _initialise(self, generator: Source) -> None:
-        """Weights U(+-1/n_in) first, then U(+-sqrt(6/n_in)/w0).
+        """Draw weights from U(+-1/n_in) in the first layer and U(+-sqrt(6/n_in)/w0) in the others.
 
-        There w0 W h has unit variance, as sines have 1/2.
+        In the others w0 W h has unit variance, because sines have variance 1/2.
 
-        Biases, U(+-1/sqrt(n_in)), are phases of up to w0/sqrt(n_in), which leave the variance of a
-        sine as it is.
+        Biases, from U(+-1/sqrt(n_in)), are phases of up to w0/sqrt(n_in), which do not change the
+        variance of a sine.
         """
         with torch.no_grad():
             for i, layer in enumerate(self.layers):
@@ -109,16 +109,16 @@ class SirenDecoder(FlatDecoder):
     def at(
         self, coordinates: Coordinates, *, image_shape: tuple[int, int] | None = None
     ) -> "SirenDecoder":
-        """Look at other places.
+        """Return a decoder that is evaluated at other places.
 
-        An ordinary decoder of those, which shares every weight with this one.
+        It is an ordinary decoder that shares every weight with this one.
 
         Args:
-            coordinates: one place a row, inside [-1, 1] where it was trained.
-            image_shape: how to show the outputs, if they are an image.
+            coordinates: places, one in each row, inside [-1, 1] as in training.
+            image_shape: shape in which the outputs are shown, if they are an image.
 
         Raises:
-            ValueError: coordinates are no rows of two, or do not make that image.
+            ValueError: coordinates do not have rows of two, or do not match `image_shape`.
         """
         fits = coordinates.dim() == 2 and coordinates.shape[1] == 2 and len(coordinates) > 0
         got = tuple(coordinates.shape)
@@ -131,14 +131,14 @@ class SirenDecoder(FlatDecoder):
         checks.require(
             n == n_pixels, f"{wanted}, but `coordinates` has {n} places. Make them with `grid`."
         )
-        there = copy(self)
-        there._buffers = self._buffers | {"coordinates": coordinates.to(self.coordinates)}
-        there.data_shape = (n,)
-        there.image_shape = image_shape
-        return there
+        other = copy(self)
+        other._buffers = self._buffers | {"coordinates": coordinates.to(self.coordinates)}
+        other.data_shape = (n,)
+        other.image_shape = image_shape
+        return other
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
-        """Outputs at every place for each code."""
+        """Return the outputs at every place for each code."""
         first, *others = self.layers
         assert isinstance(first, nn.Linear)
         of_place, of_code = first.weight.split([2, self.latent_dim], 1)

@@ -1,4 +1,4 @@
-"""What a decoder keeps of its calls: buffers that a forward pass in training mode may write."""
+"""Buffers of a decoder that a forward pass in training mode may change."""
 
 from typing import Any
 
@@ -8,13 +8,14 @@ from torch.nn.parameter import is_lazy
 
 
 class Kept:
-    """Float buffers of the modules of a decoder that are in training mode, as they are now.
+    """Copies of the float buffers of a decoder's modules that are in training mode.
 
-    Running statistics, the vectors of a power iteration, a moving average: a forward pass that
-    writes one makes the decoder another one. Counters are whole numbers and change no output.
+    Examples are running statistics, the vectors of a power iteration and moving averages: a forward
+    pass that writes to one changes the decoder. Integer counters are left out, as they change no
+    output.
 
     Args:
-        decoder: a module; another kind of decoder has none.
+        decoder: a module; decoders of other types have no buffers.
     """
 
     def __init__(self, decoder: Any) -> None:
@@ -31,11 +32,11 @@ class Kept:
         ]
 
     def written(self) -> list[str]:
-        """Return the names of those that hold something else by now."""
+        """Return the names of the buffers that have changed."""
         return [place for place, held in self._noted if _differs(*held)]
 
     def restore(self) -> None:
-        """Give what was written its tensor of before, with the numbers of before."""
+        """Restore the tensors and values of the changed buffers."""
         with torch.no_grad():
             for _, held in self._noted:
                 if _differs(*held):

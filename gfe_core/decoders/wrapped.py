@@ -1,4 +1,4 @@
-"""Decoders made of any callable: a module, a function, a traced or compiled module."""
+"""Decoders made from any callable: a module, a function, a traced or compiled module."""
 
 import dis
 import inspect
@@ -21,16 +21,17 @@ from gfe_core.decoders.state import Kept
 from gfe_core.types import Codes, Context, Data
 
 _DEPTH = 6
-"""How many things within things modules are looked for."""
+"""Depth to which nested objects are searched for modules."""
 
 
 class Wrapped(nn.Module):
-    """A decoder made of any callable by `wrap`.
+    """A decoder that `wrap` made from a callable.
 
-    `held` are the modules that a function reaches: optimizers, files and checks see their weights.
+    `held` lists the modules that a function uses, so that optimizers, files and checks find their
+    weights.
 
     Args:
-        module: maps codes (batch, latent) to data (batch, *data).
+        module: callable that maps codes (batch, latent) to data (batch, *data).
         latent_dim: size of a code.
         data_shape: shape of one sample.
     """
@@ -46,11 +47,11 @@ class Wrapped(nn.Module):
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """That of the module: whether it takes a context is seen there."""
+        """Signature of the module, which shows whether it takes a context."""
         return arguments.signature(self.module)
 
     def forward(self, z: Codes, context: Context | None = None) -> Data:
-        """Return the module's output, after checking its shape."""
+        """Return the module's output after a check of its shape."""
         output = self.module(z) if context is None else self.module(z, context)
         checks.output(output, (len(z), *self.data_shape), z, "module")
         return output
@@ -58,7 +59,7 @@ class Wrapped(nn.Module):
 
 @keeps_rows_apart
 class Flattened(nn.Module):
-    """A decoder of images or other tables, seen as one of rows of features; made by `flattened`."""
+    """A decoder of images or other arrays whose output is flattened to rows of features."""
 
     def __init__(self, decoder: Any) -> None:
         super().__init__()
@@ -74,12 +75,12 @@ class Flattened(nn.Module):
 
 
 def flattened(decoder: Any) -> Any:
-    """Return a decoder whose samples are rows of features: itself, or one around it."""
+    """Return a decoder whose samples are rows of features: the decoder itself or a wrapper."""
     return decoder if len(decoder.data_shape) == 1 else Flattened(decoder)
 
 
 def _image_of(shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """How to show samples of a shape: (height, width), or (3, height, width) in colour."""
+    """Return the shape in which to show samples: (height, width) or (3, height, width), or None."""
     grey = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
     return grey if len(grey) == 2 or (len(grey) == 3 and grey[0] == 3) else None
 
@@ -88,24 +89,24 @@ def _image_of(shape: tuple[int, ...]) -> tuple[int, ...] | None:
 def wrap(
     module: Callable[..., Tensor], *, latent_dim: int, data_shape: int | Sequence[int]
 ) -> Wrapped:
-    """Make a decoder of any callable: a module, a function, a traced or compiled module.
+    """Make a decoder from any callable: a module, a function, a traced or compiled module.
 
-    The module is held, not copied: training the decoder trains it. Of a function, a method or a
-    partial, the modules in its closure, its object or its arguments are held, also those in lists,
-    dicts and objects there. It is tried at two
-    codes of zeros, unless it has dropout or batch normalisation in training mode; a function
-    without weights, whose dtype is unknown, may also be checked only when it is used.
+    The module is held, not copied: training the decoder trains it. For a function, a method or a
+    partial, the decoder holds the modules in its closure, its object or its arguments, including
+    those in lists, dicts and objects there. The module is tried at two codes of zeros, unless it
+    has dropout or batch normalisation in training mode. A function without weights has an unknown
+    dtype, and may be checked only when it is used.
 
     Args:
-        module: maps codes (batch, latent) to data (batch, *data), rows independent of each other.
-            One that wants codes in another shape is called in a function: `lambda z:
-            net(z[:, :, None, None])`. One of conditions takes (z, context).
+        module: callable that maps codes (batch, latent) to data (batch, *data), rows independent of
+            each other. If it expects codes of another shape, call it in a function:
+            `lambda z: net(z[:, :, None, None])`. A conditional module takes (z, context).
         latent_dim: size of a code, >= 1.
         data_shape: shape of one sample: (features,), (height, width), (channels, height, width).
 
     Raises:
-        TypeError: module cannot be called, returns no tensor, or uses weights not found in it.
-        ValueError: a size is below 1, the trial fails, or its output has another shape.
+        TypeError: `module` cannot be called, returns no tensor, or uses weights not found in it.
+        ValueError: a size is below 1, the trial fails, or the output has another shape.
 
     Example:
         >>> import gfe_core as gfe
@@ -114,12 +115,12 @@ def wrap(
         >>> gfe.encode(decoder, torch.rand(5, 3, 4)).z.shape
         torch.Size([5, 2])
     """
-    what = type(module).__name__
+    kind = type(module).__name__
     is_class = isinstance(module, type)
     checks.require(
         callable(module) and not is_class,
         f"`module` must be a module or a function of codes, got "
-        f"{f'the class {module.__name__}: pass an instance' if is_class else what}.",
+        f"{f'the class {module.__name__}: pass an instance' if is_class else kind}.",
         TypeError,
     )
     checks.at_least_one("latent_dim", latent_dim)
@@ -130,12 +131,12 @@ def wrap(
 
 
 def _modules_of(function: Any) -> list[nn.Module]:
-    """Modules that a function reaches: by closure, globals and arguments, in whatever holds them.
+    """Return the modules that a function reaches through its closure, globals and arguments.
 
-    The trial of `wrap` refuses weights that are held otherwise or deeper.
+    The trial of `wrap` refuses weights that are held in other ways or deeper.
     """
-    found: dict[int, nn.Module] = {}
-    seen: dict[int, Any] = {}  # kept, so that no other object takes its number
+    modules: dict[int, nn.Module] = {}
+    seen: dict[int, Any] = {}  # holds the objects, so that their ids stay unique
     waiting = [] if isinstance(function, nn.Module) else [(function, 0)]
     while waiting:
         part, depth = waiting.pop(0)
@@ -143,14 +144,14 @@ def _modules_of(function: Any) -> list[nn.Module]:
             continue
         seen[id(part)] = part
         if isinstance(part, nn.Module):
-            found[id(part)] = part
+            modules[id(part)] = part
         else:
             waiting += [(inner, depth + 1) for inner in parts_of(part)]
-    return list(found.values())
+    return list(modules.values())
 
 
 def parts_of(value: Any) -> list[Any]:
-    """Return what a function, a method, a partial, a collection or an object holds."""
+    """Return the contents of a function, a method, a partial, a collection or an object."""
     if inspect.isfunction(value):
         return _reached(value)
     if inspect.ismethod(value):
@@ -166,7 +167,7 @@ def parts_of(value: Any) -> list[Any]:
 
 
 def _reached(function: FunctionType) -> list[Any]:
-    """What the code of a function can touch; functions of other Python modules are left out."""
+    """Return the objects that a function uses, without functions of other Python modules."""
     values: list[Any] = list(function.__defaults__ or ())
     for cell in function.__closure__ or ():
         with suppress(ValueError):  # an empty cell: a name that was never set
@@ -184,16 +185,16 @@ def _reached(function: FunctionType) -> list[Any]:
 
 
 def _uncompiled(module: Any) -> Any:
-    """What torch.compile was given, or the module itself."""
+    """Return the argument of torch.compile, or the module itself if it is not compiled."""
     original = getattr(module, "_orig_mod", None)
     return original or getattr(module, "_torchdynamo_orig_callable", module)
 
 
 def _try(decoder: Wrapped) -> None:
-    """Call the module once on zeros, if that changes nothing, and check what it returns."""
+    """Call the module once on zeros, if that changes nothing, and check its output."""
     if _has_training_layers(decoder) or arguments.needed_beside_codes(decoder.module):
         return
-    original = _uncompiled(decoder.module)  # a trial is no reason to compile
+    original = _uncompiled(decoder.module)  # a trial need not compile it
     parameter = next(decoder.parameters(), None)
     shape = (2, decoder.latent_dim)
     z = torch.zeros(shape) if parameter is None else parameter.new_zeros(shape)
@@ -201,11 +202,11 @@ def _try(decoder: Wrapped) -> None:
     try:
         with torch.enable_grad():
             output = original(z)
-    except Exception as error:  # a stranger's module fails in its own way
-        if parameter is None:  # it may want another dtype or device than that of zeros
+    except Exception as error:  # a user's module may raise any error
+        if parameter is None:  # it may need another dtype or device than that of the zeros
             return
         raise ValueError(
-            f"`module` failed at codes of shape {tuple(z.shape)}: {error} If it wants codes in "
+            f"`module` failed at codes of shape {tuple(z.shape)}: {error} If it expects codes of "
             "another shape, call it in a function, such as `lambda z: net(z[:, :, None, None])`."
         ) from error
     finally:
@@ -218,12 +219,12 @@ def _try(decoder: Wrapped) -> None:
         f"`module` uses weights that were not found in it, of shapes {str(hidden[:3])[1:-1]}: they "
         "would be neither trained nor saved. Put them into a module, `nn.ModuleList([...])` or "
         "`nn.ParameterList([...])` held by a `torch.nn.Module` with a `forward(self, z)`; or, if "
-        "they are to stay as they are, `.requires_grad_(False)`.",
+        "they should stay constant, `.requires_grad_(False)`.",
         TypeError,
     )
 
 
 def _has_training_layers(module: nn.Module) -> bool:
-    """Whether a call would change statistics or draw random numbers, as far as can be seen."""
+    """Whether a call would change statistics or draw random numbers, as far as layers show it."""
     kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
     return any(part.training and isinstance(part, kinds) for part in module.modules())

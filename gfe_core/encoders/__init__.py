@@ -1,4 +1,4 @@
-"""Other ways to a code, all called alike: `(decoder, x) -> Encoding`."""
+"""Alternatives to the flow, all with the same call: `(decoder, x) -> Encoding`."""
 
 from gfe_core.encoders.amortised import SemiAmortised, StoredCodes, ThenFlow
 from gfe_core.encoders.autoencoder import Autoencoder, Filled, fit_encoder

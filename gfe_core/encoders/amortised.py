@@ -1,4 +1,4 @@
-"""Codes that start from somewhere better than the origin: an encoder's guess, or a stored code."""
+"""Flows that start closer than the origin: at an encoder's code or at a stored code."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ class ThenFlow:
     """Start the flow at the code of another encoder instead of the origin.
 
     Args:
-        first: gives the start, without a gradient.
+        first: encoder that gives the start, without a gradient.
         flow: `functools.partial(gfe.encode, ...)`, called with `z0=`.
     """
 
@@ -28,7 +28,7 @@ class ThenFlow:
     flow: Any
 
     def __call__(self, decoder: Decoder, x: Tensor, **given: Any) -> Encoding:
-        """Encode twice; the counts of both are added. A `context` is given to both."""
+        """Encode twice; the counts of both are added. A `context` is passed to both."""
         with torch.no_grad():
             start = self.first(decoder, x, **given)
         encoding = self.flow(decoder, x, z0=start.z.detach(), **given)
@@ -40,15 +40,15 @@ class ThenFlow:
 
 
 class SemiAmortised(nn.Module):
-    """An encoder that starts the flow, and learns from the codes at which the flow ends.
+    """An encoder that starts the flow and learns from the codes at which the flow ends.
 
-    `learn` belongs among the callbacks of `fit`: after each round it takes one step of the encoder
-    down E at its own codes, with the decoder held fixed.
+    Pass `learn` to `fit` as a callback: after each round it takes one step of the encoder down E at
+    the encoder's own codes, with the decoder held fixed.
 
     Args:
-        encoder: gives the start.
+        encoder: encoder that gives the start.
         flow: `functools.partial(gfe.encode, ...)` with few steps.
-        optimizer: of the encoder's parameters.
+        optimizer: optimizer of the encoder's parameters.
 
     Source: after Kim, Wiseman, Miller, Sontag and Rush 2018 (arXiv 1802.02550), who differentiate
         through the steps.
@@ -65,7 +65,7 @@ class SemiAmortised(nn.Module):
         return self.encode(decoder, x, **given)
 
     def learn(self, report: Report) -> None:
-        """One step of the encoder, and nothing else."""
+        """Take one step of the encoder, and change nothing else."""
         finite = (report.encoding.status != Status.NON_FINITE) & report.x.isfinite().all(1)
         if finite.any():
             x = report.x[finite]
@@ -79,10 +79,10 @@ class SemiAmortised(nn.Module):
 
 
 class StoredCodes(nn.Module):
-    """Start the flow where it ended when the sample was last met, and at the origin when it is new.
+    """Start the flow where it last ended for the sample, or at the origin if the sample is new.
 
-    A sample is recognised by its own numbers and those of its context, so that batches may come in
-    any order. Codes are kept, in a checkpoint too, until they are replaced.
+    A sample is identified by its own values and those of its context, so that batches may come in
+    any order. Codes are kept, also in a checkpoint, until they are replaced.
 
     Args:
         flow: `functools.partial(gfe.encode, ...)`, called with `z0=`; a few steps are enough.
@@ -97,7 +97,7 @@ class StoredCodes(nn.Module):
         self.codes: dict[bytes, Tensor] = {}
 
     def forward(self, decoder: Decoder, x: Tensor, **given: Any) -> Encoding:
-        """Encode and remember."""
+        """Encode a batch and store its codes."""
         x = samples_for(decoder, x)
         known = (x, *tensors_of(given.get("context")))
         columns = [tensor.detach().cpu().numpy() for tensor in known]
@@ -112,7 +112,7 @@ class StoredCodes(nn.Module):
         return encoding
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """Names and codes as tensors, for a checkpoint."""
+        """Return names and codes as tensors, for a checkpoint."""
         names = torch.tensor([list(name) for name in self.codes], dtype=torch.uint8)
         return {
             "names": names,
@@ -120,7 +120,7 @@ class StoredCodes(nn.Module):
         }
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Take the codes of a checkpoint."""
+        """Restore the codes of a checkpoint."""
         self.codes = dict(
             zip(map(bytes, state["names"].tolist()), state["codes"].clone(), strict=True)
         )

@@ -1,4 +1,4 @@
-"""An autoencoder's encoder, trained beside its decoder or after it, and what it sees of gaps."""
+"""The encoder of an autoencoder, its training with or after the decoder, and incomplete data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,9 +21,9 @@ from gfe_core.types import AnyLoss, Context, Decoder, Encoder, Encoding
 class Autoencoder(nn.Module):
     """The encoder of an autoencoder.
 
-    A multilayer perceptron from data to codes that is trained with the decoder.
+    It is a multilayer perceptron from data to codes that is trained with the decoder.
 
-    To train both, hand both to the optimizer; the gradient reaches the encoder through the codes:
+    To train both, pass both to the optimizer. The gradient reaches the encoder through the codes:
 
         autoencoder = Autoencoder.mirror(decoder)
         optimizer = torch.optim.Adam([*decoder.parameters(), *autoencoder.parameters()])
@@ -32,9 +32,9 @@ class Autoencoder(nn.Module):
     Args:
         latent_dim: size of a code.
         hidden: widths of the hidden layers, from the data side on.
-        data_dim: features of a sample.
-        loss: of the energies it reports, `Bernoulli()` by default.
-        generator: source of the initial weights; the global one by default.
+        data_dim: number of features of a sample.
+        loss: loss of the reported energies; `Bernoulli()` by default.
+        generator: source of the initial weights; the global generator by default.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class Autoencoder(nn.Module):
 
     @classmethod
     def mirror(cls, decoder: Any, **options: Any) -> "Autoencoder":
-        """Build the encoder whose layers are those of this `MLPDecoder`, backwards.
+        """Build the encoder whose layers are those of this `MLPDecoder` in reverse order.
 
-        `options` may say otherwise.
+        `options` override the arguments of the constructor.
         """
         wanted = "`decoder` must be a stack of `layers`, such as `MLPDecoder`"
         fits = hasattr(decoder, "layers") and not isinstance(decoder, type)
@@ -80,22 +80,21 @@ class Autoencoder(nn.Module):
     ) -> Encoding:
         """Encode in one pass; z carries the graph that trains this encoder.
 
-        A context is the decoder's: the encoder sees the data alone.
+        A context is passed to the decoder only; the encoder receives the data alone.
         """
         x = accepted(decoder, x, self.loss)
-        known = x.isfinite().all(
-            1, keepdim=True
-        )  # a gradient of 0 times NaN would spoil every weight
+        # A gradient of 0 times NaN would make every weight NaN.
+        known = x.isfinite().all(1, keepdim=True)
         z = self.layers(torch.where(known, x, 0.0))
         return one_look(decoder, x, z, self.loss, context)
 
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """Show an encoder incomplete samples with `fill` in place of NaN: a number or one sample.
+    """Pass incomplete samples to an encoder with `fill` in place of NaN.
 
-    Energies count observed features only, by `loss`: the encoder's own by default, or `Bernoulli()`
-    where it has none.
+    `fill` is a number or one sample. Energies count observed features only, by `loss`: the
+    encoder's own by default, or `Bernoulli()` if the encoder has none.
     """
 
     encoder: Encoder
@@ -103,7 +102,7 @@ class Filled:
     loss: AnyLoss | None = None
 
     def __call__(self, decoder: Decoder, x: Tensor, context: Context | None = None) -> Encoding:
-        """Fill, encode, judge."""
+        """Fill the gaps, encode, and compute the energies of the observed features."""
         seen = ~x.isnan()
         loss = self.loss or getattr(self.encoder, "loss", Bernoulli())
         given = {} if context is None else {"context": context}
@@ -111,22 +110,23 @@ class Filled:
         encoding = self.encoder(decoder, filled, **given)
         energy = Energy(decoder, x, loss, mask=seen, context=context)
         with torch.no_grad():
-            judged = energy.per_sample(encoding.z.detach())
-        return replace(encoding, energy=judged, loss=loss)
+            observed_energy = energy.per_sample(encoding.z.detach())
+        return replace(encoding, energy=observed_energy, loss=loss)
 
 
 def fit_encoder(
     encoder: Autoencoder, decoder: MLPDecoder, batches: Batches, **options: Any
 ) -> History:
-    """Train an encoder for a decoder that stays as it is.
+    """Train an encoder for a fixed decoder.
 
-    Minimise E(encoder(x); x) in the encoder's weights alone.
+    Minimise E(encoder(x); x) over the encoder's weights alone.
 
     Args:
-        encoder: changed in place.
-        decoder: only read.
-        batches: the training data in their order.
-        options: of `fit`; the optimizer, Adam by default, must hold the encoder's parameters.
+        encoder: encoder to train, changed in place.
+        decoder: decoder, which is not changed.
+        batches: training data in their order.
+        options: options of `fit`; the optimizer, Adam by default, must hold the encoder's
+            parameters.
     """
     wanted = "`encoder` must be an encoder with weights, such as `Autoencoder.mirror(decoder)`"
     fits = isinstance(encoder, nn.Module) and hasattr(encoder, "loss")

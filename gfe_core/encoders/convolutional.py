@@ -17,19 +17,19 @@ from gfe_core.types import AnyLoss
 
 
 class ConvAutoencoder(Autoencoder):
-    """The encoder whose layers are those of a `TransposedConvDecoder`, backwards.
+    """The encoder whose layers are those of a `TransposedConvDecoder` in reverse order.
 
-    Used as `Autoencoder` is.
+    It is used like `Autoencoder`.
 
     Args:
         image_shape: (height, width) of a sample, or (3, height, width) in colour.
-        channels: of its pictures, from the data side on.
+        channels: number of channels of its pictures, from the data side on.
         latent_dim: size of a code.
-        loss: of the energies it reports, `Bernoulli()` by default.
-        generator: source of the initial weights; the global one by default.
+        loss: loss of the reported energies; `Bernoulli()` by default.
+        generator: source of the initial weights; the global generator by default.
 
     Raises:
-        ValueError: the image is larger than the decoder could make it.
+        ValueError: the image is larger than the largest that the decoder could produce.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ConvAutoencoder(Autoencoder):
     def mirror(cls, decoder: Any, **arguments: Any) -> "ConvAutoencoder":
         """Build the encoder of this `TransposedConvDecoder`.
 
-        `latent_dim` may be another than the decoder's.
+        `latent_dim` may differ from the decoder's.
         """
         own = {
             "image_shape": decoder.image_shape,

@@ -1,6 +1,6 @@
-"""Principal components: the linear decoder whose codes need no search.
+"""Principal components: a linear decoder whose codes are found without a search.
 
-The mean image is PCA without components; logistic PCA is `fit` with a `LinearDecoder`.
+PCA without components gives the mean image; logistic PCA is `fit` with a `LinearDecoder`.
 """
 
 import torch
@@ -15,17 +15,17 @@ from gfe_core.types import AnyLoss, Codes, Encoding
 
 
 class PCA(nn.Module):
-    """Principal components as a decoder: the logits of mean + z W, cut to stay inside (0, 1).
+    """Principal components as a decoder: the logits of mean + z W, clipped to lie inside (0, 1).
 
     Args:
         x: images to fit, grey values in [0, 1].
-        latent_dim: number of components; 0 is the mean image.
-        clip: grey values of the output are kept in [clip, 1 - clip]: a pixel that was always black
-            in x would otherwise cost infinitely many nats.
+        latent_dim: number of components; with 0 the decoder is the mean image.
+        clip: margin in (0, 0.5): grey values of the output are kept in [clip, 1 - clip]. Without
+            it, a pixel that was always black in x would cost infinitely many nats.
 
     Raises:
-        ValueError: more components than samples or features, clip outside (0, 0.5), or values that
-            are not finite.
+        ValueError: there are more components than samples or features, clip is outside (0, 0.5),
+            or values are not finite.
 
     Source: Pearson 1901; Jolliffe 2002, Principal Component Analysis.
     """
@@ -48,7 +48,8 @@ class PCA(nn.Module):
         n_bad = int((~x.isfinite().all(1)).sum())
         checks.require(
             not n_bad,
-            f"`x` has NaN or infinity in {n_bad} samples. Leave out: `x[x.isfinite().all(1)]`.",
+            f"`x` has NaN or infinity in {n_bad} samples. Leave them out: "
+            "`x[x.isfinite().all(1)]`.",
         )
         n = min(x.shape)
         wanted = (
@@ -70,7 +71,7 @@ class PCA(nn.Module):
         self.data_shape = (x.shape[1],)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
-        """Logits of codes."""
+        """Return the logits of codes."""
         return (self.mean + z @ self.components).clamp(self.clip, 1 - self.clip).logit()
 
 

@@ -1,8 +1,8 @@
-"""What every encoder that takes one look at a sample shares.
+"""Functions that all encoders without steps share.
 
-An encoder is anything called as (decoder, x) -> Encoding, so that `fit` trains with it and
-`evaluate` judges it like the flow. One that takes a single look has no gradient norm and no time
-(NaN), and its pass counts as one forward-equivalent.
+An encoder is any callable (decoder, x) -> Encoding, so that `fit` can train with it and `evaluate`
+can compare it with the flow. An encoder without steps has no gradient norm and no time (NaN), and
+its pass counts as one forward-equivalent.
 """
 
 from dataclasses import fields
@@ -18,7 +18,7 @@ from gfe_core.types import AnyLoss, Context, Decoder, Encoding, Statistics, Stat
 
 
 def accepted(decoder: Decoder, x: Any, loss: AnyLoss) -> Tensor:
-    """Return the data as a tensor, after refusing what `encode` refuses."""
+    """Return the data as a tensor; refuse the inputs that `encode` refuses."""
     checks.decoder_ready(decoder)
     rows = samples_for(decoder, x)
     WholeLoss(loss).check_data(rows)
@@ -28,7 +28,7 @@ def accepted(decoder: Decoder, x: Any, loss: AnyLoss) -> Tensor:
 def one_look(
     decoder: Decoder, x: Tensor, z: Tensor, loss: AnyLoss, context: Context | None = None
 ) -> Encoding:
-    """The result of an encoder without steps: judged once, never improved."""
+    """Return the result of an encoder without steps: codes with their energies."""
     with torch.no_grad():
         energy = Energy(decoder, x, loss, context=context).per_sample(z.detach())
     finite = energy.isfinite() & z.detach().isfinite().all(1)

@@ -1,4 +1,4 @@
-"""The energy of a latent: losses, the energy itself, and how it bends."""
+"""The energy of a latent: losses, the energy itself and its second derivatives."""
 
 from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import TANGENT_ROWS, Curvature, Matrices, tangents_of

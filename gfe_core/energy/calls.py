@@ -1,8 +1,8 @@
-"""Where strangers' code comes back: decoder, loss and penalty are called, what they return checked.
+"""Calls of the user's code: decoder, loss and penalty are called, and their outputs are checked.
 
-Broadcasting may not decide what a model means. The checks of a call read shapes and types, never
-values: microseconds, and no wait for a GPU. What a loss leaves unsaid is derived from its
-`per_sample`.
+Broadcasting must not change the meaning of a model. The checks of each call read shapes and types,
+never values: they take microseconds and do not wait for a GPU. Methods that a loss does not define
+are derived from its `per_sample`.
 """
 
 from collections.abc import Callable
@@ -39,19 +39,19 @@ _INSTEAD = {
     "PoissonNLLLoss": "gfe.Poisson()",
     "poisson_nll_loss": "gfe.Poisson()",
 }
-"""Losses of torch and what to write in their place."""
+"""Losses of torch and their replacements."""
 _N_OTHERS = 8
-"""Rows that are looked at without the first one."""
+"""Number of rows that are decoded without the first one."""
 
 
 class WholeLoss:
-    """A loss with all that the kit asks of one, derived from `per_sample` where it says nothing.
+    """A loss with all methods that the kit needs, derived from `per_sample` if they are missing.
 
     Args:
-        loss: as passed: a loss, a function (output, x) -> (batch,), or None for `Bernoulli()`.
+        loss: loss as passed: a loss, a function (output, x) -> (batch,), or None for `Bernoulli()`.
 
     Raises:
-        TypeError: it is neither, or averages over the batch.
+        TypeError: the argument is neither, or averages over the batch.
     """
 
     def __init__(self, loss: AnyLoss | None) -> None:
@@ -70,7 +70,7 @@ class WholeLoss:
     def per_sample(
         self, output: Tensor, x: Tensor, mask: Tensor | None = None, context: Context | None = None
     ) -> Tensor:
-        """Energy (batch,) of raw outputs, checked."""
+        """Return the energy (batch,) of raw outputs, after checks."""
         checks.require(
             mask is None or self._takes_mask,
             f"`loss` {called(self.given)} cannot leave out unobserved features: it has no "
@@ -85,7 +85,7 @@ class WholeLoss:
         return energy
 
     def curvature(self, output: Tensor, mask: Tensor | None) -> Tensor | None:
-        """Diagonal second derivative where the loss gives it for its own energy, else None."""
+        """Return the diagonal second derivative that the loss gives for its own energy, or None."""
         own = _own(self.given, "curvature")
         if own is None:
             return None
@@ -98,17 +98,17 @@ class WholeLoss:
         return diagonal
 
     def mean(self, output: Tensor) -> Tensor:
-        """Data that a raw output stands for: the output itself where the loss says nothing."""
-        said = getattr(self.given, "mean", None)
-        return output if said is None else said(output)
+        """Return the data that a raw output describes; the output itself without a `mean`."""
+        mean = getattr(self.given, "mean", None)
+        return output if mean is None else mean(output)
 
     def floor(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Lowest energy that any decoder can reach: 0 where the loss says nothing."""
+        """Return the lowest energy that any decoder can reach; 0 if the loss has no `floor`."""
         own = _own(self.given, "floor")
         return x.new_zeros(len(x)) if own is None else own(x, mask)
 
     def check_data(self, x: Tensor) -> None:
-        """Refuse data that the loss has no meaning for, where it says which."""
+        """Refuse data that are invalid for the loss, if it has a `check_data`."""
         check = getattr(self.given, "check_data", None)
         if check is not None:
             check(x)
@@ -117,15 +117,16 @@ class WholeLoss:
 class Calls:
     """Decoder, loss and penalty as an energy calls them.
 
-    A context goes to `decoder(z, context)` if the decoder takes a second argument, and to a loss
-    or penalty with a parameter `context`; it must go somewhere, and who needs one must get it.
+    A context is passed to `decoder(z, context)` if the decoder takes a second argument, and to a
+    loss or penalty with a parameter `context`. A context that nothing takes is refused, and so is a
+    part that needs a context if there is none.
 
     Args:
-        decoder, loss, penalty: as passed.
-        context: of all samples, or None.
+        decoder, loss, penalty: parts as passed.
+        context: context of all samples, or None.
 
     Raises:
-        TypeError: one of them cannot be called so.
+        TypeError: a part cannot be called in this way.
     """
 
     def __init__(
@@ -158,26 +159,26 @@ class Calls:
             checks.require(
                 context is not None or not arguments.requires(function, "context"),
                 f"`{name}` {called(function)} takes `context`, but none was given. Pass "
-                "`context=`, one row a sample.",
+                "`context=`, one row for each sample.",
                 TypeError,
             )
         by_name = ", ".join(f"`{one}`" for one in arguments.needed_by_name(decoder))
         checks.require(
             not by_name,
-            f"`decoder` {called(decoder)} needs {by_name} by name, which nothing passes. Write "
+            f"`decoder` {called(decoder)} needs {by_name} by name, which is never passed. Write "
             "`forward(self, z, context)` and pass `context=`, or give it a default.",
             TypeError,
         )
         needed = arguments.needed_beside_codes(decoder) if context is None else ()
         checks.require(
             not needed,
-            f"`decoder` {called(decoder)} takes {', '.join(f'`{one}`' for one in needed)} beside "
-            "z, but no `context` was given. Pass `context=`, one row a sample.",
+            f"`decoder` {called(decoder)} takes {', '.join(f'`{one}`' for one in needed)} in "
+            "addition to z, but no `context` was given. Pass `context=`, one row for each sample.",
             TypeError,
         )
 
     def output(self, z: Tensor, context: Context | None) -> Tensor:
-        """Raw output (batch, *data) of codes."""
+        """Return the raw output (batch, *data) of codes."""
         try:
             output = self._decoder(z, context) if self._conditional else self._decoder(z)
         except RuntimeError as error:
@@ -188,12 +189,12 @@ class Calls:
         return output
 
     def _in_place(self, name: str, part: Any, error: RuntimeError) -> RuntimeError | ValueError:
-        """Say in words that a part wrote where it must not, or return the error as it is."""
+        """Return an error that explains a forbidden write in place, or the error unchanged."""
         if not any(words in str(error) for words in _WRITES):
             return error
         return ValueError(
-            f"`{name}` {called(part)} writes in place into what a gradient asks for, such as the "
-            "codes that it is given or a buffer that it fills again in each call. Build layers "
+            f"`{name}` {called(part)} writes in place into a tensor that a gradient needs, such as "
+            "its input codes or a buffer that it refills in each call. Build layers "
             "with `inplace=False`, begin with `z = z.clone()`, and return a new tensor. "
             f"({str(error).splitlines()[0]})"
         )
@@ -206,32 +207,32 @@ class Calls:
         checks.require(
             not written,
             f"`decoder` {called(self._decoder)} writes into its buffer `{''.join(written[:1])}` "
-            "whenever it is called in training mode: every look at it would change it. Call "
-            "`decoder.eval()`. To keep what it writes up to date while `fit` trains it, call it in "
-            "a callback: `decoder.train()`, one call, `decoder.eval()`.",
+            "whenever it is called in training mode: every evaluation would change it. Call "
+            "`decoder.eval()`. To keep the buffer up to date while `fit` trains the decoder, call "
+            "it in a callback: `decoder.train()`, one call, `decoder.eval()`.",
         )
         self._kept = None
 
     def misfit(
         self, output: Tensor, x: Tensor, mask: Tensor | None, context: Context | None
     ) -> Tensor:
-        """Loss (batch,) of raw outputs."""
+        """Return the loss (batch,) of raw outputs."""
         return self._loss.per_sample(output, x, mask, context)
 
     def mean(self, output: Tensor) -> Tensor:
-        """Data (batch, *data) that raw outputs stand for."""
+        """Return the data (batch, *data) that raw outputs describe."""
         drawn = self._loss.mean(output)
         expected = (len(output), *self._decoder.data_shape)
         checks.require(
             tuple(drawn.shape) == expected,
-            f"`loss` {called(self._loss.given)} must say which data {expected} an output "
-            f"{tuple(output.shape)} stands for, got {tuple(drawn.shape)}. Give it a method "
+            f"`loss` {called(self._loss.given)} must map an output {tuple(output.shape)} "
+            f"to data {expected}, got {tuple(drawn.shape)}. Give it a method "
             "`mean(output)`.",
         )
         return drawn
 
     def penalty(self, z: Tensor, context: Context | None) -> Tensor:
-        """Penalty (batch,) of codes."""
+        """Return the penalty (batch,) of codes."""
         given = {"context": context} if self._penalised_by_context else {}
         try:
             value = self._penalty(z, **given)
@@ -242,7 +243,7 @@ class Calls:
         return value
 
     def check_output_depends(self, z: Tensor, output: Tensor) -> None:
-        """Refuse a decoder whose output does not see the codes."""
+        """Refuse a decoder whose output does not depend on the codes."""
         checks.require(
             _reaches(output, z),
             f"`decoder` {called(self._decoder)} does not depend on z: its output has no gradient "
@@ -253,15 +254,15 @@ class Calls:
         """Refuse a loss that writes into the data."""
         checks.require(
             torch.equal(before.nan_to_num(), after.nan_to_num()),
-            f"`loss` {called(self._loss.given)} changes the data that it is given. {_ON_A_COPY}",
+            f"`loss` {called(self._loss.given)} changes the data passed to it. {_ON_A_COPY}",
         )
 
     def check_rows_alone(self, z: Tensor, context: Context | None) -> None:
-        """Refuse a decoder that decodes a code otherwise beside others, or at random.
+        """Refuse a decoder whose output for a code depends on other codes or on chance.
 
-        As many random codes as there are rows are decoded together, then up to 8 without the first,
-        then the first alone, twice: once for each energy, as a decoder may change in between. One
-        that is plain is not asked.
+        Random codes, one for each row, are decoded together, then up to 8 of them without the
+        first, then the first alone, twice. This happens once for each energy, as a decoder may
+        change in between. A plain decoder (`is_plain`) is not tested.
         """
         if is_plain(self._decoder):
             return
@@ -270,59 +271,61 @@ class Calls:
         try:
             with torch.no_grad():
                 whole = self._still_output(given, context)
-        except Exception:  # the call for the samples themselves speaks
+        except Exception:  # the call for the samples themselves will raise
             return
         checks.require(
             torch.equal(given, codes),
-            f"`decoder` {called(self._decoder)} changes the codes that it is given. {_ON_A_COPY}",
+            f"`decoder` {called(self._decoder)} changes the codes passed to it. {_ON_A_COPY}",
         )
         groups = _groups(len(z), z.device)
-        beside = [whole[rows] for rows in groups]  # copies: the next call may fill the same buffer
+        beside = [whole[rows] for rows in groups]  # copied, as the next call may refill a buffer
         apart = [self._without_others(codes, rows, context) for rows in groups]
-        again = self._without_others(codes, groups[-1], context)
+        repeated = self._without_others(codes, groups[-1], context)
         alike = all(
             _alike(one, other) or self._is_rounding(one, other, codes, rows, context)
             for one, other, rows in zip(beside, apart, groups, strict=True)
         )
         checks.require(
-            alike and _alike(again, apart[-1], scale=0.1),
+            alike and _alike(repeated, apart[-1], scale=0.1),
             f"`decoder` {called(self._decoder)} {_WANTED}, but a code gave one output in one call "
             f"and a different one in another, beside other codes or without them. {_LEFT_OUT}.",
         )
 
     def _still_output(self, z: Tensor, context: Context | None) -> Tensor:
-        """Raw output, without the draws of a decoder that draws on purpose."""
+        """Return the raw output, without the intended random draws of a decoder."""
         calls = copy(self)
         calls._decoder = still(self._decoder)
         return calls.output(z, context)
 
     def _without_others(self, z: Tensor, rows: Tensor, context: Context | None) -> Tensor:
-        """Raw output of a selection of codes, called beside no others but padding, as a copy."""
-        some = padded(z[rows], row_multiple(self._decoder))
-        beside = lengthened(rows_of(context, rows), len(some))
+        """Return a copy of the raw output of selected codes, decoded with padding rows only."""
+        codes = padded(z[rows], row_multiple(self._decoder))
+        beside = lengthened(rows_of(context, rows), len(codes))
         try:
             with torch.no_grad():
-                return self._still_output(some, beside)[: len(rows)].clone()
+                return self._still_output(codes, beside)[: len(rows)].clone()
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
             raise ValueError(
                 f"`decoder` {called(self._decoder)} {_WANTED}, but it decodes {len(z)} codes and "
-                f"fails for {len(some)} of them: {error} Finished samples leave the batch. "
+                f"fails for {len(codes)} of them: {error} Finished samples leave the batch. "
                 f"{_LEFT_OUT}. A decoder of a fixed number of rows has an attribute `row_multiple`."
             ) from error
 
     def _is_rounding(
         self, beside: Tensor, apart: Tensor, z: Tensor, rows: Tensor, context: Context | None
     ) -> bool:
-        """Whether codes that differ by a few roundings differ as much: frequent sines do that."""
+        """Whether a change of the codes by rounding alone explains a difference, as with sines."""
         near = nearby(z, torch.finfo(z.dtype).eps)
         moved = self._without_others(near, rows, context)
-        here, there = ((one - apart).abs().nan_to_num(0, 0, 0).max() for one in (beside, moved))
-        return bool(here <= AMPLIFIED * there)
+        difference, rounding = (
+            (one - apart).abs().nan_to_num(0, 0, 0).max() for one in (beside, moved)
+        )
+        return bool(difference <= AMPLIFIED * rounding)
 
     def check_misfit_depends(self, z: Tensor, misfit: Tensor) -> None:
-        """Refuse a loss that does not see the decoder's output."""
+        """Refuse a loss that does not depend on the decoder's output."""
         checks.require(
             _reaches(misfit, z),
             f"`loss` {called(self._loss.given)} does not depend on the decoder's output: its "
@@ -330,7 +333,7 @@ class Calls:
         )
 
     def check_mean_depends(self, z: Tensor, mean: Tensor) -> None:
-        """Refuse a loss whose mean cuts the graph, where data are differentiated in the codes."""
+        """Refuse a loss whose mean cuts the graph, if data are differentiated in the codes."""
         checks.require(
             _reaches(mean, z),
             f"`loss` {called(self._loss.given)} has a `mean` without a gradient in the decoder's "
@@ -347,16 +350,16 @@ class Calls:
     ) -> None:
         """Refuse a loss or a penalty that couples the samples or has no gradient.
 
-        Those of a stranger are looked at once for an energy, where the samples are and at random
-        codes: all samples may start at one code, whose rows tell nothing of each other.
+        A user's functions are tested once for each energy, at the samples' codes and at random
+        codes: all samples may start at one code, and equal rows do not reveal a coupling.
         """
         codes = _random_codes(z)
         groups = _groups(len(z), z.device)
         if not self._loss.is_kit and len(z) > 1:
 
-            def misfit(output: Tensor, some: Tensor) -> Tensor:
-                observed = None if mask is None else mask[some]
-                return self.misfit(output[some], x[some], observed, rows_of(context, some))
+            def misfit(output: Tensor, rows: Tensor) -> Tensor:
+                observed = None if mask is None else mask[rows]
+                return self.misfit(output[rows], x[rows], observed, rows_of(context, rows))
 
             remedy = "Average over features only: `.flatten(1).mean(1)`"
             for outputs in (output, *self._outputs_if_any(codes, context)):
@@ -367,36 +370,36 @@ class Calls:
             sees = _reaches(self.penalty(leaf, context), leaf)
             checks.require(sees, f"`penalty` does not depend on z: it has no gradient. {remedy}")
             remedy = "Sum over latents only: `.sum(1)`"
-            # at the origin itself the slope of a square would tell nothing
+            # At the origin itself the slope of a square would be 0.
             for places in (z + 1e-3, codes):
                 _check_rows(
-                    lambda z, some: self.penalty(z[some], rows_of(context, some)),
+                    lambda z, rows: self.penalty(z[rows], rows_of(context, rows)),
                     places,
                     groups,
                     _coupled("penalty", remedy),
                 )
 
     def _outputs_if_any(self, z: Tensor, context: Context | None) -> list[Tensor]:
-        """Raw output of codes, unless they are none that the decoder can decode."""
+        """Return the raw output of codes in a list; an empty list if the decoder fails for them."""
         with suppress(Exception), torch.no_grad():
             return [self._still_output(z.clone(), context)]
         return []
 
 
 _WRITES = ("a leaf Variable that requires grad", "modified inplace", "modified by an inplace")
-"""What torch says where something is written that a gradient needs."""
-_WANTED = "must decode each code on its own and always alike"
+"""Parts of torch's messages about writes into tensors that a gradient needs."""
+_WANTED = "must decode each code on its own and always in the same way"
 _LEFT_OUT = (
-    "Leave out what is random (`F.dropout`, noise), remembers earlier calls (counters, moving "
-    "averages) or mixes the batch (statistics or attention over samples; what has one row a sample "
-    "must travel with it: pass it as `context=`), or call `decoder.eval()` where that does it"
+    "Leave out random layers (`F.dropout`, noise), memory of earlier calls (counters, moving "
+    "averages) and couplings of the batch (statistics or attention over samples; pass values with "
+    "one row for each sample as `context=`), or call `decoder.eval()` if that is enough"
 )
 _ON_A_COPY = "Let it work on a copy: `.clone()`."
 _ATTACHED = "Leave out what cuts the graph: `.detach()`, `torch.no_grad()`, numpy."
 
 
 def _per_sample_of(loss: Any) -> Callable[..., Tensor]:
-    """The function that says the energy of each sample."""
+    """Return the function that computes the energy of each sample."""
     function: Any = loss
     if isinstance(loss, type):
         raise TypeError(f"`loss` must be an object, got the class {loss!r}. Call it: `loss=...()`.")
@@ -421,7 +424,7 @@ def _per_sample_of(loss: Any) -> Callable[..., Tensor]:
 
 
 def _averaging(loss: Any) -> str:
-    """Say what to write in place of a loss that averages over the batch."""
+    """Return advice on replacing a loss that averages over the batch."""
     name = called(getattr(loss, "func", loss))
     instead = _INSTEAD.get(name)
     if instead:
@@ -433,7 +436,7 @@ def _averaging(loss: Any) -> str:
 
 
 def _own(loss: Any, name: str) -> Callable[..., Any] | None:
-    """A method of the loss, unless it was inherited by a class that overrides the energy."""
+    """Return a method of the loss, unless its class inherits it but overrides the energy."""
     levels = [vars(loss) if hasattr(loss, "__dict__") else {}, *map(vars, type(loss).__mro__)]
     defined = [i for i, members in enumerate(levels) if name in members]
     energy = [i for i, members in enumerate(levels) if "per_sample" in members]
@@ -447,16 +450,16 @@ def _reaches(value: Tensor, leaf: Tensor) -> bool:
 
 
 def _random_codes(like: Tensor) -> Tensor:
-    """Draw as many codes as there are: the same in every call."""
+    """Draw a code for each row: the same codes in every call."""
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
 
 
 def _groups(n: int, device: torch.device) -> list[Tensor]:
-    """Numbers of the rows that are looked at apart: some without the first one, then that alone.
+    """Return indices of rows to evaluate apart: some without the first one, then the first alone.
 
-    Whatever a function computes of the whole batch changes in one of the two, as the first row is
-    missing in one and all but the first in the other; and what has one row a sample is read at
-    another place, as each of the others has moved.
+    A function of the whole batch changes its value in at least one group, because the first row is
+    missing in one and all other rows in the other. A tensor with one row for each sample is read at
+    another index, because the rows have moved.
     """
     first = torch.arange(1, device=device)
     if n < 2:
@@ -466,21 +469,21 @@ def _groups(n: int, device: torch.device) -> list[Tensor]:
 
 
 def _extremes(x: Tensor) -> list[Tensor]:
-    """Numbers of the row with the least maximum and of that with the greatest minimum.
+    """Return indices of the row with the smallest maximum and the row with the largest minimum.
 
-    Almost all samples may have the largest value of the batch, such as white pixels: only one that
-    has not shows that it counts.
+    Almost all samples may have the largest value of the batch, such as white pixels. Only a sample
+    without that value shows whether the loss uses it.
     """
     features = x.flatten(1)
     return [features.amax(1).argmin()[None], features.amin(1).argmax()[None]]
 
 
 def _coupled(name: str, remedy: str) -> str:
-    """Say that a function of some rows must not look at the others."""
+    """Return a message that a function of selected rows must not depend on the others."""
     return (
         f"`{name}` must judge each sample on its own, but its value for one depends on the others. "
-        f"{remedy}, leave out statistics of the batch, and pass what has one row a sample as "
-        "`context=`."
+        f"{remedy}, leave out statistics of the batch, and pass values with one row for each "
+        "sample as `context=`."
     )
 
 
@@ -490,36 +493,36 @@ def _check_rows(
     groups: list[Tensor],
     message: str,
 ) -> None:
-    """Refuse a function of some rows whose value for one sample depends on the others."""
+    """Refuse a function of selected rows whose value for one sample depends on the others."""
     if len(rows) < 2:
         return
     leaf = rows.detach().requires_grad_()
     try:
-        # it may write into what it is given
+        # the function may write into its argument
         values = function(leaf.clone(), torch.arange(len(rows), device=rows.device))
         (slope,) = torch.autograd.grad(values[0], leaf, allow_unused=True)
-    except Exception:  # the call for the samples themselves speaks
+    except Exception:  # the call for the samples themselves will raise
         return
     checks.require(slope is None or not bool(slope[1:].nan_to_num(0, 0, 0).any()), message)
     values = values.detach()
     usual = values.abs().nan_to_num(0, 0, 0).mean()
-    with torch.no_grad():  # a statistic that was detached has no slope
-        for some in groups:
+    with torch.no_grad():  # a detached statistic has no slope
+        for group in groups:
             try:
-                apart = function(rows.detach().clone(), some)
+                apart = function(rows.detach().clone(), group)
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
-                part = f"It fails for {len(some)} of {len(rows)} samples: {error}"
+                part = f"It fails for {len(group)} of {len(rows)} samples: {error}"
                 raise ValueError(f"{message} {part}") from error
-            checks.require(_alike(values[some], apart, usual=usual), message)
+            checks.require(_alike(values[group], apart, usual=usual), message)
 
 
-def _alike(some: Tensor, same: Tensor, *, scale: float = 10.0, usual: Tensor | None = None) -> bool:
-    """Whether two ways to compute the same numbers differ by rounding alone.
+def _alike(one: Tensor, other: Tensor, *, scale: float = 10.0, usual: Tensor | None = None) -> bool:
+    """Whether two computations of the same values differ by rounding alone.
 
-    They may differ by `scale` square roots of the rounding, of the largest or of the usual size.
+    The bound is `scale` square roots of the rounding, times the largest or the usual value.
     """
-    apart, size = (value.abs().nan_to_num(0, 0, 0).max() for value in (some - same, same))
-    bound = scale * torch.finfo(same.dtype).eps ** 0.5
+    apart, size = (value.abs().nan_to_num(0, 0, 0).max() for value in (one - other, other))
+    bound = scale * torch.finfo(other.dtype).eps ** 0.5
     return bool(apart <= bound * (size if usual is None else torch.maximum(size, usual)))

@@ -1,6 +1,6 @@
-"""How the energy bends: second derivatives in the code, and mixed ones in the code and the weights.
+"""Second derivatives of the energy: in the code, and mixed ones in the code and the weights.
 
-Following a flow needs none of this. Implicit solvers, spectra and the adjoints do.
+Following a flow needs none of them; implicit solvers, spectra and adjoints do.
 
 Shapes: `batch` samples; `latent` the size of a code.
 """
@@ -19,14 +19,14 @@ from gfe_core.energy.calls import WholeLoss
 from gfe_core.types import Codes, Decoder, Penalty
 
 TANGENT_ROWS = 256
-"""Rows whose Jacobians are held at once."""
+"""Number of rows whose Jacobians are held at once."""
 
 Pull = Callable[[Tensor], list[Tensor]]
 Matrices = Float[Tensor, "batch latent latent"]
 
 
 class Curvature(ABC):
-    """What `Energy` knows of its second derivatives."""
+    """The second derivatives of `Energy`."""
 
     decoder: Decoder
     loss: WholeLoss
@@ -36,30 +36,30 @@ class Curvature(ABC):
 
     @abstractmethod
     def rows(self, keep: Tensor) -> "Curvature":
-        """The same energy for a selection of samples."""
+        """Return the same energy for a selection of samples."""
 
     @abstractmethod
     def _per_sample(self, z: Tensor) -> Tensor:
-        """Energy of padded codes, with a graph."""
+        """Return the energy of padded codes, with a graph."""
 
     @abstractmethod
     def _output(self, z: Tensor) -> Tensor:
-        """Raw output of padded codes."""
+        """Return the raw output of padded codes."""
 
     @abstractmethod
     def _misfit(self, output: Tensor) -> Tensor:
-        """Loss of padded raw outputs."""
+        """Return the loss of padded raw outputs."""
 
     @abstractmethod
     def _penalty(self, z: Tensor) -> Tensor:
-        """Penalty of padded codes."""
+        """Return the penalty of padded codes."""
 
     @abstractmethod
     def _padded(self, rows: Tensor) -> Tensor:
-        """Rows as the decoder is called with them."""
+        """Pad rows to the number with which the decoder is called."""
 
     def hessian_product(self, z: Codes, v: Codes) -> Codes:
-        """Product H v of each sample's latent Hessian H = d2E/dz2 with its own vector."""
+        """Return H v: each sample's latent Hessian H = d2E/dz2 times its own vector."""
         with (
             threads.suited(self.decoder),
             graphs(),
@@ -67,39 +67,39 @@ class Curvature(ABC):
         ):
             z, grad = self._differentiable_grad(z)
             along = (grad * self._padded(v)).sum()
-            if not along.requires_grad:  # what is linear has no curvature
+            if not along.requires_grad:  # a linear function has no curvature
                 return torch.zeros_like(v)
             (product,) = torch.autograd.grad(along, z, materialize_grads=True)
         return product[: self.n]
 
     def hessian(self, z: Codes) -> Matrices:
-        """Latent Hessian of each sample, exact and symmetric up to rounding."""
+        """Return the latent Hessian of each sample, exact and symmetric up to rounding."""
         with graphs(), _refused_where_compiled():
             z, grad = self._differentiable_grad(z)
             return _jacobian(grad, z)[: self.n]
 
     def gauss_newton(self, z: Codes) -> Matrices:
-        """Gauss-Newton Hessian J' W J: J = dy/dz, W the Hessian of the loss in the output y.
+        """Return the Gauss-Newton Hessian J' W J: J = dy/dz, W the loss's Hessian in the output y.
 
-        It leaves out the curvature of the decoder, so it is never indefinite where the loss is
-        convex; a penalty adds its own Hessian. W is exact for every loss: that of one which mixes
-        features is no diagonal.
+        The curvature of the decoder is omitted, so the matrix is never indefinite if the loss is
+        convex; a penalty adds its own Hessian. W is exact for every loss; it is not diagonal if the
+        loss mixes features.
         """
         with torch.no_grad():
             if self.n <= TANGENT_ROWS:
                 return self._gauss_newton(self._padded(z))[: self.n]
             parts = torch.arange(self.n, device=z.device).split(TANGENT_ROWS)
-            return torch.cat([self.rows(some).gauss_newton(z[some]) for some in parts])
+            return torch.cat([self.rows(part).gauss_newton(z[part]) for part in parts])
 
     def output(self, z: Codes) -> Tensor:
-        """Raw output of codes."""
+        """Return the raw output of codes."""
         with torch.no_grad():
             return self._output(self._padded(z))[: self.n]
 
     def curvatures(self, z: Codes) -> tuple[Tensor, Tensor]:
-        """W as the loss gives it and as it is derived, each times a vector of ones.
+        """Return W as the loss gives it and as autograd derives it, each times a vector of ones.
 
-        Equal for a loss that leaves its curvature to be derived.
+        Both are equal if the loss does not define its curvature.
         """
         with torch.no_grad():
             output = self._output(self._padded(z))
@@ -109,17 +109,17 @@ class Curvature(ABC):
         return (derived if diagonal is None else diagonal.flatten(1)[: self.n, None]), derived
 
     def gauss_newton_product(self, z: Codes, v: Codes) -> Codes:
-        """Product of each sample's Gauss-Newton Hessian with its own vector."""
+        """Return each sample's Gauss-Newton Hessian times its own vector."""
         return (self.gauss_newton(z) @ v[:, :, None])[:, :, 0]
 
     def grad_with_graph(self, z: Codes) -> Codes:
-        """Gradient in z by autograd, itself differentiable in z and in the decoder's weights."""
+        """Return the gradient in z, differentiable in z and in the decoder's weights."""
         return torch.autograd.grad(self._per_sample(self._padded(z)).sum(), z, create_graph=True)[0]
 
     def linearised(self, z: Codes, weights: Sequence[Tensor]) -> tuple[Codes, Pull]:
-        """Gradient g in z, and what pulls a vector v back through it.
+        """Return the gradient g in z, and a function that pulls a vector v back through it.
 
-        V -> derivatives of <v, g> in z and the weights.
+        The function maps v to the derivatives of <v, g> in z and the weights.
 
         Args:
             z: codes.
@@ -137,20 +137,20 @@ class Curvature(ABC):
         return grad.detach()[: self.n], pull
 
     def _gauss_newton(self, z: Tensor) -> Tensor:
-        """J' W J for a few padded rows, and the Hessian of the penalty."""
+        """Return J' W J for a few padded rows, plus the Hessian of the penalty."""
         output, tangents = self._tangents(z)
         matrices = self._bent(output, tangents) @ tangents.transpose(1, 2)
         return matrices if self.penalty is None else matrices + self._penalty_hessian(z)
 
     def _bent(self, output: Tensor, tangents: Tensor) -> Tensor:
-        """Product of W with every tangent, (batch, latent, outputs)."""
+        """Return W times every tangent, (batch, latent, outputs)."""
         diagonal = self.loss.curvature(output, self._mask)
         if diagonal is not None:
             return tangents * diagonal.flatten(1)[:, None]
         return self._bent_by_autograd(output, tangents)
 
     def _bent_by_autograd(self, output: Tensor, tangents: Tensor) -> Tensor:
-        """The same, whatever the loss says of its curvature."""
+        """Return W times every tangent by autograd, without the curvature that the loss defines."""
         with graphs(), _refused_where_compiled():
             y = output.requires_grad_()
             (slope,) = torch.autograd.grad(self._misfit(y).sum(), y, create_graph=True)
@@ -165,11 +165,11 @@ class Curvature(ABC):
         return torch.stack([product.flatten(1) for product in products], 1)
 
     def _tangents(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Output and its derivative along every latent axis."""
+        """Return the output and its derivative along every latent axis."""
         return tangents_of(self._output, z)
 
     def _penalty_hessian(self, z: Tensor) -> Tensor:
-        """Latent Hessian of the penalty."""
+        """Return the latent Hessian of the penalty."""
         with graphs():
             z = z.detach().requires_grad_()
             (grad,) = torch.autograd.grad(self._penalty(z).sum(), z, create_graph=True)
@@ -184,11 +184,11 @@ class Curvature(ABC):
 def tangents_of(function: Callable[[Tensor], Tensor], z: Codes) -> tuple[Tensor, Tensor]:
     """Return a function of codes, and its derivative along every latent axis, row by row.
 
-    The Jacobian-vector product is the derivative of the vector-Jacobian product u' J in u: twice
-    backwards, because torch's forward mode announces its future on stderr when it is first used.
+    The Jacobian-vector product is the derivative in u of the vector-Jacobian product u' J. It takes
+    two backward passes, because torch's forward mode prints a warning when it is first used.
 
     Args:
-        function: (batch, latent) -> (batch, *data), each row of its own code.
+        function: function (batch, latent) -> (batch, *data), each row of its own code.
         z: codes.
 
     Returns:
@@ -199,7 +199,7 @@ def tangents_of(function: Callable[[Tensor], Tensor], z: Codes) -> tuple[Tensor,
         output = function(z)
         u = torch.zeros_like(output).requires_grad_()
         (pulled,) = torch.autograd.grad(output, z, u, create_graph=True, materialize_grads=True)
-        if not pulled.requires_grad:  # steps, such as those of rounding, have no slope
+        if not pulled.requires_grad:  # step functions, such as `round`, have no slope
             return output.detach(), output.detach().new_zeros(*z.shape, output.shape[1:].numel())
         axes = torch.eye(z.shape[1]).to(z)
         pushed = [
@@ -212,8 +212,8 @@ def tangents_of(function: Callable[[Tensor], Tensor], z: Codes) -> tuple[Tensor,
 
 
 def _jacobian(grad: Tensor, z: Tensor) -> Tensor:
-    """Derivative of each row of a gradient in its own code, (batch, latent, latent)."""
-    if not grad.requires_grad:  # what is linear has no curvature
+    """Return the derivative of each row of a gradient in its own code, (batch, latent, latent)."""
+    if not grad.requires_grad:  # a linear function has no curvature
         return z.detach().new_zeros(*z.shape, z.shape[1])
     rows = [
         torch.autograd.grad(column.sum(), z, retain_graph=True, materialize_grads=True)[0]
@@ -224,7 +224,7 @@ def _jacobian(grad: Tensor, z: Tensor) -> Tensor:
 
 @contextmanager
 def _refused_where_compiled() -> Iterator[None]:
-    """Say what to do where a decoder can be differentiated only once."""
+    """Explain the error of a decoder that can be differentiated only once."""
     try:
         yield
     except RuntimeError as error:
@@ -234,7 +234,7 @@ def _refused_where_compiled() -> Iterator[None]:
 
 
 def no_second_derivative(who: str) -> str:
-    """Say that a compiled decoder can be differentiated only once, and what to do."""
+    """Return a message that a compiled decoder can be differentiated only once, with remedies."""
     return (
         f"{who} second derivatives, which `torch.compile` leaves out (aot_autograd has no double "
         "backward). Pass the uncompiled module, `decoder._orig_mod`: it shares the weights. Or "

@@ -1,10 +1,10 @@
 """The energy of a code.
 
-How badly the decoder explains a sample from it, and how that changes with the code.
+The energy measures how badly the decoder explains a sample from a code.
 
 `Energy` is written once: its value, its gradient and its curvature are derivatives of one
-expression, so a line search and the flow it guards can never use two losses. It sees a batch, but
-no sample sees another.
+expression, so a line search and its flow can never use different losses. It holds a batch, but
+samples do not affect each other.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,12 +23,12 @@ from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Mask, Penalty
 
 
 class Point:
-    """A code that was decoded: its energy is known, its gradient can be had without decoding again.
+    """A decoded code: its energy is known, and its gradient needs no second decoding.
 
     Args:
         value: energy, (batch,).
-        pull: the samples asked for (a mask, or None for all) -> gradient (batch, latent), whose
-            other rows mean nothing. It is called once.
+        pull: function from the requested samples (a mask, or None for all) to their gradient
+            (batch, latent), in which other rows are undefined. It is called once.
     """
 
     def __init__(self, value: PerSample, pull: Callable[[Tensor | None], Tensor]) -> None:
@@ -37,7 +37,7 @@ class Point:
         self._grad: Tensor | None = None
 
     def grad(self, where: Tensor | None = None) -> Codes:
-        """Gradient of E in z, of all samples or at least of those where `where` is True."""
+        """Return the gradient of E in z, of all samples or at least of those in `where`."""
         if self._grad is None:
             self._grad = self._pull(where)
         return self._grad
@@ -46,29 +46,31 @@ class Point:
 class Energy(Curvature):
     """E(z) = loss(decoder(z), x) + penalty(z), one number for each sample.
 
-    Whatever decoder, loss and penalty return is checked wherever the energy is evaluated. A decoder
-    with a `row_multiple`, as those of the kit, is called with padded rows: energies of a sample are
-    then equal to the bit in every batch. Others are called with the rows asked for, and are equal
-    to rounding. Each row must be decoded on its own, and always alike: before its first gradient an
-    energy has random codes decoded, as many as there are samples and then a few of them apart. Only
-    the kit's decoders as they are, without hooks, exchanged layers or a subclass, are not asked.
+    The outputs of decoder, loss and penalty are checked in every evaluation. A decoder with a
+    `row_multiple`, as those of the kit have, is called with padded rows: energies of a sample are
+    then equal to the bit in every batch. Others are called with the given rows only, and their
+    energies are equal up to rounding.
+
+    Each row must be decoded on its own, and always in the same way. To check this, the first
+    gradient of an energy decodes random codes, one for each sample, and then a few of them
+    separately. Only the kit's own decoders are not tested, if they have no hooks, exchanged layers
+    or subclass.
 
     Args:
-        decoder: maps (batch, latent) to (batch, *data); called as decoder(z, context) where a
-            context is given and it takes one.
-        x: data, NaN allowed only where `mask` is False.
-        loss: a loss, a function (output, x) -> (batch,), or None for `Bernoulli()`.
+        decoder: decoder that maps (batch, latent) to (batch, *data); called as decoder(z, context)
+            if a context is given and the decoder takes one.
+        x: data; NaN is allowed only where `mask` is False.
+        loss: loss, a function (output, x) -> (batch,), or None for `Bernoulli()`.
         mask: True where x is observed; None means everywhere.
-        penalty: z -> (batch,), minus the log of a prior on codes; None means none.
-        context: one row a sample, a tensor or several by name; given to a loss or a penalty that
-            has a parameter `context`, too.
-        bounds: lower and upper bounds (latent,) of codes. Where a code is at a bound, gradients
-            have no component that points out of the box: it is a minimum in the box where they are
-            0.
+        penalty: function z -> (batch,), minus the log of a prior on codes; None means none.
+        context: tensor or dict of tensors with one row for each sample; also passed to a loss or a
+            penalty that has a parameter `context`.
+        bounds: lower and upper bounds (latent,) of codes. At a bound, gradients have no component
+            that points out of the box; where they are 0, the code is a minimum in the box.
 
     Raises:
-        TypeError, ValueError: decoder, loss or penalty cannot be called so, or return something
-            else than was asked for; the message says what to write.
+        TypeError, ValueError: decoder, loss or penalty cannot be called in this way, or return an
+            invalid value; the message says what to write.
     """
 
     def __init__(
@@ -95,16 +97,16 @@ class Energy(Curvature):
         self._seen = False
 
     def at(self, z: Codes) -> Point:
-        """Decode codes once; value and gradient share the work."""
+        """Decode codes once, so that value and gradient share the work."""
         with graphs():
             leaf = self._padded(z.detach().clone()).requires_grad_()
             energy = self._per_sample(leaf)
 
         def pull(where: Tensor | None) -> Tensor:
-            """Samples not asked for ride along with weight zero.
+            """Return the gradient; other samples take part with weight zero.
 
-            The gradient of one sum, and not of a vector with weights: for those torch would first
-            import sympy, half a second.
+            The gradient is that of one sum instead of a weighted vector: for the latter torch would
+            first import sympy, which takes half a second.
             """
             with graphs():
                 rows = energy if where is None else energy * self._padded(where).to(energy.dtype)
@@ -114,16 +116,16 @@ class Energy(Curvature):
         return Point(energy.detach()[: self.n], pull)
 
     def floor(self) -> PerSample:
-        """Lowest energy that any decoder can reach, as the loss says it; 0 where it does not."""
+        """Return the lowest energy that any decoder can reach; 0 if the loss has no `floor`."""
         mask = None if self._mask is None else self._mask[: self.n]
         return self.loss.floor(self._x[: self.n], mask)
 
     def inside(self, z: Codes) -> Codes:
-        """Codes moved into the box of the bounds, to its nearest point."""
+        """Move codes into the box of the bounds, to its nearest point."""
         return z if self.bounds is None else z.clamp(*self.bounds)
 
     def _inward(self, z: Codes, grad: Codes) -> Codes:
-        """Gradient without what pushes out of the box."""
+        """Remove the components of a gradient that push out of the box."""
         if self.bounds is None:
             return grad
         lower, upper = self.bounds
@@ -131,23 +133,22 @@ class Energy(Curvature):
         return torch.where(outward, 0.0, grad)
 
     def value(self, z: Codes) -> PerSample:
-        """Energy of each code."""
+        """Return the energy of each code."""
         with torch.no_grad():
             return self._per_sample(self._padded(z.clone()))[: self.n]
 
     def value_and_grad(self, z: Codes) -> tuple[Tensor, Tensor]:
-        """Energy (batch,) and its gradient in z (batch, latent).
+        """Return the energy (batch,) and its gradient in z (batch, latent).
 
-        No gradient reaches the decoder's weights.
+        The decoder's weights receive no gradient.
         """
         point = self.at(z)
         return point.value, point.grad()
 
     def per_sample(self, z: Codes) -> PerSample:
-        """Energy of each code with a graph to whatever it depends on, in the rows as they are.
+        """Return the energy of each code with a graph to all its inputs, without padding.
 
-        This is what training differentiates. There is nothing to guard from rounding, so no rows
-        are added.
+        Training differentiates this value. It need not be exact to the bit, so no rows are added.
         """
         bare = copy(self)
         bare._multiple = 1
@@ -158,7 +159,7 @@ class Energy(Curvature):
         return energy
 
     def with_data(self, x: Data, context: Context | None = None) -> "Energy":
-        """The same energy of other data, and of another context where there is one."""
+        """Return the same energy for other data, and for another context if one is given."""
         other = copy(self)
         mask = self._mask
         other._x = self._repeated(x if mask is None else torch.where(mask[: self.n], x, 0.0))
@@ -172,26 +173,26 @@ class Energy(Curvature):
 
     @property
     def held(self) -> list[Tensor]:
-        """What it holds of the samples: data, mask and context."""
+        """The tensors of the samples: data, mask and context."""
         mask = [] if self._mask is None else [self._mask]
         return [self._x, *mask, *tensors_of(self._context)]
 
     @property
     def context(self) -> Context | None:
-        """What is known of each sample beside its data."""
+        """Additional known values of each sample."""
         return self._context
 
     def rows(self, keep: Tensor) -> "Energy":
-        """The same energy for a selection of samples (a mask or row numbers)."""
-        some = copy(self)
-        some._x = self._repeated(self._x[: self.n][keep])
-        some._mask = None if self._mask is None else self._repeated(self._mask[: self.n][keep])
-        some._context = rows_of(self._context, keep)
-        some.n = int(keep.sum()) if keep.dtype == torch.bool else len(keep)
-        return some
+        """Return the same energy for a selection of samples (a mask or row indices)."""
+        other = copy(self)
+        other._x = self._repeated(self._x[: self.n][keep])
+        other._mask = None if self._mask is None else self._repeated(self._mask[: self.n][keep])
+        other._context = rows_of(self._context, keep)
+        other.n = int(keep.sum()) if keep.dtype == torch.bool else len(keep)
+        return other
 
     def _output(self, z: Tensor) -> Tensor:
-        """Raw output of padded codes."""
+        """Return the raw output of padded codes."""
         with self._rows_explained():
             output = self._calls.output(z, self._padded_context(z))
         if self._is_first(z):
@@ -199,22 +200,22 @@ class Energy(Curvature):
         return output
 
     def _misfit(self, output: Tensor) -> Tensor:
-        """Loss of padded raw outputs."""
+        """Return the loss of padded raw outputs."""
         with self._rows_explained():
             return self._calls.misfit(output, self._x, self._mask, self._padded_context(output))
 
     def _penalty(self, z: Tensor) -> Tensor:
-        """Penalty of padded codes."""
+        """Return the penalty of padded codes."""
         with self._rows_explained():
             return self._calls.penalty(z, self._padded_context(z))
 
     def _per_sample(self, z: Tensor) -> Tensor:
-        """Return the one expression that everything else differentiates."""
+        """Return the energy of padded codes, the one expression that all derivatives use."""
         output = self._output(z)
-        strange = self._is_first(z) and not self.loss.is_kit
-        before = self._x.clone() if strange else self._x
+        is_users = self._is_first(z) and not self.loss.is_kit
+        before = self._x.clone() if is_users else self._x
         energy = self._misfit(output)
-        if strange:
+        if is_users:
             self._calls.check_data_left_alone(before, self._x)
         if self._is_first(z):
             context = self._padded_context(z)
@@ -225,7 +226,7 @@ class Energy(Curvature):
         return energy if self.penalty is None else energy + self._penalty(z)
 
     def _is_first(self, z: Tensor) -> bool:
-        """Whether these are the first codes whose gradient is asked for."""
+        """Whether these are the first codes whose gradient is requested."""
         return not self._seen and z.requires_grad and z.is_leaf
 
     def _padded(self, rows: Tensor) -> Tensor:
@@ -239,7 +240,7 @@ class Energy(Curvature):
 
     @contextmanager
     def _rows_explained(self) -> Iterator[None]:
-        """Say what may hold the rows of all samples, where it fails for a part of them."""
+        """Explain an error for a part of the samples: a part may hold the rows of all samples."""
         try:
             yield
         except RuntimeError as error:
@@ -247,6 +248,6 @@ class Energy(Curvature):
                 raise
             raise RuntimeError(
                 f"`decoder`, `loss` or `penalty` failed for {self.n} samples after it was called "
-                f"for {self._n_bound}: {error} Finished samples leave the batch. What has one row "
-                "a sample must travel with it: pass it as `context=`."
+                f"for {self._n_bound}: {error} Finished samples leave the batch. Values with one "
+                "row for each sample must leave with them: pass these values as `context=`."
             ) from error

@@ -1,4 +1,4 @@
-"""Losses: how far the decoder's output is from a sample, one number for each sample.
+"""Losses: the distance of the decoder's output from a sample, one number for each sample.
 
 A loss reads the decoder's raw output (logits for Bernoulli) and never averages over the batch.
 """
@@ -21,7 +21,7 @@ Reduction = Literal["mean", "sum"]
 
 @dataclass(frozen=True, kw_only=True)
 class _OverFeatures:
-    """What the losses share: a sum over the observed features of a sample, or their mean."""
+    """The base class of the losses: a sum or a mean over the observed features of a sample."""
 
     reduction: Reduction = "mean"
 
@@ -31,14 +31,14 @@ class _OverFeatures:
         checks.require(known, f"{wanted}, got {self.reduction!r}.")
 
     def _reduce(self, elements: Tensor, mask: Tensor | None) -> Tensor:
-        """Sum or average over everything but the batch, counting observed features only."""
+        """Sum or average over all axes but the batch, counting observed features only."""
         seen = (elements if mask is None else torch.where(mask, elements, 0.0)).flatten(1)
         if self.reduction == "sum":
             return seen.sum(1)
         return seen.mean(1) if mask is None else seen.sum(1) / mask.flatten(1).sum(1).clamp(min=1)
 
     def _weight(self, like: Tensor, mask: Tensor | None) -> Tensor | float:
-        """Weight of one feature in the reduced loss, for its derivatives."""
+        """Return the weight of one feature in the reduced loss, for its derivatives."""
         if mask is None:
             return 1.0 if self.reduction == "sum" else 1 / like.shape[1:].numel()
         seen = mask.to(like.dtype)
@@ -51,8 +51,8 @@ class Bernoulli(_OverFeatures):
     """Cross-entropy between grey values in [0, 1] and logits.
 
     E = mean over features of log(1 + exp(y)) - x y, in nats per feature ("mean") or nats per sample
-    ("sum"). Grey data have a positive floor, the entropy of x itself: judge quality by the excess
-    over `floor(x)`.
+    ("sum"). Grey data have a positive floor, the entropy of x itself, so quality is measured by the
+    excess over `floor(x)`.
 
     Args:
         reduction: "mean" over features, or "sum" (the negative log-likelihood, which a posterior
@@ -63,29 +63,29 @@ class Bernoulli(_OverFeatures):
         >>> Bernoulli().per_sample(torch.zeros(1, 4), torch.full((1, 4), 0.5))
         tensor([0.6931])
 
-    Source: Flouris et al. 2024 (arXiv 2412.00864) train and encode with the mean over pixels.
+    Source: Flouris et al. 2024 (arXiv 2412.00864), who train and encode with the mean over pixels.
     """
 
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
-        """Energy of each sample; `mask` is True where x is observed."""
+        """Return the energy of each sample; `mask` is True where x is observed."""
         _compared(output, x)
         output = _where_seen(output, mask)
         return self._reduce(_softplus(output) - x * output, mask)
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
-        """Diagonal of the second derivative in y.
+        """Return the diagonal of the second derivative in y.
 
-        P (1 - p) times the weight of a feature, p = sigmoid(y).
+        It is p (1 - p) times the weight of a feature, with p = sigmoid(y).
         """
         p = torch.sigmoid(_where_seen(output, mask))
         return p * (1 - p) * self._weight(output, mask)
 
     def mean(self, output: Tensor) -> Tensor:
-        """Mean in data space: sigmoid(y)."""
+        """Return the mean in data space: sigmoid(y)."""
         return torch.sigmoid(output)
 
     def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
-        """Lowest energy any decoder can reach: the entropy of the grey values."""
+        """Return the lowest energy that any decoder can reach: the entropy of the grey values."""
         return self._reduce(-(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)), mask)
 
     def check_data(self, x: Tensor) -> None:
@@ -99,7 +99,9 @@ class Bernoulli(_OverFeatures):
         beyond = max(-low, high - 1)
         remedy = "Rescale it (pixels: x / 255), or use `loss=gfe.Gaussian()` for unbounded data."
         if beyond < 1e-3:
-            remedy = f"It is beyond by {beyond:.1e}; if that is rounding, pass `x.clamp(0, 1)`."
+            remedy = (
+                f"It exceeds the range by {beyond:.1e}; if that is rounding, pass `x.clamp(0, 1)`."
+            )
         checks.require(beyond <= 0, f"{wanted} {remedy}")
 
 
@@ -107,13 +109,13 @@ class Bernoulli(_OverFeatures):
 class Gaussian(_OverFeatures):
     """Squared error as a negative log-likelihood.
 
-    E = |x - y|^2 / (2 variance), without its constant.
+    E = |x - y|^2 / (2 variance), without the constant of the log-likelihood.
 
-    Plain squared error is `Gaussian(variance=0.5, reduction="sum")`.
+    The plain squared error is `Gaussian(variance=0.5, reduction="sum")`.
 
     Args:
-        variance: of the noise, in squared data units, > 0: one number, or one for each feature, in
-            the shape of a sample (a sequence, an array or a tensor; kept as a tuple).
+        variance: variance of the noise, in squared data units, > 0: one number, or one for each
+            feature, in the shape of a sample (a sequence, an array or a tensor; kept as a tuple).
         reduction: "mean" over features or "sum".
 
     Example:
@@ -132,28 +134,28 @@ class Gaussian(_OverFeatures):
         object.__setattr__(self, "variance", _numbers("variance", self.variance))
 
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
-        """Energy of each sample; `mask` is True where x is observed."""
+        """Return the energy of each sample; `mask` is True where x is observed."""
         _compared(output, x)
         output = _where_seen(output, mask)
         return self._reduce((x - output).square() / (2 * self._variance(output)), mask)
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
-        """Diagonal of the second derivative in y: 1 / variance times the weight of a feature."""
+        """Return the diagonal of the second derivative in y: weight of a feature / variance."""
         return torch.ones_like(output) / self._variance(output) * self._weight(output, mask)
 
     def mean(self, output: Tensor) -> Tensor:
-        """Mean in data space: the output itself."""
+        """Return the mean in data space: the output itself."""
         return output
 
     def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
-        """Lowest energy any decoder can reach: zero."""
+        """Return the lowest energy that any decoder can reach: zero."""
         return x.new_zeros(len(x))
 
     def check_data(self, x: Tensor) -> None:
-        """Every finite value is allowed."""
+        """Accept every finite value."""
 
     def _variance(self, like: Tensor) -> Any:
-        """The number, or one for each feature as a tensor."""
+        """Return the variance: one number, or a tensor with one number for each feature."""
         if not isinstance(self.variance, tuple):
             return self.variance
         variance = _tensor(self.variance, like.dtype, like.device)
@@ -170,7 +172,7 @@ class Poisson(_OverFeatures):
     """Negative log-likelihood of counts whose log-rate is the output.
 
     E = mean over features of exp(y) - x y + log x!, in nats per feature ("mean") or nats per sample
-    ("sum"). Counts have a positive floor: judge quality by the excess over `floor(x)`.
+    ("sum"). Counts have a positive floor, so quality is measured by the excess over `floor(x)`.
 
     Args:
         reduction: "mean" over features, or "sum" (the negative log-likelihood).
@@ -182,25 +184,25 @@ class Poisson(_OverFeatures):
     """
 
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
-        """Energy of each sample; `mask` is True where x is observed."""
+        """Return the energy of each sample; `mask` is True where x is observed."""
         _compared(output, x)
         output = _where_seen(output, mask)
         return self._reduce(output.exp() - x * output + torch.lgamma(x + 1), mask)
 
     def curvature(self, output: Data, mask: Mask | None = None) -> Data:
-        """Diagonal of the second derivative in y: the rate times the weight of a feature."""
+        """Return the diagonal of the second derivative in y: weight of a feature * rate."""
         return _where_seen(output, mask).exp() * self._weight(output, mask)
 
     def mean(self, output: Tensor) -> Tensor:
-        """Mean in data space, the rate: exp(y)."""
+        """Return the mean in data space, the rate exp(y)."""
         return output.exp()
 
     def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
-        """Lowest energy any decoder can reach: that of the rate x."""
+        """Return the lowest energy that any decoder can reach: the energy at the rate x."""
         return self._reduce(x - torch.xlogy(x, x) + torch.lgamma(x + 1), mask)
 
     def check_data(self, x: Tensor) -> None:
-        """Refuse finite values below 0, which are no counts."""
+        """Refuse finite values below 0, which are not counts."""
         finite = x[torch.isfinite(x)]
         low = finite.min().item() if finite.numel() else 0.0
         remedy = "Pass counts, or use `loss=gfe.Gaussian()` for data of either sign."
@@ -219,12 +221,12 @@ def _compared(output: Tensor, x: Tensor) -> None:
 
 
 def _where_seen(output: Tensor, mask: Tensor | None) -> Tensor:
-    """The output, 0 where unobserved: what overflows there would make 0 inf of the gradient."""
+    """Return the output, 0 where unobserved: an overflow there would make the gradient 0 inf."""
     return output if mask is None else torch.where(mask, output, 0.0)
 
 
 def _numbers(name: str, value: Any) -> Any:
-    """One positive number as a float, or a nested tuple of them."""
+    """Return one positive number as a float, or a nested tuple of positive numbers."""
     if isinstance(value, (int, float)):
         checks.finite_positive(name, value)
         return value if type(value) in (int, float) else float(value)
@@ -245,14 +247,14 @@ def _nested(values: Any) -> Any:
 
 @lru_cache(maxsize=8)
 def _tensor(values: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Numbers as a tensor, made once, and outside inference mode: autograd may need it."""
+    """Return numbers as a cached tensor, made outside inference mode, as autograd may need it."""
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=dtype, device=device)
 
 
 def _softplus(y: Tensor) -> Tensor:
-    """log(1 + exp(y)).
+    """Return log(1 + exp(y)).
 
-    Torch takes it for y itself above the threshold: at 40 that is exact in float64 too.
+    Above the threshold torch replaces it by y itself, which at 40 is exact in float64 too.
     """
     return F.softplus(y, threshold=40.0)

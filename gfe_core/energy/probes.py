@@ -1,6 +1,7 @@
-"""Probes of losses: fixed outputs and data with their energies, by which two losses are compared.
+"""Probes of losses: fixed outputs and data with their energies, by which losses are compared.
 
-Outputs are of size 1, 10 and 100, because losses may agree on small errors and part on large ones.
+Outputs have scales 1, 10 and 100, because losses may agree on small errors and differ on large
+ones.
 """
 
 import math
@@ -16,10 +17,10 @@ _N_SAMPLES = 3
 
 
 def probe(loss: Any, decoder: Any) -> dict[str, Tensor]:
-    """Return fixed "output" and "x" of a decoder's shapes with their "energy", on the processor.
+    """Return fixed "output" and "x" of a decoder's shapes with their "energy", on the CPU.
 
-    Nothing where the loss has no energy for them, or draws at random; small outputs alone where it
-    fails at large ones.
+    The result is empty if the loss is undefined for them or draws random numbers. It has small
+    outputs alone if the loss fails for large ones.
     """
     source = torch.Generator().manual_seed(0)
     shapes = getattr(decoder, "raw_shape", decoder.data_shape), decoder.data_shape
@@ -33,16 +34,16 @@ def probe(loss: Any, decoder: Any) -> dict[str, Tensor]:
 
 def _probed(loss: Any, output: Tensor, x: Tensor) -> dict[str, Tensor]:
     try:
-        energy, again = _energy(loss, output, x), _energy(loss, output, x)
-    except Exception:  # it may have no meaning for such data, or need more than them
+        energy, repeated = _energy(loss, output, x), _energy(loss, output, x)
+    except Exception:  # the loss may be undefined for such data, or need other inputs
         return {}
-    if not torch.equal(energy.nan_to_num(), again.nan_to_num()):
+    if not torch.equal(energy.nan_to_num(), repeated.nan_to_num()):
         return {}
     return {name: t.cpu() for name, t in (("output", output), ("x", x), ("energy", energy))}
 
 
 def agrees(loss: Any, kept: dict[str, Tensor]) -> bool:
-    """Whether a loss gives the energies that were kept, but for rounding."""
+    """Whether a loss reproduces the stored energies up to rounding."""
     saved = kept["energy"]
     tolerance = math.sqrt(torch.finfo(saved.dtype).eps)
     energy = _energy(loss, kept["output"], kept["x"]).to(saved)

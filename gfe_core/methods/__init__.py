@@ -1,5 +1,5 @@
-"""Whole techniques built on `encode`.
+"""Complete methods built on `encode`.
 
-Gradient origin networks, evidence bounds, bottlenecks that shrink by gates, posteriors
-and densities.
+They are gradient origin networks, evidence bounds, bottlenecks that shrink by gates, posteriors and
+densities.
 """

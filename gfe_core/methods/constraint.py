@@ -1,9 +1,9 @@
-"""A bound on the mean error, kept by a multiplier that moves while training goes on (GECO).
+"""A bound on the mean error, kept by a multiplier that adapts during training (GECO).
 
     min over theta, max over lambda of  cost(theta) + lambda (E[error] - threshold)
 
 Training divides by lambda: it minimises error + weight * cost with weight = 1 / lambda, which has
-the same minimum and steps of one size for any lambda.
+the same minimum, and whose steps have the same size for any lambda.
 """
 
 import math
@@ -20,8 +20,9 @@ class Multiplicative:
     """lambda <- lambda exp(rate * violation), changed by a factor of at most `most`.
 
     Args:
-        rate: per batch, > 0.
-        most: largest factor of one batch, > 1: the first errors are many times the threshold.
+        rate: rate of change per batch, > 0.
+        most: largest factor in one batch, > 1, because the first errors are many times the
+            threshold.
 
     Source: Rezende and Viola 2018 (arXiv 1810.00597).
     """
@@ -34,7 +35,7 @@ class Multiplicative:
         checks.above_one("most", self.most)
 
     def __call__(self, multiplier: float, violation: float) -> float:
-        """The next multiplier."""
+        """Return the next multiplier."""
         limit = math.log(self.most)
         return multiplier * math.exp(min(limit, max(-limit, self.rate * violation)))
 
@@ -44,9 +45,9 @@ class Ascent:
     """Gradient ascent in r, lambda = softplus(r)^2: r <- r + rate * violation * d lambda / dr.
 
     Args:
-        rate: per batch, > 0.
+        rate: step size per batch, > 0.
 
-    Source: De Boom et al. 2020 (arXiv 2003.10901) keep their multiplier positive in this way.
+    Source: De Boom et al. 2020 (arXiv 2003.10901), who keep their multiplier positive in this way.
     """
 
     rate: float = 0.05
@@ -55,44 +56,44 @@ class Ascent:
         checks.finite_positive("rate", self.rate)
 
     def __call__(self, multiplier: float, violation: float) -> float:
-        """The next multiplier."""
+        """Return the next multiplier."""
         root = math.sqrt(multiplier)
-        slope = (
-            -2 * root * math.expm1(-root)
-        )  # 2 softplus(r) sigma(r), and sigma(r) = 1 - exp(-softplus(r))
+        # 2 softplus(r) sigma(r), where sigma(r) = 1 - exp(-softplus(r)).
+        slope = -2 * root * math.expm1(-root)
         r = root + math.log(-math.expm1(-root)) + self.rate * violation * slope
         root = max(r, 0.0) + math.log1p(math.exp(-abs(r)))
-        return root * root  # infinite where it must be: a power would raise OverflowError
+        return root * root  # may become infinite; a power would raise OverflowError
 
 
 class Constraint:
     """Mean error <= threshold, kept by a multiplier that grows while it is violated.
 
     Args:
-        threshold: of the error of a sample, > 0, in its own units. It may be set anew at any time,
-            by another thread too.
-        update: (lambda, violation) -> lambda, `Multiplicative()` by default. The violation is
-            (average - threshold) / threshold, a pure number, so that one rate fits data of any
+        threshold: bound on the error of a sample, > 0, in units of the error. It may be changed at
+            any time, also by another thread.
+        update: function (lambda, violation) -> lambda, `Multiplicative()` by default. The violation
+            is (average - threshold) / threshold, a pure number, so that one rate suits data of any
             size.
-        smoothing: of the moving average of errors, in [0, 1): 0.99 remembers about a hundred
-            batches.
-        bounds: of lambda, around 1, its first value. Without an upper one the large errors of the
-            beginning raise it so far that nothing but the error counts for a long time.
-        fall: largest factor by which lambda shrinks in one batch, > 1, whatever the update wants.
-            What follows lambda needs time: gates take about a hundred batches to close. A
-            multiplier that falls faster is far too small when the first has closed, and by then
-            all are closing; the error stays above the threshold, since what is shut hardly
-            reopens.
+        smoothing: weight of the past in the moving average of errors, in [0, 1): 0.99 averages over
+            about a hundred batches.
+        bounds: lower and upper bound of lambda; they must contain 1, its first value. Without an
+            upper bound, the large errors of the first batches raise lambda so far that only the
+            error counts for a long time.
+        fall: largest factor by which lambda shrinks in one batch, > 1, whatever the update returns.
+            Quantities that depend on lambda adapt slowly: gates take about a hundred batches to
+            close. If lambda falls faster, it is far too small when the first gate has closed, and
+            then all gates are closing. The error stays above the threshold, because closed gates
+            hardly reopen.
 
     Attributes:
         multiplier: lambda.
         weight: 1 / lambda, a tensor that changes in place: `Evidence(weight=constraint.weight)`
-            follows it.
-        average: moving average of the error; NaN before the first.
-        was_met: whether the average ever was at most the threshold.
+            uses its current value.
+        average: moving average of the error; NaN before the first batch.
+        was_met: whether the average has ever been at most the threshold.
 
     Raises:
-        ValueError: threshold, smoothing, bounds or fall make no sense.
+        ValueError: threshold, smoothing, bounds or fall are invalid.
 
     Example:
         >>> constraint = Constraint(10.0, smoothing=0.5)
@@ -145,17 +146,17 @@ class Constraint:
         return self.average <= self.threshold
 
     def observe(self, error: float) -> None:
-        """Take the mean error of a batch into the average, and move the multiplier.
+        """Add the mean error of a batch to the average, and update the multiplier.
 
-        NaN and infinity are left out.
+        NaN and infinite errors are left out.
         """
-        checks.finite_positive("threshold", self.threshold)  # it may have been set since
+        checks.finite_positive("threshold", self.threshold)  # it may have been changed
         if not math.isfinite(error):
             return
         before = error if math.isnan(self.average) else self.average
         self.average = self.smoothing * before + (1 - self.smoothing) * error
         self.was_met |= self.met
-        wanted = self.update(self.multiplier, self.average / self.threshold - 1)
-        wanted = max(wanted, self.multiplier / self.fall)
-        self.multiplier = min(self.bounds[1], max(self.bounds[0], wanted))
+        proposed = self.update(self.multiplier, self.average / self.threshold - 1)
+        proposed = max(proposed, self.multiplier / self.fall)
+        self.multiplier = min(self.bounds[1], max(self.bounds[0], proposed))
         self.weight.fill_(1 / self.multiplier)

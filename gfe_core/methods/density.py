@@ -1,13 +1,13 @@
-"""Density: how probable a sample is among those that a decoder draws, if its codes have a prior.
+"""Density: how probable a sample is among the outputs of a decoder whose codes have a prior.
 
     log p(x) = log p(z) - log det(J'J) / 2,    x = D(z) in data space,    J = dx/dz
 
-Codes fill the latent space as thickly as the prior says; the decoder lays them out on a sheet in
-data space, a curve for one latent, and where it stretches, they lie thinner. So p is a density per
-unit of length, area or volume *within* the sheet, in units of the data, and integrates to 1 over
-it. It is no density of the space around: samples off the sheet have none.
+The prior gives the density of codes in the latent space. The decoder maps the codes to a sheet in
+data space, which is a curve for one latent; where it stretches, the density is lower. So p is a
+density per unit of length, area or volume *within* the sheet, in units of the data, and integrates
+to 1 over it. It is not a density of the surrounding space: samples off the sheet have none.
 
-Shapes: `batch` samples; `latent` the size of a code; `features` the numbers of a sample.
+Shapes: `batch` samples; `latent` the size of a code; `features` the values of a sample.
 """
 
 import math
@@ -30,7 +30,10 @@ from gfe_core.solvers.chunks import chunk_rows
 from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Encoding, Mask, PerSample, Status
 
 _ROUNDING = 32
-"""Roundings of unit tangents below which the width of a sheet is none: layers add up to about 9."""
+"""Bound on the width of unit tangents, in units of rounding, at which a sheet counts as flat.
+
+Layers add up to about 9 units.
+"""
 
 
 @arguments.in_own_words
@@ -42,39 +45,40 @@ def log_density(
     prior: GaussianPrior | None = None,
     context: Context | None = None,
 ) -> PerSample:
-    """Log density of the samples that codes draw, with respect to length, area or volume.
+    """Return the log density of decoded codes, with respect to length, area or volume.
 
     log p(x) = log p(z) - log det(J'J) / 2, x = mean(D(z)) and J = dx/dz. For an encoding it is the
-    density of each sample's projection on the sheet of what can be drawn.
+    density of each sample's projection on the sheet of the decoder's outputs.
 
-    It means nothing
+    The value is meaningless
 
-    - where x is not on the sheet: the residual, x - reconstruct(decoder, enc), says how far it is;
-    - where codes do not follow the prior. Nothing in the training of most decoders knows one, and
-      codes may have any scale: compare their spread, `enc.z.std(0)`, with it, or fit one to the
+    - if x is not on the sheet: the residual x - reconstruct(decoder, enc) measures its distance;
+    - if codes do not follow the prior. Most decoders are trained without a prior, and codes may
+      have any scale: compare their spread, `enc.z.std(0)`, with the prior, or fit a prior to the
       codes of training data, `prior=gfe.posterior.GaussianPrior.fit(enc.z)`;
-    - where the sheet folds or crosses itself: other codes that draw the same sample add their own
-      density, and are not looked for;
-    - where J'J is singular, see the returned values.
+    - if the sheet folds or crosses itself: other codes with the same output add their own density,
+      and are not searched for;
+    - if J'J is singular; see the returned values.
 
     Args:
-        decoder: maps codes to raw outputs; it needs second derivatives, as `GaussNewton` does.
-        z: an encoding, which knows its loss, or bare codes (batch, latent), which need one.
-        loss: by its mean it says which data an output stands for, in whose units the density is:
-            of grey values for `Bernoulli()` and not of logits. By default that of the encoding.
-        prior: of codes; the standard normal by default. Of another one: its log density minus
-            `log_volume(decoder, z)`.
-        context: of each sample, if the decoder takes one: the density is conditional on it.
+        decoder: decoder that maps codes to raw outputs; it needs second derivatives, as for
+            `GaussNewton`.
+        z: an encoding, which holds its loss, or bare codes (batch, latent), which need `loss`.
+        loss: loss whose mean maps outputs to data, in whose units the density is given: grey values
+            for `Bernoulli()`, not logits. By default the loss of the encoding.
+        prior: prior of codes; the standard normal by default. For a prior of another class, compute
+            its log density minus `log_volume(decoder, z)`.
+        context: context of each sample, if the decoder takes one: the density is conditional on it.
 
     Returns:
-        Nats, without a graph. +inf where J'J is singular to rounding, since a whole stretch of
-        codes draws one sample; NaN where J is not finite, and where the flow of an encoding failed.
-        Within rounding of a standstill, as where a decoder of one latent saturates, it is large and
-        not to be trusted.
+        Nats, without a graph. +inf if J'J is singular up to rounding, since a whole interval of
+        codes has the same output; NaN if J is not finite, and if the flow of an encoding failed.
+        If J'J is nearly singular, as where a decoder of one latent saturates, the value is large
+        and unreliable.
 
     Raises:
-        ValueError: a sample has fewer features than a code; nothing says what the loss is.
-        TypeError, ValueError: an argument does not fit; the message says what to write.
+        ValueError: a sample has fewer features than a code, or no loss is given.
+        TypeError, ValueError: an argument is invalid; the message says what to write.
 
     Example:
         >>> import gfe_core as gfe
@@ -84,8 +88,8 @@ def log_density(
         >>> log_density(circle.decoder, enc).shape
         torch.Size([5])
 
-    Source: Ben-Israel 1999, SIAM J. Matrix Anal. Appl. 21 (1), the change of variables with J'J;
-        Gemici, Rezende and Mohamed 2016 (arXiv 1611.02304).
+    Source: Ben-Israel 1999, SIAM J. Matrix Anal. Appl. 21 (1), for the change of variables with
+        J'J; Gemici, Rezende and Mohamed 2016 (arXiv 1611.02304).
     """
     codes, volume = _volumes("log_density", decoder, z, loss, context)
     if prior is not None:
@@ -106,24 +110,24 @@ def log_volume(
     *,
     context: Context | None = None,
 ) -> PerSample:
-    """Log of the volume that the decoder makes of a unit of volume of codes, log det(J'J) / 2.
+    """Return the log of the decoder's volume factor, log det(J'J) / 2.
 
-    In data space, J = d mean(D(z)) / dz: of one latent it is the log of the speed with which a
+    In data space J = d mean(D(z)) / dz. With one latent it is the log of the speed with which a
     sample moves along its curve. For an `InvertibleDecoder` and `Gaussian()` it is `log_det(z)`.
 
     Args:
-        decoder: as for `log_density`.
-        z: as for `log_density`.
-        loss: as for `log_density`.
-        context: as for `log_density`.
+        decoder: decoder, as for `log_density`.
+        z: encoding or codes, as for `log_density`.
+        loss: loss, as for `log_density`.
+        context: context, as for `log_density`.
 
     Returns:
-        A log, in units of (data units / latent unit)^latent. -inf where J'J is singular to
-        rounding: judged on tangents of unit length, so that the units of each latent do not matter.
-        NaN where J is not finite.
+        A log, in units of (data units / latent unit)^latent. -inf if J'J is singular up to
+        rounding. The test uses tangents of unit length, so that the units of each latent do not
+        matter. NaN if J is not finite.
 
     Raises:
-        TypeError, ValueError: as `log_density` does.
+        TypeError, ValueError: as in `log_density`.
 
     Example:
         >>> import gfe_core as gfe
@@ -137,13 +141,13 @@ def log_volume(
 
 
 class WithDensity(nn.Module):
-    """A decoder whose outputs end with one more: minus the log density of what they draw.
+    """A decoder with one more output: minus the log density of the sample.
 
-    With N(0, I) as the prior of codes. So a loss can read the density, and `fit` and `encode`
-    follow it (`Likelihood`).
+    The prior of codes is N(0, I). A loss can thus read the density, and `fit` and `encode` follow
+    its gradient (`Likelihood`).
 
     Args:
-        decoder: with a method `log_det(z)` that can be differentiated: an `InvertibleDecoder`.
+        decoder: decoder with a differentiable method `log_det(z)`: an `InvertibleDecoder`.
 
     Example:
         >>> import gfe_core as gfe
@@ -156,7 +160,7 @@ class WithDensity(nn.Module):
         super().__init__()
         checks.is_decoder(decoder)
         knows = callable(getattr(decoder, "log_det", None))
-        remedy = "Pass a `gfe.InvertibleDecoder`; of others, `log_density` says it after training."
+        remedy = "Pass a `gfe.InvertibleDecoder`; for others, use `log_density` after training."
         checks.require(
             knows,
             f"`decoder` must have a method `log_det(z)`, got {type(decoder).__name__}. {remedy}",
@@ -170,52 +174,52 @@ class WithDensity(nn.Module):
         self.image_shape = getattr(decoder, "image_shape", None)
 
     def log_prob(self, z: Codes) -> PerSample:
-        """Log density of what codes draw, in nats."""
+        """Return the log density of decoded codes, in nats."""
         return _log_normal(z) - self.decoder.log_det(z)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch outputs"]:
-        """Outputs, then minus the log density in nats."""
+        """Return the outputs, then minus the log density in nats."""
         return torch.cat([self.decoder(z).flatten(1), -self.log_prob(z)[:, None]], 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Likelihood(Evidence):
-    """Misfit minus log density of a `WithDensity` decoder, nats per sample.
+    """Misfit minus log density of a `WithDensity` decoder, in nats per sample.
 
-    E = -log p(x | z) - weight * log p(D(z)): samples lie on the sheet, with the density that the
-    decoder gives it, and noise is added. `encode` finds the most probable place on the sheet, and
-    `fit` lays the sheet through the data so that their codes are normal.
+    E = -log p(x | z) - weight * log p(D(z)): samples lie on the sheet with the density that the
+    decoder gives it, plus noise. `encode` finds the most probable point of the sheet, and `fit`
+    moves the sheet through the data so that their codes are normal.
 
-    E has no lower bound: a density is infinite where the sheet stands still. Under noise nearly as
-    wide as the data, training shrinks the sheet to a point. Take a variance well below that of the
-    data, small updates, and look at `log_volume` afterwards.
+    E has no lower bound: a density is infinite where D has derivative 0. If the noise is nearly as
+    wide as the data, training shrinks the sheet to a point. Use a variance well below that of the
+    data and small updates, and check `log_volume` afterwards.
 
     Args:
-        likelihood: of the noise, a loss with reduction="sum"; `Gaussian(reduction="sum")`, of
-            variance 1, by default. The smaller its variance, the nearer to the data.
-        weight: of the density, >= 0.
+        likelihood: loss for the noise, with reduction="sum"; `Gaussian(reduction="sum")`, with
+            variance 1, by default. The smaller the variance, the nearer the sheet is to the data.
+        weight: weight of the log density, >= 0.
     """
 
     likelihood: AnyLoss = field(default_factory=lambda: Gaussian(reduction="sum"))
 
     def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
-        """Zero: nothing is known, as a density has no upper bound."""
+        """Return zero: no lower bound is known, because a density has no upper bound."""
         return x.new_zeros(len(x))
 
 
 def _volumes(
     verb: str, decoder: Decoder, z: Any, loss: AnyLoss | None, context: Context | None
 ) -> tuple[Codes, PerSample]:
-    """Codes and log volumes, a few samples at a time."""
+    """Return codes and log volumes, computed for a few samples at a time."""
     codes, calls = decoding(f"density.{verb}", decoder, z, loss, context)
     n_latents, n_features = codes.shape[1], math.prod(decoder.data_shape)
     checks.require(
         n_latents <= n_features,
-        f"`decoder` has {n_latents} latents and {n_features} features: many codes draw the same "
-        f"sample, which has no density. Pass one with at most {n_features} latents.",
+        f"`decoder` has {n_latents} latents and {n_features} features: many codes have the same "
+        f"output, which has no density. Pass one with at most {n_features} latents.",
     )
     with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
-        # copies: a decoder may write into what it is given, and autograd refuses inference tensors
+        # Copied: a decoder may write into its argument, and autograd refuses inference tensors.
         codes = codes.detach().clone()
         context = changed(context, torch.clone)
         calls.check_rows_alone(codes, context)
@@ -227,7 +231,7 @@ def _volumes(
 
 
 def _log_volume(decoder: Decoder, calls: Calls, z: Codes, context: Context | None) -> PerSample:
-    """Log volumes of a few codes, by the singular values of unit tangents."""
+    """Return the log volumes of a few codes, from the singular values of unit tangents."""
     n = len(z)
     z = padded(z, row_multiple(decoder))
     context = context if n == len(z) else lengthened(context, len(z))
@@ -252,5 +256,5 @@ def _log_volume(decoder: Decoder, calls: Calls, z: Codes, context: Context | Non
 
 
 def _log_normal(z: Codes) -> PerSample:
-    """Log density of N(0, I)."""
+    """Return the log density of N(0, I)."""
     return -0.5 * (z.square() + math.log(2 * math.pi)).sum(1)

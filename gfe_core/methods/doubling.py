@@ -1,7 +1,7 @@
-"""Each feature twice: whether a loss of a stranger is a sum over features or an average.
+"""A test with each feature doubled: whether a user's loss is a sum over features or an average.
 
-The energy of a sum doubles, that of an average stays. What a loss holds for each feature, such as
-weights, must be doubled with the data.
+The energy of a sum doubles, and that of an average does not change. Tensors that a loss holds for
+each feature, such as weights, must be doubled with the data.
 """
 
 import math
@@ -17,12 +17,12 @@ from gfe_core.types import Data, PerSample
 
 
 def averages(loss: Callable[[Tensor, Tensor], Tensor], output: Data, x: Data) -> bool:
-    """Whether the energy stays where the features along some axis of the data are doubled.
+    """Whether the energy stays the same when features along an axis of the data are doubled.
 
-    A loss that cannot be called with twice as many features is believed to be a sum.
+    A loss that cannot be called with twice as many features is taken as a sum.
 
     Args:
-        loss: (output, x) -> (batch,).
+        loss: function (output, x) -> (batch,).
         output: raw outputs of the decoder.
         x: data, shape (batch, *data) with at least one axis of data.
     """
@@ -39,33 +39,34 @@ def _stays(
         pair = (torch.cat([output, second], axis), torch.cat([x, x], axis))
         try:
             return loss(*pair)
-        except Exception:  # it may hold something for each feature
+        except Exception:  # the loss may hold a tensor with one entry for each feature
             with _HeldTwice(tuple(x.shape[1:]), axis, pair):
                 return loss(*pair)
 
     try:
         twice, moved = doubled(output), doubled(1.5 * output + 0.1)
-    except Exception:  # a stranger's function may know no other number of features
+    except Exception:  # a user's function may require the original number of features
         return False
-    # a sum over some features does not see those that are added, wherever they are
-    seen = not torch.allclose(twice, moved, rtol=1e-6, atol=0)
-    return seen and torch.allclose(once, twice, rtol=1e-3, atol=0)
+    # A sum over selected features does not change with added ones, wherever they are.
+    depends = not torch.allclose(twice, moved, rtol=1e-6, atol=0)
+    return depends and torch.allclose(once, twice, rtol=1e-3, atol=0)
 
 
 class _HeldTwice(TorchFunctionMode):
-    """While active, tensors that a function holds for each feature are doubled where they are used.
+    """While active, tensors that a function holds for each feature are doubled when they are used.
 
     Args:
-        shape: of a sample before doubling.
-        axis: which is doubled, counted from the last.
-        given: tensors that are doubled already. What is computed from tensors joins them.
+        shape: shape of a sample before doubling.
+        axis: axis that is doubled, counted from the last.
+        given: tensors that are doubled already. Tensors computed from tensors are added to them.
     """
 
     def __init__(self, shape: tuple[int, ...], axis: int, given: tuple[Tensor, ...]) -> None:
         super().__init__()
         self._shape = shape
         self._axis = axis
-        self._doubled = {id(one): one for one in given}  # kept, so that none takes its number
+        # The dict holds the tensors, so that their ids stay unique.
+        self._doubled = {id(one): one for one in given}
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

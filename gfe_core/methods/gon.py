@@ -1,18 +1,18 @@
 """Gradient origin networks.
 
-The flow cut down to a step or a few from the origin, and differentiated through.
+The flow is cut to one or a few steps from the origin, and differentiated through.
 
 z = -dt grad_z E(0; x), and the weights learn by d E(z; x) / d theta with z a function of theta.
-Nothing here is a new kind of encoding: `Origin` calls `encode` with Euler steps and `Unrolled`, and
+This needs no new kind of encoding: `Origin` calls `encode` with Euler steps and `Unrolled`, and
 `fit` trains.
 
-Two pitfalls are kept away. An inner loss averaged over the batch makes codes shrink as 1 / batch:
-losses here are per sample. Normalisation over a batch lets samples see each other: `encode` refuses
-it.
+The module avoids two pitfalls. An inner loss averaged over the batch makes codes shrink as
+1 / batch, so losses here are per sample. Normalisation over a batch couples the samples, so
+`encode` refuses it.
 
-Under ReLU a decoder is linear in z between its kinks, so that its second derivatives in z vanish.
-It learns through the step all the same, by the mixed derivatives in z and the weights. Only
-where the biases of the first layer are 0 is the step 0.
+A decoder with ReLU is linear in z between its kinks, so its second derivatives in z vanish. It
+still learns through the step, by the mixed derivatives in z and the weights. The step is 0 only if
+the biases of the first layer are 0.
 """
 
 import math
@@ -55,28 +55,29 @@ from gfe_core.types import (
 )
 
 SQUARES = Gaussian(variance=0.5, reduction="sum")
-"""Squared error summed over pixels, never averaged over a batch, which would shrink steps."""
+"""Squared error summed over pixels; an average over a batch would shrink the steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
     """The encoder of a gradient origin network: n Euler steps of length dt from the origin.
 
-    With more steps and a smaller dt it becomes the flow; with `Detached()` the decoder is not
-    taught to be found.
+    With more steps and a smaller dt it becomes the flow. With `Detached()` the decoder receives no
+    gradient through the codes.
 
     Args:
-        n_steps: 1 for a gradient origin network, >= 1.
+        n_steps: number of steps, >= 1; 1 for a gradient origin network.
         dt: length of a step in flow units, > 0.
-        loss: inside; the loss outside is `fit`'s own.
-        adjoint: `Unrolled()` differentiates through the steps.
-        seen: (features,), True where the steps look; everywhere by default. The rest must be drawn
-            from what they see.
-        by: the decoder -> the decoder of the first features of x that finds the code, sharing its
-            weights: such as `VariationalDecoder.at_mean`. By default the decoder itself.
+        loss: inner loss; the outer loss is the loss of `fit`.
+        adjoint: adjoint of the steps; `Unrolled()` differentiates through them.
+        seen: mask (features,), True for features that the steps use; all by default. The decoder
+            must predict the other features from these.
+        by: function from the decoder to the decoder that finds the code from the first features of
+            x and shares its weights, such as `VariationalDecoder.at_mean`. By default the decoder
+            itself.
 
     Raises:
-        ValueError: n_steps, dt or seen make no sense.
+        ValueError: n_steps, dt or seen are invalid.
 
     Example:
         >>> import gfe_core as gfe
@@ -111,7 +112,7 @@ class Origin:
         checks.require(fits, f"{wanted}, got {checks.described(self.by)}.", TypeError)
 
     def __call__(self, decoder: Any, x: Tensor, context: Context | None = None) -> Encoding:
-        """Encode; the code carries the graph that teaches the decoder to be found."""
+        """Encode; the code carries the graph through which the decoder learns from the steps."""
         checks.is_decoder(decoder)
         x = rows_of(x, like=weight_of(decoder))
         inner = self.by(decoder) if self.by else decoder
@@ -144,12 +145,12 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class ByNumberOfSteps:
-    """Decoders that differ only in how their codes were found in training.
+    """Decoders that differ only in how their codes were computed in training.
 
     Args:
         decoders: adjoint ("unrolled", "detached") -> number of steps, as text, or "flow" ->
-            decoder. The flow has no steps to differentiate: its decoder stands in both.
-        histories: of their trainings, in the same places.
+            decoder. The flow has no steps to differentiate, so its decoder is in both.
+        histories: histories of their trainings, under the same keys.
     """
 
     decoders: dict[str, dict[str, MLPDecoder]]
@@ -170,8 +171,8 @@ def train_by_number_of_steps(
 ) -> ByNumberOfSteps:
     """Train a decoder for each number of steps, unrolled and detached, and one by the flow.
 
-    All start with the same weights and see the same batches. Energies are `SQUARES`; the flow stops
-    where a step gains little, or after 15 attempts.
+    All start with the same weights and receive the same batches. Energies are `SQUARES`; the flow
+    stops when a step gains little, or after 15 attempts.
 
     Args:
         x: images.
@@ -179,10 +180,10 @@ def train_by_number_of_steps(
         dt: length of a step in flow units, > 0.
         latent_dim: size of a code.
         hidden: widths of the decoders' hidden layers.
-        epochs: passes over x.
-        size: images in a batch.
-        lr: rate of Adam.
-        seed: of the first weights and of the order of images.
+        epochs: number of passes over x.
+        size: number of images in a batch.
+        lr: learning rate of Adam.
+        seed: seed of the initial weights and of the order of images.
 
     Example:
         >>> import gfe_core as gfe
@@ -229,24 +230,24 @@ def fit_siren(
     epochs: int = 8,
     seed: int = 0,
 ) -> History:
-    """Train an implicit decoder, with codes by steps from the origin, at random places.
+    """Train an implicit decoder at random places, with codes found by steps from the origin.
 
-    Each batch is looked at in a share of its pixels, drawn again for each batch. Adam's rate rises
-    to `lr` within a third of the updates and then falls to zero.
+    Each batch uses a fraction of its pixels, which are drawn again for each batch. Adam's rate
+    rises to `lr` within a third of the updates and then falls to zero.
 
     Args:
-        siren: changed in place.
-        x: images, a row of pixels each.
-        origin: the steps; their loss is replaced by the squares of the places shown, weighed so
-            that their sum estimates that of all places.
-        lr: largest rate of Adam, > 0.
-        share: of the pixels, in (0, 1], and at least as many pixels as latents.
-        size: images in a batch.
-        epochs: passes over the images.
-        seed: of the order of the images and of the places.
+        siren: decoder to train, changed in place.
+        x: images, one row of pixels for each.
+        origin: encoder; its loss is replaced by the squared error of the selected places, weighted
+            so that its sum estimates the sum over all places.
+        lr: peak learning rate of Adam, > 0.
+        share: fraction of pixels in each batch, in (0, 1]; at least as many pixels as latents.
+        size: number of images in a batch.
+        epochs: number of passes over the images.
+        seed: seed of the order of the images and of the places.
 
     Raises:
-        ValueError: a number makes no sense, or too few places are shown.
+        ValueError: a number is invalid, or too few places are selected.
 
     Example:
         >>> import gfe_core as gfe
@@ -282,14 +283,13 @@ def fit_siren(
 
 
 class Recent:
-    """A callback of `fit` that keeps the codes found in the last batches.
+    """A callback of `fit` that keeps the codes of the last batches.
 
-    A Gaussian fitted to them says where to draw.
-
-    `posterior.GaussianPrior.fit(recent.z)` has mean and full covariance.
+    New codes can be drawn from a Gaussian fitted to them: `posterior.GaussianPrior.fit(recent.z)`
+    has their mean and full covariance.
 
     Args:
-        n_batches: how many are kept, >= 1.
+        n_batches: number of batches to keep, >= 1.
     """
 
     def __init__(self, n_batches: int = 100) -> None:
@@ -297,26 +297,26 @@ class Recent:
         self.kept: deque[Tensor] = deque(maxlen=n_batches)
 
     def __call__(self, report: Report) -> None:
-        """After every batch."""
-        found = report.encoding.status != Status.NON_FINITE
-        self.kept.append(report.encoding.z.detach()[found])
+        """Store the finite codes of a batch."""
+        finite = report.encoding.status != Status.NON_FINITE
+        self.kept.append(report.encoding.z.detach()[finite])
 
     @property
     def z(self) -> Codes:
-        """Codes, oldest first; a ValueError says that there are none yet."""
+        """Codes, oldest first; a ValueError is raised before the first batch."""
         checks.require(len(self.kept) > 0, "No codes yet: pass this to `fit` in `callbacks` first.")
         return torch.cat([*self.kept])
 
 
 def normality(z: Codes) -> float:
-    """How far codes are from a normal distribution: 0 if they follow it, at most 1.
+    """Measure how far codes are from a normal distribution: 0 if they follow it, at most 1.
 
-    The largest difference between the distribution of squared Mahalanobis distances and chi-squared
-    with as many degrees of freedom as latents (Kolmogorov and Smirnov). Chance alone makes about
-    0.87 / sqrt(n) of n codes.
+    The measure is the largest difference between the distribution of squared Mahalanobis distances
+    and chi-squared with as many degrees of freedom as latents (Kolmogorov and Smirnov). For n
+    normal codes it is about 0.87 / sqrt(n) by chance.
 
     Args:
-        z: more codes than latents, with variance in every direction.
+        z: codes, more than latents, with variance in every direction.
 
     Raises:
         ValueError: codes are not finite or do not vary in every direction.
@@ -324,7 +324,8 @@ def normality(z: Codes) -> float:
     z = checks.codes(rows_of(z, "z"))
     n, latent = z.shape
     checks.require(
-        bool(z.isfinite().all()), "`z` has NaN or infinity. Leave out: `z[z.isfinite().all(1)]`."
+        bool(z.isfinite().all()),
+        "`z` has NaN or infinity. Leave them out: `z[z.isfinite().all(1)]`.",
     )
     away = z.double() - z.double().mean(0)
     rank = int(torch.linalg.matrix_rank(away)) if n else 0
@@ -337,12 +338,10 @@ def normality(z: Codes) -> float:
 
 
 def slerp(a: Codes, b: Codes, t: float) -> Codes:
-    """Walk from a (t = 0) to b (t = 1) at even angles, each row on its own.
+    """Move from a (t = 0) to b (t = 1) at even angles, separately for each row.
 
-    Sin((1 - t) w) a + sin(t w) b over sin w.
-
-    w is the angle between a and b. Where there is none to divide by (parallel, opposite, or a code
-    at the origin), the walk is a straight line.
+    The result is (sin((1 - t) w) a + sin(t w) b) / sin w, with w the angle between a and b. If sin
+    w is 0 (parallel or opposite codes) or a code is at the origin, the path is a straight line.
 
     Source: Shoemake 1985, SIGGRAPH 19 (3).
     """
@@ -356,17 +355,17 @@ def slerp(a: Codes, b: Codes, t: float) -> Codes:
 
 @keeps_rows_apart
 class WithLabels(nn.Module):
-    """A decoder that also says the class.
+    """A decoder that also predicts the class.
 
-    Its outputs are those of the decoder, then one logit for each class.
+    Its outputs are the outputs of the decoder, then one logit for each class.
 
-    Data for it are rows of pixels and then of the class (`labelled`).
-    `Origin(by=WithLabels.pixels)` finds the code by the pixels alone: a label is only ever an aim.
+    Its data are rows of pixels followed by the class (`labelled`). `Origin(by=WithLabels.pixels)`
+    finds the code from the pixels alone: a label is a target and never an input.
 
     Args:
-        decoder: of the pixels.
-        n_classes: how many.
-        generator: source of the initial weights of the one linear layer from code to logits.
+        decoder: decoder of the pixels.
+        n_classes: number of classes, >= 1.
+        generator: source of the initial weights of the single linear layer from code to logits.
 
     Source: Bond-Taylor and Willcocks 2021 (arXiv 2007.02798), equation 2.
     """
@@ -385,20 +384,20 @@ class WithLabels(nn.Module):
         self.data_shape = (math.prod(decoder.data_shape) + n_classes,)
 
     def pixels(self) -> Any:
-        """The decoder without the classes."""
+        """Return the decoder of the pixels alone."""
         return self.decoder
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
-        """Outputs for pixels, then logits of classes."""
+        """Return outputs for pixels, then logits of classes."""
         return torch.cat([self.decoder(z), self.head(z)], 1)
 
 
 def labelled(
     x: Float[Tensor, "n pixels"], y: Int[Tensor, "n"], n_classes: int
 ) -> Float[Tensor, "n features"]:
-    """Rows of pixels and then of the class, 1 at its place.
+    """Return rows of pixels followed by the one-hot class.
 
-    A ValueError refuses labels outside 0 ... n_classes - 1.
+    A ValueError is raised for labels outside 0 ... n_classes - 1.
     """
     x = rows_of(x)
     y = labels_of(y)
@@ -419,7 +418,7 @@ def labelled(
 
 
 def labels_of(y: Any) -> Int[Tensor, "n"]:
-    """Return classes as a tensor of whole numbers; arrays and lists of ints are such."""
+    """Return classes as a tensor of whole numbers; arrays and lists of ints are converted."""
     given: Any = y
     if not isinstance(y, Tensor) and (hasattr(y, "__array__") or isinstance(y, (list, tuple))):
         with suppress(TypeError, ValueError, RuntimeError):
@@ -433,12 +432,14 @@ def labels_of(y: Any) -> Int[Tensor, "n"]:
 
 @dataclass(frozen=True, kw_only=True)
 class PixelsAndLabels:
-    """The aim of `WithLabels`: E = weight * loss of the pixels + cross-entropy of the class, nats.
+    """The loss of `WithLabels`: E = weight * loss of the pixels + cross-entropy of the class.
+
+    E is in nats per sample.
 
     Args:
-        n_classes: as of `WithLabels`.
+        n_classes: number of classes, as for `WithLabels`.
         pixels: loss of the pixels.
-        weight: of the pixels, >= 0; 0 classifies alone.
+        weight: weight of the pixels, >= 0; with 0 only the class counts.
     """
 
     n_classes: int
@@ -455,28 +456,28 @@ class PixelsAndLabels:
         )
 
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
-        """Of each sample; only complete samples have an aim."""
-        (drawn, said), (pixels, label) = self._parts(output, mask), self._parts(x)
+        """Return the energy of each sample; samples must be complete."""
+        (drawn, logits), (pixels, label) = self._parts(output, mask), self._parts(x)
         misfit = WholeLoss(self.pixels).per_sample(drawn, pixels)
-        return self.weight * misfit + F.cross_entropy(said, label, reduction="none")
+        return self.weight * misfit + F.cross_entropy(logits, label, reduction="none")
 
     def mean(self, output: Tensor) -> Tensor:
-        """Mean of the pixels, then the probability of each class."""
-        drawn, said = self._parts(output)
-        return torch.cat([WholeLoss(self.pixels).mean(drawn), said.softmax(1)], 1)
+        """Return the mean of the pixels, then the probability of each class."""
+        drawn, logits = self._parts(output)
+        return torch.cat([WholeLoss(self.pixels).mean(drawn), logits.softmax(1)], 1)
 
     def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
-        """That of the pixels: a class can be certain."""
+        """Return the floor of the pixels; the cross-entropy of a class can be 0."""
         return self.weight * WholeLoss(self.pixels).floor(self._parts(x, mask)[0])
 
     def check_data(self, x: Tensor) -> None:
-        """As the loss of the pixels does."""
+        """Refuse pixels that their loss refuses."""
         WholeLoss(self.pixels).check_data(self._parts(x)[0])
 
     def _parts(self, rows: Tensor, mask: Mask | None = None) -> tuple[Tensor, Tensor]:
-        """Split what is for pixels from what is for classes."""
+        """Split rows into columns of pixels and of classes."""
         checks.require(
             mask is None,
-            "`mask` must be None: name the pixels to see by `Origin(seen=...)` instead.",
+            "`mask` must be None: select the pixels by `Origin(seen=...)` instead.",
         )
         return rows[:, : -self.n_classes], rows[:, -self.n_classes :]

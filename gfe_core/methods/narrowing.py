@@ -1,19 +1,19 @@
 """Bottlenecks that shrink.
 
-A gate for each latent, closed one by one while the error stays under a threshold.
+Each latent has a gate, and gates close one by one while the error stays under a threshold.
 
     minimise E[divergence(nu)] + price * sum_j sigma(gamma_j)  while  E[error(nu)] <= threshold
 
-with gates nu_j = 1 with probability sigma(gamma_j), and a decoder that sees z * nu. `arm` estimates
-the gradient in gamma, a `Constraint` weighs both sides, and `Narrowing` is the encoder and the
-callback with which `fit` trains all of it: a variational autoencoder (`Inference`), or a decoder
-without any encoder (`encode_at`), for which E is the energy at the end of the flow that these gates
-allow.
+with gates nu_j = 1 with probability sigma(gamma_j), and a decoder that receives z * nu. `arm`
+estimates the gradient in gamma, a `Constraint` balances both sides, and `Narrowing` is the encoder
+and the callback with which `fit` trains everything. The model is a variational autoencoder
+(`Inference`), or a decoder without any encoder (`encode_at`), for which E is the energy at the end
+of the flow with these gates.
 
-Gates travel in the code, behind z: every sample can have its own, and a flow that starts at them
-leaves them alone.
+Gates are part of the code, after z: every sample can have its own, and a flow that starts at them
+does not change them.
 
-Shapes: `batch` samples; `gates` latents of the decoder inside; `code` what a `Gated` decoder takes;
+Shapes: `batch` samples; `gates` latents of the inner decoder; `code` codes of a `Gated` decoder;
     `draws` rows of u.
 """
 
@@ -48,8 +48,8 @@ Gates = Float[Tensor, "*draws gates"]
 def drawn(gamma: Float[Tensor, "gates"], u: Gates) -> tuple[Gates, Gates]:
     """Turn uniform u into gates 1[u < sigma(gamma)] and their antithesis 1[u > sigma(-gamma)].
 
-    Each alone opens with probability sigma(gamma). Where that is far from 1/2, both are mostly the
-    same.
+    Each alone opens with probability sigma(gamma). If the probability is far from 1/2, both are
+    mostly the same.
     """
     p = torch.sigmoid(gamma)
     return (u < p).to(u), (u > 1 - p).to(u)
@@ -60,17 +60,17 @@ def arm(
 ) -> Float[Tensor, "gates"]:
     """Estimate d E[F(nu)] / d gamma without a derivative of F.
 
-    The mean of (F(twin) - F(nu)) (u - 1/2), unbiased.
+    The estimate is the mean of (F(twin) - F(nu)) (u - 1/2), which is unbiased.
 
     Args:
         energy: F at the gates that `drawn` makes of u, one number for each row of u.
-        twin: F at their antithesis.
-        u: uniform in (0, 1). One row for each sample, with F of that sample; or one for a batch
-            that shares its gates, with F the mean over the batch. A mean over samples whose gates
-            differ belongs to no row, and is refused.
+        twin: F at the antithesis of these gates.
+        u: uniform draws in (0, 1). One row for each sample, with F of that sample; or one row for a
+            batch that shares its gates, with F the mean over the batch. A mean over samples with
+            different gates matches no row, and is refused.
 
     Raises:
-        ValueError: energies are not one for each row of u.
+        ValueError: there is not one energy for each row of u.
 
     Example:
         >>> gamma = torch.zeros(2)
@@ -95,17 +95,17 @@ def arm(
 class Gated(nn.Module):
     """A decoder behind gates, y = decoder(z * nu).
 
-    A code is (z, nu), or (z, what each latent costs, nu).
+    A code is (z, nu), or (z, costs, nu) with the cost of each latent.
 
-    With costs, one more output is what the open latents cost together: `Evidence` reads it.
+    With costs, one more output is the total cost of the open latents, which `Evidence` reads.
 
     Args:
-        decoder: of the latents.
-        costs: whether codes hold them, as those of `Inference` do and those of a flow do not.
-        probability: of every gate to be open at first, in (0, 1).
+        decoder: decoder of the latents.
+        costs: whether codes hold costs: those of `Inference` do, those of a flow do not.
+        probability: initial probability of every gate to be open, in (0, 1).
 
     Attributes:
-        gamma: log-odds of the gates; no gradient reaches them but that of `arm`.
+        gamma: log-odds of the gates; only `arm` provides their gradient.
 
     Example:
         >>> import gfe_core as gfe
@@ -139,7 +139,7 @@ class Gated(nn.Module):
         return self.gamma.detach() > 0
 
     def forward(self, code: Codes) -> Float[Tensor, "batch outputs"]:
-        """Raw outputs of the open latents, then what these cost, if the code says it."""
+        """Return raw outputs of the open latents, then their total cost if the code has costs."""
         z, *costs, nu = code.split(self.n_gates, 1)
         nu = nu.detach()
         return torch.cat(
@@ -147,11 +147,11 @@ class Gated(nn.Module):
         )
 
     def hard(self, x: Data) -> Gates:
-        """Gates of each sample of x, open where they are more likely open than closed."""
+        """Return gates for each sample of x, open if they are more likely open than closed."""
         return self.open.to(x).expand(len(x), -1)
 
     def narrowed(self) -> "Narrowed":
-        """An ordinary decoder of the open latents alone, which shares every weight."""
+        """Return an ordinary decoder of the open latents alone, which shares every weight."""
         return Narrowed(self.decoder, self.open)
 
 
@@ -160,8 +160,8 @@ class Narrowed(nn.Module):
     """A decoder whose code holds its open latents only; the others are 0.
 
     Args:
-        decoder: of all latents.
-        is_open: which to keep; a ValueError refuses none.
+        decoder: decoder of all latents.
+        is_open: mask of the latents to keep; a ValueError is raised if there are none.
     """
 
     def __init__(self, decoder: Any, is_open: Bool[Tensor, "gates"]) -> None:
@@ -178,12 +178,12 @@ class Narrowed(nn.Module):
         self.register_buffer("rows", torch.eye(len(is_open))[is_open.cpu()])
 
     def forward(self, z: Codes) -> Float[Tensor, "batch outputs"]:
-        """Raw outputs of codes."""
+        """Return the raw outputs of codes."""
         return self.decoder(z @ cast(Tensor, self.rows).to(z))
 
 
 def _rows(decoder: Decoder, x: Any) -> Data:
-    """Return data as a tensor, after refusing a decoder without gates."""
+    """Return data as a tensor; refuse a decoder without gates."""
     checks.is_decoder(decoder)
     wanted = "`decoder` must be `Gated`, so that its gates can close"
     gated = isinstance(decoder, Gated)
@@ -193,13 +193,13 @@ def _rows(decoder: Decoder, x: Any) -> Data:
 
 
 def encode_at(decoder: Gated, x: Data, nu: Gates, **options: Any) -> Encoding:
-    """Encode by the flow with these gates: closed latents have no gradient and stay at the origin.
+    """Encode by the flow with given gates: closed latents have no gradient and stay at the origin.
 
     Args:
-        decoder: without costs.
+        decoder: gated decoder without costs.
         x: data.
         nu: gates of each sample.
-        options: of `encode`, all but `z0`.
+        options: options of `encode`, all but `z0`.
     """
     return encode(decoder, x, z0=torch.cat([torch.zeros_like(nu), nu], 1), **options)
 
@@ -208,12 +208,12 @@ def encode_at(decoder: Gated, x: Data, nu: Gates, **options: Any) -> Encoding:
 class Inference:
     """The encoder of a variational autoencoder behind gates.
 
-    A draw from N(mean, variance), and what each latent costs.
+    It returns a draw from N(mean, variance), and the cost of each latent.
 
     Args:
-        network: says mean and log variance: `Autoencoder.mirror(decoder, latent_dim=2 *
-            decoder.latent_dim)`.
-        loss: `Evidence`, of the energies reported.
+        network: network that returns mean and log variance: `Autoencoder.mirror(decoder,
+            latent_dim=2 * decoder.latent_dim)`.
+        loss: loss of the reported energies, an `Evidence`.
         generator: source of the draws.
     """
 
@@ -223,9 +223,8 @@ class Inference:
 
     def __call__(self, decoder: Gated, x: Data, nu: Gates) -> Encoding:
         """Encode; the code carries the graph that trains the network."""
-        known = x.isfinite().all(
-            1, keepdim=True
-        )  # a gradient of 0 times NaN would spoil every weight
+        # A gradient of 0 times NaN would make every weight NaN.
+        known = x.isfinite().all(1, keepdim=True)
         mean, log_variance = self.network.layers(torch.where(known, x, 0.0)).chunk(2, 1)
         noise = torch.randn(mean.shape, dtype=x.dtype, generator=self.generator).to(x.device)
         z = mean + (0.5 * log_variance).exp() * noise
@@ -235,13 +234,14 @@ class Inference:
 
 
 class Loan:
-    """Random draws that count as made only once something has learnt from them.
+    """Random draws that advance their generators only if a parameter has learnt from them.
 
-    While a loan is open its generators draw as usual. At its end they are back where they were, so
-    that whoever draws next draws the same, as if nothing had happened; `keep` sets them on.
+    While a loan is open its generators draw as usual. At its end they are reset to their former
+    states, so that the next draws are the same as if none had been made; `keep` advances them past
+    the draws of the loan.
 
     Args:
-        generators: sources of the draws; one that is named twice counts once, None not at all.
+        generators: sources of the draws; repeated generators and None are left out.
     """
 
     def __init__(self, *generators: torch.Generator | None) -> None:
@@ -258,7 +258,7 @@ class Loan:
         self._set(self._before)
 
     def keep(self, *_: object) -> None:
-        """Set the generators on behind these draws; a second time changes nothing."""
+        """Advance the generators past these draws; a second call changes nothing."""
         self._set(self._after)
         self._after = []
 
@@ -272,14 +272,14 @@ class Loan:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Draws:
-    """All that gates and constraint learn from one batch.
+    """All values from one batch that gates and constraint use to learn.
 
     Args:
-        u: uniform draws, a row for each sample.
-        energy: weighted costs and error of each sample at the gates of u.
-        twin_energy: the same at their antithesis.
+        u: uniform draws, one row for each sample.
+        energy: weighted costs plus error of each sample at the gates of u.
+        twin_energy: weighted costs plus error of each sample at their antithesis.
         error: error alone of each sample, at the gates of u.
-        loan: sources of all draws of this batch.
+        loan: loan of the generators of all draws of this batch.
     """
 
     u: Gates
@@ -290,50 +290,53 @@ class Draws:
 
     @property
     def sound(self) -> Bool[Tensor, "batch"]:
-        """Samples with finite energies, which alone teach."""
+        """Samples with finite energies; gates and constraint use no others."""
         return (self.energy + self.twin_energy).isfinite()
 
 
 @dataclass(frozen=True)
 class GatedEncoding(Encoding):
-    """An encoding at drawn gates, which carries what these gates learn from.
+    """An encoding at drawn gates, with the values from which these gates learn.
 
     Args:
-        draws: made for this batch; `Narrowing` always gives them.
+        draws: draws of this batch; `Narrowing` always provides them.
     """
 
     draws: Draws | None = field(default=None, repr=False)
 
 
 class Narrowing:
-    """The encoder of `fit` for a gated decoder; its callback `learn` moves gates and constraint.
+    """The encoder of `fit` for a gated decoder; its callback `learn` updates gates and constraint.
 
-    A batch is encoded at drawn gates, one draw for each sample, and judged at their antithesis too.
-    Until the constraint is first met, all gates are open and none learns; later, what they cost
-    counts only while it is met.
+    A batch is encoded at drawn gates, one draw for each sample, and evaluated at their antithesis
+    too. Until the constraint is first met, all gates are open and none learns; later, the price of
+    the gates counts only while the constraint is met.
 
-    What a batch leads to travels with its codes, and `learn` reads it there: gates learn from the
-    batch that `fit` trains on and from nothing else. Other data may be encoded or evaluated between
-    two updates without a change to the last bit, because draws count only once something has learnt
-    from them. This holds for `generator` and for the generator of `find`; draws from torch's global
-    source (None) move it on.
+    The values from which gates learn are attached to the codes, and `learn` reads them there: gates
+    learn only from the batch that `fit` trains on. Other data may be encoded or evaluated between
+    two updates without any change to the last bit, because draws advance the generators only if a
+    parameter has learnt from them. This holds for `generator` and for the generator of `find`;
+    draws from torch's global generator (None) always advance it.
 
     Args:
-        find: (decoder, x, nu) -> Encoding: an `Inference`, or `functools.partial(encode_at,
-            loss=...)`. What it draws comes from its attribute `generator`, if it has one.
-        constraint: on the error.
-        optimizer: of `Gated.gamma` alone.
-        price: of an open gate, > 0, in nats. The constraint leaves some error to spend; with a
-            price of many nats it goes into closed gates before it goes into smaller divergences.
-            Where price / lambda exceeds what every latent saves, all gates close at once.
-        error: of a sample, a sum over its features. A mean would shrink it against everything else.
-        anew: whether the antithesis has codes of its own. Those of a network do not depend on
-            gates. Those of a flow do: to keep z saves half of the encoding, but then a latent that
-            closes leaves its part undone, which others would take over, and one that opens is 0 and
-            looks useless.
+        find: function (decoder, x, nu) -> Encoding: an `Inference`, or
+            `functools.partial(encode_at, loss=...)`. Its random draws come from its attribute
+            `generator`, if it has one.
+        constraint: constraint on the error.
+        optimizer: optimizer of `Gated.gamma` alone.
+        price: price of an open gate, > 0, in nats. The constraint leaves some error to spend; with
+            a price of many nats, this error is spent on closing gates rather than on smaller
+            divergences. If price / lambda exceeds the saving by every latent, all gates close at
+            once.
+        error: loss that gives the error of a sample, a sum over its features. A mean would make it
+            too small relative to the other terms.
+        anew: whether to encode again for the antithesis. Codes of a network do not depend on gates.
+            Codes of a flow do. Keeping z saves half of the encoding, but then a closing latent
+            leaves its part undone, which other latents would take over, and an opening latent is 0
+            and seems useless.
         generator: source of the draws.
 
-    Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901) for the autoencoder, with
+    Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901), for the autoencoder with
         a price of 1.
     """
 
@@ -355,7 +358,7 @@ class Narrowing:
             ("constraint", constraint, Constraint),
             ("optimizer", optimizer, torch.optim.Optimizer),
         ):
-            wanted = f"`{name}` must be of the kind `{kind.__name__}`"
+            wanted = f"`{name}` must be of type `{kind.__name__}`"
             fits = isinstance(part, kind)
             checks.require(fits, f"{wanted}, got {checks.described(part)}.", TypeError)
         able = callable(find) and not isinstance(find, type)
@@ -370,7 +373,7 @@ class Narrowing:
         self.generator = generator
 
     def __call__(self, decoder: Gated, x: Data) -> GatedEncoding:
-        """Encode at drawn gates; what they and their antithesis lead to travels with the codes."""
+        """Encode at drawn gates; attach the energies at these gates and at their antithesis."""
         x = _rows(decoder, x)
         with self._loan() as loan:
             u = torch.rand(len(x), decoder.n_gates, generator=self.generator, dtype=x.dtype)
@@ -384,16 +387,16 @@ class Narrowing:
         return GatedEncoding(**vars(_learnt_from(encoding, loan)), draws=draws)
 
     def learn(self, report: Report) -> None:
-        """After every batch: move the constraint by its errors, the gates by both of its draws.
+        """Update the constraint by the errors of a batch, and the gates by both of its draws.
 
         Raises:
-            ValueError: the batch was encoded by something else.
+            ValueError: the batch was encoded by another encoder.
         """
         draws = getattr(report.encoding, "draws", None)
         if draws is None:
             raise ValueError(
-                "`report.encoding` must come from a Narrowing, whose draws teach the gates, got "
-                f"{type(report.encoding).__name__}. Pass it to `fit` as `encoder`, too."
+                "`report.encoding` must come from a Narrowing, from whose draws the gates learn, "
+                f"got {type(report.encoding).__name__}. Pass it to `fit` as `encoder`, too."
             )
         draws.loan.keep()
         self.constraint.observe(draws.error[draws.sound].mean().item())
@@ -401,38 +404,38 @@ class Narrowing:
             self._move_gates(cast(Gated, report.decoder).gamma, draws)
 
     def hard(self, decoder: Gated, x: Data) -> Encoding:
-        """The encoder of evaluation: each gate is what it more likely is."""
+        """Encode for evaluation, with each gate in its more likely state."""
         x = _rows(decoder, x)
         with self._loan() as loan:
             encoding = self.find(decoder, x, decoder.hard(x))
         return _learnt_from(encoding, loan)
 
     def _loan(self) -> Loan:
-        """Borrow from every source that an encoding draws from."""
+        """Borrow from every generator from which an encoding draws."""
         return Loan(self.generator, getattr(self.find, "generator", None))
 
     def _gates(self, decoder: Gated, u: Gates) -> tuple[Gates, Gates]:
-        """Gates and their antithesis; all open until the constraint was first met."""
+        """Return gates and their antithesis; all are open until the constraint was first met."""
         if self.constraint.was_met:
             return drawn(decoder.gamma.detach(), u)
         return torch.ones_like(u), torch.ones_like(u)
 
     def _code_of_twin(self, decoder: Gated, x: Data, encoding: Encoding, twin: Gates) -> Codes:
-        """The code that is judged at the antithesis: one of its own, or the same behind it."""
+        """Return the code to evaluate at the antithesis: a new one, or the same z, other gates."""
         if self.anew and self.constraint.was_met:
             return self.find(decoder, x, twin).z
         return torch.cat([encoding.z[:, : -decoder.n_gates], twin], 1)
 
     @torch.no_grad()
     def _judged(self, decoder: Gated, code: Codes, x: Data) -> tuple[PerSample, PerSample]:
-        """Weighted costs and error of each sample together, and the error alone."""
+        """Return the sum of weighted costs and error for each sample, and the error alone."""
         outputs = decoder(code)
         n = math.prod(decoder.data_shape)
         error = self.error.per_sample(outputs[:, :n], x)
         return self.constraint.weight * outputs[:, n:].sum(1) + error, error
 
     def _move_gates(self, gamma: nn.Parameter, draws: Draws) -> None:
-        """One step of the optimizer along ARM's estimate and the slope of the price."""
+        """Take one step of the optimizer along ARM's estimate plus the slope of the price."""
         rows = draws.sound
         p = torch.sigmoid(gamma.detach())
         cost = self.price * self.constraint.weight * self.constraint.met
@@ -443,7 +446,7 @@ class Narrowing:
 
 
 def _learnt_from(encoding: Encoding, loan: Loan) -> Encoding:
-    """Keep the loan as soon as a gradient reaches these codes: then a network learns from them."""
+    """Keep the loan when a gradient reaches these codes, as a network then learns from them."""
     if encoding.z.requires_grad:
         encoding.z.register_hook(loan.keep)
     return encoding
@@ -451,16 +454,16 @@ def _learnt_from(encoding: Encoding, loan: Loan) -> Encoding:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shrinking:
-    """A decoder behind gates with all that trains it.
+    """A decoder behind gates with all parts of its training.
 
-    Made by `shrinking_autoencoder` and `shrinking_flow`. A deep copy, generators included, is a
-    second one that goes the same way.
+    It is made by `shrinking_autoencoder` and `shrinking_flow`. A deep copy, generators included,
+    trains in the same way.
 
     Args:
-        gated: the decoder.
-        rule: its encoder in training.
-        train: `fit` with all but epochs and callbacks; without `rule.learn` among the callbacks no
-            gate moves.
+        gated: decoder behind gates.
+        rule: encoder for training.
+        train: `fit` with all arguments but epochs and callbacks; without `rule.learn` among the
+            callbacks no gate changes.
     """
 
     gated: Gated
@@ -470,11 +473,11 @@ class Shrinking:
     def learn(
         self, epochs: int, callbacks: Iterable[Callable[[Report], bool | None]] = ()
     ) -> History:
-        """Train decoder, gates and multiplier for so many passes over the data."""
+        """Train decoder, gates and multiplier for `epochs` passes over the data."""
         return self.train(epochs=epochs, callbacks=[self.rule.learn, *callbacks])
 
     def error(self, x: Data) -> PerSample:
-        """Error of each sample of x at hard gates."""
+        """Return the error of each sample of x at hard gates."""
         outputs = self.gated(self.rule.hard(self.gated, x).z).detach()
         return self.rule.error.per_sample(outputs[:, : x.shape[1]], x)
 
@@ -491,12 +494,12 @@ def shrinking_autoencoder(
     """Put a gate before each latent of a variational autoencoder.
 
     Args:
-        x: data, a row for each sample.
-        n_gates: latents at the beginning.
-        threshold: of the squared error of a sample, summed over its features, > 0.
-        hidden: widths of the decoder's hidden layers, and of the encoder's, backwards.
-        price: of an open gate, nats.
-        seed: of weights, draws and the order of samples.
+        x: data, one row for each sample.
+        n_gates: initial number of latents.
+        threshold: bound on the squared error of a sample, summed over its features, > 0.
+        hidden: widths of the decoder's hidden layers; the encoder has them in reverse order.
+        price: price of an open gate, in nats.
+        seed: seed of weights, draws and the order of samples.
 
     Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901).
     """
@@ -525,14 +528,14 @@ def shrinking_flow(
     """Put a gate before each latent of a decoder whose codes are found by the flow.
 
     Args:
-        x: data, a row for each sample.
-        n_gates: latents at the beginning.
-        threshold: of the squared error of a sample, summed over its features, > 0.
+        x: data, one row for each sample.
+        n_gates: initial number of latents.
+        threshold: bound on the squared error of a sample, summed over its features, > 0.
         hidden: widths of the decoder's hidden layers.
-        price: of an open gate, nats.
-        anew: whether the antithesis has codes of its own, as for `Narrowing`.
-        max_steps: attempts of AMD for each sample and batch.
-        seed: of weights, draws and the order of samples.
+        price: price of an open gate, in nats.
+        anew: whether to encode again for the antithesis, as for `Narrowing`.
+        max_steps: limit on AMD's attempts for each sample and batch.
+        seed: seed of weights, draws and the order of samples.
     """
     decoder, generator = _decoder_of(x, n_gates, hidden, seed)
     constraint = Constraint(threshold, smoothing=0.9)
@@ -550,7 +553,7 @@ def shrinking_flow(
 def _decoder_of(
     x: Data, n_gates: int, hidden: tuple[int, ...], seed: int
 ) -> tuple[MLPDecoder, torch.Generator]:
-    """A decoder of such data, and the generator that goes on from its weights."""
+    """Return a decoder for such data, and the generator after its weights were drawn."""
     generator = torch.Generator().manual_seed(seed)
     decoder = MLPDecoder(
         latent_dim=n_gates, hidden=hidden, data_dim=x.shape[1], generator=generator
@@ -559,14 +562,14 @@ def _decoder_of(
 
 
 def _gate_optimizer(gated: Gated) -> torch.optim.Optimizer:
-    """Adam for the gates alone."""
+    """Return Adam for the gates alone."""
     return torch.optim.Adam([gated.gamma], lr=0.05)
 
 
 def _training(
     gated: Gated, rule: Narrowing, x: Data, loss: Loss, weights: list[nn.Parameter], seed: int
 ) -> Callable[..., History]:
-    """Return `fit` with all but epochs and callbacks."""
+    """Return `fit` with all arguments but epochs and callbacks."""
     adam = torch.optim.Adam(weights, lr=2e-3)
     batches = Batches(x, size=64, seed=seed)
     return partial(fit, gated, batches, encoder=rule, loss=loss, optimizer=adam)

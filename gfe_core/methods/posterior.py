@@ -1,13 +1,14 @@
-"""Doubt: which codes explain a sample nearly as well as the best, by Laplace's approximation.
+"""Posteriors: codes that explain a sample nearly as well as the best, by Laplace's approximation.
 
     p(z | x) = exp(-E(z)) p(z) / evidence,    E = the summed loss of observed features,    p(z) =
     N(m, P^-1)
 
 `laplace` follows the flow down E - log p to modes and puts a Gaussian of precision J' W J + P at
-each. What it is not: the whole posterior. It knows the modes that its starts lead to, and each only
-by its curvature; Gauss-Newton leaves out the decoder's own, with which the matrix may be indefinite
-and no Gaussian's. Grey values under `Bernoulli` are no coin tosses: there exp(-E) is no likelihood
-of the data, and the posterior a generalised one, of a width set by convention.
+each. The result is not the whole posterior. It covers only modes that its starts lead to, and each
+only by its curvature. Gauss-Newton omits the decoder's own curvature, with which the matrix could
+be indefinite and would not define a Gaussian. Grey values under `Bernoulli` are not coin tosses:
+exp(-E) is then not a likelihood of the data, and the posterior is a generalised one whose width is
+a convention.
 
 Shapes: `basin` starts, the heaviest mode first; `batch` samples; `latent` the size of a code;
     `draw` random codes.
@@ -34,10 +35,10 @@ from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Mask, PerSamp
 _SAME_MODE = 0.5
 """Distance in standard deviations below which two modes count as one.
 
-More than a stop rule leaves of the way.
+It is larger than the distance from the mode at which a stop rule ends.
 """
 _N_LOOKED_AT = 16
-"""Samples by which the loss of a stranger is judged."""
+"""Number of samples on which a user's loss is tested."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,8 +47,8 @@ class GaussianPrior:
 
     Args:
         mean: m, in latent units.
-        precision: P, the inverse of the covariance; a ValueError refuses what is not symmetric and
-            positive definite.
+        precision: P, the inverse of the covariance; a ValueError is raised if it is not symmetric
+            and positive definite.
 
     Example:
         >>> prior = GaussianPrior.standard(2)
@@ -93,15 +94,15 @@ class GaussianPrior:
     def fit(cls, z: Float[Tensor, "n latent"], *, ridge: float = 0.0) -> "GaussianPrior":
         """Take mean and covariance from codes, with `ridge` >= 0 added to each variance.
 
-        A ValueError refuses codes that are not finite, or vary too little in some direction for a
-        covariance.
+        A ValueError is raised for codes that are not finite, or vary too little in a direction for
+        a covariance.
         """
         z = checks.codes(rows_of(z, "z"))
         checks.number("ridge", ridge)
         n, latent = z.shape
         checks.require(
             bool(z.isfinite().all()),
-            "`z` has NaN or infinity. Leave out: `z[z.isfinite().all(1)]`.",
+            "`z` has NaN or infinity. Leave them out: `z[z.isfinite().all(1)]`.",
         )
         checks.require(
             0 <= ridge < torch.inf, f"`ridge` must be at least 0 and finite, got {ridge}."
@@ -124,12 +125,12 @@ class GaussianPrior:
         )
 
     def __call__(self, z: Codes) -> PerSample:
-        """Minus the log density, without its constant."""
+        """Return minus the log density, without its constant."""
         away = z - self.mean
         return 0.5 * ((away @ self.precision) * away).sum(1)
 
     def log_prob(self, z: Codes) -> PerSample:
-        """Log density with its constant, in nats."""
+        """Return the log density with its constant, in nats."""
         n = len(self.mean)
         return 0.5 * (self.precision.logdet() - n * math.log(2 * math.pi)) - self(z)
 
@@ -140,15 +141,15 @@ class GaussianPrior:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Posterior:
-    """What `laplace` knows of each sample: a mixture of Gaussians, one for each basin.
+    """The result of `laplace` for each sample: a mixture of Gaussians, one for each basin.
 
     Args:
         z: modes, that of the heaviest basin first; NaN where the flow failed.
-        precision: of the Gaussian at each mode.
+        precision: precision of the Gaussian at each mode.
         log_mass: log of the integral of exp(-E) p over each basin; -inf where the flow failed or
-            met a heavier mode.
+            reached the same mode as a heavier basin.
         status: `Status` codes; at MAX_STEPS a mode was not quite reached.
-        loss: by which the modes were found: it says what the decoder's output means.
+        loss: loss by which the modes were found; it defines the meaning of the decoder's output.
     """
 
     z: Float[Tensor, "basin batch latent"]
@@ -171,37 +172,36 @@ class Posterior:
     def log_evidence(self) -> PerSample:
         """Log of the integral of exp(-E) p(z).
 
-        Log p(x), up to the constant that `Gaussian` leaves out of E.
+        This is log p(x), up to the constant that `Gaussian` leaves out of E.
         """
         return self.log_mass.logsumexp(0)
 
     @property
     def log_weight(self) -> Float[Tensor, "basin batch"]:
-        """Log of each basin's share; -inf for all where every flow failed."""
+        """Log of each basin's weight; -inf for all basins if every flow failed."""
         return self.log_mass - self.log_evidence.nan_to_num(neginf=0.0)
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "draw batch latent"]:
-        """Draw n codes for each sample: a basin by its weight, then from its Gaussian.
+        """Draw n codes for each sample: first a basin by its weight, then from its Gaussian.
 
-        NaN where every flow failed.
+        Codes are NaN if every flow failed.
         """
         shape = (n, *self.log_mass.shape)
         race = torch.empty(shape, device=generator.device, dtype=torch.float32).exponential_(
             generator=generator
         )
-        basin = (self.log_weight - race.to(self.z).log()).argmax(
-            1
-        )  # the first of waiting times of rates by weight
+        # The shortest of exponential waiting times chooses a basin in proportion to its weight.
+        basin = (self.log_weight - race.to(self.z).log()).argmax(1)
         return (self.z + _deviations(self.precision, n, generator)).take_along_dim(
             basin[:, None, :, None], 1
         )[:, 0]
 
     def level(self, z: Codes) -> PerSample:
-        """Probability content of the smallest ellipsoid around the main mode that holds z.
+        """Return the probability content of the smallest ellipsoid around the main mode through z.
 
-        P(latent / 2, d^2 / 2) with d the distance from the mode in standard deviations and P the
-        regularised incomplete gamma function: where the posterior is one Gaussian, true codes have
-        levels uniform in [0, 1].
+        It is P(latent / 2, d^2 / 2) with d the distance from the mode in standard deviations and P
+        the regularised incomplete gamma function. If the posterior is one Gaussian, true codes have
+        levels that are uniform in [0, 1].
         """
         away = z - self.best
         d2 = torch.einsum("ni,nij,nj->n", away, self.precision[0], away)
@@ -228,21 +228,21 @@ def laplace(
     / 2) |H|^(-1/2) at its mode z, with H = J' W J + P.
 
     Args:
-        decoder: as for `encode`.
-        x: as for `encode`.
-        prior: of codes; the penalty of the flow.
-        loss: with reduction="sum", `Bernoulli(reduction="sum")` by default.
-        mask: True where x is observed; all of it by default.
-        solver: `GaussNewton()` by default.
-        n_starts: flows for each sample: the first from the origin, the others from draws of the
-            prior.
+        decoder: decoder, as for `encode`.
+        x: data, as for `encode`.
+        prior: prior of codes; the penalty of the flow.
+        loss: loss with reduction="sum", `Bernoulli(reduction="sum")` by default.
+        mask: True where x is observed; everywhere by default.
+        solver: solver of the flow; `GaussNewton()` by default.
+        n_starts: number of flows for each sample: the first from the origin, the others from draws
+            of the prior.
         generator: source of these draws.
-        context: of each sample, as for `encode`.
-        options: of `encode`, all but `penalty` and `bounds`.
+        context: context of each sample, as for `encode`.
+        options: options of `encode`, all but `penalty` and `bounds`.
 
     Raises:
-        TypeError, ValueError: as `encode` does; or a mean for a loss, a loss whose `curvature` is
-            not that of its energy, a prior of other codes, no generator of starts.
+        TypeError, ValueError: as in `encode`; also if the loss is a mean, its `curvature` is not
+            that of its energy, the prior is for other codes, or starts need a generator.
 
     Example:
         >>> import gfe_core as gfe
@@ -266,8 +266,8 @@ def laplace(
     )
     checks.require(
         options.get("bounds") is None,
-        "`laplace` takes no `bounds`: a code at an edge of a box is no mode, and no Gaussian fits "
-        "there. Leave `bounds` out, and keep codes near by `prior=`.",
+        "`laplace` takes no `bounds`: a code at the edge of a box is not a mode, and no Gaussian "
+        "fits there. Leave `bounds` out, and limit codes by `prior=`.",
         TypeError,
     )
     checks.decoder_ready(decoder)
@@ -276,11 +276,11 @@ def laplace(
     _fits(decoder, x, prior, loss)
     checks.at_least_one("n_starts", n_starts)
     checks.generator("generator", generator)
-    lack = (
+    message = (
         f"`generator` must be given to draw {n_starts - 1} starts. Pass a seeded "
         "`torch.Generator()`."
     )
-    checks.require(n_starts == 1 or generator is not None, lack)
+    checks.require(n_starts == 1 or generator is not None, message)
     draws = [prior.sample(len(x), generator) for _ in range(n_starts - 1)] if generator else []
     find = partial(
         encode,
@@ -294,17 +294,17 @@ def laplace(
         **options,
     )
     with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
-        found = [find(), *(find(z0=z0) for z0 in draws)]
+        runs = [find(), *(find(z0=z0) for z0 in draws)]
         z, energy, status = (
-            torch.stack([getattr(each, name) for each in found])
+            torch.stack([getattr(each, name) for each in runs])
             for name in ("z", "energy", "status")
         )
         misfit = Energy(decoder, x, loss, mask=mask, context=context)
         if not misfit.loss.is_kit:
-            few = torch.arange(min(len(x), _N_LOOKED_AT), device=x.device)
-            _sums(misfit.rows(few), z[0, few], context_rows(context, few))
-            _bends_so(misfit.rows(few), z[0, few])
-        precision = torch.stack([misfit.gauss_newton(each.z) for each in found]) + prior.precision
+            tested = torch.arange(min(len(x), _N_LOOKED_AT), device=x.device)
+            _sums(misfit.rows(tested), z[0, tested], context_rows(context, tested))
+            _bends_so(misfit.rows(tested), z[0, tested])
+        precision = torch.stack([misfit.gauss_newton(each.z) for each in runs]) + prior.precision
     failed = torch.stack([status == each for each in Status if each.failed]).any(0)
     good = ~failed & energy.isfinite() & precision.isfinite().flatten(2).all(2)
     precision = torch.where(good[..., None, None], precision, prior.precision)
@@ -325,22 +325,22 @@ def spread(
     generator: torch.Generator,
     context: Context | None = None,
 ) -> tuple[Data, Data]:
-    """Mean and standard deviation, in data space, of n codes drawn from the posterior.
+    """Return mean and standard deviation, in data space, of n codes drawn from the posterior.
 
-    The noise of data around a decoded code is no part of it. One draw of all samples is decoded at
-    a time.
+    The noise of data around a decoded code is not included. One draw of all samples is decoded at a
+    time.
 
     Args:
-        decoder: as for `laplace`.
-        posterior: of the samples.
-        loss: decides what an output means; by default that of the posterior.
-        n: draws, >= 2 or a ValueError; the mean is uncertain by std / sqrt(n).
+        decoder: decoder, as for `laplace`.
+        posterior: posterior of the samples.
+        loss: loss that defines the meaning of an output; by default the loss of the posterior.
+        n: number of draws, >= 2 or a ValueError; the standard error of the mean is std / sqrt(n).
         generator: source of the draws.
-        context: of each sample, if the decoder takes one.
+        context: context of each sample, if the decoder takes one.
     """
     held = isinstance(posterior, Posterior)
     got = checks.described(posterior)
-    checks.require(held, f"`posterior` must be what `laplace` returned, got {got}.", TypeError)
+    checks.require(held, f"`posterior` must be the result of `laplace`, got {got}.", TypeError)
     checks.generator("generator", generator, needed=True)
     checks.whole("n", n)
     checks.require(n >= 2, f"`n` must be at least 2 for a standard deviation, got {n}.")
@@ -349,12 +349,13 @@ def spread(
         drawn = reconstruct(decoder, z, posterior.loss if loss is None else loss, context=context)
         away = drawn - mean
         mean = mean + away / i
-        squares = squares + away * (drawn - mean)  # Welford's sums: no difference of large numbers
+        # Welford's sums avoid differences of large numbers.
+        squares = squares + away * (drawn - mean)
     return mean, (squares / (n - 1)).sqrt()
 
 
 def _fits(decoder: Any, x: Any, prior: GaussianPrior, loss: Any) -> None:
-    """Refuse what makes no posterior; the rest is refused by `encode`."""
+    """Refuse arguments that define no posterior; `encode` refuses the rest."""
     wanted = (
         f"`loss` must be a sum over features to be a log-likelihood, got {loss}. Use "
         "`reduction='sum'`."
@@ -364,7 +365,7 @@ def _fits(decoder: Any, x: Any, prior: GaussianPrior, loss: Any) -> None:
 
 
 def check_prior(prior: Any, latent_dim: int, dtype: torch.dtype) -> None:
-    """Refuse what is no prior of codes of this size and type."""
+    """Refuse anything but a prior of codes of this size and type."""
     checks.require(
         isinstance(prior, GaussianPrior),
         f"`prior` must be a `GaussianPrior`, got {checks.described(prior)}. Write "
@@ -379,9 +380,9 @@ def check_prior(prior: Any, latent_dim: int, dtype: torch.dtype) -> None:
 
 
 def _sums(misfit: Energy, z: Codes, context: Context | None) -> None:
-    """Refuse a stranger's loss that averages over features: it is the same of each feature twice.
+    """Refuse a user's loss that averages over features, tested by doubling each feature.
 
-    One that knows no other shape than that of the data, or has no features to count, is believed.
+    A loss that accepts only the shape of the data, or data without features, passes the test.
     """
     loss = misfit.loss
     if misfit.data.dim() < 2:
@@ -390,18 +391,18 @@ def _sums(misfit: Energy, z: Codes, context: Context | None) -> None:
         not averages(
             partial(loss.per_sample, context=context), misfit.output(z.nan_to_num()), misfit.data
         ),
-        f"`loss` {arguments.called(loss.given)} averages over features, so that it is no "
-        "log-likelihood: the doubt would be too wide by the root of their number. Sum them: "
+        f"`loss` {arguments.called(loss.given)} averages over features, so it is not a "
+        "log-likelihood: the posterior would be too wide by the root of their number. Sum them: "
         "`.flatten(1).sum(1)`.",
     )
 
 
 def _bends_so(misfit: Energy, z: Codes) -> None:
-    """Refuse a stranger's `curvature` that is not the second derivative of its energy."""
-    said, true = misfit.curvatures(z.nan_to_num())
-    apart = (said - true).abs().nan_to_num(0, 0, 0).max()
+    """Refuse a user's `curvature` that is not the second derivative of its energy."""
+    given, true = misfit.curvatures(z.nan_to_num())
+    apart = (given - true).abs().nan_to_num(0, 0, 0).max()
     size = true.abs().nan_to_num(0, 0, 0).max()
-    # twice differentiated rounding, in units of the largest
+    # The bound is the root of the rounding of second derivatives, relative to the largest.
     fits = bool(apart <= 10 * torch.finfo(true.dtype).eps ** 0.5 * size)
     checks.require(
         fits,
@@ -414,7 +415,7 @@ def _bends_so(misfit: Energy, z: Codes) -> None:
 def _heaviest_first(z: Tensor, precision: Tensor, log_mass: Tensor, status: Tensor) -> Posterior:
     """Sort the basins of each sample.
 
-    Of those with the same mode all but the heaviest lose their mass.
+    If several have the same mode, all but the heaviest lose their mass.
     """
     order = log_mass.argsort(0, descending=True)
     z = z.take_along_dim(order[..., None], 0)

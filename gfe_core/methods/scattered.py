@@ -1,4 +1,4 @@
-"""Training an implicit decoder at some places of each image instead of all."""
+"""Training of an implicit decoder on a few places of each image instead of all."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,23 +15,25 @@ from gfe_core.energy import Gaussian
 
 
 class Scattered(Batches):
-    """Batches that show some pixels, drawn again for each batch, with the decoder of these.
+    """Batches of a few pixels, drawn again for each batch, with the decoder of these pixels.
 
         scattered = Scattered(x, siren, n_places=196, size=64)
         fit(scattered.decoder, scattered, encoder=gon.Origin(loss=scattered.loss),
         loss=scattered.loss)
 
-    `loss` weighs the squares of the places shown so that their sum estimates that of all: steps
-    keep their length. `decoder` moves on with each batch, so take one batch at a time.
+    `loss` weights the squared errors of the selected places so that their sum estimates the sum
+    over all places; steps then keep their length. `decoder` changes with each batch, so use one
+    batch at a time.
 
     Args:
-        x: images, a row of pixels each.
-        siren: trained, as its weights are those of `decoder`.
-        n_places: pixels of each batch, between the latents and all of them.
-        arguments: of `Batches`.
+        x: images, one row of pixels for each.
+        siren: decoder to train, which shares its weights with `decoder`.
+        n_places: number of pixels in each batch, between the number of latents and all of them.
+        arguments: arguments of `Batches`.
 
     Raises:
-        ValueError: too few or too many places, or `x` is not of the pixels of `siren`.
+        ValueError: there are too few or too many places, or `x` does not have the pixels of
+            `siren`.
     """
 
     def __init__(self, x: Tensor, siren: SirenDecoder, *, n_places: int, **arguments: Any) -> None:
@@ -49,11 +51,10 @@ class Scattered(Batches):
 
     def __iter__(self) -> Iterator[Tensor]:
         for x in super().__iter__():
-            chance = np.random.default_rng(
-                (self.seed, self.epoch, self.index)
-            )  # a saved position shows the same again
-            some = torch.from_numpy(
+            # The same position gives the same places again, also after a restart.
+            chance = np.random.default_rng((self.seed, self.epoch, self.index))
+            chosen = torch.from_numpy(
                 chance.permutation(len(self.places))[: self.decoder.data_shape[0]]
             )
-            self.decoder.coordinates = self.places[some.to(self.places.device)]
-            yield x[:, some.to(x.device)]
+            self.decoder.coordinates = self.places[chosen.to(self.places.device)]
+            yield x[:, chosen.to(x.device)]

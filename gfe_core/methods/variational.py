@@ -1,7 +1,7 @@
 """Codes that describe a normal distribution, and the evidence bound that trains them.
 
 The divergence from the prior is one more output of the decoder, so that the bound is a loss like
-any other: it is followed by a flow, minimised by `fit` and reported by `evaluate`.
+any other: a flow can follow it, `fit` minimises it and `evaluate` reports it.
 """
 
 import math
@@ -21,33 +21,34 @@ from gfe_core.energy.padding import row_multiple
 from gfe_core.types import AnyLoss, Codes, Data, Decoder, Mask, PerSample
 
 Outputs = Float[Tensor, "batch outputs"]
-"""Raw outputs for the features, then the divergence: one more than a sample has features."""
+"""Raw outputs for the features, then the divergence: one more than the number of features."""
 
 
 def divergence(mean: Codes, log_variance: Codes) -> Codes:
-    """KL(N(mean, variance) | N(0, 1)) of each latent, in nats."""
+    """Return KL(N(mean, variance) | N(0, 1)) of each latent, in nats."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
 @keeps_rows_apart
 class VariationalDecoder(nn.Module):
-    """A decoder whose code stands for N(mean, diag(variance)).
+    """A decoder whose code describes N(mean, diag(variance)).
 
     Its last output is KL(N(mean, variance) | N(0, I)).
 
-    Called, it draws one latent for each code and decodes it. `at_mean` decodes the mean instead: a
-    decoder without chance, for a flow to follow. A flow on draws would follow other noise at each
+    Each call draws one latent for each code and decodes it. `at_mean` decodes the mean instead: a
+    deterministic decoder for a flow to follow. A flow on draws would follow other noise at each
     step, and codes would depend on their batch.
 
     Args:
-        decoder: of the latents.
-        latent_dim: size of a code, from which two linear maps make mean and log variance. By
-            default a code holds these themselves, twice as many numbers as the latents: what the
-            encoder of a VAE says.
-        generator: source of the weights of these maps and of the draws; the global one by default.
+        decoder: decoder of the latents.
+        latent_dim: size of a code, from which two linear maps compute mean and log variance. By
+            default a code holds mean and log variance itself, twice as many numbers as the latents,
+            like the output of a VAE's encoder.
+        generator: source of the weights of these maps and of the draws; the global generator by
+            default.
 
-    Source: Kingma and Welling 2014 (arXiv 1312.6114); heads: Bond-Taylor and Willcocks 2021 (arXiv
-        2007.02798).
+    Source: Kingma and Welling 2014 (arXiv 1312.6114); for the linear maps, Bond-Taylor and
+        Willcocks 2021 (arXiv 2007.02798).
     """
 
     def __init__(
@@ -75,18 +76,18 @@ class VariationalDecoder(nn.Module):
         initialise(self.heads, generator)
 
     def at_mean(self) -> "VariationalDecoder":
-        """The same weights without a draw."""
+        """Return a decoder with the same weights that decodes the mean, without a draw."""
         still = copy(self)
         still.draws = False
         return still
 
     def moments(self, z: Codes) -> tuple[Tensor, Tensor]:
-        """Mean and log variance that codes stand for."""
+        """Return the mean and log variance that codes describe."""
         mean, log_variance = self.heads(z).chunk(2, 1)
         return mean, log_variance
 
     def forward(self, z: Codes) -> Outputs:
-        """Raw outputs, then the divergence in nats."""
+        """Return raw outputs, then the divergence in nats."""
         mean, log_variance = self.moments(z)
         latent = mean + (0.5 * log_variance).exp() * self._noise(mean) if self.draws else mean
         return torch.cat(
@@ -102,19 +103,19 @@ class VariationalDecoder(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Minus a lower bound of log p(x), nats per sample.
+    """Minus a lower bound of log p(x), in nats per sample.
 
-    E = -log p(x | latent) + weight * KL, of a VariationalDecoder.
+    E = -log p(x | latent) + weight * KL, for a VariationalDecoder.
 
-    A bound in its mean over draws, if the likelihood is summed over features and leaves out no
-    constant (`Gaussian` leaves out log(2 pi variance) / 2 for each feature; grey values make
-    `Bernoulli` a cross-entropy). A flow on `at_mean` reports E at the mean, not the bound: that is
-    `Evidence().per_sample(variational(z), x)`, by one draw.
+    It is a bound in its mean over draws, if the likelihood is summed over features and contains all
+    constants (`Gaussian` omits log(2 pi variance) / 2 for each feature; with grey values
+    `Bernoulli` is a cross-entropy). A flow on `at_mean` reports E at the mean, not the bound. For
+    the bound, use `Evidence().per_sample(variational(z), x)`, with one draw.
 
     Args:
-        likelihood: a loss with reduction="sum"; `Bernoulli(reduction="sum")` by default.
-        weight: of the divergence, >= 0; 1 for the bound. A tensor may change in place: that of a
-            `Constraint` does.
+        likelihood: loss with reduction="sum"; `Bernoulli(reduction="sum")` by default.
+        weight: weight of the divergence, >= 0; 1 for the bound. A tensor may change in place, as
+            that of a `Constraint` does.
     """
 
     likelihood: AnyLoss = field(default_factory=lambda: Bernoulli(reduction="sum"))
@@ -126,29 +127,30 @@ class Evidence:
         checks.require(bool(self.weight >= 0), f"`weight` must be at least 0, got {self.weight}.")
 
     def per_sample(self, output: Outputs, x: Data, mask: Mask | None = None) -> PerSample:
-        """Minus the bound, by the one draw that was decoded."""
+        """Return minus the bound, for the one draw that was decoded."""
         misfit = WholeLoss(self.likelihood).per_sample(output[:, :-1], x, mask)
         return misfit + self.weight * output[:, -1]
 
     def mean(self, output: Outputs) -> Tensor:
-        """Mean in data space."""
+        """Return the mean in data space."""
         return WholeLoss(self.likelihood).mean(output[:, :-1])
 
     def floor(self, x: Data, mask: Mask | None = None) -> PerSample:
-        """What the likelihood cannot pass under; the divergence is at least 0."""
+        """Return the lower bound of the likelihood's energy; the divergence is at least 0."""
         return WholeLoss(self.likelihood).floor(x, mask)
 
     def check_data(self, x: Tensor) -> None:
-        """As the likelihood does."""
+        """Refuse data that the likelihood refuses."""
         WholeLoss(self.likelihood).check_data(x)
 
 
 def vae(
     decoder: Decoder, *, generator: torch.Generator | None = None
 ) -> tuple[VariationalDecoder, Autoencoder]:
-    """A variational autoencoder.
+    """Make a variational autoencoder.
 
-    This decoder behind a draw, and the mirrored encoder that says mean and log variance.
+    It consists of this decoder behind a draw, and the mirrored encoder, which returns mean and log
+    variance.
 
     Train both with `fit(variational, batches, encoder=encoder, loss=Evidence(), optimizer=...)`.
 

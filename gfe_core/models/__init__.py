@@ -1,4 +1,4 @@
-"""Models: a decoder with its loss in one file, and decoders that come trained."""
+"""Models: a decoder with its loss in one file, and trained decoders in the package."""
 
 from gfe_core.models.files import Model, load, save
 from gfe_core.models.pretrained import pretrained

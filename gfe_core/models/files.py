@@ -1,8 +1,9 @@
-"""Models: a trained decoder with all that makes its codes mean something, in one file.
+"""Models: a trained decoder with everything that its codes need, in one file.
 
     fit  ->  save  ->  a file  ->  load  ->  Model(decoder, loss, ...)  ->  encode
 
-A file of a model is for use, a checkpoint (`gfe.save_checkpoint`) is for going on with training.
+A model file is for using a decoder; a checkpoint (`gfe.save_checkpoint`) is for continuing its
+training.
 """
 
 import math
@@ -64,25 +65,25 @@ _HOOKS = {
     "_backward_hooks": "a backward hook",
     "_backward_pre_hooks": "a backward pre-hook",
 }
-"""Where torch keeps the hooks of a module, and what they are called."""
+"""Attributes in which torch keeps the hooks of a module, and the names of the hooks."""
 
 
 _RESOLVED = 1e-3
-"""Largest rounding of a mean, in units of the scale, that leaves reconstructions as they are."""
+"""Largest rounding of a mean, in units of the scale, that leaves reconstructions unchanged."""
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A decoder and what is needed to encode with it; made by `load`.
+    """A decoder with everything that is needed to encode with it; made by `load`.
 
     Args:
-        decoder: in evaluation mode, on the processor.
-        loss: that it was trained with.
+        decoder: decoder in evaluation mode, on the CPU.
+        loss: loss with which the decoder was trained.
         data_shape: shape of one sample.
-        card: what was written about it: data, settings, command, energies.
+        card: description of the model: data, settings, command, energies.
         scaling: "mean" and "scale" of the data in their own units, float64; None if not given.
         classes: names of the classes; None if not given.
-        names: of the features, in their order; None if not given.
+        names: names of the features, in their order; None if not given.
 
     Example:
         >>> import tempfile
@@ -107,19 +108,20 @@ class Model:
     names: tuple[str, ...] | None = None
 
     def scaled(self, x: Samples) -> Data:
-        """Convert data in their own units to those of the decoder: (x - mean) / scale.
+        """Convert data from their own units to those of the decoder: (x - mean) / scale.
 
-        Computed in float64, so that float64 data may lie far from 0, and then rounded once to the
-        float type of the decoder. Without a scaling, data are only brought into that type.
+        The result is computed in float64, so that float64 data may lie far from 0, and then rounded
+        once to the float type of the decoder. Without a scaling, data are only converted to that
+        type.
 
         Args:
-            x: a tensor, an array, a frame or a `DataSet`, whose rows take the shape of the
-                decoder's samples; NaN stays NaN.
+            x: a tensor, an array, a frame or a `DataSet`, whose rows are reshaped to the decoder's
+                samples; NaN stays NaN.
 
         Raises:
-            TypeError: the data are no floats.
-            ValueError: their shape does not fit the scaling, or their features have other names or
-                another order than those of the model.
+            TypeError: the data are not floats.
+            ValueError: the shape of the data does not match the scaling, or the features have other
+                names or another order than those of the model.
         """
         checks.same_names("x", features_of(x), self.names)
         images_for(self.decoder, getattr(x, "image_shape", None))
@@ -137,8 +139,8 @@ class Model:
     def unscaled(self, x: Data) -> Data:
         """Convert reconstructions to the units of the data: x * scale + mean.
 
-        In the float type of x; in float64 where that has too few digits for the scale beside the
-        mean.
+        The result has the float type of x. It is float64 if that type has too few digits for the
+        scale relative to the mean.
 
         Args:
             x: reconstructions, such as `gfe.reconstruct` returns; a tensor or an array.
@@ -152,7 +154,7 @@ class Model:
         return (rows.double() * scale + mean).to(dtype)
 
     def _units_for(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale, float64, on the device of data that they fit."""
+        """Return mean and scale, in float64, on the device of the data, after a check of shapes."""
         assert self.scaling is not None
         mean, scale = (self.scaling[name].to(x.device, torch.float64) for name in ("mean", "scale"))
         shape = torch.broadcast_shapes(mean.shape, scale.shape)
@@ -185,35 +187,37 @@ def save(
     names: Sequence[str] | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a decoder, its loss and what is known of its data to one file.
+    """Write a decoder, its loss and a description of its data to one file.
 
-    The file holds tensors and plain values: nothing in it is executed when it is read. The kit's
-    own decoders are described by their arguments, so that `load(path)` builds them; of any other
-    module the weights are kept, and `load` is given a function that builds it. It is written beside
-    the target and moved into place.
+    The file holds tensors and plain values: reading it executes no code. The kit's own decoders are
+    described by their arguments, so that `load(path)` builds them. Of other modules only the
+    weights are kept, and `load` needs a function that builds the module. The file is written next
+    to the target and then moved into place.
 
     Args:
-        path: of the file.
-        decoder: in evaluation mode, if it has layers that know one. A compiled one is saved as the
-            module that was compiled.
-        loss: that it was trained with, `Bernoulli()` by default; kept by name and fields.
-        scaling: {"mean": ..., "scale": ...}, how data were converted before training, (x - mean) /
-            scale: numbers, or one for each feature; one that is left out is 0 or 1.
-        classes: names of the classes that labels count.
-        names: of the features, one for each number of a sample in their order, such as
-            `data.features` of a table; by default those that a loaded decoder has. The decoder that
+        path: path of the file.
+        decoder: decoder to save; layers with a training mode must be in evaluation mode. For a
+            compiled decoder, the module that was compiled is saved.
+        loss: loss with which it was trained, `Bernoulli()` by default; saved by name and fields.
+        scaling: {"mean": ..., "scale": ...}, the conversion (x - mean) / scale of the data before
+            training: one number each, or one for each feature; defaults are 0 and 1.
+        classes: names of the classes to which labels refer.
+        names: names of the features, one for each number of a sample in their order, such as
+            `data.features` of a table; by default those of a loaded decoder. The decoder that
             `load` returns then refuses tables with other columns, or in another order.
-        card: what a reader should know, as plain values with names: data, settings, command,
+        card: information for readers, as a dict of plain values: data, settings, command,
             energies.
 
     Returns:
         The path written.
 
     Raises:
-        TypeError: the decoder is no module, the loss none, or a value of the card is not plain.
-        ValueError: scaling or names do not fit the data, or the decoder is not one that its
-            arguments build (a layer was replaced, a hook added): pass it through `wrap`.
-        OSError: the file cannot be written; a full disk is named, with the path.
+        TypeError: the decoder is not a module, the loss is invalid, or a value of the card is not
+            plain.
+        ValueError: scaling or names do not match the data, or the decoder differs from the one that
+            its arguments build (a layer was replaced, a hook added): pass it through `wrap`.
+        OSError: the file cannot be written; the message names the path, and a full disk as the
+            cause.
 
     Example:
         >>> import tempfile
@@ -233,7 +237,7 @@ def save(
     arguments.loss_or_none(loss)
     original: Any = getattr(decoder, "_orig_mod", decoder)
     checks.decoder_ready(original)
-    judge = loss or Bernoulli()
+    used_loss = loss or Bernoulli()
     data_shape = tuple(int(n) for n in original.data_shape)
     names = known_features(original) if names is None else names
     content = {
@@ -244,8 +248,8 @@ def save(
         "data_shape": data_shape,
         "weights": _weights(original),
         "probe": probe(original),
-        "loss": _loss_description(judge),
-        "loss_probe": {} if _is_kit(judge) else energy_probes.probe(judge, original),
+        "loss": _loss_description(used_loss),
+        "loss_probe": {} if _is_kit(used_loss) else energy_probes.probe(used_loss, original),
         "scaling": None if scaling is None else _scaling(scaling, data_shape),
         "classes": None if classes is None else _class_names(classes),
         "names": None if names is None else _feature_names(names, data_shape),
@@ -266,21 +270,21 @@ def load(
     """Read a model that `save` wrote; no code in the file is executed.
 
     Args:
-        path: of the file.
-        decoder: builds the module whose weights the file holds: a class or function without
-            arguments, such as `lambda: MyNet(width=64)`. Needed for modules that are not the kit's.
-        loss: the class of a loss that is not the kit's. It is called with the fields of the loss
-            that was saved, if it was a dataclass of plain values and tensors, or with nothing.
+        path: path of the file.
+        decoder: class or function without arguments that builds the module whose weights the file
+            holds, such as `lambda: MyNet(width=64)`. Needed for modules that are not the kit's.
+        loss: class of a loss that is not the kit's. It is called with the fields of the saved loss
+            if that was a dataclass of plain values and tensors, and otherwise without arguments.
 
     Returns:
-        The model; all of its weights can be trained. With the same versions on the same machine,
+        The model, all of whose weights can be trained. With the same versions on the same machine,
         codes are equal to the bit.
 
     Raises:
         FileNotFoundError: there is no such file.
-        TypeError: decoder builds no module.
-        ValueError: the file is damaged or no model; decoder or loss is needed; or what decoder
-            builds has other weights, or computes something else than what was saved.
+        TypeError: `decoder` does not build a module.
+        ValueError: the file is damaged or not a model; `decoder` or `loss` is needed; or the module
+            that `decoder` builds has other weights, or computes other outputs than the saved one.
 
     Example:
         >>> import tempfile
@@ -299,7 +303,7 @@ def load(
     _compare_with_probe(built, content["probe"], path)
     names = tuple(content["names"]) if content.get("names") else None  # older files have none
     if names is not None:
-        built.feature_names = names  # by which tables are refused, as by the model
+        built.feature_names = names  # so that it refuses other tables, as the model does
     return Model(
         decoder=built,
         loss=_same_loss(_build_loss(content["loss"], loss, path), content, path),
@@ -315,7 +319,7 @@ def load(
 
 
 def _floats(x: Any, weight: Tensor | None) -> Tensor:
-    """Data as a tensor; arrays and frames in float64, on the device of the decoder."""
+    """Return data as a tensor; arrays and frames in float64, on the device of the decoder."""
     device = None if weight is None else weight.device
     rows = rows_of(x, like=torch.empty(0, dtype=torch.float64, device=device))
     checks.require(
@@ -331,13 +335,13 @@ def _floats(x: Any, weight: Tensor | None) -> Tensor:
 
 
 def _description(decoder: nn.Module) -> dict[str, Any]:
-    """What builds a decoder of the kit again, or the name of another."""
+    """Describe a decoder: the arguments for one of the kit, the name for others."""
     name = type(decoder).__name__
     if _DECODERS.get(name) is not type(decoder):
         return {"name": name, "arguments": None, "wrapped": isinstance(decoder, Wrapped)}
     assert isinstance(decoder, FlatDecoder)
     described = {"name": name, "arguments": _plain(decoder.arguments, "decoder.arguments")}
-    if isinstance(decoder, SirenDecoder):  # which may look at other places than its own
+    if isinstance(decoder, SirenDecoder):  # it may be evaluated at other places than its own
         shape = decoder.image_shape
         described["coordinates"] = decoder.coordinates.detach().cpu().clone()
         described["image_shape"] = None if shape is None else tuple(shape)
@@ -345,8 +349,8 @@ def _description(decoder: nn.Module) -> dict[str, Any]:
 
 
 def _of_the_kit(described: dict[str, Any]) -> FlatDecoder:
-    """Build a decoder of the kit from its description, its weights still to be loaded."""
-    with torch.random.fork_rng(devices=[]):  # files must not move what is drawn next
+    """Build a decoder of the kit from its description, without its weights."""
+    with torch.random.fork_rng(devices=[]):  # loading must not change the next random draws
         built = _DECODERS[described["name"]](**described["arguments"])
     if isinstance(built, SirenDecoder):
         shape = described["image_shape"]
@@ -359,26 +363,26 @@ def _weights(decoder: nn.Module) -> dict[str, Tensor]:
     other = [name for name, value in weights.items() if not isinstance(value, Tensor)]
     checks.require(
         not other,
-        f"`decoder` has a state that is no tensor: {', '.join(other)}. Register it as a buffer.",
+        f"`decoder` has a state that is not a tensor: {', '.join(other)}. Register it as a buffer.",
         TypeError,
     )
     return {_plain_name(name): value.detach().cpu() for name, value in weights.items()}
 
 
 def _plain_name(weight: str) -> str:
-    """The name of a weight without what torch.compile puts into it."""
+    """Return the name of a weight without the prefix that torch.compile adds."""
     return weight.replace("_orig_mod.", "")
 
 
 def _check_description(decoder: nn.Module, content: dict[str, Any]) -> None:
-    """Refuse a decoder of the kit that is not what its arguments build."""
+    """Refuse a decoder of the kit that differs from the one its arguments build."""
     if content["decoder"]["arguments"] is None:
         return
     name = content["decoder"]["name"]
-    lack = f"`decoder` is a {name}, but its arguments and weights do not build it again"
+    problem = f"`decoder` is a {name}, but its arguments and weights do not build it again"
     remedy = (
-        "Remove what only watches (`handle.remove()` for a hook). What changes outputs makes "
-        "another module of it: `gfe.save(path, gfe.wrap(decoder, latent_dim=..., "
+        "Remove hooks that only observe (`handle.remove()`). Changes of the outputs turn it into "
+        "another module: `gfe.save(path, gfe.wrap(decoder, latent_dim=..., "
         "data_shape=...))`, loaded with `decoder=`, a function that builds it."
     )
     twin = _of_the_kit(content["decoder"])
@@ -387,15 +391,16 @@ def _check_description(decoder: nn.Module, content: dict[str, Any]) -> None:
         _compare_with_probe(twin, content["probe"], "to be written")
     except ValueError as error:
         changed = _changed(decoder, twin) or "a layer, parametrisation or constant was changed"
-        raise ValueError(f"{lack}: {changed}. {remedy}") from error
+        raise ValueError(f"{problem}: {changed}. {remedy}") from error
     changed = _changed(decoder, twin)
-    checks.require(not changed, f"{lack}: {changed}. {remedy}")
+    checks.require(not changed, f"{problem}: {changed}. {remedy}")
 
 
 def _changed(decoder: nn.Module, twin: nn.Module) -> str:
-    """Say which module is not that of a twin just built, or has a hook; nothing if none.
+    """Describe a module that differs from that of a newly built twin, or has a hook; else "".
 
-    Outputs at a few codes do not tell: a hook may clamp others, and ReLU6 is ReLU up to 6.
+    Outputs at a few codes do not show this: a hook may clamp other outputs, and ReLU6 equals ReLU
+    up to 6.
     """
     ours, theirs = _modules(decoder), _modules(twin)
     for place in sorted({*ours, *theirs}):
@@ -412,7 +417,7 @@ def _changed(decoder: nn.Module, twin: nn.Module) -> str:
 
 
 def _modules(decoder: nn.Module) -> dict[str, nn.Module]:
-    """The modules of a decoder by their places; of a compiled one, what was compiled."""
+    """Return the modules of a decoder by their names, without torch.compile's wrappers."""
     return {
         _plain_name(f"{place}.").rstrip(".") or "decoder": module
         for place, module in decoder.named_modules()
@@ -429,7 +434,7 @@ def _build(content: dict[str, Any], factory: Callable[[], Any] | None, path: Any
     if factory is None:
         checks.require(
             described["arguments"] is not None,
-            f"`path` {path} holds the weights of {name}, which is no decoder of the kit. Pass a "
+            f"`path` {path} holds the weights of {name}, which is not a decoder of the kit. Pass a "
             "function that builds one: `gfe.load(path, decoder=lambda: ...)`.",
         )
         return _of_the_kit(described)
@@ -471,7 +476,7 @@ def _build(content: dict[str, Any], factory: Callable[[], Any] | None, path: Any
 
 
 def _load_weights(decoder: nn.Module, weights: dict[str, Tensor], path: Any) -> None:
-    """Put weights in, each in the dtype of the file."""
+    """Load weights, each in the dtype of the file."""
     own = decoder.state_dict(keep_vars=True)
     ours = {_plain_name(name): tuple(value.shape) for name, value in own.items()}
     theirs = {name: tuple(value.shape) for name, value in weights.items()}
@@ -488,7 +493,7 @@ def _load_weights(decoder: nn.Module, weights: dict[str, Tensor], path: Any) -> 
 
 
 def _compare_with_probe(decoder: Any, kept: dict[str, Tensor], path: Any) -> None:
-    """Refuse a decoder that computes something else than the one that was saved."""
+    """Refuse a decoder whose outputs differ from those of the saved one."""
     if not kept:
         return
     difference, rounding = gap(decoder, kept["z"], kept["output"])
@@ -507,7 +512,7 @@ def _compare_with_probe(decoder: Any, kept: dict[str, Tensor], path: Any) -> Non
 
 
 def _loss_description(loss: Loss) -> dict[str, Any]:
-    """Name and fields of a loss."""
+    """Return the name and the fields of a loss."""
     checks.require(
         isinstance(loss, Loss) and not isinstance(loss, type),
         f"`loss` must be a loss, such as `gfe.Bernoulli()`, got {loss!r}.",
@@ -518,19 +523,19 @@ def _loss_description(loss: Loss) -> dict[str, Any]:
         values = {one.name: getattr(loss, one.name) for one in fields(loss) if one.init}
     try:
         values = _plain(values, "loss", tensors=True)
-    except TypeError:  # a function or a loss within a loss: whoever loads it builds it
+    except TypeError:  # a function or a loss within a loss: the caller of `load` builds it
         values = {}
     return {"name": type(loss).__name__, "fields": values, "kit": _is_kit(loss)}
 
 
 def _same_loss(loss: Any, content: dict[str, Any], path: Any) -> Any:
-    """Refuse a loss that judges otherwise than the one that was saved."""
+    """Refuse a loss whose energies differ from those of the saved one."""
     kept = content.get("loss_probe")  # absent in older files
     name = type(loss).__name__
     checks.require(
         not kept or energy_probes.agrees(loss, kept),
-        f"`loss` builds a {name} that judges otherwise than the one saved in `path` {path}: its "
-        "settings are not in the file. Pass a function that builds it with them: "
+        f"`loss` builds a {name} whose energies differ from those of the one saved in `path` "
+        f"{path}: its settings are not in the file. Pass a function that builds it with them: "
         f"`gfe.load(path, loss=lambda **_: {name}(...))`.",
     )
     return loss
@@ -562,14 +567,14 @@ def _build_loss(described: dict[str, Any], factory: Callable[..., Loss] | None, 
         return built
     checks.require(
         described["kit"] and name in _LOSSES,
-        f"`path` {path} was saved with the loss {name}, which is none of the kit. Pass its class: "
-        f"`gfe.load(path, loss={name})`.",
+        f"`path` {path} was saved with the loss {name}, which is not one of the kit. Pass its "
+        f"class: `gfe.load(path, loss={name})`.",
     )
     return _LOSSES[name](**described["fields"])
 
 
 def _scaling(scaling: Mapping[str, Any], data_shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """Mean and scale as tensors that fit one sample."""
+    """Return mean and scale as tensors that broadcast to one sample."""
     checks.require(
         isinstance(scaling, Mapping) and set(scaling) <= {"mean", "scale"},
         '`scaling` must be {"mean": ..., "scale": ...}, got '
@@ -610,13 +615,13 @@ def _class_names(classes: Sequence[str]) -> list[str]:
 def _feature_names(names: Sequence[str], data_shape: tuple[int, ...]) -> list[str]:
     n = math.prod(data_shape)
     checks.sequence("names", names)
-    each = [str(name) for name in names]
+    texts = [str(name) for name in names]
     checks.require(
-        len(each) == n and len({*each}) == n,
-        f"`names` must be one name for each of the {n} features, no two alike, got {len(each)} of "
-        f"which {len({*each})} differ.",
+        len(texts) == n and len({*texts}) == n,
+        f"`names` must be one name for each of the {n} features, all different, got {len(texts)}, "
+        f"of which {len({*texts})} differ.",
     )
-    return each
+    return texts
 
 
 def _plain_card(card: Mapping[str, Any]) -> dict[str, Any]:
@@ -624,9 +629,10 @@ def _plain_card(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any, place: str, *, tensors: bool = False) -> Any:
-    """Return numbers, texts, lists and dicts as Python's own; refuse everything else by its place.
+    """Convert numbers, texts, lists and dicts to Python's own types; refuse all other values.
 
-    Numbers of numpy and tensors without axes become numbers, tuples stay tuples.
+    The error names the place of the value. Numbers of numpy and tensors without axes become
+    numbers; tuples stay tuples.
     """
     if tensors and isinstance(value, Tensor):
         return value.detach().cpu().clone()
@@ -668,7 +674,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(
-            f"`path` {path} is no model of gfe_core. Pass a file written by `gfe.save`."
+            f"`path` {path} is not a model of gfe_core. Pass a file written by `gfe.save`."
         )
     if content["version"] > _VERSION:
         raise ValueError(

@@ -1,9 +1,9 @@
-"""Decoders that come trained with the package, one file each in trained/.
+"""Trained decoders in the package, one file each in trained/.
 
     pretrained(data, latent_dim)  ->  Model  ->  encode
 
-`python -m gfe_core bundled decoders` trains them; decoders of other data, made by the same command,
-are found in the folder of the data.
+`python -m gfe_core bundled decoders` trains them. Decoders of other data, made by the same command,
+are loaded from the data folder.
 """
 
 import difflib
@@ -21,7 +21,7 @@ CURVES = ("circle", "sine", "line")
 
 @arguments.in_own_words
 def pretrained(data: str, *, latent_dim: int | None = None) -> Model:
-    """Load a decoder that comes trained.
+    """Load a trained decoder.
 
     | data | latent_dim | decoder | loss |
     |---|---|---|---|
@@ -30,19 +30,19 @@ def pretrained(data: str, *, latent_dim: int | None = None) -> Model:
     | "circle", "sine", "line" | 1 | `MLPDecoder`, hidden (32, 32), tanh, 2 coordinates | \
 `Gaussian()` |
 
-    Files hold half precision; the weights are converted to float32. Data of other names are looked
-    for in `data_folder()`/trained, where `python -m gfe_core bundled decoders --data NAME` puts
-    decoders that it trains by the same recipe.
+    Files hold half precision; the weights are converted to float32. Decoders of other data are
+    loaded from `data_folder()`/trained, where `python -m gfe_core bundled decoders --data NAME`
+    stores decoders that it trains in the same way.
 
     Args:
         data: name of the data that the decoder was trained on, as for `gfe.data.load`.
         latent_dim: size of a code; by default 8, or 1 for a curve.
 
     Returns:
-        A new model each time. Its card says how it was trained and how well it does on test data.
+        A new model each time. Its card describes its training and its quality on test data.
 
     Raises:
-        ValueError: there is no such decoder. The text says which there are, and how to train it.
+        ValueError: there is no such decoder. The message lists the decoders, and how to train it.
 
     Example:
         >>> import gfe_core as gfe
@@ -64,7 +64,7 @@ def pretrained(data: str, *, latent_dim: int | None = None) -> Model:
 
 
 def usual_latents(data: str) -> int:
-    """Return the size of a code where none is named."""
+    """Return the default size of a code."""
     return 1 if data in CURVES else 8
 
 
@@ -80,7 +80,7 @@ def _float32(model: Model) -> Model:
 
 
 def _missing(data: str, latent_dim: int) -> str:
-    """Say which decoders there are and how to make the one that was asked for."""
+    """Return a message that lists the decoders and says how to make the requested one."""
     latents: dict[str, list[int]] = {}
     for file in FOLDER.glob("*.pt"):
         known, _, size = file.stem.rpartition("-")

@@ -1,4 +1,4 @@
-"""Rules that propose the next state of a flow, one file for each family."""
+"""Solvers: rules that propose the next state of a flow, one file for each family."""
 
 from gfe_core.solvers.amd import AMD
 from gfe_core.solvers.bfgs import BFGS

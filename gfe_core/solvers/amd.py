@@ -1,7 +1,8 @@
-"""Adaptive minimise distance: gradient descent whose step must pay for itself.
+"""Adaptive minimise distance: gradient descent with a test of every step.
 
-A step is a trial; it is accepted if the energy falls by at least a fraction of what the slope
-promises (Armijo). A rejected trial costs one loss and no gradient. Each sample has its own step.
+Each step is a trial. It is accepted if the energy falls by at least a fraction of the decrease that
+the slope predicts (Armijo). A rejected trial costs one loss and no gradient. Each sample has its
+own step.
 """
 
 import math
@@ -32,40 +33,40 @@ class AMD:
 
     For the gradient flow, v = -alpha grad, this is E(z) - E(z - dt grad) >= sigma dt |grad|^2. AMD
     is gradient descent with backtracking: its t is a sum of steps, not the time of the exact flow.
-    With memory > 1 the fall is measured from the worst of the last energies: faster on badly scaled
-    problems, but non-monotone, not AMD.
+    With memory > 1 the decrease is measured from the largest of the last energies: this is faster
+    on badly scaled problems, but not monotone and no longer AMD.
 
-    On a `NesterovFlow` it is the accelerated method: the same test at the point ahead that momentum
-    leads to, momentum dropped for each sample whose last move went uphill, and t the sum of
-    sqrt(dt), the time of that flow. There at least half of the promised decrease is demanded: near
-    2 / lambda_max, where descent still falls, momentum diverges.
+    On a `NesterovFlow` it is the accelerated method. The same test is made at the point ahead to
+    which momentum leads. A sample whose last move went uphill drops its momentum. t is the sum of
+    sqrt(dt), the time of that flow. At least half of the predicted decrease is required there: near
+    dt = 2 / lambda_max, where descent still lowers the energy, momentum diverges.
 
     Args:
-        armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
-        decrease_factor: beta, in (0, 1): a rejected step is multiplied by it.
-        increase_factor: > 1: with trial="carry" the next trial is the last accepted step times
-            this.
+        armijo_slope: sigma, in (0, 1): required fraction of the predicted decrease.
+        decrease_factor: beta, in (0, 1): factor of a step after a rejection.
+        increase_factor: factor > 1; with trial="carry" the next trial is the last accepted step
+            times this factor.
         dt_init: first trial in flow units; None estimates it from the curvature along the first
             gradient.
-        dt_min, dt_max: a sample that needs less than dt_min stops with STEP_TOO_SMALL; no trial
-            exceeds dt_max. With 0 a search ends where rounding hides the decrease (STALLED).
-        trial: how a new trial is chosen: "carry", or "barzilai_borwein": <dz, dgrad> / |dgrad|^2,
-            the inverse curvature that the last step saw (the shorter of the two Barzilai-Borwein
-            steps: it is refused less often). With it, t has no meaning and is NaN.
-        memory: energies that the test looks back on; 1 is monotone.
-        trial_min: least first trial after an accepted step, in flow units.
-        shared_step: one step for the whole batch, accepted only if every sample accepts (as the
-            public code does).
-        slope_at: gradient in the test, at the "current" point (Armijo's rule) or at the "trial"
-            point (public code).
+        dt_min, dt_max: bounds of a step in flow units. A sample that needs less than dt_min stops
+            with STEP_TOO_SMALL; no trial exceeds dt_max. With dt_min = 0 a search ends when
+            rounding hides the decrease (STALLED).
+        trial: choice of a new trial: "carry", or "barzilai_borwein": <dz, dgrad> / |dgrad|^2, the
+            inverse curvature along the last step (the shorter of the two Barzilai-Borwein steps, as
+            it is rejected less often). With the latter, t has no meaning and is NaN.
+        memory: number of energies that the test uses, >= 1; with 1 the method is monotone.
+        trial_min: smallest first trial after an accepted step, in flow units.
+        shared_step: whether the whole batch has one step, accepted only if every sample accepts it
+            (as in the public code).
+        slope_at: point of the gradient in the test: the "current" point (Armijo's rule) or the
+            "trial" point (public code).
 
     Raises:
         ValueError: a factor or a bound is out of range.
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 6 and 7; Armijo 1966; Barzilai and
-    Borwein 1988; the non-monotone test is that of Grippo, Lampariello & Lucidi 1986; the restart
-    that of O'Donoghue & Candes 2015; the half for momentum that of Beck & Teboulle 2009, whose
-    backtracking demands it.
+    Borwein 1988; the non-monotone test, Grippo, Lampariello & Lucidi 1986; the restart, O'Donoghue
+    & Candes 2015; the half with momentum, Beck & Teboulle 2009, whose backtracking requires it.
     """
 
     armijo_slope: float = 1e-4
@@ -81,7 +82,7 @@ class AMD:
     slope_at: Literal["current", "trial"] = "current"
 
     keeps_bounds: ClassVar[bool] = True
-    """Its trials are moved into the box of `Energy.bounds` (projected gradient descent)."""
+    """Trials are moved into the box of `Energy.bounds` (projected gradient descent)."""
     default_stop: ClassVar[Stop | None] = Stop()
     default_max_steps: ClassVar[int] = 500
 
@@ -111,13 +112,14 @@ class AMD:
 
     @classmethod
     def published(cls) -> "AMD":
-        """The rule of the authors' public code, for comparison.
+        """Return the rule of the authors' public code, for comparison.
 
-        The paper's text gives only the decrease factor 0.75. From the code alone: the start of
-        every search between 1 and 10, growth 1.1, one step for the whole batch, the gradient of the
-        trial point in the test, whose slope 1e-5 is multiplied by the largest step 10; its shipped
-        settings use the decrease factor 0.5. The code gives up a search after 20 rejections; here
-        such samples stop with STEP_TOO_SMALL instead of moving on unchecked.
+        The paper's text gives only the decrease factor 0.75. These settings come from the code
+        alone: the start of every search between 1 and 10, growth 1.1, one step for the whole batch,
+            the
+        gradient of the trial point in the test, and its slope 1e-5 times the largest step 10. The
+        settings shipped with the code use the decrease factor 0.5. The code gives up a search after
+        20 rejections and moves on unchecked; here such samples stop with STEP_TOO_SMALL.
         """
         return cls(
             armijo_slope=1e-4,
@@ -138,10 +140,10 @@ class AMD:
         return self.trial == "carry"
 
     def schedule(self, z0: Tensor, t1: float) -> None:
-        """No grid: steps are found as the flow goes on."""
+        """Return None: there is no grid, because steps are chosen during the flow."""
 
     def begin(self, energy: Energy, flow: Descent, state: State) -> None:
-        """First trial: dt_init, or the inverse curvature along the gradient."""
+        """Set the first trial: dt_init, or the inverse curvature along the gradient."""
         checks.descent("AMD", flow)
         if self.dt_init is not None:
             state.dt = torch.full_like(state.t, self.dt_init)
@@ -152,7 +154,7 @@ class AMD:
             state.own = momentum_at_rest(state)
 
     def step(self, energy: Energy, flow: Descent, state: State, *, t1: float) -> Step:
-        """One trial for every sample."""
+        """Propose one trial for every sample."""
         v = flow.force(state.t, state.grad)
         dt = torch.where(state.fresh, self._new_trial(flow, state), state.dt).clamp(
             self.dt_min, self.dt_max
@@ -182,7 +184,7 @@ class AMD:
         return Step(z, dt, dt_next, accepted, status, point, decrease, **rejected)
 
     def moved(self, gradient: Gradient, flow: Descent, at: Node) -> States:
-        """State after an accepted step on the gradient flow, which is Euler's."""
+        """Return the state after an accepted step on the gradient flow, an Euler step."""
         return at.y + at.dt[:, None] * flow.velocity(at.t, at.y, at.grad)
 
     def _new_trial(self, flow: Descent, state: State) -> Tensor:

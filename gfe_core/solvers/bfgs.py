@@ -21,21 +21,23 @@ class BFGS:
 
         B <- (I - r dz dg') B (I - r dg dz') + r dz dz'
 
-    The update is left out where <dz, dg> is not positive, so B stays positive definite and every
-    step points downhill. Once, at attempt `matrix_at`, B is replaced by the inverse of the
-    Gauss-Newton matrix with a tenth of its mean diagonal added: far enough from the origin for it
-    to mean something, early enough for it to pay. There is no flow time: t is NaN, and `dt` in a
-    trajectory is the fraction a of the full step. The whole matrix is kept: for the few latents of
-    a decoder it is smaller than the history of a limited-memory method.
+    The update is omitted if <dz, dg> is not positive, so B stays positive definite and every step
+    points downhill. Once, at attempt `matrix_at`, B is replaced by the inverse of the Gauss-Newton
+    matrix with a tenth of its mean diagonal added: the code is then far enough from the origin for
+    the matrix to be informative, and enough steps remain to benefit from it. There is no flow time:
+    t is NaN, and `dt` in a trajectory is the fraction a of the full step. The whole matrix is
+    stored: for the few latents of a decoder it is smaller than the history of a limited-memory
+    method.
 
     Args:
-        armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
-        memory: energies that the test looks back on; 1 is monotone.
-        dt_init: B at the start is dt_init times the unit matrix; None takes the inverse curvature
-            along the gradient.
-        matrix_at: attempt, counted from 0, at which the Gauss-Newton matrix is taken; it costs a
-            forward pass and one Jacobian-vector product for each latent. None never takes it.
-        dt_min: a sample that needs a smaller fraction a of a step stops with STEP_TOO_SMALL.
+        armijo_slope: sigma, in (0, 1): required fraction of the predicted decrease.
+        memory: number of energies that the test uses, >= 1; with 1 the method is monotone.
+        dt_init: factor of the unit matrix that B is at the start, > 0; None takes the inverse
+            curvature along the gradient.
+        matrix_at: attempt, counted from 0, at which the Gauss-Newton matrix is computed. It costs a
+            forward pass and one Jacobian-vector product for each latent. None never computes it.
+        dt_min: smallest fraction a of a full step, in (0, 1); a sample that needs less stops with
+            STEP_TOO_SMALL.
 
     Raises:
         ValueError: a field is out of range.
@@ -65,12 +67,13 @@ class BFGS:
             checks.finite_positive("dt_init", self.dt_init)
 
     def schedule(self, z0: Tensor, t1: float) -> None:
-        """No grid: steps are found as the method goes on."""
+        """Return None: there is no grid, because steps are chosen during the search."""
 
     def begin(self, energy: Energy, flow: Descent, state: State) -> None:
-        """First matrix: a multiple of the unit matrix.
+        """Set the first matrix: a multiple of the unit matrix.
 
-        It multiplies gradients in units of each sample's first one, whose squares do not underflow.
+        It multiplies gradients in units of each sample's first gradient, whose squares do not
+        underflow.
         """
         checks.first_order("BFGS", flow)
         estimate = (
@@ -87,46 +90,45 @@ class BFGS:
         }
 
     def step(self, energy: Energy, flow: Descent, state: State, *, t1: float) -> Step:
-        """One trial for every sample.
+        """Propose one trial for every sample.
 
-        The full step after an update, a shorter one after a rejection.
+        It is the full step after an update, and a shorter one after a rejection.
         """
         _update(state)
-        starts_anew = state.attempt == self.matrix_at
-        if starts_anew:
-            _start_anew(state, energy.gauss_newton(state.z))
+        restarts = state.attempt == self.matrix_at
+        if restarts:
+            _restart(state, energy.gauss_newton(state.z))
         direction = -_apply(state.own["inverse"], state.grad / state.own["unit"][:, None])
         slope = -slope_along(direction, state.grad)
         a = (
             torch.where(state.fresh, 1.0, state.dt)
-            if state.attempt and not starts_anew
+            if state.attempt and not restarts
             else torch.ones_like(state.dt)
         )
         z = state.z + a[:, None] * direction
         point = energy.at(z)
         accepted = falls_enough(state, point.value, self.armijo_slope * a * slope, self.memory)
         rise = point.value - state.energy + a * slope
-        lowest = (a * a * slope / (2 * rise)).nan_to_num(
-            nan=0.0
-        )  # of the parabola through what is known
+        # The minimum of the parabola through both energies with the slope at the start.
+        lowest = (a * a * slope / (2 * rise)).nan_to_num(nan=0.0)
         a_next = torch.where(accepted, a, lowest.clamp(0.1 * a, 0.5 * a))
         status = given_up(state, accepted, a_next * slope, a_next < self.dt_min)
-        counts = {"n_loss": (~accepted).long() + starts_anew, "n_hess": starts_anew * z.shape[1]}
+        counts = {"n_loss": (~accepted).long() + restarts, "n_hess": restarts * z.shape[1]}
         return Step(z, a, a_next, accepted, status, point, slope, **counts)
 
 
 def _apply(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Matrix times vector of each sample.
+    """Return the product of matrix and vector for each sample.
 
     A batched matrix product would round a single sample differently.
     """
     return (matrices * vectors[:, None]).sum(2)
 
 
-def _start_anew(state: State, matrix: Tensor) -> None:
-    """Take B from a Gauss-Newton matrix.
+def _restart(state: State, matrix: Tensor) -> None:
+    """Set B to the inverse of a Gauss-Newton matrix.
 
-    Where that is not positive definite, keep what was learnt.
+    If that matrix is not positive definite, keep B.
     """
     ridge = (
         0.1
@@ -143,13 +145,13 @@ def _start_anew(state: State, matrix: Tensor) -> None:
 
 
 def _update(state: State) -> None:
-    """Learn from the last step of the samples that made one."""
+    """Update B by the last step of the samples that moved."""
     inverse = state.own["inverse"]
     n_updates = state.own["updates"]
     dz = state.z - state.z_previous
     dg = (state.grad - state.grad_previous) / state.own["unit"][:, None]
     curvature = (dz * dg).sum(1)
-    # of a smaller cosine rounding leaves no digit, and the matrix explodes
+    # For a smaller cosine, rounding leaves no correct digit, and the matrix diverges.
     least = torch.finfo(dz.dtype).eps ** 0.5
     learns = state.fresh & (curvature > least * dz.norm(dim=1) * dg.norm(dim=1))
     r = 1 / torch.where(learns, curvature, 1.0)

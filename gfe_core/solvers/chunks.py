@@ -1,6 +1,6 @@
-"""Many samples, some at a time: memory stays flat, progress is shown, an interrupt keeps the rest.
+"""Encoding in chunks of samples: memory is bounded, progress is shown, interrupts keep results.
 
-Codes do not depend on how samples are split: to the bit for decoders of the kit, to rounding for
+Codes do not depend on the split into chunks: to the bit for decoders of the kit, up to rounding for
 others.
 """
 
@@ -16,22 +16,22 @@ import torch
 from gfe_core.types import Codes, Encoding, Statistics, Status
 
 SIZE = 1000
-"""Samples found at once where progress is to be shown and no size was given."""
+"""Default number of samples in a chunk when progress is shown."""
 
 
 def in_chunks(
     find: Callable[[slice], Encoding], n: int, size: int, *, progress: bool = False
 ) -> list[Encoding]:
-    """Find codes of so many samples after so many, and return the parts that were finished.
+    """Find codes in chunks of `size` samples, and return the parts that were finished.
 
     Args:
-        find: rows -> their encoding.
-        n: number of samples; none at all are one empty part.
-        size: samples at once, >= 1.
-        progress: whether a bar counts the samples, on stderr or in the notebook.
+        find: function from rows to their encoding.
+        n: number of samples; 0 gives one empty part.
+        size: number of samples encoded at once, >= 1.
+        progress: whether to show a bar that counts samples, on stderr or in the notebook.
 
     Raises:
-        KeyboardInterrupt: it came before the first part was finished.
+        KeyboardInterrupt: the interrupt came before the first part was finished.
     """
     parts: list[Encoding] = []
     try:
@@ -52,7 +52,7 @@ def in_chunks(
 
 
 def not_reached(start: Codes, like: Encoding) -> Encoding:
-    """Return the encoding of samples whose turn never came: their start, and nothing else known."""
+    """Return the encoding of samples that were not reached: their start, with all else unknown."""
     unknown = start.new_full((len(start),), math.nan)
     zeros = torch.zeros(len(start), dtype=torch.long, device=start.device)
     return Encoding(
@@ -67,16 +67,16 @@ def not_reached(start: Codes, like: Encoding) -> Encoding:
 
 
 def chunk_rows(n: int, size: int) -> Iterator[slice]:
-    """Yield the rows of so many samples after so many; none at all are one empty chunk."""
+    """Yield the rows of successive chunks of `size` samples; one empty chunk if n is 0."""
     for start in range(0, max(n, 1), size):
         yield slice(start, start + size)
 
 
 def _bar(n: int, progress: bool) -> AbstractContextManager[Any]:
-    """Return a bar of tqdm, or nothing."""
+    """Return a bar of tqdm, or a context without a bar."""
     if not progress:
         return nullcontext()
-    # here, because a notebook's bar brings widgets along
+    # Imported here, because a notebook's bar imports widgets.
     from tqdm.auto import tqdm
 
     return tqdm(total=n, unit="sample", desc="encode")

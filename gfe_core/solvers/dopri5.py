@@ -1,4 +1,4 @@
-"""An embedded Runge-Kutta pair with error control: the solver one would reach for first."""
+"""An embedded Runge-Kutta pair with error control, the usual first choice of a solver."""
 
 import math
 from dataclasses import dataclass, replace
@@ -32,16 +32,16 @@ class Dopri5:
     """The Dormand-Prince pair of orders five and four, with a step size for each sample.
 
     A step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1. On the
-    gradient flow the step is soon held near 3.3 / (alpha lambda_max) by stability, whatever the
-    tolerance: that is stiffness.
+    gradient flow, stability soon limits the step to about 3.3 / (alpha lambda_max), whatever the
+    tolerance: this limit is the sign of stiffness.
 
     Args:
         rtol: tolerated error of a step relative to the state, >= 0.
         atol: tolerated absolute error of a step, in latent units, > 0.
         dt_init: first step in flow units; None takes the inverse curvature along the first
             gradient.
-        dt_min: in (0, 1): a sample that needs less than this fraction of its first step stops with
-            STEP_TOO_SMALL.
+        dt_min: smallest step as a fraction of the first step, in (0, 1); a sample that needs less
+            stops with STEP_TOO_SMALL.
 
     Raises:
         ValueError: a tolerance or a step is out of range.
@@ -59,7 +59,7 @@ class Dopri5:
     has_time = True
     """It follows the flow in time."""
     memory = 1
-    """No energy is looked back on."""
+    """The solver uses no earlier energies."""
 
     def __post_init__(self) -> None:
         checks.number("rtol", self.rtol)
@@ -72,10 +72,10 @@ class Dopri5:
             checks.finite_positive("dt_init", self.dt_init)
 
     def schedule(self, z0: Tensor, t1: float) -> None:
-        """No grid: steps are found as the flow goes on."""
+        """Return None: there is no grid, because steps are chosen during the flow."""
 
     def begin(self, energy: Energy, flow: Descent, state: State) -> None:
-        """First step: dt_init, or the inverse curvature along the gradient in time units."""
+        """Set the first step: dt_init, or the inverse curvature along the gradient in time."""
         if self.dt_init is not None:
             state.dt = torch.full_like(state.t, self.dt_init)
         else:
@@ -84,7 +84,7 @@ class Dopri5:
         state.own = {"first": state.dt}
 
     def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step:
-        """One trial for every sample: five gradients, and the one at the new point."""
+        """Propose one trial for every sample: five gradients, and one at the new point."""
         dt = state.dt.minimum(t1 - state.t)
         column = dt[:, None]
         k = _slopes(gradient_of(energy), flow, replace(state, dt=dt))
@@ -96,23 +96,21 @@ class Dopri5:
             (column * _combined(k, _ERROR) / scale).square().mean(1).sqrt().nan_to_num(nan=math.inf)
         )
         accepted = error <= 1
-        factor = (0.9 * torch.exp(-torch.log(error) / 5)).clamp(
-            0.2, 10
-        )  # a power rounds by position in the batch
-        kept = torch.where(
-            accepted & (dt < state.dt), state.dt, dt * factor
-        )  # a step cut by t1 says nothing
+        # exp and log, because a power rounds differently by the position in the batch.
+        factor = (0.9 * torch.exp(-torch.log(error) / 5)).clamp(0.2, 10)
+        # A step that was cut at t1 does not change the step size.
+        kept = torch.where(accepted & (dt < state.dt), state.dt, dt * factor)
         too_small = ~accepted & (kept < self.dt_min * state.own["first"])
         status = torch.where(too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status))
         return Step(y, dt, kept, accepted, status, point, n_grad=5 + (~accepted).long())
 
     def moved(self, gradient: Gradient, flow: Flow, at: Node) -> States:
-        """State after a step."""
+        """Return the state after a step."""
         return at.y + at.dt[:, None] * _combined(_slopes(gradient, flow, at), _FIFTH)
 
 
 def _slopes(gradient: Gradient, flow: Flow, at: Node) -> list[Tensor]:
-    """Slopes at the start and at the five nodes; takes five gradients."""
+    """Return the slopes at the start and at the five nodes; takes five gradients."""
     k = [flow.velocity(at.t, at.y, at.grad)]
     latent = at.grad.shape[1]
     for node, weights in zip(_NODES, _STAGES, strict=True):

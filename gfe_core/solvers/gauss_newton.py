@@ -1,6 +1,6 @@
-"""The stiff solver.
+"""The solver for stiff energies.
 
-An implicit step of the flow, which is a damped Gauss-Newton (Levenberg-Marquardt) step.
+Its step is an implicit step of the flow, a damped Gauss-Newton (Levenberg-Marquardt) step.
 """
 
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ from gfe_core.types import Descent, Stop
 class GaussNewton:
     """z <- z - (G + d m I)^-1 grad: G = J' W J, m its mean absolute diagonal, d the damping.
 
-    A linearly implicit Euler step of the flow with the Gauss-Newton Hessian is the same with d m =
-    1 / (alpha dt): heavy damping is a short step downhill, none is Newton's. A step that does not
-    lower the energy is rejected and its damping raised; where G with its damping is not positive
-    definite (a penalty may make it so), likewise. It has no flow time: t is NaN; `dt` in a
-    trajectory is the implicit step 1 / (alpha d m).
+    A linearly implicit Euler step of the flow with the Gauss-Newton Hessian is the same step, with
+    d m = 1 / (alpha dt): strong damping gives a short step downhill, no damping gives Newton's
+    step. If a step does not lower the energy, it is rejected and its damping is raised. The same
+    happens if G with its damping is not positive definite (a penalty may cause this). There is no
+    flow time: t is NaN, and `dt` in a trajectory is the implicit step 1 / (alpha d m).
 
     Args:
         damping_init: d of the first step, > 0.
-        decrease_factor: in (0, 1): d is multiplied by it after an accepted step.
-        increase_factor: > 1: d is multiplied by it after a rejected one.
+        decrease_factor: factor of d after an accepted step, in (0, 1).
+        increase_factor: factor of d after a rejected step, > 1.
         damping_min, damping_max: range of d; a sample that needs more stops with STEP_TOO_SMALL.
-        armijo_slope: fraction of the promised decrease that is demanded.
+        armijo_slope: required fraction of the predicted decrease, in (0, 1).
 
     Raises:
         ValueError: a field is out of range.
 
-    Source: Levenberg 1944; Marquardt 1963; the Gauss-Newton matrix for other losses than squares,
-        Schraudolph 2002.
+    Source: Levenberg 1944; Marquardt 1963; for the Gauss-Newton matrix of losses other than
+        squares, Schraudolph 2002.
     """
 
     damping_init: float = 1e-1
@@ -50,7 +50,7 @@ class GaussNewton:
     default_stop: ClassVar[Stop | None] = Stop()
     default_max_steps: ClassVar[int] = 100
     has_time = False
-    """Its steps are no times of the exact flow."""
+    """Its steps are not times of the exact flow."""
     memory = 1
     """Monotone."""
 
@@ -67,10 +67,10 @@ class GaussNewton:
         checks.require(0 < low <= first <= high, f"{wanted}, got {first}, {low} and {high}.")
 
     def schedule(self, z0: Tensor, t1: float) -> None:
-        """No grid: steps are found as the method goes on."""
+        """Return None: there is no grid, because steps are chosen during the search."""
 
     def begin(self, energy: Energy, flow: Descent, state: State) -> None:
-        """Nothing is known of the curvature yet."""
+        """Set the first damping; the curvature is not yet known."""
         checks.first_order("GaussNewton", flow)
         latent = state.grad.shape[1]
         state.own = {
@@ -79,7 +79,7 @@ class GaussNewton:
         }
 
     def step(self, energy: Energy, flow: Descent, state: State, *, t1: float) -> Step:
-        """One trial for every sample; the matrix is computed anew where the sample has moved."""
+        """Propose one trial for every sample; the matrix is recomputed for samples that moved."""
         new = state.fresh | (state.n_accepted + state.n_rejected == 0)
         _refresh(energy, state, new)
         matrix = state.own["curvature"]
@@ -101,7 +101,7 @@ class GaussNewton:
         )
         dt = 1 / (ridge * flow.alpha(state.t))
         counts = {"n_loss": new.long() + ~accepted, "n_hess": new * matrix.shape[1]}
-        # without a positive definite matrix there is no model to promise anything
+        # Without a positive definite matrix, no model predicts a decrease.
         promise = torch.where(slope > 0, slope, torch.inf)
         return Step(state.z + dz, dt, dt, accepted, status, point, promise, **counts)
 
@@ -109,7 +109,8 @@ class GaussNewton:
 def _refresh(energy: Energy, state: State, new: Tensor) -> None:
     """Compute the matrix of the samples that moved.
 
-    Asking which would wait for a GPU, so there all are computed.
+    On a GPU it is computed for all samples, because counting those that moved would make the host
+    wait.
     """
     if new.is_cuda or new.all():
         matrix = energy.gauss_newton(state.z)

@@ -1,11 +1,12 @@
-"""The one loop: it follows every sample of a batch until that sample stops.
+"""The main loop, which follows every sample of a batch until that sample stops.
 
-    judge -> let the finished leave -> propose (solver) -> move the accepted, take the gradient
-    there -> record
+    judge -> remove finished samples -> propose (solver) -> move accepted samples, take their
+    gradient -> record
 
-A finished sample leaves the batch, so easy samples cost nothing while hard ones go on, and no
-sample waits for another. Asking who is finished makes the host wait for a GPU: there it is asked
-every few attempts, and until they leave, finished samples ride along unchanged.
+A finished sample leaves the batch, so easy samples cost nothing while hard ones continue, and no
+sample waits for another. A count of finished samples makes the host wait for a GPU. On a GPU they
+are therefore counted only every few attempts; until they leave, finished samples stay unchanged in
+the batch.
 """
 
 import math
@@ -23,7 +24,7 @@ from gfe_core.solvers.stopping import judge, note_softness, origin_energy, start
 from gfe_core.types import Codes, Encoding, Flow, Status, Stop
 
 _WORTH_LEAVING = 1 / 16
-"""Share of finished samples from which a smaller batch is worth its copying."""
+"""Fraction of finished samples above which copying to a smaller batch is worthwhile."""
 
 
 def integrate(
@@ -40,14 +41,14 @@ def integrate(
     """Follow the flow from z0 for every sample until it stops.
 
     Args:
-        energy: binds decoder, data and loss for this batch.
-        flow: gives dy/dt from the gradient.
-        solver: proposes steps.
+        energy: energy of this batch, with decoder, data and loss.
+        flow: flow that gives dy/dt from the gradient.
+        solver: solver that proposes steps.
         z0: start codes.
-        t1: end time in flow units, may be infinite.
-        stop: when a sample counts as converged; None never asks.
-        max_steps: attempts, accepted or not, that each sample may make.
-        record: notes every accepted state.
+        t1: end time in flow units; may be infinite.
+        stop: rule that decides when a sample has converged; None for no rule.
+        max_steps: limit on the attempts of each sample, accepted or not.
+        record: recorder of every accepted state, if any.
 
     Returns:
         The encoding, detached from every graph.
@@ -83,12 +84,12 @@ def integrate(
 
 
 def _patience(device: torch.device) -> int:
-    """Attempts between two questions to the device."""
+    """Return the number of attempts between two transfers from the device."""
     return 1 if device.type == "cpu" else 8
 
 
 def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, stop: Stop | None) -> State:
-    """Evaluate the start and let the solver prepare."""
+    """Evaluate the start and prepare the solver."""
     value, grad = energy.value_and_grad(z0)
     zero = torch.zeros_like(value)
     index = torch.arange(len(z0), device=z0.device)
@@ -123,9 +124,9 @@ def _finite(value: Tensor, grad: Tensor) -> Tensor:
 
 
 def _advance(state: State, step: Step, energy: Energy) -> Tensor:
-    """Move the accepted samples in place and return which moved.
+    """Move the accepted samples in place and return a mask of samples that moved.
 
-    A non-finite arrival leaves a sample where it was.
+    A sample stays where it was if the new energy or gradient is not finite.
     """
     running = state.running
     accepted = step.accepted & running
@@ -149,11 +150,11 @@ def _advance(state: State, step: Step, energy: Energy) -> Tensor:
 
 
 def _arrival(state: State, step: Step, energy: Energy, accepted: Tensor) -> tuple[Tensor, Tensor]:
-    """Energy and gradient at the new points.
+    """Return energy and gradient at the new points.
 
     A point that the solver has decoded is not decoded again.
     """
-    waits = accepted.is_cuda  # to ask whether all or none were accepted would make the host wait
+    waits = accepted.is_cuda  # a test of all or none would make the host wait
     if not waits and not accepted.any():
         return state.energy, state.grad
     if step.point is not None:
@@ -168,7 +169,7 @@ def _arrival(state: State, step: Step, energy: Energy, accepted: Tensor) -> tupl
 
 
 def _in_order(parts: list[State]) -> State:
-    """Put the samples that left, at whatever time, back into the caller's order."""
+    """Put all samples back into the caller's order."""
     joined: dict[str, Any] = {
         name: torch.cat([getattr(part, name) for part in parts]) for name in PER_SAMPLE
     }
@@ -176,7 +177,7 @@ def _in_order(parts: list[State]) -> State:
 
 
 def _encoding(state: State, *, has_time: bool) -> Encoding:
-    """Return the point at t1 where time ended the flow, the best point so far everywhere else."""
+    """Return the point at t1 for samples that reached it, and the best point for all others."""
     arrived = state.status == int(Status.REACHED_T)
     return Encoding(
         z=torch.where(arrived[:, None], state.z, state.best_z),

@@ -1,4 +1,4 @@
-"""The fast minimiser: a quasi-Newton method that remembers the last steps of each sample."""
+"""The fast minimiser: a quasi-Newton method that stores the last steps of each sample."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -30,19 +30,20 @@ class LBFGS:
         H <- s I, with s = <dz, dg> / |dg|^2 of the newest step
         H <- (I - r dz dg') H (I - r dg dz') + r dz dz'
 
-    The multiple s is measured again at every step, so that directions which no pair covers follow
-    the curvature where the sample is now. Pairs without positive curvature are left out, so H is
-    positive definite and every step points downhill; a step that met no positive curvature makes
-    the next one twice as long. There is no flow time: t is NaN, and `dt` in a trajectory is the
+    The multiple s is measured again at every step, so that directions not covered by any pair
+    follow the curvature at the present code. Pairs without positive curvature are omitted, so H is
+    positive definite and every step points downhill. After a step without positive curvature the
+    next one is twice as long. There is no flow time: t is NaN, and `dt` in a trajectory is the
     fraction a of the full step.
 
     Args:
-        pairs: steps that each sample remembers, at least 1.
-        armijo_slope: sigma, in (0, 1): fraction of the promised decrease that is demanded.
-        memory: energies that the test looks back on; 1 is monotone.
-        dt_init: s of the first step, with nothing learnt before it; None takes a gradient a tenth
-            of a Polyak step (E - floor) / |grad|^2 downhill and learns from it as from a step.
-        dt_min: a sample that needs a smaller fraction a of a step stops with STEP_TOO_SMALL.
+        pairs: number of steps stored for each sample, >= 1.
+        armijo_slope: sigma, in (0, 1): required fraction of the predicted decrease.
+        memory: number of energies that the test uses, >= 1; with 1 the method is monotone.
+        dt_init: s of the first step, before any pair is known. None takes one gradient a tenth of a
+            Polyak step (E - floor) / |grad|^2 downhill and uses it as the first pair.
+        dt_min: smallest fraction a of a full step, in (0, 1); a sample that needs less stops with
+            STEP_TOO_SMALL.
 
     Raises:
         ValueError: a field is out of range.
@@ -71,10 +72,10 @@ class LBFGS:
             checks.finite_positive("dt_init", self.dt_init)
 
     def schedule(self, z0: Tensor, t1: float) -> None:
-        """No grid: steps are found as the method goes on."""
+        """Return None: there is no grid, because steps are chosen during the search."""
 
     def begin(self, energy: Energy, flow: Descent, state: State) -> None:
-        """Learn the curvature along the first gradient, as if a step had been made there."""
+        """Measure the curvature along the first gradient, as if a step had been made there."""
         checks.first_order("LBFGS", flow)
         none = state.grad.new_zeros(len(state.grad), 0, state.grad.shape[1])
         ones = torch.ones_like(state.t)
@@ -90,13 +91,13 @@ class LBFGS:
         }
         if self.dt_init is None:
             _learn(state, *probe(energy, state, 0.1 * polyak), state.running, self.pairs)
-            # a probe that met no positive curvature was no step: a Polyak step is bold enough
+            # A probe without positive curvature is not a step: a Polyak step is long enough.
             state.own["boldness"] = ones
 
     def step(self, energy: Energy, flow: Descent, state: State, *, t1: float) -> Step:
-        """One trial for every sample.
+        """Propose one trial for every sample.
 
-        The full step after a move, a shorter one after a rejection.
+        It is the full step after a move, and a shorter one after a rejection.
         """
         if state.attempt:
             dz = state.z - state.z_previous
@@ -108,7 +109,7 @@ class LBFGS:
         point = energy.at(z)
         accepted = falls_enough(state, point.value, self.armijo_slope * a * slope, self.memory)
         rise = point.value - state.energy + a * slope
-        # the lowest point of the parabola through two energies and the slope
+        # The minimum of the parabola through both energies with the slope at the start.
         lowest = (a * a * slope / (2 * rise)).nan_to_num(nan=0.0)
         a_next = torch.where(accepted, a, lowest.clamp(0.1 * a, 0.5 * a))
         status = given_up(state, accepted, a_next * slope, a_next < self.dt_min)
@@ -116,16 +117,16 @@ class LBFGS:
 
 
 def _learn(state: State, dz: Codes, dg: Codes, moved: Tensor, n_pairs: int) -> None:
-    """Remember a step of the samples that moved, and forget their oldest beyond `n_pairs`.
+    """Store a step of the samples that moved, and drop their oldest step beyond `n_pairs`.
 
-    All samples have equally many places; an empty one has r = 0. Every call adds one, until there
-    are `n_pairs`: at the end for samples that learn, at the front and empty for the others.
-    Gradients are in units of each sample's first one.
+    All samples have the same number of slots; an empty slot has r = 0. Every call adds a slot until
+    there are `n_pairs`: at the end for samples that learn, and an empty one at the front for the
+    others. Gradients are in units of each sample's first gradient.
     """
     own = state.own
     dg = dg / own["unit"][:, None]
     curvature = (dz * dg).sum(1)
-    # of a smaller cosine rounding leaves no digit, and H explodes
+    # For a smaller cosine, rounding leaves no correct digit, and H diverges.
     least = torch.finfo(dz.dtype).eps ** 0.5
     learns = moved & (curvature > least * dz.norm(dim=1) * dg.norm(dim=1))
     curvature = torch.where(learns, curvature, 1.0)
@@ -138,11 +139,11 @@ def _learn(state: State, dz: Codes, dg: Codes, moved: Tensor, n_pairs: int) -> N
 
 
 def _appended(known: Tensor, newest: Tensor, learns: Tensor, n_pairs: int) -> Tensor:
-    """Put the newest at the end for samples that learn, in place of their first."""
+    """Append the newest entry for samples that learn, in place of their oldest."""
     full = known.shape[1] == n_pairs
     places = known if full else torch.cat([torch.zeros_like(newest), known], 1)
     shifted = torch.cat([places[:, 1:], newest], 1)
-    if shifted.is_cuda:  # to ask which samples stay as they are would make the host wait
+    if shifted.is_cuda:  # a test of which samples stay would make the host wait
         return torch.where(learns.reshape(-1, *[1] * (places.dim() - 1)), shifted, places)
     stays = ~learns
     shifted[stays] = places[stays]
@@ -150,9 +151,9 @@ def _appended(known: Tensor, newest: Tensor, learns: Tensor, n_pairs: int) -> Te
 
 
 def _downhill(state: State) -> tuple[Codes, PerSample]:
-    """Direction -H grad, and the slope of the energy against it.
+    """Return the direction -H grad, and the slope of the energy against it.
 
-    Where rounding has spoilt H, the sample forgets its steps and goes down its gradient.
+    If rounding has spoilt H, the sample drops its steps and follows its gradient.
     """
     own = state.own
     grad = state.grad / own["unit"][:, None]
@@ -167,7 +168,7 @@ def _downhill(state: State) -> tuple[Codes, PerSample]:
 
 
 def _inverse_times(vector: Codes, own: dict[str, Tensor]) -> Codes:
-    """H times a vector of each sample, by one loop back over its pairs and one forth."""
+    """Return H times a vector for each sample, by a backward and a forward loop over pairs."""
     pairs = list(zip(*(own[name].unbind(1) for name in ("dz", "dg", "r")), strict=True))
     shares = []
     for dz, dg, r in reversed(pairs):

@@ -1,6 +1,6 @@
-"""What every solver that demands a falling energy shares.
+"""Functions shared by all solvers that require the energy to fall.
 
-The Armijo test, giving up, and the first step.
+They are the Armijo test, the status of failed searches and the first step.
 """
 
 import math
@@ -14,11 +14,12 @@ from gfe_core.types import Codes, PerSample, Status
 
 
 def falls_enough(state: State, value: PerSample, promised: PerSample, memory: int) -> Tensor:
-    """Armijo's test.
+    """Apply Armijo's test.
 
-    The energy falls by what was promised, to within its rounding, and never rises.
+    The energy must fall by the predicted amount, up to rounding, and must never rise.
 
-    The fall is measured from the worst of the last `memory` energies; 1 makes it monotone.
+    The decrease is measured from the largest of the last `memory` energies; with 1 the test is
+    monotone.
     """
     reference = state.recent[:, -memory:].amax(1)
     rounding = 2 * torch.finfo(value.dtype).eps * reference.abs()
@@ -26,13 +27,13 @@ def falls_enough(state: State, value: PerSample, promised: PerSample, memory: in
 
 
 def given_up(state: State, accepted: Tensor, decrease: PerSample, too_small: Tensor) -> Tensor:
-    """Status of rejected samples that have nothing left to try.
+    """Return the status of rejected samples that have no further trial.
 
     Args:
-        state: before the attempt.
-        accepted: samples that moved.
+        state: state before the attempt.
+        accepted: mask of samples that moved.
         decrease: first-order decrease that the next trial could bring.
-        too_small: whether the next trial is below the least step.
+        too_small: whether the next trial is below the smallest step.
     """
     status = torch.where(
         ~accepted & too_small, int(Status.STEP_TOO_SMALL), torch.zeros_like(state.status)
@@ -42,7 +43,7 @@ def given_up(state: State, accepted: Tensor, decrease: PerSample, too_small: Ten
 
 
 def inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerSample:
-    """|dz|^2 / <dz, dgrad>, or the fallback where the curvature along dz is not positive."""
+    """Return |dz|^2 / <dz, dgrad>, or the fallback if the curvature along dz is not positive."""
     unit = unit_of(dgrad)
     curvature = (dz * (dgrad / unit[:, None])).sum(1)
     usable = curvature > 0
@@ -51,9 +52,9 @@ def inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerSample:
 
 
 def short_inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerSample:
-    """<dz, dgrad> / |dgrad|^2.
+    """Return <dz, dgrad> / |dgrad|^2, or the fallback if the curvature is not positive.
 
-    At most the inverse curvature along dz, as it weighs steep directions more.
+    It is at most the inverse curvature along dz, because it gives steep directions more weight.
     """
     unit = unit_of(dgrad)
     change = dgrad / unit[:, None]
@@ -64,41 +65,42 @@ def short_inverse_curvature(dz: Tensor, dgrad: Tensor, fallback: Tensor) -> PerS
 
 
 def slope_along(direction: Codes, grad: Codes) -> PerSample:
-    """<direction, grad> of each sample, whose terms no small unit of the energy can drown."""
+    """Return <direction, grad> of each sample, without underflow for small units of energy."""
     unit = unit_of(grad)
     return unit * (direction * (grad / unit[:, None])).sum(1)
 
 
 def newton_step(curvature: Tensor, ridge: PerSample, grad: Codes) -> tuple[Codes, Tensor]:
-    """-(H + ridge I)^-1 grad of each sample, and whether that matrix is positive definite."""
+    """Return -(H + ridge I)^-1 grad of each sample, and whether the matrix is positive definite."""
     unit = torch.eye(curvature.shape[1]).to(curvature)
     factor, fault = torch.linalg.cholesky_ex(curvature + ridge[:, None, None] * unit)
     return -torch.cholesky_solve(grad[:, :, None], factor)[:, :, 0], fault == 0
 
 
 def norm_of(grad: Codes) -> PerSample:
-    """|grad| of each sample, which is 0 for a gradient of zeros alone."""
+    """Return |grad| of each sample, without underflow; 0 if all entries are 0."""
     unit = unit_of(grad)
     return unit * (grad / unit[:, None]).norm(dim=1)
 
 
 def first_trial(energy: Energy, state: State) -> PerSample:
-    """Inverse curvature along the first gradient, in units of |dz| / |grad|.
+    """Return the inverse curvature along the first gradient, in units of |dz| / |grad|.
 
-    Takes one gradient, which it counts.
+    It takes one gradient, which is added to the count.
 
-    The curvature is a secant over a tenth of the Polyak step, a length that scales
-    with the latents; where it is not positive, a whole Polyak step is tried.
+    The curvature is a secant over a tenth of the Polyak step, a length that scales with the
+    latents. If it is not positive, a whole Polyak step is tried.
     """
     polyak = polyak_step(energy, state)
     return inverse_curvature(*probe(energy, state, 0.1 * polyak), polyak)
 
 
 def polyak_step(energy: Energy, state: State) -> PerSample:
-    """(E - floor) / |grad|^2, the step that would bring a line down to the floor of the loss.
+    """Return (E - floor) / |grad|^2, the step that would bring a line down to the loss's floor.
 
-    It scales with the units of energies and latents. It is never 0, which no solver could grow, and
-    away from the origin no longer than the code itself: near a minimum it would leave the valley.
+    The step scales with the units of energies and latents. It is never 0, because no solver could
+    increase it from there. Away from the origin it is no longer than the code itself, because near
+    a minimum a longer step would leave the valley.
     """
     limits = torch.finfo(state.energy.dtype)
     norm = norm_of(state.grad).clamp(min=limits.tiny)
@@ -110,7 +112,7 @@ def polyak_step(energy: Energy, state: State) -> PerSample:
 
 
 def unit_of(grad: Codes) -> PerSample:
-    """A power of two just above a gradient's largest entry; dividing by it rounds nothing.
+    """Return a power of two just above a gradient's largest entry; dividing by it rounds nothing.
 
     The square of a gradient in small units may be too small for its floating-point type.
     """
@@ -121,9 +123,9 @@ def unit_of(grad: Codes) -> PerSample:
 
 
 def probe(energy: Energy, state: State, length: PerSample) -> tuple[Codes, Codes]:
-    """A move of `length` times the gradient downhill, and the change of the gradient along it.
+    """Return a move downhill of `length` times the gradient, and the gradient's change along it.
 
-    Takes one gradient, which it counts.
+    It takes one gradient, which is added to the count.
     """
     dz = -length[:, None] * state.grad
     if energy.bounds is not None:

@@ -15,17 +15,19 @@ from gfe_core.types import Accelerated, Codes, Flow, PerSample
 
 @dataclass(frozen=True, kw_only=True)
 class SemiImplicit(FixedGrid):
-    """Velocity first, with friction at the end of the step, then the code with the new velocity.
+    """A semi-implicit step for `NesterovFlow`.
 
-    For `NesterovFlow`.
+    The velocity is updated first, with the friction at the end of the step, then the code with the
+    new velocity:
 
         v <- (v - dt alpha grad) / (1 + dt damping / (t + dt)),    z <- z + dt v
 
-    One gradient a step. Stable while dt sqrt(alpha lambda_max) < 2, at any t: friction only helps.
-    From rest its first step is v = -dt alpha grad / (1 + damping), the start of the exact solution.
+    It takes one gradient per step. It is stable while dt sqrt(alpha lambda_max) < 2, at any t, as
+    friction only helps. The first step from rest is v = -dt alpha grad / (1 + damping), the start
+    of the exact solution.
 
-    Source: symplectic integration keeps acceleration where explicit Euler does not, Shi et al. 2019
-        (arXiv 1902.03694).
+    Source: Shi et al. 2019 (arXiv 1902.03694): symplectic integration preserves acceleration, and
+        explicit Euler does not.
     """
 
     def begin(self, energy: Energy, flow: Flow, state: State) -> None:
@@ -33,11 +35,11 @@ class SemiImplicit(FixedGrid):
         checks.accelerated("SemiImplicit", flow)
 
     def step(self, energy: Energy, flow: Accelerated, state: State, *, t1: float) -> Step:
-        """One step of the grid; its only gradient is the one at the new point."""
+        """Take one step of the grid; its only gradient is the one at the new point."""
         return taken(state, self.moved(gradient_of(energy), flow, state))
 
     def moved(self, gradient: Gradient, flow: Accelerated, at: Node) -> States:
-        """State after a step."""
+        """Return the state after a step."""
         dt, (z, v) = at.dt, at.y.tensor_split(2, 1)
         pushed = v + dt[:, None] * flow.force(at.t, at.grad)
         v = pushed / (1 + dt * flow.friction(at.t + dt))[:, None]
@@ -45,9 +47,9 @@ class SemiImplicit(FixedGrid):
 
 
 def momentum_at_rest(state: State) -> dict[str, Tensor]:
-    """What the accelerated method remembers.
+    """Return the memory of the accelerated method.
 
-    The point it last descended to and its steps since the last restart.
+    It holds the last point of descent and the number of steps since the last restart.
     """
     return {
         "x": state.z,
@@ -58,11 +60,10 @@ def momentum_at_rest(state: State) -> dict[str, Tensor]:
 
 
 def look_ahead(flow: Accelerated, state: State, x_new: Codes, dt: PerSample) -> States:
-    """State ahead of a descent point.
+    """Return the state ahead of a descent point.
 
-    X_new + age / (age + damping) (x_new - x), and the velocity there.
-
-    Where the last move had a component uphill, the sample restarts from x_new without momentum.
+    The code is x_new + age / (age + damping) (x_new - x), with the velocity there. If the last move
+    had a component uphill, the sample restarts from x_new without momentum.
     """
     own = state.own
     own["x"] = torch.where(state.fresh[:, None], own["x_new"], own["x"])

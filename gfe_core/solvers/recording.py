@@ -1,4 +1,4 @@
-"""Keeping the states of a flow: every accepted one, or those at chosen times."""
+"""Recording of a flow: every accepted state, or the states at given times."""
 
 import torch
 from torch import Tensor
@@ -17,9 +17,9 @@ def statistics(state: State) -> Statistics:
 
 
 class Recorder:
-    """Collects the accepted states of every sample as they happen.
+    """A recorder of the accepted states of every sample during the flow.
 
-    Everything else waits until the end.
+    All other processing waits until the end.
     """
 
     _FIELDS = ("n_accepted", "index", "t", "y", "energy", "grad")
@@ -29,17 +29,17 @@ class Recorder:
         self.notes: list[tuple[Tensor, ...]] = []
 
     def start(self, state: State) -> None:
-        """Note the start."""
+        """Record the start."""
         self.batch = len(state.index)
         self.add(state, torch.zeros_like(state.t), torch.ones_like(state.fresh))
 
     def add(self, state: State, dt: Tensor, moved: Tensor) -> None:
-        """Note the states of the samples that just moved, and the steps that led there."""
+        """Record the states of the samples that just moved, and the steps that led there."""
         noted = (getattr(state, name) for name in self._FIELDS)
         self.notes.append((*noted, statistics(state).work, dt, moved))
 
     def trajectory(self, save_at: SaveAt) -> Trajectory:
-        """Return all states as one array over time, each sample's last state repeated."""
+        """Return all states as one array over time, with each sample's last state repeated."""
         *noted, moves = zip(*self.notes, strict=True)
         moved = torch.cat(moves)
         row, index, t, y, energy, grad, work, dt = (torch.cat(parts)[moved] for parts in noted)
@@ -106,11 +106,11 @@ def _at_times(
 
 
 def _ends(values: Tensor, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-    """Values at both ends of each sample's step."""
+    """Return the values at both ends of each sample's step."""
     columns = torch.arange(values.shape[1], device=values.device)
     return values[before, columns], values[after, columns]
 
 
 def _hermite(s: Tensor, dt: Tensor, y0: Tensor, y1: Tensor, v0: Tensor, v1: Tensor) -> Tensor:
-    """Cubic through y0 and y1 with slopes v0 and v1, at fraction s of a step dt."""
+    """Return the cubic through y0 and y1 with slopes v0 and v1, at fraction s of a step dt."""
     return y0 + s * s * (3 - 2 * s) * (y1 - y0) + s * (1 - s) * dt * ((1 - s) * v0 - s * v1)

@@ -1,7 +1,7 @@
 """Fixed grids: Euler and the classical fourth-order Runge-Kutta rule.
 
-A grid is planned before the flow starts (`schedule`): every sample takes the same steps and nothing
-is ever rejected.
+A grid is planned before the flow starts (`schedule`): every sample takes the same steps, and no
+step is rejected.
 """
 
 import math
@@ -22,13 +22,14 @@ from gfe_core.types import Codes, Flow, PerSample, Status, Stop
 
 @dataclass(frozen=True, kw_only=True)
 class FixedGrid:
-    """A grid of times, given in exactly one of three ways.
+    """A grid of times, given by exactly one of `dt`, `n_steps` and `steps`.
 
     Args:
         dt: equal steps in flow units, > 0; the last one is cut so that the flow ends at t1.
-        n_steps: number of steps from 0 to t1.
-        grid: with n_steps, "linear" (equal steps) or "log" (growing geometrically from the start).
-        log_base: with grid="log", the ratio of the last step to the first, > 1.
+        n_steps: number of steps from 0 to t1, >= 1.
+        grid: spacing with n_steps: "linear" (equal steps) or "log" (growing geometrically from the
+            start).
+        log_base: ratio of the last step to the first with grid="log", > 1.
         steps: recorded steps (time, batch) or (time,), replayed without a t1; a sample ends at its
             first zero.
 
@@ -45,9 +46,9 @@ class FixedGrid:
     default_stop: ClassVar[Stop | None] = None
     default_max_steps: ClassVar[int] = 1_000_000
     has_time = True
-    """A grid lives in time."""
+    """The steps of a grid are flow times."""
     memory = 1
-    """No energy is looked back on."""
+    """The solver uses no earlier energies."""
 
     def __post_init__(self) -> None:
         given = [name for name in ("dt", "n_steps", "steps") if getattr(self, name) is not None]
@@ -66,7 +67,7 @@ class FixedGrid:
         checks.above_one("log_base", self.log_base)
 
     def schedule(self, z0: Codes, t1: float) -> Float[Tensor, "time batch"]:
-        """Steps of every sample; a zero ends a sample."""
+        """Return the steps of every sample; a zero ends a sample."""
         if self.steps is not None:
             remedy = "but recorded `steps` end the flow themselves. Leave `t1` out."
             checks.require(not math.isfinite(t1), f"`t1` is {t1}, {remedy}")
@@ -78,7 +79,7 @@ class FixedGrid:
         return self._planned(t1).to(z0)[:, None].expand(-1, len(z0))
 
     def begin(self, energy: Energy, flow: Flow, state: State) -> None:
-        """Nothing to estimate: the grid is known."""
+        """Do nothing: the grid is known."""
 
     def _planned(self, t1: float) -> Tensor:
         if self.dt is not None:
@@ -117,12 +118,12 @@ def taken(state: State, y: States, n_grad: int = 0) -> Step:
 
 
 def slope(gradient: Gradient, flow: Flow, t: PerSample, y: States, latent: int) -> States:
-    """dy/dt at any state, whose first `latent` columns are the code; takes one gradient."""
+    """Return dy/dt at a state whose first `latent` columns are the code; takes one gradient."""
     return flow.velocity(t, y, gradient(y[:, :latent]))
 
 
 def gradient_of(energy: Energy) -> Gradient:
-    """Gradient of an energy as a function of the code."""
+    """Return the gradient of an energy as a function of the code."""
     return lambda z: energy.at(z).grad()
 
 
@@ -130,36 +131,36 @@ def gradient_of(energy: Energy) -> Gradient:
 class Euler(FixedGrid):
     """y <- y + dt dy/dt.
 
-    With the gradient flow, exactly gradient descent with learning rate alpha dt.
+    With the gradient flow, this is exactly gradient descent with learning rate alpha dt.
 
-    Stable near a minimum while alpha dt lambda_max < 2, where lambda_max is the largest curvature
-    of E; on a `NesterovFlow` only while dt alpha lambda_max < 3 / t, so never for long.
-    `Euler(steps=trajectory.dt)` replays the steps that another solver chose.
+    It is stable near a minimum while alpha dt lambda_max < 2, where lambda_max is the largest
+    curvature of E; on a `NesterovFlow` only while dt alpha lambda_max < 3 / t, so never for long.
+    `Euler(steps=trajectory.dt)` replays the steps of another solver.
     """
 
     def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step:
-        """One step of the grid; its only gradient is the one at the new point."""
+        """Take one step of the grid; its only gradient is the one at the new point."""
         return taken(state, self.moved(gradient_of(energy), flow, state))
 
     def moved(self, gradient: Gradient, flow: Flow, at: Node) -> States:
-        """State after a step."""
+        """Return the state after a step."""
         return at.y + at.dt[:, None] * flow.velocity(at.t, at.y, at.grad)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RK4(FixedGrid):
-    """The classical Runge-Kutta rule of order four, four gradients a step.
+    """The classical Runge-Kutta rule of order four, with four gradients per step.
 
-    Stable near a minimum while alpha dt lambda_max < 2.785 on the gradient flow, and while
-    dt sqrt(alpha lambda_max) < 2.83 on a `NesterovFlow` that has lost its friction.
+    It is stable near a minimum while alpha dt lambda_max < 2.785 on the gradient flow, and while
+    dt sqrt(alpha lambda_max) < 2.83 on a `NesterovFlow` whose friction has decayed.
     """
 
     def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step:
-        """One step of the grid; its first stage is the gradient already known."""
+        """Take one step of the grid; its first stage is the gradient that is already known."""
         return taken(state, self.moved(gradient_of(energy), flow, state), n_grad=3)
 
     def moved(self, gradient: Gradient, flow: Flow, at: Node) -> States:
-        """State after a step."""
+        """Return the state after a step."""
         t = at.t
         y = at.y
         dt = at.dt[:, None]

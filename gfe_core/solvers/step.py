@@ -1,4 +1,4 @@
-"""What a solver is given, what it proposes, and what it promises to the loop."""
+"""The interface between solvers and the loop: states, steps and the protocol of a solver."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -18,7 +18,7 @@ Gradient = Callable[[Codes], Codes]
 
 @dataclass
 class Node:
-    """Where a step starts: time, state, the gradient there and the length of the step."""
+    """The start of a step: time, state, gradient and length of the step."""
 
     t: PerSample
     y: States
@@ -28,18 +28,20 @@ class Node:
 
 @dataclass
 class State(Node):
-    """What the loop knows of each sample that still flows.
+    """The state of the loop for each sample that still flows.
 
-    `index` is its row in the caller's batch.
+    `index` is the row of a sample in the caller's batch. The previous state is kept for rules that
+    measure curvature along the last step. `fresh` is True if the last attempt was accepted, so that
+    a solver should propose a new step instead of shrinking the old one.
 
-    The previous state is kept for rules that measure curvature along the last step; `fresh` says
-    that the last attempt was accepted, so that a solver should propose a new step rather than
-    shrink the old one. `recent` holds the last energies, `origin` the energy of the code 0, `soft`
-    the inverse curvatures along the last moves, and `at_minimum` is set where the first step
-    promised next to nothing: by these the loop judges what is left to gain. `own` is whatever else
-    the solver remembers, one row a sample; a matrix of second derivatives that it calls "curvature"
-    is asked what is left to gain, too. `attempt` counts the attempts, which all samples make
-    together. Rows that are not `running` wait to leave: what is computed of them is ignored.
+    The loop estimates from these fields how much is left to gain: `recent` holds the last energies,
+    `origin` the energy of the code 0 and `soft` the inverse curvatures along the last moves;
+    `at_minimum` is True if the first step predicted almost no decrease. `own` holds the solver's
+    own memory, one row for each sample; if it has a matrix of second derivatives under the name
+    "curvature", that matrix is used in the estimate, too.
+
+    `attempt` counts the attempts, which all samples make together. Rows that are not `running` wait
+    to leave, and values computed for them are ignored.
     """
 
     index: Int[Tensor, "batch"]
@@ -74,7 +76,7 @@ class State(Node):
         return self.status == int(Status.RUNNING)
 
     def rows(self, keep: Tensor | slice) -> "State":
-        """The same for a selection of samples (a mask or row numbers)."""
+        """Return the state for a selection of samples (a mask or row indices)."""
         values: dict[str, Any] = {name: getattr(self, name)[keep] for name in PER_SAMPLE}
         return State(
             **values,
@@ -83,9 +85,9 @@ class State(Node):
         )
 
     def update(self, where: Tensor, **new: Tensor) -> None:
-        """Give some samples new values.
+        """Give the samples in `where` new values.
 
-        The old tensors stay as they are, for whoever noted them.
+        The old tensors are not changed, because a recorder may hold them.
         """
         column = where[:, None]
         for name, value in new.items():
@@ -102,20 +104,20 @@ PER_SAMPLE = tuple(field.name for field in fields(State) if field.name not in ("
 
 @dataclass(frozen=True)
 class Step:
-    """One attempt for every flowing sample; a rejected step is just a step with accepted False.
+    """One attempt for every flowing sample; a rejected step is a step with `accepted` False.
 
     Args:
         y: proposed states.
         dt: step size that was tried.
-        dt_next: step size to remember: the accepted one, or a smaller one to try next.
-        accepted: whether the sample moves to y.
-        status: RUNNING, or why the solver gives a sample up.
-        point: the proposed codes decoded, if the solver did so; their gradient then costs no second
-            forward pass.
-        promise: decrease that a full step has to first order, as the solver's model of the energy
-            knows it; None where it has no model.
-        n_loss, n_grad, n_hess: evaluations the attempt took for each sample, without the gradient
-            at the new point.
+        dt_next: step size for the next attempt: the accepted one, or a smaller one.
+        accepted: whether each sample moves to y.
+        status: RUNNING, or the reason why the solver gives a sample up.
+        point: proposed codes after decoding, if the solver decoded them; their gradient then costs
+            no second forward pass.
+        promise: first-order decrease of a full step, as predicted by the solver's model of the
+            energy; None if the solver has no model.
+        n_loss, n_grad, n_hess: numbers of evaluations that the attempt took for each sample,
+            without the gradient at the new point.
     """
 
     y: States
@@ -132,23 +134,23 @@ class Step:
 
 @runtime_checkable
 class Solver(Protocol):
-    """A rule that proposes the next state; `integrate` does everything else."""
+    """A rule that proposes the next state; `integrate` does the rest."""
 
     default_stop: ClassVar[Stop | None]
     default_max_steps: ClassVar[int]
 
     @property
     def has_time(self) -> bool:
-        """Whether its steps are flow time, so that the flow can end at t1."""
+        """Whether the steps are flow time, so that the flow can end at t1."""
         ...
 
     @property
     def memory(self) -> int:
-        """Accepted energies that it looks back on in `State.recent`, at least 1."""
+        """Number of accepted energies in `State.recent` that the solver uses, >= 1."""
         ...
 
     def schedule(self, z0: Tensor, t1: float) -> Tensor | None:
-        """All steps (time, batch) where they are known beforehand, else None."""
+        """Return all steps (time, batch) if they are known beforehand, else None."""
         ...
 
     def begin(self, energy: Energy, flow: Any, state: State) -> None:

@@ -1,4 +1,4 @@
-"""When a sample stops: what is left to gain, how flat the energy is, and whether time is over."""
+"""Stop rules: the remaining decrease, the flatness of the energy and the end of time."""
 
 import math
 
@@ -16,8 +16,8 @@ def judge(
 ) -> Tensor:
     """Return the status of every sample.
 
-    Among the running, a later line overrules an earlier one. A sample whose search ended in the
-    rounding of the energy is CONVERGED where nothing was left to gain.
+    For running samples, a later line overrides an earlier one. A sample whose search ended in the
+    rounding of the energy is CONVERGED if almost nothing was left to gain.
     """
     status = torch.where(
         state.n_accepted + state.n_rejected >= max_steps, int(Status.MAX_STEPS), int(Status.RUNNING)
@@ -41,7 +41,7 @@ def judge(
 
 
 def origin_energy(energy: Energy, z0: Codes, value: PerSample) -> tuple[PerSample, Tensor]:
-    """Energy of the code 0, and how many losses it took; that of the start where it has none."""
+    """Return the energy of the code 0 (of the start if it is not finite), and its loss count."""
     elsewhere = (z0 != 0).any(1)
     if not elsewhere.any():
         return value, elsewhere.long()
@@ -50,9 +50,10 @@ def origin_energy(energy: Energy, z0: Codes, value: PerSample) -> tuple[PerSampl
 
 
 def starts_at_minimum(state: State, step: Step, stop: Stop) -> Tensor:
-    """Whether the first step promises each sample next to nothing.
+    """Whether the first step predicts almost no decrease for each sample.
 
-    A tenth of what is enough later, as it knows the curvature in one direction, often a steep one.
+    The threshold is a tenth of the later one, because the first step knows the curvature in only
+    one direction, often a steep one.
     """
     if step.promise is None or not stop.gain_rtol:
         return torch.zeros_like(state.fresh)
@@ -60,9 +61,9 @@ def starts_at_minimum(state: State, step: Step, stop: Stop) -> Tensor:
 
 
 def note_softness(state: State, moved: Tensor) -> None:
-    """Measure the inverse curvature along the last move: infinite where it is not positive.
+    """Record the inverse curvature along the last move, infinite if it is not positive.
 
-    Where rounding leaves no digit of it, it counts as 0 and decides nothing.
+    If rounding leaves no correct digit, the inverse curvature is 0 and has no effect.
     """
     if not state.soft.shape[1]:
         return
@@ -80,10 +81,10 @@ def note_softness(state: State, moved: Tensor) -> None:
 
 
 def _little_to_gain(state: State, stop: Stop) -> Tensor:
-    """Whether the parabola of the last steps leaves next to nothing to gain.
+    """Whether the parabola of the last steps leaves almost nothing to gain.
 
-    A sample that met negative curvature has just left a saddle, or leaves it now: it goes on. In
-    the rounding of the energy such curvature may be rounding too, and the last step decides.
+    A sample that met negative curvature is leaving a saddle and continues. Within the rounding of
+    the energy, negative curvature may itself be rounding, and only the last step decides.
     """
     if not stop.gain_rtol:
         return torch.zeros_like(state.fresh)
@@ -97,10 +98,10 @@ def _little_to_gain(state: State, stop: Stop) -> Tensor:
 
 
 def _modelled(state: State) -> PerSample:
-    """What Newton's step would gain by the second derivatives that a solver knows.
+    """Return the decrease of Newton's step by the second derivatives that a solver knows.
 
-    <grad, H^-1 grad> / 2; 0 where it knows none or they have no minimum. A damped step hardly moves
-    along a flat axis, so the steps alone do not tell how much is left there.
+    It is <grad, H^-1 grad> / 2; 0 if the solver knows none or they have no minimum. A damped step
+    hardly moves along a flat axis, so steps alone do not show how much is left there.
     """
     if "curvature" not in state.own:
         return torch.zeros_like(state.energy)
@@ -111,17 +112,17 @@ def _modelled(state: State) -> PerSample:
 
 
 def _enough(state: State, stop: Stop) -> PerSample:
-    """Decrease that is next to nothing: a share of the descent from the code 0, and rounding."""
+    """Return the decrease that counts as nothing: a fraction of the descent, plus rounding."""
     rounding = torch.finfo(state.energy.dtype).eps * state.energy.abs()
     return stop.gain_rtol * (state.origin - state.energy).abs() + rounding
 
 
 def _stationary(state: State, stop: Stop) -> Tensor:
-    """Whether the gradient is as small as was asked, or exactly zero."""
+    """Whether the gradient is as small as requested, or exactly zero."""
     return norm_of(state.grad) <= stop.grad_norm
 
 
 def _grid_is_over(state: State, schedule: Tensor) -> Tensor:
-    """Whether a sample is at the end of its grid, or at a step of zero that pads a shorter one."""
+    """Whether a sample is at the end of its grid, or at a zero step that pads a shorter one."""
     row = state.n_accepted.clamp(max=len(schedule) - 1)
     return (state.n_accepted >= len(schedule)) | (schedule[row, state.index] == 0)

@@ -173,7 +173,7 @@ def test_pca_refuses_what_it_cannot_fit(unchecked: None):
         PCA(x[:0], latent_dim=0)
     x[3, 1] = math.nan
     with pytest.raises(
-        ValueError, match=r"`x` has NaN or infinity in 1 samples. Leave out: `x\[x.isfinite"
+        ValueError, match=r"`x` has NaN or infinity in 1 samples. Leave them out: `x\[x.isfinite"
     ):
         PCA(x, latent_dim=2)
 

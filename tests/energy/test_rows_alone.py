@@ -17,7 +17,7 @@ from gfe_core.methods.variational import Evidence, VariationalDecoder
 
 N = 6
 SQUARES = gfe.Gaussian()
-ALONE = "`decoder` .* must decode each code on its own and always alike"
+ALONE = "`decoder` .* must decode each code on its own and always in the same way"
 APART = "must judge each sample on its own"
 Change = Callable[[Tensor], Tensor]
 

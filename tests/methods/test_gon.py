@@ -485,8 +485,8 @@ def with_row(value: float) -> Tensor:
         ),
         (lambda: Recent(0), "`n_batches` must be at least 1, got 0."),
         (lambda: Recent().z, "No codes yet: pass this to `fit`"),
-        (lambda: normality(with_row(math.nan)), "`z` has NaN or infinity. Leave out"),
-        (lambda: normality(with_row(math.inf)), "`z` has NaN or infinity. Leave out"),
+        (lambda: normality(with_row(math.nan)), "`z` has NaN or infinity. Leave them out"),
+        (lambda: normality(with_row(math.inf)), "`z` has NaN or infinity. Leave them out"),
         (
             lambda: normality(codes(3, 3)),
             "`z` must vary in all its 3 directions, got 3 codes that vary in 2.",
@@ -519,7 +519,7 @@ def with_row(value: float) -> Tensor:
         ),
         (
             lambda: PixelsAndLabels(n_classes=2).floor(digits(1), digits(1) > 0),
-            "`mask` must be None: name the pixels",
+            "`mask` must be None: select the pixels",
         ),
     ],
 )

@@ -79,7 +79,7 @@ def test_ridge_makes_a_prior_of_codes_on_a_line():
         (
             torch.tensor([[0.0], [1.0], [math.nan]]),
             0.0,
-            "`z` has NaN or infinity. Leave out: `z\\[z.isfinite",
+            "`z` has NaN or infinity. Leave them out: `z\\[z.isfinite",
         ),
         (torch.ones(4, 2), -1.0, "`ridge` must be at least 0 and finite, got -1.0"),
         (torch.ones(4, 2), 0.0, "`z` varies by 0 in one direction"),

@@ -320,7 +320,7 @@ def test_change_that_shows_at_some_codes_only_is_refused(tmp_path, change, what)
             weight *= 0.01  # so that ReLU6 agrees with ReLU at any code of length 100
     gfe.save(tmp_path / "plain.pt", decoder)
     change(decoder)
-    with pytest.raises(ValueError, match=f"{what}. Remove what only watches"):
+    with pytest.raises(ValueError, match=f"{what}. Remove hooks that only observe"):
         gfe.save(tmp_path / "model.pt", decoder)
     assert not (tmp_path / "model.pt").exists()
 
@@ -387,7 +387,7 @@ def test_subclass_of_a_decoder_of_the_kit_is_a_strangers(tmp_path):
             return 2 * super().forward(z)
 
     path = gfe.save(tmp_path / "model.pt", Twice(latent_dim=2, data_dim=3))
-    with pytest.raises(ValueError, match="weights of Twice, which is no decoder of the kit"):
+    with pytest.raises(ValueError, match="weights of Twice, which is not a decoder of the kit"):
         gfe.load(path)
     with pytest.raises(ValueError, match="computes something else"):
         gfe.load(path, decoder=lambda: gfe.LinearDecoder(latent_dim=2, data_dim=3))
@@ -553,7 +553,7 @@ def test_files_that_are_no_models_are_refused_with_what_to_do(tmp_path):
         gfe.load(path)
     for content in ({"a": torch.zeros(2)}, [1], None):
         torch.save(content, path)
-        with pytest.raises(ValueError, match="is no model of gfe_core. Pass a file written by `gf"):
+        with pytest.raises(ValueError, match="is not a model of gfe_core. Pass a file written by"):
             gfe.load(path)
     gfe.save(path, decoder)
     with pytest.raises(ValueError, match="is no gfe_core checkpoint of format 1"):
@@ -619,10 +619,10 @@ class Robust:
 def test_a_loss_that_lost_its_settings_is_refused(tmp_path):
     decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
     path = gfe.save(tmp_path / "model.pt", decoder, loss=Robust(0.01))
-    with pytest.raises(ValueError, match="judges otherwise than the one saved"):
+    with pytest.raises(ValueError, match="whose energies differ from those of the one saved"):
         gfe.load(path, loss=Robust)
     gfe.save(path, decoder, loss=Robust(20.0))  # beyond what outputs of unit size show
-    with pytest.raises(ValueError, match="judges otherwise than the one saved"):
+    with pytest.raises(ValueError, match="whose energies differ from those of the one saved"):
         gfe.load(path, loss=lambda **_: Robust(40.0))
     gfe.save(path, decoder, loss=Robust(0.01))
     again: Any = gfe.load(path, loss=lambda **_: Robust(0.01)).loss

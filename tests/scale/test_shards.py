@@ -433,7 +433,9 @@ def test_table_with_other_columns_than_the_model_is_refused(tmp_path):
         ValueError, match=r"`data` has the features of the model in another order.*"
     ):
         encoded(model, "swapped")
-    with pytest.raises(ValueError, match=r"it lacks 'b' and it has 'c' beside them.*\['a', 'b'\]"):
+    with pytest.raises(
+        ValueError, match=r"it is missing 'b' and it has 'c' in addition.*\['a', 'b'\]"
+    ):
         encoded(model, "other")
     with pytest.raises(ValueError, match="`names` must be one name for each of the 2 features"):
         gfe.save(tmp_path / "x.pt", decoder, names=["a"])
