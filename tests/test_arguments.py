@@ -369,7 +369,7 @@ def test_stream_that_changes_its_order_between_passes_is_refused():
             return self.rows
 
     with pytest.raises(
-        TypeError, match="`x` is a DataLoader of a stream that comes in another ord"
+        TypeError, match="`x` is a DataLoader of a stream that changes its order"
     ):
         gfe.encode(DECODER, DataLoader(Shuffled(), batch_size=5))
     once = DataLoader(Once(), batch_size=5)

@@ -242,7 +242,7 @@ def test_label_must_be_a_column_beside_others_and_known_for_every_sample(tmp_pat
         read(write(tmp_path, "a,b\n1,2\n3,4\n"), label="kind")
     with pytest.raises(DataError, match=r"line 3 has no 'a'\. Fill it in"):
         read(write(tmp_path, "a,b\nx,2\n ,4\n"), label="a")
-    with pytest.raises(DataError, match="it has no column of numbers beside the label"):
+    with pytest.raises(DataError, match="it has no column besides the label"):
         read(write(tmp_path, "a\nx\ny\n"), label="a")
 
 

@@ -254,7 +254,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "UTF-16 without its mark": (
         "a,b\n1,2\n".encode("utf-16-le"),
         {},
-        "bytes of zero.*`encoding='utf-16'`",
+        "zero bytes.*`encoding='utf-16'`",
     ),
     "a title above a header": (
         "Study of rocks\nmass,len\n1,2\n3,4\n",
@@ -304,7 +304,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "infinity": ("a,b\n1,inf\n3,4\n", {}, "infinite in float32. Rescale them, or write nan"),
     "too large for float32": ("a,b\n1,1e60\n3,4\n", {}, "infinite in float32"),
     "a column without a name": ("a,,c\n1,2,3\n4,5,6\n", {}, "must name every column"),
-    "a remark unnamed": ("# a b\n1 2\n3 4\n", {}, "Pass `comment='#'` if it is a remark"),
+    "a remark unnamed": ("# a b\n1 2\n3 4\n", {}, "Pass `comment='#'` if it is a comment"),
     "a hint for Excel": ("sep=;\na;b\n1;2\n", {}, "Pass `skiprows=1`"),
     "a header beyond the end": (
         "a,b\n1,2\n",
@@ -328,7 +328,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "lines to leave out in words": (
         "a,b\n1,2\n",
         {"skiprows": "1"},
-        "`skiprows` must be how many lines.*got '1'",
+        "`skiprows` must be the number of lines.*got '1'",
     ),
     "a number as names": ("a,b\n1,2\n", {"names": 3}, "`names` must be a list, got 3"),
     "half a line to leave out": ("a,b\n1,2\n", {"skiprows": 1.5}, "got 1.5"),
