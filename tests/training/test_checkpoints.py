@@ -350,7 +350,7 @@ def test_other_part_must_not_take_the_name_of_a_part(tmp_path, name):
     for verb in (save_checkpoint, load_checkpoint):
         with pytest.raises(
             ValueError,
-            match=f"`others` must not be named {name}: other parts are. Choose another name",
+            match=f"`others` must not be named {name}: other parts have these names.",
         ):
             verb(tmp_path / "run.pt", decoder=decoder, others={name: nn.Linear(1, 1)})
     assert list(tmp_path.iterdir()) == []
