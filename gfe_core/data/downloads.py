@@ -48,11 +48,11 @@ def download(name: str, parts: str, fetch: Callable[[Path], object]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, suffix=".part") as part:
             fetch(Path(part))
-            for found in Path(part).glob(parts):
-                target = folder / found.relative_to(part)
+            for file in Path(part).glob(parts):
+                target = folder / file.relative_to(part)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if not target.is_dir():
-                    found.replace(target)
+                    file.replace(target)
     except ModuleNotFoundError as error:
         raise missing_torchvision(name, error) from error
     except Exception as error:  # servers, proxies, disks and binaries fail in too many ways to list

@@ -165,7 +165,9 @@ def _images(name: str, split: str) -> DataSet:
     kind = "FashionMNIST" if name == "fashion-mnist" else "MNIST"
     prefix = "train" if split == "train" else "t10k"
     parts = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
-    files = _found((kind, kind.lower(), "fashion-mnist" if kind != "MNIST" else "mnist"), parts)
+    files = _files_of_split(
+        (kind, kind.lower(), "fashion-mnist" if kind != "MNIST" else "mnist"), parts
+    )
     if files is None:
         download(name, f"{kind}/raw/*-ubyte", partial(_fetch, kind))
         files = [data_folder() / kind / "raw" / part for part in parts]
@@ -188,7 +190,7 @@ def _fetch(kind: str, folder: Path) -> None:
     getattr(datasets, kind)(folder, download=True)
 
 
-def _found(kinds: Sequence[str], parts: Sequence[str]) -> list[Path] | None:
+def _files_of_split(kinds: Sequence[str], parts: Sequence[str]) -> list[Path] | None:
     """Return the files of a split in one folder, compressed or not; None if there are none.
 
     Mirrors and browsers name files differently (train-images.idx3-ubyte, .gz at the end), and a

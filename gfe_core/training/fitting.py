@@ -387,17 +387,17 @@ def evaluate(
     rows = samples_for(decoder, x)
     check_context(context, rows)
 
-    def find(some: slice) -> Encoding:
-        x = rows[some]
-        return parts.encoding_of(find_codes(decoder, x, **_given(rows_of(context, some))), x)
+    def find(chunk: slice) -> Encoding:
+        x = rows[chunk]
+        return parts.encoding_of(find_codes(decoder, x, **_given(rows_of(context, chunk))), x)
 
     with threads.suited(decoder, encoder), torch.no_grad():
-        found = in_chunks(find, len(rows), size, progress=progress)
-        reached = sum(map(len, found))
+        encodings = in_chunks(find, len(rows), size, progress=progress)
+        reached = sum(map(len, encodings))
         if reached < len(rows):
             start = checks.start_for(decoder, rows[reached:], None)
-            found.append(not_reached(start, like=found[0]))
-    encoding = Encoding.joined(found)
+            encodings.append(not_reached(start, like=encodings[0]))
+    encoding = Encoding.joined(encodings)
     warn_of_missing_energies(rows[:reached], encoding.energy[:reached])
     judged = WholeLoss(parts.loss_of(encoding, loss))
     excess = encoding.energy - judged.floor(rows, _observed(rows))
