@@ -40,7 +40,7 @@ _MISMATCH_SIGNS = (
     "dll load failed",
 )
 _ONE_INDEX = (
-    "torch and torchvision do not belong together; take both from one index: "
+    "torch and torchvision do not match; install both from one index: "
     "`pip install --force-reinstall torch torchvision` or, for the small CPU builds, "
     "`pip install --force-reinstall torch torchvision --index-url "
     "https://download.pytorch.org/whl/cpu`"
@@ -218,7 +218,7 @@ def _views(importer: Importer) -> Check:
     if unknown:
         found = f"their scripts do not know {', '.join(sorted(unknown))}"
         return Check(name="views", found=found, remedy=remedy)
-    return Check(name="views", found="scripts and Python belong together")
+    return Check(name="views", found="scripts and Python match")
 
 
 def _subclasses(kind: type) -> Iterator[Any]:
@@ -426,4 +426,4 @@ def _encoding(importer: Importer) -> Check:
         found = _first_line(error)
         remedy = "fix the lines above first; if there are none, install the kit again"
         return Check(name="encode", found=found, remedy=remedy)
-    return Check(name="encode", found="one sample found its code")
+    return Check(name="encode", found="one sample was encoded")

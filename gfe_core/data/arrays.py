@@ -47,7 +47,7 @@ def open_npy(path: Path, label: str | None, options: Mapping[str, Any]) -> Sourc
         values = np.lib.format.open_memmap(path, mode="r")  # never runs a pickle
     except Exception as error:  # damaged heads fail in too many ways to list
         raise unfit(
-            path, f"it is no whole array of numbers ({error}). Write it with `numpy.save`"
+            path, f"it is not a complete array of numbers ({error}). Write it with `numpy.save`"
         ) from error
     return _source(path, values, None, _channels(options))
 
@@ -170,7 +170,7 @@ def _whole(path: Path, remedy: str, read: Callable[[], T]) -> T:
         return read()
     except Exception as error:  # damaged bytes fail in too many ways to list
         text = " ".join(str(error).split())
-        reason = f"it is no whole file of arrays of numbers ({type(error).__name__}: {text})"
+        reason = f"it is not a complete file of arrays of numbers ({type(error).__name__}: {text})"
         raise unfit(path, f"{reason}. {remedy}") from error
 
 

@@ -120,7 +120,7 @@ def _kind(path: Path) -> str:
     known = ", ".join(_READERS)
     wanted = f"`name` must be a file of one of the kinds {known}"
     picture = kind in images.SUFFIXES
-    remedy = " One picture is no set: pass its folder." if picture else _nearest(kind)
+    remedy = " One picture is not a data set: pass its folder." if picture else _nearest(kind)
     checks.require(kind in _READERS, f"{wanted}, got {path}.{remedy}")
     return kind
 

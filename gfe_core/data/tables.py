@@ -167,7 +167,7 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         encoding = options.get("encoding", "UTF-8")
         raise unfit(
             path,
-            f"it is no table in {encoding} text ({error}). Pass its encoding, such as "
+            f"it is not a table in {encoding} text ({error}). Pass its encoding, such as "
             "`encoding='latin-1'`, or save it again as CSV (UTF-8)",
         ) from error
     except _DAMAGED as error:
@@ -225,8 +225,8 @@ def _form(path: Path, options: Mapping[str, Any]) -> _Form:
     require(
         marked or options.get("encoding") is not None or b"\0" not in start,
         path,
-        "it is no text: it contains zero bytes. Save it as CSV (UTF-8), or pass its encoding, such "
-        "as `encoding='utf-16'`",
+        "it is not a text: it contains zero bytes. Save it as CSV (UTF-8), or pass its encoding, "
+        "such as `encoding='utf-16'`",
     )
     form = _Form(
         sep=options.get("sep") or options.get("delimiter") or "\n",
@@ -619,7 +619,7 @@ def open_parquet(path: Path, label: str | None, options: Mapping[str, Any]) -> S
     """Return the samples of a Parquet file.
 
     Raises:
-        ValueError: label is no column.
+        ValueError: label is not a column.
         DataError: the file is damaged, or the package that reads it is not installed.
     """
     return _source(path, _frame(path, "read_parquet", "pyarrow", options), label)
@@ -629,7 +629,7 @@ def open_excel(path: Path, label: str | None, options: Mapping[str, Any]) -> Sou
     """Return the samples of one sheet of an Excel file.
 
     Raises:
-        ValueError: label is no column.
+        ValueError: label is not a column.
         DataError: the file is damaged, or the package that reads it is not installed.
     """
     frame = _frame(path, "read_excel", "openpyxl", options)

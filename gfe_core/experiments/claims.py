@@ -260,8 +260,8 @@ def _kept(content: Results) -> Verdict:
 
     The spread is that over ten paired data sets.
     """
-    anew, kept = (content["planted"][name] for name in ("flow", "flow, codes kept"))
-    pairs = {f"{n} planted": (_by_set(kept[n]["open"]), _by_set(anew[n]["open"])) for n in anew}
+    fresh, kept = (content["planted"][name] for name in ("flow", "flow, codes kept"))
+    pairs = {f"{n} planted": (_by_set(kept[n]["open"]), _by_set(fresh[n]["open"])) for n in fresh}
     verdicts = {case: _no_worse(below(*pair)) for case, pair in pairs.items()}
     return combined(verdicts), _judged(pairs, digits=1)[1]
 

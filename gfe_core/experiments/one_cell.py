@@ -113,17 +113,17 @@ def figures(experiment: Experiment, found: _Seeds) -> str:
     return "\n".join(lines)
 
 
-def _shipped(experiment: Experiment, found: _Seeds) -> dict[int, dict[str, float]]:
+def _shipped(experiment: Experiment, records: _Seeds) -> dict[int, dict[str, float]]:
     """Return the numbers in the result file, at the same seeds if it has them all, else at all."""
     if results.find(experiment.name) is None:
         return {}
-    any_seed = next(iter(found.values()))["fields"]
+    any_seed = next(iter(records.values()))["fields"]
     alike = {
         record["fields"]["seed"]: dict(_numbers(_results(record)))
         for record in results.load(experiment.name)["cells"].values()
         if record["fields"] | {"seed": 0} == any_seed | {"seed": 0}
     }
-    return {seed: alike[seed] for seed in found} if found.keys() <= alike.keys() else alike
+    return {seed: alike[seed] for seed in records} if records.keys() <= alike.keys() else alike
 
 
 def _results(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def table(found: Mapping[str, Any]) -> str:
     lines += [
         "",
         "Work of the public code's rule to a gap of 0.01, relative to that of `AMD()`, with "
-        "latents c times as long. Its steps lie between 1 and 10 whatever the curvature is; `AMD()` does "
-        "the same work at every length.",
+        "latents c times as long. Its steps lie between 1 and 10 whatever the curvature is; "
+        "`AMD()` does the same work at every length.",
         "",
         *head("decoder", *(f"c = {c:g}" for c in lengths)),
     ]

@@ -149,7 +149,7 @@ def _opened(path: Path) -> Any:
         values = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError) as error:
         raise DataError(
-            f"{path} cannot be used: it is no whole array of numbers ({error}). {_WHOLE}"
+            f"{path} cannot be used: it is not a complete array of numbers ({error}). {_WHOLE}"
         ) from error
     fits = values.dtype.kind in "biuf" and values.ndim >= 2 and len(values) > 0
     if not fits:

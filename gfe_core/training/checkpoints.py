@@ -206,7 +206,7 @@ def _read(path: Path) -> dict[str, Any]:
     content = read_tensors(path, kind="checkpoint", remedy=remedy)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(
-            f"`path` {path} is no gfe_core checkpoint of format {_FORMAT}. "
+            f"`path` {path} is not a gfe_core checkpoint of format {_FORMAT}. "
             "Pass a file written by `gfe.save_checkpoint`."
         )
     return content

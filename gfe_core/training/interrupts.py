@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 EVERY_ONE = math.inf
-"""Number of interrupts that are held back if all are: infinitely many."""
+"""Argument of `Interrupts.hold` that holds back all interrupts, however many come."""
 
 
 class Interrupts:

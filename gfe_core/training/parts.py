@@ -121,8 +121,8 @@ def loss_of(encoding: Encoding, loss: AnyLoss | None) -> AnyLoss | None:
     plain = (Bernoulli, Gaussian, Poisson)  # other losses may differ from the encoder's on purpose
     if isinstance(known, plain) and isinstance(loss, plain) and repr(known) != repr(loss):
         warnings.warn(
-            f"`encoder` finds codes by {known!r}, but `loss` is {loss!r}: the codes are no minima "
-            "of what is learnt. Give the encoder the same loss, "
+            f"`encoder` finds codes by {known!r}, but `loss` is {loss!r}: the codes are not "
+            "minima of the loss that is learnt. Give the encoder the same loss, "
             "`functools.partial(gfe.encode, loss=...)`.",
             UserWarning,
             stacklevel=5,

@@ -224,7 +224,7 @@ def test_tensor_files_of_others_are_refused_with_a_clear_error(tmp_path):
         None,
     ):
         torch.save(content, path)
-        refused(path, "`path` .*other.pt is no gfe_core checkpoint of format 1")
+        refused(path, "`path` .*other.pt is not a gfe_core checkpoint of format 1")
 
 
 def test_random_damage_never_escapes_as_another_error(good):

@@ -378,9 +378,10 @@ def _resume(run: Run, folder: Path) -> None:
     """Load the checkpoint of this run, if there is one; refuse that of another run."""
     note = folder / "run.json"
     checkpoint = folder / "checkpoint.pt"
-    lack = f"`folder` {folder} holds a checkpoint.pt but no run.json that says of what."
+    wanted = f"`folder` {folder} holds a checkpoint.pt but no run.json that describes it."
     checks.require(
-        note.exists() or not checkpoint.exists(), f"{lack} Choose another folder, or move it away."
+        note.exists() or not checkpoint.exists(),
+        f"{wanted} Choose another folder, or move it away.",
     )
     if note.exists():
         other = _read_note(folder)

@@ -33,8 +33,8 @@ SINGLE_COLUMNS = {
 _REHEARSED = (
     "Each image encoded once, but used in several updates: ten more updates follow each batch, "
     "with images drawn from all earlier ones, at the codes that were found for them then (an "
-    "autoencoder encodes them again). Every method makes the same number of decoder updates; with 480 images, "
-    "each image is used about 64 times."
+    "autoencoder encodes them again). Every method makes the same number of decoder updates; with "
+    "480 images, each image is used about 64 times."
 )
 ONCE_COLUMNS = {
     "mean image": "mean, encoder",
