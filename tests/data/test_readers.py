@@ -345,7 +345,7 @@ def test_pickles_archives_and_torn_files_are_refused_and_nothing_in_them_runs(tm
         ):
             read(path)
     np.save(path, np.array([Trap(tmp_path / "trace")] * 2), allow_pickle=True)
-    with pytest.raises(DataError, match="no whole array"):
+    with pytest.raises(DataError, match="not a complete array"):
         read(path)
     assert not (tmp_path / "trace").exists()
 

@@ -249,7 +249,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "Latin-1 unnamed": (
         "ä,b\n1,2\n".encode("latin-1"),
         {},
-        "no table in UTF-8 text.*`encoding='latin-1'`",
+        "not a table in UTF-8 text.*`encoding='latin-1'`",
     ),
     "UTF-16 without its mark": (
         "a,b\n1,2\n".encode("utf-16-le"),
