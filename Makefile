@@ -1,23 +1,23 @@
-# make lab opens the notebooks, make test checks the whole kit; both create .venv on first use.
+# make lab opens the notebooks; make test checks the whole kit. Both create .venv on first use.
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
-# CONSTRAINTS= takes the newest versions of all libraries instead of those that were tested together.
+# CONSTRAINTS= installs the newest versions of all libraries instead of those that were tested together.
 CONSTRAINTS ?= -c constraints.txt
 PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
-# A process without tests takes over half of those that another still has; the cells of a notebook stay together.
-# A thread that waits for another leaves the processor to the rest meanwhile.
+# worksteal: an idle process takes over half of another's remaining tests. loadfile: the cells of a notebook stay together.
+# OMP_WAIT_POLICY=PASSIVE: a waiting thread leaves the processor to the others.
 JOBS     ?= 2
 PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS)
 UNIT     := $(PYTEST) --dist worksteal --doctest-modules --ignore=tests/browser tests gfe_core
 NBVAL    := GFE_PREDICT=commit $(PYTEST) --dist loadfile --nbval --nbval-current-env \
             --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120
-# Node and npm come with the tools of .venv; package-lock.json names the versions of what npm installs.
+# Node and npm come with the tools of .venv; package-lock.json pins the versions of the npm packages.
 NPM      := $(PYTHON) tests/widgets/front_end.py
 NB       ?= notebooks/
 LAB_ARGS ?=
 LOOK     ?=
 
-# The kernel of .venv goes before one that another installation left in the home folder.
+# The kernel of .venv takes precedence over one that another installation left in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -34,30 +34,30 @@ lab: $(VENV)/installed ## open the notebooks in JupyterLab
 test: lint types wheel unit notebooks-portable browser timed ## run every check, in this order (forty minutes on two cores)
 	@echo "All checks passed."
 
-check: lint types quick ## what to run while working: all but slow tests, notebooks and browser (6 minutes)
+check: lint types quick ## run the checks for everyday work: all but slow tests, notebooks and browser (6 minutes)
 
-lint: $(VENV)/installed-dev ## rules and formatting of Python, notebooks and the views' scripts, whose types are checked too
+lint: $(VENV)/installed-dev ## check rules and formatting of Python, notebooks and the views' scripts, and the scripts' types
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(NPM) run --silent lint
 
-types: $(VENV)/installed-dev ## pyright
+types: $(VENV)/installed-dev ## check the types of Python with pyright
 	$(PYTHON) -m pyright
 
 bundles: $(VENV)/installed-dev ## write the views' bundles, which are committed
 	$(NPM) run --silent format
 	$(NPM) run --silent build
 
-unit: $(VENV)/installed-dev ## unit tests and the examples in docstrings
+unit: $(VENV)/installed-dev ## run the unit tests and the examples in docstrings
 	$(UNIT)
 
-quick: $(VENV)/installed-dev ## the same without the tests marked slow
+quick: $(VENV)/installed-dev ## run the unit tests and examples, except the tests marked slow
 	$(UNIT) -m "not slow"
 
-slow: $(VENV)/installed-dev ## the tests marked slow, and no others
+slow: $(VENV)/installed-dev ## run only the tests marked slow
 	$(UNIT) -m "slow"
 
-wheel: $(VENV)/installed-dev ## write dist/: the wheel and the source distribution, checked as they are uploaded
+wheel: $(VENV)/installed-dev ## build the wheel and the source distribution into dist/, and check both as for an upload
 	@rm -rf build dist
 	$(PYTHON) -m build --no-isolation
 	$(PYTHON) -m twine check --strict dist/*
@@ -66,19 +66,19 @@ wheel: $(VENV)/installed-dev ## write dist/: the wheel and the source distributi
 notebooks: $(VENV)/installed-dev ## run the notebooks and compare every output (NB=one.ipynb)
 	$(NBVAL) $(NB)
 
-notebooks-portable: $(VENV)/installed-dev ## the notebooks without vector instructions: no output may depend on the processor
+notebooks-portable: $(VENV)/installed-dev ## the same without vector instructions: no output may depend on the processor
 	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
 
-browser: $(VENV)/installed-dev ## JupyterLab in Chromium: views, and every notebook's outputs (skipped without one, unless GFE_REQUIRE_BROWSER=1)
+browser: $(VENV)/installed-dev ## test views and notebook outputs in JupyterLab in Chromium (skipped without Chromium, unless GFE_REQUIRE_BROWSER=1)
 	$(PYTEST) --dist worksteal -m "browser and not timed" tests/browser
 
-timed: $(VENV)/installed-dev ## how soon views answer a hand, in Chromium, with no other test beside
+timed: $(VENV)/installed-dev ## test how fast views respond in Chromium, with no other test running
 	$(PYTEST) -n 0 -rP -m timed tests/browser
 
 refresh: $(VENV)/installed-dev ## run the notebooks in JupyterLab in Chromium and save them with stills (NB=one.ipynb)
 	PYTHONPATH=tests/notebooks $(PYTHON) tests/browser/refresh_notebooks.py $(NB)
 
-look: $(VENV)/installed-dev ## run the notebooks in a browser slowed six times and say what drew (LOOK=--reopened: as they are saved)
+look: $(VENV)/installed-dev ## run the notebooks in a browser slowed down six times and list what drew (LOOK=--reopened: open them as saved)
 	PYTHONPATH=tests/notebooks $(PYTHON) tests/browser/look_at_notebooks.py $(LOOK) $(NB)
 
 site: $(VENV)/installed-dev ## build the static pages into site/ (NB=one.ipynb: run only this one)
@@ -87,7 +87,7 @@ site: $(VENV)/installed-dev ## build the static pages into site/ (NB=one.ipynb: 
 handouts: $(VENV)/installed ## write handouts/: the notebooks without solutions and outputs, and a key for the teacher
 	@$(PYTHON) -m gfe_core handouts
 
-bench: $(VENV)/installed-dev ## how fast codes are found, beside other libraries, and what gradients cost (needs MNIST; half an hour)
+bench: $(VENV)/installed-dev ## measure the speed of encoding, beside other libraries, and the cost of gradients (needs MNIST; half an hour)
 	$(PYTHON) tests/benchmarks/bench_adjoints.py
 	$(PYTHON) tests/benchmarks/bench.py
 
@@ -98,7 +98,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed gfe_core/widgets/package-lock.json
-	@echo "Installing the tools that check it ..."
+	@echo "Installing the development tools ..."
 	@$(PIP) -e ".[dev]"
 	@$(NPM) ci --ignore-scripts --loglevel=error --no-fund --no-audit
 	@touch $@

@@ -368,9 +368,7 @@ def test_stream_that_changes_its_order_between_passes_is_refused():
         def __iter__(self) -> Any:
             return self.rows
 
-    with pytest.raises(
-        TypeError, match="`x` is a DataLoader of a stream that comes in another ord"
-    ):
+    with pytest.raises(TypeError, match="`x` is a DataLoader of a stream that changes its order"):
         gfe.encode(DECODER, DataLoader(Shuffled(), batch_size=5))
     once = DataLoader(Once(), batch_size=5)
     assert torch.equal(gfe.data.samples.rows_of(once), X), "of one pass there is one order"

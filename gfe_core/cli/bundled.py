@@ -14,9 +14,10 @@ class Bundled(Command):
     """Make the MNIST sample, or train the decoders that `gfe.pretrained` loads.
 
     Args:
-        what: the MNIST sample, which is selected from the full set, or trained decoders.
-        data: name of the data set to train a decoder on; the default trains all of the package.
-        latent_dim: size of a code, 8 or, for a curve, 1 by default; only with data.
+        what: files to make: the MNIST sample, selected from the full set, or trained decoders.
+        data: name of the data set to train one decoder on; by default all decoders of the package
+            are trained.
+        latent_dim: size of a code; by default 1 for a curve and 8 otherwise. Used only with data.
     """
 
     what: tyro.conf.Positional[Literal["sample", "decoders"]]

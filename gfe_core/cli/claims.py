@@ -1,4 +1,4 @@
-"""`python -m gfe_core claims`: what the sources say, judged by the committed results."""
+"""`python -m gfe_core claims`: judge the claims of the sources by the committed results."""
 
 from dataclasses import dataclass
 

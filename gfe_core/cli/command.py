@@ -1,6 +1,6 @@
-"""What a command is: a dataclass whose fields are its options and whose docstring is its help.
+"""The base class of commands: a dataclass whose fields are options and whose docstring is the help.
 
-A new command is a module of this folder with one such class, named in `main.COMMANDS`.
+To add a command, write a module in this folder with one such class and list it in `main.COMMANDS`.
 """
 
 from abc import ABC, abstractmethod
@@ -21,21 +21,21 @@ class Command(ABC):
 
     @abstractmethod
     def run(self) -> int:
-        """Do what the command is for.
+        """Run the command.
 
         Returns:
-            The exit status: 0 when all is well, 1 for something to fix.
+            The exit status: 0 for success, 1 if something has to be fixed.
         """
 
     @classmethod
     def parse(cls: type[Made], words: Sequence[str], *, prog: str) -> Made:
-        """Make the command from the words after its name.
+        """Parse the words after the command's name.
 
         Args:
             words: options and their values.
-            prog: program and command, as the help names them.
+            prog: name of the program and the command in the help.
 
         Raises:
-            SystemExit: with status 0 after `--help`, with 2 for words that are no options.
+            SystemExit: with status 0 after `--help`, with status 2 for words that are not options.
         """
         return tyro.cli(cls, args=words, prog=prog)

@@ -1,4 +1,4 @@
-"""`python -m gfe_core decoders`: the two decoders that solvers are compared on."""
+"""`python -m gfe_core decoders`: train the two decoders that solvers are compared on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ class Decoders(Command):
 
     Args:
         passes: number of passes over the training images, 1 or 6; the default trains both decoders.
-        folder: where the checkpoints and their card are written.
+        folder: folder for the checkpoints and their card.
     """
 
     passes: tyro.conf.DisallowNone[Literal[1, 6] | None] = None

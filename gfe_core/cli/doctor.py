@@ -1,7 +1,7 @@
-"""Is this machine ready? One check after another, each with its remedy.
+"""Check whether this machine is ready, and give a remedy for each fault.
 
-`python -m gfe_core doctor` prints the report; a notebook may ask for it too. Libraries are imported
-one by one, so that a broken one becomes a line of the report.
+`python -m gfe_core doctor` prints the report; a notebook can call `report`. Libraries are imported
+one by one, so that a broken library becomes a line of the report.
 """
 
 import importlib
@@ -40,7 +40,7 @@ _MISMATCH_SIGNS = (
     "dll load failed",
 )
 _ONE_INDEX = (
-    "torch and torchvision do not belong together; take both from one index: "
+    "torch and torchvision do not match; install both from one index: "
     "`pip install --force-reinstall torch torchvision` or, for the small CPU builds, "
     "`pip install --force-reinstall torch torchvision --index-url "
     "https://download.pytorch.org/whl/cpu`"
@@ -55,7 +55,7 @@ _BROWSERS = (
 _ENOUGH_OF_A_CORE = 0.7
 """Share of a core below which views answer late: two processes on one core get half each."""
 _ENOUGH_SPACE = 100e6
-"""Bytes: MNIST takes 66 MB while it is downloaded, a training some more."""
+"""Bytes of free space: MNIST takes 66 MB while it is downloaded, a training takes a little more."""
 _ADDRESS = "https://pypi.org"
 _PATIENCE = 2.0
 """Seconds within which the network must answer."""
@@ -74,10 +74,10 @@ class Check:
     """One line of the report.
 
     Args:
-        name: what was looked at.
-        found: what was found.
-        remedy: what to do about it; empty where nothing needs fixing.
-        advice: what a reader may like to do; the kit works without it.
+        name: thing that was checked.
+        found: result of the check.
+        remedy: instruction for fixing a fault; empty if nothing needs fixing.
+        advice: optional improvement; the kit works without it.
     """
 
     name: str
@@ -98,10 +98,10 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor(Command):
-    """Check that this machine is ready, with a remedy for what is not."""
+    """Check that this machine is ready, and give a remedy for each fault."""
 
     def run(self) -> int:
-        """Print one line for each check, and how many need a remedy."""
+        """Print one line for each check, and the number of faults."""
         checks = [*report(), network()]
         for check in checks:
             print(check)
@@ -113,10 +113,10 @@ class Doctor(Command):
 def report(importer: Importer = importlib.import_module) -> list[Check]:
     """Check Python, libraries, views, data, the machine, and one small encoding.
 
-    Nothing leaves the machine: only the command asks whether the network answers.
+    Nothing leaves the machine: only the command checks whether the network answers.
 
     Args:
-        importer: imports a module by name; tests pass one that fails in known ways.
+        importer: function that imports a module by name; tests pass one that fails as they choose.
 
     Returns:
         The checks in the order in which they should be fixed.
@@ -140,7 +140,7 @@ def find_browser() -> str | None:
     """Find a Chromium for the browser tests.
 
     Returns:
-        Its path, or None.
+        Path of the browser, or None.
     """
     return next((path for name in _BROWSERS if (path := shutil.which(name))), None)
 
@@ -150,7 +150,7 @@ def _python() -> Check:
     remedy = (
         ""
         if sys.version_info >= (3, 11)
-        else "install Python 3.11 or newer, and the kit in an environment of it"
+        else "install Python 3.11 or newer, and install the kit in an environment with it"
     )
     return Check(name="python", found=version, remedy=remedy)
 
@@ -158,7 +158,7 @@ def _python() -> Check:
 def _library(name: str, importer: Importer) -> Check:
     """Import one library.
 
-    Any failure is a line, because a broken binary raises more than ImportError.
+    Any failure becomes a line, because a broken binary can raise more than ImportError.
     """
     pip_name = _PIP_NAMES.get(name, name)
     try:
@@ -177,7 +177,7 @@ def _library_remedy(pip_name: str, error: Exception) -> str:
 
 
 def _notebooks(importer: Importer) -> Iterator[Check]:
-    """Look at what the notebooks need; one line where all of it was left out."""
+    """Check what the notebooks need; yield a single line if none of it is installed."""
     checks = [_library(name, importer) for name in _NOTEBOOKS]
     if all(check.found.startswith("ModuleNotFoundError") for check in checks):
         yield Check(
@@ -203,7 +203,7 @@ def _views(importer: Importer) -> Check:
         anywidget: Any = importer("anywidget")
     except Exception as error:
         return Check(name="views", found=_first_line(error), remedy=remedy)
-    # a view that is shown has a class of its own, whose script is a trait
+    # a view that is shown gets a class of its own, whose script is a trait
     views = [
         view
         for view in _subclasses(anywidget.AnyWidget)
@@ -218,19 +218,19 @@ def _views(importer: Importer) -> Check:
     if unknown:
         found = f"their scripts do not know {', '.join(sorted(unknown))}"
         return Check(name="views", found=found, remedy=remedy)
-    return Check(name="views", found="scripts and Python belong together")
+    return Check(name="views", found="scripts and Python match")
 
 
 def _subclasses(kind: type) -> Iterator[Any]:
-    for one in kind.__subclasses__():
-        yield one
-        yield from _subclasses(one)
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
 
 
 def _front_end(importer: Importer) -> Check:
-    """Compare the anywidget that JupyterLab loads into the browser with that of Python.
+    """Compare the anywidget that JupyterLab loads into the browser with the one in Python.
 
-    JupyterLab may run in another environment, whose extensions are not seen from here.
+    JupyterLab may run in another environment, whose extensions cannot be seen from here.
     """
     name = "anywidget in JupyterLab"
     try:
@@ -296,7 +296,7 @@ def _user() -> Check:
 
 
 def _load() -> Check:
-    """Compute for a tenth of a second, and see which share of a core was to be had."""
+    """Compute for a tenth of a second, and report which share of a core was available."""
     share = _share_of_a_core(0.1)
     if (quota := _quota()) is not None and quota < 1:
         return Check(
@@ -307,8 +307,8 @@ def _load() -> Check:
     if share < _ENOUGH_OF_A_CORE:
         return Check(
             name="load",
-            found=f"the processor is busy: {share:.0%} of a core was to be had",
-            advice="everything takes longer; end what else computes",
+            found=f"the processor is busy: {share:.0%} of a core was available",
+            advice="everything takes longer; end other programs that compute",
         )
     if (clock := _clock()) is not None and clock < 0.5:
         return Check(
@@ -316,11 +316,15 @@ def _load() -> Check:
             found=f"the processor is throttled to {clock:.0%} of its highest clock",
             advice="everything takes longer; plug in the power supply, or let it cool",
         )
-    return Check(name="load", found=f"{share:.0%} of a core was to be had")
+    return Check(name="load", found=f"{share:.0%} of a core was available")
 
 
 def _share_of_a_core(seconds: float) -> float:
-    """Return processor time over time, while computing for so long; at most ten times as long."""
+    """Return the ratio of processor time to elapsed time while computing.
+
+    Args:
+        seconds: processor time to compute for; at most ten times as much time may elapse.
+    """
     began, used = time.perf_counter(), time.thread_time()
     while time.thread_time() - used < seconds and time.perf_counter() - began < 10 * seconds:
         pass
@@ -328,7 +332,7 @@ def _share_of_a_core(seconds: float) -> float:
 
 
 def _quota() -> float | None:
-    """Return how many cores the container may use; None without a limit."""
+    """Return the number of cores that the container may use; None without a limit."""
     with suppress(OSError, ValueError):
         limit, period = _CGROUP.read_text().split()
         return int(limit) / int(period)  # "max" is no limit
@@ -336,7 +340,7 @@ def _quota() -> float | None:
 
 
 def _clock() -> float | None:
-    """Return the clock of the first core as a share of its highest; None where it is not known."""
+    """Return the clock of the first core as a share of its highest; None if it is unknown."""
     with suppress(OSError, ValueError, ZeroDivisionError):
         now, highest = (
             int((_CLOCK / name).read_text()) for name in ("scaling_cur_freq", "cpuinfo_max_freq")
@@ -346,7 +350,7 @@ def _clock() -> float | None:
 
 
 def _disk() -> Check:
-    """Look for space where notebooks, image sets and parts of files are written."""
+    """Check the free space where notebooks, image sets and temporary files are written."""
     folders = (Path.cwd(), _existing(data_folder()), Path(tempfile.gettempdir()))
     free, folder = min((shutil.disk_usage(folder).free, str(folder)) for folder in folders)
     found = f"{free / 1e6:,.0f} MB free in {folder}"
@@ -357,15 +361,15 @@ def _disk() -> Check:
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the first above it that exists."""
+    """Return the folder, or the nearest folder above it that exists."""
     folder = folder.absolute()
     return next((one for one in (folder, *folder.parents) if one.is_dir()), Path.cwd())
 
 
 def network() -> Check:
-    """Ask whether the network answers.
+    """Check whether the network answers.
 
-    In a thread, because a name that nobody resolves may block for long.
+    The request runs in a thread, because a name that no server resolves may block for a long time.
     """
     answers: list[bool] = []
     asking = threading.Thread(target=lambda: answers.append(_answers()), daemon=True)
@@ -397,7 +401,7 @@ def _browser() -> Check:
     return Check(
         name="browser",
         found="none to open here",
-        advice="`lab` prints its address, for a browser elsewhere",
+        advice="`lab` prints its address; open it in a browser elsewhere",
     )
 
 
@@ -422,4 +426,4 @@ def _encoding(importer: Importer) -> Check:
         found = _first_line(error)
         remedy = "fix the lines above first; if there are none, install the kit again"
         return Check(name="encode", found=found, remedy=remedy)
-    return Check(name="encode", found="one sample found its code")
+    return Check(name="encode", found="one sample was encoded")

@@ -1,4 +1,4 @@
-"""`python -m gfe_core encode`: codes of a whole data set, in shards, on any number of processes."""
+"""`python -m gfe_core encode`: encode a data set in shards, on any number of processes."""
 
 import sys
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from gfe_core.cli.command import Command
 
 @dataclass(frozen=True, kw_only=True)
 class Encode(Command):
-    """Encode a data set in shards; the same command goes on after an interrupt.
+    """Encode a data set in shards; the same command continues after an interrupt.
 
-    On several processes, with the same files at the end:
+    Several processes write the same files:
 
     torchrun --standalone --nproc-per-node=N -m gfe_core encode ...
 
@@ -21,16 +21,16 @@ class Encode(Command):
 
     Args:
         model: file of a model, as `gfe.save` wrote it.
-        data: an .npy file, read some rows at a time, or any other name or path that `gfe.data.load`
-            takes.
-        out: folder that gets encode.json and a file for each shard. One that holds shards of the
-            same model, data and settings is gone on with; others are refused.
-        split: "train", "test" or "all", of data other than an .npy file, of which all rows are
-            encoded. All of a named set are its training samples and then its test samples.
-        solver: what finds the codes: "amd", "lbfgs" or "bfgs".
+        data: path of an .npy file, which is read a few rows at a time, or any other name or path
+            that `gfe.data.load` takes.
+        out: folder for encode.json and one file per shard. If it holds shards of the same model,
+            data and settings, the missing ones are added; other shards are refused.
+        split: part of the data to encode: "train", "test" or "all". For a named set, "all" is the
+            training samples followed by the test samples. An .npy file takes "all" only.
+        solver: solver that finds the codes: "amd", "lbfgs" or "bfgs".
         max_steps: largest number of steps for each sample, at least 1; the default is the solver's.
         shard_size: number of rows in a shard, at least 1.
-        device: where to compute: "cpu", or "cuda" for one GPU for each process.
+        device: device to compute on: "cpu", or "cuda", which gives each process one GPU.
     """
 
     model: Path
@@ -43,7 +43,7 @@ class Encode(Command):
     device: str = "cpu"
 
     def run(self) -> int:
-        """Encode what is missing, and print the folder."""
+        """Encode the missing shards, and print the folder."""
         import gfe_core as gfe
         from gfe_core import checks, scale
 

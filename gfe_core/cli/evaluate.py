@@ -1,4 +1,4 @@
-"""`python -m gfe_core evaluate`: a trained decoder on images that it has never seen."""
+"""`python -m gfe_core evaluate`: judge a trained decoder on images that it has never seen."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`python -m gfe_core handouts`: notebooks to give to a class, and a key for whoever teaches it."""
+"""`python -m gfe_core handouts`: notebooks to give to a class, and a key for the teacher."""
 
 import ast
 import json
@@ -20,18 +20,19 @@ KEY = "key.md"
 class Handouts(Command):
     """Write copies of the notebooks without solutions, and a key.
 
-    The copies have no outputs either, since those tell the answers: a class runs them. The key
-    holds every question with its answer and its reason, and one solution of every exercise.
+    The copies have no outputs either, because outputs reveal the answers; students run the
+    notebooks themselves. The key holds every question with its answer and its reason, and one
+    solution of every exercise.
 
     Args:
-        to: folder of the copies and of the key. A folder that holds other notebooks of these names
+        to: folder for the copies and the key. A folder that holds other notebooks with these names
             is refused.
     """
 
     to: Path = Path("handouts")
 
     def run(self) -> int:
-        """Write the copies and the key, and say where."""
+        """Write the copies and the key, and print their folder."""
         paths = sorted(shipped("notebooks").glob("*.ipynb"))
         _check_folder(self.to, paths)
         sections = []
@@ -52,11 +53,11 @@ def without_answers(notebook: dict[str, Any]) -> dict[str, Any]:
 
 
 def answers(name: str, notebook: dict[str, Any]) -> str:
-    """Return what a notebook asks, with the answers, as Markdown.
+    """Return the questions of a notebook with their answers, as Markdown.
 
     Args:
-        name: of the notebook.
-        notebook: as it is saved.
+        name: name of the notebook.
+        notebook: content of the notebook file.
     """
     lines = [f"## {name}", ""]
     for question, answer, because in _questions(notebook):
@@ -72,7 +73,7 @@ def answers(name: str, notebook: dict[str, Any]) -> str:
 
 
 def _questions(notebook: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Question, answer and reason of every call of `widgets.predict`, in their order."""
+    """Yield question, answer and reason of every call of `widgets.predict`, in order."""
     from gfe_core.widgets.lessons.content import QUESTIONS
 
     for cell in notebook["cells"]:
@@ -86,19 +87,19 @@ def _questions(notebook: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
                 known = QUESTIONS[question]
                 yield known.text, known.answer, known.because
             else:
-                said = {word.arg: word.value for word in call.keywords}
-                answer, because = (ast.literal_eval(said[word]) for word in ("answer", "because"))
+                values = {word.arg: word.value for word in call.keywords}
+                answer, because = (ast.literal_eval(values[word]) for word in ("answer", "because"))
                 yield question, answer, because
 
 
 def _check_folder(to: Path, paths: list[Path]) -> None:
-    """Refuse a folder whose notebooks are no handouts, such as that of the originals."""
+    """Refuse a folder whose notebooks are not handouts, such as that of the originals."""
     taken = [path.name for path in paths if (to / path.name).exists()]
     ours = not taken or (to / KEY).exists()
     checks.require(
         ours,
-        f"`to` is {to}, which holds {', '.join(taken[:2])} and no {KEY}: these are no handouts, "
-        "and would be written over. Name another folder.",
+        f"`to` is {to}, which holds {', '.join(taken[:2])} but no {KEY}: these are not handouts "
+        "and would be overwritten. Name another folder.",
     )
 
 

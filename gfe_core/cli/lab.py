@@ -1,12 +1,12 @@
-"""`python -m gfe_core lab`: JupyterLab on one notebook, also where it is run by root.
+"""`python -m gfe_core lab`: open a notebook in JupyterLab, also as root.
 
-Where the kit was installed without its repository, the notebooks are copied into a folder of the
-reader's first.
+If the kit was installed without its repository, the notebooks are first copied into a folder of
+the reader's.
 
 JupyterLab refuses to run as root, prints the address of its front page instead of the notebook's,
 prefers a kernel that another installation left in the home folder, loses the views of a notebook
 that is closed, and exports pages whose pictures have no alternative texts. This module changes
-these five and leaves everything else to JupyterLab.
+these five behaviours and leaves everything else to JupyterLab.
 """
 
 import os
@@ -42,22 +42,22 @@ _NO_LAB = (
 _ELSEWHERE = "`python -m gfe_core lab FOLDER`"
 _DEFAULTS = Path(__file__).parent / "jupyter"
 TEMPLATES = _DEFAULTS / "nbconvert" / "templates"
-"""Of exported pages."""
+"""Folder with the templates of exported pages."""
 _TEXT_BROWSERS = ("www-browser", "links", "elinks", "lynx", "w3m")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lab(Command):
-    """Open a notebook in JupyterLab, as root too.
+    """Open a notebook in JupyterLab, also as root.
 
     Everything after the notebook goes to JupyterLab: `lab --no-browser --port=9000`.
 
     Args:
-        notebook: file to open; its folder is what JupyterLab shows. Or a folder, into which the
-            kit's notebooks are copied; files that are there already stay as they are. Without one,
-            the repository's notebooks are opened, or copies in ./gfe_notebooks where the kit was
-            installed without its repository.
-        options: options of JupyterLab; they win over what is chosen here.
+        notebook: notebook file to open; JupyterLab shows its folder. Or a folder into which the
+            kit's notebooks are copied; existing files stay as they are. By default the repository's
+            notebooks are opened, or copies in ./gfe_notebooks if the kit was installed without its
+            repository.
+        options: options of JupyterLab; they win over those that this command sets.
     """
 
     notebook: tyro.conf.Positional[tyro.conf.DisallowNone[Path | None]] = None
@@ -65,7 +65,7 @@ class Lab(Command):
 
     @classmethod
     def parse(cls, words: Sequence[str], *, prog: str) -> "Lab":
-        """Take the first word as the notebook unless it is an option; the rest is JupyterLab's."""
+        """Take the first word as the notebook unless it is an option; pass on all other words."""
         if {"-h", "--help"} & set(words):
             return super().parse(["--help"], prog=prog)
         if words and not words[0].startswith("-"):
@@ -73,7 +73,7 @@ class Lab(Command):
         return cls(options=tuple(words))
 
     def run(self) -> int:
-        """Start JupyterLab and stay until it ends; its exit status is returned."""
+        """Start JupyterLab, wait until it ends, and return its exit status."""
         if find_spec("jupyterlab") is None:
             raise RuntimeError(_NO_LAB)
         notebook = self._to_open()
@@ -87,12 +87,12 @@ class Lab(Command):
         print("Starting JupyterLab; stop it with Ctrl-C.", flush=True)
         os.environ.update(environment())
         if os.name == "posix":
-            # Replaced by JupyterLab, to which Ctrl-C and the memory then belong alone.
+            # JupyterLab replaces this process, so that it alone uses memory and gets Ctrl-C.
             os.execv(line[0], line)
         return subprocess.call(line)
 
     def _to_open(self) -> Path:
-        """Return the notebook to open, among fresh copies where copies were asked for."""
+        """Return the notebook to open; copy the notebooks first where that is needed."""
         if self.notebook and (self.notebook.is_file() or self.notebook.suffix == ".ipynb"):
             return self.notebook
         if self.notebook is None and FIRST.is_file():
@@ -107,15 +107,15 @@ class Lab(Command):
 
 
 def copy_notebooks(folder: Path) -> list[str]:
-    """Copy the kit's notebooks, and what lies beside them, into a folder.
+    """Copy the kit's notebooks, and the files beside them, into a folder.
 
-    A file that is there already stays as it is: the reader may have changed it.
+    An existing file stays as it is, because the reader may have changed it.
 
     Args:
-        folder: of the reader's; it is made where there is none.
+        folder: folder of the reader's; it is created if it does not exist.
 
     Returns:
-        Lines for the reader: where the notebooks are, and which of them are not the kit's.
+        Lines for the reader: where the notebooks are, and which of them differ from the kit's.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -144,7 +144,7 @@ def copy_notebooks(folder: Path) -> list[str]:
 
 
 def _to_copy() -> list[Path]:
-    """Return notebooks, pages and licence; nothing hidden, and no folder that a kernel left."""
+    """Return notebooks, pages and licence; no hidden files, and no folders that a kernel left."""
     files = (file for file in shipped("notebooks").iterdir() if file.is_file())
     return sorted(file for file in files if not file.name.startswith("."))
 
@@ -155,8 +155,8 @@ def command(
     """Return the command that starts JupyterLab.
 
     Args:
-        notebook: file to open; its folder is what JupyterLab shows.
-        options: of JupyterLab, such as `--port=9000`; they win over what is chosen here.
+        notebook: notebook file to open; JupyterLab shows its folder.
+        options: options of JupyterLab, such as `--port=9000`; they win over those set here.
         as_root: whether the process belongs to root.
         browser: whether there is a browser to open.
 
@@ -169,7 +169,7 @@ def command(
     if not notebook.is_file():
         raise FileNotFoundError(
             f"`notebook` must be a file, got {notebook}; run this in the folder that holds "
-            "it, or without a name, `python -m gfe_core lab`, which opens the kit's first."
+            "it, or without a name, `python -m gfe_core lab`, which opens the kit's first notebook."
         )
     words = [sys.executable, "-m", "jupyterlab"]
     words.append(f"--ServerApp.root_dir={notebook.resolve().parent}")
@@ -184,12 +184,11 @@ def command(
 
 
 def environment() -> dict[str, str]:
-    """Return the variables that JupyterLab is started with.
+    """Return the environment variables that JupyterLab is started with.
 
-    The kernel of this environment goes before one in the home folder. Views are saved with their
-    notebook, so that they are there when it is opened again, and pictures keep their alternative
-    texts in a page that is exported; what the reader has chosen in JupyterLab's settings wins over
-    that.
+    The kernel of this environment takes precedence over one in the home folder. Views are saved
+    with their notebook, so that they are there when it is opened again. Pictures keep their
+    alternative texts in exported pages. The reader's own JupyterLab settings win over all of this.
     """
     searched = ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH")
     paths = {name: [str(_DEFAULTS), *filter(None, [os.environ.get(name)])] for name in searched}
@@ -203,7 +202,7 @@ def is_root() -> bool:
 
 
 def has_browser() -> bool:
-    """Return whether a browser can be opened from here; one for terminals does not count."""
+    """Return whether a browser can be opened from here; text browsers do not count."""
     try:
         return getattr(webbrowser.get(), "name", "") not in _TEXT_BROWSERS
     except webbrowser.Error:

@@ -1,6 +1,6 @@
-"""The command line: one class for each command, and the answers to what goes wrong in them.
+"""The command line: parse a command, run it, and print its errors.
 
-`python -m gfe_core` and the script `gfe` end here.
+`python -m gfe_core` and the script `gfe` call `main`.
 """
 
 import contextlib
@@ -37,16 +37,16 @@ COMMANDS: dict[str, type[Command]] = {
     "site": Site,
     "handouts": Handouts,
 }
-"""Every command by its name, in the order of the help."""
+"""Commands by name, in the order in which the help lists them."""
 
-_DESCRIPTION = "Gradient Flow Encoding, to learn from."
-_GOES_ON = "Interrupted; what was finished is kept. The same command goes on from there."
+_DESCRIPTION = "Gradient Flow Encoding, for teaching and exploring."
+_GOES_ON = "Interrupted; finished work is kept. Run the same command again to continue."
 
 
 _ABOUT_FILES = re.compile(r"`(label|size|channels|key|decimal|sep|header|encoding|skiprows)\b")
-"""Options of `gfe.data.load` in what a reader of files says."""
+"""Matches an option of `gfe.data.load` in the error message of a file reader."""
 _IN_PYTHON = (
-    "Commands take no such options. Read the data in Python, `data = gfe.data.load(path, ...)`, "
+    "Commands take no such options. Load the data in Python, `data = gfe.data.load(path, ...)`, "
     "save them, `numpy.save('x.npy', data.x.numpy())`, and pass x.npy to the command."
 )
 
@@ -55,13 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: the words after `python -m gfe_core`; None takes them from the command line.
+        arguments: words after `python -m gfe_core`; None takes them from the command line.
 
     Returns:
-        The exit status: 0 when all is well, 1 for something to fix, 130 after an interrupt.
+        The exit status: 0 for success, 1 if something has to be fixed, 130 after an interrupt.
 
     Raises:
-        SystemExit: with status 0 after `--help`, with 2 for a command or option that is unknown.
+        SystemExit: with status 0 after `--help`, with status 2 for an unknown command or option.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words:
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(words: Sequence[str]) -> Command:
-    """Make the command that the first word names; any other first word is for the parser of all."""
+    """Parse the command that the first word names; other first words go to the joint parser."""
     program = "gfe" if Path(sys.argv[0]).stem == "gfe" else "python -m gfe_core"
     if words[0] in COMMANDS:
         return COMMANDS[words[0]].parse(words[1:], prog=f"{program} {words[0]}")

@@ -1,4 +1,4 @@
-"""How far a training is, for commands that train."""
+"""Progress of a training, for commands that train."""
 
 import sys
 
@@ -6,7 +6,7 @@ from gfe_core.training import Report
 
 
 def tell(report: Report) -> None:
-    """A callback of `fit`: one line on stderr after every 50th batch and after the last."""
+    """Print a line to stderr after every 50th batch and after the last; a callback of `fit`."""
     if report.step % 50 == 0 or report.step == report.n_steps:
         line = (
             f"batch {report.step}/{report.n_steps}, energy {report.energy:.4f}, "

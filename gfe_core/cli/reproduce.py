@@ -1,4 +1,4 @@
-"""`python -m gfe_core reproduce`: a table or figure from jobs that are kept."""
+"""`python -m gfe_core reproduce`: make a table or figure from jobs whose results are kept."""
 
 import sys
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ class Reproduce(Command):
     """Make a table or figure of the paper, or of the experiments added to it.
 
     Args:
-        experiment: which table or figure; data/results/README.md shows them all.
+        experiment: name of the table or figure; data/results/README.md shows them all.
         processes: number of jobs that run at the same time, each with one thread; at least 1.
-        folder: where finished jobs are kept, so that the same command goes on from them; the
-            default is data/runs.
-        only: name of one cell, to run it alone and print its figures beside those that are shipped;
-            no table is written. A name that is unknown is answered with the list of all.
-        seed: the seed of that one cell, at least 0; without it all committed seeds run. A seed that
-            is not committed is kept in a folder of its own, other_seeds, and enters no table.
+        folder: folder of finished jobs, so that the same command continues with the missing ones;
+            the default is data/runs.
+        only: name of one cell, which then runs alone; its figures are printed beside the shipped
+            ones and no table is written. An unknown name prints the list of all cells.
+        seed: seed of that one cell, at least 0; without it all committed seeds run. A job at any
+            other seed is kept in a separate folder, other_seeds, and enters no table.
     """
 
     experiment: tyro.conf.Positional[Name]
@@ -39,7 +39,7 @@ class Reproduce(Command):
     seed: tyro.conf.DisallowNone[int | None] = None
 
     def run(self) -> int:
-        """Do the jobs that are missing, and print the table or the figures of one cell."""
+        """Do the missing jobs, and print the table or the figures of one cell."""
         from gfe_core.experiments import experiment, one_cell
         from gfe_core.experiments.runner import jobs
 
@@ -50,12 +50,13 @@ class Reproduce(Command):
             "tell": _tell,
         }
         if self.only is not None:
-            found = one_cell.reproduce_cell(wanted, self.only, seed=self.seed, **options)
-            print(one_cell.figures(wanted, found))
+            records = one_cell.reproduce_cell(wanted, self.only, seed=self.seed, **options)
+            print(one_cell.figures(wanted, records))
             return 0
         checks.require(
             self.seed is None,
-            f"`seed` {self.seed} needs a cell, as a table has seeds of its own. Add `--only CELL`.",
+            f"`seed` {self.seed} needs a cell, because a table has its own seeds. Add "
+            "`--only CELL`.",
         )
         print(wanted.table(jobs.reproduce(wanted, **options)))
         return 0

@@ -1,4 +1,4 @@
-"""`python -m gfe_core site`: the notebooks as static pages whose views are alive."""
+"""`python -m gfe_core site`: write the notebooks as static pages with interactive views."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,10 @@ class Site(Command):
     """Write the notebooks as static pages, which need neither a kernel nor a network.
 
     Args:
-        named: notebooks to run, all by default. Pages of the others stay as they are; missing ones
-            get stills in place of views.
-        to: folder of the pages.
-        notebooks: folder of the notebooks.
+        named: notebooks to run, all by default. Existing pages of the others stay as they are; a
+            missing page is written with still images in place of its views.
+        to: folder for the pages.
+        notebooks: folder that holds the notebooks.
     """
 
     named: tyro.conf.Positional[tuple[Path, ...]] = ()
@@ -29,7 +29,8 @@ class Site(Command):
             from gfe_core.site import build
         except ModuleNotFoundError as missing:
             raise RuntimeError(
-                f"The pages need {missing.name}: `pip install -e '.[dev]'` in a checkout."
+                f"Building the pages needs {missing.name}, which is not installed. Run "
+                "`pip install -e '.[dev]'` in a checkout."
             ) from missing
         build(self.to, self.notebooks, self.named, say=print)
         return 0

@@ -1,4 +1,4 @@
-"""`python -m gfe_core train`: one training, whose options are the fields of a `Config`."""
+"""`python -m gfe_core train`: train a decoder; the options are the fields of a `Config`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,17 +17,17 @@ from gfe_core.scale.ranks import Rank
 class Options(OwnConfig):
     """The fields of a config as they were typed.
 
-    They are checked where a config is made of them, so that a value out of range is answered by
-    the sentence of the config and not by the parser.
+    They are checked when a config is made from them, so that a value out of range raises the
+    error of the config and not one of the parser.
     """
 
     learning_rate: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
 
     def __post_init__(self) -> None:
-        """Check nothing yet."""
+        """Skip the checks of a config."""
 
     def config(self) -> Config:
-        """Make the config; that of the paper's image sets has no loss, as ever."""
+        """Return a `Config` for the paper's image sets with loss "auto", else an `OwnConfig`."""
         options = asdict(self)
         if self.data in SETS and self.loss == "auto":
             del options["loss"]
@@ -37,19 +37,19 @@ class Options(OwnConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Command):
-    """Train a decoder; the same command goes on after an interrupt.
+    """Train a decoder; the same command continues after an interrupt.
 
-    On several processes, which share each batch and take the same step:
+    Several processes share each batch and take the same step:
 
     torchrun --standalone --nproc-per-node=N -m gfe_core train ...
 
     Args:
-        folder: where run.json, checkpoint.pt and, at the end, model.pt are written; a folder that
-            holds them goes on. `gfe.load` and `encode` read model.pt.
-        config: a JSON file with the options below, such as the run.json of another run. Options
-            given here win over the file; what neither gives has its default.
-        device: where to compute: "cpu", or "cuda" for one GPU for each process.
-        training: Two trainings with equal options on one machine end at equal weights.
+        folder: folder for run.json, checkpoint.pt and, at the end, model.pt; a run that it already
+            holds is continued. `gfe.load` and `encode` read model.pt.
+        config: JSON file with the options below, such as the run.json of another run. An option
+            given here wins over the file; an option given in neither has its default.
+        device: device to compute on: "cpu", or "cuda", which gives each process one GPU.
+        training: Two runs with equal options on one machine end at equal weights.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class Train(Command):
 
     @classmethod
     def parse(cls, words: Sequence[str], *, prog: str) -> "Train":
-        """Make the command; a file of options replaces their defaults, and is read first."""
+        """Parse the command; a config file, if given, replaces the defaults of the options."""
         typed = super().parse(words, prog=prog)
         if typed.config is None:
             return typed
@@ -68,7 +68,7 @@ class Train(Command):
         return tyro.cli(cls, args=words, prog=prog, default=replace(typed, training=of_file))
 
     def run(self) -> int:
-        """Train, and print where the run is described."""
+        """Train, and print the path of run.json."""
         from gfe_core.experiments.runner import runs
 
         rank = Rank.here()

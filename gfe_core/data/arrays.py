@@ -1,6 +1,6 @@
 """Arrays in files: numpy's .npy and .npz, HDF5, and MATLAB's .mat.
 
-No file runs code: pickled objects are refused.
+No code in a file is executed: pickled objects are refused.
 
 Shapes: `n` samples along the first axis.
 """
@@ -26,16 +26,16 @@ from gfe_core.data.values import (
 T = TypeVar("T")
 
 ONE_TAKES = ("channels",)
-"""What `load` takes for a file of one array."""
+"""Options that `load` takes for a file of one array."""
 SEVERAL_TAKES = ("key", "channels")
-"""What `load` takes for a file of arrays with names."""
+"""Options that `load` takes for a file of named arrays."""
 
 
 def open_npy(path: Path, label: str | None, options: Mapping[str, Any]) -> Source:
-    """Return the samples of an .npy file, of which only those asked for are read.
+    """Return the samples of an .npy file; only those asked for are read.
 
     Raises:
-        DataError: it is no whole array of numbers.
+        DataError: the file is not a complete array of numbers.
         ValueError: label is given, or channels are neither first nor last.
     """
     checks.require(
@@ -47,7 +47,7 @@ def open_npy(path: Path, label: str | None, options: Mapping[str, Any]) -> Sourc
         values = np.lib.format.open_memmap(path, mode="r")  # never runs a pickle
     except Exception as error:  # damaged heads fail in too many ways to list
         raise unfit(
-            path, f"it is no whole array of numbers ({error}). Write it with `numpy.save`"
+            path, f"it is not a complete array of numbers ({error}). Write it with `numpy.save`"
         ) from error
     return _source(path, values, None, _channels(options))
 
@@ -56,7 +56,7 @@ def open_npz(path: Path, label: str | None, options: Mapping[str, Any]) -> Sourc
     """Return the samples of one array of an .npz file.
 
     Raises:
-        DataError: it is no whole archive of arrays of numbers.
+        DataError: the file is not a complete archive of arrays of numbers.
         ValueError: several arrays could be meant.
     """
     remedy = "Write it with `numpy.savez`"
@@ -66,7 +66,7 @@ def open_npz(path: Path, label: str | None, options: Mapping[str, Any]) -> Sourc
 
 
 def _npz(path: Path, chosen: tuple[str, str | None] | None) -> dict[str, Any]:
-    """Return the arrays of some names; None in place of each where no name is given."""
+    """Return the arrays with the chosen names or, without a choice, all names with None."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         if chosen is None:
             return dict.fromkeys(arrays.files)
@@ -77,7 +77,7 @@ def open_hdf5(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
     """Return the samples of one array of an HDF5 file.
 
     Raises:
-        DataError: it is damaged, or h5py is not installed.
+        DataError: the file is damaged, or h5py is not installed.
         ValueError: several arrays could be meant.
     """
     return _hdf5(path, label, options, lambda values: values)
@@ -87,30 +87,30 @@ def open_mat(path: Path, label: str | None, options: Mapping[str, Any]) -> Sourc
     """Return the samples of one array of a .mat file, in MATLAB's order of axes.
 
     Raises:
-        DataError: it is damaged, or what reads it is not installed.
+        DataError: the file is damaged, or the package that reads it is not installed.
         ValueError: several arrays could be meant.
     """
     try:
         import scipy.io  # here, because only these files need it
     except ImportError as error:
         raise missing_library(path, "scipy", "save it as .npy") from error
-    if _is_hdf5(path):  # version 7.3, whose axes are in the order of C
+    if _is_hdf5(path):  # version 7.3, whose axes are in reverse order
         return _hdf5(path, label, options, np.transpose)
-    # whole numbers are packed into fewer bits, whatever their class: mat_dtype gives the class back
+    # MATLAB packs whole numbers into fewer bits, whatever their class; mat_dtype restores the class
     content = _whole(path, "Copy it again", lambda: scipy.io.loadmat(path, mat_dtype=True))
     arrays = {name: _unpadded(value) for name, value in content.items() if name[:2] != "__"}
     return _several(path, arrays, _picked(path, list(arrays), label, options), options)
 
 
 def _unpadded(values: Any) -> Any:
-    """Texts without the blanks by which MATLAB brings all to one length."""
+    """Return texts without the blanks that MATLAB adds to make their lengths equal."""
     return (
         np.char.rstrip(values) if getattr(values, "dtype", np.dtype(bool)).kind == "U" else values
     )
 
 
 def _is_hdf5(path: Path) -> bool:
-    """Whether a .mat file is one of HDF5, behind the 512 bytes that MATLAB puts before."""
+    """Whether a .mat file is HDF5, at its start or after the 512 bytes that MATLAB puts first."""
     with path.open("rb") as file:
         start = file.read(520)
     return b"\x89HDF\r\n\x1a\n" in (start[:8], start[512:])
@@ -137,17 +137,17 @@ def _hdf5(
 
 
 def _hdf5_names(h5py: Any, path: Path) -> list[str]:
-    """Names of all arrays, those in groups too."""
+    """Return the names of all arrays, including those in groups."""
     names: list[str] = []
     with h5py.File(path, "r") as file:
         file.visititems(
-            lambda name, one: names.append(name) if isinstance(one, h5py.Dataset) else None
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
         )
     return names
 
 
 def _read(h5py: Any, dataset: Any) -> np.ndarray:
-    """Return an array of HDF5; texts as texts."""
+    """Return an array of HDF5; encoded texts become texts."""
     if h5py.check_string_dtype(dataset.dtype) is not None:
         return np.asarray(dataset.asstr()[()])
     if dataset.dtype.kind == "O":
@@ -156,7 +156,7 @@ def _read(h5py: Any, dataset: Any) -> np.ndarray:
 
 
 def _of_class(values: np.ndarray, name: Any) -> np.ndarray:
-    """Return an array in MATLAB's class, whatever the bits it is kept in; texts as texts."""
+    """Return an array in its MATLAB class, whatever its stored dtype; char codes become texts."""
     name = name.decode() if isinstance(name, bytes) else name
     if name == "char":  # each text is a column of codes
         return _unpadded(np.array(["".join(map(chr, one)) for one in np.atleast_2d(values.T)]))
@@ -165,12 +165,12 @@ def _of_class(values: np.ndarray, name: Any) -> np.ndarray:
 
 
 def _whole(path: Path, remedy: str, read: Callable[[], T]) -> T:
-    """Read, and name a file that cannot be read."""
+    """Call a reader; if it fails, raise an error that names the file."""
     try:
         return read()
     except Exception as error:  # damaged bytes fail in too many ways to list
         text = " ".join(str(error).split())
-        reason = f"it is no whole file of arrays of numbers ({type(error).__name__}: {text})"
+        reason = f"it is not a complete file of arrays of numbers ({type(error).__name__}: {text})"
         raise unfit(path, f"{reason}. {remedy}") from error
 
 
@@ -186,8 +186,8 @@ def _picked(
 ) -> tuple[str, str | None]:
     """Return the names of x and y.
 
-    x is the array named by `key`, the one named "x" or "X", or the only one beside y; y the one
-    named by `label`, or "y" beside "x".
+    x is the array named by `key`, the one named "x" or "X", or the only one besides y. y is the
+    array named by `label`, or "y" or "Y" beside "x" or "X".
     """
     key = options.get("key")
     require(len(names) > 0, path, "it holds no array. Check how it was written")
@@ -218,7 +218,7 @@ def _several(
     chosen: tuple[str, str | None],
     options: Mapping[str, Any],
 ) -> Source:
-    """Return the source of an array and its labels, both read."""
+    """Return the source of an array and its labels, both of which are in memory."""
     x, y = chosen
     labels = None if y is None else (y, as_array(arrays[y]))
     return _source(path, as_array(arrays[x]), labels, _channels(options))
@@ -227,7 +227,7 @@ def _several(
 def _source(
     path: Path, values: np.ndarray, labels: tuple[str, np.ndarray] | None, channels: str | None
 ) -> Source:
-    """Check the layout of an array, and return what reads its rows."""
+    """Check the layout of an array, and return the source that reads its rows."""
     try:
         numbers(values.dtype)
         image_shape_of(values.shape, channels)
@@ -253,10 +253,10 @@ def _source(
 
 
 def _each(path: Path, labels: tuple[str, np.ndarray], values: np.ndarray) -> np.ndarray:
-    """Labels as one a sample; MATLAB writes them as a row or a column."""
+    """Return one label for each sample; MATLAB writes labels as a row or a column."""
     name, arrays = labels
     if arrays.dtype == object:  # MATLAB's cells, each an array of one text
-        cells = [one.item() if getattr(one, "size", 0) == 1 else one for one in arrays.flat]
+        cells = [cell.item() if getattr(cell, "size", 0) == 1 else cell for cell in arrays.flat]
         arrays = np.array(cells, object)
     arrays = arrays.reshape(-1) if arrays.ndim == 2 and 1 in arrays.shape else arrays
     shape = arrays.shape

@@ -1,4 +1,4 @@
-"""The order in which training sees samples: the same for the same seed, and it can be resumed."""
+"""Batches of samples in an order that depends on a seed only, and that can be resumed."""
 
 import math
 from collections.abc import Iterator
@@ -18,29 +18,30 @@ from gfe_core.data.samples import Samples, of_batch, rows_of, samples_for, weigh
 from gfe_core.types import Context
 
 _SIZE = 64
-"""Samples in a batch where data are given in place of batches."""
+"""Number of samples in a batch if data are given in place of batches."""
 
 
 class Batches:
-    """The samples in batches; one iteration is one pass over all of them, each exactly once.
+    """Samples in batches; one iteration is one pass, which yields every sample exactly once.
 
     The order is a function of (seed, epoch) alone. The position (`epoch`, `index` of the next
-    batch) moves on as a batch is handed out: a saved position goes on with the next batch, and so
-    does an iteration that was left early.
+    batch) advances when a batch is yielded. Iteration from a saved position, or after a loop that
+    was left early, therefore continues with the next batch.
 
     Args:
-        x: at least one sample, along the first axis; arrays and frames become float32, and of a
-            `DataSet` it is the samples.
-        context: what else is known of each sample, one row a sample: a tensor or several by name.
-            Batches are then pairs (x, context) of the same samples.
-        size: samples in a batch, >= 1; the last batch of an epoch may be smaller.
-        seed: of the order, >= 0.
-        shuffle: False keeps the order of x.
+        x: samples, at least one, along the first axis. Arrays and frames become float32; a
+            `DataSet` gives its samples.
+        context: further information about each sample, one row for each: a tensor, or several
+            tensors by name. Batches are then pairs (x, context) of the same samples.
+        size: number of samples in a batch, >= 1; the last batch of an epoch may be smaller.
+        seed: seed of the order, >= 0.
+        shuffle: whether to shuffle; False keeps the order of x.
 
     Raises:
-        TypeError: x is neither a tensor nor anything that holds one, or the context neither tensor
-            nor tensors by name.
-        ValueError: x is empty, the context has other rows, size is below 1 or seed below 0.
+        TypeError: x is neither a tensor nor an object that holds one, or the context is neither a
+            tensor nor tensors by name.
+        ValueError: x is empty, the context has another number of rows, size is below 1 or seed
+            below 0.
 
     Example:
         >>> batches = Batches(torch.arange(5.0), size=2, seed=0)
@@ -89,7 +90,7 @@ class Batches:
         while self.index < len(self):
             start = self.index * self.size
             self.index += 1
-            # To copy some rows is no work for two.
+            # copying rows gains nothing from several threads
             with threads.suited():
                 rows = order[start : start + self.size]
                 x = self.x[rows]
@@ -106,7 +107,7 @@ class Batches:
         return torch.randperm(len(self.x), generator=torch.Generator().manual_seed(mixed))
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position, and what it must be used with, as plain integers."""
+        """Return the position, and the settings that it belongs to, as plain integers."""
         order = {
             "n": len(self.x),
             "size": self.size,
@@ -118,7 +119,11 @@ class Batches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go to a saved position.
 
-        A ValueError refuses that of batches with other n, size, seed or shuffle.
+        Args:
+            state: result of `state_dict`.
+
+        Raises:
+            ValueError: the position belongs to batches with another n, size, seed or shuffle.
         """
         mine = self.state_dict()
         fits = state.keys() == mine.keys() and all(
@@ -134,11 +139,12 @@ class Batches:
 class LoaderBatches:
     """The batches of a `DataLoader`, on the device and in the dtype of the decoder.
 
-    Their order is the loader's own, so that no position is kept: what is left early starts again.
+    Their order is the loader's own and no position is kept, so that a pass that was left early
+    starts again.
 
     Args:
-        loader: hands out batches of samples, alone or first beside labels; has a length.
-        like: a weight of the decoder.
+        loader: loader of batches of samples, alone or first beside labels; it must have a length.
+        like: weight of the decoder, which gives device and dtype.
     """
 
     def __init__(self, loader: DataLoader[Any], like: Tensor | None) -> None:
@@ -146,14 +152,14 @@ class LoaderBatches:
             self._n = len(loader)
         except TypeError as error:
             raise TypeError(
-                "`batches` is a DataLoader of unknown length, of which no pass ends. Give its data "
-                "set a `__len__`, or pass `gfe.data.Batches(x, size=...)`."
+                "`batches` is a DataLoader of unknown length, so that a pass has no known end. "
+                "Give its data set a `__len__`, or pass `gfe.data.Batches(x, size=...)`."
             ) from error
         wanted = "`batches` must hold at least one batch, got a DataLoader without any"
         checks.require(self._n > 0, f"{wanted}. Lower its `batch_size`, or keep the last batch.")
         self._loader = loader
         self._like = like
-        self.context = None  # a loader hands out none
+        self.context = None  # a loader yields none
         self.epoch = self.index = 0
 
     def __len__(self) -> int:
@@ -168,10 +174,10 @@ class LoaderBatches:
 
 
 def batches_of(decoder: Any, data: Any) -> Batches | LoaderBatches:
-    """Return the batches that are plainly meant.
+    """Convert training data to batches.
 
     Args:
-        decoder: that learns from them.
+        decoder: decoder that learns from the data.
         data: `Batches`, which are returned as they are; a `DataLoader`; or samples, which become
             batches of 64 in the order of seed 0.
 
@@ -182,8 +188,8 @@ def batches_of(decoder: Any, data: Any) -> Batches | LoaderBatches:
         return data
     if isinstance(data, DataLoader):
         return LoaderBatches(data, weight_of(decoder))
-    some = isinstance(rows_of(data, "batches"), Tensor)
+    are_samples = isinstance(rows_of(data, "batches"), Tensor)
     lines = "`gfe.data.Batches(x, size=64)`, the samples themselves or a DataLoader"
     got = checks.described(data)
-    checks.require(some, f"`batches` must be {lines}, got {got}.", TypeError)
+    checks.require(are_samples, f"`batches` must be {lines}, got {got}.", TypeError)
     return Batches(samples_for(decoder, data, "batches"), size=_SIZE)

@@ -1,4 +1,4 @@
-"""Contexts: what is known of each sample beside its data, as one tensor or several by name."""
+"""Contexts: information about each sample beside its data, as one tensor or several by name."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,30 +18,30 @@ def tensors_of(context: Context | None) -> list[Tensor]:
 
 
 def changed(context: Context | None, change: Callable[[Tensor], Tensor]) -> Any:
-    """Return the same context with every tensor changed; None stays None."""
+    """Apply a function to every tensor of a context; None stays None."""
     if context is None or isinstance(context, Tensor):
         return None if context is None else change(context)
     return {name: change(tensor) for name, tensor in context.items()}
 
 
 def rows_of(context: Context | None, keep: Tensor | slice) -> Any:
-    """Return the rows of some samples."""
+    """Return the rows of the selected samples."""
     return changed(context, lambda tensor: tensor[keep])
 
 
 def lengthened(context: Context | None, n: int) -> Any:
-    """Repeat the first row up to n rows: a decoder may not be able to read zeros."""
+    """Repeat the first row up to n rows, because zeros may be invalid for a decoder."""
     return changed(
         context, lambda rows: torch.cat([rows, rows[:1].expand(n - len(rows), *rows.shape[1:])])
     )
 
 
 def check_context(context: Any, x: Tensor) -> None:
-    """Refuse a context that is not one row for each sample of x, on its device.
+    """Refuse a context that does not have one row for each sample of x, on the same device.
 
     Raises:
-        TypeError: it is neither a tensor nor tensors by name.
-        ValueError: its rows are not those of x, or it is on another device.
+        TypeError: the context is neither a tensor nor tensors by name.
+        ValueError: the number of rows is not that of x, or the device is another.
     """
     if context is None:
         return
@@ -56,7 +56,8 @@ def check_context(context: Any, x: Tensor) -> None:
         )
         shape = tuple(tensor.shape)
         remedy = (
-            f"One value for all samples: `c.expand({len(x)}, ...)`, or let the decoder hold it."
+            f"For one value for all samples write `c.expand({len(x)}, ...)`, or let the decoder "
+            "hold it."
         )
         checks.require(
             tensor.dim() > 0 and len(tensor) == len(x),

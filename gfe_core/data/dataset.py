@@ -1,9 +1,9 @@
-"""The data set: samples as rows of a matrix, and what is known of each.
+"""The data set: samples as rows of a matrix, with what is known about each.
 
-Every reader and maker of data answers with a `DataSet`; its `x` goes to `encode` and, through
+Every function that reads or makes data returns a `DataSet`; its `x` goes to `encode` and, through
 `Batches`, to `fit`.
 
-Shapes: `n` samples; `features` numbers each; `parameters` known numbers behind each sample.
+Shapes: `n` samples; `features` numbers in each; `parameters` known numbers behind each sample.
 """
 
 import math
@@ -24,35 +24,36 @@ from gfe_core.data.values import CHANNELS
 
 
 class DataError(RuntimeError):
-    """A data set is damaged or unfit, or neither on disk nor to be had.
+    """A data set is damaged, unusable, or neither on disk nor available for download.
 
-    The text says what to do.
+    The message says what to do.
     """
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Samples and what is known of each; `len(data)` counts them, `data[rows]` selects some.
+    """Samples with what is known about each; `len(data)` counts them, `data[rows]` selects some.
 
     Args:
-        x: one sample a row; values in [0, 1] for images, any real numbers for other data, NaN where
-            a number is missing. Images are flattened in the order (channel, height, width).
-        y: the class of each sample (long), or the parameters that made it (float): one each, or a
-            row of them.
-        image_shape: (height, width) of a grey image, (3, height, width) of one in colour, None for
-            other data.
-        name: as given to `load`.
-        split: "train", "test", "val" or "all".
-        rows: where each sample is in its source, from 0: its number among the samples of a table
-            (its header, empty lines, remarks and lines left out do not count), its place in an
-            array, or the number of its file among those of the folder, sorted by name. `data.rows`
-            of what was selected leads back to one's own samples. By default the order of x.
-        names: the name of each sample: its file, relative to the folder, or the index of a table.
-        classes: the names of classes; y counts into them, from 0.
-        features: the name of each number of a sample: the columns of a table.
+        x: samples, one in each row: values in [0, 1] for images, any real numbers for other data,
+            NaN where a number is missing. Images are flattened in the order (channel, height,
+            width).
+        y: class of each sample (long), or the parameters that made it (float): one number or one
+            row for each sample.
+        image_shape: shape of an image: (height, width) if grey, (3, height, width) if in colour;
+            None for other data.
+        name: name as given to `load`.
+        split: name of the split: "train", "test", "val" or "all".
+        rows: position of each sample in its source, from 0: its number among the samples of a table
+            (header, empty lines, comments and skipped lines do not count), its index in an array,
+            or the number of its file among those of the folder, sorted by name. After a selection
+            `data.rows` still gives the positions in the source. By default the order of x.
+        names: name of each sample: its file, relative to the folder, or the index of a table.
+        classes: names of the classes; y holds indices into them, from 0.
+        features: name of each number of a sample: the columns of a table.
 
     Raises:
-        TypeError, ValueError: they do not belong together.
+        TypeError, ValueError: the arguments do not fit together.
     """
 
     x: Float[Tensor, "n features"]
@@ -95,9 +96,8 @@ class DataSet:
             object.__setattr__(self, "rows", torch.arange(x[0]))
         one_each = self.rows is not None and tuple(self.rows.shape) == x[:1]
         wanted = f"`rows` must hold the place of each of the {x[0]} samples"
-        checks.require(
-            one_each, f"{wanted}. Select samples with all that is known of them: `data[keep]`."
-        )
+        remedy = "Select samples together with their labels and names: `data[keep]`."
+        checks.require(one_each, f"{wanted}. {remedy}")
 
     def _check_image_shape(self) -> None:
         if self.image_shape is None:
@@ -121,7 +121,7 @@ class DataSet:
             value = getattr(self, name)
             fits = value is None or len(value) == wanted
             got = f"got {len(value)}" if value is not None else ""
-            remedy = "Select samples with all that is known of them: `data[keep]`."
+            remedy = "Select samples together with their labels and names: `data[keep]`."
             checks.require(fits, f"`{name}` must be {wanted}, one a {per}, {got}. {remedy}")
         if self.classes is None or len(self.y) == 0:
             return
@@ -145,29 +145,32 @@ class DataSet:
         name: str = "yours",
         split: str = "all",
     ) -> "DataSet":
-        """Return your own data, from what you hold them in.
+        """Return a data set made from your own data in memory.
 
-        uint8 is divided by 255, and so is uint16 by 65,535 in images; every other number, and those
-        of frames, are taken as they are. Values become float32.
+        uint8 values are divided by 255; uint16 values in images are divided by 65,535. All other
+        numbers, and those of frames, are unchanged. Values become float32.
 
         Args:
             x: a tensor or array of shape (n, features), (n, height, width), (n, height, width, 1 or
                 3) or (n, 1 or 3, height, width); a pandas frame, whose columns are features and
                 whose index names the samples, unless it only counts them; a list of pictures; or a
                 data set of torch, such as `TensorDataset` or torchvision's `ImageFolder`.
-            y: one label a sample, or the column of a frame. Whole numbers are classes as they are,
-                other numbers parameters; words are classes in sorted order. 0 by default.
-            image_shape: of samples that come flat, in the order (channel, height, width).
-            names: the name of each sample.
-            classes: the names of classes; y counts into them, or holds them.
-            features: the names of the columns.
-            channels: "first" or "last", where x can be read both ways, such as (n, 3, 8, 3).
-            name: of the data set.
-            split: "train", "test" or "all".
+            y: labels, one for each sample, or the name of a frame's column. Whole numbers are
+                classes as they are, other numbers parameters; words are classes in sorted order.
+                0 by default.
+            image_shape: shape of the images if samples are flat, in the order (channel, height,
+                width).
+            names: name of each sample.
+            classes: names of the classes; y holds indices into them, or the names themselves.
+            features: names of the columns.
+            channels: position of the channels, "first" or "last", if the shape of x is ambiguous,
+                such as (n, 3, 8, 3).
+            name: name of the data set.
+            split: name of the split: "train", "test" or "all".
 
         Raises:
             TypeError: x holds no samples.
-            ValueError: values are no finite numbers, or shapes do not fit; the text says which.
+            ValueError: values are not finite numbers, or shapes do not fit; the message says which.
 
         Example:
             >>> photos = DataSet.of(np.zeros((5, 4, 6, 3), np.uint8), ["cat", "dog", *3 * ["cat"]])
@@ -205,7 +208,7 @@ class DataSet:
 
     @property
     def title(self) -> str:
-        """What a view calls it: its name, of a path the last part alone, and its split."""
+        """Title in a view: the name (of a path, its last part) and the split."""
         return f"{Path(self.name).name} ({self.split})"
 
     def __len__(self) -> int:
@@ -218,15 +221,15 @@ class DataSet:
         )
 
     def __getitem__(self, rows: Any) -> "DataSet":
-        """Return some samples with all that is known of them.
+        """Return the selected samples with all that is known about them.
 
         Args:
-            rows: a slice, whole numbers, or True and False for each sample; in a list, an array or
-                a tensor. A single number gives a data set of one.
+            rows: a slice, whole numbers, or one bool for each sample, in a list, an array or a
+                tensor. A single number gives a data set with one sample.
 
         Raises:
             IndexError: there is no such sample.
-            TypeError: these are no rows.
+            TypeError: rows is neither a slice, whole numbers nor bools.
 
         Example:
             >>> data = DataSet.of(np.eye(4), names=["a", "b", "c", "d"])
@@ -272,9 +275,9 @@ class DataSet:
         return keep % n
 
     def take(self, n: int) -> "DataSet":
-        """Return the first n samples (n >= 0), or all where there are fewer.
+        """Return the first n samples (n >= 0), or all if there are fewer.
 
-        The tensors are views of this one's.
+        The tensors are views of those of this data set.
         """
         checks.whole("n", n)
         checks.require(
@@ -286,13 +289,14 @@ class DataSet:
     def train_test(
         self, share: float | None = None, *, seed: int = 0, test: Any = None
     ) -> tuple["DataSet", "DataSet"]:
-        """Divide the samples in two: those to learn from, and those to judge by.
+        """Divide the samples into training samples and test samples.
 
         Args:
-            share: of the samples that are for the test, in (0, 1), drawn at random: at least one on
-                each side. 0.2 by default.
-            seed: of the draw, in [0, 2^63); the same seed and number of samples give the same rows.
-            test: the rows of the test themselves, as in `data[test]`, in place of a share.
+            share: share of the samples in the test set, in (0, 1). They are drawn at random, and
+                each set gets at least one sample. 0.2 by default.
+            seed: seed of the draw, in [0, 2^63); the same seed and number of samples give the same
+                rows.
+            test: rows of the test samples, as in `data[test]`, in place of a share.
 
         Returns:
             The training samples and the test samples, in the order of this data set.

@@ -10,9 +10,10 @@ from gfe_core.data.places import checkout
 
 
 def data_folder() -> Path:
-    """Return where image sets lie.
+    """Return the folder of image sets.
 
-    `GFE_DATA_DIR` if set, else data/ of the repository, else of the current folder.
+    It is `GFE_DATA_DIR` if that is set, else data/ of the repository, else data/ of the current
+    folder.
     """
     if chosen := os.environ.get("GFE_DATA_DIR"):
         return Path(chosen).expanduser()
@@ -20,7 +21,7 @@ def data_folder() -> Path:
 
 
 def missing_torchvision(name: str, error: ModuleNotFoundError) -> DataError:
-    """Return the error for a set that torchvision reads where a library of it is not installed."""
+    """Return the error for a set that torchvision reads, if a library for that is missing."""
     library = str(error.name).split(".")[0]
     what = '"gfe_core[data]"' if library == "torchvision" else library
     return DataError(
@@ -30,28 +31,28 @@ def missing_torchvision(name: str, error: ModuleNotFoundError) -> DataError:
 
 
 def download(name: str, parts: str, fetch: Callable[[Path], object]) -> None:
-    """Download a set beside its place, and move there only what is complete.
+    """Download a set into a temporary folder, and move only complete files to their place.
 
-    An interrupt leaves nothing to trust.
+    An interrupt therefore leaves no incomplete file behind.
 
     Args:
-        name: that the set is loaded by.
-        parts: what belongs to it, as a pattern of paths below `data_folder()`.
-        fetch: downloads and unpacks the set below a folder, in torchvision's layout.
+        name: name that the set is loaded by.
+        parts: pattern of the paths of its files, below `data_folder()`.
+        fetch: function that downloads and unpacks the set below a folder, in torchvision's layout.
 
     Raises:
-        DataError: it cannot be had.
+        DataError: the set cannot be downloaded.
     """
     folder = data_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, suffix=".part") as part:
             fetch(Path(part))
-            for found in Path(part).glob(parts):
-                target = folder / found.relative_to(part)
+            for file in Path(part).glob(parts):
+                target = folder / file.relative_to(part)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if not target.is_dir():
-                    found.replace(target)
+                    file.replace(target)
     except ModuleNotFoundError as error:
         raise missing_torchvision(name, error) from error
     except Exception as error:  # servers, proxies, disks and binaries fail in too many ways to list

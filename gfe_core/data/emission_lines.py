@@ -1,10 +1,11 @@
 """Spectra of galaxies around the [O II] doublet.
 
-Five physical numbers, 128 noisy and partly lost ones.
+Five physical parameters make 128 noisy flux values, some of which are missing.
 
-A set whose codes can be judged: `make` draws spectra with the parameters that made them, `clean`
-gives the truth for any parameters. The doublet wanders over many of its own widths, so that the
-spectra lie on a curved sheet of five dimensions, which no plane of as few dimensions comes near.
+Codes of this set can be judged, because `make` returns spectra with the parameters that made them,
+and `clean` gives the true flux for any parameters. The doublet moves over many of its own widths,
+so that the spectra lie on a curved manifold of five dimensions, which no plane of five dimensions
+approximates well.
 
 Shapes: `n` spectra of 128 wavelengths; 5 `PARAMETERS`.
 """
@@ -21,14 +22,15 @@ from gfe_core.data.dataset import DataSet
 LINES = (3726.03, 3728.82)
 """Wavelengths of the doublet at rest, in air, in angstrom."""
 RESOLUTION = 1800.0
-"""The instrument's resolving power R.
+"""Resolving power R of the instrument.
 
-Wavelength over full width at half maximum of a line without width.
+It is the wavelength divided by the measured full width at half maximum of a line without width.
 """
 _LIGHT = 299_792.458  # km/s
-# wavelengths; km/s from one to the next
 _N = 128
+"""Number of wavelengths."""
 _PIXEL = 30.0
+"""Step from one wavelength to the next, in km/s."""
 _RANGES = {
     "shift (km/s)": (-600.0, 600.0),
     "width (km/s)": (30.0, 120.0),
@@ -37,22 +39,19 @@ _RANGES = {
     "slope": (-0.2, 0.2),
 }
 PARAMETERS = tuple(_RANGES)
-"""Names and units of the columns of `make(...).y`, in their order.
-
-What they mean is told in `clean`.
-"""
+"""Names and units of the columns of `make(...).y`, in their order; `clean` defines them."""
 
 
 def wavelengths() -> Float[Tensor, "128"]:
-    """The wavelengths of a spectrum in angstrom, float64: even steps of 30 km/s in c ln(lambda)."""
+    """Return the wavelengths in angstrom, float64: even steps of 30 km/s in c ln(lambda)."""
     velocity = _PIXEL * (torch.arange(_N, dtype=torch.float64) - (_N - 1) / 2)
     return math.sqrt(LINES[0] * LINES[1]) * (velocity / _LIGHT).exp()
 
 
 def clean(parameters: Float[Tensor, "n 5"]) -> Float[Tensor, "n 128"]:
-    """The flux without noise and gaps, in units of the continuum in the middle.
+    """Return the flux without noise and gaps, in units of the continuum in the middle.
 
-    Differentiable in the parameters.
+    It is differentiable in the parameters.
 
     flux(lambda) = 1 + slope s(lambda) + sum over the two lines i of
     W_i / (sqrt(2 pi) sigma) exp(-(c ln(lambda / lambda_i) - shift)^2 / (2 sigma^2))
@@ -67,12 +66,12 @@ def clean(parameters: Float[Tensor, "n 5"]) -> Float[Tensor, "n 128"]:
     - strength: equivalent width W_1 + W_2 of both lines in km/s, the continuum that holds as much
       light.
     - ratio: W_2 / W_1 of 3728.82 to 3726.03, from 0.35 in dense gas to 1.5 in thin gas.
-    - slope: of the continuum, its change from the middle to the red end; s runs from -1 to 1,
-      evenly in c ln(lambda).
+    - slope: change of the continuum from the middle to the red end; s runs from -1 to 1, evenly in
+      c ln(lambda).
 
     Args:
-        parameters: one row for each spectrum, in the order of `PARAMETERS`; width is taken without
-            its sign.
+        parameters: parameters of the spectra, one row for each, in the order of `PARAMETERS`; the
+            sign of the width is ignored.
 
     Raises:
         ValueError: parameters do not have five columns.
@@ -107,19 +106,20 @@ def make(n: int, *, seed: int = 0, noise: float = 0.02, gaps: bool = True) -> Da
     """Draw spectra with noise and gaps, each with the five parameters that made it.
 
     Parameters are uniform: shift within 600 km/s of rest, width 30 to 120 km/s, strength 200 to 800
-    km/s, ratio 0.35 to 1.5, slope -0.2 to 0.2. Gaps take 20 to 28 wavelengths, in one window or in
-    two, and four dead pixels anywhere: between 15 and 25 % of a spectrum. They change nothing of
-    what remains.
+    km/s, ratio 0.35 to 1.5, slope -0.2 to 0.2. Gaps remove 20 to 28 wavelengths, in one window or
+    in two, and four dead pixels anywhere: between 15 and 25 % of a spectrum. The remaining values
+    are the same with and without gaps.
 
     Args:
         n: number of spectra, >= 1.
-        seed: of parameters, noise and gaps.
-        noise: standard deviation, in units of the continuum, >= 0; 0.02 is a signal-to-noise ratio
-            of 50.
-        gaps: False loses nothing.
+        seed: seed of parameters, noise and gaps.
+        noise: standard deviation of the noise, in units of the continuum, >= 0; 0.02 is a
+            signal-to-noise ratio of 50.
+        gaps: whether spectra have gaps.
 
     Returns:
-        x (n, 128) the flux, NaN where it is lost; y (n, 5) the `PARAMETERS`.
+        A data set whose x (n, 128) is the flux, NaN where it is missing, and whose y (n, 5) holds
+        the `PARAMETERS`.
 
     Raises:
         ValueError: n is below 1, or noise is negative or not finite.
@@ -145,9 +145,10 @@ def make(n: int, *, seed: int = 0, noise: float = 0.02, gaps: bool = True) -> Da
 
 
 def _lost(n: int, generator: torch.Generator) -> Tensor:
-    """True where light is lost.
+    """Return a mask that is True where flux is missing.
 
-    Two windows of one width, which touch in every other spectrum, and four dead pixels.
+    Each spectrum loses two windows of equal width, which touch in every other spectrum, and four
+    dead pixels.
     """
     width = torch.randint(10, 15, (n, 1), generator=generator)
     place = torch.rand(n, 2, generator=generator, dtype=torch.float32).sort(1).values

@@ -1,7 +1,7 @@
-"""The one writer of files: beside the target first, moved into place when all of it is there.
+"""The only writer of files: it writes beside the target, and moves the complete file into place.
 
-Whoever saves something, from a checkpoint to a page, writes through here. A save that fails or is
-killed leaves the old file as it was, and files of tensors are read without executing anything.
+Every save, from a checkpoint to a page, goes through this module. A save that fails or is killed
+leaves the old file as it was. Files of tensors are read without executing code.
 """
 
 import errno
@@ -23,25 +23,25 @@ import torch
 
 _PART = re.compile(r"\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.part$")
 _ABANDONED = 24 * 3600.0
-"""Seconds without a write after which a part is left over, whichever machine began it."""
+"""Seconds without a write after which a partial file counts as left over, on any machine."""
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` when the block ends without an error.
 
-    A new file has the mode that the umask gives, one that was there keeps its own. A symbolic link
-    stays one: what it points to is replaced. Parts that killed processes left in the folder are
-    removed.
+    A new file gets the mode that the umask gives; a replaced file keeps its mode. A symbolic link
+    stays a link, and the file that it points to is replaced. Partial files that killed processes
+    left in the folder are removed.
 
     Args:
-        path: of the file; folders that are missing are made.
+        path: path of the file; missing folders are created.
 
     Yields:
         The file, open for bytes.
 
     Raises:
-        OSError: the file cannot be written; a full disk is named, with the path.
+        OSError: the file cannot be written; for a full disk the message names disk and path.
 
     Example:
         >>> import tempfile
@@ -75,13 +75,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file in UTF-8, with its folder; nothing is lost when that fails."""
+    """Write a text file in UTF-8 and create its folder; a failure leaves an old file as it was."""
     with replacing(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write plain values as JSON; NaN is refused, because other readers do not know it."""
+    """Write plain values as JSON; NaN is refused, because other programs cannot read it."""
     try:
         text = json.dumps(content, indent=2, allow_nan=False)
     except ValueError as error:
@@ -98,15 +98,15 @@ def write_tensors(path: str | os.PathLike[str], content: dict[str, Any]) -> None
 
 
 def read_tensors(path: str | os.PathLike[str], *, kind: str, remedy: str) -> Any:
-    """Read what `write_tensors` wrote, onto the processor; no code in the file is executed.
+    """Read a file of `write_tensors` onto the CPU; no code in the file is executed.
 
     Args:
-        path: of an existing file.
-        kind: what the file should be, for the error: "checkpoint".
-        remedy: what to do about a damaged file, one or two sentences.
+        path: path of an existing file.
+        kind: expected kind of file, for the error, such as "checkpoint".
+        remedy: remedy for a damaged file, one or two sentences.
 
     Raises:
-        ValueError: the file is damaged or no such file, or holds code.
+        ValueError: the file is damaged, is of another kind, or holds code.
     """
     try:
         # torch does not compare the checksums that it writes
@@ -125,16 +125,16 @@ def _part_suffix() -> str:
 
 
 def _host() -> str:
-    """This machine, in eight digits: a number of a process means nothing on another."""
+    """Return this machine in eight digits, because process numbers mean nothing elsewhere."""
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove parts of processes that have ended, and of any that have not written for a day."""
-    with suppress(OSError):  # a folder that may be written and not listed
+    """Remove partial files whose process has ended, or that were not written to for a day."""
+    with suppress(OSError):  # some folders can be written to but not listed
         for file in folder.glob(".*.part"):
             match = _PART.search(file.name)
-            with suppress(OSError):  # gone by now, or another user's: no reason not to write
+            with suppress(OSError):  # removed by now, or another user's: writing can still go on
                 if match is not None and _is_left_over(file, match):
                     file.unlink()
 
@@ -147,7 +147,7 @@ def _is_left_over(part: Path, match: re.Match[str]) -> bool:
 
 
 def _runs(process: int) -> bool:
-    """Whether a process of this machine has not ended."""
+    """Whether a process of this machine is still running."""
     if os.name == "nt":  # there, signal 0 ends a process
         return True
     try:
@@ -160,7 +160,7 @@ def _runs(process: int) -> bool:
 
 
 def _disk_full(error: BaseException) -> OSError | None:
-    """The error of a full disk among an error and what it came from; torch hides it in its own."""
+    """Return the error of a full disk among an error and its causes, where torch hides it."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -170,13 +170,13 @@ def _disk_full(error: BaseException) -> OSError | None:
 
 
 def _named(full: OSError, target: Path) -> OSError:
-    """The error of a full disk, with disk, path and what to do."""
+    """Return the error of a full disk, with disk, path and remedy."""
     disk = target.parent
     while not disk.is_mount() and disk != disk.parent:
         disk = disk.parent
     usage = shutil.disk_usage(target.parent)
     size = f"of {usage.total / 1e6:.1f} MB, {usage.free / 1e6:.1f} MB are free, too little"
-    what = "no file is there" if not target.exists() else "the file there is as it was"
+    what = "no file was written" if not target.exists() else "the old file is as it was"
     message = f"No space left on the disk {disk} for {target}: {size}; {what}."
     remedy = "Free some space, or write to another disk."
     return OSError(full.errno, f"{message} {remedy}")

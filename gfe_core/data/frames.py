@@ -1,4 +1,4 @@
-"""Frames of pandas, from memory or from a file: columns of numbers, an index of names, a label.
+"""Frames of pandas, in memory or from a file: columns of numbers, an index of names, a label.
 
 Shapes: `n` rows of the frame are samples; its other columns are `features`.
 """
@@ -16,7 +16,7 @@ from gfe_core.data.values import UnfitError, classes_of, finite, require
 
 
 class Columns(NamedTuple):
-    """What a frame holds: x and y with their names; no names where the index only counts."""
+    """The content of a frame: x and y with their names; no names if the index only counts."""
 
     x: Float[Tensor, "n features"]
     y: Tensor | None
@@ -26,7 +26,7 @@ class Columns(NamedTuple):
 
 
 def is_frame(x: Any) -> bool:
-    """Whether this is a frame: columns with names, and numbers on demand."""
+    """Whether this is a frame, with named columns and a `to_numpy` method."""
     return hasattr(x, "columns") and hasattr(x, "to_numpy")
 
 
@@ -41,16 +41,16 @@ def columns_of(
     """Return the columns of a frame as samples; missing values are NaN.
 
     Args:
-        frame: of pandas, or one that converts itself with `to_pandas`.
-        label: the column that is y.
-        place: names a row by its number, for errors; its index by default.
-        what: names the frame, for errors.
-        plain: turns a number as the frame writes it in a text into one that Python reads.
-        known: the names of classes, into which labels in words count.
+        frame: frame of pandas, or one that converts itself with `to_pandas`.
+        label: name of the column that is y.
+        place: function that names a row by its number, for errors; by default its index is named.
+        what: name of the frame, for errors.
+        plain: function that turns a number in the notation of the frame into one that Python reads.
+        known: names of the classes, in which labels in words are looked up.
 
     Raises:
-        ValueError: label is no column, or one of several of its name.
-        UnfitError: some value is no number, or a label is missing.
+        ValueError: label is not a column, or several columns have that name.
+        UnfitError: some value is not a number, or a label is missing.
     """
     frame = frame if hasattr(frame, "iloc") else frame.to_pandas()
     place = place or (lambda row: f"row {row} (index {frame.index[row]!r})")
@@ -60,7 +60,7 @@ def columns_of(
         frame = frame.drop(columns=[label])
     require(
         frame.shape[1] > 0,
-        "it has no column of numbers beside the label. Give one for each feature",
+        "it has no column besides the label. Give one for each feature",
     )
     index = frame.index
     counts = type(index).__name__ == "RangeIndex" and index.name is None
@@ -81,7 +81,7 @@ def _label(
     what: str,
     known: Sequence[str] | None,
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """Classes or parameters, from one column."""
+    """Return classes or parameters from one column."""
     columns = ", ".join(map(str, frame.columns[:12]))
     n_named = int((frame.columns == label).sum())
     checks.require(
@@ -102,7 +102,7 @@ def _label(
 def _numbers(
     frame: Any, place: Callable[[int], str], plain: Callable[[str], str]
 ) -> Float[Tensor, "n features"]:
-    with np.errstate(over="ignore"):  # becomes infinite and is refused here
+    with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused below
         if all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in frame.dtypes):
             return finite(torch.from_numpy(frame.to_numpy(np.float32, copy=True)))
         x = np.empty(frame.shape, np.float32)
@@ -112,8 +112,8 @@ def _numbers(
 
 
 def _column(column: Any, place: Callable[[int], str], plain: Callable[[str], str]) -> np.ndarray:
-    """One column as numbers, where its texts are numbers too."""
-    import pandas as pd  # here, because only those who have frames need it
+    """Return one column as numbers; texts that are numbers are converted."""
+    import pandas as pd  # here, because only frames need it
 
     named = str(column.name)
     if column.dtype.kind in "biuf":
@@ -137,14 +137,14 @@ def _column(column: Any, place: Callable[[int], str], plain: Callable[[str], str
 
 
 def _remedy(field: str) -> str:
-    """What to do about a field that is no number, by how it is written."""
+    """Return a remedy for a field that is not a number, by its notation."""
     digits = field.replace(",", "").replace(".", "").lstrip("+-")
     if "," in field and digits.isdigit():
         return (
-            "A comma before decimals is named by `decimal=','`, one between thousands by "
-            "`thousands=','`"
+            "Pass `decimal=','` for a comma before decimals, or `thousands=','` for one between "
+            "thousands"
         )
-    separator = next((one for one in ";\t|" if one in field), None)
+    separator = next((char for char in ";\t|" if char in field), None)
     if separator is not None:
         return f"If {separator!r} separates columns, pass `sep={separator!r}`"
     return "Leave it empty if it is missing; a column of classes is named by `label=`"

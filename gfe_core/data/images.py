@@ -1,6 +1,6 @@
-"""Folders of pictures: loose, or in sub-folders for classes, for splits, or for both.
+"""Folders of pictures: all in one folder, or in sub-folders for classes, for splits, or for both.
 
-Pictures are read by Pillow, and their files never written.
+Pictures are read by Pillow; their files are never written.
 
 Shapes: `n` pictures; `channels` 1 or 3; `height` and `width` in pixels.
 """
@@ -34,9 +34,9 @@ SUFFIXES = (
     ".ppm",
     ".pbm",
 )
-"""Kinds of pictures that are read, in capitals too; other files in a folder do not count."""
+"""Suffixes of pictures that are read, also in capitals; other files in a folder do not count."""
 TAKES = ("size", "colour", "background")
-"""What `load` takes for a folder of pictures."""
+"""Options that `load` takes for a folder of pictures."""
 
 _UNREAD = (
     ".heic",
@@ -53,28 +53,29 @@ _UNREAD = (
     ".exr",
     ".psd",
 )
-"""Pictures of kinds that are not read: to pass them over without a word would lose samples."""
+"""Suffixes of pictures that are refused, because skipping them silently would lose samples."""
 _SPLITS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-"""Names of sub-folders that are splits, in any case of letters."""
+"""Names of sub-folders that are splits, in upper or lower case."""
 
 T = TypeVar("T")
 
 
 def open_folder(path: Path, label: str | None, options: Mapping[str, Any]) -> Source:
-    """Return the pictures of a folder, of which only those asked for are decoded.
+    """Return the pictures of a folder; only those asked for are decoded.
 
     Args:
-        path: of the folder. Links are followed; what is hidden does not count.
-        label: none: classes are folders.
-        options: `size`, `colour` and `background`, as `Picture` says.
+        path: path of the folder. Links are followed; hidden files do not count.
+        label: must be None, because sub-folders are the classes.
+        options: `size`, `colour` and `background`, as in `Picture`.
 
     Raises:
-        ValueError: label is given, or an option is unfit.
-        DataError: there are no pictures, they lie in several ways, or one cannot be used.
+        ValueError: label is given, or an option does not fit.
+        DataError: there are no pictures, the layout of the folder is ambiguous, or a picture cannot
+            be used.
     """
     checks.require(
         label is None,
@@ -112,14 +113,15 @@ def open_folder(path: Path, label: str | None, options: Mapping[str, Any]) -> So
 
 
 def beside_splits(folder: Path) -> bool:
-    """Whether a folder is one split of a set: called so, beside a folder that is another."""
+    """Whether a folder is one split of a set: by its name, and beside a folder of another split."""
     split = _split_called(folder.resolve().name)
-    others = {_split_called(one.name) for one in folder.resolve().parent.iterdir() if one.is_dir()}
+    siblings = (entry for entry in folder.resolve().parent.iterdir() if entry.is_dir())
+    others = {_split_called(sibling.name) for sibling in siblings}
     return split is not None and len(others - {None, split}) > 0
 
 
 def _split_called(name: str) -> str | None:
-    """The split that a folder's name stands for, if any."""
+    """Return the split that a folder's name stands for, or None."""
     return next((split for split, names in _SPLITS.items() if name.lower() in names), None)
 
 
@@ -128,7 +130,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 def _pictures(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Go through the pictures below a folder; a link back to a folder above is not followed."""
+    """Yield the pictures below a folder; a link back to a folder above is not followed."""
     real = folder.resolve()
     if real in above:
         return
@@ -151,7 +153,7 @@ def _pictures(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 
 
 def _splits_of(path: Path, parts: list[tuple[str, ...]]) -> dict[str, list[int]]:
-    """Rows of each split, if the sub-folders are splits: all of them, and nothing beside."""
+    """Return the rows of each split if all sub-folders are splits and no file lies beside them."""
     folders = {part[0] for part in parts if len(part) > 1}
     named = {name: split for name in folders if (split := _split_called(name)) is not None}
     others = sorted({part[0] for part in parts} - named.keys())
@@ -177,7 +179,7 @@ def _splits_of(path: Path, parts: list[tuple[str, ...]]) -> dict[str, list[int]]
 def _classes_of(
     path: Path, parts: list[tuple[str, ...]], wanted: str
 ) -> tuple[tuple[str, ...], torch.Tensor | None]:
-    """Classes are the first folders, sorted; pictures that all lie loose have none."""
+    """Return the classes, which are the first sub-folders, sorted; loose pictures have none."""
     loose = [len(part) == 1 for part in parts]
     part = "To read a part of it, pass that path with `split='all'`"
     require(all(loose) or not any(loose), path, f"{wanted}: not both, not neither. {part}")
@@ -195,7 +197,7 @@ def _classes_of(
 
 
 def _one_scale(files: list[Path], white: list[bool]) -> None:
-    """Refuse shares of white beside values that are taken as they are."""
+    """Refuse a mixture of pictures that hold shares of white and pictures that hold values."""
     if any(white) and not all(white):
         plain, other = files[white.index(False)], files[white.index(True)]
         raise unfit(
@@ -206,24 +208,24 @@ def _one_scale(files: list[Path], white: list[bool]) -> None:
 
 
 def _read(files: list[Path], first: Path, form: Picture) -> np.ndarray:
-    """Decode pictures, all of the size of the first of the folder."""
+    """Decode pictures, all of which must have the size of the first one of the folder."""
     shape = _opened(first, lambda image: read_pixels(image, form)).shape
     pixels = np.empty((len(files), *shape), np.float32)
     for i, file in enumerate(files):
-        one = _opened(file, lambda image: read_pixels(image, form))
-        has, wanted = (f"{size[2]} x {size[1]}" for size in (one.shape, shape))
+        picture = _opened(file, lambda image: read_pixels(image, form))
+        has, wanted = (f"{size[2]} x {size[1]}" for size in (picture.shape, shape))
         require(
-            one.shape == shape,
+            picture.shape == shape,
             file,
             f"its size is {has} pixels, that of {first.name} {wanted}. Bring all to one size while "
             f"they are read: `size={shape[1:]}`",
         )
-        pixels[i] = one
+        pixels[i] = picture
     return pixels
 
 
 def _opened(file: Path, look: Callable[[Image.Image], T]) -> T:
-    """Open one picture and look at it; what is damaged is named."""
+    """Open one picture and apply a function to it; an error names a damaged file."""
     try:
         with Image.open(file) as image:
             return look(image)
@@ -232,7 +234,7 @@ def _opened(file: Path, look: Callable[[Image.Image], T]) -> T:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise unfit(
             file,
-            f"it declares more pixels than Pillow takes for honest ({error}). Move it to "
+            f"it declares more pixels than Pillow accepts as safe ({error}). Move it to "
             "another folder, or cut it into smaller pictures there",
         ) from error
     except DataError:

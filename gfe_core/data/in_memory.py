@@ -1,8 +1,8 @@
-"""Data in memory, from what others hold them in: tensors, arrays, frames, torch's data sets.
+"""Data in memory, in the containers of other libraries: tensors, arrays, frames, torch's data sets.
 
-`DataSet.of` comes here. Each kind becomes `Parts`; what is no data is refused by name.
+`DataSet.of` calls this module. Every container becomes `Parts`; anything else is refused by name.
 
-Shapes: `n` samples; `features` numbers each.
+Shapes: `n` samples; `features` numbers in each.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ from gfe_core.data.values import UnfitError, classes_of, require, rows_of_array
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What is known of samples, before they are a `DataSet`: its fields of the same names."""
+    """The fields of a `DataSet` of the same names, before it is made."""
 
     x: Float[Tensor, "n features"]
     y: Tensor | None = None
@@ -46,18 +46,20 @@ def parts_of(
 
     Args:
         x: a tensor, an array, a frame, a list of pictures or a data set of torch.
-        y: one label a sample, or the name of a column of a frame.
-        channels: "first" or "last", where an array can be read both ways.
-        classes: the names of classes, into which labels in words count.
+        y: labels, one for each sample, or the name of a column of a frame.
+        channels: position of the channels, "first" or "last", if the shape of an array is
+            ambiguous.
+        classes: names of the classes, in which labels in words are looked up.
 
     Raises:
         TypeError: x holds no samples.
-        ValueError: they are unfit, or labels do not belong to them.
+        ValueError: the samples cannot be used, or the labels do not belong to them.
     """
     _is_data(x)
     if isinstance(y, str) and not is_frame(x):
         raise TypeError(
-            f"`y` must be labels, one a sample, got {y!r}; only of a frame it may name a column."
+            f"`y` must be labels, one a sample, got {y!r}; it may name a column only if `x` is a "
+            "frame."
         )
     try:
         parts = _parts(x, y if isinstance(y, str) else None, channels, classes)
@@ -67,7 +69,7 @@ def parts_of(
 
 
 def _is_data(x: Any) -> None:
-    """Refuse what holds no samples: names, loaders, streams, numbers."""
+    """Refuse objects that hold no samples: names, loaders, streams, numbers."""
     remedy = "Pass rows of numbers: a tensor, an array, a frame."
     if isinstance(x, (str, Path)):
         remedy = f"Load it: `gfe.data.load({str(x)!r})`."
@@ -76,7 +78,9 @@ def _is_data(x: Any) -> None:
     if isinstance(x, IterableDataset):
         remedy = "A stream has no fixed rows; pass `list(data)`."
     if hasattr(x, "image_shape") and hasattr(x, "take"):
-        remedy = "That is one already: `data[rows]` selects, `dataclasses.replace` changes it."
+        remedy = (
+            "That is a data set already: `data[rows]` selects, `dataclasses.replace` changes it."
+        )
     several = hasattr(x, "__len__") or hasattr(x, "__array__")
     fits = several and not isinstance(x, (str, Path, DataLoader, IterableDataset, dict, type))
     fits = fits and not hasattr(x, "image_shape")
@@ -104,7 +108,7 @@ def _parts(x: Any, label: str | None, channels: str | None, known: tuple[str, ..
 
 
 def _is_list_of_items(x: Any) -> bool:
-    """Whether these are samples in a row, each an object, rather than numbers."""
+    """Whether this is a list of samples, each an object of its own, rather than numbers."""
     first = next(iter(x), None) if isinstance(x, (list, tuple)) else None
     return isinstance(first, (Image.Image, Tensor, np.ndarray, tuple))
 
@@ -129,7 +133,7 @@ def as_array(x: Any) -> np.ndarray:
 
 
 def _of_tensor(x: Tensor) -> np.ndarray:
-    """A tensor as an array; floats that numpy does not have become float32."""
+    """Return a tensor as an array; float types that numpy does not have become float32."""
     known = (torch.float16, torch.float32, torch.float64)
     try:
         return (x.float() if x.is_floating_point() and x.dtype not in known else x).numpy()
@@ -140,7 +144,7 @@ def _of_tensor(x: Tensor) -> np.ndarray:
 
 
 def _of_items(items: Any, channels: str | None, known: tuple[str, ...] | None) -> Parts:
-    """Samples one by one: the first part of each, and the second as its label."""
+    """Return parts from single items, whose first part is the sample and second the label."""
     chosen, whole = _chosen(items)
     require(len(items) > 0, "it holds 0 samples. Give at least 1")
     pairs = [items[i] for i in range(len(items))]
@@ -164,7 +168,7 @@ def _of_items(items: Any, channels: str | None, known: tuple[str, ...] | None) -
 def _counted(
     labels: Sequence[Any], named: tuple[str, ...] | None, known: tuple[str, ...] | None
 ) -> tuple[Tensor, tuple[str, ...] | None]:
-    """Labels of a data set of torch, whose classes may have names; known ones have their order."""
+    """Return labels of a data set of torch and the names of classes, in the order of known ones."""
     y, classes = classes_of([_plain(one) for one in labels], named if known is None else known)
     if classes or named is None:
         return y, classes
@@ -174,7 +178,7 @@ def _counted(
 
 
 def _chosen(items: Any) -> tuple[Tensor | None, Any]:
-    """The rows that a data set has of another, and that one; None for all of them."""
+    """Return the rows that a subset has of its whole data set, or None, and the whole data set."""
     if not isinstance(items, Subset):
         return None, items
     inner, whole = _chosen(items.dataset)
@@ -183,13 +187,13 @@ def _chosen(items: Any) -> tuple[Tensor | None, Any]:
 
 
 def _file_names(whole: Any, rows: Tensor | None) -> tuple[str, ...] | None:
-    """Names of the files of a folder that torchvision reads, relative to it."""
+    """Return the names of the files of a folder that torchvision reads, relative to the folder."""
     samples, root = getattr(whole, "samples", None), getattr(whole, "root", None)
     if not isinstance(samples, list) or not isinstance(root, (str, Path)):
         return None
     try:
         files = [Path(file).relative_to(root).as_posix() for file, *_ in samples]
-    except (TypeError, ValueError):  # samples of another kind, or files elsewhere
+    except (TypeError, ValueError):  # samples of another kind, or files outside the folder
         return None
     return tuple(files if rows is None else [files[row] for row in rows.tolist()])
 
@@ -199,7 +203,7 @@ def _plain(label: Any) -> Any:
 
 
 def _stacked(held: Sequence[Any]) -> np.ndarray:
-    """Samples as one array; pictures in colour if one of them has colours."""
+    """Return samples as one array; pictures are in colour if one of them has colours."""
     if isinstance(held[0], Image.Image):
         white = [has_white(image) for image in held]
         other = next((i for i, one in enumerate(white) if one != white[0]), None)
@@ -222,12 +226,12 @@ def _stacked(held: Sequence[Any]) -> np.ndarray:
 
 
 def _labelled(parts: Parts, x: Any, y: Any, known: tuple[str, ...] | None) -> Parts:
-    """Add labels that came beside the samples."""
+    """Add labels that were passed separately from the samples."""
     other: Any = getattr(y, "index", None)
     if is_frame(x) and hasattr(other, "equals"):
         checks.require(
             other.equals(x.index),
-            "`y` must have the index of `x`, got another: labels would go to other samples. Write "
+            "`y` must have the index of `x`, got another: labels would go to other samples. Pass "
             "`y.loc[x.index]`, or `y.to_numpy()` if they are in the same order.",
         )
     try:

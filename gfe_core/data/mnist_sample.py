@@ -3,8 +3,8 @@
 `sets.load("mnist-sample")` reads it; `python -m gfe_core bundled sample` makes it from the full
 set.
 
-The images are a part of MNIST (Y. LeCun and C. Cortes, from data of NIST), which is licensed CC
-BY-SA 3.0; so is this file. The licence and who is to be named stand in mnist-sample.txt beside it.
+The images are a part of MNIST (Y. LeCun and C. Cortes, from data of NIST), which is licensed under
+CC BY-SA 3.0; so is this file. mnist-sample.txt beside it has the licence and the attribution.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from gfe_core.data.files import replacing
 
 FILE = Path(__file__).with_name("mnist-sample.npz")
 N_OF_EACH_DIGIT: dict[str, int] = {"train": 500, "test": 100}
-"""Images of each of the ten digits, for each split."""
+"""Number of images of each of the ten digits, for each split."""
 
 
 class Images(NamedTuple):
@@ -47,21 +47,21 @@ def read(split: str, path: Path = FILE) -> Images:
 
 
 def write(train: Images, test: Images, path: Path = FILE) -> Path:
-    """Write the sample of the full set's splits: equally many of each digit, drawn with seed 0.
+    """Write the sample: the same number of images of each digit, drawn with seed 0.
 
     The images of a split keep their order; the same images make the same bytes.
 
     Args:
         train: all training images of MNIST.
-        test: all of its test images.
-        path: of the file.
+        test: all test images of MNIST.
+        path: path of the file.
     """
     source = torch.Generator().manual_seed(0)
     arrays = {}
-    for split, every in (("train", train), ("test", test)):
-        rows = _rows(every.digits, N_OF_EACH_DIGIT[split], source)
-        arrays[f"{split}_images"] = every.images[rows].numpy().astype(np.uint8)
-        arrays[f"{split}_digits"] = every.digits[rows].numpy().astype(np.uint8)
+    for split, full in (("train", train), ("test", test)):
+        rows = _rows(full.digits, N_OF_EACH_DIGIT[split], source)
+        arrays[f"{split}_images"] = full.images[rows].numpy().astype(np.uint8)
+        arrays[f"{split}_digits"] = full.digits[rows].numpy().astype(np.uint8)
     with replacing(path) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     return path

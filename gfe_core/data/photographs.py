@@ -1,7 +1,7 @@
-"""Sets of many images that torchvision reads: CIFAR-10, Omniglot and CelebA.
+"""Large image sets that torchvision reads: CIFAR-10, Omniglot and CelebA.
 
-They lie in `data_folder()` in torchvision's layout, or are downloaded. torchvision compares the
-checksums of the files that it has any for before it opens them.
+They lie in `data_folder()` in torchvision's layout, or are downloaded. Before torchvision opens a
+file, it compares the checksum, if it knows one for that file.
 
 Shapes: `n` images; `side` pixels.
 """
@@ -23,13 +23,14 @@ from gfe_core.data.downloads import data_folder, download, missing_torchvision
 
 @dataclass(frozen=True)
 class Kind:
-    """A set as torchvision knows it, and its images as the kit shows them.
+    """A set of torchvision, and the conversion of its images.
 
     Args:
-        parts: its files, as a pattern below `data_folder()`.
-        open: folder, split ("train" or "test") and whether to download -> its torch data set.
-        picture: makes an image a square of so many pixels a side.
-        side: by default.
+        parts: pattern of its files, below `data_folder()`.
+        open: function from folder, split ("train" or "test") and whether to download to the torch
+            data set.
+        picture: function from an image and a side in pixels to a square image.
+        side: default height and width in pixels.
     """
 
     parts: str
@@ -42,17 +43,17 @@ def read(name: str, split: str, *, side: int | None = None, n: int | None = None
     """Read images from disk, after a download where there are none.
 
     Args:
-        name: "cifar10", "omniglot" or "celeba".
-        split: "train" or "test".
+        name: name of the set: "cifar10", "omniglot" or "celeba".
+        split: name of the split: "train" or "test".
         side: height and width in pixels; 32, 28 and 64 by default.
-        n: how many images, the first ones; all by default.
+        n: number of images, taken from the start of the split; all by default.
 
     Returns:
-        x in [0, 1]: the colours one after the other, or ink for Omniglot, whose strokes are 1. y is
-        the class, of CelebA the 40 attributes of each face, 0 or 1.
+        A data set with x in [0, 1]: the colours one after the other or, for Omniglot, ink, with 1
+        for strokes. y is the class or, for CelebA, the 40 attributes of each face, 0 or 1.
 
     Raises:
-        DataError: files are damaged, or missing and not to be had.
+        DataError: files are damaged, or missing and not available for download.
     """
     kind = KINDS[name]
     side = kind.side if side is None else side
@@ -76,7 +77,7 @@ def read(name: str, split: str, *, side: int | None = None, n: int | None = None
 
 
 def _opened(name: str, kind: Kind, split: str) -> Any:
-    """The torch data set, downloaded where nothing of it is on disk."""
+    """Return the torch data set; download it if none of its files is on disk."""
     folder = data_folder()
     if not any(folder.glob(kind.parts)):
         download(name, kind.parts, lambda part: _both(kind, part))
@@ -84,7 +85,7 @@ def _opened(name: str, kind: Kind, split: str) -> Any:
         return kind.open(folder, split, False)
     except ModuleNotFoundError as error:
         raise missing_torchvision(name, error) from error
-    except Exception as error:  # torchvision tells damage, and what is missing, in many ways
+    except Exception as error:  # torchvision reports damage and missing files in many ways
         raise _damaged(name, kind, error) from error
 
 
@@ -102,7 +103,7 @@ def _both(kind: Kind, folder: Path) -> None:
 
 
 def _known(targets: list[Any]) -> torch.Tensor:
-    """Classes as whole numbers; several attributes of each image as parameters."""
+    """Return classes as whole numbers, or several attributes of each image as parameters."""
     y = torch.as_tensor(np.stack([np.asarray(target) for target in targets]))
     return y.long() if y.dim() == 1 else y.to(torch.float32)
 
@@ -126,7 +127,7 @@ def _middle(image: Image.Image, side: int) -> Image.Image:
 
 
 def _cifar10(folder: Path, split: str, fetch: bool) -> Any:
-    from torchvision.datasets import CIFAR10  # torchvision costs half a second
+    from torchvision.datasets import CIFAR10  # here, because importing it takes half a second
 
     return CIFAR10(folder, train=split == "train", download=fetch)
 

@@ -18,9 +18,9 @@ from gfe_core.data.values import require
 _WHITE = {"1": 1.0, "L": 255.0, "LA": 255.0, **dict.fromkeys(("I;16", "I;16B", "I;16L"), 65535.0)}
 """The grey modes of Pillow, each with its largest value."""
 _AS_THEY_ARE = ("I", "F")
-"""Modes of numbers without a white: their values are taken as they are."""
+"""Modes without a value for white; their numbers are unchanged."""
 _OF_16_BITS = ("PPM", "PNG")
-"""Formats whose mode I has 16 bits; Pillow brings every largest value of a PGM to 65,535."""
+"""Formats whose mode I has 16 bits; Pillow scales the largest value of any PGM to 65,535."""
 _COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "HSV", "RGBX", "RGBa")
 """Modes that Pillow converts to red, green and blue."""
 _MIXED = (0.299, 0.587, 0.114)
@@ -29,14 +29,14 @@ _MIXED = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """How pictures are read.
+    """Options for reading pictures.
 
     Args:
-        colour: True for three channels, False for one (grey is 0.299 red + 0.587 green + 0.114
-            blue); None for three if any picture of the set has colours.
-        size: (height, width) that every picture is brought to, by averaging where it shrinks; None
-            keeps the sizes, which must then be one.
-        background: the colour behind what is transparent, such as "white" or "#808080".
+        colour: whether pictures have three channels or one (grey is 0.299 red + 0.587 green +
+            0.114 blue); None gives three if any picture of the set has colours.
+        size: (height, width) to which every picture is resized, by averaging if it shrinks; None
+            keeps the sizes, which must then be equal.
+        background: colour behind transparent pixels, such as "white" or "#808080".
     """
 
     colour: bool | None = None
@@ -62,7 +62,7 @@ class Picture:
 
 
 def has_colour(image: Image.Image) -> bool:
-    """Whether a picture is of a mode with colours, or of a palette with some; no pixel is read."""
+    """Whether a picture's mode or palette has colours; no pixel is read."""
     if image.mode != "P" or image.palette is None:
         return image.mode in _COLOUR
     raw = np.frombuffer(bytes(image.palette.palette), np.uint8)
@@ -82,21 +82,22 @@ def has_white(image: Image.Image) -> bool:
 
 
 def _white(image: Image.Image) -> float | None:
-    """The value of white; None where numbers are taken as they are."""
+    """Return the value of white; None if the numbers of this mode are unchanged."""
     if image.mode == "I" and image.format in _OF_16_BITS:
         return 65535.0
     return None if image.mode in _AS_THEY_ARE else _WHITE.get(image.mode, 255.0)
 
 
 def read_pixels(image: Image.Image, form: Picture) -> Float[np.ndarray, "channels height width"]:
-    """Return an open picture as numbers, turned as its camera says.
+    """Return an open picture as numbers, in the orientation that its camera recorded.
 
-    Palettes, CMYK, YCbCr and HSV are converted to red, green and blue as Pillow does, without
-    colour profiles. Modes I and F, whole numbers of 32 bits and floats, are taken as they are; the
-    16 bits of a PGM, which Pillow opens in mode I, are shares of white.
+    Pillow converts palettes, CMYK, YCbCr and HSV to red, green and blue, without colour profiles.
+    The numbers of modes I and F, 32-bit integers and floats, are unchanged; the 16-bit values of a
+    PGM or PNG, which Pillow opens in mode I, are shares of white.
 
     Raises:
-        UnfitError: it is of another mode, holds several pages, or is transparent somewhere.
+        UnfitError: the picture has another mode or several pages, or has transparent pixels and no
+            background is given.
     """
     n_pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     require(
@@ -119,18 +120,18 @@ def read_pixels(image: Image.Image, form: Picture) -> Float[np.ndarray, "channel
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turn a picture as its camera says; a note of the camera that is damaged turns nothing."""
+    """Turn a picture as its camera recorded; damaged metadata leave it as it is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             image.getexif()
-        except Exception:  # damaged notes fail in too many ways to list
+        except Exception:  # damaged metadata fail in too many ways to list
             return image
         return ImageOps.exif_transpose(image)
 
 
 def _opaque(image: Image.Image, background: str | None) -> Image.Image:
-    """Put what is transparent before a background."""
+    """Put a picture with transparent pixels on a background."""
     if not image.has_transparency_data or image.mode.startswith("I"):
         return image
     layered = image.convert("RGBA")
@@ -148,7 +149,7 @@ def _opaque(image: Image.Image, background: str | None) -> Image.Image:
 def _channels(
     image: Image.Image, colour: bool | None
 ) -> Float[np.ndarray, "channels height width"]:
-    """Numbers of an opaque picture, channels first; shares of white if it has colours."""
+    """Return the numbers of an opaque picture, channels first; shares of white if it is RGB."""
     if image.mode == "RGB":
         rgb = np.asarray(image, np.float32).transpose(2, 0, 1) / np.float32(255)
         if colour is not False:
@@ -161,7 +162,7 @@ def _channels(
 def _resized(
     pixels: Float[np.ndarray, "channels height width"], size: tuple[int, int]
 ) -> Float[np.ndarray, "channels rows columns"]:
-    """Bring a picture to another size; where it shrinks, pixels are averaged."""
+    """Resize a picture; pixels are averaged if it shrinks."""
     if pixels.shape[1:] == tuple(size):
         return pixels
     batch = torch.from_numpy(np.ascontiguousarray(pixels))[None]

@@ -1,4 +1,4 @@
-"""Where the kit's own files lie: in the repository, or within a package that came as a wheel.
+"""Folders of the kit's own files: in the repository, or in a package installed from a wheel.
 
 `setup.py` puts the notebooks and the result files into the wheel, below gfe_core/shipped.
 """

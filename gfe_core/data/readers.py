@@ -1,7 +1,7 @@
 """Your own data: a table, an array or a folder of pictures, read into a `DataSet`.
 
-`data.load` comes here when it is given a path. Nothing is guessed: what does not fit is refused
-with its place, and what could be read in two ways is asked about. No file is ever written.
+`data.load` calls `read` when it is given a path. Nothing is guessed: an error says where a value
+does not fit, or asks which of two readings is meant. No file is ever written.
 
 Shapes: `n` samples.
 """
@@ -20,7 +20,7 @@ from gfe_core.data.sources import Source, require
 
 
 class _Reader(NamedTuple):
-    """What opens files of a kind, and the options that it takes."""
+    """A function that opens files of a kind, and the options that it takes."""
 
     open: Callable[[Path, str | None, Mapping[str, Any]], Source]
     takes: tuple[str, ...]
@@ -41,49 +41,49 @@ _SPLITS = ("train", "test", "all", "val")
 
 
 def read(path: Path, split: str = "train", *, label: str | None = None, **options: Any) -> DataSet:
-    r"""Read your own data; values that are NaN are missing.
+    r"""Read your own data; NaN values are missing.
 
-    - A table in text (.csv, .tsv, .txt; .gz may follow), one sample a line: commas, semicolons,
-      tabs or blanks between numbers, which are taken as they are. An empty field is missing. Words
-      in line 1 name the columns; a first field left empty means that column 1 names the samples. A
-      line 1 of numbers that look like names is asked about: pass `header=0` or `header=None`.
-      Takes what pandas' `read_csv` takes: sep, decimal, encoding, na_values, index_col and others.
+    - A table in text (.csv, .tsv, .txt; .gz may follow), one sample in each line. Commas,
+      semicolons, tabs or blanks separate the numbers, whose values are unchanged. An empty field is
+      missing. Words in line 1 name the columns; an empty first field means that column 1 names the
+      samples. If the numbers in line 1 look like names, an error asks you to pass `header=0` or
+      `header=None`. Options are those of pandas' `read_csv`: sep, decimal, encoding, na_values,
+      index_col and others.
     - A table in Parquet or Excel, with `columns=` or `sheet_name=`.
     - An .npy array of shape (n, features), (n, height, width), (n, height, width, 1 or 3) or
-      (n, 1 or 3, height, width); where channels could be either, pass `channels="first"` or
-      "last". uint8 is divided by 255, and uint16 by 65,535 in images; every other number is taken
-      as it is.
-    - An .npz, HDF5 or .mat file of such an array; where it holds several, `key=` names that of the
-      samples and `label=` that of their classes. Arrays "x" and "y" need no naming.
-    - A folder of pictures of one size, in order of their names: shares of white, or the values
-      themselves where they are floats or whole numbers of 32 bits. Grey ones become (height,
-      width); if any has colours, all become (3, height, width). Sub-folders are classes, or splits
-      if they are called train, val and test, with classes in them or not. `size=(height, width)`
-      brings pictures to one size while they are read, `colour=` asks for True or False,
-      `background="white"` is what shows through transparent ones.
+      (n, 1 or 3, height, width); if the channels could be either, pass `channels="first"` or
+      "last". uint8 values are divided by 255; uint16 values in images are divided by 65,535. All
+      other numbers are unchanged.
+    - An .npz, HDF5 or .mat file with such an array. If it holds several, `key=` names the array of
+      samples and `label=` the array of classes. Arrays "x" and "y" need not be named.
+    - A folder of pictures of one size, in order of their names. Values are shares of white, or the
+      numbers themselves if those are floats or 32-bit integers. Grey pictures become (height,
+      width); if any picture has colours, all become (3, height, width). Sub-folders are classes, or
+      splits if they are called train, val and test; splits may contain classes.
+      `size=(height, width)` resizes pictures while they are read, `colour=True` or `False` sets the
+      number of channels, and `background="white"` is the colour behind transparent ones.
 
-    Where data have no splits of their own, a fifth of the samples is "test", the rest "train", in
-    the order of one fixed permutation of their number.
+    If the data have no splits of their own, a fifth of the samples is "test" and the rest "train",
+    in the order of one fixed permutation, which depends on the number of samples only.
 
     Args:
-        path: of the file or folder; ~ is your home.
-        split: "train" or "test"; "all" for both, in the order of the source, or of train, val and
-            test where those are folders; "val" where there is such a folder.
-        label: the column of a table, or the array of a file of arrays, that is y and not x. Whole
-            numbers are classes as they are, other numbers a parameter; words are classes in sorted
-            order.
-        options: as above.
+        path: path of the file or folder; ~ is your home.
+        split: part of the data: "train", "test", "all", or "val" if there is such a folder. "all"
+            has the order of the source, or of train, val and test if those are folders.
+        label: column of a table, or array of a file of arrays, that is y and not x. Whole numbers
+            are classes as they are, other numbers a parameter; words are classes in sorted order.
+        options: options as above.
 
     Returns:
-        The samples of this split; y is the class, 0 throughout where none is known. `rows` counts
-        the samples of the source from 0, whatever the split: lines of a table that hold none, such
-        as its header, empty ones and remarks, do not count.
+        The samples of this split; y is the class, 0 throughout if none is known. `rows` counts the
+        samples of the source from 0, whatever the split; lines of a table without a sample, such as
+        the header, empty lines and comments, do not count.
 
     Raises:
         TypeError: this kind of file takes no such option.
-        ValueError: path is of no such kind, or an argument does not fit what it holds.
-        DataError: the data are missing, damaged, constant, infinite (in float32 too), too few
-            (below 2) or unfit.
+        ValueError: path is of another kind, or an argument does not fit its content.
+        DataError: the data are missing, damaged, constant, infinite (also in float32), too few
+            (below 2) or unusable.
 
     Example:
         >>> import tempfile
@@ -111,7 +111,7 @@ def read(path: Path, split: str = "train", *, label: str | None = None, **option
 
 
 def _kind(path: Path) -> str:
-    """The suffix that says how to read a file, or that it is a folder."""
+    """Return the suffix that determines the reader of a file, or the kind for folders."""
     if path.is_dir():
         return _FOLDER
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -120,7 +120,7 @@ def _kind(path: Path) -> str:
     known = ", ".join(_READERS)
     wanted = f"`name` must be a file of one of the kinds {known}"
     picture = kind in images.SUFFIXES
-    remedy = " One picture is no set: pass its folder." if picture else _nearest(kind)
+    remedy = " One picture is not a data set: pass its folder." if picture else _nearest(kind)
     checks.require(kind in _READERS, f"{wanted}, got {path}.{remedy}")
     return kind
 
@@ -131,21 +131,24 @@ def _nearest(kind: str) -> str:
 
 
 def _known(kind: str, takes: tuple[str, ...], options: Mapping[str, Any]) -> None:
-    """Refuse options that this kind of file does not have."""
-    every = ("split", "label", *takes)
+    """Refuse options that this kind of file does not take."""
+    allowed = ("split", "label", *takes)
     for name in options:
-        near = difflib.get_close_matches(name, every, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.6)
         line = f" Did you mean `{near[0]}`?" if near else ""
         what = kind if kind == _FOLDER else f"a {kind} file"
         checks.require(
             name in takes,
-            f"`load` takes no `{name}` for {what}.{line} It takes {', '.join(every)}.",
+            f"`load` takes no `{name}` for {what}.{line} It takes {', '.join(allowed)}.",
             TypeError,
         )
 
 
 def _rows(path: Path, source: Source, split: str) -> Sequence[int]:
-    """Rows of a split: its own, or of a fixed permutation, whose first fifth is for the test."""
+    """Return the rows of a split: the source's own, or a part of one fixed permutation.
+
+    The first fifth of the permutation is "test".
+    """
     n, own = source.n, source.splits
     if split == "all":
         require(n >= 1, path, "it holds 0 samples. Give at least 1")

@@ -1,4 +1,4 @@
-"""Result files: where those lie that come with the kit, where new ones go, and how to read them."""
+"""Result files: where the shipped ones lie, where new ones are written, and how to read them."""
 
 import json
 from pathlib import Path
@@ -8,17 +8,20 @@ from gfe_core.data.places import checkout, shipped
 
 
 def folder() -> Path:
-    """Where they are written: data/results of the repository, else of the current folder."""
+    """Return the folder that results are written to.
+
+    It is data/results of the repository or, without one, of the current folder.
+    """
     return (checkout() or Path.cwd()) / "data" / "results"
 
 
 def path(name: str) -> Path:
-    """Where a result is written, for example by `python -m gfe_core reproduce table1-few`."""
+    """Return the path that a result is written to, as by `python -m gfe_core reproduce NAME`."""
     return folder() / f"{name.replace('-', '_')}.json"
 
 
 def find(name: str) -> Path | None:
-    """The file of a result: one made here, else the one that comes with the kit; None without."""
+    """Return the file of a result: one made here, else the shipped one; None if there is none."""
     own = path(name)
     places = [own] if checkout() else [own, shipped("results") / own.name]
     return next((place for place in places if place.is_file()), None)
@@ -28,7 +31,7 @@ def load(name: str) -> dict[str, Any]:
     """Read a result file.
 
     Raises:
-        FileNotFoundError: there is none; the text names the command that makes it.
+        FileNotFoundError: there is no such file; the message names the command that makes it.
     """
     file = find(name)
     if file is None:

@@ -1,7 +1,7 @@
-"""From what callers hold to a tensor of samples: the one place where data are converted.
+"""Conversion of a caller's data to a tensor of samples; no other module converts data.
 
-Every verb that takes data passes them through `samples_for`, or through `rows_of` where no decoder
-says in which type and on which device it wants them.
+Every verb that takes data passes them through `samples_for`, or through `rows_of` if no decoder
+determines their dtype and device.
 """
 
 import math
@@ -17,12 +17,12 @@ from gfe_core.data.dataset import DataSet
 from gfe_core.types import Codes, Data
 
 _TEXTS = ("object", "string", "str", "category")
-"""How frames call the kinds of columns that hold no numbers."""
+"""Dtypes of the columns of a frame that hold no numbers."""
 
 
 @runtime_checkable
 class Framed(Protocol):
-    """What pandas' frames, and many others, can do."""
+    """A frame of pandas, or of another library with `to_numpy`."""
 
     def to_numpy(self) -> Any:
         """Return the numbers as an array."""
@@ -30,17 +30,17 @@ class Framed(Protocol):
 
 
 Samples = Data | DataSet | np.ndarray | Framed | DataLoader[Any] | TensorDataset
-"""What a verb takes for data: a tensor, or anything that `rows_of` makes one of."""
+"""Data that a verb takes: a tensor, or anything that `rows_of` converts to one."""
 
 
 def samples_for(decoder: Any, x: Any, name: str = "x") -> Data:
-    """Return data as a tensor that this decoder can be compared with.
+    """Return data as a tensor that this decoder's output can be compared with.
 
     Args:
-        decoder: its weights say the dtype and device that arrays are converted to.
-        x: a tensor of just that dtype, device and shape; or what `rows_of` takes. The rows of a
-            `DataSet` take the shape of the decoder's samples.
-        name: of the argument.
+        decoder: decoder whose weights determine the dtype and device that arrays are converted to.
+        x: tensor of exactly that dtype, device and shape, or anything else that `rows_of` takes.
+            The rows of a `DataSet` get the shape of the decoder's samples.
+        name: name of the argument, for errors.
 
     Raises:
         TypeError, ValueError: the data do not fit the decoder; the message says what to do.
@@ -56,19 +56,19 @@ def samples_for(decoder: Any, x: Any, name: str = "x") -> Data:
 
 
 def in_shape_of(decoder: Any, rows: Tensor) -> Tensor:
-    """Return rows of features in the shape of the decoder's samples, where they are as many."""
+    """Return rows in the shape of the decoder's samples, if the numbers of features are equal."""
     shape = tuple(decoder.data_shape)
     return rows.unflatten(1, shape) if rows.shape[1] == math.prod(shape) else rows
 
 
 def images_for(decoder: Any, image_shape: tuple[int, ...] | None, name: str = "x") -> None:
-    """Refuse images of another shape than the decoder draws: as many pixels could be others.
+    """Refuse images of another shape than the decoder draws, even if they have as many pixels.
 
     Args:
-        decoder: whose samples have several axes, or which was given an `image_shape`; of another
-            one nothing is known.
-        image_shape: of the images; None where the data are none, or nothing is known.
-        name: of the argument.
+        decoder: decoder whose samples have several axes, or which was given an `image_shape`.
+            Nothing is checked for any other decoder.
+        image_shape: shape of the images; None if the data are not images, or if it is unknown.
+        name: name of the argument, for errors.
     """
     several = len(decoder.data_shape) > 1
     drawn = decoder.data_shape if several else getattr(decoder, "arguments", {}).get("image_shape")
@@ -113,22 +113,22 @@ def codes_for(decoder: Any, z: Any) -> Codes:
 
 
 def weight_of(decoder: Any) -> Tensor | None:
-    """Return a weight, which says the dtype and device of a decoder; None where it has none."""
+    """Return one weight, which shows a decoder's dtype and device; None if it has no weights."""
     return next(decoder.parameters(), None) if isinstance(decoder, nn.Module) else None
 
 
 def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
-    """Return the tensor that is plainly meant; what is none is returned as it is, to be refused.
+    """Convert data to a tensor of samples; return anything else unchanged, to be refused later.
 
     Args:
-        x: a tensor, which is not touched; an object that holds one as `x` (a `DataSet`, `Batches`);
-            an array or frame of floats, whose masked or missing numbers become NaN; a `DataLoader`
-            in a fixed order, of which the first part of each batch is taken.
-        name: of the argument.
-        like: arrays are converted to its dtype and device; to float32 by default.
+        x: a tensor, which is returned unchanged; an object that holds one as `x` (a `DataSet`,
+            `Batches`); an array or frame of floats, whose masked or missing numbers become NaN; a
+            `DataLoader` in a fixed order, from which the first part of each batch is taken.
+        name: name of the argument, for errors.
+        like: tensor whose dtype and device arrays are converted to; float32 by default.
 
     Raises:
-        TypeError: an array holds something else than floats; a loader shuffles, selects or drops,
+        TypeError: an array holds anything but floats; a loader shuffles, selects or drops samples,
             or its stream changes its order between passes.
 
     Example:
@@ -144,23 +144,24 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
         return x
     array = _array(x, name)
     if array.dtype == bool:
-        return torch.from_numpy(array.copy())  # may be read-only or backwards; refused as data
+        # a copy, because the array may be read-only or reversed; as data, bools are refused later
+        return torch.from_numpy(array.copy())
     _floats(array, name, framed=hasattr(x, "to_numpy"))
     device, dtype = (None, torch.float32) if like is None else (like.device, like.dtype)
-    # a copy of its own: arrays may be read-only, backwards, or of another machine's byte order
+    # a copy, because arrays may be read-only, reversed, or of another machine's byte order
     return torch.from_numpy(array.astype(np.float64)).to(device, dtype)
 
 
 def features_of(x: Any) -> tuple[str, ...] | None:
-    """Return the names of the features that a table in memory has; None where it has none."""
+    """Return the names of a table's features; None if it has none."""
     names = x.features if isinstance(x, DataSet) else getattr(x, "columns", None)
     return None if names is None else tuple(map(str, names))
 
 
 def known_features(decoder: Any) -> tuple[str, ...] | None:
-    """Return the names of the features that a decoder was trained on, as `gfe.load` notes them.
+    """Return the names of the features that a decoder was trained on, as `gfe.load` stores them.
 
-    None where it has no `feature_names`, one for each feature of a sample.
+    The result is None unless `feature_names` has one name for each feature of a sample.
     """
     names = getattr(decoder, "feature_names", None)
     if not isinstance(names, (list, tuple)) or len(names) != math.prod(decoder.data_shape):
@@ -169,23 +170,24 @@ def known_features(decoder: Any) -> tuple[str, ...] | None:
 
 
 def one_kind(x: Any, like: Tensor, name: str) -> Any:
-    """Return an array beside the data, such as a start, as a tensor like them."""
+    """Return an array that goes with the data, such as a start, as a tensor of the same kind."""
     return x if x is None or isinstance(x, Tensor) else rows_of(x, name, like=like)
 
 
 def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
-    """Return an array or frame of truth values beside the data as a tensor; a tensor as it is.
+    """Return the mask of the data as a tensor; a tensor is returned unchanged.
 
     Args:
         x: the data as they were given.
         like: the data as a tensor.
-        mask: True where x is observed, or None. Of a frame, rows and columns stand as in x.
-        name: of the data.
+        mask: array or frame of truth values, True where x is observed, or None. The rows and
+            columns of a frame must be in the order of x.
+        name: name of the data, for errors.
 
     Raises:
-        TypeError: an array holds something else than truth values.
-        ValueError: some of them are masked or missing, or the rows or columns of two frames have
-            the same names in another order.
+        TypeError: an array holds anything but truth values.
+        ValueError: some truth values are masked or missing, or the rows or columns of two frames
+            have the same names in another order.
     """
     in_same_order("mask", mask, name, x)
     if isinstance(mask, Tensor) or not (hasattr(mask, "to_numpy") or hasattr(mask, "__array__")):
@@ -207,7 +209,7 @@ def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
         f"`mask` must say of every value whether it is observed, but {n_unknown} of its entries "
         f"are themselves masked or missing. Fill them in: `mask.{remedy}(False)`.",
     )
-    # a copy of its own: arrays may be read-only or backwards
+    # a copy, because arrays may be read-only or reversed
     return torch.from_numpy(np.array(array, bool)).to(like.device)
 
 
@@ -225,14 +227,14 @@ def in_same_order(name: str, beside: Any, data_name: str, data: Any) -> None:
 
 
 def _labels(x: Any) -> tuple[str, ...] | None:
-    """Names of the samples; None where they have none."""
+    """Return the names of the samples; None if they have none."""
     framed = x.index if hasattr(x, "iloc") else None
     names = x.names if isinstance(x, DataSet) else framed
     return None if names is None else tuple(map(str, names))
 
 
 def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:
-    """Return the samples in what a loader hands out: the batch, or its first part beside labels."""
+    """Return the samples in a loader's batch: the batch itself, or its first part beside labels."""
     x = batch[0] if isinstance(batch, (list, tuple)) and len(batch) else batch
     rows = rows_of(x, name, like=like)
     if isinstance(rows, Tensor) and like is not None and rows.is_floating_point():
@@ -246,15 +248,15 @@ def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tenso
     tensors = [part for part in parts if isinstance(part, Tensor)]
     checks.require(
         bool(parts) and len(tensors) == len(parts),
-        f"`{name}` is a DataLoader, which must hand out at least one batch of tensors, alone or "
-        "first beside labels.",
+        f"`{name}` is a DataLoader, which must yield at least one batch of tensors, alone or first "
+        "beside labels.",
         TypeError,
     )
     if isinstance(loader.dataset, IterableDataset):
         again = next((of_batch(batch, name, like) for batch in loader), tensors[0])
         checks.require(
             torch.equal(tensors[0].nan_to_num(), again.nan_to_num()),
-            f"`{name}` is a DataLoader of a stream that comes in another order in each pass: its "
+            f"`{name}` is a DataLoader of a stream that changes its order between passes: its "
             "samples have no fixed rows. Keep those of one pass, "
             f"`{name} = torch.cat(list(loader))`, and pass them.",
             TypeError,
@@ -263,10 +265,10 @@ def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tenso
 
 
 def _rows_as_in_the_data_set(loader: DataLoader[Any], name: str) -> None:
-    """Refuse a loader whose samples are not those of its data set in their order."""
+    """Refuse a loader that does not yield all samples of its data set in their order."""
     batches: Any = loader.batch_sampler
     sampler = loader.sampler if batches is None else getattr(batches, "sampler", batches)
-    streams = isinstance(loader.dataset, IterableDataset)  # whose order is seen in a second pass
+    streams = isinstance(loader.dataset, IterableDataset)  # a second pass checks their order
     remedy = "Build it with `shuffle=False`, so that results can be matched with samples."
     checks.require(
         streams or isinstance(sampler, SequentialSampler),
@@ -285,7 +287,7 @@ def _rows_as_in_the_data_set(loader: DataLoader[Any], name: str) -> None:
 
 
 def _array(x: Any, name: str) -> np.ndarray:
-    """The numbers of an array or frame; masked and missing ones are NaN."""
+    """Return the numbers of an array or frame; masked and missing ones are NaN."""
     try:
         array = x.to_numpy() if hasattr(x, "to_numpy") else np.ma.asanyarray(x)
         if array.dtype == object and hasattr(x, "to_numpy"):  # pandas' own missing values
@@ -304,7 +306,7 @@ def _array(x: Any, name: str) -> np.ndarray:
 
 
 def _floats(array: np.ndarray, name: str, *, framed: bool) -> None:
-    """Refuse arrays of anything but floats, with the remedy for their type."""
+    """Refuse arrays of anything but floats, and give the remedy for their dtype."""
     scaled = f"`{name}.astype('float32') / 255` for grey values"
     cast = f"`{name}.astype('float32')`"
     remedies = {"u": f"{scaled}, {cast} for others", "i": f"{cast} ({scaled})"}

@@ -1,8 +1,8 @@
-"""Data by name or path, and the order in which training sees them.
+"""Data sets by name or path.
 
-`load` answers with a `DataSet`; its `x` goes to `encode` and, through `Batches`, to `fit`.
+`load` returns a `DataSet`; its `x` goes to `encode` and, through `Batches`, to `fit`.
 
-Shapes: `n` samples; `features` numbers each: the pixels of an image, row after row, or the two
+Shapes: `n` samples; `features` numbers in each: the pixels of an image, row after row, or the two
     coordinates of a point.
 """
 
@@ -34,7 +34,7 @@ _EVERY = (*_SPLITS, "all")
 def load(
     name: str | Path, split: str = "train", *, label: str | None = None, **options: Any
 ) -> DataSet:
-    """Load a data set by its name, or your own from a table, an array or a folder of images.
+    """Load a data set by its name, or your own data from a table, an array or a folder of images.
 
     | name | samples, train + test | needs |
     |---|---|---|
@@ -51,20 +51,20 @@ def load(
     | "omniglot" | 19,280 + 13,180 characters of 50 alphabets, 28x28 | as MNIST |
     | "celeba" | 162,770 + 19,962 faces with 40 attributes, 64x64, in colour | as MNIST, and gdown |
 
-    Curves: a ~ N(0, pi / 4), noise N(0, 0.05^2) on both coordinates, a fixed seed for each split.
-        SegMNIST asks for
-    digits of classes that were never seen. Image files lie in `data_folder()` in torchvision's
-    layout.
+    Curves have a ~ N(0, pi / 4), noise N(0, 0.05^2) on both coordinates, and a fixed seed for each
+    split. The test digits of SegMNIST belong to classes that training never sees. Image files lie
+    in `data_folder()` in torchvision's layout.
 
     Args:
         name: one of the names above, or a path: a text with a separator or a suffix, or a
-            `pathlib.Path`. `readers.read` says what files must look like, how they are split and
-            which options each kind takes.
-        split: "train", "test", or "all": both, one after the other, with `rows` that count through.
-        label: the column of a table, or the array of a file of arrays, that holds the classes.
-        options: of files, such as `decimal=","`, `key="images"` or `size=(32, 32)`; of the last
-            three sets, `side=32` for other pixels and `n=5000` for the first images alone. All of
-            CelebA takes 8 GB.
+            `pathlib.Path`. `readers.read` documents the layout of files, their splits and the
+            options of each kind.
+        split: "train", "test" or "all"; "all" is both, one after the other, and `rows` numbers them
+            from 0.
+        label: column of a table, or array of a file of arrays, that holds the classes.
+        options: options of files, such as `decimal=","`, `key="images"` or `size=(32, 32)`. The
+            last three sets take `side=32` for another number of pixels and `n=5000` for the first
+            5,000 images only. All of CelebA takes 8 GB.
 
     Returns:
         The samples, always the same in the same order.
@@ -72,7 +72,7 @@ def load(
     Raises:
         TypeError: the data take no such option.
         ValueError: name or split is unknown, or label is given and the data have no such column.
-        DataError: a file is damaged or unfit, or files are missing and cannot be downloaded.
+        DataError: a file is damaged or unusable, or files are missing and cannot be downloaded.
 
     Example:
         >>> digits = load("digits", split="test")
@@ -82,11 +82,10 @@ def load(
         (8, 8)
 
     Source: digits: Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI, by way
-        of scikit-learn;
-    MNIST: LeCun, Bottou, Bengio and Haffner 1998; Fashion-MNIST: Xiao, Rasul and Vollgraf 2017
-        (arXiv 1708.07747);
-    shapes, in the manner of dSprites: Matthey, Higgins, Hassabis and Lerchner 2017; SegMNIST and
-    the circle: Flouris et al. 2024 (arXiv 2412.00864) and its public code.
+    of scikit-learn; MNIST: LeCun, Bottou, Bengio and Haffner 1998; Fashion-MNIST: Xiao, Rasul and
+    Vollgraf 2017 (arXiv 1708.07747); shapes, in the manner of dSprites: Matthey, Higgins, Hassabis
+    and Lerchner 2017; SegMNIST and the circle: Flouris et al. 2024 (arXiv 2412.00864) and its
+    public code.
     """
     checks.require(
         isinstance(name, (str, Path)),
@@ -116,10 +115,10 @@ def load(
 
 
 def _joined(first: DataSet, second: DataSet) -> DataSet:
-    """Both splits, one after the other."""
+    """Return both splits, one after the other."""
     classes, of_second = first.classes, second.y
     if first.classes is not None and second.classes is not None and second.classes != classes:
-        classes = first.classes + second.classes  # as of Omniglot, whose alphabets differ
+        classes = first.classes + second.classes  # as in Omniglot, whose alphabets differ
         of_second = second.y + len(first.classes)
     x, y = torch.cat([first.x, second.x]), torch.cat([first.y, of_second])
     return DataSet(x, y, first.image_shape, first.name, "all", classes=classes)
@@ -132,12 +131,11 @@ def _is_path(name: str | Path) -> bool:
 
 
 def _digits(name: str, split: str) -> DataSet:
-    from sklearn.datasets import (
-        load_digits,
-    )  # here, because it takes a second that only this set should cost
+    from sklearn.datasets import load_digits  # here, because importing it takes a second
 
     images, labels = load_digits(return_X_y=True)
-    rows = slice(None, -360) if split == "train" else slice(-360, None)  # other writers come last
+    # the last 360 digits are by other writers
+    rows = slice(None, -360) if split == "train" else slice(-360, None)
     x = torch.tensor(images[rows] / 16, dtype=torch.float32)
     y = torch.tensor(labels[rows], dtype=torch.long)
     return DataSet(x, y, (8, 8), name, split)
@@ -167,7 +165,9 @@ def _images(name: str, split: str) -> DataSet:
     kind = "FashionMNIST" if name == "fashion-mnist" else "MNIST"
     prefix = "train" if split == "train" else "t10k"
     parts = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
-    files = _found((kind, kind.lower(), "fashion-mnist" if kind != "MNIST" else "mnist"), parts)
+    files = _files_of_split(
+        (kind, kind.lower(), "fashion-mnist" if kind != "MNIST" else "mnist"), parts
+    )
     if files is None:
         download(name, f"{kind}/raw/*-ubyte", partial(_fetch, kind))
         files = [data_folder() / kind / "raw" / part for part in parts]
@@ -185,16 +185,16 @@ def _images(name: str, split: str) -> DataSet:
 
 
 def _fetch(kind: str, folder: Path) -> None:
-    from torchvision import datasets  # here, because it takes half a second
+    from torchvision import datasets  # here, because importing it takes half a second
 
     getattr(datasets, kind)(folder, download=True)
 
 
-def _found(kinds: Sequence[str], parts: Sequence[str]) -> list[Path] | None:
-    """Return the files of a split that lie in one folder, as they are or packed; None without.
+def _files_of_split(kinds: Sequence[str], parts: Sequence[str]) -> list[Path] | None:
+    """Return the files of a split in one folder, compressed or not; None if there are none.
 
-    Mirrors and browsers name them differently (train-images.idx3-ubyte, .gz at the end), and who
-    unpacks a copy puts them into the folder itself, or one level too deep.
+    Mirrors and browsers name files differently (train-images.idx3-ubyte, .gz at the end), and a
+    copy unpacked by hand may lie in the folder itself or one level too deep.
     """
     places = "raw", "", *(f"raw/{kind}/raw" for kind in kinds), "raw/raw", f"{kinds[0]}/raw"
     for folder in (data_folder() / kind / place for kind in kinds for place in places):
@@ -205,7 +205,7 @@ def _found(kinds: Sequence[str], parts: Sequence[str]) -> list[Path] | None:
 
 
 def _file_of(folder: Path, part: str) -> Path | None:
-    """Return a file under one of its names, unpacked before packed."""
+    """Return a file under one of its names; an uncompressed one comes before a compressed one."""
     dotted = part.replace("-idx", ".idx")
     named = [folder / f"{name}{packed}" for packed in ("", ".gz") for name in (part, dotted)]
     return next((file for file in named if file.is_file()), None)
@@ -218,9 +218,9 @@ def _as_data_set(images: Tensor, labels: Tensor, name: str, split: str) -> DataS
 
 
 def _read_idx(file: Path, axes: int) -> Tensor:
-    """Read an IDX file and trust nothing.
+    """Read an IDX file and check every part of it.
 
-    Magic number, one big-endian length for each axis, then one byte a value.
+    The file has a magic number, one big-endian length for each axis, then one byte for each value.
     """
     content = bytearray(_bytes_of(file))
     start = 4 + 4 * axes
@@ -235,7 +235,7 @@ def _read_idx(file: Path, axes: int) -> Tensor:
 
 
 def _bytes_of(file: Path) -> bytes:
-    """Read a file, packed or not."""
+    """Read a file, compressed or not."""
     if file.suffix != ".gz":
         return file.read_bytes()
     try:

@@ -1,8 +1,8 @@
-"""Shapes, white on black or in colour: squares, ellipses and hearts, with what made them.
+"""Shapes, white on black or in colour: squares, ellipses and hearts, with the factors behind them.
 
-Images whose codes can be judged, in the manner of dSprites: `make` draws factors independently of
-each other and keeps them as y, `draw` gives the image for any factors. A factor is a number that
-the eye would name, and an image is not linear in any of them.
+Codes of these images can be judged, as in dSprites: `make` draws factors independently of each
+other and keeps them as y, and `draw` gives the image for any factors. A factor is a number that a
+viewer could name, and an image is not linear in any factor.
 
 Shapes: `n` images of side x side pixels, row after row; 5 `PARAMETERS`, and 2 more in colour.
 """
@@ -16,33 +16,32 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.data.dataset import DataSet
 
-_CHUNK = 2**16  # pixels drawn at a time: their few intermediate results stay in a core's cache
+_CHUNK = 2**16
+"""Pixels drawn at a time, so that the intermediate results stay in the cache of a core."""
 _BRIGHTEST_GROUND = 0.3
 PARAMETERS = ("shape", "scale", "rotation (rad)", "x (sides)", "y (sides)")
-"""Names and units of the columns of `make(...).y`, in their order.
-
-What they mean is told in `draw`.
-"""
+"""Names and units of the columns of `make(...).y`, in their order; `draw` defines them."""
 COLOURED = ("hue (turns)", "ground")
-"""Those of the two further columns in colour, told in `paint`."""
+"""Names and units of the two further columns in colour; `paint` defines them."""
 
 
 def draw(parameters: Float[Tensor, "n 5"], side: int) -> Float[Tensor, "n pixels"]:
-    """The images of these factors, 0 outside of the shape and 1 inside.
+    """Return the images of these factors, 0 outside of the shape and 1 inside.
 
-    grey = 1/2 - d, held within [0, 1], where d is the distance in pixels from a pixel's centre to
-    the edge of the shape, negative inside. So an edge is one pixel wide, and a shape that ends
-    where the image does loses nothing.
+    grey = 1/2 - d, clipped to [0, 1], where d is the distance in pixels from a pixel's centre to
+    the edge of the shape, negative inside. An edge is therefore one pixel wide, and a shape that
+    ends at the border of the image is drawn in full.
 
-    - shape: 0 a square, 1 an ellipse twice as long as high, 2 a heart: a square on its corner with
-      half a disc on each upper side. They repeat after a quarter of a turn, half a turn and a full
-      turn.
-    - scale: how far the shape reaches from its centre, in quarters of the side.
-    - rotation: counter-clockwise; at 0 the square lies on a side and the heart stands on its tip.
-    - x, y: the centre of mass, in sides from the left and from the top.
+    - shape: 0 is a square, 1 an ellipse twice as wide as high, 2 a heart: a square on its corner
+      with half a disc on each upper side. Square, ellipse and heart repeat after a quarter of a
+      turn, half a turn and a full turn.
+    - scale: largest distance of the edge from the centre, in quarters of the side.
+    - rotation: angle, counter-clockwise; at 0 the square lies on a side and the heart stands on its
+      tip.
+    - x, y: centre of mass, measured from the left and from the top in units of the side.
 
     Args:
-        parameters: one row for each image, in the order of `PARAMETERS`.
+        parameters: factors of the images, one row for each, in the order of `PARAMETERS`.
         side: height and width of an image in pixels, >= 8.
 
     Returns:
@@ -71,7 +70,7 @@ def draw(parameters: Float[Tensor, "n 5"], side: int) -> Float[Tensor, "n pixels
     checks.whole("side", side)
     checks.require(
         side >= 8,
-        f"`side` must be at least 8 pixels, got {side}. With fewer, shapes cannot be told apart.",
+        f"`side` must be at least 8 pixels, got {side}. Smaller shapes cannot be distinguished.",
     )
     images = parameters.new_empty(len(parameters), side, side)
     pixels = torch.arange(side).to(parameters) + 0.5
@@ -81,7 +80,7 @@ def draw(parameters: Float[Tensor, "n 5"], side: int) -> Float[Tensor, "n pixels
             reach = scale * side / 4
             right = (pixels - side * x) / reach
             up = (side * y - pixels[:, None]) / reach
-            # rounded alike in any batch
+            # in float64, so that the rounding is the same in any batch
             cos = rotation.double().cos().to(x)
             sin = rotation.double().sin().to(x)
             u = cos * right + sin * up
@@ -95,15 +94,16 @@ def paint(
 ) -> Float[Tensor, "n three_pixels"]:
     """Give white shapes on black a colour, and a grey ground.
 
-    colour = ground + grey (c - ground) for c_k = (1 + cos 2 pi (hue - k / 3)) / 2 and k = 0, 1, 2
-    for red, green and blue: hue goes once round the colours as it goes from 0 to 1, and 0 is red.
+    colour = ground + grey (c - ground) with c_k = (1 + cos 2 pi (hue - k / 3)) / 2, where k = 0, 1,
+    2 for red, green and blue. As the hue goes from 0 to 1 it passes once through all colours; 0 is
+    red.
 
     Args:
-        images: grey values in [0, 1], of `draw`.
-        colours: hue of each shape, and grey value of its ground, in the order of `COLOURED`.
+        images: grey values in [0, 1] from `draw`.
+        colours: hue of each shape and grey value of its ground, in the order of `COLOURED`.
 
     Returns:
-        All red values of an image, then all green, then all blue ones.
+        The red values of each image, then the green ones, then the blue ones.
 
     Example:
         >>> white_on_black = torch.tensor([[1.0, 0.0]])
@@ -119,17 +119,17 @@ def paint(
 
 
 def _square(u: Tensor, v: Tensor) -> Tensor:
-    """Distance to the edge, as of all shapes, in the shape's own frame and reach.
+    """Return the distance to the edge, in units of the shape's reach.
 
-    U to its right and v upwards.
+    u points to the right and v upwards in the frame of the shape, as for all shapes.
     """
     return u.abs().maximum(v.abs()) - math.sqrt(0.5)
 
 
 def _ellipse(u: Tensor, v: Tensor) -> Tensor:
-    """To first order.
+    """Return the distance to the edge to first order.
 
-    K - 1 over the length of its gradient, where k = sqrt(u^2 + (2 v)^2); -1 in the centre.
+    It is (k - 1) / |grad k| with k = sqrt(u^2 + (2 v)^2), and -1 in the centre.
     """
     high = (2 * v).square()
     k = u.square() + high + 1e-9
@@ -137,14 +137,13 @@ def _ellipse(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _heart(u: Tensor, v: Tensor) -> Tensor:
-    """The union of both.
+    """Return the distance to the edge of the union of the square and the discs.
 
-    The square's sides run along p and q; of the discs, the one on this side is nearer.
+    The sides of the square run along p and q; the disc on the same side as the point is nearer.
     """
-    centre = (math.pi / 2 + 2 / 3) / (
-        math.pi + 4
-    )  # of mass, along p and q, in half sides from the square's
-    half = math.sqrt(0.5) / (1 + centre)  # a side; the tip is what reaches farthest
+    # centre of mass, along p and q, in half sides from the centre of the square
+    centre = (math.pi / 2 + 2 / 3) / (math.pi + 4)
+    half = math.sqrt(0.5) / (1 + centre)  # half a side; the tip, the farthest point, is at 1
     u = math.sqrt(0.5) * u.abs()
     v = math.sqrt(0.5) * v + half * centre
     p = v + u
@@ -156,19 +155,20 @@ def make(n: int, *, side: int = 32, seed: int = 0, colour: bool = False) -> Data
     """Draw shapes, each with the factors that made it: five, or seven in colour.
 
     Factors are uniform and independent: shape 0, 1 or 2, scale 0.5 to 1, rotation a full turn, x
-    and y 0.25 to 0.75, where all of the largest shape is inside of the image; in colour, hue a full
-    turn and ground 0 to 0.3, darker than any shape. They do not depend on side, nor the first five
-    on colour.
+    and y 0.25 to 0.75, so that the largest shape lies inside of the image; in colour, hue a full
+    turn and ground 0 to 0.3, darker than any shape. Factors do not depend on side, and the first
+    five do not depend on colour.
 
     Args:
         n: number of images, >= 1.
         side: height and width of an image in pixels, >= 8.
-        seed: of the factors.
+        seed: seed of the factors.
         colour: whether shapes have a hue and stand on a grey ground.
 
     Returns:
-        x (n, side^2) grey values in [0, 1]; y (n, 5) the `PARAMETERS`; image_shape (side, side). In
-        colour x is (n, 3 side^2), y (n, 7), with `COLOURED`, and image_shape (3, side, side).
+        A data set with grey values x (n, side^2) in [0, 1], the `PARAMETERS` as y (n, 5), and
+        image_shape (side, side). In colour x is (n, 3 side^2), y is (n, 7) and includes `COLOURED`,
+        and image_shape is (3, side, side).
 
     Raises:
         ValueError: n is below 1, or side below 8.

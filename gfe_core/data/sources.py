@@ -1,6 +1,6 @@
-"""What a reader finds at a path: how many samples, their own splits, and how to read some.
+"""The source of samples at a path: their number, their own splits, and a function to read some.
 
-A path is opened once; the samples of a split alone are read.
+A path is opened once, and only the samples of the wanted split are read.
 
 Shapes: `n` samples.
 """
@@ -20,8 +20,8 @@ class Source:
 
     Args:
         n: number of samples.
-        read: returns the parts of the samples in some rows, in their order.
-        splits: the rows of each split, where the data say so themselves.
+        read: function that returns the parts of the samples in the given rows, in that order.
+        splits: rows of each split, for data with splits of their own.
     """
 
     n: int
@@ -30,18 +30,18 @@ class Source:
 
 
 def unfit(path: Path, reason: Any) -> DataError:
-    """Return the error for what cannot be used: its place, the reason and a remedy."""
+    """Return the error for data that cannot be used: their path, the reason and a remedy."""
     return DataError(f"{path} cannot be used: {reason}.")
 
 
 def require(fits: bool, path: Path, reason: str) -> None:
-    """Raise a `DataError` unless what lies there fits."""
+    """Raise a `DataError` unless the data at this path fit."""
     if not fits:
         raise unfit(path, reason)
 
 
 def some_rows(parts: Parts, rows: Sequence[int]) -> Parts:
-    """Return some samples of parts that were read as a whole."""
+    """Return the given rows of parts that were read as a whole."""
     keep = list(rows)
     return Parts(
         x=parts.x[keep],
@@ -62,10 +62,10 @@ def missing_library(path: Path, package: str, otherwise: str, extra: bool = Fals
     """Return the error for a file whose reader is not installed.
 
     Args:
-        path: of the file.
-        package: that reads it.
-        otherwise: what else to do.
-        extra: whether the extra `data` brings the package.
+        path: path of the file.
+        package: package that reads it.
+        otherwise: remedy that does without the package.
+        extra: whether the extra `data` installs the package.
     """
     what = '"gfe_core[data]"' if extra else package
     return unfit(

@@ -1,7 +1,7 @@
 """Tables, read by pandas: text with separators, Parquet, Excel.
 
-Before pandas reads a text, its first lines are looked at: which separator, whether line 1 names the
-columns, whether column 1 names the samples. What could be either is asked about.
+Before pandas reads a text, its first lines are inspected: which separator they have, whether line 1
+names the columns, and whether column 1 names the samples. If that is ambiguous, an error asks.
 
 Shapes: `n` lines are samples; their numbers are `features`.
 """
@@ -56,7 +56,7 @@ TEXT_TAKES = (
     "quotechar",
     "escapechar",
 )
-"""What pandas' `read_csv` takes, and `load` hands on."""
+"""Options that `load` passes on to pandas' `read_csv`."""
 EXCEL_TAKES = ("sheet_name", *_BOTH_TAKE)
 PARQUET_TAKES = ("columns",)
 
@@ -66,25 +66,25 @@ _MISSING = (
     *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "1.#IND", "1.#QNAN", "<NA>"),
     *("N/A", "NA", "NULL", "None", "n/a", "null"),
 )
-"""Words that stand for a missing number, as pandas has them."""
+"""Words that stand for a missing number, as in pandas."""
 _WHOLE = re.compile(r"[-+]?\d+")
 _COLUMN = re.compile(r"column \d+")
 _SEVERAL = (list, tuple, set, frozenset, range, np.ndarray)
-"""What an option may be that is of several."""
+"""Types of an option that holds several values."""
 _SUCH = {
     **{"sep": ";", "delimiter": ";", "encoding": "utf-8", "comment": "#", "quotechar": '"'},
     **{"escapechar": "\\", "decimal": ",", "thousands": ","},
 }
-"""An example of each option that is a text."""
+"""An example for each option that is a text."""
 _ENCODINGS = ("utf-8", "utf-16", "latin-1", "cp1252", "ascii", "utf-32")
 _N_HEAD = 50
-"""Lines that are looked at before pandas reads."""
+"""Number of lines that are inspected before pandas reads."""
 _DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Form:
-    """How a text is to be read line by line; which pandas follows too."""
+    """The format of a text for reading it line by line; pandas gets the same."""
 
     sep: str
     encoding: str
@@ -95,10 +95,10 @@ class _Form:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """How a text writes its values, missing ones and truth values included; a name is none.
+    """The notation of values in a text; missing values and truth values count, names do not.
 
     Args:
-        options: of the text: decimal, thousands, na_values, true_values and false_values.
+        options: options of the text: decimal, thousands, na_values, true_values and false_values.
     """
 
     options: Mapping[str, Any]
@@ -117,7 +117,7 @@ class _Numbers:
         return _WHOLE.fullmatch(self.plain(field)) is not None
 
     def floats(self, line: Sequence[str]) -> np.ndarray:
-        """Numbers of a line; what is none is NaN."""
+        """Return the numbers of a line; any other field becomes NaN."""
         return np.array(
             [float(self.plain(one)) if self._is_number(one) else np.nan for one in line]
         )
@@ -127,15 +127,15 @@ class _Numbers:
 
     @cached_property
     def _words(self) -> set[str]:
-        """Words that are values: those for missing ones, and for true and false."""
+        """Words that are values: those for missing values, and for true and false."""
         given = [self.options.get(name) for name in ("na_values", "true_values", "false_values")]
-        return {*_MISSING, *(word for one in given for word in _flat(one))}
+        return {*_MISSING, *(word for words in given for word in _flat(words))}
 
 
 def _flat(given: Any) -> list[str]:
-    """One value, several, or several for each column, as texts."""
+    """Return one value, several, or several for each column, as a flat list of texts."""
     if isinstance(given, Mapping):
-        return [word for one in given.values() for word in _flat(one)]
+        return [word for words in given.values() for word in _flat(words)]
     if isinstance(given, _SEVERAL):
         return list(map(str, given))
     return [] if given is None else [str(given)]
@@ -145,14 +145,13 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
     """Return the samples of a text with separators.
 
     Args:
-        path: of the file.
-        label: the column that is y.
-        options: some of `TEXT_TAKES`; they are obeyed, and what they leave open is read from the
-            first lines.
+        path: path of the file.
+        label: name of the column that is y.
+        options: some of `TEXT_TAKES`; the first lines of the file decide what they leave open.
 
     Raises:
-        ValueError: label is no column.
-        DataError: the file is damaged or no table, or can be read in two ways.
+        ValueError: label is not a column.
+        DataError: the file is damaged, is not a table, or is ambiguous.
     """
     _check_options(options)
     try:
@@ -168,7 +167,7 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
         encoding = options.get("encoding", "UTF-8")
         raise unfit(
             path,
-            f"it is no table in {encoding} text ({error}). Pass its encoding, such as "
+            f"it is not a table in {encoding} text ({error}). Pass its encoding, such as "
             "`encoding='latin-1'`, or save it again as CSV (UTF-8)",
         ) from error
     except _DAMAGED as error:
@@ -181,11 +180,11 @@ _LENGTHS = {
     **dict.fromkeys(("sep", "delimiter", "encoding"), "a text"),
     **dict.fromkeys(("comment", "quotechar", "escapechar", "decimal", "thousands"), "one sign"),
 }
-"""Options that are texts, and how long each may be."""
+"""Options that are texts, each with its permitted length."""
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
-    """Refuse what would fail before pandas sees it."""
+    """Refuse options that would fail before pandas gets them."""
     for name, wanted in _LENGTHS.items():
         value = options.get(name)
         long = wanted == "a text"
@@ -211,20 +210,23 @@ def _check_options(options: Mapping[str, Any]) -> None:
     several = isinstance(lines, _SEVERAL)
     fits = skip is None or callable(skip)
     fits = fits or (several and all(isinstance(i, (int, np.integer)) and i >= 0 for i in lines))
-    wanted = "`skiprows` must be how many lines to leave out at the start, or a list of lines"
+    wanted = "`skiprows` must be the number of lines to skip at the start, or a list of lines"
     checks.require(fits, f"{wanted}, counted from 0, got {skip!r}.", TypeError)
 
 
 def _form(path: Path, options: Mapping[str, Any]) -> _Form:
-    """The separator that line 1 has most of, and the encoding that the first bytes say."""
+    """Return the format of a text, with the most frequent separator of line 1 unless one is given.
+
+    The first bytes of the file decide the encoding unless one is given.
+    """
     with _open(path, None) as file:
         start = file.read(1024)
     marked = start[:2] in (b"\xff\xfe", b"\xfe\xff")
     require(
         marked or options.get("encoding") is not None or b"\0" not in start,
         path,
-        "it is no text: it has bytes of zero. Save it as CSV (UTF-8), or pass its encoding, such "
-        "as `encoding='utf-16'`",
+        "it is not a text: it contains zero bytes. Save it as CSV (UTF-8), or pass its encoding, "
+        "such as `encoding='utf-16'`",
     )
     form = _Form(
         sep=options.get("sep") or options.get("delimiter") or "\n",
@@ -240,15 +242,15 @@ def _form(path: Path, options: Mapping[str, Any]) -> _Form:
         line = next(islice((line for line in _kept(file, form) if line.strip()), at, None), "")
     named = line.strip().strip('"').lower().startswith("sep=")
     require(not named, path, f"its first line says {line.strip()!r}. Pass `skiprows=1`")
-    # a sign within numbers separates none, unless numbers are quoted and there is no other
+    # a character within numbers is no separator, unless numbers are quoted and there is no other
     within = (options.get("decimal"), options.get("thousands"))
-    sep = max(",;\t", key=lambda one: (one not in within and one in line, line.count(one)))
+    sep = max(",;\t", key=lambda char: (char not in within and char in line, line.count(char)))
     blanks = line.count(sep) == 0 and len(line.split()) > 1
     return _Form(**{**vars(form), "sep": r"\s+" if blanks else sep})
 
 
 def _skipped(skip: Any) -> Callable[[int], bool]:
-    """Whether pandas leaves out a line, counted from 0."""
+    """Return a function that says whether pandas skips a line, counted from 0."""
     if callable(skip):
         return lambda number: bool(skip(number))
     lines = range(skip) if isinstance(skip, int) else skip or ()
@@ -256,7 +258,7 @@ def _skipped(skip: Any) -> Callable[[int], bool]:
 
 
 def _open(path: Path, encoding: str | None) -> Any:
-    """Open a text, packed or not; its bytes where there is no encoding."""
+    """Open a text, compressed or not; without an encoding, open its bytes."""
     opener = PACKED.get(path.suffix.lower(), open)
     mode = "rb" if encoding is None else "rt"
     newline = None if encoding is None else ""
@@ -264,7 +266,7 @@ def _open(path: Path, encoding: str | None) -> Any:
 
 
 def _kept(file: Iterable[str], form: _Form) -> Iterator[str]:
-    """Go through the lines; those that are left out are empty, so that the others keep numbers."""
+    """Yield the lines; skipped ones become empty, so that the others keep their numbers."""
     for number, line in enumerate(file):
         if form.skipped(number):
             yield "\n"
@@ -273,14 +275,14 @@ def _kept(file: Iterable[str], form: _Form) -> Iterator[str]:
 
 
 def _lines(path: Path, form: _Form) -> Iterator[tuple[int, list[str]]]:
-    """Go through the lines that are not empty, each with its number from 1."""
+    """Yield the lines that are not empty, each with its number from 1."""
     with _open(path, form.encoding) as file:
         kept = _kept(file, form)
         if form.sep == r"\s+":
             split = ((i + 1, line.split()) for i, line in enumerate(kept))
         else:
             reader = csv.reader(kept, delimiter=form.sep[:1], quotechar=form.quotechar)
-            split = ((reader.line_num, [one.strip() for one in line]) for line in reader)
+            split = ((reader.line_num, [field.strip() for field in line]) for line in reader)
         yield from ((number, line) for number, line in split if line not in ([], [""]))
 
 
@@ -288,7 +290,7 @@ def _lines(path: Path, form: _Form) -> Iterator[tuple[int, list[str]]]:
 
 
 def _check_title(path: Path, form: _Form, options: Mapping[str, Any]) -> None:
-    """Refuse lines of text above a header: below them all lines have other numbers of fields."""
+    """Refuse lines of text above a header, which have another number of fields than those below."""
     numbers = _Numbers(options)
     head = list(islice(_lines(path, form), _N_HEAD))
     if len({len(line) for _, line in head}) == 1 and len(head[0][1]) > 1:
@@ -297,22 +299,23 @@ def _check_title(path: Path, form: _Form, options: Mapping[str, Any]) -> None:
     for sep in (form.sep,) if own else (",", ";", "\t", r"\s+"):
         try:
             lines = list(islice(_lines(path, _Form(**{**vars(form), "sep": sep})), _N_HEAD))
-        except csv.Error:  # long lines that this sign does not separate
+        except csv.Error:  # long lines that this character does not separate
             continue
         at = _below_a_title(lines, numbers)
         require(
             at is None,
             path,
             f"its first line looks like a title, and line {at} like the header. Pass "
-            f"`skiprows={(at or 1) - 1}` to leave out what is above, or `header=0` if line 1 names "
+            f"`skiprows={(at or 1) - 1}` to skip the lines above, or `header=0` if line 1 names "
             "the columns",
         )
 
 
 def _below_a_title(head: list[tuple[int, list[str]]], numbers: _Numbers) -> int | None:
-    """The number of the line that names the columns, if lines with other fields are above it.
+    """Return the number of the line that names the columns, if a title is above it, or None.
 
-    It holds words alone, as many as the lines below have fields, of which some are numbers.
+    Such a line holds only words, as many as the lines below have fields. Some of those fields are
+    numbers, and the lines above have another number of fields.
     """
     n = len(head[-1][1])
     start = len(head)
@@ -330,7 +333,7 @@ def _below_a_title(head: list[tuple[int, list[str]]], numbers: _Numbers) -> int 
 def _chosen(
     path: Path, head: list[tuple[int, list[str]]], label: str | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the first lines say of header and index, where the caller does not."""
+    """Return the header and index that the first lines show, where the caller gives none."""
     if "names" in options:
         return {}
     header = options.get("header")
@@ -355,7 +358,7 @@ def _chosen(
 def _index(
     path: Path, names: list[str], following: list[tuple[int, list[str]]], numbers: _Numbers
 ) -> dict[str, int | bool]:
-    """Whether the first column names the samples, below a header: it has no name there."""
+    """Return `index_col` if the first column, without a name in the header, names the samples."""
     lines = [line for _, line in following]
     longer = len(lines) > 0 and all(len(line) == len(names) + 1 for line in lines)
     ends = longer and all(line[-1] == "" for line in lines)
@@ -378,12 +381,12 @@ def _index(
         "its header must name every column, one at least. Name them, or pass `header=None` if its "
         "first line is a sample",
     )
-    # False: each line ends with a separator, behind which there is no column.
+    # False: each line ends with a separator, and no column follows it.
     return {"index_col": False} if ends else {"index_col": 0} if index else {}
 
 
 def _ends_empty(names: list[str], following: list[list[str]]) -> bool:
-    """Whether every line ends with a separator, the header too."""
+    """Whether every line, the header included, ends with a separator."""
     lines = [line for line in following if len(line) == len(names)]
     return names[-1] == "" and len(names) > 1 and all(line[-1] == "" for line in lines)
 
@@ -395,12 +398,13 @@ def _header(
     label: str | None,
     options: Mapping[str, Any],
 ) -> int | None:
-    """Whether line 1 names the columns: 0 if it does, None if it is a sample.
+    """Return 0 if line 1 names the columns, None if it is a sample.
 
-    It does where it holds the label or a column that an option names, or words and no number.
-    Behind an empty first field, numbers are names if they count from 0, or if the first column
-    does or holds words: so pandas writes a frame. Words beside numbers are a sample's. Numbers
-    alone are a sample, unless they look like names. Columns that are no features do not count.
+    Line 1 names the columns if it holds the label or a column that an option names, or words and no
+    number. After an empty first field, numbers are names if they count from 0, or if the first
+    column counts from 0 or holds words, because pandas writes frames like that. Words beside
+    numbers belong to a sample. Numbers alone are a sample, unless they look like names. Columns
+    that are not features do not count.
     """
     numbers = _Numbers(options)
     called = [name for name in (label, *_called(options)) if name in names]
@@ -408,8 +412,8 @@ def _header(
     require(
         not remark,
         path,
-        "its first line begins with '#'. Pass `comment='#'` if it is a remark, or `header=0` if it "
-        "names the columns",
+        "its first line begins with '#'. Pass `comment='#'` if it is a comment, or `header=0` if "
+        "it names the columns",
     )
     if called or not any(map(numbers.has, names)):
         return 0
@@ -443,14 +447,14 @@ def _header(
 
 
 def _called(options: Mapping[str, Any]) -> list[str]:
-    """Names of columns that the options give."""
+    """Return the names of columns that options give."""
     given = [options.get(name) for name in ("index_col", "usecols")]
-    several = [one if isinstance(one, _SEVERAL) else [one] for one in given]
-    return [name for one in several for name in one if isinstance(name, str)]
+    lists = [value if isinstance(value, _SEVERAL) else [value] for value in given]
+    return [name for names in lists for name in names if isinstance(name, str)]
 
 
 def _aside(names: list[str], options: Mapping[str, Any]) -> set[int]:
-    """Places of columns that are no features: the index, and those that are not used."""
+    """Return the positions of columns that are not features: the index and unused columns."""
     index, used = options.get("index_col"), options.get("usecols")
     indices = index if isinstance(index, _SEVERAL) else [index]
     places = [i for i in range(len(names)) if not callable(used) or used(names[i])]
@@ -464,11 +468,12 @@ def _aside(names: list[str], options: Mapping[str, Any]) -> set[int]:
 def _look_like_names(
     names: list[str], following: list[list[str]], numbers: _Numbers, beside_words: bool = False
 ) -> bool:
-    """Whether numbers in line 1 may well be names of columns.
+    """Whether numbers in line 1 may be names of columns.
 
-    They count from 0; or they are distinct whole numbers over none but fractions, or beside words
-    that name a sample or a column; or they rise or fall where the lines below do not, evenly, far
-    outside of them, or over eight columns or more.
+    That is so if they count from 0; or if they are distinct whole numbers, and either all numbers
+    below are fractions or they stand beside words that name a sample or a column; or if they rise
+    or fall while most lines below do not, and do so in even steps, outside the range of the numbers
+    below, or over at least eight columns.
     """
     if names and all(map(numbers.whole, names)):
         fractions = len(following) > 0 and not any(
@@ -490,7 +495,7 @@ def _look_like_names(
 
 
 def _rises(values: np.ndarray) -> bool:
-    """Whether numbers only rise, or only fall."""
+    """Whether numbers rise throughout, or fall throughout."""
     with np.errstate(invalid="ignore"):
         steps = np.diff(values)
     return bool((steps > 0).all() or (steps < 0).all())
@@ -502,7 +507,7 @@ def _rises(values: np.ndarray) -> bool:
 def _as_written(
     head: list[tuple[int, list[str]]], label: str | None, settings: Mapping[str, Any]
 ) -> list[str]:
-    """Columns that pandas must leave as they are written: the label and the index."""
+    """Return the columns that pandas must leave as they are written: the label and the index."""
     index = settings.get("index_col")
     at = _n_before(settings.get("header")) - 1
     names = head[at][1] if 0 <= at < len(head) else list(settings.get("names") or [])
@@ -514,7 +519,7 @@ def _as_written(
 def _read(
     path: Path, form: _Form, settings: Mapping[str, Any], as_written: list[str], n_before: int
 ) -> Any:
-    """Let pandas read the text, and refuse lines of other lengths."""
+    """Let pandas read the text, and refuse lines with another number of fields."""
     pd = _pandas(path)
     passed = {key: value for key, value in settings.items() if key != "delimiter"}
     passed |= {"sep": form.sep, "encoding": form.encoding}
@@ -534,7 +539,7 @@ def _read(
         raise
     except (ValueError, TypeError, IndexError, OSError) as error:
         raise unfit(path, f"pandas cannot read it ({error}). Correct what was passed") from error
-    # pandas fills lines that are too short without a word: then the last column has gaps
+    # pandas fills lines that are too short silently: then the last column has gaps
     gaps = frame.shape[1] == 0 or bool(frame.iloc[:, -1].isna().any())
     if gaps or settings.get("index_col") is False:
         _check_lengths(path, form, n_before)
@@ -544,7 +549,8 @@ def _read(
 def _check_lengths(path: Path, form: _Form, n_before: int) -> None:
     """Refuse lines with another number of fields than the header, or than the first line.
 
-    If all others have one more, it is the index, or what follows a separator at their ends.
+    If all lines have one field more than the header, that field is the index, or follows a
+    separator at the end of the line.
     """
     records = list(islice(_lines(path, form), n_before + _N_HEAD))
     n = len(records[max(0, n_before - 1)][1])
@@ -556,7 +562,7 @@ def _check_lengths(path: Path, form: _Form, n_before: int) -> None:
 
 
 def _n_before(header: Any) -> int:
-    """Lines before the first sample."""
+    """Return the number of lines before the first sample."""
     if header is None or header == "infer":
         return 0 if header is None else 1
     lines: list[Any] = list(header) if isinstance(header, (list, tuple)) and header else [header]
@@ -567,7 +573,7 @@ def _n_before(header: Any) -> int:
 
 
 def _place(path: Path, form: _Form, n_before: int, row: int) -> str:
-    """Name the line of a sample."""
+    """Return the name of a sample's line."""
     number, _ = next(islice(_lines(path, form), row + n_before, None), (row + n_before + 1, []))
     return f"line {number}"
 
@@ -583,12 +589,12 @@ def _source(
     """Turn a frame into samples; errors name the file.
 
     Args:
-        path: of the file.
-        frame: what pandas read.
-        label: the column that is y.
-        place: names a sample by its number, for errors.
-        first: how `place` names a first line that was taken for a sample.
-        options: how numbers are written: `decimal` and `thousands`.
+        path: path of the file.
+        frame: frame that pandas read.
+        label: name of the column that is y.
+        place: function that names a sample by its number, for errors.
+        first: name that `place` gives to a first line that was taken for a sample.
+        options: notation of numbers: `decimal` and `thousands`.
     """
     if frame.shape[1] > 1 and str(frame.columns[-1]).startswith("Unnamed: "):
         last = frame.iloc[:, -1]
@@ -613,8 +619,8 @@ def open_parquet(path: Path, label: str | None, options: Mapping[str, Any]) -> S
     """Return the samples of a Parquet file.
 
     Raises:
-        ValueError: label is no column.
-        DataError: the file is damaged, or what reads it is not installed.
+        ValueError: label is not a column.
+        DataError: the file is damaged, or the package that reads it is not installed.
     """
     return _source(path, _frame(path, "read_parquet", "pyarrow", options), label)
 
@@ -623,8 +629,8 @@ def open_excel(path: Path, label: str | None, options: Mapping[str, Any]) -> Sou
     """Return the samples of one sheet of an Excel file.
 
     Raises:
-        ValueError: label is no column.
-        DataError: the file is damaged, or what reads it is not installed.
+        ValueError: label is not a column.
+        DataError: the file is damaged, or the package that reads it is not installed.
     """
     frame = _frame(path, "read_excel", "openpyxl", options)
     sheets = ", ".join(map(repr, frame)) if isinstance(frame, dict) else ""
@@ -633,7 +639,7 @@ def open_excel(path: Path, label: str | None, options: Mapping[str, Any]) -> Sou
 
 
 def _frame(path: Path, read: str, package: str, options: Mapping[str, Any]) -> Any:
-    """Let pandas read a file that says itself what its columns are."""
+    """Let pandas read a file whose format describes its columns."""
     pd = _pandas(path)
     try:
         return getattr(pd, read)(path, **options)
@@ -648,7 +654,7 @@ def _frame(path: Path, read: str, package: str, options: Mapping[str, Any]) -> A
 
 def _pandas(path: Path) -> Any:
     try:
-        import pandas as pd  # here, because it takes a second that only tables should cost
+        import pandas as pd  # here, because importing it takes a second
     except ImportError as error:
         otherwise = "pass an array: `gfe.data.DataSet.of(values)`"
         raise missing_library(path, "pandas", otherwise, extra=True) from error

@@ -1,7 +1,7 @@
-"""From arrays and labels as people keep them to rows of float32 and classes: nothing is guessed.
+"""Conversion of arrays and labels to rows of float32 and classes; nothing is guessed.
 
-What `DataSet.of` and the readers of files have in common. They say where the values come from; the
-sentences about what does not fit are here.
+`DataSet.of` and the readers of files share this module. It writes the reasons why values do not
+fit; its callers add where the values come from.
 
 Shapes: `n` samples; `features` numbers each; `channels` 1 for grey or 3 for red, green and blue;
     `height` and `width` of images.
@@ -17,15 +17,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 CHANNELS = ("first", "last")
-"""Where the channels of an array of images may be: (n, channels, height, width), or at its end."""
+"""Positions of the channels in an array of images: (n, channels, height, width), or last."""
 
 _WHITE = {"u1": 255.0, "u2": 65535.0}
-"""Whole numbers that are shares of white, by their type; the second in images alone."""
+"""Value of white for dtypes that hold shares of white; uint16 does so in images only."""
 _COLOURS = (1, 3)
 
 
 class UnfitError(ValueError):
-    """Values that cannot be used; the text is the reason and the remedy, without their place."""
+    """Values that cannot be used; the message is the reason and the remedy, without their place."""
 
 
 def require(fits: bool, reason: str) -> None:
@@ -38,8 +38,9 @@ def image_shape_of(shape: Sequence[int], channels: str | None = None) -> tuple[i
     """Return the shape of one image of an array: (height, width), (3, height, width), or None.
 
     Args:
-        shape: (n, features), (n, height, width) or, in four axes, with channels of 1 or 3.
-        channels: "first" or "last" where four axes can be read both ways.
+        shape: shape of the array: (n, features), (n, height, width), or four axes with 1 or 3
+            channels.
+        channels: position of the channels, "first" or "last", if four axes are ambiguous.
 
     Raises:
         UnfitError: there are other axes, no samples, or channels that could be either.
@@ -69,7 +70,7 @@ def image_shape_of(shape: Sequence[int], channels: str | None = None) -> tuple[i
 
 
 def _place_of_channels(shape: tuple[int, ...], otherwise: str) -> str:
-    """Where the channels of (n, a, b, c) are, if only one of a and c can count them."""
+    """Return the position of the channels in (n, a, b, c), if only one of a and c is 1 or 3."""
     fits = [place for place, axis in (("first", 1), ("last", 3)) if shape[axis] in _COLOURS]
     alpha = " (leave out transparency: `values[..., :3]`)" if shape[3] in (2, 4) else ""
     require(len(fits) > 0, f"{otherwise}{alpha}")
@@ -99,11 +100,13 @@ def rows_of_array(
 ) -> tuple[Float[Tensor, "n features"], tuple[int, ...] | None]:
     """Return samples as rows of float32, and the shape of an image.
 
-    uint8 is divided by 255, and so is uint16 by 65,535 in images; every other number is taken as it
-    is. Masked ones are NaN. Rows are flattened in the order (channel, height, width).
+    uint8 values are divided by 255; uint16 values in images are divided by 65,535. All other
+    numbers are unchanged, and masked ones become NaN. Rows are flattened in the order (channel,
+    height, width).
 
     Raises:
-        UnfitError: these are no numbers, no samples, or numbers that float32 cannot hold.
+        UnfitError: the values are not numbers, or float32 cannot hold them, or there are no
+            samples.
     """
     numbers(values.dtype)
     shape = image_shape_of(values.shape, channels)
@@ -111,7 +114,7 @@ def rows_of_array(
     white = _WHITE.get(values.dtype.str[1:], 1.0)
     if shape is None and values.dtype.itemsize == 2:
         white = 1.0
-    with np.errstate(over="ignore"):  # becomes infinite and is refused here
+    with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused below
         flat = _flat(np.ma.getdata(values), last).astype(np.float32)
     if white != 1.0:
         flat /= np.float32(white)
@@ -121,18 +124,18 @@ def rows_of_array(
 
 
 def _flat(values: np.ndarray, last: bool) -> np.ndarray:
-    """One sample a row, of channels that are last or not."""
+    """Return one sample in each row, with channels moved to the front if they are last."""
     values = np.moveaxis(values, 3, 1) if last else values
     return np.ascontiguousarray(values.reshape(len(values), -1))
 
 
 def _first(shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The axes after the first of images whose channels are first."""
+    """Return the axes after the first of an array whose channels are first."""
     return (1, *shape) if shape is not None and len(shape) == 2 else shape or ()
 
 
 def finite(x: Tensor) -> Tensor:
-    """Refuse what is infinite in float32; NaN stays, as a missing number.
+    """Refuse values that are infinite in float32; NaN stays, as a missing number.
 
     Raises:
         UnfitError: some value is infinite.
@@ -147,18 +150,18 @@ def finite(x: Tensor) -> Tensor:
 def classes_of(
     labels: Any, known: Sequence[str] | None = None
 ) -> tuple[Int[Tensor, "n"] | Float[Tensor, "n"] | Float[Tensor, "n parameters"], tuple[str, ...]]:
-    """Return what labels say, and the names of classes if they are words.
+    """Return labels as classes or parameters, and the names of the classes if labels are words.
 
-    Whole numbers are classes as they are, other numbers parameters; words are classes in sorted
-    order, or in that of the known ones. Texts that are numbers all of them count as numbers, unless
-    all are known names.
+    Whole numbers are classes as they are, and other numbers are parameters. Words are classes in
+    sorted order, or in the order of the known names. If all texts are numbers, they count as
+    numbers, unless all of them are known names.
 
     Args:
-        labels: an array, (n,) or (n, 1), or (n, parameters) for numbers.
-        known: the names of classes, where words may be no others.
+        labels: array of shape (n,) or (n, 1), or (n, parameters) for numbers.
+        known: names of the classes; other words are then refused.
 
     Raises:
-        UnfitError: a label is missing or too large for a class, or is not known, or they are
+        UnfitError: a label is missing, is too large for a class or is not known, or labels are
             neither numbers nor words.
     """
     lost = "a label is missing. Fill it in, or remove its sample"
@@ -180,7 +183,7 @@ def classes_of(
 
 
 def _is_missing(label: Any) -> bool:
-    """Whether a label is None, NaN, or what pandas writes for them."""
+    """Whether a label is None, NaN, or a missing value of pandas."""
     lost = label is None or type(label).__name__ in ("NAType", "NaTType")
     return lost or (isinstance(label, (float, np.floating)) and math.isnan(label))
 
@@ -192,7 +195,7 @@ def _are_known(labels: np.ndarray, known: Sequence[str]) -> bool:
 
 
 def _places(labels: np.ndarray, known: Sequence[str]) -> Int[Tensor, "n"]:
-    """Where among the known classes each word is."""
+    """Return the index of each word among the known classes."""
     require(labels.ndim == 1, f"labels in words have shape {labels.shape}, not one a sample")
     words = [*map(str, labels)]
     others = sorted({*words} - {*known})
@@ -204,7 +207,7 @@ def _places(labels: np.ndarray, known: Sequence[str]) -> Int[Tensor, "n"]:
 
 
 def _whole_or_not(values: np.ndarray) -> Tensor:
-    """Classes where labels are whole numbers, parameters where they are not."""
+    """Return whole numbers as classes (int64), and other numbers as parameters (float32)."""
     require(values.ndim in (1, 2), f"labels have shape {values.shape}, not one a sample")
     fractions = values.dtype.kind == "f"
     lost = fractions and values.ndim == 1 and bool(np.isnan(values).any())
@@ -212,7 +215,7 @@ def _whole_or_not(values: np.ndarray) -> Tensor:
     whole = not fractions or bool((np.isfinite(values) & (values == np.floor(values))).all())
     if values.ndim == 2 or not whole:
         return torch.from_numpy(values.astype(np.float32))
-    # beyond, several whole numbers are one in float64, and none is an int64
+    # beyond 2^53, whole numbers share a float64; beyond 2^63 - 1, they exceed int64
     largest = 2.0**53 if fractions else 2**63 - 1
     beyond = values.size > 0 and bool((abs(values) if fractions else values).max() > largest)
     remedy = "Number the classes from 0: `numpy.unique(y, return_inverse=True)[1]`"
@@ -221,7 +224,7 @@ def _whole_or_not(values: np.ndarray) -> Tensor:
 
 
 def _as_numbers(labels: np.ndarray) -> np.ndarray | None:
-    """Labels as whole numbers or as float64; None if some are words."""
+    """Return labels as whole numbers or as float64; None if some are words."""
     if labels.dtype.kind in "biu":
         return labels
     kinds = (int, np.integer, str)

@@ -1,4 +1,4 @@
-"""Experiments: long runs, the tables and figures made from them, and claims judged by these."""
+"""Experiments: long runs, the tables and figures made from them, and verdicts on claims."""
 
 from gfe_core.experiments.tables import NAMES, experiment
 

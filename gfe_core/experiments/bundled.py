@@ -1,4 +1,4 @@
-"""What comes with the package: the MNIST sample, and decoders that are trained already.
+"""Files that come with the package: the MNIST sample and trained decoders.
 
 MNIST  ->  write_sample  ->  gfe_core/data/mnist-sample.npz
 a data set  ->  train_decoder  ->  gfe_core/models/trained/NAME-LATENTS.pt, with its card
@@ -26,23 +26,23 @@ IN_THE_PACKAGE = [
     *(("digits", n) for n in (2, 8, 20)),
     *((curve, 1) for curve in CURVES),
 ]
-"""Data and latents of every decoder of the package."""
+"""Name of the data and number of latents of every decoder in the package."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a decoder is trained: Adam with a one-cycle rate, at codes that AMD finds from 0.
+    """The settings of a training by Adam with a one-cycle rate, at codes that AMD finds from 0.
 
     Args:
         hidden: widths of the hidden layers.
-        activation: between the layers.
-        loss: to encode with and to train with.
-        passes: over the training data.
-        updates: of the weights at each batch's codes.
-        size: samples in a batch.
-        lr: largest rate of Adam.
-        max_steps: attempts of AMD for each sample and batch.
-        seed: of the initial weights and of the order of the samples.
+        activation: activation between the layers.
+        loss: loss for encoding and training.
+        passes: number of passes over the training data.
+        updates: number of updates of the weights at the codes of each batch.
+        size: number of samples in a batch.
+        lr: largest learning rate of Adam.
+        max_steps: largest number of attempts of AMD for each sample in a batch.
+        seed: seed of the initial weights and of the order of the samples.
     """
 
     hidden: tuple[int, ...] = (64, 128)
@@ -70,26 +70,26 @@ _CURVE = Recipe(
 
 
 def recipe_for(data: str) -> Recipe:
-    """Return how a decoder of this data set is trained."""
+    """Return the recipe for a decoder of this data set."""
     if data in CURVES:
         return _CURVE
     return _SMALL_IMAGES if data == "digits" else _IMAGES
 
 
 def folder_for(data: str, latent_dim: int) -> Path:
-    """Return where `gfe.pretrained` looks for this decoder."""
+    """Return the folder in which `gfe.pretrained` looks for this decoder."""
     inside = (data, latent_dim) in IN_THE_PACKAGE
     return FOLDER if inside else gfe.data.data_folder() / OWN_FOLDER
 
 
 def write_sample() -> Path:
-    """Write the MNIST sample of the full set, which has to be on disk or to be downloaded."""
+    """Write the MNIST sample, selected from the full set, which is downloaded if necessary."""
     train, test = (_bytes_of(gfe.data.load("mnist", split)) for split in ("train", "test"))
     return mnist_sample.write(train, test)
 
 
 def _bytes_of(data: DataSet) -> mnist_sample.Images:
-    """Turn grey values back into the bytes that they were."""
+    """Turn grey values back into their original bytes."""
     images = (data.x * 255).round().to(torch.uint8).reshape(-1, 28, 28)
     return mnist_sample.Images(images, data.y)
 
@@ -107,12 +107,12 @@ def train_decoder(
     Args:
         data: name of a data set, as for `gfe.data.load`.
         latent_dim: size of a code; by default that of `gfe.pretrained`.
-        folder: where the file goes; by default where `gfe.pretrained` looks for it.
-        recipe: how it is trained; by default `recipe_for(data)`.
-        callback: for progress, as a callback of `fit`.
+        folder: folder for the file; by default the one in which `gfe.pretrained` looks for it.
+        recipe: settings of the training; `recipe_for(data)` by default.
+        callback: callback of `fit`, for progress.
 
     Returns:
-        The file.
+        The path of the file.
     """
     recipe = recipe or recipe_for(data)
     latent_dim = latent_dim or usual_latents(data)
@@ -128,7 +128,7 @@ def train_decoder(
     )
     _learn(decoder, train, recipe, callback)
     minutes = (time.perf_counter() - start) / 60
-    kept = deepcopy(decoder).half().float()  # judged as it is kept
+    kept = deepcopy(decoder).half().float()  # judged in the precision in which it is saved
     judge = partial(gfe.encode, loss=recipe.loss)
     energy = gfe.evaluate(kept, test.x, encoder=judge, loss=recipe.loss).energy
     settings = {name: str(value) for name, value in vars(recipe).items()}

@@ -1,8 +1,7 @@
 """The claims of the method's sources, each with the verdict that our own results give.
 
-`python -m gfe_core claims`.
-
-A verdict is computed from data/results by one of the rules of this page, never written by hand.
+`python -m gfe_core claims` writes them to notebooks/CLAIMS.md. A verdict is computed from
+data/results by one of the rules in this module, and never written by hand.
 """
 
 import math
@@ -20,11 +19,11 @@ from gfe_core.methods.gon import Recent
 
 Results = Mapping[str, Any]
 Seeds = Mapping[str, float]
-"""Seed -> number."""
+"""Map from a seed to a number."""
 Verdict = tuple[str, str]
-"""What became of a claim, and the figures."""
+"""Verdict on a claim, and the figures behind it."""
 Pairs = Mapping[str, tuple[Seeds, Seeds]]
-"""Name of a case -> what should be lower, and what it should be lower than."""
+"""Map from the name of a case to the numbers that should be lower, and those to compare with."""
 
 GFE = "Flouris et al. 2024, [arXiv 2412.00864](https://arxiv.org/abs/2412.00864)"
 CODE = "README of [k-flouris/gfe](https://github.com/k-flouris/gfe)"
@@ -36,7 +35,7 @@ HOLDS, FAILS, WITHIN = "holds", "does not hold", "within the spread"
 OPEN = "no verdict"
 MIN_SEEDS = 3
 MORE_SPREAD = 2.5
-"""Ratio of two standard deviations that counts: of 5 seeds each, chance passes it in 5 of 100."""
+"""Ratio of two standard deviations that counts: for 5 seeds each, chance exceeds it in 5 of 100."""
 
 _FLOW = "flow, flow"
 _AE = "autoencoder, encoder"
@@ -50,10 +49,10 @@ class Claim:
     """One sentence that a source says or implies, in our words.
 
     Args:
-        text: the claim.
-        source: where it stands.
+        text: sentence of the claim.
+        source: source of the claim.
         experiment: name of the result file.
-        judge: results -> verdict and figures.
+        judge: function from results to verdict and figures.
     """
 
     text: str
@@ -63,9 +62,10 @@ class Claim:
 
 
 def below(ours: Seeds, theirs: Seeds) -> str:
-    """Whether one method lies below another, by paired differences over seeds.
+    """Return whether one method lies below another, by paired differences over seeds.
 
-    The difference must exceed its own standard deviation over at least three seeds that both have.
+    The mean difference must exceed its own standard deviation, over at least three seeds that both
+    methods have.
     """
     differences = _differences(ours, theirs)
     if len(differences) < MIN_SEEDS:
@@ -77,25 +77,25 @@ def below(ours: Seeds, theirs: Seeds) -> str:
 
 
 def _differences(ours: Seeds, theirs: Seeds) -> list[float]:
-    """Ours - theirs, seed by seed."""
+    """Return ours - theirs, seed by seed."""
     return [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
 
 
 def combined(verdicts: Mapping[str, str]) -> str:
-    """One verdict for all cases where they agree, or each with its cases."""
+    """Return one verdict if all cases agree, or each verdict with its cases."""
     kinds = dict.fromkeys(verdicts.values())
     if len(kinds) == 1:
         return next(iter(kinds))
     ordered = [kind for kind in (HOLDS, WITHIN, FAILS, OPEN) if kind in kinds]
     joined = {HOLDS: " for ", FAILS: " for ", WITHIN: ": ", OPEN: ": "}
     return "; ".join(
-        f"{kind}{joined[kind]}{', '.join(case for case, its in verdicts.items() if its == kind)}"
+        f"{kind}{joined[kind]}{', '.join(case for case, of in verdicts.items() if of == kind)}"
         for kind in ordered
     )
 
 
 def _judged(pairs: Pairs, digits: int = 4) -> Verdict:
-    """Whether the first lies below the second, in each case."""
+    """Return whether the first numbers lie below the second, in each case."""
     figures = []
     for case, (ours, theirs) in pairs.items():
         differences = _differences(ours, theirs)
@@ -110,7 +110,7 @@ def _judged(pairs: Pairs, digits: int = 4) -> Verdict:
 
 
 def _compared(rows: Mapping[str, Any], ours: str, theirs: str, digits: int = 4) -> Verdict:
-    """Whether one column of a table lies below another, in each row."""
+    """Return whether one column of a table lies below another, in each row."""
     pairs = {
         case: (columns[ours]["by_seed"], columns[theirs]["by_seed"])
         for case, columns in rows.items()
@@ -118,33 +118,33 @@ def _compared(rows: Mapping[str, Any], ours: str, theirs: str, digits: int = 4) 
     return _judged(pairs, digits)
 
 
-def _one_pass(found: Results) -> Verdict:
-    """Equal means: not above by more than the spread."""
-    once, twelve = found["curves"]["flow"][-1]["energy"], found["twelve_passes"]["energy"]
+def _one_pass(content: Results) -> Verdict:
+    """Return whether one pass is as good: not above twelve passes by more than the spread."""
+    once, twelve = content["curves"]["flow"][-1]["energy"], content["twelve_passes"]["energy"]
     verdict, figures = _judged({"": (once["by_seed"], twelve["by_seed"])})
     return _no_worse(verdict), figures
 
 
-def _slower(found: Results) -> Verdict:
-    flow, rival = (found["seconds"][name]["by_seed"] for name in ("flow", "autoencoder"))
+def _slower(content: Results) -> Verdict:
+    flow, rival = (content["seconds"][name]["by_seed"] for name in ("flow", "autoencoder"))
     ratios = {seed: flow[seed] / rival[seed] for seed in flow}
     verdict = below(dict.fromkeys(ratios, 1.0), ratios)
     spread = statistics.stdev(ratios.values())
     return verdict, f"a pass takes {fmean(ratios.values()):.1f} ± {spread:.1f} times as long"
 
 
-def _converged(found: Results) -> Verdict:
-    """As published: below the autoencoder on the first two sets, above it on the third."""
-    rows = {name: found["energy"][name] for name in SETS}
+def _converged(content: Results) -> Verdict:
+    """Return whether the flow is below the autoencoder on each set; published: on the first two."""
+    rows = {name: content["energy"][name] for name in SETS}
     verdict, figures = _compared(rows, _FLOW, _AE)
     return verdict, f"{figures} (published: lower on the first two, higher on Fashion-MNIST)"
 
 
-def _steady(found: Results) -> Verdict:
-    """Whether the flow's standard deviation over seeds is less than 1/2.5 of the other's."""
+def _steady(content: Results) -> Verdict:
+    """Return whether the flow's standard deviation over seeds is below 1/2.5 of the other's."""
     verdicts = {}
     figures = []
-    for n, columns in found["once"].items():
+    for n, columns in content["once"].items():
         ours, theirs = columns[_FLOW]["sd"], columns[_AE]["sd"]
         near = 1 / MORE_SPREAD <= ours / theirs <= MORE_SPREAD
         verdicts[n] = WITHIN if near else HOLDS if ours < theirs else FAILS
@@ -152,9 +152,9 @@ def _steady(found: Results) -> Verdict:
     return combined(verdicts), "; ".join(figures)
 
 
-def _per_image(found: Results) -> Verdict:
-    """Equal means: not above that with the integral by more than the spread."""
-    integral = found["integral"]
+def _per_image(content: Results) -> Verdict:
+    """Return whether dropping the integral is as good: not above it by more than the spread."""
+    integral = content["integral"]
     with_it, dropped = integral["with it"], integral["dropped, as many images"]
     verdict, figures = _judged({"": (dropped["by_seed"], with_it["by_seed"])})
     ratio = integral["times the seconds"]["mean"]
@@ -162,36 +162,36 @@ def _per_image(found: Results) -> Verdict:
     return _no_worse(verdict), f"{figures}, {more}"
 
 
-def _per_second(found: Results) -> Verdict:
-    integral = found["integral"]
+def _per_second(content: Results) -> Verdict:
+    integral = content["integral"]
     dropped, with_it = integral["dropped, as many seconds"], integral["with it"]
     verdict, figures = _judged({"": (dropped["by_seed"], with_it["by_seed"])})
     return verdict, f"{figures}, after as many seconds"
 
 
 def _no_worse(verdict: str) -> str:
-    """What "as good as" makes of a verdict on "below"."""
+    """Turn a verdict on "below" into a verdict on "as good as"."""
     return verdict if verdict in (FAILS, OPEN) else HOLDS
 
 
-def _unstable(found: Results) -> Verdict:
-    """Whether the energy climbs higher above its lowest with a grid than with AMD."""
+def _unstable(content: Results) -> Verdict:
+    """Return whether the energy climbs higher above its minimum with a grid than with AMD."""
     pairs = {
         f"{name}, {updates} updates": (
-            found[updates]["AMD"]["climb"]["by_seed"],
-            found[updates][name]["climb"]["by_seed"],
+            content[updates]["AMD"]["climb"]["by_seed"],
+            content[updates][name]["climb"]["by_seed"],
         )
         for updates in fig2.RATES
-        for name in found[updates]
+        for name in content[updates]
         if name != "AMD"
     }
     verdict, figures = _judged(pairs)
     return verdict, f"climb of the mean of {fig2.WINDOW} batches, AMD first: {figures}"
 
 
-def _after_training(found: Results, ours: str, *rivals: str) -> Verdict:
-    """Test energies after the gentle updates, each by its own codes."""
-    measured = found["gentle"]
+def _after_training(content: Results, ours: str, *rivals: str) -> Verdict:
+    """Compare test energies after the gentle updates, each at the codes of its own method."""
+    measured = content["gentle"]
 
     def energies(name: str) -> Seeds:
         return measured[name]["own codes"]["by_seed"]
@@ -199,12 +199,12 @@ def _after_training(found: Results, ours: str, *rivals: str) -> Verdict:
     return _judged({f"against {other}": (energies(ours), energies(other)) for other in rivals})
 
 
-def _too_slow(found: Results) -> Verdict:
-    """Medians of three runs: a factor of two counts."""
+def _too_slow(content: Results) -> Verdict:
+    """Compare medians of three runs; a factor of two counts."""
     verdicts = {}
     figures = []
     for key, case in (("mnist_one_pass", "one pass"), ("mnist_six_passes", "six passes")):
-        rows = found[key]["race"]
+        rows = content[key]["race"]
         adaptive = next(row for row in rows if row["method"] == "torchdiffeq dopri5")
         amd = min(
             (row for row in rows if row["method"] == "AMD" and row["gap"] <= adaptive["gap"]),
@@ -219,11 +219,11 @@ def _too_slow(found: Results) -> Verdict:
     return combined(verdicts), "; ".join(figures)
 
 
-def _nearly_normal(found: Results) -> Verdict:
-    """Whether codes are as far from normal, from some number of updates on, as chance makes them."""
-    n_codes = found["batch"] * (Recent().kept.maxlen or 0)
+def _nearly_normal(content: Results) -> Verdict:
+    """Return whether codes after 800 updates or more are as near to normal as chance allows."""
+    n_codes = content["batch"] * (Recent().kept.maxlen or 0)
     chance = 1.36 / math.sqrt(n_codes)
-    late = [look for looks in found["samples"] for look in looks if look["updates"] >= 800]
+    late = [look for run in content["samples"] for look in run if look["updates"] >= 800]
     nearest = min(look["normality"] for look in late)
     figures = (
         f"distance to normal {nearest:.2f} or more in every run; chance keeps below {chance:.3f} "
@@ -232,47 +232,50 @@ def _nearly_normal(found: Results) -> Verdict:
     return (HOLDS if nearest < chance else FAILS), figures
 
 
-def _half_the_weights(found: Results) -> Verdict:
-    ours, theirs = (found["parameters"][name] for name in ("GON", "autoencoder, equal width"))
+def _half_the_weights(content: Results) -> Verdict:
+    ours, theirs = (content["parameters"][name] for name in ("GON", "autoencoder, equal width"))
     return (HOLDS if 2 * ours <= theirs else FAILS), f"{ours:,} against {theirs:,}"
 
 
-def _by_the_clock(found: Results) -> Verdict:
-    measured = found["seconds"]["mnist"]
+def _by_the_clock(content: Results) -> Verdict:
+    measured = content["seconds"]["mnist"]
     ours, theirs = (measured[name] for name in ("GON", "autoencoder, equal width"))
     pairs = {f"{s} s": (ours[s]["by_seed"], theirs[s]["by_seed"]) for s in ours}
     return _judged(pairs, digits=1)
 
 
-def _planted(found: Results) -> Verdict:
-    """Whether the number is found in eight of ten data sets, for each number planted."""
+def _planted(content: Results) -> Verdict:
+    """Return whether the number is found in eight of ten data sets, for each planted number."""
     verdicts = {
         n: HOLDS if one["within_one_and_met"] / one["of"] >= 0.8 else FAILS
-        for n, one in found.items()
+        for n, one in content.items()
     }
     return combined(verdicts), "; ".join(
-        f"{n}: {one['within_one_and_met']} of {one['of']} runs" for n, one in found.items()
+        f"{n}: {one['within_one_and_met']} of {one['of']} runs" for n, one in content.items()
     )
 
 
-def _kept(found: Results) -> Verdict:
-    """Not more open than with codes found anew, beyond the spread of ten paired data sets."""
-    anew, kept = (found["planted"][name] for name in ("flow", "flow, codes kept"))
-    pairs = {f"{n} planted": (_by_set(kept[n]["open"]), _by_set(anew[n]["open"])) for n in anew}
+def _kept(content: Results) -> Verdict:
+    """Return whether kept codes open no more gates than codes found again, beyond the spread.
+
+    The spread is that over ten paired data sets.
+    """
+    fresh, kept = (content["planted"][name] for name in ("flow", "flow, codes kept"))
+    pairs = {f"{n} planted": (_by_set(kept[n]["open"]), _by_set(fresh[n]["open"])) for n in fresh}
     verdicts = {case: _no_worse(below(*pair)) for case, pair in pairs.items()}
     return combined(verdicts), _judged(pairs, digits=1)[1]
 
 
 def _by_set(n_open: Sequence[int]) -> Seeds:
-    """Counts of open gates by the number of their data set."""
+    """Return counts of open gates by the number of their data set."""
     return {str(i): float(n) for i, n in enumerate(n_open)}
 
 
-def _doubled(found: Results) -> Verdict:
-    """Whether the mean number of open gates is within one of the reference's."""
+def _doubled(content: Results) -> Verdict:
+    """Return whether the mean number of open gates is within one of the reference's."""
     verdicts = {}
     figures = []
-    for data, kinds in found["doubled"].items():
+    for data, kinds in content["doubled"].items():
         for kind, rows in kinds.items():
             for n, one in rows.items():
                 mean = fmean(one["open"])
@@ -282,23 +285,24 @@ def _doubled(found: Results) -> Verdict:
     return combined(verdicts), "; ".join(figures)
 
 
-_TOLD = 0.3
-"""What the codes of the reference must tell of a factor, above chance, for it to be judged."""
+_MIN_KNOWN = 0.3
+"""Smallest score above chance that a factor needs at the codes of the reference to be judged."""
 
 
-def _given_up(found: Results) -> Verdict:
-    """Whether codes keep more than half of what those of the reference tell, or less.
+def _given_up(content: Results) -> Verdict:
+    """Return whether factors are kept or given up as the claim says.
 
-    Half lies within the spread where it is no further from the mean share than the shares of the
-    runs deviate.
+    A factor is kept if its mean score above chance is more than half of the reference's. The
+    verdict is "within the spread" if that share differs from one half by no more than the standard
+    deviation of the shares over runs.
     """
     verdicts = {}
     figures = []
-    for kind, rows in found["factors"].items():
+    for kind, rows in content["factors"].items():
         reference = {
             name: one["mean"] - _chance(name)
             for name, one in rows["reference"]["r2"].items()
-            if one["mean"] - _chance(name) > _TOLD
+            if one["mean"] - _chance(name) > _MIN_KNOWN
         }
         left_out = [name for name in rows["reference"]["r2"] if name not in reference]
         its = []
@@ -316,7 +320,7 @@ def _given_up(found: Results) -> Verdict:
             opened = fmean(rows[which]["open"])
             figures.append(f"{kind}, {which}: {opened:.1f} open, {', '.join(listed)}")
         figures.append(
-            f"{kind}: left out, since the reference tells too little: "
+            f"{kind}: left out, because the reference predicts too little: "
             + (", ".join(left_out) or "none")
         )
         verdicts[kind] = FAILS if FAILS in its else WITHIN if WITHIN in its else HOLDS
@@ -324,7 +328,7 @@ def _given_up(found: Results) -> Verdict:
 
 
 def _chance(name: str) -> float:
-    """What codes that say nothing tell of a factor: one shape of three, or no variance."""
+    """Return the score of uninformative codes for a factor: one shape of three, or no variance."""
     return 1 / 3 if name.startswith("shape") else 0.0
 
 
@@ -334,27 +338,27 @@ CLAIMS = (
         "autoencoder.",
         GFE,
         "table1-few",
-        lambda found: _compared(found["single"], _FLOW, _AE),
+        lambda content: _compared(content["single"], _FLOW, _AE),
     ),
     Claim(
-        "The same where each image is encoded once and learned from 32 to 64 times by rehearsal.",
+        "The same if each image is encoded once and used 32 to 64 times by rehearsal.",
         OURS,
         "table1-few",
-        lambda found: _compared(found["once"], _FLOW, _AE),
+        lambda content: _compared(content["once"], _FLOW, _AE),
     ),
     Claim(
-        "It is not the nonlinear decoder: logistic PCA, trained by the flow with rehearsal, does "
-        "that too.",
+        "The nonlinear decoder is not the reason: logistic PCA, trained by the flow with rehearsal, "
+        "does the same.",
         OURS,
         "table1-few",
-        lambda found: _compared(found["once"], "logistic_pca, flow", _AE),
+        lambda content: _compared(content["once"], "logistic_pca, flow", _AE),
     ),
     Claim(
-        "It is not only the few looks: with as many passes as help, the flow is still below the "
-        "autoencoder.",
+        "The small number of passes is not the only reason: with as many passes as help, the flow "
+        "is still below the autoencoder.",
         OURS,
         "table1-few",
-        lambda found: _compared(found["free"], _FLOW, _AE),
+        lambda content: _compared(content["free"], _FLOW, _AE),
     ),
     Claim(
         "The method is robust to the seed: over seeds its energies vary less than an "
@@ -368,20 +372,20 @@ CLAIMS = (
         "the autoencoder's own codes.",
         GFE,
         "two-by-two",
-        lambda found: _compared(found["sizes"], _FOLLOWED, _AE),
+        lambda content: _compared(content["sizes"], _FOLLOWED, _AE),
     ),
     Claim(
         "The same from the autoencoder's codes on.",
         OURS,
         "two-by-two",
-        lambda found: _compared(found["sizes"], _REFINED, _AE),
+        lambda content: _compared(content["sizes"], _REFINED, _AE),
     ),
     Claim(
-        "The decoder that the flow trained is better too, not only the code: it lies below the "
-        "autoencoder's decoder whose code the flow has improved.",
+        "The decoder that the flow trained is better too, not only the code: its energy lies below "
+        "that of the autoencoder's decoder at codes that the flow has improved.",
         GFE,
         "two-by-two",
-        lambda found: _compared(found["sizes"], _FLOW, _REFINED),
+        lambda content: _compared(content["sizes"], _FLOW, _REFINED),
     ),
     Claim("One pass with the flow equals twelve of the autoencoder.", GFE, "fig1", _one_pass),
     Claim("The flow takes longer for each image.", GFE, "fig1", _slower),
@@ -409,22 +413,22 @@ CLAIMS = (
         "first order.",
         GFE,
         "fig2",
-        lambda found: _after_training(found, "second order", "equal steps", "growing steps"),
+        lambda content: _after_training(content, "second order", "equal steps", "growing steps"),
     ),
     Claim(
         "AMD is below the flow of second order.",
         GFE,
         "fig2",
-        lambda found: _after_training(found, "AMD", "second order"),
+        lambda content: _after_training(content, "AMD", "second order"),
     ),
     Claim("Adaptive solvers of the flow are too slow.", GFE, "bench", _too_slow),
     Claim(
-        "Hidden pixels are drawn better by the flow with a prior, from the pixels that are seen, "
-        "than by an autoencoder that was trained with gaps of just this kind.",
+        "From the observed pixels, the flow with a prior draws hidden pixels better than an "
+        "autoencoder that was trained with gaps of exactly this kind.",
         OURS,
         "missing",
-        lambda found: _compared(
-            found["energy"], "flow, with prior", "autoencoder trained with gaps"
+        lambda content: _compared(
+            content["energy"], "flow, with prior", "autoencoder trained with gaps"
         ),
     ),
     Claim(
@@ -434,7 +438,7 @@ CLAIMS = (
         ),
         OURS,
         "spectra",
-        lambda found: _compared(found["energy"], "flow", "autoencoder", digits=1),
+        lambda content: _compared(content["energy"], "flow", "autoencoder", digits=1),
     ),
     Claim(
         (
@@ -443,19 +447,21 @@ CLAIMS = (
         ),
         GON,
         "gon",
-        lambda found: _compared(found["error"], "GON", "GON, detached", digits=2),
+        lambda content: _compared(content["error"], "GON", "GON, detached", digits=2),
     ),
     Claim(
         "One step reaches a lower error than an autoencoder with as many weights.",
         GON,
         "gon",
-        lambda found: _compared(found["error"], "GON", "autoencoder, equal parameters", digits=2),
+        lambda content: _compared(
+            content["error"], "GON", "autoencoder, equal parameters", digits=2
+        ),
     ),
     Claim(
         "One step reaches a lower error than an autoencoder whose decoder is as wide.",
         OURS,
         "gon",
-        lambda found: _compared(found["error"], "GON", "autoencoder, equal width", digits=2),
+        lambda content: _compared(content["error"], "GON", "autoencoder, equal width", digits=2),
     ),
     Claim(
         "One step needs half the weights of an autoencoder whose decoder is as wide.",
@@ -483,7 +489,7 @@ CLAIMS = (
         ),
         OURS,
         "gon",
-        lambda found: _compared(found["error"], "flow-trained, flow", "GON", digits=2),
+        lambda content: _compared(content["error"], "flow-trained, flow", "GON", digits=2),
     ),
     Claim(
         (
@@ -492,18 +498,18 @@ CLAIMS = (
         ),
         NARROWING,
         "narrowing",
-        lambda found: _planted(found["planted"]["VAE"]),
+        lambda content: _planted(content["planted"]["VAE"]),
     ),
     Claim(
         "Without an encoder they find it too.",
         OURS,
         "narrowing",
-        lambda found: _planted(found["planted"]["flow"]),
+        lambda content: _planted(content["planted"]["flow"]),
     ),
     Claim(
         (
-            "Codes of a flow need not be found anew at other gates: the same codes lead to as few "
-            "open ones."
+            "Codes of a flow need not be found again at other gates: the same codes lead to as few "
+            "open gates."
         ),
         OURS,
         "narrowing",
@@ -520,8 +526,8 @@ CLAIMS = (
     ),
     Claim(
         (
-            "On shapes a tight threshold keeps shape, place and rotation, a loose one place and "
-            "size alone."
+            "On shapes a tight threshold keeps shape, place and rotation, a loose one only place and "
+            "size."
         ),
         NARROWING,
         "narrowing",
@@ -531,31 +537,32 @@ CLAIMS = (
 
 _HEAD = f"""# Claims and verdicts
 
-What the sources of the kit say, tried with our own experiments. Verdicts and figures are computed from the result files
-in `data/results`; the page is written by `python -m gfe_core claims`, and a test keeps it so.
+What the sources of the kit claim, tested by our own experiments. Verdicts and figures are computed from the result files
+in `data/results`. `python -m gfe_core claims` writes this page, and a test checks that it is up to date.
 
-- **Figures** are means over seeds, ours first: test energies in nats per pixel, of spectra in nats
-  per wavelength, and squared errors of an image for steps from the origin. In brackets stands the difference, ours minus
-  theirs: its mean over seeds that both have, ± its standard deviation.
+- **Figures** are means over seeds, ours first: test energies in nats per pixel or, for spectra, in nats per wavelength,
+  and squared errors of an image for steps from the origin. In brackets is the difference, ours minus theirs: its mean
+  over seeds that both have, ± its standard deviation.
 - **"{HOLDS}"** means that this difference lies below zero by more than its standard deviation, **"{FAILS}"** that it lies
-  above by more, **"{WITHIN}"** that it does neither. Where the claim is that two are equal, it holds unless ours lies
-  above by more than the spread. **"{OPEN}"** means that there are fewer than {MIN_SEEDS} seeds.
-- **Other rules.** Robust to the seed: a standard deviation counts as smaller where it is so by a factor of
-  {MORE_SPREAD}, which chance alone gives in 5 of 100 comparisons of five seeds. Adaptive solvers: medians of three runs, where a factor
-  of two counts. Nearly normal: the distance of Kolmogorov and
-  Smirnov, for all latents together, is one that chance gives. Planted latents: found
-  where, in eight of ten data sets, open gates are within one of them and the error is under the threshold. Doubled
-  latents: the mean of three runs is within one of the reference.
-- **Factors of shapes.** Each is given as the codes tell it (R², of the shape the share named rightly), and in brackets relative to what
-  the codes of the reference tell, chance taken off. A factor of which these tell less than {_TOLD} above chance is left
-  out. Kept means a relative figure above one half, given up one below; it is within the spread where one half is no
-  further away than the runs deviate.
+  above zero by more than that, and **"{WITHIN}"** that it does neither. A claim that two methods are equal holds unless
+  ours lies above by more than the spread. **"{OPEN}"** means that there are fewer than {MIN_SEEDS} seeds.
+- **Other rules.** Robust to the seed: one standard deviation counts as smaller if it is so by a factor of {MORE_SPREAD},
+  which chance alone gives in 5 of 100 comparisons of five seeds. Adaptive solvers: a factor of two between medians of
+  three runs counts. Nearly normal: the distance of Kolmogorov and Smirnov, for all latents together, is as small as
+  chance allows. Planted latents: the number is found if, in eight of ten data sets, the number of open gates differs
+  by at most one and the error is below the threshold. Doubled latents: the mean of three runs is within one of the
+  reference.
+- **Factors of shapes.** The first figure is the R² with which codes predict a factor; for the shape it is the share of
+  correct predictions. In brackets is the same figure relative to the codes of the reference, after subtracting chance
+  from both. A factor for which the reference exceeds chance by less than {_MIN_KNOWN} is left out. A factor is kept if
+  the relative figure is above one half, and given up if it is below; it is within the spread if the distance to one
+  half is no larger than the deviation of the runs.
 
 """
 
 
 def page() -> str:
-    """The text of notebooks/CLAIMS.md."""
+    """Return the text of notebooks/CLAIMS.md."""
     lines = head("claim", "source", "verdict", "figures", "command")
     for claim in CLAIMS:
         verdict, figures = claim.judge(results.load(claim.experiment))
@@ -564,7 +571,7 @@ def page() -> str:
 
 
 def _command(experiment: str) -> str:
-    """What makes a result file."""
+    """Return the command that makes a result file."""
     return (
         "`make bench`" if experiment == "bench" else f"`python -m gfe_core reproduce {experiment}`"
     )

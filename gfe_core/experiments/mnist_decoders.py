@@ -1,8 +1,6 @@
-"""The two MNIST decoders of data/checkpoints.
+"""The two MNIST decoders of data/checkpoints: one network after one and after six passes.
 
-The same network after one and after six passes over the images.
-
-They are what solvers are compared on, because a landscape stiffens while its decoder learns.
+Solvers are compared on both, because the energy landscape becomes stiffer while a decoder learns.
 """
 
 import json
@@ -22,7 +20,7 @@ from gfe_core.experiments.runner.config import STOP
 from gfe_core.training import Report
 
 N_TRAIN = 50_000
-"""The first images of the training set; the last 10,000 are left for choosing."""
+"""Number of images, from the start of the training set; the last 10,000 serve for validation."""
 
 _NAMES = {1: "mnist_one_pass", 6: "mnist_six_passes"}
 
@@ -36,21 +34,21 @@ decoder = gfe.MLPDecoder(latent_dim=20, hidden=(150, 300, 600), data_dim=784)
 gfe.load_checkpoint("data/checkpoints/mnist_one_pass.pt", decoder=decoder)
 ```
 
-Made by `python -m gfe_core decoders`, from the first 50,000 images of the training set. The table is written by the
-same command; energies are means over the 10,000 test images, in nats per pixel, of which 0.0581 is the floor that no
-decoder can pass under (the entropy of the grey values). Attempts are the steps of the flow for each image in training.
+Made by `python -m gfe_core decoders`, from the first 50,000 images of the training set. The same command writes the
+table. Energies are means over the 10,000 test images, in nats per pixel; no decoder can score below the floor of 0.0581,
+the entropy of the grey values. Attempts are the steps of the flow for each image in training.
 
 | file | passes | batch | attempts | seed | test energy, AMD | test energy, BFGS | minutes | torch, machine |
 |---|---|---|---|---|---|---|---|---|
 {rows}
 
-For: comparing solvers, teaching. Not for: anything that depends on reading digits right. They know digits only, and
-draw every image as one. Data: MNIST (LeCun, Bottou, Bengio and Haffner 1998).
+Intended use: comparing solvers, and teaching. Not for any use that depends on recognizing digits correctly. The decoders
+know only digits, and draw every image as a digit. Data: MNIST (LeCun, Bottou, Bengio and Haffner 1998).
 """
 
 
 def new_decoder(generator: torch.Generator | None = None) -> gfe.MLPDecoder:
-    """The network of both files, untrained."""
+    """Return the network of both files, untrained."""
     return gfe.MLPDecoder(latent_dim=20, hidden=(150, 300, 600), data_dim=784, generator=generator)
 
 
@@ -66,12 +64,12 @@ def train(
     """Train one of the two decoders, judge it on test images, write checkpoint and card.
 
     Args:
-        passes: 1 or 6, over the images.
-        folder: where the files go.
-        seed: of the initial weights and of the order of the images.
-        size: images in a batch.
-        max_steps: attempts of the flow for each image.
-        callback: for progress.
+        passes: number of passes over the images, 1 or 6.
+        folder: folder for the files.
+        seed: seed of the initial weights and of the order of the images.
+        size: number of images in a batch.
+        max_steps: largest number of attempts of the flow for each image.
+        callback: callback of `fit`, for progress.
     """
     checks.require(passes in _NAMES, f"`passes` must be 1 or 6, got {passes}.")
     start = time.perf_counter()
@@ -99,7 +97,7 @@ def train(
         not history.interrupted,
         "`callback` stopped the training: nothing was written. Return None to go on.",
     )
-    decoder = deepcopy(decoder).half().float()  # judged as it is kept
+    decoder = deepcopy(decoder).half().float()  # judged in the precision in which it is saved
     figures = {
         "passes": passes,
         "size": size,
@@ -129,7 +127,7 @@ def _test_energy(decoder: gfe.MLPDecoder, solver: gfe.AMD | gfe.BFGS) -> float:
 
 
 def _rows(folder: Path) -> list[str]:
-    """Rows of the card's table, one for each file that was made."""
+    """Return the rows of the card's table, one for each existing file."""
     rows = []
     for name in _NAMES.values():
         if (folder / f"{name}.json").exists():

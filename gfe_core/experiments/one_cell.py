@@ -1,8 +1,9 @@
-"""One cell of a table: one way to train and to judge, at the committed seeds or at another.
+"""One cell of a table: one method of training and judging, at the committed seeds or at another.
 
-`python -m gfe_core reproduce NAME --only CELL --seed S`. It never writes a result file, so that no
-table and no page changes. A committed seed is the same job as that of the whole table and is kept
-with the others; any other seed is kept in a folder of its own, which no table reads.
+The command is `python -m gfe_core reproduce NAME --only CELL --seed S`. It never writes a result
+file, so that no table and no page changes. At a committed seed the job is the one of the whole
+table and is kept with the others; at any other seed it is kept in a separate folder, which no table
+reads.
 """
 
 import difflib
@@ -17,7 +18,7 @@ from gfe_core.experiments.runner.jobs import Experiment, Job, default_folder, fi
 from gfe_core.experiments.tables.cells import head, row
 
 OTHER_SEEDS = "other_seeds"
-"""Folder, among the finished jobs, of those at seeds that are not committed."""
+"""Folder, below that of the finished jobs, for jobs at seeds that are not committed."""
 
 _SETUP = ("fields", "arguments", "settings", "config", "seed", "seconds")
 _MACHINE = ("versions", "machine", "threads")
@@ -33,16 +34,16 @@ def reproduce_cell(
     processes: int = 1,
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[int, dict[str, Any]]:
-    """Do the jobs of one cell that are missing, and write no result file.
+    """Do the missing jobs of one cell, and write no result file.
 
     Args:
-        experiment: that the cell belongs to.
-        cell: a name of `cells`.
-        seed: from 0 to 4,294,967,295; None takes all committed seeds.
-        folder: of the jobs' files; data/runs by default. A seed that is not committed is kept below
-            it, in `OTHER_SEEDS`.
-        processes: how many jobs at a time.
-        tell: gets a line for every job that is done, and one that says where the records are.
+        experiment: experiment that the cell belongs to.
+        cell: name of the cell, one of `cells`.
+        seed: seed from 0 to 4,294,967,295; None takes all committed seeds.
+        folder: folder of the jobs' files; data/runs by default. Jobs at other than the committed
+            seeds are kept below it, in `OTHER_SEEDS`.
+        processes: number of jobs that run at the same time.
+        tell: function called with a line for every finished job, and with one that names the files.
 
     Returns:
         The record of each seed.
@@ -66,32 +67,32 @@ def reproduce_cell(
 
 
 def cells(experiment: Experiment) -> list[str]:
-    """Names of the cells of an experiment: those of its jobs without the seeds."""
+    """Return the names of an experiment's cells: the names of its jobs without the seeds."""
     return list(dict.fromkeys(job.cell for job in experiment.jobs))
 
 
 def _jobs_of(experiment: Experiment, cell: str) -> dict[int, Job]:
-    """The committed jobs of a cell by their seeds."""
-    found = {job.fields["seed"]: job for job in experiment.jobs if job.cell == cell}
+    """Return the committed jobs of a cell by their seeds."""
+    committed = {job.fields["seed"]: job for job in experiment.jobs if job.cell == cell}
     known = cells(experiment)
     near = difflib.get_close_matches(cell, known, n=5)
     others = [name for name in known if name not in near]
     checks.require(
-        bool(found),
+        bool(committed),
         f"`only` must be a cell of {experiment.name}, got {cell!r}. The cells, nearest first: "
         f"{', '.join([*near, *others])}.",
     )
-    return found
+    return committed
 
 
 def figures(experiment: Experiment, found: _Seeds) -> str:
-    """The numbers in the records of one cell as a Markdown table, beside those that are shipped.
+    """Return the numbers of one cell as a Markdown table, beside the shipped ones.
 
-    Of a list, such as a curve, the last entry is shown; pictures are left out.
+    For a list, such as a curve, the last entry is shown; pictures are left out.
 
     Args:
-        experiment: that the cell belongs to.
-        found: as `reproduce_cell` returns it.
+        experiment: experiment that the cell belongs to.
+        found: records of the cell by seed, as returned by `reproduce_cell`.
     """
     ours = {seed: dict(_numbers(_results(record))) for seed, record in found.items()}
     shipped = _shipped(experiment, found)
@@ -112,29 +113,29 @@ def figures(experiment: Experiment, found: _Seeds) -> str:
     return "\n".join(lines)
 
 
-def _shipped(experiment: Experiment, found: _Seeds) -> dict[int, dict[str, float]]:
-    """Numbers in the result file: at the same seeds if all are there, or at all that are there."""
+def _shipped(experiment: Experiment, records: _Seeds) -> dict[int, dict[str, float]]:
+    """Return the numbers in the result file, at the same seeds if it has them all, else at all."""
     if results.find(experiment.name) is None:
         return {}
-    any_seed = next(iter(found.values()))["fields"]
+    any_seed = next(iter(records.values()))["fields"]
     alike = {
         record["fields"]["seed"]: dict(_numbers(_results(record)))
         for record in results.load(experiment.name)["cells"].values()
         if record["fields"] | {"seed": 0} == any_seed | {"seed": 0}
     }
-    return {seed: alike[seed] for seed in found} if found.keys() <= alike.keys() else alike
+    return {seed: alike[seed] for seed in records} if records.keys() <= alike.keys() else alike
 
 
 def _results(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says beside how and where it was made."""
+    """Return the results of a record, without its setup and machine."""
     return {name: value for name, value in record.items() if name not in (*_SETUP, *_MACHINE)}
 
 
 def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
-    """All numbers in plain values, each with the way to it as its name."""
+    """Yield all numbers in nested plain values, each named by its path."""
     if isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _numbers(one, f"{name}, {key}" if name else key)
+        for key, entry in value.items():
+            yield from _numbers(entry, f"{name}, {key}" if name else key)
     elif isinstance(value, list) and value:
         yield from _numbers(value[-1], f"{name}, last of {len(value)}")
     elif isinstance(value, (int, float)):
@@ -142,7 +143,7 @@ def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _spread(values: Sequence[float | None]) -> str:
-    """Mean and, where they differ, standard deviation; a dash where a number is missing."""
+    """Return mean and, if values differ, standard deviation; a dash if a number is missing."""
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return "–"

@@ -1,7 +1,4 @@
-"""Pages written from the result files.
-
-CLAIMS.md among the notebooks, README.md among the results.
-"""
+"""Pages written from the result files: notebooks/CLAIMS.md and data/results/README.md."""
 
 from pathlib import Path
 
@@ -11,17 +8,17 @@ from gfe_core.experiments.tables import NAMES, experiment
 
 _HEAD = """# Results
 
-The tables of all result files in this folder, as their commands print them; written by `python -m gfe_core claims`, and
-a test keeps the page so. Energies are means over test images in nats per pixel, ± the standard deviation over seeds.
-Each file also holds every run with its settings, seed, versions, machine and seconds.
+The tables of all result files in this folder, as their commands print them. `python -m gfe_core claims` writes this page,
+and a test checks that it is up to date. Energies are means over test images in nats per pixel, ± the standard deviation
+over seeds. Each file also holds every run with its settings, seed, versions, machine and seconds.
 
-[What the sources claim](../../notebooks/CLAIMS.md) is judged by these numbers, and [what one machine holds](scale.md)
-when there are many samples is measured apart.
+[The claims of the sources](../../notebooks/CLAIMS.md) are judged by these numbers. [A separate page](scale.md) measures
+how many samples one machine can handle.
 """
 
 
 def tables() -> str:
-    """Question, command, note and table of every experiment that has a result file."""
+    """Return question, command, note and table of every experiment that has a result file."""
     parts = [_HEAD]
     for name in NAMES:
         if results.find(name):
@@ -32,15 +29,15 @@ def tables() -> str:
                 f"{one.table(content)}\n"
             )
     if results.find("bench"):
-        found = results.load("bench")
+        bench = results.load("bench")
         parts.append(
-            f"## bench\n\nHow fast are codes found? `make bench`\n\n{speed.table(found)}\n"
+            f"## bench\n\nHow fast are codes found? `make bench`\n\n{speed.table(bench)}\n"
         )
     return "\n".join(parts)
 
 
 def pages() -> dict[Path, str]:
-    """Where each page lies, and its text."""
+    """Return the text of each page by its path."""
     folder = results.folder()
     claimed = folder.parents[1] / "notebooks" / "CLAIMS.md"
     return {claimed: claims.page(), folder / "README.md": tables()}

@@ -1,18 +1,18 @@
 """Training on several processes: each takes its part of every batch, and all take the same step.
 
-One round on N processes: process r encodes the rows r, r + N, r + 2 N and so on of the batch, whose
-codes stay with it; the gradients of the decoder, each a mean over the n_r samples of a process, are
-averaged with the weights n_r / sum n_r; every process takes the same optimizer step. That is the
-round of one process with the whole batch, up to the rounding of a sum in another order. Training
-amplifies rounding, as it does between two machines: after 30 updates in float64 weights differ by
-less than 1e-9; after 100 in float32, on images, weights by some hundredths of their size and test
-energies by two thousandths.
+One round on N processes: process r encodes the rows r, r + N, r + 2 N and so on of the batch and
+keeps their codes. The gradients of the decoder, each a mean over the n_r samples of a process, are
+averaged with the weights n_r / sum n_r. Every process then takes the same optimizer step. The
+result equals that of one process with the whole batch, up to the rounding of a sum in another
+order. Training amplifies rounding, as it does between two machines. After 30 updates in float64
+weights differ by less than 1e-9; after 100 updates in float32, on images, weights differ by some
+hundredths of their size and test energies by two thousandths.
 
 Gradients are summed by one `all_reduce` before the optimizer steps, and not by
-`DistributedDataParallel`: that hooks into the decoder's `forward`, which an encode calls some ten
-times for each update, without a backward pass through the weights; and whatever knows a decoder by
-its kind would have to unwrap it. The decoders of the kit are small, so that little is lost by not
-overlapping the sum with the backward pass.
+`DistributedDataParallel`. The latter hooks into the decoder's `forward`, which an encode calls
+about ten times for each update without a backward pass through the weights. In addition, code that
+checks the type of a decoder would have to unwrap it. The kit's decoders are small, so that
+overlapping the sum with the backward pass would gain little.
 """
 
 import signal
@@ -30,56 +30,59 @@ from gfe_core.data.contexts import rows_of
 from gfe_core.scale.ranks import Rank
 from gfe_core.types import Encoder, Encoding, Status
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Asked:
-    """Whether this process was asked to stop, by SIGINT or SIGTERM.
+    """A record of whether SIGINT or SIGTERM asked this process to stop.
 
-    A process that stopped by itself would leave the others waiting for its gradients. It only takes
-    note, and `Together` stops all of them before the same batch.
+    A process that stopped alone would leave the others waiting for its gradients. The signal is
+    therefore only recorded, and `Together` stops all processes before the same batch.
     """
 
     def __init__(self) -> None:
         self.to_stop = False
 
     def note(self, *_: Any) -> None:
-        """Handle a signal."""
+        """Record a signal."""
         self.to_stop = True
 
 
 @contextmanager
 def joined(rank: Rank, device: torch.device) -> Iterator[Asked]:
-    """Connect the processes for the duration of a block; one alone needs no connection.
+    """Connect the processes for the duration of a block; a single process needs no connection.
 
     Args:
-        rank: which of the processes this one is, as `torchrun` says.
-        device: that gradients lie on: gloo connects processors, nccl GPUs.
+        rank: rank of this process, as `torchrun` gives it.
+        device: device of the gradients; gloo connects CPUs, nccl GPUs.
 
     Yields:
-        Whether this process was asked to stop. One alone is interrupted as ever.
+        The record of whether this process was asked to stop. For a single process, interrupts work
+        as usual.
     """
     asked = Asked()
     if rank.n == 1:
         yield asked
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    before = {one: signal.signal(one, asked.note) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, asked.note) for number in _STOPS}
     try:
         yield asked
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         dist.destroy_process_group()
 
 
 class PartOfBatches(Batches):
     """One process's part of every batch: the rows r, r + N, r + 2 N and so on.
 
-    Order and position are those of the whole batches, so that they can be resumed on any number of
-    processes. In the last batch of an epoch a process may have no row at all.
+    Order and position are those of the whole batches, so that training can be resumed on any number
+    of processes. In the last batch of an epoch a process may have no row at all.
 
     Args:
-        whole: the batches that all processes share; each process holds all data.
-        rank: which of the processes this one is.
+        whole: batches that all processes share; each process holds all data.
+        rank: rank of this process.
 
     Example:
         >>> whole = Batches(torch.arange(5.0), size=4, shuffle=False)
@@ -110,18 +113,19 @@ class PartOfBatches(Batches):
 
 
 class Together:
-    """An encoder that makes `fit` take the step of all processes.
+    """An encoder that makes `fit` take the same step on all processes.
 
-    It counts the samples that each process has to learn from, and averages gradients by them before
-    each step of the optimizer. A process without any such sample takes the step of the others.
+    It counts the samples that each process learns from, and weights gradients by these counts in
+    the average before each step of the optimizer. A process without any such sample takes the step
+    of the others.
 
     Args:
-        find: the encoder of this process's samples; codes stay with it.
-        decoder: whose weights are made those of process 0.
-        optimizer: of the decoder's weights.
-        schedule: of its rate, or None.
-        asked: whether this process was asked to stop; all stop where one was.
-        updates_per_encode: as `fit` is given it.
+        find: encoder of this process's samples, which keeps their codes.
+        decoder: decoder whose weights are set to those of process 0.
+        optimizer: optimizer of the decoder's weights.
+        schedule: schedule of the learning rate, or None.
+        asked: record of whether this process was asked to stop; if one was, all stop.
+        updates_per_encode: number of updates for each batch, as passed to `fit`.
     """
 
     def __init__(
@@ -146,13 +150,13 @@ class Together:
         optimizer.register_step_pre_hook(self._average)
 
     def __call__(self, decoder: Any, x: Tensor, **given: Any) -> Encoding:
-        """Encode this process's samples; then its share in the next steps is known.
+        """Encode this process's samples, and compute its weight in the next steps.
 
         Raises:
-            KeyboardInterrupt: on every process, where one was asked to stop.
+            KeyboardInterrupt: on every process, if one was asked to stop.
         """
-        found = self.find(decoder, x, **given)
-        n = int((found.status != Status.NON_FINITE).sum())
+        encoding = self.find(decoder, x, **given)
+        n = int((encoding.status != Status.NON_FINITE).sum())
         sums = torch.tensor([n, self.asked.to_stop], dtype=torch.float64, device=x.device)
         dist.all_reduce(sums)
         total, n_asked = sums.tolist()
@@ -161,10 +165,10 @@ class Together:
         self.share = n / max(total, 1.0)
         if n == 0 and total > 0:
             self._take_part()
-        return found
+        return encoding
 
     def _take_part(self) -> None:
-        """Take the steps that `fit` leaves out where it has nothing to learn from."""
+        """Take the steps that `fit` skips if this process has nothing to learn from."""
         for _ in range(self.updates_per_encode):
             for weight in self.weights:
                 weight.grad = torch.zeros_like(weight)
@@ -187,10 +191,10 @@ class Together:
 
 
 def same_everywhere(value: int, what: str, device: torch.device) -> None:
-    """Refuse to go on where processes disagree about a number.
+    """Refuse to continue if the processes have different values of a number.
 
     Raises:
-        RuntimeError: on every process.
+        RuntimeError: on every process, if the values differ.
     """
     bounds = torch.tensor([value, -value], device=device)
     dist.all_reduce(bounds, op=dist.ReduceOp.MAX)

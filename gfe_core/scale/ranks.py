@@ -1,4 +1,4 @@
-"""Which of several processes this one is: `torchrun` says so in the environment."""
+"""The rank of this process among several; `torchrun` gives it in environment variables."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Rank:
     """One of several processes that share a piece of work.
 
     Args:
-        number: of this process, from 0.
+        number: number of this process, from 0.
         n: number of processes, >= 1.
         local: number of this process on its machine, which chooses its device.
 
@@ -33,7 +33,7 @@ class Rank:
 
     @classmethod
     def here(cls) -> "Rank":
-        """Return that of this process: as `torchrun` started it, otherwise the only one."""
+        """Return the rank of this process, as `torchrun` gives it; without it, the only process."""
         number, n, local = (
             int(os.environ.get(name, default))
             for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
@@ -41,17 +41,18 @@ class Rank:
         return cls(number=number, n=n, local=local)
 
     def share(self, n_pieces: int) -> range:
-        """Return the numbers of the pieces that are this one's: r, r + N, r + 2 N and so on."""
+        """Return the numbers of this process's pieces: r, r + N, r + 2 N and so on."""
         return range(self.number, n_pieces, self.n)
 
     def device(self, name: str) -> torch.device:
         """Return the device to compute on.
 
         Args:
-            name: as torch writes it; "cuda" without a number is one for each process of a machine.
+            name: name of the device in torch's notation; "cuda" without a number gives each process
+                of a machine its own GPU.
 
         Raises:
-            ValueError: torch knows no such device, or there is none here.
+            ValueError: torch does not know the device, or this machine does not have it.
         """
         try:
             device = torch.device(name)

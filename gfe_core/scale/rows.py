@@ -1,6 +1,6 @@
-"""All rows of a data set in their order, some at a time: .npy files stay on disk.
+"""All rows of a data set in their order, read a few at a time: .npy files stay on disk.
 
-Shapes: `n` samples; `features` numbers each.
+Shapes: `n` samples; `features` numbers in each.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from gfe_core.data.sources import unfit
 from gfe_core.data.values import UnfitError, finite, image_shape_of, rows_of_array
 
 _AT_ONCE = 2**24
-"""Bytes read at once where all of a file is read."""
+"""Number of bytes read at once when a whole file is read."""
 _WHOLE = "Write it again with `numpy.save`, or restore a copy."
 
 
@@ -27,15 +27,15 @@ _WHOLE = "Write it again with `numpy.save`, or restore a copy."
 class Rows:
     """Samples that are read when they are needed; `len(rows)` counts them.
 
-    An .npy file is opened anew for each reading, so that memory holds the rows asked for and no
-    others. Its values are taken as by `gfe.data.load`, which says what becomes of images; tables of
-    float64 stay float64.
+    An .npy file is opened again for each reading, so that memory holds only the requested rows. Its
+    values are converted as in `gfe.data.load`, which documents images; tables of float64 stay
+    float64.
 
     Args:
         source: path of an .npy file, or samples in memory.
-        name: what the rows are called.
-        image_shape: (height, width) or (3, height, width), where they are known to be images.
-        features: their names, where they are the columns of a table.
+        name: name of the rows.
+        image_shape: shape (height, width) or (3, height, width), if the rows are images.
+        features: names of the features, if they are the columns of a table.
 
     Example:
         >>> import numpy, tempfile
@@ -55,17 +55,17 @@ class Rows:
 
     @classmethod
     def of(cls, data: str | Path | Samples, *, split: str = "all") -> "Rows":
-        """Return the rows of whatever holds samples.
+        """Return the rows of a file, a named set or samples in memory.
 
         Args:
             data: path of an .npy file, of which all rows are taken, in their order; another name or
                 path that `gfe.data.load` takes; or samples.
-            split: of a name or path that is loaded: "train", "test" or "all", which of a named set
-                is its training samples and then its test samples. Of an .npy file "all" alone.
+            split: part of a loaded name or path: "train", "test" or "all". For a named set, "all"
+                is the training samples followed by the test samples. An .npy file takes "all" only.
 
         Raises:
             ValueError: the name is unknown.
-            DataError: a file is damaged or unfit, or missing.
+            DataError: a file is damaged, unusable or missing.
         """
         if isinstance(data, (str, Path)) and Path(data).suffix.lower() == ".npy":
             remedy = "Load the split in Python: `Rows.of(gfe.data.load(path, split))`."
@@ -93,11 +93,11 @@ class Rows:
 
     @property
     def n_features(self) -> int:
-        """Numbers of a sample."""
+        """Number of features of a sample."""
         return int(np.prod(self._shape[1:]))
 
     def read(self, some: slice) -> Tensor:
-        """Return some rows as floats, shape (n, features); the tensor is a copy of its own."""
+        """Return some rows as floats, shape (n, features); the tensor is always a copy."""
         if isinstance(self.source, Tensor):
             return self.source[some].flatten(1).clone()
         values = np.array(_opened(self.source)[some])
@@ -109,9 +109,9 @@ class Rows:
             raise unfit(self.source, error) from error
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of type, shape and all values.
+        """Return the SHA-256 of dtype, shape and all values.
 
-        Equal for equal files, wherever they lie. Reads everything once.
+        It is equal for equal files in any folder. All data are read once.
         """
         digest = hashlib.sha256()
         if isinstance(self.source, Tensor):
@@ -128,13 +128,13 @@ class Rows:
         return digest.hexdigest()
 
     def has_gaps(self) -> bool:
-        """Whether any value is NaN. Reads everything once, unless the values are whole numbers."""
+        """Whether any value is NaN; all data are read once, unless they are a file of integers."""
         if isinstance(self.source, Path) and _opened(self.source).dtype.kind != "f":
             return False
-        return any(bool(self.read(some).isnan().any()) for some in self.chunks(self._n_at_once()))
+        return any(bool(self.read(rows).isnan().any()) for rows in self.chunks(self._n_at_once()))
 
     def chunks(self, size: int) -> list[slice]:
-        """Return all rows as slices of so many; the last may be shorter."""
+        """Return slices of this size that cover all rows; the last may be shorter."""
         return [slice(start, start + size) for start in range(0, len(self), size)]
 
     def _n_at_once(self) -> int:
@@ -144,18 +144,18 @@ class Rows:
 def _opened(path: Path) -> Any:
     """Map an array of numbers; nothing in the file is executed."""
     if not path.is_file():
-        raise DataError(f"{path} cannot be used: it is no file. Correct the path.")
+        raise DataError(f"{path} cannot be used: it is not a file. Correct the path.")
     try:
         values = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError) as error:
         raise DataError(
-            f"{path} cannot be used: it is no whole array of numbers ({error}). {_WHOLE}"
+            f"{path} cannot be used: it is not a complete array of numbers ({error}). {_WHOLE}"
         ) from error
     fits = values.dtype.kind in "biuf" and values.ndim >= 2 and len(values) > 0
     if not fits:
         raise DataError(
-            f"{path} cannot be used: it must hold numbers of shape (n, ...), a sample a row, got "
-            f"{values.dtype} of shape {values.shape}. Pass another file."
+            f"{path} cannot be used: it must hold numbers of shape (n, ...), one sample in each "
+            f"row, got {values.dtype} of shape {values.shape}. Pass another file."
         )
     return values
 

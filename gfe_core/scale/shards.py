@@ -1,11 +1,11 @@
-"""Codes of more samples than one sitting finds: shards of rows, each a file, by any processes.
+"""Encoding of large data sets in shards: each shard is a file, and any process can write it.
 
     data, model  ->  encode_shards, on each process  ->  a folder  ->  read_codes  ->  Encoding
 
-A folder holds encode.json, which says of what the codes are, probe.pt, which tells other models
-apart, and codes-000000.pt and so on. A shard is written beside its name and moved into place when
-all of it is there, so that a file that exists is finished: who comes again, after a kill or beside
-others, takes what is missing.
+A folder holds encode.json, which describes the codes; probe.pt, which identifies the model; and the
+shards codes-000000.pt and so on. A shard is written to a temporary file and moved into place when
+complete, so that every existing shard is finished. A process that starts again after a kill, or
+beside others, encodes the missing shards.
 """
 
 import copy
@@ -42,7 +42,7 @@ _FORMAT = "gfe_core codes"
 _VERSION = 1
 _PROBE = "probe.pt"
 _SIZE = 1000
-"""Samples encoded at once within a shard, so that memory does not grow with the shard."""
+"""Number of samples encoded at once, so that memory does not grow with the size of a shard."""
 
 
 @in_own_words
@@ -58,33 +58,34 @@ def encode_shards(
     rank: Rank | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> int:
-    """Encode all rows of a data set in shards of fixed size, those that are not finished yet.
+    """Encode the rows of a data set in shards of fixed size, and skip the shards already finished.
 
-    Shard i holds the rows i s to (i + 1) s - 1, with s the shard size. Of N processes, r takes the
-    shards r, r + N, r + 2 N and so on; they need not know of each other. Codes of the kit's
-    perceptrons are those of one `encode` of all rows, to the bit; of other decoders, to rounding.
-    NaN counts as missing, as in `encode_observed`.
+    Shard i holds the rows i s to (i + 1) s - 1, where s is the shard size. Of N processes, process
+    r takes the shards r, r + N, r + 2 N and so on; the processes need not communicate. The codes
+    equal those of one `encode` of all rows: to the bit for the kit's perceptrons, to rounding for
+    other decoders. NaN counts as missing, as in `encode_observed`.
 
     Args:
-        model: decoder, loss and scaling, from `gfe.load`. Data are scaled as it says.
-        data: the rows; `Rows.of(path)` reads an .npy file some rows at a time.
-        folder: where the shards are written. One that holds shards of the same model, data and
-            settings is gone on with.
-        solver: `AMD()` by default.
-        max_steps: attempts for each sample, as in `encode`.
+        model: model from `gfe.load`: decoder, loss and the scaling that is applied to the data.
+        data: rows to encode; `Rows.of(path)` reads an .npy file a few rows at a time.
+        folder: folder for the shards. If it holds shards of the same model, data and settings, the
+            missing ones are added.
+        solver: solver that finds the codes; `AMD()` by default.
+        max_steps: largest number of attempts for each sample, as in `encode`.
         shard_size: number of rows in a shard, >= 1.
-        device: to compute on, as torch writes it.
-        rank: which of several processes this one is; by default as `torchrun` says.
-        tell: called with a line after each shard, and at the start where some are there already.
+        device: device to compute on, in torch's notation.
+        rank: rank of this process among several; by default the one that `torchrun` gives.
+        tell: function called with a line of progress after each shard, and at the start if some
+            shards exist already.
 
     Returns:
         The number of shards that this call has finished.
 
     Raises:
-        ValueError: the features of the data have other names than those of the model, or another
-            order; the folder holds codes of another model, other data or other settings, of which
-            nothing is touched; or an argument does not fit.
-        OSError: a file cannot be written; a full disk is named, with the path.
+        ValueError: the features of the data have other names or another order than those of the
+            model; the folder holds codes of another model, other data or other settings, which stay
+            as they are; or an argument does not fit.
+        OSError: a file cannot be written; for a full disk the message names disk and path.
 
     Example:
         >>> import tempfile
@@ -126,23 +127,23 @@ def encode_shards(
         size=_SIZE,
     )
     chunks = data.chunks(shard_size)
-    mine = [i for i in rank.share(len(chunks)) if not _file(folder, i).exists()]
-    n_there = len(rank.share(len(chunks))) - len(mine)
+    own = [i for i in rank.share(len(chunks)) if not _file(folder, i).exists()]
+    n_there = len(rank.share(len(chunks))) - len(own)
     if n_there and tell is not None:
         tell(f"{n_there} of {len(rank.share(len(chunks)))} shards are there already")
     start = time.monotonic()
     n_done = 0
-    for i in mine:
+    for i in own:
         x = model.scaled(data.read(chunks[i]).reshape(-1, *model.data_shape))
-        found = find(x.to(next(decoder.parameters(), x)))
-        if (found.status == int(Status.NOT_REACHED)).any():
-            raise KeyboardInterrupt  # what encode kept of it is no whole shard
-        write_tensors(_file(folder, i), _content(header, i, found))
+        encoding = find(x.to(next(decoder.parameters(), x)))
+        if (encoding.status == int(Status.NOT_REACHED)).any():
+            raise KeyboardInterrupt  # encode returned only a part of the shard
+        write_tensors(_file(folder, i), _content(header, i, encoding))
         n_done += len(x)
         if tell is not None:
             rate = n_done / (time.monotonic() - start)
             tell(f"shard {i + 1}/{len(chunks)}: {len(x):,} codes, {rate:,.0f} samples a second")
-    return len(mine)
+    return len(own)
 
 
 @in_own_words
@@ -150,13 +151,13 @@ def read_codes(folder: str | Path) -> Encoding:
     """Return the codes of all rows in their order, with energies, statuses and counts.
 
     Args:
-        folder: that `encode_shards` has filled, on however many processes.
+        folder: folder that `encode_shards` has filled, on any number of processes.
 
     Returns:
-        One encoding, on the processor; it does not know its loss.
+        One encoding, on the CPU; its `loss` is not set.
 
     Raises:
-        FileNotFoundError: there are no codes.
+        FileNotFoundError: the folder holds no codes.
         ValueError: shards are missing, damaged or of another call; the message names them.
     """
     folder = Path(folder)
@@ -168,11 +169,11 @@ def read_codes(folder: str | Path) -> Encoding:
     )
     assert header is not None
     missing = [i for i in range(header["n_shards"]) if not _file(folder, i).exists()]
-    some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
     checks.require(
         not missing,
-        f"`folder` {folder} lacks {len(missing)} of {header['n_shards']} shards: {some}. Give the "
-        "command that began it again: it makes what is missing.",
+        f"`folder` {folder} lacks {len(missing)} of {header['n_shards']} shards: {named}. Run the "
+        "command that began it again: it makes the missing shards.",
     )
     return Encoding.joined([_part(folder, header, i) for i in range(header["n_shards"])])
 
@@ -188,7 +189,7 @@ def _placed(decoder: Any, place: torch.device) -> Any:
 
 
 def _header(model: Model, data: Rows, settings: dict[str, Any]) -> dict[str, Any]:
-    """What the codes of a folder are of: equal headers mean equal codes."""
+    """Return the description of a folder's codes; equal headers mean equal codes."""
     return {
         "format": _FORMAT,
         "version": _VERSION,
@@ -201,11 +202,11 @@ def _header(model: Model, data: Rows, settings: dict[str, Any]) -> dict[str, Any
 
 
 def _fingerprint(model: Model) -> str:
-    """SHA-256 of the weights, scaling, settings and all else of a model that has bytes."""
+    """Return the SHA-256 of a model's weights, scaling, settings and all its other tensors."""
     digest = hashlib.sha256()
     decoder: Any = model.decoder
     described = f"{decoder!r} {getattr(decoder, 'arguments', None)} {model.loss!r}"
-    described = re.sub(" at 0x[0-9a-f]+", "", described)  # a place in memory is none of a model's
+    described = re.sub(" at 0x[0-9a-f]+", "", described)  # addresses in memory do not matter
     digest.update(f"{described} {model.data_shape}".encode())
     tensors = dict(decoder.state_dict()) | dict(_tensors_in(model.loss, "loss"))
     tensors |= {f"scaling {name}": value for name, value in (model.scaling or {}).items()}
@@ -216,7 +217,7 @@ def _fingerprint(model: Model) -> str:
 
 
 def _tensors_in(value: Any, place: str, depth: int = 4) -> Iterator[tuple[str, Tensor]]:
-    """The tensors and arrays that a loss holds, whose numbers its repr may leave out."""
+    """Yield the tensors and arrays of a loss, because its repr may leave out their numbers."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         value = torch.from_numpy(value.astype(np.float64))
     if isinstance(value, Tensor):
@@ -227,7 +228,7 @@ def _tensors_in(value: Any, place: str, depth: int = 4) -> Iterator[tuple[str, T
 
 
 def _probe(model: Model) -> dict[str, dict[str, Tensor]]:
-    """What decoder and loss make of fixed numbers: constants without bytes of their own show."""
+    """Return outputs of decoder and loss for fixed inputs, which show constants without tensors."""
     return {
         "decoder": decoder_probes.probe(model.decoder),
         "loss": energy_probes.probe(model.loss, model.decoder),
@@ -235,11 +236,11 @@ def _probe(model: Model) -> dict[str, dict[str, Tensor]]:
 
 
 def _agrees(model: Model, folder: Path) -> bool:
-    """Whether decoder and loss are those that a folder's codes were found with, but for rounding.
+    """Whether decoder and loss compute the same as those of a folder's codes, up to rounding.
 
-    Other threads and machines round otherwise, so that bytes would refuse them.
+    Bytes are not compared, because other machines and numbers of threads round differently.
     """
-    if not (folder / _PROBE).exists():  # of an older gfe_core
+    if not (folder / _PROBE).exists():  # written by an older gfe_core
         return True
     remedy = "Choose another folder, or restore a copy."
     kept = read_tensors(folder / _PROBE, kind="probe", remedy=remedy)
@@ -256,16 +257,17 @@ def _bytes(value: Tensor) -> bytes:
 
 
 def _claim(folder: Path, header: dict[str, Any], model: Model) -> None:
-    """Write the header, or refuse a folder of other codes and touch nothing in it."""
+    """Write the header, or refuse a folder of other codes and change nothing in it."""
     known = _read_header(folder)
     if known is None:
         lost = sorted(folder.glob("codes-*.pt"))
         checks.require(
             not lost,
-            f"`folder` {folder} holds {len(lost)} shards but no encode.json that says of what. "
+            f"`folder` {folder} holds {len(lost)} shards but no encode.json that describes them. "
             "Choose another folder.",
         )
-        write_tensors(folder / _PROBE, _probe(model))  # before what says that it is there
+        # first the probe, because an encode.json promises that it exists
+        write_tensors(folder / _PROBE, _probe(model))
         write_json(folder / "encode.json", header)
         return
     differing = [name for name in ("model", "data", "n") if known.get(name) != header[name]]
@@ -275,7 +277,7 @@ def _claim(folder: Path, header: dict[str, Any], model: Model) -> None:
     checks.require(
         not differing,
         f"`folder` {folder} holds codes with another {', '.join(differing)}. Choose another "
-        "folder, or give the command that began it again.",
+        "folder, or run the command that began it again.",
     )
 
 
@@ -302,23 +304,23 @@ def _read_header(folder: Path) -> dict[str, Any] | None:
 _COLUMNS = ("z", "energy", "grad_norm", "t", "status")
 
 
-def _content(header: dict[str, Any], shard: int, found: Encoding) -> dict[str, Any]:
-    """What a shard's file holds."""
-    columns = {name: getattr(found, name).clone() for name in _COLUMNS}
-    counts = {field.name: getattr(found.statistics, field.name) for field in fields(Statistics)}
+def _content(header: dict[str, Any], shard: int, encoding: Encoding) -> dict[str, Any]:
+    """Return the content of a shard's file."""
+    columns = {name: getattr(encoding, name).clone() for name in _COLUMNS}
+    counts = {field.name: getattr(encoding.statistics, field.name) for field in fields(Statistics)}
     return {"of": _of(header), "shard": shard, **columns, "statistics": counts}
 
 
 def _of(header: dict[str, Any]) -> str:
-    """What of a header a shard must agree with, in one number."""
+    """Return one hash of the parts of a header that a shard must agree with."""
     text = json.dumps([header[name] for name in ("model", "data", "settings")], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _part(folder: Path, header: dict[str, Any], shard: int) -> Encoding:
-    """Read one shard; damaged ones and those of other codes are refused."""
+    """Read one shard; refuse damaged shards and shards of other codes."""
     path = _file(folder, shard)
-    again = "Move it away and give the command that began the folder again."
+    again = "Move it away and run the command that began the folder again."
     content = read_tensors(path, kind="shard of codes", remedy=again)
     checks.require(
         isinstance(content, dict)

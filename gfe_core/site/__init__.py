@@ -1,6 +1,6 @@
-"""The static pages: the notebooks, with their views alive, for a browser and nothing else.
+"""The static pages: the notebooks with interactive views, which need nothing but a browser.
 
-Notebooks run once (running), which says the state of every view (views); their text and saved
+Each notebook runs once (running), which gives the state of every view (views). Text and saved
 outputs become pages (text, pages), which are written beside the scripts that they share (building).
 """
 

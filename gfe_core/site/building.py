@@ -24,16 +24,16 @@ def build(
     """Write one page for each notebook, and the first page.
 
     Args:
-        to: folder of the pages.
-        folder: that holds the notebooks; their small pictures are in data/thumbnails beside it.
-        named: notebooks to run, all by default. Pages of the others stay as they are; those that
-            are missing are written with stills in place of views.
-        say: is given a line for each page.
+        to: folder for the pages.
+        folder: folder of the notebooks; their thumbnails are in data/thumbnails beside it.
+        named: notebooks to run, all by default. Existing pages of the others stay as they are; a
+            missing page is written with still images in place of its views.
+        say: function called with a line for each page.
 
     Raises:
-        FileNotFoundError: there is no notebook in the folder, or not the one named.
+        FileNotFoundError: the folder holds no notebook, or not one that is named.
         ValueError: a link leads to no page.
-        RuntimeError: a notebook does not run.
+        RuntimeError: a notebook raises an error.
     """
     paths = sorted(folder.glob("*.ipynb"))
     if not paths:
@@ -80,7 +80,10 @@ def build(
 
 
 def _write_shared(to: Path) -> None:
-    """Write what all pages read: classic scripts, since a page in a file may load no modules."""
+    """Write the files that all pages read.
+
+    Scripts are classic ones, because a page opened from a file cannot load modules.
+    """
     assets = to / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     scripts = [

@@ -7,16 +7,16 @@ from gfe_core.site.views import Part
 from gfe_core.widgets import FlowExplorer
 
 N_SAMPLES = 40
-"""As many as a strip of thumbnails holds."""
+"""Number of samples, as many as a strip of thumbnails holds."""
 
 
 def player(data: str = "mnist-sample", n_samples: int = N_SAMPLES, shown: int = 4) -> Part:
-    """Return a player with what it answers when another sample is chosen.
+    """Return a player with its recorded answers for every sample that can be chosen.
 
     Args:
-        data: name of a data set that a decoder comes trained on.
-        n_samples: that can be chosen.
-        shown: the first.
+        data: name of a data set with a pretrained decoder.
+        n_samples: number of samples that can be chosen.
+        shown: number of the sample that is shown first.
     """
     model = pretrained(data)
     samples = load(data, "test").take(n_samples)

@@ -1,7 +1,7 @@
-"""State of a view as text of a page: compressed, with its bytes as they are.
+"""The state of a view as text in a page: compressed, with binary data stored as bytes.
 
-What many views share stands beside the pages, once: scripts that come as traits, and the weights
-of decoders that the browser follows flows with.
+Data that many views share are stored once, beside the pages: scripts that are traits, and the
+weights of decoders with which the browser computes flows.
 """
 
 import base64
@@ -16,7 +16,7 @@ from gfe_core.widgets.kit.page import in_base64
 from gfe_core.widgets.kit.pictures import base64_of
 
 TEXTS = {"actions_script": script("actions"), "preview_script": script("preview")}
-"""Traits of many views that are the same for all of them."""
+"""Traits that are equal in many views."""
 
 
 _WIDTH = 4
@@ -26,16 +26,16 @@ _WIDTH = 4
 class Packing:
     """Pack parts for a template, and keep the weights that they share.
 
-    `weights` has each decoder's as packed text, by a name that it is found under.
+    `weights` maps a name to the weights of a decoder as packed text.
     """
 
     def __init__(self) -> None:
         self.weights: dict[str, str] = {}
 
     def __call__(self, part: Part) -> Part:
-        """Return a part with its state as packed blocks: the state, then what it answers.
+        """Return a part with packed blocks: its state, then its recorded answers.
 
-        Words and pictures stay as they are.
+        Parts that are text or pictures stay as they are.
         """
         if "state" not in part:
             return part
@@ -47,7 +47,7 @@ class Packing:
         return names | {"blocks": blocks, "choices": answers.get("choices")}
 
     def _share(self, state: dict[str, Any]) -> str:
-        """Take the weights out of the numbers of a preview; return their name."""
+        """Move the weights out of the numbers of a preview; return their name."""
         numbers = base64.b64decode(state["preview_numbers"]["base64"])
         end = len(numbers) - 4 * state["preview"]["layers"][-1]["outputs"]
         state["preview_numbers"] = in_base64(numbers[end:])
@@ -60,10 +60,10 @@ class Packing:
 def packed(state: Any) -> str:
     """Return JSON and the bytes in it as base64 of one compressed block.
 
-    The block is the length of the JSON (four bytes, the lowest first), the JSON, and all bytes one
-    after the other, equal ones once. In the JSON they are {"bytes": [offset, length, planes]}:
-    with four planes, all first bytes of numbers of four bytes come first, then all second ones,
-    and so on, where that compresses better. kit/stored.js unpacks the block.
+    The block is the length of the JSON (four bytes, little-endian), the JSON, and all byte strings
+    one after the other, with equal ones stored once. In the JSON a byte string is {"bytes":
+    [offset, length, planes]}. With four planes, the first bytes of all numbers of four bytes come
+    first, then the second ones, and so on, where that compresses better. kit/stored.js unpacks it.
 
     Args:
         state: JSON in which bytes are {"base64": text}, as `synced` returns it.

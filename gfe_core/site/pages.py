@@ -1,4 +1,4 @@
-"""Notebooks and texts as pages: what is written where, before any file is."""
+"""The HTML of notebooks and texts as pages; this module writes no file."""
 
 import base64
 import re
@@ -24,7 +24,7 @@ _TEMPLATES = jinja2.Environment(
 )
 _TEMPLATES.filters["mathematics"] = with_mathematics
 _PLOTLY = "application/vnd.plotly.v1+json"
-_PROGRESS = "Progress("  # of a training that has ended
+_PROGRESS = "Progress("  # the start of a progress bar's text, after its training has ended
 _HEADING = re.compile(r'<h[1-6] id="([^"]*)">')
 FRONT = "index.html"
 
@@ -35,9 +35,9 @@ class Written:
 
     Args:
         address: name of its file.
-        title: its first heading.
-        html: all of it.
-        index: what a search finds in it: heading, address and words of each section.
+        title: first heading of the page.
+        html: complete HTML of the page.
+        index: entries of the search: heading, address and words of each section.
     """
 
     address: str
@@ -52,10 +52,10 @@ def address_of(path: Path) -> str:
 
 
 class Links:
-    """Where links of notebooks and texts lead on the pages.
+    """Map links of notebooks and texts to addresses of the pages.
 
     Args:
-        addresses: of all pages.
+        addresses: addresses of all pages.
     """
 
     def __init__(self, addresses: Sequence[str]) -> None:
@@ -99,13 +99,13 @@ def notebook_page(
 ) -> Written:
     """Return the page of a notebook.
 
-    Text and outputs are those saved with it; a view of which `shown` has no state is a still.
+    Text and outputs are those saved with it; a view without a state in `shown` is a still image.
 
     Args:
-        path: of the notebook.
-        shown: what its views show, from `running.run`.
-        links: where its links lead.
-        pack: packs the states, and keeps what pages share.
+        path: path of the notebook.
+        shown: parts of its views, from `running.run`.
+        links: map from its links to addresses of pages.
+        pack: packing of the states, which keeps the data that pages share.
         previous: address of the page before it.
         following: address of the page after it.
     """
@@ -138,11 +138,11 @@ def front_page(
     """Return the first page.
 
     Args:
-        player: the view to play with, with what it answers.
+        player: interactive view with its recorded answers.
         pages: address, picture and title of each notebook.
         texts: other pages.
-        index: of all pages.
-        pack: as for the pages of notebooks.
+        index: entries of the search in all pages.
+        pack: packing of the states, as for the pages of notebooks.
     """
     return _TEMPLATES.get_template("index.html.j2").render(
         title="Gradient Flow Encoding", player=pack(player), pages=pages, texts=texts, index=index
@@ -162,7 +162,7 @@ def _code(cell: NotebookNode) -> dict[str, str]:
 
 
 def _output(output: NotebookNode, number: int, shown: Shown, pack: Packing) -> dict[str, Any]:
-    """What the template shows of an output; nothing of one that a kernel alone can show."""
+    """Return what the template shows of an output; nothing if only a kernel can show it."""
     if output.output_type == "stream":
         return {"said": output.text}
     data = output.data
@@ -189,7 +189,7 @@ def _smaller(png: str) -> str:
 
 
 def _figure(saved: Mapping[str, Any], alt_text: str) -> Part:
-    """A plotly figure as a view."""
+    """Return a plotly figure as a view."""
     state = {"figure": {"data": saved["data"], "layout": saved["layout"]}, "controls": []}
     state |= {"config": saved["config"], "changes": [], "shown": 0, "alt_text": alt_text}
     return {"bundle": "charts", "state": state}

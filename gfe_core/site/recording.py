@@ -1,8 +1,8 @@
-"""What an explorer answers to each of its choices, recorded while its kernel still runs.
+"""Record an explorer's answers to each choice of its controls while its kernel runs.
 
-A page has no kernel. The browser follows flows by itself; what it cannot know is recorded: other
-samples with their landscapes, other solvers with what they are followed by. `kit/standin.js` looks
-it up.
+A page has no kernel. The browser computes flows by itself. Everything else is recorded: other
+samples with their landscapes, and other solvers with the data that the browser needs to run them.
+`kit/standin.js` looks the answers up.
 """
 
 import base64
@@ -16,26 +16,27 @@ from gfe_core.widgets.kit.page import in_base64
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer
 
 N_SAMPLES = 6
-"""Of each player on the page of a notebook."""
+"""Number of samples of each player on the page of a notebook."""
 _MOST = 60
+"""Largest number of recorded answers of a player whose flow the browser computes."""
 _MOST_FILMS = 12
-"""Answers that are recorded of a player: where the browser follows the flow, and films."""
+"""Largest number of recorded answers of a player whose films are recorded too."""
 _FOLLOWED = {"trajectory", "off_plane", "energies", "steps", "frames", "shape", "n_frames"}
-"""Traits of a film, which the browser makes by itself from a decoder and a start."""
+"""Traits of a film, which the browser computes from a decoder and a start."""
 _OF_THE_HAND = {"frame", "playing", "start", "request", "reply", "code", "defaults"}
-"""Traits that no choice of a control changes, or that the page does not need."""
+"""Traits that no control changes, or that a page does not need."""
 
 
 def recorded(explorer: LandscapeExplorer, n_samples: int = N_SAMPLES) -> list[Part]:
     """Return the parts of an explorer whose player has its "answers".
 
-    These are {"choices", "states"}: which controls are answered, each with its options; and for
-    each combination, by the places of its options, the traits in which every part differs from
-    what is shown first. The strip offers the samples that are answered, and no others.
+    The answers are {"choices", "states"}. "choices" lists the recorded controls with their options.
+    "states" maps each combination of options, by their indices, to the traits in which each part
+    differs from what is shown first. The strip offers only the samples that are recorded.
 
     Args:
-        explorer: shown as it is; afterwards it shows the same again.
-        n_samples: that can be chosen.
+        explorer: explorer to record; afterwards it shows the same as before.
+        n_samples: number of samples that can be chosen.
     """
     player = explorer.player
     before, start = dict(player.values), [*player.start]
@@ -55,15 +56,15 @@ def recorded(explorer: LandscapeExplorer, n_samples: int = N_SAMPLES) -> list[Pa
 
 
 def _rows(rows: Sequence[int], shown: int, n: int) -> list[int]:
-    """The first samples of the strip, with the one that is shown."""
+    """Return the first samples of the strip, including the one that is shown."""
     return sorted({shown, *[row for row in rows if row != shown][: n - 1]})
 
 
 def _choices(explorer: LandscapeExplorer, rows: Sequence[int]) -> dict[str, list[Any]]:
-    """Controls that are answered, with their options, as long as there are not too many.
+    """Return the controls to record, with their options, up to the largest number of answers.
 
-    Left out are those that change the decoder, whose weights are large, and those that the browser
-    follows by itself.
+    Controls that change the decoder are left out, because its weights are large. So are controls
+    that the browser handles by itself.
     """
     most = _MOST if "recipes" in explorer.player.preview else _MOST_FILMS
     choices: dict[str, list[Any]] = {}
@@ -78,7 +79,7 @@ def _choices(explorer: LandscapeExplorer, rows: Sequence[int]) -> dict[str, list
 
 
 def _offering(part: Part, rows: Sequence[int]) -> Part:
-    """The part with these samples alone in its strip."""
+    """Return a part whose strip offers only these samples."""
     state = part.get("state", {})
     if "thumbnails" not in state:
         return part
@@ -86,13 +87,13 @@ def _offering(part: Part, rows: Sequence[int]) -> Part:
     places = [every.index(row) for row in rows] if every else []
     levels, (n, *shape) = base64.b64decode(state["thumbnails"]["base64"]), state["thumbnail_shape"]
     size = len(levels) // max(n, 1)
-    some = b"".join(levels[size * k : size * (k + 1)] for k in places)
+    thumbnails = b"".join(levels[size * k : size * (k + 1)] for k in places)
     controls = [
         {key: value for key, value in control.items() if (control["kind"], key) != ("strip", "max")}
         for control in state["controls"]
     ]
     offered = {
-        "thumbnails": in_base64(some),
+        "thumbnails": in_base64(thumbnails),
         "thumbnail_shape": [len(places), *shape],
         "thumbnail_labels": [state["thumbnail_labels"][k] for k in places],
         "thumbnail_rows": [*rows] if every else [],
@@ -102,7 +103,7 @@ def _offering(part: Part, rows: Sequence[int]) -> Part:
 
 
 def _difference(first: Part, now: Part) -> Mapping[str, Any]:
-    """Traits that a choice has changed; the film only where the browser cannot make it."""
+    """Return the traits that a choice has changed; a film only if the browser cannot compute it."""
     if "state" not in now:
         return {key: value for key, value in now.items() if value != first[key]}
     before, state = first["state"], now["state"]
@@ -115,6 +116,6 @@ def _difference(first: Part, now: Part) -> Mapping[str, Any]:
 
 
 def _of_the_sample(state: Mapping[str, Any]) -> dict[str, str]:
-    """The numbers of a sample, without the weights before them, which stay the same."""
+    """Return the numbers of a sample, without the weights before them, which do not change."""
     n = state["preview"]["layers"][-1]["outputs"]
     return in_base64(base64.b64decode(state["preview_numbers"]["base64"])[-4 * n :])

@@ -1,6 +1,6 @@
-"""Run a notebook once and gather what its views show.
+"""Run a notebook once and gather the parts of its views.
 
-In its kernel `collect` lets every explorer add its parts to its output.
+In the kernel of the notebook, `collect` makes every explorer add its parts to its output.
 """
 
 import os
@@ -19,22 +19,22 @@ from gfe_core.widgets.lessons import Prediction
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer
 
 PARTS = "application/vnd.gfe-parts+json"
-"""Mime type of the parts of an output."""
+"""MIME type of the parts of an output."""
 
 _COLLECT = "from gfe_core.site.running import collect\ncollect(get_ipython())"
 
 Shown = dict[tuple[int, str], Any]
-"""Number of a cell and the sentence of an output -> its parts."""
+"""Map from the number of a cell and the text of an output to the parts of that output."""
 
 
 def run(path: Path) -> Shown:
     """Run a notebook in a kernel of this environment, with every question answered.
 
     Args:
-        path: of the notebook, which stays as it is.
+        path: path of the notebook, which is not changed.
 
     Raises:
-        RuntimeError: a cell raises.
+        RuntimeError: a cell raises an error.
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(_COLLECT))
@@ -53,7 +53,7 @@ def run(path: Path) -> Shown:
 
 
 def shown_in(cells: list[NotebookNode]) -> Shown:
-    """Return the parts of every output that has some."""
+    """Return the parts of every output that has parts."""
     return {
         (number, output.data["text/plain"]): output.data[PARTS]
         for number, cell in enumerate(cells)
@@ -63,10 +63,10 @@ def shown_in(cells: list[NotebookNode]) -> Shown:
 
 
 def collect(shell: Any) -> None:
-    """Let each explorer and each prediction that this kernel shows say what a page needs of it.
+    """Make each explorer and each prediction of this kernel add its parts to its output.
 
     Args:
-        shell: of IPython, which shows them.
+        shell: shell of IPython, which formats the outputs.
     """
     shown = shell.display_formatter.mimebundle_formatter
     shown.for_type(Explorer, _explorer)
@@ -75,7 +75,7 @@ def collect(shell: Any) -> None:
 
 def _explorer(explorer: Explorer) -> tuple[dict[str, Any], dict[str, Any]]:
     data, metadata = explorer._repr_mimebundle_()
-    # what a document shows is saved with its notebook
+    # a document is saved with its notebook
     return data if isinstance(explorer, Document) else data | {PARTS: _parts(explorer)}, metadata
 
 

@@ -1,4 +1,4 @@
-"""Text of a page as HTML: Markdown with mathematics, code in colours, and words to search."""
+"""Text of a page as HTML: Markdown with mathematics, highlighted code, and words to search."""
 
 import re
 from collections.abc import Callable
@@ -18,20 +18,20 @@ _COLOURS = HtmlFormatter(nowrap=True)
 
 
 class Page(mistune.HTMLRenderer):
-    """Write HTML, and keep the headings with their places.
+    """Write HTML, and keep the headings with their anchors.
 
     Args:
-        link: address in a source -> address on the pages.
+        link: function from an address in a source to an address on the pages.
     """
 
     def __init__(self, link: Callable[[str], str]) -> None:
         super().__init__(escape=False)
         self._to = link
         self.places: dict[str, str] = {}
-        """id of a heading -> its words."""
+        """Map from the id of a heading to its words."""
 
     def heading(self, text: str, level: int, **_: Any) -> str:
-        """A heading with a place of its own."""
+        """Return a heading with an id of its own."""
         words = plain(text)
         place = re.sub(r"\W+", "-", words.lower()).strip("-") or "section"
         while place in self.places:
@@ -40,19 +40,19 @@ class Page(mistune.HTMLRenderer):
         return f'<h{level} id="{place}">{text}</h{level}>\n'
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        """A link that leads to a page where its notebook has one."""
+        """Return a link, which leads to a page instead of a notebook."""
         return super().link(text, self._to(url), title)
 
     def block_code(self, code: str, info: str | None = None) -> str:
-        """Code in colours."""
+        """Return highlighted code."""
         return coloured(code, python=info == "python")
 
     def inline_math(self, text: str) -> str:
-        """A formula within a line."""
+        """Return a formula within a line."""
         return convert(text)
 
     def block_math(self, text: str) -> str:
-        """A formula on lines of its own, which scrolls where it is too wide."""
+        """Return a formula on lines of its own, which scrolls if it is too wide."""
         return f'<div class="formula">{convert(text.strip(), display="block")}</div>\n'
 
 
@@ -60,13 +60,13 @@ def markdown(page: Page) -> Callable[[str], str]:
     """Return the function that turns Markdown into HTML.
 
     Args:
-        page: writes it.
+        page: renderer that writes the HTML.
     """
     return mistune.create_markdown(renderer=page, plugins=["math", "table"])  # pyright: ignore
 
 
 def coloured(code: str, *, python: bool = True) -> str:
-    """Return code as HTML whose classes give it colours."""
+    """Return code as HTML with classes for highlighting."""
     lexer = PythonLexer() if python else TextLexer()
     return f'<pre class="code" tabindex="0">{highlight(code, lexer, _COLOURS)}</pre>\n'
 
@@ -78,7 +78,7 @@ def with_mathematics(words: str) -> str:
 
 def with_formulas(html: str) -> str:
     """Return HTML with its `$...$` as formulas."""
-    return _MATHEMATICS.sub(lambda found: convert(unescape(found[1])), html)
+    return _MATHEMATICS.sub(lambda match: convert(unescape(match[1])), html)
 
 
 def plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a page holds of what a notebook shows: the state of each view, and words between them."""
+"""The parts of a widget that a page holds: the state of each view, and the text between them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +13,8 @@ from gfe_core.widgets.kit.pictures import base64_of, smaller
 Part = dict[str, Any]
 """{"bundle", "state"} of a view, {"html"}, or {"picture"}, WebP as base64.
 
-A view whose trait is kept equal with another's also has {"link": {"trait", "part", "other"}}, one
-whose choices are recorded has its "answers" (recording).
+If a trait of a view is kept equal to that of another view, its part also has {"link": {"trait",
+"part", "other"}}. A view whose choices are recorded has "answers" (see recording).
 """
 
 

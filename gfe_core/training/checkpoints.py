@@ -1,4 +1,4 @@
-"""Checkpoints: everything needed to go on, in one file that executes nothing when it is read."""
+"""Checkpoints: everything needed to continue, in one file that is read without executing code."""
 
 import os
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ from gfe_core.training.fitting import History
 
 _FORMAT = 1
 _WITH_KIND = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
-"""Parts that take the state of another kind without a word."""
+"""Types of parts that silently accept the state of another type."""
 _OF_SCHEDULES = {"initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"}
-"""What schedules of torch write among the settings of an optimizer."""
+"""Names that schedules of torch add to the settings of an optimizer."""
 
 
 @in_own_words
@@ -36,33 +36,34 @@ def save_checkpoint(
     history: History | None = None,
     others: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write everything needed to go on to one file; the old file survives a failed save.
+    """Write everything needed to continue to one file; the old file survives a failed save.
 
-    The file holds tensors and plain numbers only. It is written beside the target and moved into
-    place. With all the parts that a training has, it goes on to the same weights, also from the
+    The file holds tensors and plain values only. It is written beside the target and moved into
+    place. If all parts of a training are saved, it continues to the same weights, even from the
     middle of an epoch:
 
-        save_checkpoint(path, decoder=decoder, optimizer=optimizer, batches=batches,
-        history=history) history = load_checkpoint(path, decoder=decoder, optimizer=optimizer,
-        batches=batches) gfe.fit(decoder, batches, optimizer=optimizer, epochs=epochs -
-        batches.epoch, history=history)
+        parts = {"decoder": decoder, "optimizer": optimizer, "batches": batches}
+        save_checkpoint(path, history=history, **parts)
+        history = load_checkpoint(path, **parts)
+        n_left = epochs - batches.epoch
+        gfe.fit(decoder, batches, optimizer=optimizer, epochs=n_left, history=history)
 
     Args:
-        path: of the file.
-        decoder: its weights.
-        optimizer: its moments.
-        schedule: its position.
-        batches: the position in the data.
-        history: what happened so far.
-        others: by name, whatever else has a state_dict: the network of an autoencoder, codes kept
-            between epochs.
+        path: path of the file.
+        decoder: decoder whose weights are saved.
+        optimizer: optimizer whose moments are saved.
+        schedule: schedule whose position is saved.
+        batches: batches whose position in the data is saved.
+        history: history so far.
+        others: further objects with a state_dict, by name, such as the network of an autoencoder or
+            codes kept between epochs.
 
     Returns:
-        The path written.
+        The path of the file.
 
     Raises:
         ValueError: a name in `others` is that of another part.
-        OSError: the file cannot be written; a full disk is named, with the path.
+        OSError: the file cannot be written; for a full disk the message names disk and path.
     """
     checks.path("path", path)
     wanted = "`history` must be a `History` that `fit` returned"
@@ -94,20 +95,20 @@ def load_checkpoint(
     No code in the file is executed, and nothing changes if the file does not fit.
 
     Args:
-        path: written by `save_checkpoint`.
-        decoder: built with the sizes it was saved with; changed in place.
-        optimizer: built for this decoder, or None to leave it out; changed in place.
-        schedule: built for this optimizer, or None; changed in place.
-        batches: over the same data, or None; changed in place.
-        others: those that were saved, by name; changed in place.
+        path: path of a file that `save_checkpoint` wrote.
+        decoder: decoder with the sizes of the saved one; changed in place.
+        optimizer: optimizer of this decoder, or None to leave it out; changed in place.
+        schedule: schedule of this optimizer, or None; changed in place.
+        batches: batches of the same data, or None; changed in place.
+        others: further saved objects, by name; changed in place.
 
     Returns:
-        The history so far, if one was saved.
+        The history so far, or None if none was saved.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, no checkpoint, lacks a part that was asked for, or belongs
-            to another decoder (with another activation or constant, too), another kind of
+        ValueError: the file is damaged, is not a checkpoint, lacks a requested part, or belongs to
+            another decoder (even if only an activation or a constant differs), another kind of
             optimizer or schedule, or other sizes.
     """
     checks.path("path", path)
@@ -128,7 +129,7 @@ def load_checkpoint(
 
 
 def _parts(others: Mapping[str, Any] | None, **parts: Any) -> dict[str, Any]:
-    """Everything with a state, by name; a part must not take the place of another."""
+    """Return all objects with a state, by name; refuse names that are taken."""
     named = others is None or isinstance(others, Mapping)
     wanted = "`others` must be a dict of names and objects"
     checks.require(named, f"{wanted}, got {checks.described(others)}.", TypeError)
@@ -141,7 +142,8 @@ def _parts(others: Mapping[str, Any] | None, **parts: Any) -> dict[str, Any]:
     ]
     checks.require(
         not taken,
-        f"`others` must not be named {' or '.join(taken)}: other parts are. Choose another name.",
+        f"`others` must not be named {' or '.join(taken)}: other parts have these names. Choose "
+        "another name.",
     )
     return {name: part for name, part in (parts | dict(others or {})).items() if part is not None}
 
@@ -166,13 +168,13 @@ def _restore(parts: dict[str, Any], saved: dict[str, Any], path: Any, decoder: A
 
 
 def _probe(decoder: Any) -> dict[str, Tensor]:
-    """What the decoder makes of fixed codes; nothing where it says no sizes, or draws at random."""
+    """Return the decoder's output for fixed codes; {} without sizes, or if its output is random."""
     kept = Kept(decoder)
     try:
         checks.keeps_samples_apart(decoder)
-        with torch.random.fork_rng(devices=[]):  # a save must not move what is drawn next
+        with torch.random.fork_rng(devices=[]):  # a save must not change later random numbers
             first, again = probe(decoder), probe(decoder)
-    except Exception:  # whatever has weights can be saved, a decoder or not
+    except Exception:  # any module can be saved, a decoder or not
         return {}
     finally:
         kept.restore()
@@ -181,8 +183,8 @@ def _probe(decoder: Any) -> dict[str, Tensor]:
 
 
 def _same_function(decoder: Any, kept: dict[str, Tensor] | None) -> None:
-    """Refuse a decoder that makes something else of the weights than the one that was saved."""
-    if not kept or not _probe(decoder):  # of an older gfe_core, or in another mode
+    """Refuse a decoder that computes something else with these weights than the saved one did."""
+    if not kept or not _probe(decoder):  # written by an older gfe_core, or in another mode
         return
     difference, rounding = gap(decoder, kept["z"], kept["output"])
     checks.require(
@@ -194,7 +196,7 @@ def _same_function(decoder: Any, kept: dict[str, Tensor] | None) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Load the file without executing code; say what is wrong with it otherwise."""
+    """Load the file without executing code; the error says what is wrong with it."""
     if not path.exists():
         raise FileNotFoundError(
             f"`path` {path} does not exist. Save one first: `gfe.save_checkpoint(path, "
@@ -204,7 +206,7 @@ def _read(path: Path) -> dict[str, Any]:
     content = read_tensors(path, kind="checkpoint", remedy=remedy)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(
-            f"`path` {path} is no gfe_core checkpoint of format {_FORMAT}. "
+            f"`path` {path} is not a gfe_core checkpoint of format {_FORMAT}. "
             "Pass a file written by `gfe.save_checkpoint`."
         )
     return content
@@ -217,14 +219,14 @@ def _kind(part: Any) -> str:
 def _same_kind(name: str, part: Any, content: dict[str, Any], path: Any) -> None:
     """Refuse the state of another kind of optimizer or schedule, or of other sizes.
 
-    torch takes either without a word, and fails or goes astray at the next step.
+    torch accepts both silently, and fails or computes wrong steps afterwards.
     """
     saved = content[name]
     if not isinstance(part, _WITH_KIND) or not isinstance(saved, dict):
         return
-    kind = content.get("kinds", {}).get(name)  # checkpoints of the first build name none
+    kind = content.get("kinds", {}).get(name)  # checkpoints of early versions name none
     wrong = kind is not None and kind != _kind(part)
-    reason = f"it is that of another kind, {kind}, and this is {_kind(part)}."
+    reason = f"the saved one is of another kind, {kind}, and this is {_kind(part)}."
     if kind is None and isinstance(part, torch.optim.Optimizer):
         foreign = _settings(saved) - _settings(part.state_dict())
         wrong = bool(foreign)
@@ -232,7 +234,7 @@ def _same_kind(name: str, part: Any, content: dict[str, Any], path: Any) -> None
     elif kind is None:
         other = _public(saved) ^ _public(part.state_dict())
         wrong = bool(other)
-        reason = f"{', '.join(sorted(other))} is of one of the two only: another kind."
+        reason = f"only one of the two has {', '.join(sorted(other))}: it is of another kind."
     if not wrong and isinstance(part, torch.optim.Optimizer):
         reason = _other_sizes(part, saved)
         wrong = bool(reason)
@@ -242,7 +244,7 @@ def _same_kind(name: str, part: Any, content: dict[str, Any], path: Any) -> None
 
 
 def _settings(state: dict[str, Any]) -> set[str]:
-    """The names of an optimizer's settings, such as lr and betas."""
+    """Return the names of an optimizer's settings, such as lr and betas."""
     names = {name for group in state.get("param_groups", ()) for name in group}
     return names - _OF_SCHEDULES
 
@@ -252,7 +254,7 @@ def _public(state: dict[str, Any]) -> set[str]:
 
 
 def _other_sizes(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> str:
-    """What in a saved state cannot belong to a parameter of this optimizer, if anything."""
+    """Return the reason why a saved state does not fit this optimizer's parameters, or ""."""
     if isinstance(optimizer, torch.optim.LBFGS):  # keeps one vector for all of its parameters
         return ""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]

@@ -1,7 +1,7 @@
 """Training a decoder at the codes that a flow finds.
 
-One round: encode a batch with the decoder as it is, then update the decoder at those codes. `fit`
-only calls callbacks; what a reader sees of it (a progress bar, a line on stderr) is theirs to draw.
+One round: encode a batch with the current decoder, then update the decoder at those codes. `fit`
+shows nothing itself: progress bars and lines on stderr are the work of callbacks.
 """
 
 import time
@@ -31,16 +31,16 @@ from gfe_core.types import AnyLoss, Context, Encoder, Encoding, Statistics, Stat
 
 @dataclass
 class History:
-    """What happened during `fit`, one entry for each encoded batch; `asdict(history)` is JSON.
+    """The course of `fit`, one entry for each encoded batch; `asdict(history)` is JSON.
 
     Args:
-        step: decoder updates made so far.
-        images: samples encoded so far, repeats counted.
+        step: number of decoder updates so far.
+        images: number of samples encoded so far, repeats counted.
         energy: mean energy of the batch at its codes, before the decoder is updated; samples that
             failed or have no observed feature are left out.
-        work: mean forward-equivalents that the encoding took for each sample.
-        seconds: since `fit` began.
-        interrupted: whether training ended before its time, by an interrupt or a callback.
+        work: mean number of forward-equivalents that encoding one sample took.
+        seconds: seconds since `fit` began.
+        interrupted: whether an interrupt or a callback ended training early.
     """
 
     step: list[int] = field(default_factory=list)
@@ -53,18 +53,18 @@ class History:
 
 @dataclass(frozen=True)
 class Report:
-    """What `fit` tells its callbacks after each encoded batch.
+    """The argument of callbacks, which `fit` calls after each encoded batch.
 
     Args:
-        step: rounds (encode, then update) made in this call, of `n_steps`.
-        epoch: passes over the data that were begun, from 1, of `n_epochs`.
+        step: number of rounds (encode, then update) made in this call, out of `n_steps`.
+        epoch: number of the current pass over the data, from 1 to `n_epochs`.
         energy: mean energy of this batch before the update.
-        seconds: since `fit` began.
+        seconds: seconds since `fit` began.
         decoder: the decoder itself, after the update.
-        x: the batch.
-        encoding: its codes.
-        history: everything so far.
-        context: of the batch, where the data have one.
+        x: samples of the batch.
+        encoding: codes of the batch.
+        history: history up to and including this batch.
+        context: context of the batch, if the data have one.
     """
 
     step: int
@@ -81,7 +81,7 @@ class Report:
 
 
 Callback = Callable[[Report], bool | None]
-"""Called after every round; returning True asks `fit` to stop cleanly."""
+"""A function that `fit` calls after every round; if it returns True, `fit` stops cleanly."""
 
 
 @arguments.in_own_words
@@ -106,42 +106,45 @@ def fit(
 
     An interrupt (Ctrl-C, a notebook's stop button) ends training at a whole number of updates and
     keeps what was learnt: decoder, optimizer, schedule, batches and history are those of the last
-    finished batch. While codes are found it comes at once, and their batch comes first when
-    training goes on; an encoder that is a module may keep codes of its own and finishes its batch.
-    During the updates it waits for the callbacks too; a second one breaks these off.
+    finished batch. During encoding the interrupt takes effect at once, and training continues later
+    with the same batch. An encoder that is a module may keep codes of its own, and so finishes its
+    batch first. During the updates the interrupt waits until the callbacks have run; a second
+    interrupt breaks the callbacks off.
 
-    Samples whose status is NON_FINITE teach nothing and do not count in the mean
-    energy: those with NaN in the data, unless the encoder takes NaN for unobserved features
-    (`encode_observed`, `encoders.Filled`). Of these the features observed teach, and no others. A
-    UserWarning counts the samples that are lost in this way.
+    Samples whose status is NON_FINITE teach nothing and do not count in the mean energy. Those are
+    the samples with NaN in the data, unless the encoder treats NaN as unobserved
+    (`encode_observed`, `encoders.Filled`); then only the observed features contribute. A
+    UserWarning counts the samples that teach nothing.
 
     Args:
-        decoder: changed in place.
-        batches: the training data in their order: `Batches`, a `DataLoader`, or samples, of which
-            64 make a batch.
-        encoder: (decoder, x) -> Encoding; `encode` with this loss by default. Where the batches
-            have a context, it is called with `context=` and the update decodes with it.
-        loss: for the update; by default that by which the encoder found its codes, and
-            `Bernoulli()` where neither is given.
-        optimizer: `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default; holds weights of
-            the decoder, unless these are frozen.
-        schedule: of this optimizer; stepped after each update.
-        epochs: passes over the data, >= 1.
-        updates_per_encode: decoder updates for each batch, >= 1, at the same codes; where codes
-            carry a gradient, which serves one update only, they are found anew.
-        callbacks: each, or the only one, is called with a `Report` after every round.
-        history: what happened before, to be carried on in place; a new one by default.
-        on_interrupt: "return" returns the history, whose `interrupted` is True; "raise" raises the
-            KeyboardInterrupt, for callers to whom half a training is none.
+        decoder: decoder to train; it is changed in place.
+        batches: training data in their order: `Batches`, a `DataLoader`, or samples, which become
+            batches of 64.
+        encoder: function (decoder, x) -> Encoding; `encode` with this loss by default. If the
+            batches have a context, it is called with `context=` and the update decodes with it.
+        loss: loss of the update; by default the loss that the encoder used, and `Bernoulli()` if
+            neither is given.
+        optimizer: optimizer of the decoder's weights, or of other weights if those are frozen;
+            `torch.optim.Adam(decoder.parameters(), lr=1e-3)` by default.
+        schedule: schedule of this optimizer, stepped after each update.
+        epochs: number of passes over the data, >= 1.
+        updates_per_encode: number of decoder updates for each batch, >= 1, at the same codes. Codes
+            that carry a gradient are found again before each update, because a gradient serves
+            only one.
+        callbacks: functions, or a single function, called with a `Report` after every round.
+        history: history to continue in place; a new one by default.
+        on_interrupt: action on an interrupt: "return" returns the history, whose `interrupted` is
+            True; "raise" raises the KeyboardInterrupt, for callers that cannot use a partial
+            training.
 
     Returns:
         The history.
 
     Raises:
         KeyboardInterrupt: training was interrupted and on_interrupt is "raise".
-        TypeError, ValueError: an argument does not fit, the batches have a context, which the
-            encoder does not take, or the decoder or the loss return another shape than they
-            should, or have no gradient; the message says how to mend it.
+        TypeError, ValueError: an argument does not fit, the batches have a context that the encoder
+            does not take, or the decoder or the loss returns a wrong shape or has no gradient; the
+            message says how to fix it.
 
     Example:
         >>> import gfe_core as gfe
@@ -227,7 +230,7 @@ def fit(
 def _checked(
     decoder: nn.Module, batches: Batches | Samples, history: History | None
 ) -> Batches | LoaderBatches:
-    """Return the batches that are meant, ready to go on, after refusing what cannot be trained."""
+    """Return the batches, ready to continue, after checking decoder and history."""
     parts.trainable(decoder)
     checks.require(
         history is None or isinstance(history, History),
@@ -237,7 +240,7 @@ def _checked(
     if history is not None:
         history.interrupted = False
     data = batches_of(decoder, batches)
-    if data.index == len(data):  # the last batch of an epoch: its empty rest is no pass
+    if data.index == len(data):  # after the last batch of an epoch: its empty rest is not a pass
         next(iter(data), None)
     return data
 
@@ -245,7 +248,7 @@ def _checked(
 def _passes(
     batches: Batches | LoaderBatches, epochs: int
 ) -> Iterator[tuple[int, Tensor, Context | None]]:
-    """So many passes over the batches, as (number of the pass from 1, batch, its context)."""
+    """Yield (number of the pass, from 1; batch; its context) for each batch of all passes."""
     for epoch in range(1, epochs + 1):
         for batch in batches:
             x, context = (batch, None) if isinstance(batch, Tensor) else batch
@@ -253,7 +256,7 @@ def _passes(
 
 
 def _encoder(encoder: Encoder | None, loss: AnyLoss | None, context: Context | None) -> Encoder:
-    """Return the encoder given, or the flow with its defaults and this loss."""
+    """Return the encoder given, or `encode` with its defaults and this loss."""
     arguments.loss_or_none(loss)
     parts.callable_encoder(encoder)
     checks.require(
@@ -266,7 +269,7 @@ def _encoder(encoder: Encoder | None, loss: AnyLoss | None, context: Context | N
 
 
 def _given(context: Context | None) -> dict[str, Context]:
-    """Return the argument of an encoder, if there is a context."""
+    """Return the keyword argument for the context of an encoder, if there is one."""
     return {} if context is None else {"context": context}
 
 
@@ -280,7 +283,17 @@ def update(
     *,
     context: Context | None = None,
 ) -> None:
-    """One optimizer step at fixed codes; none where there are no codes, whose mean would be NaN."""
+    """Take one optimizer step at the given codes; without codes do nothing.
+
+    Args:
+        decoder: decoder to update in place.
+        loss: loss of the update.
+        optimizer: optimizer that takes the step.
+        schedule: schedule to step afterwards, or None.
+        z: codes of the samples.
+        x: samples; NaN counts as unobserved.
+        context: context of the samples, if they have one.
+    """
     if not len(x):
         return
     optimizer.zero_grad(set_to_none=True)
@@ -299,9 +312,10 @@ def update(
 
 
 def _observed(x: Tensor) -> Tensor | None:
-    """Where x is no NaN.
+    """Return the mask of values that are not NaN.
 
-    None where nothing is missing, which a loss computes faster and to the last bit as ever.
+    It is None if no value is missing: without a mask a loss is faster, and its rounding is that of
+    complete data.
     """
     missing = x.isnan()
     return ~missing if missing.any() else None
@@ -319,13 +333,13 @@ def _note(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well a decoder with an encoder explains data; every field has one entry for each sample.
+    """The result of `evaluate`; every field has one entry for each sample.
 
     Args:
-        energy: at the codes found.
-        excess: energy minus the floor, of observed features, that no decoder can pass under.
-        status: `Status` codes.
-        statistics: counts.
+        energy: energy at the codes that the encoder found.
+        excess: energy minus the floor of the observed features, below which no decoder can score.
+        status: status of each encoding, as in `Status`.
+        statistics: counts of the solver's work.
     """
 
     energy: Float[Tensor, "batch"]
@@ -347,23 +361,24 @@ def evaluate(
 ) -> Evaluation:
     """Encode data and judge the codes without touching the decoder.
 
-    A UserWarning counts the samples without an energy: those with NaN in the data, unless the
-    encoder takes NaN for unobserved features. Another counts those of which nothing was observed.
+    A UserWarning counts the samples without an energy, which are those with NaN in the data unless
+    the encoder treats NaN as unobserved. Another warning counts samples without any observed
+    feature.
 
     Args:
-        decoder: the trained decoder.
-        x: held-out data, as for `encode`; NaN where unobserved if the encoder takes it so.
-        encoder: (decoder, x) -> Encoding; `encode` with this loss by default.
-        loss: gives the floor; by default that by which the codes were found, `Bernoulli()` where
-            neither is given. Of one without a floor, excess is the energy.
-        context: of each sample, for encoders that take one.
-        size: samples encoded at once, which bounds the memory and changes nothing else. An
-            interrupt keeps what is finished; the other samples are NOT_REACHED and have no energy.
-        progress: whether a bar counts the samples.
+        decoder: trained decoder.
+        x: held-out data, as for `encode`; NaN is unobserved if the encoder treats it so.
+        encoder: function (decoder, x) -> Encoding; `encode` with this loss by default.
+        loss: loss that gives the floor; by default the loss that the encoder used, and
+            `Bernoulli()` if neither is given. For a loss without a floor, excess is the energy.
+        context: context of each sample, for encoders that take one.
+        size: number of samples encoded at once, which bounds the memory and changes nothing else.
+            An interrupt keeps finished samples; the others are NOT_REACHED and have no energy.
+        progress: whether to show a progress bar.
 
     Raises:
         TypeError, ValueError: an argument does not fit, the encoder takes no context, or the
-            context has other rows than x; the message says how to mend it.
+            context has another number of rows than x; the message says how to fix it.
     """
     size = checks.whole("size", size)
     checks.at_least_one("size", size)
@@ -372,17 +387,17 @@ def evaluate(
     rows = samples_for(decoder, x)
     check_context(context, rows)
 
-    def find(some: slice) -> Encoding:
-        x = rows[some]
-        return parts.encoding_of(find_codes(decoder, x, **_given(rows_of(context, some))), x)
+    def find(chunk: slice) -> Encoding:
+        x = rows[chunk]
+        return parts.encoding_of(find_codes(decoder, x, **_given(rows_of(context, chunk))), x)
 
     with threads.suited(decoder, encoder), torch.no_grad():
-        found = in_chunks(find, len(rows), size, progress=progress)
-        reached = sum(map(len, found))
+        encodings = in_chunks(find, len(rows), size, progress=progress)
+        reached = sum(map(len, encodings))
         if reached < len(rows):
             start = checks.start_for(decoder, rows[reached:], None)
-            found.append(not_reached(start, like=found[0]))
-    encoding = Encoding.joined(found)
+            encodings.append(not_reached(start, like=encodings[0]))
+    encoding = Encoding.joined(encodings)
     warn_of_missing_energies(rows[:reached], encoding.energy[:reached])
     judged = WholeLoss(parts.loss_of(encoding, loss))
     excess = encoding.energy - judged.floor(rows, _observed(rows))

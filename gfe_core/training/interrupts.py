@@ -1,8 +1,8 @@
-"""When an interrupt may reach a training: between two updates, never in one.
+"""Interrupts of a training: they take effect between two updates, never during one.
 
 Ctrl-C and a notebook's stop button send SIGINT, which Python turns into a KeyboardInterrupt between
-any two instructions: also between the weights of two layers of which one has moved already. `fit`
-holds the signal back there. Interrupts are its business alone: nobody else catches them.
+any two instructions. That could be after the weights of one layer have moved and before those of
+the next. `fit` therefore holds the signal back during updates. No other code of the kit does.
 """
 
 import math
@@ -13,19 +13,19 @@ from types import FrameType, TracebackType
 from typing import Any
 
 EVERY_ONE = math.inf
-"""How many interrupts wait for the end of an update."""
+"""Argument of `Interrupts.hold` that holds back all interrupts, however many come."""
 
 
 class Interrupts:
-    """Keep interrupts waiting where they would tear something apart.
+    """Hold interrupts back while they would leave something half done.
 
-    In the main thread, this takes the place of the program's own handler of SIGINT until the block
-    ends, and calls it when the interrupt may come through. Elsewhere, and where the program ignores
-    SIGINT, nothing happens: no interrupt arrives there.
+    In the main thread, this replaces the program's own handler of SIGINT until the block ends, and
+    calls that handler when an interrupt may take effect. In other threads, and if the program
+    ignores SIGINT, it does nothing, because no interrupt arrives there.
 
     Example:
         >>> with Interrupts() as interrupts:
-        ...     interrupts.hold(EVERY_ONE)  # what follows is done wholly
+        ...     interrupts.hold(EVERY_ONE)  # the following lines run to their end
         ...     interrupts.hold(0)  # an interrupt that came meanwhile is raised here
     """
 
@@ -53,11 +53,11 @@ class Interrupts:
             self.hold(0)
 
     def hold(self, n: float) -> None:
-        """Let n interrupts wait from now on; one that has waited, or one more, is raised.
+        """Hold back up to n interrupts from now on; if more have come or come, raise one.
 
         Args:
-            n: 0 lets none wait; 1 lets the first wait, so that a reader who presses twice is not
-                kept; `EVERY_ONE` cannot be broken.
+            n: number of interrupts to hold back. 0 holds back none; 1 holds back the first, so that
+                a reader who presses twice need not wait; `EVERY_ONE` holds back all.
         """
         self.n_held = n
         if self.n_came > n:

@@ -1,4 +1,4 @@
-"""Missing features, said aloud: what teaches nothing and what has no energy is counted."""
+"""Warnings about missing features: samples that teach nothing or have no energy are counted."""
 
 import warnings
 
@@ -12,39 +12,39 @@ _REMEDY = (
 
 
 class Untaught:
-    """Count the samples of a training that taught nothing, and warn once.
+    """Count the samples of a training from which nothing was learnt, and warn once.
 
     Args:
-        x: all samples, where they are known.
+        x: all samples, or None if they are not known.
     """
 
     def __init__(self, x: Tensor | None) -> None:
         self._x = x
-        self._told = False
+        self._has_warned = False
         self._n_batches = 0
         self._taught = False
         nowhere = [] if x is None else _never_observed(x)
         if nowhere:
-            some = ", ".join(map(str, nowhere[:5])) + (", ..." if len(nowhere) > 5 else "")
+            named = ", ".join(map(str, nowhere[:5])) + (", ..." if len(nowhere) > 5 else "")
             _warn(
                 f"{len(nowhere)} of the features are missing (NaN) in every sample, so that "
-                f"nothing is learnt about them: {some}. Leave them out, or fill them in."
+                f"nothing is learnt about them: {named}. Leave them out, or fill them in."
             )
 
     def note(self, x: Tensor, taught: Tensor) -> None:
-        """Take note of a batch.
+        """Record a batch.
 
         Args:
-            x: the batch.
-            taught: True for samples that an update has learnt from.
+            x: samples of the batch.
+            taught: mask that is True for samples from which an update has learnt.
         """
         self._n_batches += 1
         self._taught = self._taught or bool(taught.any())
-        if self._told or taught.all():
+        if self._has_warned or taught.all():
             return
         if not _incomplete(x)[~taught].any():
             return
-        self._told = True
+        self._has_warned = True
         known = x if self._x is None else self._x
         n = int(_incomplete(known).sum())
         where = " of this batch" if self._x is None else ""
@@ -53,8 +53,8 @@ class Untaught:
         _warn(f"{lost}{left}. {_REMEDY}", stacklevel=6)
 
     def tell_if_all(self) -> None:
-        """Warn where no sample of any batch has taught anything."""
-        if self._n_batches and not self._taught and not self._told:
+        """Warn if nothing was learnt from any sample of any batch."""
+        if self._n_batches and not self._taught and not self._has_warned:
             _warn(
                 "No sample taught anything: every code was NON_FINITE, and the decoder is as it "
                 "was. Look for NaN and infinity in the data, and in the decoder's weights."
@@ -62,19 +62,19 @@ class Untaught:
 
 
 def observed_somewhere(x: Tensor) -> Tensor:
-    """Return for each sample whether any feature is observed: one of NaN alone has no energy."""
+    """Return for each sample whether any feature is observed, that is, not NaN."""
     return ~x.flatten(1).isnan().all(1) if x.dim() > 1 else ~x.isnan()
 
 
 def warn_of_missing_energies(x: Tensor, energy: Tensor) -> None:
-    """Warn where the mean energy of samples would be NaN, or that of nothing observed."""
+    """Warn about samples whose energy is NaN, and samples of which nothing is observed."""
     lost = energy.isnan()
     empty = ~observed_somewhere(x) & ~lost
     if empty.any():
         _warn(
             f"{int(empty.sum())} of {len(x)} samples have no observed feature, so that their "
-            "energy says nothing of the decoder and would enter means as that of a sample. Leave "
-            "them out: `x[~x.isnan().flatten(1).all(1)]`."
+            "energy says nothing about the decoder but would enter means. Leave them out: "
+            "`x[~x.isnan().flatten(1).all(1)]`."
         )
     if lost.any():
         n_missing = int((_incomplete(x) & lost).sum())
@@ -88,7 +88,7 @@ def _incomplete(x: Tensor) -> Tensor:
 
 
 def _never_observed(x: Tensor) -> list[int]:
-    """Numbers of the features that are NaN in every sample."""
+    """Return the indices of the features that are NaN in every sample."""
     if not x.is_floating_point() or x.dim() < 2:
         return []
     return torch.where(x.flatten(1).isnan().all(0))[0].tolist()

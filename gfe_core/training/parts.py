@@ -1,4 +1,4 @@
-"""The parts of a training that callers bring, refused in words where they could teach nothing."""
+"""Checks of the objects that callers pass to a training: each error says what does not fit."""
 
 import inspect
 import warnings
@@ -20,7 +20,7 @@ _ADAM = "torch.optim.Adam(decoder.parameters(), lr=1e-3)"
 
 
 def trainable(decoder: Any) -> None:
-    """Refuse what is no decoder with weights."""
+    """Refuse an object that is not a decoder with weights."""
     checks.is_decoder(decoder)
     wrap = "`gfe.wrap(decoder, latent_dim=..., data_shape=...)`"
     checks.require(
@@ -35,8 +35,9 @@ def optimizer_of(decoder: nn.Module, optimizer: Any, schedule: Any) -> Optimizer
     """Return the optimizer given, or Adam, after checking that it trains this decoder.
 
     Raises:
-        TypeError: optimizer or schedule is of another kind, or wants arguments that `fit` has not.
-        ValueError: they belong to other weights, or to each other not.
+        TypeError: optimizer or schedule is of another kind, or needs arguments that `fit` does not
+            have.
+        ValueError: the optimizer trains other weights, or the schedule has another optimizer.
     """
     own = [p for p in decoder.parameters() if p.requires_grad]
     if optimizer is None:
@@ -89,17 +90,17 @@ def _schedule_of(optimizer: Optimizer, schedule: Any) -> None:
 
 
 def listed(callbacks: Any) -> Sequence[Callable[..., Any]]:
-    """Return callbacks as a list; one that stands alone is the only one."""
+    """Return callbacks as a sequence; a single callback may be given without a list."""
     alone = callable(callbacks) and not isinstance(callbacks, type)
     called: Any = [callbacks] if alone else callbacks
     wanted = "`callbacks` must be functions of a report, such as `callbacks=[print]`"
-    many = isinstance(called, (list, tuple))
-    checks.require(many, f"{wanted}, got {checks.described(called)}.", TypeError)
-    for one in called:
-        is_class = isinstance(one, type)
-        remedy = f" Call it: `{one.__name__}(...)`." if is_class else ""
-        fits = takes(one, "report")
-        checks.require(fits, f"{wanted}, got {checks.described(one)}.{remedy}", TypeError)
+    is_list = isinstance(called, (list, tuple))
+    checks.require(is_list, f"{wanted}, got {checks.described(called)}.", TypeError)
+    for callback in called:
+        is_class = isinstance(callback, type)
+        remedy = f" Call it: `{callback.__name__}(...)`." if is_class else ""
+        fits = takes(callback, "report")
+        checks.require(fits, f"{wanted}, got {checks.described(callback)}.{remedy}", TypeError)
     return called
 
 
@@ -113,15 +114,15 @@ def callable_encoder(encoder: Any) -> None:
 
 
 def loss_of(encoding: Encoding, loss: AnyLoss | None) -> AnyLoss | None:
-    """Return the loss to learn or judge by: the caller's, or that by which the codes were found."""
+    """Return the loss to learn or judge by: the caller's, or the one that the encoder used."""
     known = encoding.loss
     if loss is None or known is None or known is loss:
         return known if loss is None else loss
-    plain = (Bernoulli, Gaussian, Poisson)  # others may mean to learn more than codes are found by
+    plain = (Bernoulli, Gaussian, Poisson)  # other losses may differ from the encoder's on purpose
     if isinstance(known, plain) and isinstance(loss, plain) and repr(known) != repr(loss):
         warnings.warn(
-            f"`encoder` finds codes by {known!r}, but `loss` is {loss!r}: the codes are no minima "
-            "of what is learnt. Give the encoder the same loss, "
+            f"`encoder` finds codes by {known!r}, but `loss` is {loss!r}: the codes are not "
+            "minima of the loss that is learnt. Give the encoder the same loss, "
             "`functools.partial(gfe.encode, loss=...)`.",
             UserWarning,
             stacklevel=5,
@@ -129,23 +130,23 @@ def loss_of(encoding: Encoding, loss: AnyLoss | None) -> AnyLoss | None:
     return loss
 
 
-def encoding_of(found: Any, x: Tensor) -> Encoding:
-    """Return what an encoder answered with, if it is an encoding of just these samples."""
+def encoding_of(encoding: Any, x: Tensor) -> Encoding:
+    """Return the result of an encoder after checking that it is an encoding of these samples."""
     line = "gfe.encoders.one_look(decoder, x, z, loss)"
     wanted = f"`encoder` must return an `Encoding` of the {len(x)} samples"
-    fits = isinstance(found, Encoding)
-    got = checks.described(found)
+    fits = isinstance(encoding, Encoding)
+    got = checks.described(encoding)
     checks.require(fits, f"{wanted}, got {got}. Make one of codes: `{line}`.", TypeError)
-    checks.require(len(found) == len(x), f"{wanted}, got one of {len(found)}.")
-    if (found.status == int(Status.NOT_REACHED)).any():  # it kept what an interrupt left of it
+    checks.require(len(encoding) == len(x), f"{wanted}, got one of {len(encoding)}.")
+    if (encoding.status == int(Status.NOT_REACHED)).any():  # an interrupt ended the encoding early
         raise KeyboardInterrupt
-    return found
+    return encoding
 
 
 def stops(answer: Any) -> bool:
-    """Say whether a callback's answer ends the training: True does, None and False do not."""
+    """Return whether a callback's result ends the training: True does, None and False do not."""
     known = answer is None or isinstance(answer, (bool, np.bool_))
     wanted = "`callbacks` must return nothing, or True to end the training"
-    remedy = "Call what has a value in a function that returns nothing."
+    remedy = "Wrap it in a function that returns nothing."
     checks.require(known, f"{wanted}; one returned {checks.described(answer)}. {remedy}", TypeError)
     return bool(answer)

@@ -1,4 +1,4 @@
-"""Data far from the unit that training assumes, said aloud."""
+"""A warning if the scale of the data is far from the one that training assumes."""
 
 import math
 import warnings
@@ -10,24 +10,24 @@ from gfe_core.energy import Gaussian
 from gfe_core.types import AnyLoss
 
 FAR = 100.0
-"""How many times wider or narrower than its noise the data may be before a word is said."""
+"""Largest ratio of the spread of the data to the noise, or the inverse, without a warning."""
 
 
 def warn_of_units(x: Tensor | None, loss: AnyLoss | None) -> None:
-    """Warn where data are far from the scale that its loss and fresh weights assume.
+    """Warn if data are far from the scale that the loss and initial weights assume.
 
-    Codes do not depend on the unit. Training does: weights begin near 1, and an optimizer moves
-    them by about its rate, whatever the unit of the data.
+    Codes do not depend on the unit of the data. Training does: weights begin near 1, and an
+    optimizer moves them by about its rate in each step, whatever the unit is.
 
     Args:
-        x: the data, NaN where unobserved, of which the first thousand samples are looked at; None
-            where they are not known yet.
-        loss: of the training; only `Gaussian` has a scale that data can be compared with.
+        x: training data, NaN where unobserved, or None if they are not known yet; the first
+            thousand samples are checked.
+        loss: loss of the training; only `Gaussian` has a scale that data can be compared with.
     """
     if x is None or not isinstance(loss, Gaussian):
         return
-    some = x[:1000]
-    known = some[torch.isfinite(some)].double()
+    first = x[:1000]
+    known = first[torch.isfinite(first)].double()
     if len(known) < 2:
         return
     spread = known.std(correction=0).item()

@@ -126,7 +126,7 @@ def test_interrupted_training_exits_130_and_the_same_command_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(train_command, "tell", interrupt)
         status, out, err = call(*words, tmp_path / "run")
-    assert status == 130 and out == "" and "The same command goes on from there" in err
+    assert status == 130 and out == "" and "Run the same command again to continue" in err
     assert note(tmp_path / "run")["updates"] == 10
     status, _, err = call(*words, tmp_path / "run")
     assert status == 0 and "batch 7/7" in err

@@ -167,7 +167,7 @@ def test_a_busy_processor_is_noticed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(time, "perf_counter", lambda: 4 * time.thread_time())
     assert str(check_of("load")).startswith("note load: the processor is busy: 25% of a core")
     monkeypatch.setattr(time, "perf_counter", time.thread_time)
-    assert str(check_of("load")) == "ok   load: 100% of a core was to be had"
+    assert str(check_of("load")) == "ok   load: 100% of a core was available"
 
 
 def test_a_processor_that_waits_for_ever_does_not_hold_the_report(monkeypatch: pytest.MonkeyPatch):

@@ -52,5 +52,5 @@ def test_the_same_command_writes_over_its_own_copies_but_over_no_other_notebooks
     mine = tmp_path / ORIGINALS[0].name
     mine.write_text("mine")
     assert main(["handouts", "--to", str(tmp_path)]) == 1
-    assert "these are no handouts" in capsys.readouterr().err
+    assert "these are not handouts" in capsys.readouterr().err
     assert mine.read_text() == "mine" and list(tmp_path.iterdir()) == [mine]

@@ -247,7 +247,7 @@ def test_labels_are_classes_names_or_parameters(y: Any, stored: Any, classes: An
         ([1, float("nan"), 2], "a label is missing (nan)"),
         (pd.to_datetime(["2020-01-01"] * 3), "labels are of type datetime64"),
         ([1, 2], "for each of the 3 samples, got shape (2,)"),
-        ("kind", "only of a frame it may name a column"),
+        ("kind", "it may name a column only if `x` is a frame"),
     ],
 )
 def test_labels_that_are_none_are_refused(y: Any, text: str, unchecked: None):
@@ -262,7 +262,7 @@ def test_labels_that_are_none_are_refused(y: Any, text: str, unchecked: None):
         ("mine.csv", "Load it: `gfe.data.load('mine.csv')`"),
         (None, "`x` must hold samples, got None"),
         ({"a": [1]}, "`x` must hold samples"),
-        (known(), "That is one already"),
+        (known(), "That is a data set already"),
         (DataLoader(TensorDataset(torch.zeros(2, 2))), "`loader.dataset`"),
         ([[1.0, 2.0], [3.0]], "its samples differ in shape"),
         ([np.zeros(2), np.zeros(3)], "sample 1 has shape (3,), sample 0 (2,)"),

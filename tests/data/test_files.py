@@ -132,7 +132,7 @@ def test_full_disk_is_named_with_the_path_and_nothing_changes(tmp_path, monkeypa
         path.write_text(old)
     before = [file.name for file in tmp_path.iterdir()]
     onto_a_full_disk(monkeypatch)
-    what = "the file there is as it was" if old else "no file is there"
+    what = "the old file is as it was" if old else "no file was written"
     with pytest.raises(OSError) as caught:
         write(path)
     text = str(caught.value)

@@ -120,7 +120,9 @@ def test_missing_unknown_and_unlabelled_paths_are_refused_with_a_remedy(tmp_path
     ):
         load(tmp_path / "mine.parque")
     (tmp_path / "mine.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"got .*mine.png. One picture is no set: pass its folder"):
+    with pytest.raises(
+        ValueError, match=r"got .*mine.png. One picture is not a data set: pass its folder"
+    ):
         load(tmp_path / "mine.png")
     np.save(tmp_path / "mine.npy", RAMP)
     with pytest.raises(
@@ -231,7 +233,7 @@ def test_unfit_table_is_refused_with_its_place_and_a_remedy(tmp_path: Path, text
 
 def test_table_that_is_no_text_is_refused(tmp_path: Path):
     (tmp_path / "mine.csv").write_bytes("ä,b\n1,2\n3,4".encode("latin-1"))
-    with pytest.raises(DataError, match=r"it is no table in UTF-8 text .*save it again as CSV"):
+    with pytest.raises(DataError, match=r"it is not a table in UTF-8 text .*save it again as CSV"):
         read(tmp_path / "mine.csv")
 
 
@@ -242,7 +244,7 @@ def test_label_must_be_a_column_beside_others_and_known_for_every_sample(tmp_pat
         read(write(tmp_path, "a,b\n1,2\n3,4\n"), label="kind")
     with pytest.raises(DataError, match=r"line 3 has no 'a'\. Fill it in"):
         read(write(tmp_path, "a,b\nx,2\n ,4\n"), label="a")
-    with pytest.raises(DataError, match="it has no column of numbers beside the label"):
+    with pytest.raises(DataError, match="it has no column besides the label"):
         read(write(tmp_path, "a\nx\ny\n"), label="a")
 
 
@@ -293,7 +295,7 @@ def test_negative_and_large_values_are_not_clipped(tmp_path: Path):
     [
         (
             np.array([[{}], [{}]], dtype=object),
-            "no whole array of numbers .*Python objects.*`numpy.save`",
+            "not a complete array of numbers .*Python objects.*`numpy.save`",
         ),
         (np.array([["a"], ["b"]]), r"its type is <U1\. Convert it: `values.astype\('float32'\)`"),
         (RAMP + 1j, "its type is complex128"),
@@ -339,11 +341,11 @@ def test_pickles_archives_and_torn_files_are_refused_and_nothing_in_them_runs(tm
     ):
         path.write_bytes(content)
         with pytest.raises(
-            DataError, match=r"mine.npy cannot be used: it is no whole array of numbers"
+            DataError, match=r"mine.npy cannot be used: it is not a complete array of numbers"
         ):
             read(path)
     np.save(path, np.array([Trap(tmp_path / "trace")] * 2), allow_pickle=True)
-    with pytest.raises(DataError, match="no whole array"):
+    with pytest.raises(DataError, match="not a complete array"):
         read(path)
     assert not (tmp_path / "trace").exists()
 

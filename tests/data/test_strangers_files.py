@@ -249,12 +249,12 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "Latin-1 unnamed": (
         "ä,b\n1,2\n".encode("latin-1"),
         {},
-        "no table in UTF-8 text.*`encoding='latin-1'`",
+        "not a table in UTF-8 text.*`encoding='latin-1'`",
     ),
     "UTF-16 without its mark": (
         "a,b\n1,2\n".encode("utf-16-le"),
         {},
-        "bytes of zero.*`encoding='utf-16'`",
+        "zero bytes.*`encoding='utf-16'`",
     ),
     "a title above a header": (
         "Study of rocks\nmass,len\n1,2\n3,4\n",
@@ -281,7 +281,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         {},
         "Pass `skiprows=1`",
     ),
-    "a workbook called CSV": (b"PK\x03\x04" + bytes(60), {}, "it is no text"),
+    "a workbook called CSV": (b"PK\x03\x04" + bytes(60), {}, "it is not a text"),
     "zero bytes": (b"", {}, "it is empty"),
     "only empty lines": ("\n\n \n", {}, "it is empty"),
     "only a header": ("a,b\n", {}, "it holds 0 samples"),
@@ -304,7 +304,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "infinity": ("a,b\n1,inf\n3,4\n", {}, "infinite in float32. Rescale them, or write nan"),
     "too large for float32": ("a,b\n1,1e60\n3,4\n", {}, "infinite in float32"),
     "a column without a name": ("a,,c\n1,2,3\n4,5,6\n", {}, "must name every column"),
-    "a remark unnamed": ("# a b\n1 2\n3 4\n", {}, "Pass `comment='#'` if it is a remark"),
+    "a remark unnamed": ("# a b\n1 2\n3 4\n", {}, "Pass `comment='#'` if it is a comment"),
     "a hint for Excel": ("sep=;\na;b\n1;2\n", {}, "Pass `skiprows=1`"),
     "a header beyond the end": (
         "a,b\n1,2\n",
@@ -328,7 +328,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "lines to leave out in words": (
         "a,b\n1,2\n",
         {"skiprows": "1"},
-        "`skiprows` must be how many lines.*got '1'",
+        "`skiprows` must be the number of lines.*got '1'",
     ),
     "a number as names": ("a,b\n1,2\n", {"names": 3}, "`names` must be a list, got 3"),
     "half a line to leave out": ("a,b\n1,2\n", {"skiprows": 1.5}, "got 1.5"),
@@ -405,8 +405,8 @@ ARRAYS: dict[str, tuple[str, bytes, dict[str, Any], Any]] = {
 
 REFUSED_ARRAYS: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
     "either": ("a.npy", npy(IMAGES[..., :3]), {}, "may be first or last. Pass `channels='first'`"),
-    "objects": ("a.npy", npy(np.array([{}], object)), {}, "no whole array of numbers"),
-    "a pickle": ("a.npy", pickle.dumps([1]), {}, "no whole array of numbers"),
+    "objects": ("a.npy", npy(np.array([{}], object)), {}, "not a complete array of numbers"),
+    "a pickle": ("a.npy", pickle.dumps([1]), {}, "not a complete array of numbers"),
     "records": (
         "a.npy",
         npy(np.zeros(3, [("a", float), ("b", int)])),
@@ -422,8 +422,8 @@ REFUSED_ARRAYS: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
         "leave out transparency: `values[..., :3]`",
     ),
     "complex": ("a.npy", npy(np.full((2, 2), 1j)), {}, "its type is complex128"),
-    "cut off": ("a.npy", npy(IMAGES)[:-7], {}, "no whole array of numbers"),
-    "zero bytes": ("a.npy", b"", {}, "no whole array of numbers"),
+    "cut off": ("a.npy", npy(IMAGES)[:-7], {}, "not a complete array of numbers"),
+    "zero bytes": ("a.npy", b"", {}, "not a complete array of numbers"),
     "several arrays": (
         "a.npz",
         npz(p=IMAGES, q=IMAGES),
@@ -448,10 +448,10 @@ REFUSED_ARRAYS: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
         {},
         "Object arrays cannot be loaded",
     ),
-    "an archive cut off": ("a.npz", npz(x=IMAGES)[:-40], {}, "no whole file of arrays"),
+    "an archive cut off": ("a.npz", npz(x=IMAGES)[:-40], {}, "not a complete file of arrays"),
     "an empty archive": ("a.npz", npz(), {}, "it holds no array"),
-    "no HDF5": ("a.h5", b"hello", {}, "no whole file of arrays"),
-    "no .mat": ("a.mat", b"hello" * 60, {}, "no whole file of arrays"),
+    "no HDF5": ("a.h5", b"hello", {}, "not a complete file of arrays"),
+    "no .mat": ("a.mat", b"hello" * 60, {}, "not a complete file of arrays"),
     "no Parquet": ("a.parquet", b"PAR1hello", {}, "pandas cannot read it"),
     "no workbook": ("a.xlsx", b"hello", {}, "Copy it again"),
     "no gzip": ("a.csv.gz", b"a,b\n1,2\n", {}, "it is damaged or not whole"),
@@ -461,7 +461,7 @@ REFUSED_ARRAYS: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
         {},
         "it is damaged or not whole",
     ),
-    "one picture": ("a.png", png(GREY), {}, "One picture is no set: pass its folder"),
+    "one picture": ("a.png", png(GREY), {}, "One picture is not a data set: pass its folder"),
     "an unknown kind": ("a.csvv", b"a", {}, "Did you mean '.csv'?"),
 }
 

@@ -100,7 +100,7 @@ def test_a_factor_is_given_up_if_codes_tell_less_than_half_of_what_the_reference
     assert verdict == "holds"
     assert "VAE, loose: 3.0 open, x 1.00 (1.00), y 1.00 (1.00), scale 0.80 (0.89)" in figures
     assert "shape 0.40 (0.14)" in figures, "the plain number, and that above chance"
-    assert "left out, since the reference tells too little: rotation of hearts" in figures
+    assert "left out, because the reference predicts too little: rotation of hearts" in figures
 
 
 def test_a_factor_that_is_half_kept_is_within_the_spread_of_the_runs():

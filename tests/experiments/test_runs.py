@@ -489,7 +489,7 @@ def test_checkpoint_that_is_none_of_this_run_is_refused(content, tmp_path: Path)
         (tmp_path / "other" / "checkpoint.pt").replace(path)
     before = path.read_bytes()
     with pytest.raises(
-        ValueError, match="is damaged or no checkpoint|is no gfe_core checkpoint|does not fit"
+        ValueError, match="is damaged or no checkpoint|is not a gfe_core checkpoint|does not fit"
     ):
         train(config, tmp_path)
     assert path.read_bytes() == before
@@ -498,7 +498,7 @@ def test_checkpoint_that_is_none_of_this_run_is_refused(content, tmp_path: Path)
 def test_checkpoint_without_a_note_of_what_it_is_of_is_refused(tmp_path):
     train(small(), tmp_path)
     (tmp_path / "run.json").unlink()
-    with pytest.raises(ValueError, match="holds a checkpoint.pt but no run.json that says of what"):
+    with pytest.raises(ValueError, match="holds a checkpoint.pt but no run.json that describes it"):
         train(small(), tmp_path)
 
 

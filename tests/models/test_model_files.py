@@ -556,7 +556,7 @@ def test_files_that_are_no_models_are_refused_with_what_to_do(tmp_path):
         with pytest.raises(ValueError, match="is not a model of gfe_core. Pass a file written by"):
             gfe.load(path)
     gfe.save(path, decoder)
-    with pytest.raises(ValueError, match="is no gfe_core checkpoint of format 1"):
+    with pytest.raises(ValueError, match="is not a gfe_core checkpoint of format 1"):
         gfe.load_checkpoint(path, decoder=decoder)
     content = torch.load(path)
     torch.save(content | {"version": 2}, path)

@@ -224,7 +224,7 @@ def test_tensor_files_of_others_are_refused_with_a_clear_error(tmp_path):
         None,
     ):
         torch.save(content, path)
-        refused(path, "`path` .*other.pt is no gfe_core checkpoint of format 1")
+        refused(path, "`path` .*other.pt is not a gfe_core checkpoint of format 1")
 
 
 def test_random_damage_never_escapes_as_another_error(good):
@@ -350,7 +350,7 @@ def test_other_part_must_not_take_the_name_of_a_part(tmp_path, name):
     for verb in (save_checkpoint, load_checkpoint):
         with pytest.raises(
             ValueError,
-            match=f"`others` must not be named {name}: other parts are. Choose another name",
+            match=f"`others` must not be named {name}: other parts have these names.",
         ):
             verb(tmp_path / "run.pt", decoder=decoder, others={name: nn.Linear(1, 1)})
     assert list(tmp_path.iterdir()) == []

@@ -1,1 +1,1 @@
-"""What every experiment shares: configs, runs, jobs, and the files they keep."""
+"""The parts that experiments share: configs, runs, jobs, and the files they keep."""

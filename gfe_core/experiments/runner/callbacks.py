@@ -1,7 +1,4 @@
-"""What happens beside the training of a run.
-
-A clock, the best weights, and rehearsal of images met before.
-"""
+"""Callbacks of a run: a clock that keeps the best weights, and rehearsal of earlier images."""
 
 import math
 import time
@@ -20,10 +17,10 @@ from gfe_core.types import Encoder, Status
 
 
 class Watch:
-    """Count the seconds of training and keep the weights with the best validation energy.
+    """Count the seconds of training and keep the weights with the lowest validation energy.
 
-    Seconds are those of the processor, so that what else the machine does and the judging itself do
-    not count. Validation samples without any observed feature are left out.
+    Seconds are processor time, so that other work of the machine does not count; nor does the
+    judging itself. Validation samples without any observed feature are left out.
     """
 
     def __init__(self, modules: nn.ModuleList, encoder: Encoder, x: Tensor, n_batches: int) -> None:
@@ -37,7 +34,7 @@ class Watch:
         self.since = time.process_time()
 
     def __call__(self, report: Report) -> None:
-        """After every batch; judges at the end of an epoch."""
+        """Count the time of a batch; at the end of an epoch, judge the weights."""
         now = time.process_time()
         self.seconds += now - self.since
         if len(self.x) and len(report.history.step) % self.n_batches == 0:
@@ -48,7 +45,7 @@ class Watch:
         self.skip()
 
     def skip(self) -> None:
-        """Do not count the seconds since the last batch."""
+        """Leave out the seconds since the last batch."""
         self.since = time.process_time()
 
     def restore(self) -> None:
@@ -57,11 +54,11 @@ class Watch:
             self.modules.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"energies": list(self.energies), "weights": self.weights, "seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.energies = list(state["energies"])
         self.weights = state["weights"]
         self.seconds = state["seconds"]
@@ -69,18 +66,18 @@ class Watch:
 
 
 class Rehearsal:
-    """After each batch, update the decoder at images met before and the codes found for them then.
+    """Update the decoder after each batch at earlier images, with the codes found for them then.
 
-    Images are encoded once a pass and learnt from often. Codes that carry a gradient, an
-    autoencoder's, are found anew.
+    Each image is encoded once in a pass, but learnt from several times. Codes that carry a
+    gradient, those of an autoencoder, are found again.
 
     Args:
-        encoder: of the run.
-        update: one decoder update at (z, x).
-        n_updates: after each batch.
-        size: images in each update, drawn with replacement.
-        memory: batches that are remembered, those of one pass.
-        seed: of the draw.
+        encoder: encoder of the run.
+        update: function that makes one decoder update at (z, x).
+        n_updates: number of updates after each batch.
+        size: number of images in each update, drawn with replacement.
+        memory: number of batches that are remembered: those of one pass.
+        seed: seed of the draw.
     """
 
     def __init__(
@@ -101,15 +98,15 @@ class Rehearsal:
         self.met: deque[tuple[Tensor, Tensor]] = deque(maxlen=memory)
 
     def __call__(self, report: Report) -> None:
-        """After every batch."""
+        """Remember the batch, and make the updates."""
         finite = report.encoding.status != Status.NON_FINITE
         taught = finite & observed_somewhere(report.x)
         if taught.any():
             self.met.append((report.x[taught], report.encoding.z.detach()[taught]))
         for _ in range(self.n_updates if self.met else 0):
             x, z = self._draw()
-            anew = report.encoding.z.requires_grad
-            self.update(self.encoder(report.decoder, x).z if anew else z, x)
+            again = report.encoding.z.requires_grad
+            self.update(self.encoder(report.decoder, x).z if again else z, x)
         report.history.step[-1] += self.n_updates
 
     def _draw(self) -> tuple[Tensor, Tensor]:
@@ -124,11 +121,11 @@ class Rehearsal:
         return torch.stack(drawn_x), torch.stack(drawn_z)
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"met": list(self.met), "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.met.clear()
         self.met.extend(state["met"])
         self.generator.set_state(state["generator"])

@@ -1,7 +1,7 @@
-"""What a training run is, as one JSON object, and the images that it sees.
+"""The settings of a training run, as one JSON object, and the data that it trains on.
 
-The last 10,000 training images are for choosing settings and for stopping early; no test image is
-read here.
+The last 10,000 training images serve to choose settings and to stop early; this module reads no
+test image.
 """
 
 import difflib
@@ -23,48 +23,48 @@ METHODS = ("flow", "autoencoder", "logistic_pca", "stored_codes", "semi_amortise
 SETS = ("mnist", "seg-mnist", "fashion-mnist")
 LOSSES = ("auto", "bernoulli", "gaussian", "poisson")
 RATES = {"adam": 2e-3, "rmsprop": 5e-4}
-"""Optimizers, each with the learning rate that it has by default."""
+"""Optimizers, each with its default learning rate."""
 STOP = gfe.Stop(grad_norm=1e-6, energy_slope=3e-5, window=5)
-"""When a code counts as found in every experiment.
+"""The stop rule of every experiment.
 
-Its own numbers, so that results keep their meaning when those of `encode` change.
+Its numbers are written out, so that results keep their meaning if the defaults of `encode` change.
 """
 SOLVER = gfe.AMD(dt_min=1e-12)
-"""What finds codes while a decoder learns: that of the results that are shipped."""
+"""The solver that finds codes during training, as in the shipped results."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What a run is: two runs with equal configs on one machine end at equal weights.
+    """The settings of a run; two runs with equal configs on one machine end at equal weights.
 
     The text of each field is also the help of the option of `train` that sets it.
 
     Args:
         data: images to learn from: "mnist", "fashion-mnist", or "seg-mnist", which trains on the
-            digits 0 to 4 and is judged on 5 to 9. The command train takes every
-            other name or path that gfe.data.load takes, too.
+            digits 0 to 4 and is judged on 5 to 9. The command train also takes any other name or
+            path that gfe.data.load takes.
         n_images: number of training images, at least 1, drawn at random by the seed. None takes all
-            but the last 10,000, which are left for validation.
-        method: how codes are found while the decoder trains: "flow" from the origin, the same with
-            a linear decoder ("logistic_pca"), the flow from where it ended last
-            time ("stored_codes"), an encoder trained with the decoder ("autoencoder"), or the flow
-            from an encoder's guess ("semi_amortised").
+            but the last 10,000, which are kept for validation.
+        method: method that finds codes during training: "flow" from the origin, the same flow with
+            a linear decoder ("logistic_pca"), the flow from its last end point ("stored_codes"), an
+            encoder trained with the decoder ("autoencoder"), or the flow from an encoder's guess
+            ("semi_amortised").
         latent_dim: number of latents, the length of a code; from 1 to the number of pixels.
         hidden: width of each hidden layer of the decoder, from code to image; each at least 1. An
             encoder has the same widths in reverse order. A linear decoder ignores them.
         size: number of images in a batch, at least 1.
         epochs: number of passes over the training images, at least 1.
-        updates_per_encode: number of decoder updates for each batch, at least 1. All have the same
-            codes, unless an autoencoder is trained: it encodes again before each.
+        updates_per_encode: number of decoder updates for each batch, at least 1. All use the same
+            codes, except that an autoencoder encodes again before each update.
         rehearsals: number of additional decoder updates after each batch, at least 0. Each draws
             images of earlier batches with the codes that were found for them then; an autoencoder
             encodes them again.
         rehearsal_size: number of images in each additional update, at least 1.
-        learning_rate: step size of the optimizer, above 0. None takes that of the optimizer: 0.002
-            for "adam", 0.0005 for "rmsprop". With a one-cycle schedule it is the highest rate,
-            reached at the end of the warm-up.
-        schedule: how the learning rate changes: "one_cycle", a rise and then a fall to almost 0,
-            or "constant".
+        learning_rate: step size of the optimizer, above 0. None takes the default of the optimizer:
+            0.002 for "adam", 0.0005 for "rmsprop". With a one-cycle schedule it is the highest
+            rate, reached at the end of the warm-up.
+        schedule: change of the learning rate: "one_cycle", a rise and then a fall to almost 0, or
+            "constant".
         warm_up: fraction of all updates during which the rate of a one-cycle schedule rises,
             above 0 and below 1. A constant schedule ignores it.
         weight_decay: decay of "adam", at least 0. Before each update every weight shrinks by its
@@ -78,11 +78,11 @@ class Config:
         window: number of steps over which that fall is measured, at least 1.
         n_validation: number of validation images, from 0 to 10,000. They are judged after each
             epoch, and the weights with the lowest energy are kept. With 0 the last weights are.
-        seed: whole number, at least 0. It decides the initial weights, which images are drawn and
-            in which order.
-        optimizer: what updates the weights: "adam" (AdamW of torch), or "rmsprop" with the numbers
-            of the paper: alpha 0.9, eps 1e-6, no momentum. The paper keeps its rate constant, which
-            is an option of its own: see the schedule.
+        seed: seed of the initial weights, of the choice of images and of their order; a whole
+            number, at least 0.
+        optimizer: optimizer of the weights: "adam" (AdamW of torch), or "rmsprop" with the numbers
+            of the paper: alpha 0.9, eps 1e-6, no momentum. The paper's constant rate is a separate
+            option, the schedule.
 
     Raises:
         ValueError: a field is out of range or of another type than its default.
@@ -149,22 +149,22 @@ class Config:
         checks.require(
             fits, f"`n_validation` must be between 0 and {N_VALIDATION}, got {self.n_validation}."
         )
-        _ = self.stop  # refuses its numbers
+        _ = self.stop  # refuses invalid numbers
 
     def check_data(self) -> None:
-        """Refuse data that the experiments of the paper do not know."""
+        """Refuse data sets that are not among those of the paper's experiments."""
         checks.one_of("data", self.data, SETS)
 
     @property
     def rate(self) -> float:
-        """The learning rate: the one given, or that of the optimizer."""
+        """Learning rate: the one given, or the default of the optimizer."""
         return RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
 
     def as_record(self) -> dict[str, Any]:
-        """Give the fields as run.json and the records of experiments keep them.
+        """Return the fields in the form of run.json and of the records of experiments.
 
-        The optimizer is among them only where it is not the default, so that records made before
-        there was a choice stay those of the same settings.
+        The optimizer is included only if it is not the default, so that records made before there
+        was a choice still have equal settings.
         """
         record = asdict(self)
         if self.optimizer == "adam":
@@ -173,22 +173,22 @@ class Config:
 
     @property
     def stop(self) -> gfe.Stop:
-        """When the flow of an image ends in training."""
+        """Stop rule of the flow in training."""
         return gfe.Stop(
             grad_norm=self.grad_norm, energy_slope=self.energy_slope, window=self.window
         )
 
     @classmethod
     def read(cls, path: Path) -> "Config":
-        """Read the JSON that a run wrote, or one with just the fields.
+        """Read the JSON file of a run, or one that holds only the fields.
 
-        What is missing has its default.
+        Missing fields have their defaults.
         """
         return cls(**cls.load(path))
 
     @classmethod
     def load(cls, path: Path) -> dict[str, Any]:
-        """Read only the fields that a file gives; unknown keys are refused."""
+        """Return only the fields that a file gives; unknown keys are refused."""
         try:
             content = json.loads(Path(path).read_text())
         except (OSError, ValueError) as error:
@@ -216,22 +216,22 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnConfig(Config):
-    """A run on any data that `gfe.data.load` takes, by any loss of the kit.
+    """The settings of a run on any data that `gfe.data.load` takes, with any loss of the kit.
 
-    A name or a path: training draws from the "train" split and is judged on "test". Validation
-    samples are drawn by the seed, and there may be as many as leave one to learn from.
+    Training uses the "train" split of the name or path, and "test" is for judging. Validation
+    samples are drawn by the seed; at least one sample must remain to learn from.
 
     Args:
-        loss: what the decoder's output means: "bernoulli" for grey values in [0, 1], "gaussian" for
+        loss: meaning of the decoder's output: "bernoulli" for grey values in [0, 1], "gaussian" for
             any numbers, which are centred and divided by their standard deviation before training,
-            "poisson" for counts, or "auto": "bernoulli" where all values lie in [0, 1], "gaussian"
+            "poisson" for counts, or "auto": "bernoulli" if all values lie in [0, 1], "gaussian"
             otherwise.
     """
 
     loss: str = "auto"
 
     def check_data(self) -> None:
-        """Leave it to `gfe.data.load` to refuse a name; check the loss."""
+        """Check the loss only, because `gfe.data.load` refuses unknown names."""
         checks.one_of("loss", self.loss, LOSSES)
 
 
@@ -242,7 +242,7 @@ def read_config(path: Path) -> Config:
 
 
 def _same_type(name: str, value: Any, default: Any) -> None:
-    """Refuse what a JSON file may hold in place of a number, a text or a list of widths."""
+    """Refuse a value of another type than its default, which a JSON file may hold."""
     if isinstance(default, tuple):
         fits = isinstance(value, (list, tuple)) and all(
             type(width) is int and width >= 1 for width in value
@@ -260,7 +260,7 @@ def _same_type(name: str, value: Any, default: Any) -> None:
 def optimizer_of(
     config: Config, parameters: Iterable[nn.Parameter]
 ) -> torch.optim.AdamW | torch.optim.RMSprop:
-    """The optimizer that a config names, for these parameters."""
+    """Return the optimizer of a config, for these parameters."""
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, lr=config.rate, alpha=0.9, eps=1e-6)
     return torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
@@ -269,36 +269,35 @@ def optimizer_of(
 def schedule_of(
     config: Config, optimizer: torch.optim.Optimizer, n_updates: int
 ) -> torch.optim.lr_scheduler.LRScheduler | None:
-    """The learning rates that a config names for so many updates; None keeps the rate."""
+    """Return the schedule of a config for this number of updates; None keeps the rate constant."""
     if config.schedule == "constant":
         return None
     n_steps = n_updates + 1
-    n_steps += (
-        config.warm_up * n_steps == 1
-    )  # torch divides by the length of a rise of exactly one step, less one
+    # torch divides by the number of steps of the rise minus 1, which must not be 0
+    n_steps += config.warm_up * n_steps == 1
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         config.rate,
         total_steps=n_steps,
         pct_start=config.warm_up,
-        # torch would give RMSprop, which has none, a momentum of up to 0.95
+        # otherwise torch would set the momentum of RMSprop, which is 0, to up to 0.95
         cycle_momentum=not isinstance(optimizer, torch.optim.RMSprop),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenData:
-    """What a run learns from, as its decoder sees it.
+    """The data of a run, as its decoder sees them.
 
     Args:
         x: training samples.
-        validation: samples that the best weights are chosen by.
-        loss: what the output means; None is `Bernoulli()`.
-        scaling: how data were converted, for `gfe.save`; None if they were not.
-        image_shape: of a sample, where it is known.
-        names: of the features, where the data are a table.
-        has_gaps: whether NaN is a missing value. For the image sets of the paper it is none: such a
-            sample teaches nothing.
+        validation: samples by which the best weights are chosen.
+        loss: loss of the run; None is `Bernoulli()`.
+        scaling: mean and scale by which data were converted, for `gfe.save`; None if they were not.
+        image_shape: shape of an image, if samples are images.
+        names: names of the features, if the data are a table.
+        has_gaps: whether NaN is a missing value. For the image sets of the paper it is not, and a
+            sample with NaN teaches nothing.
     """
 
     x: Tensor
@@ -311,11 +310,11 @@ class ChosenData:
 
 
 def chosen_data(config: Config) -> ChosenData:
-    """Load what a config of either kind names and draw its samples by the seed.
+    """Load the data of a config of either kind and draw its samples by the seed.
 
     Raises:
         ValueError: a name is unknown, or there are fewer samples than it asks for.
-        DataError: a file is missing, damaged or unfit.
+        DataError: a file is missing, damaged or unusable.
     """
     if not isinstance(config, OwnConfig):
         x, validation = chosen_images(config)
@@ -330,7 +329,7 @@ def chosen_data(config: Config) -> ChosenData:
     )
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(config.seed))
     validation, rest = order[: config.n_validation], order[config.n_validation :]
-    kept = rest[: config.n_images].sort().values  # all, where no number is given
+    kept = rest[: config.n_images].sort().values  # all if no number is given
     loss = loss_for(config, x)
     scaling = None
     if isinstance(loss, gfe.Gaussian):
@@ -348,7 +347,7 @@ def chosen_data(config: Config) -> ChosenData:
 
 
 def loss_for(config: OwnConfig, x: Tensor) -> gfe.Bernoulli | gfe.Gaussian | gfe.Poisson:
-    """Return the loss that a config names for these data."""
+    """Return the loss of a config for these data."""
     kinds = {"bernoulli": gfe.Bernoulli(), "gaussian": gfe.Gaussian(), "poisson": gfe.Poisson()}
     if config.loss != "auto":
         return kinds[config.loss]
@@ -358,17 +357,17 @@ def loss_for(config: OwnConfig, x: Tensor) -> gfe.Bernoulli | gfe.Gaussian | gfe
 
 
 def _scaling(x: Tensor) -> dict[str, float]:
-    """Mean and standard deviation of all observed values, as numbers."""
+    """Return mean and standard deviation of all observed values."""
     known = x[~x.isnan()].double()
     spread = known.std(correction=0).item() if len(known) else 0.0
     return {"mean": known.mean().item(), "scale": spread if spread > 0 else 1.0}
 
 
 def chosen_images(config: Config) -> tuple[Tensor, Tensor]:
-    """Training images that a config draws by its seed, and its validation images.
+    """Return the training images that a config draws by its seed, and its validation images.
 
     Raises:
-        ValueError: there are fewer than it asks for.
+        ValueError: there are fewer images than the config asks for.
     """
     x, validation = images(config.data)
     wanted = {
@@ -390,9 +389,9 @@ def chosen_images(config: Config) -> tuple[Tensor, Tensor]:
 
 
 def images(data: str) -> tuple[Tensor, Tensor]:
-    """Training and validation images.
+    """Return training and validation images.
 
-    Of SegMNIST, validation shows the digits 5-9, which training never sees.
+    For SegMNIST, validation images show the digits 5-9, which training never sees.
     """
     loaded = gfe.data.load("mnist" if data == "seg-mnist" else data)
     x = loaded.x[:-N_VALIDATION]

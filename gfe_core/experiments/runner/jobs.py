@@ -1,11 +1,11 @@
 """Experiments as jobs.
 
-Each is done once, kept in a file of its own, and gathered into data/results when all are there.
+Each job is done once and kept in a file of its own; data/results gathers them when all are done.
 
-An interrupted experiment goes on with the jobs that are missing. Jobs know nothing of each other,
-so that several processes can share them; each works with one thread. A job's file says what it is
-about (`fields`) and how it was made (`arguments`, `settings`); a finished job that is made
-otherwise today is made again, and its old file is kept.
+An interrupted experiment continues with the missing jobs. Jobs are independent, so that several
+processes can share them; each works with one thread. A job's file holds its identity (`fields`) and
+how it was made (`arguments`, `settings`). If these have changed since, the job is done again, and
+its old file is kept.
 """
 
 import json
@@ -36,13 +36,14 @@ class Job:
     """One piece of an experiment.
 
     Args:
-        name: of its file, for people; experiments that need the same job name it alike.
-        work: a function at the top level of a module; gets the arguments, returns plain values.
-        arguments: plain values.
-        fields: what it is about, by which its record is chosen; plain values. The name ends with
-            its "seed".
-        settings: what else decides its result, such as the rule by which codes are judged; plain
+        name: name of its file, for human readers; it ends with the "seed" of `fields`. Experiments
+            that need the same job give it the same name.
+        work: function at the top level of a module, which takes the arguments and returns plain
             values.
+        arguments: arguments of `work`; plain values.
+        fields: identity of the job, by which its record is selected; plain values.
+        settings: everything else that determines its result, such as the rule by which codes are
+            judged; plain values.
     """
 
     name: str
@@ -53,11 +54,11 @@ class Job:
 
     @property
     def cell(self) -> str:
-        """Its name without the seed: what it shares with the same job at other seeds."""
+        """Name without the seed, which the job shares with the same job at other seeds."""
         return self.name.removesuffix(f"-{self.fields.get('seed')}")
 
     def with_seed(self, seed: int) -> "Job":
-        """The same job at another seed."""
+        """Return the same job at another seed."""
         return replace(
             self,
             name=f"{self.cell}-{seed}",
@@ -66,18 +67,18 @@ class Job:
         )
 
     def file(self, folder: Path) -> Path:
-        """Where its result is kept."""
+        """Return the path of its result."""
         return folder / f"{self.name}.json"
 
     @property
     def description(self) -> dict[str, Any]:
-        """What its file says of it, as JSON gives it back."""
+        """Fields, arguments and settings, as they are after reading them back from JSON."""
         made = {"fields": self.fields, "arguments": self.arguments, "settings": self.settings}
         return json.loads(json.dumps({name: dict(value) for name, value in made.items()}))
 
 
 def _reseeded(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """These values with another seed wherever one is named, in configs too."""
+    """Return these values with another seed wherever one occurs, also in configs."""
     return {
         name: seed
         if name == "seed"
@@ -90,15 +91,15 @@ def _reseeded(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What `python -m gfe_core reproduce NAME` does.
+    """An experiment that `python -m gfe_core reproduce NAME` runs.
 
     Args:
-        name: as in the command.
-        question: one sentence, kept in the result file.
-        jobs: all of them, cheapest knowledge first.
-        gather: from the records of all jobs, to what the result file holds beside them.
-        table: the result file's content as Markdown, for a reader.
-        note: what a reader of the table should know of how it was made.
+        name: name in the command.
+        question: question in one sentence, kept in the result file.
+        jobs: all jobs, in the order in which they run.
+        gather: function from the records of all jobs to the content of the result file beside them.
+        table: function from the content of the result file to a Markdown table.
+        note: explanation of how the table was made, for its readers.
     """
 
     name: str
@@ -116,16 +117,16 @@ def reproduce(
     processes: int = 1,
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Do the jobs that are missing or made otherwise today, gather all, write the result file.
+    """Do the jobs that are missing or outdated, gather all records, and write the result file.
 
     Args:
-        experiment: what to do.
-        folder: of the jobs' files, which experiments share; data/runs by default.
-        processes: how many jobs at a time.
-        tell: gets a line for every job that is made again, and one for every job that is done.
+        experiment: experiment to run.
+        folder: folder of the jobs' files, which experiments share; data/runs by default.
+        processes: number of jobs that run at the same time.
+        tell: function called with a line for every outdated job and for every finished job.
 
     Returns:
-        What was written.
+        The content of the result file.
 
     Raises:
         ValueError: processes is below 1.
@@ -139,7 +140,7 @@ def reproduce(
 
 
 def default_folder() -> Path:
-    """Where finished jobs are kept: data/runs, beside the results."""
+    """Return the folder of finished jobs: data/runs, beside the results."""
     return results.folder().parent / "runs"
 
 
@@ -151,17 +152,17 @@ def finished(
     title: str,
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[str, Any]]:
-    """Do those of some jobs that are missing or made otherwise today.
+    """Do the given jobs that are missing or outdated.
 
     Args:
-        jobs: what to do.
-        folder: of the jobs' files.
-        processes: how many jobs at a time.
-        title: what the lines for finished jobs begin with.
-        tell: gets these lines.
+        jobs: jobs whose records are wanted.
+        folder: folder of the jobs' files.
+        processes: number of jobs that run at the same time.
+        title: beginning of the lines for finished jobs.
+        tell: function called with a line for every outdated job and for every finished job.
 
     Returns:
-        The records of all the jobs, by name.
+        The records of all given jobs, by name.
 
     Raises:
         ValueError: processes is below 1.
@@ -177,19 +178,19 @@ def finished(
 
 
 def gathered(experiment: Experiment, cells: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the content of a result file from the records of all jobs, by name."""
+    """Return the content of a result file, made from the records of all jobs, by name."""
     command = f"python -m gfe_core reproduce {experiment.name}"
     content = {"experiment": experiment.name, "question": experiment.question, "command": command}
     return content | experiment.gather(Records([*cells.values()])) | {"cells": dict(cells)}
 
 
 def _record(job: Job, folder: Path) -> dict[str, Any]:
-    """What a finished job left; a file of the first build does not say what it is about."""
+    """Return the record of a finished job; files of early versions have no fields."""
     return {"fields": dict(job.fields)} | json.loads(job.file(folder).read_text())
 
 
 def _is_done(job: Job, folder: Path, tell: Callable[[str], None]) -> bool:
-    """Whether the file of a job is there, whole, and made as it would be made today."""
+    """Whether the file of a job exists, is complete, and was made with today's settings."""
     try:
         stored = json.loads(job.file(folder).read_text())
     except (FileNotFoundError, ValueError):
@@ -207,10 +208,10 @@ def _is_done(job: Job, folder: Path, tell: Callable[[str], None]) -> bool:
 
 
 def _changes(stored: Mapping[str, Any], today: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between how a job was made and how it would be made today.
+    """Yield the differences between how a job was made and how it would be made today.
 
-    Files of the first build have arguments and no settings: what they do not mention has not
-    changed.
+    Files of early versions have arguments but no settings; whatever they do not mention counts as
+    unchanged.
     """
     for part, values in today.items():
         known = stored.get(part)
@@ -233,12 +234,12 @@ def _differences(name: str, stored: Any, today: Any, *, strict: bool) -> Iterato
 
 
 def _earlier(folder: Path) -> Path:
-    """Where files are kept whose jobs were made again."""
+    """Return the folder of old files, whose jobs were done again."""
     return folder / "earlier"
 
 
 def _set_aside(path: Path) -> None:
-    """Move a file to where it is kept, under a name that is free."""
+    """Move a file to the folder of old files, under a free name."""
     if path.exists():
         place = _earlier(path.parent)
         place.mkdir(exist_ok=True)
@@ -261,10 +262,10 @@ def _all_done(
         try:
             for future in as_completed(futures):
                 yield future.result()
-        except Exception:  # a job failed; those that run end first, so that their work is kept
+        except Exception:  # a job failed; running jobs end first, so that their work is kept
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-        except BaseException:  # an interrupt; nobody wants to wait
+        except BaseException:  # an interrupt, which must not wait for running jobs
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in multiprocessing.active_children():
                 if worker not in others:
@@ -273,13 +274,13 @@ def _all_done(
 
 
 def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    """Leave Ctrl-C to the parent process, and end whenever the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed tells nobody: its workers would wait for jobs forever."""
+    """End this process when its parent ends; after a kill, workers would wait for jobs forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -294,10 +295,10 @@ def do(job: Job, folder: Path) -> tuple[str, float]:
     try:
         result = job.work(**job.arguments)
         seconds = time.perf_counter() - start
-        told = job.description | {"seconds": round(seconds, 1)}
+        description = job.description | {"seconds": round(seconds, 1)}
         path = job.file(folder)
         _set_aside(path)
-        write_json(path, result | told | machine())
+        write_json(path, result | description | machine())
     finally:
         torch.set_num_threads(threads)
     return job.name, seconds

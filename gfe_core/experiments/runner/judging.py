@@ -1,4 +1,4 @@
-"""How a trained decoder is judged: on all test images, by every way to a code that it has."""
+"""Judging a trained decoder: on all test images, by every encoder that it has."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,15 +14,15 @@ from gfe_core.training.missing import observed_somewhere
 from gfe_core.types import AnyLoss, Encoder
 
 TO_REST: dict[str, Any] = {"solver": gfe.BFGS(), "stop": STOP, "max_steps": 500}
-"""Options of `encode` by which decoders are judged; all are written out, as are those of `STOP`."""
+"""Options of `encode` for judging decoders; all are written out, as are those of `STOP`."""
 PRECISE = partial(gfe.encode, **TO_REST)
-"""How codes are found when a decoder is judged: from the origin to rest."""
+"""The encoder that judges decoders: the flow from the origin to rest."""
 
 
 def in_words(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of an encoder as plain values, for the settings of a job.
+    """Return options of an encoder as plain values, for the settings of a job.
 
-    Solvers, losses and rules are given as the code that makes them.
+    Solvers, losses and stop rules become the code that makes them.
     """
     plain = (bool, int, float, str, type(None))
     return {
@@ -31,16 +31,16 @@ def in_words(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def precise_for(loss: AnyLoss | None, *, gaps: bool = False) -> Encoder:
-    """Return what finds codes by another loss, or of samples with gaps, as precisely."""
+    """Return an encoder as precise as `PRECISE` for another loss, or for samples with gaps."""
     if loss is None and not gaps:
         return PRECISE
     return partial(gfe.encode_observed if gaps else gfe.encode, loss=loss, **TO_REST)
 
 
 def ways(network: encoders.Autoencoder | None, precise: Encoder = PRECISE) -> dict[str, Encoder]:
-    """All ways to a code.
+    """Return all encoders of a decoder, by name.
 
-    The flow from the origin and, with a network, its guess and the flow from there.
+    They are the flow from the origin and, with a network, its guess and the flow from that guess.
     """
     if network is None:
         return {"flow": precise}
@@ -57,7 +57,7 @@ def judged(
     data: str,
     scaling: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Mean energy and excess over the floor of all test images, by way to a code.
+    """Return mean energy and mean excess over the floor on all test images, by encoder.
 
     Samples without any observed feature are left out. Data are converted by `scaling`, as they
     were for training.
@@ -66,24 +66,24 @@ def judged(
     x = x[observed_somewhere(x)]
     if scaling is not None:
         x = (x - scaling["mean"]) / scaling["scale"]
-    found = {}
-    for way, encoder in ways.items():
+    means = {}
+    for label, encoder in ways.items():
         result = gfe.evaluate(decoder, x, encoder=encoder)
-        found[way] = {
+        means[label] = {
             name: getattr(result, name).double().mean().item() for name in ("energy", "excess")
         }
-    return found
+    return means
 
 
 def _test_samples(data: str) -> Tensor:
-    """Load the samples to judge by; a source that holds none is named, with what to add."""
+    """Load the test samples; an error names a source that holds none, and says what to add."""
     try:
         return gfe.data.load(data, split="test").x
     except ValueError as error:
         if isinstance(error, gfe.data.DataError) or "`split`" not in str(error):
             raise
         raise ValueError(
-            f"`data` {data} holds no test samples to judge by. Put those that training never saw "
-            f"into a folder `test` beside `train`, {Path(data) / 'test'}, and give the command "
+            f"`data` {data} holds no test samples to judge by. Put samples that training never saw "
+            f"into a folder `test` beside `train`, {Path(data) / 'test'}, and run the command "
             "again. In Python, `gfe.evaluate(decoder, x)` judges by any samples."
         ) from error

@@ -1,7 +1,8 @@
-"""What jobs left behind, as rows to choose from by their fields.
+"""Records of jobs, which can be selected by their fields.
 
-A record is the content of a job's file: its results, and under "fields" what it is about, such as
-{"protocol": "once", "n_images": 480, "method": "flow", "seed": 0}. Names of files are for people.
+A record is the content of a job's file: its results and, under "fields", the identity of the job,
+such as {"protocol": "once", "n_images": 480, "method": "flow", "seed": 0}. The names of files are
+only for human readers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ class Records(Sequence[Record]):
     """Records in the order of their jobs.
 
     Args:
-        rows: each with its "fields".
+        rows: records, each with its "fields".
 
     Example:
         >>> rows = [{"fields": {"method": "flow", "seed": i}, "energy": 0.1 * i} for i in (1, 2)]
@@ -41,7 +42,7 @@ class Records(Sequence[Record]):
         return iter(self.rows)
 
     def where(self, **fields: Any) -> "Records":
-        """Those whose fields have these values."""
+        """Return the records whose fields have these values."""
         return Records(
             [
                 record
@@ -51,18 +52,18 @@ class Records(Sequence[Record]):
         )
 
     def only(self, **fields: Any) -> Record:
-        """The one with these fields.
+        """Return the only record with these fields.
 
         Raises:
             ValueError: there is none, or more than one.
         """
-        found = self.where(**fields)
+        matches = self.where(**fields)
         checks.require(
-            len(found) == 1,
-            f"`fields` {fields} must name one record, got {len(found)} of {len(self)}. "
+            len(matches) == 1,
+            f"`fields` {fields} must name one record, got {len(matches)} of {len(self)}. "
             "Name more fields, or run the jobs that are missing.",
         )
-        return found[0]
+        return matches[0]
 
     def by(self, name: str) -> dict[Any, Record]:
         """Map the values of a field to the one record that has each.
@@ -70,10 +71,10 @@ class Records(Sequence[Record]):
         Raises:
             ValueError: two records share a value.
         """
-        found = {record["fields"][name]: record for record in self}
+        by_value = {record["fields"][name]: record for record in self}
         checks.require(
-            len(found) == len(self),
-            f"`name` {name!r} must tell all {len(self)} records apart, got {len(found)} values. "
+            len(by_value) == len(self),
+            f"`name` {name!r} must tell all {len(self)} records apart, got {len(by_value)} values. "
             "Choose with `where` first.",
         )
-        return found
+        return by_value

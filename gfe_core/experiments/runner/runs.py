@@ -1,7 +1,4 @@
-"""One training run.
-
-Built from its config, resumed where it was left, judged on images that it has not seen.
-"""
+"""One training run: built from its config, resumed where it stopped, judged on unseen images."""
 
 import copy
 import hashlib
@@ -41,24 +38,24 @@ from gfe_core.types import Encoder
 
 @dataclass(kw_only=True)
 class Run:
-    """The objects that a config names; `build` makes them and `train` works on them.
+    """The objects of a run; `build` makes them from a config, and `train` trains them.
 
     Args:
-        config: what they were built from.
+        config: config from which the objects were built.
         x: training images.
-        batches: of them.
-        decoder: to be trained.
-        autoencoder: the network that guesses codes, or None.
-        encoder: what finds codes in training.
-        judge: what finds codes when the run is judged by its own means: its network, or the flow to
-            rest.
-        optimizer: of the decoder, and of an autoencoder's network.
-        schedule: of its rate, or None.
-        callbacks: what else learns or takes note after every batch.
-        watch: seconds of training, validation energies, best weights; the last of the callbacks.
-        others: by name, what else has a state that a checkpoint keeps.
-        chosen: what it learns from, and how that was converted.
-        history: of `fit`.
+        batches: batches of the training images.
+        decoder: decoder to be trained.
+        autoencoder: network that guesses codes, or None.
+        encoder: encoder that finds codes in training.
+        judge: encoder that finds codes when the run is judged by its own means: its network, or the
+            flow to rest.
+        optimizer: optimizer of the decoder and of an autoencoder's network.
+        schedule: schedule of the learning rate, or None.
+        callbacks: further functions that learn or record after every batch.
+        watch: record of seconds, validation energies and best weights; the last of the callbacks.
+        others: further objects, by name, whose state a checkpoint keeps.
+        chosen: data of the run, and how they were converted.
+        history: history of `fit`.
     """
 
     config: Config
@@ -84,13 +81,13 @@ class Run:
 
     @property
     def epochs_left(self) -> int:
-        """Passes over the images that are still to be made, the one in the middle counted."""
+        """Number of passes that remain, including one that has begun."""
         at_the_end = self.batches.index == len(self.batches)
         return self.config.epochs - self.batches.epoch - at_the_end
 
 
 def build(config: Config) -> Run:
-    """Build what a config names: images, networks, what finds codes, what learns from them."""
+    """Build the objects of a config: images, networks, encoders, optimizer and callbacks."""
     generator = torch.Generator().manual_seed(config.seed)  # the decoder draws from it first
     chosen = chosen_data(config)
     x = chosen.x
@@ -143,7 +140,7 @@ def _decoder(
 def _network(
     config: Config, decoder: nn.Module, chosen: ChosenData, generator: torch.Generator
 ) -> encoders.Autoencoder | None:
-    """The network that guesses codes, where the method has one."""
+    """Return the network that guesses codes, or None if the method has none."""
     if config.method not in ("autoencoder", "semi_amortised"):
         return None
     checks.require(
@@ -161,7 +158,7 @@ def _optimizer(config: Config, modules: Sequence[nn.Module]) -> torch.optim.Opti
 
 @dataclass(frozen=True, kw_only=True)
 class _Codes:
-    """What finds codes in training and when the run is judged, and what belongs to that."""
+    """The encoders of training and judging, with the callbacks and states that belong to them."""
 
     encoder: Encoder
     judge: Encoder
@@ -170,7 +167,7 @@ class _Codes:
 
 
 def _codes(config: Config, network: encoders.Autoencoder | None, chosen: ChosenData) -> _Codes:
-    """What finds codes by the method of a config."""
+    """Return the encoders for the method of a config."""
     flow = partial(
         gfe.encode_observed if chosen.has_gaps else gfe.encode,
         loss=chosen.loss,
@@ -218,27 +215,27 @@ def train(
     rank: Rank | None = None,
     device: str = "cpu",
 ) -> Run:
-    """Train as the config says; with a folder, save as it goes on and go on from what lies there.
+    """Train a config; with a folder, save regularly and continue a run that the folder holds.
 
-    What is saved is a whole number of batches, so that a run that was interrupted ends at the same
-    weights as one that was not.
+    A checkpoint holds a whole number of batches, so that an interrupted run ends at the same
+    weights as an uninterrupted one.
 
     Args:
-        config: what to train.
-        folder: gets run.json and checkpoint.pt; None keeps nothing.
-        callbacks: for progress; one that returns True stops.
+        config: settings of the run.
+        folder: folder for run.json and checkpoint.pt; None saves nothing.
+        callbacks: callbacks for progress; one that returns True stops the run.
         save_every: seconds between checkpoints.
-        rank: which of several processes this one is, as `torchrun` says. They share each batch of
-            `config.size`, so that each step is that of one process, up to rounding, which many
-            steps amplify. Only process 0 writes; all read the folder.
-        device: to compute on.
+        rank: rank of this process among several, by default as `torchrun` gives it. Processes share
+            each batch of `config.size`, so that each step equals that of one process, up to
+            rounding, which many steps amplify. Only process 0 writes; all read the folder.
+        device: device to compute on.
 
     Returns:
-        The run with its best weights, or, if a callback stopped it, with its last
+        The run with its best weights or, if a callback stopped it, with its last weights
         (`run.history.interrupted`).
 
     Raises:
-        KeyboardInterrupt: it was interrupted; what it had learnt is saved.
+        KeyboardInterrupt: the run was interrupted; its progress is saved.
         ValueError: the folder holds a run of another config.
     """
     rank = rank or Rank.here()
@@ -260,7 +257,7 @@ def train(
 
 
 def _move(run: Run, place: torch.device) -> None:
-    """Bring networks and data to a device; the optimizers hold the same weights as before."""
+    """Move networks and data to a device; the optimizers hold the same weights as before."""
     run.decoder.to(place)
     run.watch.modules.to(place)
     run.watch.x = run.watch.x.to(place)
@@ -269,11 +266,12 @@ def _move(run: Run, place: torch.device) -> None:
 
 def _share(run: Run, rank: Rank, asked: Asked) -> None:
     """Let several processes take the steps of this run together."""
-    apart = run.config.method in ("flow", "logistic_pca") and run.config.rehearsals == 0
+    independent = run.config.method in ("flow", "logistic_pca") and run.config.rehearsals == 0
     checks.require(
-        apart,
+        independent,
         "On several processes `method` must be 'flow' or 'logistic_pca' and `rehearsals` 0: stored "
-        "codes, rehearsed images and encoders would be other ones. Train on one process.",
+        "codes, rehearsed images and encoders would differ from those of one process. Train on one "
+        "process.",
     )
     same_everywhere(len(run.history.step), "the batches trained so far", run.x.device)
     run.batches = PartOfBatches(run.batches, rank)
@@ -295,9 +293,14 @@ def finish(
     save_every: float = 60.0,
     writes: bool = True,
 ) -> Run:
-    """Make the passes that a run still lacks; as `train`, for callbacks that need the run.
+    """Make the remaining passes of a run, as `train` does, for callbacks that need the run.
 
-    One that does not write only reads what lies in the folder.
+    Args:
+        run: run to train.
+        folder: folder for run.json and checkpoint.pt; None saves nothing.
+        callbacks: callbacks for progress; one that returns True stops the run.
+        save_every: seconds between checkpoints.
+        writes: whether this process writes to the folder; otherwise it only reads.
     """
     if folder is not None:
         _resume(run, folder)
@@ -317,7 +320,7 @@ def finish(
 
 
 def _learn(run: Run, callbacks: Sequence[Callback]) -> None:
-    """Train for the passes that are left."""
+    """Train for the remaining passes."""
     run.watch.skip()
     if run.epochs_left:
         gfe.fit(
@@ -335,11 +338,11 @@ def _learn(run: Run, callbacks: Sequence[Callback]) -> None:
 
 
 class _Keeper:
-    """Saves a run as it goes on: a callback that comes after those of the run.
+    """A callback that saves a run regularly; it comes after those of the run.
 
     Args:
-        run: to be saved.
-        folder: where, or None.
+        run: run to save.
+        folder: folder for the checkpoint, or None.
         every: seconds between checkpoints.
     """
 
@@ -349,17 +352,17 @@ class _Keeper:
         self.every = every
         self.saved = time.monotonic()
         self.n_whole = len(run.history.step)
-        """Batches after which all callbacks of the run had their turn."""
+        """Number of batches after which all callbacks of the run were called."""
 
     def __call__(self, report: Report) -> None:
-        """After every batch."""
+        """Count the batch, and save if enough time has passed."""
         self.n_whole = len(self.run.history.step)
         if time.monotonic() - self.saved > self.every:
             self._save()
             self.saved = time.monotonic()
 
     def close(self) -> None:
-        """Save what there is, unless the callbacks of the last batch were broken off."""
+        """Save the run, unless the callbacks of the last batch were broken off."""
         if self.n_whole == len(self.run.history.step):
             self._save()
             if self.folder is not None:
@@ -372,16 +375,17 @@ class _Keeper:
 
 
 def _resume(run: Run, folder: Path) -> None:
-    """Load the checkpoint of this run, if there is one; refuse that of another."""
+    """Load the checkpoint of this run, if there is one; refuse that of another run."""
     note = folder / "run.json"
     checkpoint = folder / "checkpoint.pt"
-    lack = f"`folder` {folder} holds a checkpoint.pt but no run.json that says of what."
+    wanted = f"`folder` {folder} holds a checkpoint.pt but no run.json that describes it."
     checks.require(
-        note.exists() or not checkpoint.exists(), f"{lack} Choose another folder, or move it away."
+        note.exists() or not checkpoint.exists(),
+        f"{wanted} Choose another folder, or move it away.",
     )
     if note.exists():
         other = _read_note(folder)
-        learnt = checkpoint.exists() or bool(_told(folder, "updates"))
+        learnt = checkpoint.exists() or bool(_noted(folder, "updates"))
         differing = [
             name
             for name, value in asdict(run.config).items()
@@ -390,20 +394,20 @@ def _resume(run: Run, folder: Path) -> None:
         remedy = "Choose another folder, or pass `--config` with the run.json that lies there."
         message = f"`folder` {folder} holds a run with another {', '.join(differing)}. {remedy}"
         checks.require(not differing, message)
-        same = _told(folder, "data_sha256") in (None, _digest(run)) or not learnt
+        same = _noted(folder, "data_sha256") in (None, _digest(run)) or not learnt
         began = f"`data` {run.config.data} is not what the run in {folder} began with"
-        checks.require(same, f"{began}. Choose another folder, or bring the earlier data back.")
+        checks.require(same, f"{began}. Choose another folder, or restore the earlier data.")
     if checkpoint.exists():
         run.history = gfe.load_checkpoint(checkpoint, **run.parts) or History()
 
 
-def _told(folder: Path, name: str) -> Any:
-    """A value of run.json; None where it does not say."""
+def _noted(folder: Path, name: str) -> Any:
+    """Return a value of run.json, or None if it is missing."""
     return json.loads((folder / "run.json").read_text()).get(name)
 
 
 def _digest(run: Run) -> str | None:
-    """SHA-256 of one's own data; the sets of the paper are known by their names."""
+    """Return the SHA-256 of one's own data; None for the paper's sets, which have names."""
     if not isinstance(run.config, OwnConfig):
         return None
     digest = hashlib.sha256(repr(run.chosen.scaling).encode())
@@ -412,26 +416,26 @@ def _digest(run: Run) -> str | None:
 
 
 def _read_note(folder: Path) -> Config:
-    """The config in run.json; one that cannot be read is refused with how to go on."""
+    """Return the config in run.json; if it is damaged, the error says how to continue."""
     note = folder / "run.json"
     try:
         return read_config(note)
     except ValueError as error:
         if (folder / "checkpoint.pt").exists():
             remedy = (
-                "The weights are in checkpoint.pt beside it. To go on, replace run.json by the "
+                "The weights are in checkpoint.pt beside it. To continue, replace run.json by the "
                 'settings of this run, such as {"seed": 3, "epochs": 5} (a setting left out has '
-                "its default), and give the command again. To begin again, choose another folder."
+                "its default), and run the command again. To begin again, choose another folder."
             )
         else:
-            remedy = "No weights lie beside it: delete it and give the command again."
+            remedy = "No weights lie beside it: delete it and run the command again."
         raise ValueError(f"`folder` {folder} has a damaged run.json. {remedy} ({error})") from error
 
 
 def _write_note(run: Run, folder: Path) -> None:
-    """Write run.json, unless one of as many updates is there.
+    """Write run.json, unless one with the same number of updates exists.
 
-    It may hold the test energies and was made by them.
+    Such a file may also hold the test energies, and records the versions and machine of the run.
     """
     note = folder / "run.json"
     content = describe(run)
@@ -443,7 +447,7 @@ def _write_note(run: Run, folder: Path) -> None:
 def save_model(run: Run, folder: Path) -> Path:
     """Write the decoder of a finished run as model.pt, for `gfe.load`.
 
-    With loss, scaling and the names of the features.
+    The file also holds the loss, the scaling and the names of the features.
     """
     card = {"data": run.config.data, "settings": run.config.as_record()}
     card |= {"updates": run.history.step[-1] if run.history.step else 0}
@@ -459,7 +463,7 @@ def save_model(run: Run, folder: Path) -> Path:
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """What a reader of the numbers must know: config, versions, machine, time."""
+    """Return the context of a run's numbers: config, versions, machine and time."""
     digest = _digest(run)
     return {
         "config": run.config.as_record(),
@@ -473,7 +477,7 @@ def describe(run: Run) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Versions and machine, for a result file."""
+    """Return versions and machine, for a result file."""
     versions = {
         "gfe_core": gfe.__version__,
         "torch": str(torch.__version__),
@@ -483,10 +487,10 @@ def machine() -> dict[str, Any]:
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
-    """Judge a finished run on all test images and add what was found to its run.json.
+    """Judge a finished run on all test images and add the result to its run.json.
 
     Args:
-        folder: of a run that `train` made.
+        folder: folder of a run that `train` made.
 
     Returns:
         The content of run.json.

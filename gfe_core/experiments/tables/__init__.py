@@ -1,6 +1,6 @@
-"""The paper's tables and figures, and other long runs whose results the project ships.
+"""The paper's tables and figures, and other experiments whose results are shipped.
 
-One module for each.
+Each experiment has a module of its own.
 """
 
 from typing import Any
@@ -19,14 +19,14 @@ _ROOMS = {
 }
 
 NAMES = tuple(_ROOMS)
-"""What `python -m gfe_core reproduce` knows."""
+"""Names of the experiments of `python -m gfe_core reproduce`."""
 
 
 def experiment(name: str) -> Any:
-    """Find an experiment by its name; only its own module is imported.
+    """Return an experiment by its name; only its own module is imported.
 
     Args:
-        name: one of `NAMES`.
+        name: name of the experiment, one of `NAMES`.
     """
     from importlib import import_module
 

@@ -1,7 +1,7 @@
-"""The tables: few images, converged decoders, and decoders crossed with ways to a code.
+"""Cells of the tables: few images, converged decoders, and decoders crossed with encoders.
 
-A cell is one training run judged on all test images by every way to a code that it has: "flow"
-(from the origin), "encoder" (its own network, or one fitted afterwards to its frozen decoder) and
+A cell is one training run judged on all test images by every encoder that it has: "flow" (from the
+origin), "encoder" (its own network, or one fitted afterwards to its frozen decoder) and
 "encoder_then_flow".
 """
 
@@ -26,15 +26,16 @@ from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.runner.runs import Run, describe, train
 
 SETTINGS: dict[str, Any] = {"training": {"solver": repr(SOLVER)}, "judging": in_words(TO_REST)}
-"""What decides a cell beside its config."""
+"""Settings of a cell beside its config."""
 
 
 def trained_cell(config: dict[str, Any], *, fitted: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Train one decoder and judge it on the test images by every way to a code.
+    """Train one decoder and judge it on the test images by every encoder that it has.
 
     Args:
-        config: of the run.
-        fitted: of an encoder to be fitted to the decoder afterwards; None fits none.
+        config: fields of the config of the run.
+        fitted: fields of the config of an encoder that is fitted to the decoder afterwards; None
+            fits none.
     """
     run = train(Config(**config))
     network = run.autoencoder if fitted is None else fit_afterwards(run, Config(**fitted))
@@ -42,7 +43,7 @@ def trained_cell(config: dict[str, Any], *, fitted: dict[str, Any] | None = None
 
 
 def fit_afterwards(run: Run, config: Config) -> encoders.Autoencoder:
-    """Fit an encoder to the frozen decoder on the run's own images; validation picks the pass."""
+    """Fit an encoder to the frozen decoder on the run's images; validation chooses the pass."""
     assert isinstance(run.decoder, gfe.MLPDecoder)
     network = encoders.Autoencoder.mirror(
         run.decoder, generator=torch.Generator().manual_seed(config.seed)
@@ -70,7 +71,7 @@ def fit_afterwards(run: Run, config: Config) -> encoders.Autoencoder:
 
 
 def pca_cell(data: str, n_images: int, latent_dim: int, seed: int) -> dict[str, Any]:
-    """PCA, or the mean image without components, of the images that a seed's decoders saw."""
+    """Judge PCA, or the mean image if latent_dim is 0, of the training images of a seed."""
     x, validation = chosen_images(
         Config(data=data, n_images=n_images, seed=seed, n_validation=1000)
     )
@@ -90,10 +91,10 @@ def pca_cell(data: str, n_images: int, latent_dim: int, seed: int) -> dict[str, 
 
 
 def summary(values: Mapping[int, float]) -> dict[str, Any]:
-    """Mean and standard deviation (None of one seed) over seeds, and the value at each seed.
+    """Return mean and standard deviation over seeds (None for one seed), and the value at each.
 
     Args:
-        values: seed -> energy, or another number.
+        values: energy, or another number, of each seed.
     """
     return {
         "mean": statistics.fmean(values.values()),
@@ -103,36 +104,41 @@ def summary(values: Mapping[int, float]) -> dict[str, Any]:
 
 
 def summaries(energies: Mapping[str, Mapping[int, float]]) -> dict[str, dict[str, Any]]:
-    """Summary of every column."""
+    """Return the summary of every column."""
     return {label: summary(values) for label, values in energies.items()}
 
 
 def collect(records: Records, measure: str = "energy") -> dict[str, dict[int, float]]:
-    """Map "method, way" to seed to mean test energy, of records with these fields."""
-    found: dict[str, dict[int, float]] = {}
+    """Return "method, encoder" -> seed -> mean of a measure on test images.
+
+    Args:
+        records: records of cells.
+        measure: name of the measure, "energy" or "excess".
+    """
+    means: dict[str, dict[int, float]] = {}
     for record in records:
         fields = record["fields"]
-        for way, value in record["test"].items():
-            found.setdefault(f"{fields['method']}, {way}", {})[fields["seed"]] = value[measure]
-    return found
+        for encoder, value in record["test"].items():
+            means.setdefault(f"{fields['method']}, {encoder}", {})[fields["seed"]] = value[measure]
+    return means
 
 
 def head(*names: object) -> list[str]:
-    """The first two rows of a Markdown table."""
+    """Return the first two rows of a Markdown table."""
     return [row(*names), row(*["---"] * len(names))]
 
 
 def row(*entries: object) -> str:
-    """One row of a Markdown table."""
+    """Return one row of a Markdown table."""
     return f"| {' | '.join(map(str, entries))} |"
 
 
 def cells_of(summaries: Mapping[str, Any], columns: Mapping[str, str]) -> list[str]:
-    """Mean of each column and, where there are several seeds, its spread."""
-    found = [summaries[key] for key in columns.values()]
-    return [f"{s['mean']:.4f}" + ("" if s["sd"] is None else f" ± {s['sd']:.4f}") for s in found]
+    """Return the mean of each column and, if there are several seeds, its spread."""
+    chosen = [summaries[key] for key in columns.values()]
+    return [f"{s['mean']:.4f}" + ("" if s["sd"] is None else f" ± {s['sd']:.4f}") for s in chosen]
 
 
 def spread(found: Mapping[str, Any]) -> str:
-    """Mean and spread of a summary over several seeds, of errors that are no fractions of one."""
+    """Return mean and spread over several seeds, with two decimals for errors above one."""
     return f"{found['mean']:.2f} ± {found['sd']:.2f}"

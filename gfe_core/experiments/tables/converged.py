@@ -1,7 +1,4 @@
-"""`reproduce table1-converged`.
-
-What is learnt from all training images of three sets within ten minutes.
-"""
+"""`reproduce table1-converged`: training on all images of three sets for ten minutes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,8 +34,8 @@ COLUMNS = {
 
 
 def jobs(data: str) -> list[Job]:
-    """All runs on one data set."""
-    found = []
+    """Return all runs on one data set."""
+    runs = []
     for seed in SEEDS:
         for method in settings.CONVERGED_METHODS:
             arguments = {"config": settings.converged(method, data, seed).as_record()}
@@ -46,20 +43,20 @@ def jobs(data: str) -> list[Job]:
                 arguments["fitted"] = settings.fitted_to_converged(seed).as_record()
             name = f"converged-{data}-{method}-{seed}"
             fields = {"protocol": "converged", "data": data, "method": method, "seed": seed}
-            found.append(Job(name, trained_cell, arguments, fields, SETTINGS))
-    return found
+            runs.append(Job(name, trained_cell, arguments, fields, SETTINGS))
+    return runs
 
 
 def _gather(records: Records) -> dict[str, Any]:
-    found: dict[str, Any] = {"published": PUBLISHED, "energy": {}, "cpu_minutes": {}}
+    content: dict[str, Any] = {"published": PUBLISHED, "energy": {}, "cpu_minutes": {}}
     for data in SETS:
         of = records.where(protocol="converged", data=data)
-        found["energy"][data] = summaries(collect(of))
-        found["cpu_minutes"][data] = {
+        content["energy"][data] = summaries(collect(of))
+        content["cpu_minutes"][data] = {
             method: max(record["cpu_seconds"] for record in of.where(method=method)) / 60
             for method in settings.CONVERGED_METHODS
         }
-    return found
+    return content
 
 
 def _table(content: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""`reproduce spectra`: how well codes of noisy spectra with gaps tell the numbers that made them.
+"""`reproduce spectra`: physical parameters predicted from codes of noisy spectra with gaps.
 
-Each method learns codes from n spectra; a probe learns the physical parameters from the codes of
-the same n, and is judged on a thousand others. PCA and the autoencoder see the mean where light is
-lost; the flow leaves it out.
+Each method learns codes from n spectra. A probe learns the physical parameters from the codes of
+the same n spectra, and is judged on a thousand others. PCA and the autoencoder get the mean in
+place of missing flux; the flow leaves missing flux out of the energy.
 """
 
 from collections.abc import Mapping
@@ -46,31 +46,31 @@ JUDGING: dict[str, Any] = {"loss": LOSS, **TO_REST}
 
 
 def cell(method: str, n: int, seed: int, *, judged_on: int = 1) -> dict[str, Any]:
-    """Learn from n spectra; judge reconstruction and probe on spectra of another seed."""
+    """Learn from n spectra, and judge reconstructions and probe on spectra of another seed."""
     train = emission_lines.make(n, seed=100 + seed, noise=NOISE)
     test = emission_lines.make(N_TEST, seed=judged_on, noise=NOISE)
     mean = train.x.nanmean(0)
     codes = {"PCA": _pca, RAW: _raw}.get(method, partial(_learnt, method, seed))
     z_train, z_test, drawn = codes(train, test, mean)
-    found: dict[str, Any] = {"r2": probe(z_train, train.y, z_test, test.y), "seed": seed}
+    result: dict[str, Any] = {"r2": probe(z_train, train.y, z_test, test.y), "seed": seed}
     if drawn is not None:
-        found["energy"] = (
+        result["energy"] = (
             LOSS.per_sample(drawn, emission_lines.clean(test.y)).double().mean().item()
         )
-    return found | machine()
+    return result | machine()
 
 
 def probe(z: Tensor, y: Tensor, z_test: Tensor, y_test: Tensor) -> dict[str, float]:
-    """R^2 on test spectra of kernel ridge regression from codes to each parameter.
+    """Return the R^2 on test spectra of kernel ridge regression from codes to each parameter.
 
-    Cross-validated on the others.
+    The settings of the regression are cross-validated on the training spectra.
     """
     grid = {"kernelridge__alpha": [1e-3, 1e-2, 1e-1], "kernelridge__gamma": [0.01, 0.03, 0.1, 0.3]}
     search = GridSearchCV(make_pipeline(StandardScaler(), KernelRidge(kernel="rbf")), grid, cv=3)
     scale = y.std(0)
     search.fit(z.double().numpy(), ((y - y.mean(0)) / scale).numpy())
-    told = torch.from_numpy(search.predict(z_test.double().numpy())) * scale + y.mean(0)
-    scores = np.atleast_1d(r2_score(y_test.numpy(), told.numpy(), multioutput="raw_values"))
+    predicted = torch.from_numpy(search.predict(z_test.double().numpy())) * scale + y.mean(0)
+    scores = np.atleast_1d(r2_score(y_test.numpy(), predicted.numpy(), multioutput="raw_values"))
     return dict(zip(emission_lines.PARAMETERS, scores.tolist(), strict=True))
 
 
@@ -79,7 +79,7 @@ def _filled(x: Tensor, mean: Tensor) -> Tensor:
 
 
 def _raw(train: DataSet, test: DataSet, mean: Tensor) -> tuple[Tensor, Tensor, None]:
-    """No codes: the probe sees spectra with the mean in their gaps."""
+    """Return the spectra themselves, with the mean in their gaps, in place of codes."""
     return _filled(train.x, mean), _filled(test.x, mean), None
 
 
@@ -94,7 +94,7 @@ def _pca(train: DataSet, test: DataSet, mean: Tensor) -> tuple[Tensor, Tensor, T
 def _learnt(
     method: str, seed: int, train: DataSet, test: DataSet, mean: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Codes and pictures by a decoder trained with its encoder."""
+    """Return codes and reconstructions of a decoder trained with its encoder."""
     decoder, encoder = train_decoder(
         method, train.x, seed, **EMISSION_LINES[method][len(train)], fill=mean
     )
@@ -115,10 +115,7 @@ def train_decoder(
     weight_decay: float,
     updates_per_encode: int = 1,
 ) -> tuple[Any, Encoder]:
-    """Train a decoder on incomplete spectra.
-
-    What finds codes for new ones is returned beside it.
-    """
+    """Train a decoder on incomplete spectra; return it with the encoder for new spectra."""
     generator = torch.Generator().manual_seed(seed)
     sizes: dict[str, Any] = {"latent_dim": LATENT, "data_dim": x.shape[1], "generator": generator}
     linear = method.startswith("linear")
@@ -163,27 +160,31 @@ def _job(method: str, n: int, seed: int) -> Job:
 
 
 def _gather(records: Records) -> dict[str, Any]:
-    found: dict[str, Any] = {"r2": {}, "energy": {}, "parameters": list(emission_lines.PARAMETERS)}
+    content: dict[str, Any] = {
+        "r2": {},
+        "energy": {},
+        "parameters": list(emission_lines.PARAMETERS),
+    }
     for n in SIZES:
         of = {method: records.where(method=method, n=n).by("seed") for method in (*METHODS, RAW)}
-        found["r2"][str(n)] = {
+        content["r2"][str(n)] = {
             method: {
                 name: summary({seed: c["r2"][name] for seed, c in seeds.items()})
                 for name in emission_lines.PARAMETERS
             }
             for method, seeds in of.items()
         }
-        found["energy"][str(n)] = {
+        content["energy"][str(n)] = {
             method: summary({seed: c["energy"] for seed, c in of[method].items()})
             for method in METHODS
         }
-    return found
+    return content
 
 
 def _table(content: Mapping[str, Any]) -> str:
     names = {method: method for method in METHODS}
     lines = ["Energy against the clean flux, nats per wavelength.", "", *head("spectra", *METHODS)]
-    lines += [row(n, *cells_of(found, names)) for n, found in content["energy"].items()]
+    lines += [row(n, *cells_of(scores, names)) for n, scores in content["energy"].items()]
     lines += [
         "",
         "R² of the parameters, probed from the codes.",
@@ -191,10 +192,12 @@ def _table(content: Mapping[str, Any]) -> str:
         *head("spectra", "codes", *emission_lines.PARAMETERS),
     ]
     for n, methods in content["r2"].items():
-        for method, found in methods.items():
+        for method, scores in methods.items():
             lines.append(
                 row(
-                    n, method, *(f"{found[name]['mean']:.2f}" for name in emission_lines.PARAMETERS)
+                    n,
+                    method,
+                    *(f"{scores[name]['mean']:.2f}" for name in emission_lines.PARAMETERS),
                 )
             )
     return "\n".join(lines)

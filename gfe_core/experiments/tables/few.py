@@ -1,7 +1,4 @@
-"""`reproduce table1-few` and `two-by-two`.
-
-What is learnt from 480, 1,920 and 5,760 images of MNIST.
-"""
+"""`reproduce table1-few`, also part of `two-by-two`: training on 480 to 5,760 images of MNIST."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,10 +31,10 @@ SINGLE_COLUMNS = {
     "flow": "flow, flow",
 }
 _REHEARSED = (
-    "Each image encoded once, but learnt from often: ten more updates follow each batch, with "
-    "images drawn from all that were met, at the codes found for them then (an autoencoder encodes "
-    "them again). Equal decoder updates for every method; with 480 images each is learnt from "
-    "about 64 times."
+    "Each image encoded once, but used in several updates: ten more updates follow each batch, "
+    "with images drawn from all earlier ones, at the codes that were found for them then (an "
+    "autoencoder encodes them again). Every method makes the same number of decoder updates; with "
+    "480 images, each image is used about 64 times."
 )
 ONCE_COLUMNS = {
     "mean image": "mean, encoder",
@@ -90,18 +87,18 @@ def _jobs() -> list[Job]:
 
 
 def _gather(records: Records) -> dict[str, Any]:
-    found: dict[str, Any] = {"published": {str(n): value for n, value in PUBLISHED.items()}}
+    content: dict[str, Any] = {"published": {str(n): value for n, value in PUBLISHED.items()}}
     for protocol in ("once", "free"):
-        found[protocol] = {}
+        content[protocol] = {}
         for n in settings.FEW:
             energies = collect(records.where(protocol=protocol, n_images=n))
-            found[protocol][str(n)] = summaries(energies)
-    found["single"] = {str(n): {} for n in settings.FEW}
+            content[protocol][str(n)] = summaries(energies)
+    content["single"] = {str(n): {} for n in settings.FEW}
     for key in SINGLE_COLUMNS.values():
         for point in fig1.points(records, key.split(", ")[0]):
             if point["images"] in settings.FEW:
-                found["single"][str(point["images"])][key] = point["energy"]
-    return found
+                content["single"][str(point["images"])][key] = point["energy"]
+    return content
 
 
 def _table(content: Mapping[str, Any]) -> str:
@@ -121,8 +118,8 @@ def _table(content: Mapping[str, Any]) -> str:
     lines += [
         "",
         (
-            "All that can be learnt from the same images: as many passes as help, the best kept by "
-            "validation."
+            "The most that can be learnt from the same images: as many passes as help; validation "
+            "chooses the best."
         ),
         "",
     ]
@@ -139,7 +136,7 @@ EXPERIMENT = Experiment(
     table=_table,
     note=(
         "All 10,000 test images of MNIST; three seeds for what is seen once, five for the others. "
-        "Settings were chosen on other images, with the same care for each method. No decoder "
-        "can score below the floor, the entropy of the grey values: 0.0581."
+        "Settings were chosen on other images, with the same care for each method. No decoder can "
+        "score below the floor, the entropy of the grey values: 0.0581."
     ),
 )

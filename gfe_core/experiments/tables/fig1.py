@@ -1,7 +1,4 @@
-"""`reproduce fig1`.
-
-Test energy during one pass over the images, against images, updates and seconds.
-"""
+"""`reproduce fig1`: test energy during one pass, against images, updates and seconds."""
 
 import statistics
 from collections.abc import Mapping
@@ -17,14 +14,14 @@ from gfe_core.experiments.tables.cells import SETTINGS, cells_of, head, row, sum
 from gfe_core.training import Report
 
 LOOKS = (480, 960, 1920, 5760, 12_000, 24_000, 50_000)
-"""Images after which the decoder is judged on all test images."""
+"""Numbers of images after which the decoder is judged on all test images."""
 
 METHODS = ("flow", "autoencoder", "logistic_pca")
 SEEDS = range(3)
 
 
 def curve(config: dict[str, Any]) -> dict[str, Any]:
-    """Train for one pass at a constant rate and judge the decoder on the way by its own means."""
+    """Train for one pass at a constant rate, and judge the decoder by its own encoder meanwhile."""
     run = build(Config(**config))
     points = []
     x = gfe.data.load(run.config.data, split="test").x
@@ -47,18 +44,18 @@ def curve(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def curves(seed: int) -> list[Job]:
-    """The runs of one pass: every image is seen once, and one update follows each batch."""
-    looks = SETTINGS | {"looks": LOOKS}
+    """Return the runs of one pass: each image is seen once, and one update follows each batch."""
+    own = SETTINGS | {"looks": LOOKS}
     jobs = []
     for method in METHODS:
         fields = {"protocol": "curve", "passes": 1, "method": method, "seed": seed}
         config = {"config": settings.one_pass(method, seed).as_record()}
-        jobs.append(Job(f"fig1-{method}-{seed}", curve, config, fields, looks))
+        jobs.append(Job(f"fig1-{method}-{seed}", curve, config, fields, own))
     return jobs
 
 
 def _twelve_passes(seed: int) -> Job:
-    """The run beside the curves."""
+    """Return the run of twelve passes, which the curves are compared with."""
     fields = {"protocol": "cell", "passes": 12, "method": "autoencoder", "seed": seed}
     config = {"config": settings.twelve_passes(seed).as_record()}
     name = f"fig1-autoencoder_twelve_passes-{seed}"
@@ -66,12 +63,12 @@ def _twelve_passes(seed: int) -> Job:
 
 
 def points(records: Records, method: str) -> list[dict[str, Any]]:
-    """Looks at a method's decoder during one pass, over seeds."""
+    """Return the points of a method's curve during one pass, over seeds."""
     seeds = records.where(protocol="curve", method=method).by("seed")
-    looks = []
+    summarized = []
     for i, images in enumerate(LOOKS):
-        at = {seed: one["curve"][i] for seed, one in seeds.items()}
-        looks.append(
+        at = {seed: record["curve"][i] for seed, record in seeds.items()}
+        summarized.append(
             {
                 "images": images,
                 "updates": at[0]["updates"],
@@ -79,7 +76,7 @@ def points(records: Records, method: str) -> list[dict[str, Any]]:
                 "energy": summary({seed: point["energy"] for seed, point in at.items()}),
             }
         )
-    return looks
+    return summarized
 
 
 def _gather(records: Records) -> dict[str, Any]:

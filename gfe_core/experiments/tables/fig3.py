@@ -1,4 +1,4 @@
-"""`reproduce fig3`: test digits as they are drawn by decoders of few and of many images."""
+"""`reproduce fig3`: test digits drawn by decoders that were trained on few or many images."""
 
 import base64
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def pictures(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _packed(x: torch.Tensor) -> str:
-    """Grey values as bytes, for JSON."""
+    """Return grey values as bytes in base64, for JSON."""
     return base64.b64encode((x.detach() * 255).round().byte().numpy().tobytes()).decode()
 
 
@@ -47,7 +47,7 @@ CONFIGS = {
 
 
 def _job(decoder: str) -> Job:
-    """The training and the pictures of one of the decoders."""
+    """Return the job that trains one of the decoders and draws its pictures."""
     name = f"fig3-{decoder.replace(', ', '_').replace(' ', '_')}-0"
     config = {"config": CONFIGS[decoder].as_record()}
     return Job(name, pictures, config, {"decoder": decoder, "seed": 0}, SETTINGS)
@@ -60,8 +60,8 @@ def _gather(records: Records) -> dict[str, Any]:
 
 def _table(content: Mapping[str, Any]) -> str:
     lines = head("decoder", "mean energy of the ten digits drawn")
-    for name, found in content["rows"].items():
-        lines.append(row(name, f"{sum(found['energy']) / N_DIGITS:.4f}"))
+    for name, record in content["rows"].items():
+        lines.append(row(name, f"{sum(record['energy']) / N_DIGITS:.4f}"))
     return "\n".join(lines)
 
 

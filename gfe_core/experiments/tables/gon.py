@@ -1,8 +1,7 @@
-"""`reproduce gon`.
+"""`reproduce gon`: is one step from the origin enough?
 
-Is one step from the origin enough, and what does it cost against the flow and an autoencoder?
-
-Every run makes 2,000 updates with 32 images and is judged on the first 1,000 test images.
+One step is compared with the flow and with an autoencoder, in error and in cost. Every run makes
+2,000 updates with batches of 32 images and is judged on the first 1,000 test images.
 """
 
 import time
@@ -37,30 +36,31 @@ COLUMNS = {
     "autoencoder, equal parameters": ("narrow_autoencoder", "own steps"),
     "SIREN, a quarter of the places": ("siren", "own steps"),
 }
-"""Told -> method and way to a code."""
+"""Map from a column's title to a method and an encoder of that method."""
 BOUNDS = {"variational GON": "variational_gon", "VAE": "vae"}
 MARKS = (3, 60)
-TIMED = {"GON": "gon", "flow-trained, flow": "flow", "autoencoder, equal width": "autoencoder"}
 """Processor seconds of training at a constant rate after which a decoder is judged."""
+TIMED = {"GON": "gon", "flow-trained, flow": "flow", "autoencoder, equal width": "autoencoder"}
+"""Map from a column's title to a method that is judged at `MARKS`."""
 PLACES = {"every place": "siren_everywhere", "a quarter of the places": "siren"}
 N_PLACES_UPDATES = 500
 EVERY = 50
 LOOKS = (25, 50, 100, 200, 400, 800, 1200, 1600, 2000)
-"""Updates after which samples are looked at."""
+"""Updates after which samples are judged."""
 
 
 def trained(method: str, data: str, seed: int) -> dict[str, Any]:
-    """Train by one method, and judge it by all its ways to a code."""
+    """Train by one method, and judge it by all its encoders."""
     x = images(data)[0]
     restarts = 0
-    training, found = _run(method, x, seed, RATES[method])
+    training, cost = _run(method, x, seed, RATES[method])
     while method not in BOUNDS.values() and restarts < 2 and _broke_down(training, x[:1000]):
         restarts += 1
-        training, found = _run(method, x, seed, RATES[method] / 2**restarts)
+        training, cost = _run(method, x, seed, RATES[method] / 2**restarts)
     return (
-        _told(training)
+        _n_weights(training)
         | {"test": training.errors(_test(data)), "restarts": restarts, "seed": seed}
-        | found
+        | cost
     )
 
 
@@ -72,9 +72,9 @@ def _run(method: str, x: torch.Tensor, seed: int, rate: float) -> tuple[Training
 
 
 def _broke_down(training: Training, x: torch.Tensor) -> bool:
-    """Whether training images are drawn hardly better than by their mean.
+    """Whether the error of training images is at least half of that of their mean image.
 
-    A step was too long, and is halved.
+    The learning rate was then too high, and is halved.
     """
     mean_image = (x - x.mean(0)).square().sum(1).mean().item()
     return not next(iter(training.errors(x).values())) < mean_image / 2
@@ -84,44 +84,44 @@ def by_the_clock(method: str, data: str, seed: int) -> dict[str, Any]:
     """Train at a constant rate, half of the schedule's peak, and judge after 3 and 60 seconds."""
     training = origins.build(method, images(data)[0], seed)
     x = _test(data)[:500]
-    found = dict[str, float]()
+    errors = dict[str, float]()
     spent = 0.0
     since = time.process_time()
 
     def look(report: Report) -> bool:
         nonlocal spent, since
         spent += time.process_time() - since
-        if spent >= MARKS[len(found)]:
-            found[str(MARKS[len(found)])] = next(iter(training.errors(x).values()))
+        if spent >= MARKS[len(errors)]:
+            errors[str(MARKS[len(errors)])] = next(iter(training.errors(x).values()))
         since = time.process_time()
-        return len(found) == len(MARKS)
+        return len(errors) == len(MARKS)
 
     history = training.fit(RATES[method] / 2, callbacks=[look])
-    return _told(training) | {"after": found, "updates": history.step[-1], "seed": seed}
+    return _n_weights(training) | {"after": errors, "updates": history.step[-1], "seed": seed}
 
 
 def places(seed: int) -> dict[str, Any]:
-    """Train the small SIREN by every place and by a quarter, in turns on the same machine."""
+    """Train the small SIREN on all places and on a quarter of them, in turns on one machine."""
     x = images("mnist")[0]
     test = _test("mnist")[:200]
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "seed": seed,
         "updates": list(range(EVERY, N_PLACES_UPDATES + 1, EVERY)),
     }
-    both = {told: origins.build(method, x, seed) for told, method in PLACES.items()}
+    both = {label: origins.build(method, x, seed) for label, method in PLACES.items()}
     optimizers = {
-        told: torch.optim.Adam(training.trained, lr=RATES["siren"])
-        for told, training in both.items()
+        label: torch.optim.Adam(training.trained, lr=RATES["siren"])
+        for label, training in both.items()
     }
-    found["curves"] = {told: [] for told in both}
-    found["spent"] = dict.fromkeys(both, 0.0)
-    for _ in found["updates"]:
-        for told, training in both.items():
+    result["curves"] = {label: [] for label in both}
+    result["spent"] = dict.fromkeys(both, 0.0)
+    for _ in result["updates"]:
+        for label, training in both.items():
             start = time.process_time()
-            _some_updates(training, optimizers[told])
-            found["spent"][told] += time.process_time() - start
-            found["curves"][told].append(training.errors(test)["own steps"])
-    return found
+            _some_updates(training, optimizers[label])
+            result["spent"][label] += time.process_time() - start
+            result["curves"][label].append(training.errors(test)["own steps"])
+    return result
 
 
 def _some_updates(training: Training, optimizer: torch.optim.Optimizer) -> None:
@@ -140,13 +140,13 @@ def _some_updates(training: Training, optimizer: torch.optim.Optimizer) -> None:
 
 
 def samples(data: str, seed: int) -> dict[str, Any]:
-    """Draw from a Gaussian fitted to recent codes while a GON learns.
+    """Judge samples of a Gaussian fitted to recent codes while a GON learns.
 
-    How good, how varied, how normal the codes.
+    The result has their precision and recall, and the distance of the codes to normal.
     """
     training = origins.build("gon", images(data)[0], seed)
     recent = gon.Recent()
-    looks = []
+    points = []
     real = _test(data)
 
     def look(report: Report) -> None:
@@ -154,7 +154,7 @@ def samples(data: str, seed: int) -> dict[str, Any]:
             generator = torch.Generator().manual_seed(seed)
             z = posterior.GaussianPrior.fit(recent.z, ridge=1e-6).sample(len(real), generator)
             drawn = gfe.reconstruct(training.decoder, z, gon.SQUARES)
-            looks.append(
+            points.append(
                 {
                     "updates": report.step,
                     "normality": gon.normality(recent.z),
@@ -163,14 +163,14 @@ def samples(data: str, seed: int) -> dict[str, Any]:
             )
 
     training.fit(RATES["gon"], n_updates=UPDATES, callbacks=[recent, look])
-    return {"looks": looks, "seed": seed}
+    return {"looks": points, "seed": seed}
 
 
 def _test(data: str) -> torch.Tensor:
     return gfe.data.load(data, split="test").x[:N_TEST]
 
 
-def _told(training: Training) -> dict[str, Any]:
+def _n_weights(training: Training) -> dict[str, Any]:
     return {"parameters": sum(parameter.numel() for parameter in training.trained)}
 
 
@@ -180,50 +180,52 @@ def _jobs() -> list[Job]:
         for data in SETS:
             for method in (*METHODS, *BOUNDS.values()):
                 name = f"gon-{data}-{method}-{seed}"
-                how = _settings(method) | {"updates": UPDATES, "n_test": N_TEST}
+                settings = _settings(method) | {"updates": UPDATES, "n_test": N_TEST}
                 arguments = {"method": method, "data": data, "seed": seed}
                 fields = {"protocol": "updates", **arguments}
-                jobs.append(Job(name, trained, arguments, fields, how))
+                jobs.append(Job(name, trained, arguments, fields, settings))
         for method in TIMED.values():
-            how = _settings(method) | {"marks": MARKS}
+            settings = _settings(method) | {"marks": MARKS}
             arguments = {"method": method, "data": "mnist", "seed": seed}
             fields = {"protocol": "clock", **arguments}
-            jobs.append(Job(f"gon-clock-{method}-{seed}", by_the_clock, arguments, fields, how))
-        how = _settings("siren") | {"updates": N_PLACES_UPDATES, "every": EVERY}
+            jobs.append(
+                Job(f"gon-clock-{method}-{seed}", by_the_clock, arguments, fields, settings)
+            )
+        settings = _settings("siren") | {"updates": N_PLACES_UPDATES, "every": EVERY}
         fields = {"protocol": "places", "seed": seed}
-        jobs.append(Job(f"gon-places-{seed}", places, {"seed": seed}, fields, how))
-        how = _settings("gon") | {"updates": UPDATES, "looks": LOOKS}
+        jobs.append(Job(f"gon-places-{seed}", places, {"seed": seed}, fields, settings))
+        settings = _settings("gon") | {"updates": UPDATES, "looks": LOOKS}
         arguments = {"data": "mnist", "seed": seed}
         fields = {"protocol": "samples", **arguments}
-        jobs.append(Job(f"gon-samples-{seed}", samples, arguments, fields, how))
+        jobs.append(Job(f"gon-samples-{seed}", samples, arguments, fields, settings))
     return jobs
 
 
 def _settings(method: str) -> dict[str, Any]:
-    """What decides a training beside its arguments."""
-    found: dict[str, Any] = {
+    """Return the settings of a training beside its arguments."""
+    settings: dict[str, Any] = {
         "learning_rate": RATES[method],
         "size": SIZE,
         "latent_dim": origins.LATENT,
     }
     if method == "flow":
-        found["training"] = in_words(origins.TRAINING)
+        settings["training"] = in_words(origins.TRAINING)
     if method in ("flow", "gon"):
-        found["judging"] = in_words(origins.JUDGING)
-    return found
+        settings["judging"] = in_words(origins.JUDGING)
+    return settings
 
 
 def _gather(records: Records) -> dict[str, Any]:
     content = _compared(records.where(protocol="updates"))
     clock = records.where(protocol="clock")
-    content["seconds"] = {"mnist": {told: _timed(clock, m) for told, m in TIMED.items()}}
+    content["seconds"] = {"mnist": {title: _timed(clock, m) for title, m in TIMED.items()}}
     content["places"] = _places(records.where(protocol="places"))
     content["samples"] = [record["looks"] for record in records.where(protocol="samples")]
     return content
 
 
 def _timed(records: Records, method: str) -> dict[str, Any]:
-    """Errors after so many seconds, over seeds."""
+    """Return errors after each number of seconds, over seeds."""
     seeds = records.where(method=method).by("seed")
     return {
         str(mark): summary({seed: one["after"][str(mark)] for seed, one in seeds.items()})
@@ -232,11 +234,11 @@ def _timed(records: Records, method: str) -> dict[str, Any]:
 
 
 def _compared(records: Records) -> dict[str, Any]:
-    """Errors and bounds after equally many updates, and what they took."""
+    """Return errors and bounds after equal numbers of updates, restarts and numbers of weights."""
 
-    def over_seeds(data: str, method: str, way: str) -> dict[int, float]:
+    def over_seeds(data: str, method: str, encoder: str) -> dict[int, float]:
         seeds = records.where(data=data, method=method).by("seed")
-        return {seed: one["test"][way] for seed, one in seeds.items()}
+        return {seed: one["test"][encoder] for seed, one in seeds.items()}
 
     content: dict[str, Any] = {
         "batch": SIZE,
@@ -245,19 +247,19 @@ def _compared(records: Records) -> dict[str, Any]:
         "bound": {},
     }
     for data in SETS:
-        errors = {told: over_seeds(data, m, way) for told, (m, way) in COLUMNS.items()}
+        errors = {title: over_seeds(data, m, encoder) for title, (m, encoder) in COLUMNS.items()}
         content["error"][data] = summaries(errors)
-        bounds = {told: over_seeds(data, m, "own steps") for told, m in BOUNDS.items()}
+        bounds = {title: over_seeds(data, m, "own steps") for title, m in BOUNDS.items()}
         content["bound"][data] = summaries(bounds)
     content["restarts"] = {
-        f"{told}, {data}": n
-        for told, (m, _) in COLUMNS.items()
+        f"{title}, {data}": n
+        for title, (m, _) in COLUMNS.items()
         for data in SETS
         if (n := sum(one.get("restarts", 0) for one in records.where(data=data, method=m)))
     }
     content["parameters"] = {
-        told: records.only(data="mnist", method=m, seed=0)["parameters"]
-        for told, (m, _) in COLUMNS.items()
+        title: records.only(data="mnist", method=m, seed=0)["parameters"]
+        for title, (m, _) in COLUMNS.items()
     }
     return content
 
@@ -266,11 +268,11 @@ def _places(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     every, quarter = PLACES
     ratios = {run["fields"]["seed"]: run["spent"][quarter] / run["spent"][every] for run in runs}
     curves = {
-        told: [
+        title: [
             sum(values) / len(runs)
-            for values in zip(*(run["curves"][told] for run in runs), strict=True)
+            for values in zip(*(run["curves"][title] for run in runs), strict=True)
         ]
-        for told in PLACES
+        for title in PLACES
     }
     return {"updates": runs[0]["updates"], "curves": curves, "time_ratio": summary(ratios)}
 
@@ -284,14 +286,14 @@ def _table(content: Mapping[str, Any]) -> str:
         "",
     ]
     lines += head("", *SETS, "weights trained")
-    for told in COLUMNS:
-        cells = [spread(content["error"][data][told]) for data in SETS]
-        lines.append(row(told, *cells, f"{content['parameters'][told]:,}"))
-    begun = (f"{told}: {n} of {len(SEEDS)} runs" for told, n in content["restarts"].items())
+    for title in COLUMNS:
+        cells = [spread(content["error"][data][title]) for data in SETS]
+        lines.append(row(title, *cells, f"{content['parameters'][title]:,}"))
+    begun = (f"{title}: {n} of {len(SEEDS)} runs" for title, n in content["restarts"].items())
     lines += ["", f"Broke down and begun again at half the rate: {'; '.join(begun) or 'none'}."]
     lines += ["", "Minus the evidence bound of a test image, nats.", "", *head("", *SETS)]
     lines += [
-        row(told, *(spread(content["bound"][data][told]) for data in SETS)) for told in BOUNDS
+        row(title, *(spread(content["bound"][data][title]) for data in SETS)) for title in BOUNDS
     ]
     lines += [
         "",
@@ -300,18 +302,18 @@ def _table(content: Mapping[str, Any]) -> str:
         *head("", *(f"{m} s" for m in MARKS)),
     ]
     lines += [
-        row(told, *(spread(found[str(m)]) for m in MARKS))
-        for told, found in content["seconds"]["mnist"].items()
+        row(title, *(spread(values[str(m)]) for m in MARKS))
+        for title, values in content["seconds"]["mnist"].items()
     ]
-    found = content["places"]
+    values = content["places"]
     lines += [
         "",
-        f"A step by a quarter of the places takes {found['time_ratio']['mean']:.2f} of the time.",
+        f"A step by a quarter of the places takes {values['time_ratio']['mean']:.2f} of the time.",
         "",
     ]
     lines += head("updates", *PLACES)
-    for i, updates in enumerate(found["updates"]):
-        lines.append(row(updates, *(f"{found['curves'][told][i]:.1f}" for told in PLACES)))
+    for i, updates in enumerate(values["updates"]):
+        lines.append(row(updates, *(f"{values['curves'][title][i]:.1f}" for title in PLACES)))
     names = ("normality", "precision", "recall")
     lines += [
         "",
@@ -319,9 +321,9 @@ def _table(content: Mapping[str, Any]) -> str:
         "",
         *head("updates", *names),
     ]
-    for looks in zip(*content["samples"], strict=True):
-        means = [sum(look[name] for look in looks) / len(looks) for name in names]
-        lines.append(row(looks[0]["updates"], *(f"{mean:.2f}" for mean in means)))
+    for points in zip(*content["samples"], strict=True):
+        means = [sum(look[name] for look in points) / len(points) for name in names]
+        lines.append(row(points[0]["updates"], *(f"{mean:.2f}" for mean in means)))
     return "\n".join(lines)
 
 

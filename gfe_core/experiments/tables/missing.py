@@ -1,9 +1,10 @@
-"""`reproduce missing`: hidden pixels of MNIST, drawn from those that are seen.
+"""`reproduce missing`: hidden pixels of MNIST, reconstructed from the observed ones.
 
-Decoders of whole images are given a part of unseen ones; energies are those of the hidden pixels.
-The flow and logistic PCA leave hidden pixels out of the energy, alone, with a prior of codes, or
-averaged over the posterior; encoders are given zeros. An encoder trained with gaps of just the kind
-it will meet is the rival to beat. In the last rows no decoder ever saw a whole image.
+Decoders trained on whole images get a part of each test image; energies are those of the hidden
+pixels. The flow and logistic PCA leave hidden pixels out of the energy, and find a code by the
+energy alone, with a prior of codes, or as an average over the posterior. Encoders get zeros in
+place of hidden pixels. The strongest competitor is an encoder trained with gaps of the same kind as
+those it is judged with. In the last rows no decoder has seen a whole image.
 """
 
 import math
@@ -29,21 +30,21 @@ from gfe_core.types import Encoder, Encoding
 
 SEEDS = range(3)
 N_TEST = 2000
-"""The first test images, all with the same gaps for every method."""
+"""Number of test images, from the start of the set; gaps are the same for every method."""
 N_DRAWS = 50
-"""Codes drawn from the posterior of each image."""
+"""Number of codes drawn from the posterior of each image."""
 
 Gaps = Callable[[Tensor, torch.Generator], Tensor]
-"""Images (n, pixels) and a source of chance -> True where a pixel is seen, of their shape."""
+"""Function from images (n, pixels) and a generator to a mask, True where a pixel is observed."""
 
 
 def at_random(share: float) -> Gaps:
-    """Gaps that take each pixel with this probability."""
+    """Return gaps that remove each pixel with this probability."""
     return lambda x, generator: torch.rand(x.shape, generator=generator) >= share
 
 
 def left_half(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Take the left half of every image, a square."""
+    """Remove the left half of every image, which must be square."""
     side = math.isqrt(x.shape[1])
     return (torch.arange(x.shape[1]) % side >= side // 2).expand(x.shape)
 
@@ -74,14 +75,14 @@ INCOMPLETE = {
     "flow, posterior mean": "flow, posterior mean",
 }
 LOST = "50 % at random"
-"""What is missing of every training image, and of the images they are judged on."""
+"""Kind of gap in every training image, and in the images that decoders are judged on."""
 
 
 @dataclass(frozen=True)
 class WithGaps:
-    """An autoencoder that learns to draw whole images from what gaps leave.
+    """An autoencoder that learns to reconstruct whole images from images with gaps.
 
-    Its input has new gaps every time.
+    Its input has new gaps in every call.
     """
 
     autoencoder: Encoder
@@ -100,7 +101,7 @@ def whole(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def trained_with_gaps(config: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Train an autoencoder with gaps of one kind and judge it with these."""
+    """Train an autoencoder with gaps of one kind and judge it with the same kind."""
     run = build(Config(**config))
     assert run.autoencoder is not None
     run.encoder = WithGaps(
@@ -134,14 +135,14 @@ def incomplete(config: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def mean_image(n_images: int, seed: int) -> dict[str, Any]:
-    """The mean of the training images, whatever is seen."""
+    """Judge the mean of the training images, which ignores the observed pixels."""
     x, _ = chosen_images(Config(n_images=n_images, seed=seed))
     decoder = encoders.PCA(x, latent_dim=0, clip=0.0025)
-    found = {}
+    energies = {}
     for name, gaps in MASKS.items():
         test, seen = _test_images(gaps)
-        found[name] = {"image": _hidden_energy(decoder(x.new_zeros(len(test), 0)), test, seen)}
-    return {"seed": seed, "hidden": found}
+        energies[name] = {"image": _hidden_energy(decoder(x.new_zeros(len(test), 0)), test, seen)}
+    return {"seed": seed, "hidden": energies}
 
 
 def _test_images(gaps: Gaps) -> tuple[Tensor, Tensor]:
@@ -150,26 +151,26 @@ def _test_images(gaps: Gaps) -> tuple[Tensor, Tensor]:
 
 
 def _hidden_energy(logits: Tensor, x: Tensor, seen: Tensor) -> float:
-    """Mean energy of hidden pixels, nats per pixel."""
+    """Return the mean energy of hidden pixels, in nats per pixel."""
     return gfe.Bernoulli().per_sample(logits, x, ~seen).double().mean().item()
 
 
 def _judged(run: Run, *kinds: str) -> dict[str, dict[str, float]]:
-    """Energies of hidden pixels, by kind of gap and way to a code from the seen ones."""
+    """Return energies of hidden pixels, by kind of gap and by encoder of the observed pixels."""
     prior = None
     if run.autoencoder is None:
         met = gfe.encode_observed(run.decoder, run.batches.x[:2000], **TO_REST)
         prior = posterior.GaussianPrior.fit(met.z)
-    found = {}
+    energies = {}
     for kind in kinds:
         x, seen = _test_images(MASKS[kind])
         drawn = _guessed(run, x, seen) if prior is None else _inferred(run, prior, x, seen)
-        found[kind] = {way: _hidden_energy(logits, x, seen) for way, logits in drawn.items()}
-    return found
+        energies[kind] = {label: _hidden_energy(logits, x, seen) for label, logits in drawn.items()}
+    return energies
 
 
 def _guessed(run: Run, x: Tensor, seen: Tensor) -> dict[str, Tensor]:
-    """Logits of what an encoder makes of zeros in the gaps."""
+    """Return logits at the codes of an encoder that gets zeros in the gaps."""
     assert run.autoencoder is not None
     return {
         "zeros": _logits(
@@ -181,7 +182,7 @@ def _guessed(run: Run, x: Tensor, seen: Tensor) -> dict[str, Tensor]:
 def _inferred(
     run: Run, prior: posterior.GaussianPrior, x: Tensor, seen: Tensor
 ) -> dict[str, Tensor]:
-    """Logits by the energy of what is seen: alone, with the prior, averaged over the posterior."""
+    """Return logits by the energy of observed pixels: alone, with prior, or posterior mean."""
     believed = posterior.laplace(run.decoder, x, prior=prior, mask=seen, **TO_REST)
     mean, _ = posterior.spread(
         run.decoder, believed, n=N_DRAWS, generator=torch.Generator().manual_seed(0)
@@ -202,12 +203,12 @@ def _config(method: str, seed: int, task: str = "whole") -> dict[str, Any]:
     return {"config": settings.missing(method, seed, task).as_record()}
 
 
-_HOW = SETTINGS | {"n_test": N_TEST, "n_draws": N_DRAWS}
+_SETTINGS = SETTINGS | {"n_test": N_TEST, "n_draws": N_DRAWS}
 
 
 def _job(name: str, work: Callable[..., dict[str, Any]], arguments: Any, **fields: Any) -> Job:
-    how = {"n_test": N_TEST} if work is mean_image else _HOW
-    return Job(f"missing-{name}-{fields['seed']}", work, arguments, fields, how)
+    own = {"n_test": N_TEST} if work is mean_image else _SETTINGS
+    return Job(f"missing-{name}-{fields['seed']}", work, arguments, fields, own)
 
 
 def _jobs() -> list[Job]:
@@ -231,39 +232,39 @@ def _jobs() -> list[Job]:
 
 
 def _energies(records: Records, kind: str) -> dict[str, dict[int, float]]:
-    """Map "method, way" to seed to energy, for one kind of gap."""
-    found: dict[str, dict[int, float]] = {}
+    """Return "method, encoder" -> seed -> energy, for one kind of gap."""
+    energies: dict[str, dict[int, float]] = {}
     for record in records:
         fields = record["fields"]
-        for way, energy in record["hidden"].get(kind, {}).items():
-            found.setdefault(f"{fields['method']}, {way}", {})[fields["seed"]] = energy
-    return found
+        for encoder, energy in record["hidden"].get(kind, {}).items():
+            energies.setdefault(f"{fields['method']}, {encoder}", {})[fields["seed"]] = energy
+    return energies
 
 
 def _gather(records: Records) -> dict[str, Any]:
-    found: dict[str, Any] = {"energy": {}, "incomplete": {}}
+    content: dict[str, Any] = {"energy": {}, "incomplete": {}}
     complete = Records([*records.where(trained="whole"), *records.where(trained="with gaps")])
     for kind in MASKS:
         energies = _energies(complete, kind)
-        found["energy"][kind] = {told: summary(energies[key]) for told, key in COLUMNS.items()}
+        content["energy"][kind] = {title: summary(energies[key]) for title, key in COLUMNS.items()}
     energies = _energies(records.where(trained="incomplete"), LOST)
-    for told, key in INCOMPLETE.items():
-        found["incomplete"][told] = summary(energies[key])
-    return found
+    for title, key in INCOMPLETE.items():
+        content["incomplete"][title] = summary(energies[key])
+    return content
 
 
 def _table(content: Mapping[str, Any]) -> str:
     names = {name: name for name in COLUMNS}
     lines = head("hidden", *COLUMNS) + [
-        row(kind, *cells_of(found, names)) for kind, found in content["energy"].items()
+        row(kind, *cells_of(energies, names)) for kind, energies in content["energy"].items()
     ]
-    told = {name: name for name in INCOMPLETE}
+    columns = {name: name for name in INCOMPLETE}
     return "\n".join(
         [
             *lines,
             "",
-            *head("trained with half of every image", *told),
-            row(LOST, *cells_of(content["incomplete"], told)),
+            *head("trained with half of every image", *columns),
+            row(LOST, *cells_of(content["incomplete"], columns)),
         ]
     )
 

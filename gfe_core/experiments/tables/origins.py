@@ -1,9 +1,7 @@
-"""What `reproduce gon` trains.
+"""The trainings of `reproduce gon`: codes by one step, a few steps, the flow, or a network.
 
-Decoders with codes by one step, a few, the flow, or a network, for as many updates.
-
-All have the transposed convolutions of the paper at its width, or its small SIREN; what differs is
-how a code is found.
+All trainings make the same number of updates. All decoders have the transposed convolutions of the
+paper at its width, or are its small SIREN; only the method that finds codes differs.
 """
 
 import math
@@ -27,13 +25,13 @@ from gfe_core.types import Encoder, Loss
 LATENT = 32
 WIDTHS = (64, 32, 16)
 NARROW = (40, 20, 10)
-"""NARROW makes an encoder and a decoder together about as large as the decoder of WIDTHS alone."""
+"""Widths with which encoder and decoder together are about as large as a decoder of `WIDTHS`."""
 
 SIREN = (32,) * 4
 SIREN_STEP = 1 / 64
-"""Length of the one step of a SIREN, whose sines magnify a code by w0.
+"""Length of the single step of a SIREN, whose sines magnify a code by w0.
 
-The published code's mean over 64 images.
+It is 1/64 because the published code takes the mean over 64 images.
 """
 SIZE = 32
 UPDATES = 2000
@@ -45,9 +43,9 @@ JUDGING: dict[str, Any] = {"loss": gon.SQUARES, **judging.TO_REST}
 """Options of the flow while a decoder learns and when it is judged."""
 
 FIRST_STEP: Encoder = partial(gfe.encode, **_AMD, max_steps=1)
-"""One step of the flow whose length is chosen by the curvature at the origin.
+"""One step of the flow, whose length is chosen by the curvature at the origin.
 
-A decoder of the flow knows no dt = 1.
+A step of dt = 1 has no meaning for a decoder that was trained by the flow.
 """
 TO_REST: Encoder = partial(gfe.encode, **JUDGING)
 
@@ -63,21 +61,21 @@ RATES = {
     "variational_gon": 5e-3,
     "vae": 4e-3,
 }
-"""Method -> peak learning rate, chosen on 300 validation images after 700 updates."""
+"""Peak learning rate of each method, chosen on 300 validation images after 700 updates."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What `fit` needs for one method.
+    """The arguments of `fit` for one method, and the encoders that judge the decoder.
 
     Args:
-        decoder: trained, and judged unless `judged` is another with the same weights.
-        encoder: finds codes in training.
-        ways: to the codes by which the decoder is judged.
-        loss: of the update and of what is reported.
-        network: an encoder's weights, trained too.
-        batches: of the images.
-        judged: the decoder of whole images.
+        decoder: decoder that is trained.
+        encoder: encoder that finds codes in training.
+        batches: batches of the images.
+        ways: encoders by which the decoder is judged, by name.
+        judged: decoder of whole images that is judged: `decoder`, or another one with its weights.
+        loss: loss of the update and of the reported errors.
+        network: network of an encoder, whose weights are trained too.
     """
 
     decoder: Any
@@ -118,23 +116,23 @@ class Training:
 
     @torch.no_grad()
     def errors(self, x: Tensor) -> dict[str, float]:
-        """Mean error of images that training did not see, by way to a code.
+        """Return the mean error of images that training did not see, by encoder.
 
-        Of the bound, one draw for each image.
+        The evidence bound is estimated by one draw for each image.
         """
         loss = self.loss if isinstance(self.loss, Evidence) else gon.SQUARES
-        found = {}
-        for name, way in self.ways.items():
+        means = {}
+        for name, encoder in self.ways.items():
             parts = [
-                loss.per_sample(self.judged(way(self.judged, part).z), part)
+                loss.per_sample(self.judged(encoder(self.judged, part).z), part)
                 for part in x.split(250)
             ]
-            found[name] = torch.cat(parts).double().mean().item()
-        return found
+            means[name] = torch.cat(parts).double().mean().item()
+        return means
 
 
 def build(method: str, x: Tensor, seed: int) -> Training:
-    """Everything for one method, with weights and order by the seed."""
+    """Return the training of one method, with initial weights and order given by the seed."""
     generator = torch.Generator().manual_seed(seed)
     batches = gfe.data.Batches(x, size=SIZE, seed=seed)
     if method in ("siren", "siren_everywhere"):
@@ -174,7 +172,7 @@ def _square(x: Tensor) -> tuple[int, int]:
 
 
 def _implicit(method: str, x: Tensor, seed: int, generator: torch.Generator) -> Training:
-    """A function of place that learns from a quarter of the places at a time, or from all."""
+    """Return the training of a SIREN, on a quarter of the places at a time or on all."""
     siren = gfe.SirenDecoder(
         latent_dim=LATENT, hidden=SIREN, image_shape=_square(x), generator=generator
     )
@@ -191,7 +189,7 @@ def _implicit(method: str, x: Tensor, seed: int, generator: torch.Generator) -> 
 
 
 def _variational(method: str, batches: gfe.data.Batches, generator: torch.Generator) -> Training:
-    """The evidence bound, with codes by one step at the mean or by a mirrored network."""
+    """Return the training of the evidence bound, with codes by one step or by a network."""
     if method == "vae":
         decoder, network = vae(_decoder(generator, batches.x, WIDTHS), generator=generator)
         return Training(

@@ -1,10 +1,11 @@
 """The settings of every run of the tables and figures, chosen on the last 10,000 training images.
 
-Each comes from a small search with one seed and 1,000 validation images: for 480, 1,920 and 5,760
-images over learning rate, weight decay, batch size and passes; for all images of MNIST and
-Fashion-MNIST over rate, attempts and batch size of the flow, rate and passes of the autoencoder.
-SegMNIST has the settings of MNIST. For hidden pixels and spectra the search was smaller: up to five
-settings for each method, on 400 validation images and on spectra of another seed.
+All settings come from a small search with one seed and 1,000 validation images. For 480, 1,920 and
+5,760 images the search covered learning rate, weight decay, batch size and passes. For all images
+of MNIST and Fashion-MNIST it covered rate, attempts and batch size of the flow, and rate and passes
+of the autoencoder. SegMNIST has the settings of MNIST. For hidden pixels and spectra the search was
+smaller: up to five settings for each method, on 400 validation images and on spectra of another
+seed.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from gfe_core.experiments.runner.config import Config
 
 FEW = (480, 1920, 5760)
-"""The paper's few images: 30, 120 and 360 batches of 16."""
+"""The paper's small numbers of images: 30, 120 and 360 batches of 16."""
 
 FEW_METHODS = ("flow", "autoencoder", "logistic_pca")
 
@@ -31,7 +32,7 @@ _ONCE_RATES = {
 
 
 def once(method: str, n_images: int, seed: int) -> Config:
-    """Protocol (a): each image is encoded once.
+    """Return the config of protocol (a): each image is encoded once.
 
     Every method makes the same number of decoder updates.
     """
@@ -77,18 +78,18 @@ _FREE: dict[tuple[str, int], dict[str, Any]] = {
 
 
 def free(method: str, n_images: int, seed: int) -> Config:
-    """Protocol (b): all that one can learn from these images.
+    """Return the config of protocol (b): as many passes over these images as help.
 
-    Validation says which pass was the best.
+    Validation chooses the best pass.
     """
     own = _FREE[method, n_images]
     return Config(method=method, n_images=n_images, seed=seed, n_validation=1000, **own)
 
 
 def fitted(n_images: int, seed: int) -> Config:
-    """An encoder fitted afterwards to a frozen decoder.
+    """Return the config of an encoder fitted afterwards to a frozen decoder.
 
-    The settings of the autoencoder of as many images.
+    It is that of the autoencoder for the same number of images.
     """
     return free("autoencoder", n_images, seed)
 
@@ -117,9 +118,9 @@ _CONVERGED: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def converged(method: str, data: str, seed: int) -> Config:
-    """All training images, within ten minutes of one processor core.
+    """Return the config for all training images, within ten minutes of one processor core.
 
-    Validation says which pass was the best.
+    Validation chooses the best pass.
     """
     return Config(
         method=method, data=data, seed=seed, n_validation=1000, **_CONVERGED[method, data]
@@ -127,18 +128,18 @@ def converged(method: str, data: str, seed: int) -> Config:
 
 
 def fitted_to_converged(seed: int) -> Config:
-    """An encoder fitted afterwards to a frozen decoder of all MNIST images."""
+    """Return the config of an encoder fitted afterwards to a frozen decoder of all MNIST images."""
     return Config(method="autoencoder", seed=seed, n_validation=1000, epochs=12, learning_rate=2e-3)
 
 
 def one_pass(method: str, seed: int) -> Config:
-    """One pass over the images at a constant rate, for curves."""
+    """Return the config of one pass over the images at a constant rate, for curves."""
     rate = {"flow": 1e-3, "autoencoder": 1e-3, "logistic_pca": 1e-2}[method]
     return Config(method=method, size=20, learning_rate=rate, schedule="constant", seed=seed)
 
 
 def twelve_passes(seed: int) -> Config:
-    """The autoencoder as the paper compares it: twelve passes."""
+    """Return the config of the autoencoder with twelve passes, as the paper compares it."""
     return Config(method="autoencoder", epochs=12, learning_rate=2e-3, seed=seed)
 
 
@@ -159,9 +160,9 @@ _MISSING_DECAY = {"whole": 1.0, "with gaps": 0.3, "incomplete": 0.3}
 
 
 def missing(method: str, seed: int, task: str = "whole") -> Config:
-    """Ten thousand images, whole, shown with gaps, or incomplete.
+    """Return the config for ten thousand images, whole, with gaps, or incomplete.
 
-    Chosen for hidden pixels, not for whole images.
+    The settings were chosen by the energy of hidden pixels, not of whole images.
     """
     own = dict(_MISSING[method])
     if method == "autoencoder":
@@ -216,4 +217,4 @@ EMISSION_LINES: dict[str, dict[int, dict[str, Any]]] = {
         },
     },
 }
-"""Method -> number of spectra -> arguments of its training."""
+"""Arguments of each training, by method and number of spectra."""

@@ -1,9 +1,7 @@
-"""`reproduce two-by-two`.
+"""`reproduce two-by-two`: decoders trained by an encoder or by the flow, crossed with encoders.
 
-Decoders trained by an encoder or by the flow, crossed with ways to a code.
-
-Where does the advantage of the decoder that the flow trained end? From 480 images to all of them;
-the cells are those of the other two tables.
+With how many images does the advantage of the decoder trained by the flow end? The table goes from
+480 images to all of them; its cells are those of table1-few and table1-converged.
 """
 
 from collections.abc import Mapping
@@ -42,7 +40,7 @@ def _gather(records: Records) -> dict[str, Any]:
 def _table(content: Mapping[str, Any]) -> str:
     return "\n".join(
         head("images", *COLUMNS)
-        + [row(n, *cells_of(found, COLUMNS)) for n, found in content["sizes"].items()]
+        + [row(n, *cells_of(cells, COLUMNS)) for n, cells in content["sizes"].items()]
     )
 
 
@@ -56,7 +54,7 @@ EXPERIMENT = Experiment(
     gather=_gather,
     table=_table,
     note=(
-        "After as many passes over so many images of MNIST as help; the last row has the runs of "
-        "table1-converged."
+        "Each decoder is trained on this number of images of MNIST, for as many passes as help; "
+        "the last row has the runs of table1-converged."
     ),
 )
