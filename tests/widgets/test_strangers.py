@@ -189,7 +189,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
     "SideBySide": {
         **TRAINING,
         **GAPS_SHOWN,  # an encoder may take them, and a warning counts those without an energy
-        "nothing but gaps": r"must hold an observed feature, got 6 samples of NaN\. Look at",
+        "nothing but gaps": r"must hold an observed feature, got 6 samples of NaN\. Check",
     },
     "preview_of": TRAINING,
     "gallery": {"one latent": SHOWN, "nothing but gaps": SHOWN, **GAPS_SHOWN},
