@@ -72,7 +72,7 @@ class Explorer:
     """Show a widget, and say in a sentence what it shows.
 
     Args:
-        name: name of the explorer; showing another explorer of the same name closes this one.
+        name: name of the explorer; making another one of the same class and name closes this one.
         widget: live view.
         alt_text: one sentence that says what to see, without numbers from training or timing.
     """

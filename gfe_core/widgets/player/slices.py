@@ -75,7 +75,7 @@ class Plane:
 
 
 def _unit(direction: Tensor, *, avoid: Tensor | None) -> Tensor:
-    """Return a direction of length 1; for one of length 0, a direction perpendicular to `avoid`."""
+    """Normalise a direction; one of length 0 becomes an axis, perpendicular to `avoid` if given."""
     if direction.norm() > 1e-6:
         return direction / direction.norm()
     basis = torch.eye(len(direction)).to(direction)
