@@ -88,6 +88,7 @@ class SirenExplorer(Explorer):
         title: title above the view.
 
     Raises:
+        TypeError: a decoder is no `SirenDecoder`, or `origin` is no `Origin`.
         ValueError: the samples are not images of the decoders' shape, or a choice is unknown.
     """
 

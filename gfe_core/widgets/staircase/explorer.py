@@ -55,6 +55,7 @@ class StaircaseExplorer(Explorer):
         title: title above the view.
 
     Raises:
+        TypeError: `rule` is no `Narrowing`, or `train` cannot be called.
         ValueError: `reach` is not above 1, or there is no gate.
     """
 

@@ -69,8 +69,9 @@ class TraversalExplorer(Explorer):
         title: title above the view.
 
     Raises:
-        ValueError: there is no model, the samples have no image shape, or the factors do not match
-            y.
+        TypeError: the samples are no `DataSet`, or a model is not a pair.
+        ValueError: there is no model, the samples have no image shape, the codes do not match the
+            samples or are not finite, or the factors do not match y.
     """
 
     def __init__(
