@@ -87,7 +87,7 @@ ORDER = {
         "handouts main"
     ),
 }
-"""Direction of travel.
+"""Direction of imports.
 
 In each folder, a file or subpackage imports only from those named before it.
 """

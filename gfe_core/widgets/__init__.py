@@ -1,4 +1,7 @@
-"""Things to touch: players, explorers, progress and questions. Nothing in the core imports them."""
+"""Interactive views: players, explorers, progress displays and questions.
+
+The encoding, the solvers and the training do not import this package.
+"""
 
 from importlib.util import find_spec
 

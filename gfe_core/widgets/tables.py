@@ -1,4 +1,4 @@
-"""Tables of numbers, and of results that lie in a file, as HTML in the reader's theme."""
+"""Tables of numbers, also of results in a file, as HTML in the reader's theme."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ Cell = float | tuple[float, float | None] | None
 """A number, a mean with its standard deviation, or nothing."""
 
 
-def spread(found: Any) -> Cell:
+def spread(summary: Any) -> Cell:
     """Return the mean of a summary with its standard deviation; a bare number stands alone."""
-    return (found["mean"], found["sd"]) if isinstance(found, Mapping) else found
+    return (summary["mean"], summary["sd"]) if isinstance(summary, Mapping) else summary
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Table:
     """Rows of numbers with the lowest of each row marked, or of each column.
 
     Args:
-        columns: names, the first that of the rows' labels.
-        rows: label -> a number for each further column; None where there is none; (mean, standard
-            deviation) is shown as "0.1703 ± 0.0032".
-        caption: above the table, a sentence.
+        columns: names of the columns; the first is that of the rows' labels.
+        rows: rows by label, each with a number for every further column; None is an empty cell, and
+            (mean, standard deviation) is shown as "0.1703 ± 0.0032".
+        caption: sentence above the table.
         compared: names of the columns among which the lowest is marked; all by default.
-        digits: after the decimal point; whole numbers have none.
-        down: whether to mark the lowest of each of these columns instead.
+        digits: number of digits after the decimal point; whole numbers have none.
+        down: whether to mark the lowest number of each of these columns instead.
     """
 
     columns: Sequence[str]
@@ -52,17 +52,17 @@ class Table:
         for label, row in self.rows.items():
             if len(row) != n:
                 raise ValueError(
-                    f"`rows` must have {n} numbers each, as `columns` says, got {len(row)} in "
+                    f"`rows` must have {n} numbers each, as `columns` has, got {len(row)} in "
                     f"{label!r}."
                 )
 
     def cells(self) -> list[list[tuple[str, bool]]]:
-        """Every row as (text, whether it is marked), labels included."""
+        """Return each row as a list of (text, whether it is marked), labels included."""
         names = self.columns[1:]
         table = [[_number(cell) for cell in row] for row in self.rows.values()]
         counts = [self.compared is None or name in self.compared for name in names]
         columns = [_lowest([row[i] for row in table]) for i in range(len(names))]
-        found = []
+        marked_rows = []
         for (label, cells), row in zip(self.rows.items(), table, strict=True):
             of_row = _lowest([v for v, counted in zip(row, counts, strict=True) if counted])
             lowest = columns if self.down else [of_row] * len(names)
@@ -71,8 +71,8 @@ class Table:
                 for v, low, c in zip(row, lowest, counts, strict=True)
             ]
             texts = [self._text(cell) for cell in cells]
-            found.append([(str(label), False), *zip(texts, marked, strict=True)])
-        return found
+            marked_rows.append([(str(label), False), *zip(texts, marked, strict=True)])
+        return marked_rows
 
     def _text(self, value: Cell) -> str:
         if isinstance(value, tuple):
@@ -83,7 +83,7 @@ class Table:
         return f"{value:,}" if isinstance(value, int) else f"{value:.{self.digits}f}"
 
     def html(self) -> str:
-        """The table in the reader's theme."""
+        """Return the table as HTML in the reader's theme."""
         heads = "".join(_html_cell(name, "th", i) for i, name in enumerate(self.columns))
         lines = []
         for row in self.cells():
@@ -91,17 +91,17 @@ class Table:
                 "".join(_html_cell(text, "td", i, lowest) for i, (text, lowest) in enumerate(row))
             )
         body = "".join(f"<tr>{line}</tr>" for line in (heads, *lines)) if lines else ""
-        told = f"{escape(self.caption)}<table>{body}</table>"
-        return f'<div class="gfe-table" style="{NUMBERS}; overflow-x: auto">{told}</div>'
+        content = f"{escape(self.caption)}<table>{body}</table>"
+        return f'<div class="gfe-table" style="{NUMBERS}; overflow-x: auto">{content}</div>'
 
 
 def _number(cell: Cell) -> float | None:
-    """The number by which a cell is compared: of a mean with a spread, the mean."""
+    """Return the number by which a cell is compared, the mean of a mean with its deviation."""
     return cell[0] if isinstance(cell, tuple) else cell
 
 
 def _lowest(values: Sequence[float | None]) -> float | None:
-    """The lowest of two or more numbers; alone, none is."""
+    """Return the lowest of two or more numbers, and None for fewer."""
     known = [v for v in values if v is not None]
     return min(known) if len(known) > 1 else None
 
@@ -110,9 +110,9 @@ def show_table(table: Table, name: str, alt_text: str) -> Document:
     """Return an explorer around a table, to be the last line of a cell.
 
     Args:
-        table: the numbers.
-        name: of the explorer; a table of the same name replaces the earlier one.
-        alt_text: one sentence that says what to see, without trained or timed numbers.
+        table: table to show.
+        name: name of the explorer; a table of the same name replaces the earlier one.
+        alt_text: one sentence that says what to see, without numbers from training or timing.
     """
     html = table.html()
     return Document(name, {"text/html": html}, alt_text, lambda: ipywidgets.HTML(html))
@@ -124,21 +124,21 @@ def show_result(
     """Show what `python -m gfe_core reproduce EXPERIMENT` wrote, or name that command.
 
     Args:
-        experiment: as in the command.
-        show: called with the content of the file and the keywords `name` and `alt_text`, for
-            example a function that ends in `show_table`.
-        name: of the explorer.
+        experiment: name of the experiment, as in the command.
+        show: function of the content of the file and the keywords `name` and `alt_text`, for
+            example one that returns a `show_table`.
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
     if results.path(experiment).exists():
         return show(results.load(experiment), name=name, alt_text=alt_text)
     command = f"python -m gfe_core reproduce {experiment}"
-    told = f"Not computed here yet: `{command}` makes data/results/{results.path(experiment).name}."
-    return show_table(Table(("",), {}, told), name, alt_text)
+    remedy = f"`{command}` makes data/results/{results.path(experiment).name}."
+    return show_table(Table(("",), {}, f"Not computed here yet: {remedy}"), name, alt_text)
 
 
 def _html_cell(text: str, tag: str, column: int, lowest: bool = False) -> str:
-    """One cell; the lowest of a row is bold and underlined."""
+    """Return one cell as HTML; the lowest number is bold and underlined."""
     style = _CELL.format("right" if column else "left")
     words = f"<strong><u>{escape(text)}</u></strong>" if lowest else escape(text)
     return f'<{tag} style="{style}">{words}</{tag}>'

@@ -78,7 +78,7 @@ def moved(decoder, along: list[Tensor], h: float):
 
 
 def finite_difference(loss, decoder, along: list[Tensor], h: float = 1e-5) -> float:
-    """Central difference; with h = 1e-5 its own error is some 1e-9 of it."""
+    """Central difference; with h = 1e-5 its relative error is about 1e-9."""
     return (loss(moved(decoder, along, h)) - loss(moved(decoder, along, -h))).item() / (2 * h)
 
 
@@ -135,7 +135,7 @@ def test_unrolled_equals_finite_differences_with_steps_and_decisions_replayed(na
     assert (path.n_steps < found.trajectory.mask.sum(0) - 1).any() == (
         "memory" in name
     )  # a best point, then worse ones
-    assert abs(dropped.item() / expected - 1) > 1e-3  # there was something to be exact about
+    assert abs(dropped.item() / expected - 1) > 1e-3  # the dropped term is not negligible
 
 
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
@@ -540,8 +540,8 @@ def test_memory_of_the_discrete_adjoint_grows_by_the_stored_codes_only():
         (peak(adjoint, 12) - peak(adjoint, 4)) / 8
         for adjoint in (gfe.DiscreteAdjoint(), gfe.Unrolled())
     )
-    # codes, gradients, times and counts are noted, and copied while they are put in order; the rest
-    # is one step's
+    # codes, gradients, times and counts are recorded, and copied while they are sorted; the rest
+    # is that of one step
     assert walked < 6 * codes
     assert unrolled > 100 * codes  # every layer's outputs and their derivatives
 

@@ -1,4 +1,4 @@
-"""Where the gradient of a code goes: to whatever it depends on, wherever a decoder holds that."""
+"""The gradient of a code reaches everything it depends on, wherever a decoder holds that."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -187,7 +187,7 @@ def along(gradients: Sequence[Tensor], tensors: Sequence[Tensor]) -> float:
 
 
 def codes(decoder: Decoder, x: Tensor, penalty: Penalty = ridge, **arguments: Any) -> Tensor:
-    """Codes whose error a difference does not see.
+    """Codes so exact that their error does not affect a difference quotient.
 
     A line search ends at the rounding of the energy, Newton's method at that of z.
     """

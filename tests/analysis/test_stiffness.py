@@ -172,7 +172,7 @@ def test_limits_are_those_of_the_tableaus():
 
 
 def distance(solver, problem, dt, flow, n_steps):
-    """Distance from the minimum after so many steps, in units of the first."""
+    """Distance from the minimum after n steps, in units of the distance at the start."""
     encoding = gfe.encode(
         problem.decoder, problem.x, loss=problem.loss, solver=solver, flow=flow, t1=n_steps * dt
     )
@@ -318,7 +318,7 @@ def test_check_foretells_what_happens(name):
         assert encoding.trajectory is not None
         size = (encoding.trajectory.z - problem.minimum).norm(dim=2)
         rises = (size[1:] > size[:-1] * (1 + 1e-9)) & (size[1:] > 1e-9 * size[0])
-        if flow is NESTEROV:  # its distance swings: only growth without end tells
+        if flow is NESTEROV:  # its distance oscillates: only unbounded growth shows instability
             assert said.breaks.tolist() == (size[-1] > size[0]).tolist() == [part > 1] * 2
         else:
             assert said.breaks.tolist() == rises.any(0).tolist() == [part > 1] * 2
@@ -354,9 +354,9 @@ def test_log_grid_breaks_at_its_last_steps_only_and_decay_rescues_it():
         warnings.simplefilter("error")
         rescued = stiffness.check_grid(solver, t1, largest, decay)
     assert not rescued.breaks.any() and rescued.first_step.tolist() == [-1] * 5
-    assert rescued.dt[-1, 0] > 0.5  # the last step itself is as long as before: its rate is not
+    assert rescued.dt[-1, 0] > 0.5  # the step keeps its length; its rate falls
     worst = int(rescued.ratio[:, 0].argmax())
-    assert 0 < worst < 11  # the worst step is none of the ends
+    assert 0 < worst < 11  # the worst step is neither the first nor the last
     encoding = gfe.encode(
         problem.decoder,
         problem.x,

@@ -184,9 +184,9 @@ def tuned_rate(decoder: Any, x: Tensor, evaluations: int) -> float:
 
 
 def rk4_step(decoder: Any, x: Tensor) -> float:
-    """0.95 of RK4's limit for the stiffest of some images at their codes.
+    """Return 0.95 of RK4's limit for the stiffest of 100 images at their codes.
 
-    Given to it for nothing.
+    RK4 does not pay for this knowledge.
     """
     stop = gfe.Stop(grad_norm=1e-6, energy_slope=3e-5, window=5)
     z = gfe.encode(decoder, x[:100], solver=gfe.BFGS(), stop=stop).z
@@ -254,9 +254,9 @@ def time_to(rows: list[dict[str, Any]], method: str, gap: float) -> float | None
 
 
 def ladder(decoder: gfe.MLPDecoder, x: Tensor, gap: float, repeats: int) -> list[dict[str, Any]]:
-    """From the public code's rule to ours, one change a rung.
+    """Go from the public code's rule to ours, one change at a time.
 
-    Work and seconds for a mean gap on these images.
+    Each row has the work and the seconds to a mean gap on these images.
     """
     published = gfe.AMD.published()
     alone = replace(published, shared_step=False)
@@ -281,9 +281,9 @@ def ladder(decoder: gfe.MLPDecoder, x: Tensor, gap: float, repeats: int) -> list
 
 
 def stretched(decoder: gfe.MLPDecoder, x: Tensor, gap: float) -> list[dict[str, Any]]:
-    """Work of the public code's rule and of ours where the latents are c times as long.
+    """Measure the work of the public code's rule and of ours with latents c times as long.
 
-    The same problem.
+    Apart from this scale, the problem is the same.
     """
     rows = []
     for c in (0.5, 1.0, 2.0):

@@ -28,11 +28,11 @@ FLOW = Path(kit.__file__).with_name("flow.js")
 N_MOVES = 100
 N_GRADIENTS = 100
 SLICE = 12
-"""ms that a view computes before it lets the browser draw; at most a gradient more."""
+"""ms that a view computes before it lets the browser draw; it may exceed them by a gradient."""
 LONGEST = 33
 """ms that no task may exceed: two frames of a screen of 60 Hz."""
 SHAPES = {(8, 64, 128, 64): 40, (8, 64, 128, 784): 100}
-"""Widths of a decoder, and the ms in which its path must be there."""
+"""Widths of a decoder, and the ms within which its path must be complete."""
 MEASURE = """
 async ({ source, portable, x, recipe, moves, slice }) => {
   const { Energy, advance, follow } = await import(`data:text/javascript;base64,${source}`);
@@ -59,7 +59,7 @@ async ({ source, portable, x, recipe, moves, slice }) => {
 
 
 def problem(widths: tuple[int, ...]) -> dict[str, Any]:
-    """What one measurement is given, as JSON."""
+    """Return the input of one measurement, as JSON."""
     latent, *hidden, data = widths
     random = torch.Generator().manual_seed(0)
     decoder = gfe.MLPDecoder(latent_dim=latent, hidden=hidden, data_dim=data, generator=random)

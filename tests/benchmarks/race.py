@@ -48,14 +48,14 @@ class Racer:
 def botorch_lbfgs(
     decoder: Any, x: Tensor, iterations: int, fall: float = 0.0, pairs: int = 10
 ) -> Found:
-    """L-BFGS-B of each sample, with the gradients of all that still run in one batch.
+    """L-BFGS-B of each sample, with the gradients of all unfinished samples in one batch.
 
     Args:
-        decoder: gives the energy.
+        decoder: decoder of the energy.
         x: data.
-        iterations: at most so many for each sample.
-        fall: a sample stops when its energy falls by less, in nats per pixel.
-        pairs: steps remembered; 10 is its default.
+        iterations: largest number of iterations for each sample.
+        fall: decrease of the energy below which a sample stops, in nats per pixel.
+        pairs: number of steps remembered; 10 is the default of botorch.
     """
     from botorch.optim.batched_lbfgs_b import fmin_l_bfgs_b_batched  # pyright: ignore
 

@@ -111,7 +111,7 @@ def apart(what: str, folder: Path, *sizes: int) -> dict[str, float]:
 
 
 def images_a_second(folder: Path, solver: str, n: int) -> float:
-    """Encode the 5,000 images of the MNIST sample on n processes, and sum what these tell."""
+    """Encode the 5,000 images of the MNIST sample on n processes, and sum their reports."""
     command = ["-m", "gfe_core", "encode", "--model", str(folder / "model.pt")]
     command += ["--data", "mnist-sample", "--out", str(folder / f"{solver}-{n}")]
     command += ["--shard-size", "500", "--solver", solver]
@@ -120,7 +120,7 @@ def images_a_second(folder: Path, solver: str, n: int) -> float:
         command = launch + command
     done = subprocess.run([sys.executable, *command], env=TOLD, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    last: dict[str, float] = {}  # what each process told after its last shard
+    last: dict[str, float] = {}  # report of each process after its last shard
     for line in done.stderr.splitlines():
         if found := re.match(r"(.*)shard .* codes, ([\d,]+) samples a second", line):
             last[found[1]] = float(found[2].replace(",", ""))

@@ -49,7 +49,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 class Constant(nn.Module):
-    """A decoder that has nothing to learn of its code."""
+    """A decoder whose output does not depend on its code."""
 
     latent_dim = 4
     data_shape = (N_FEATURES,)

@@ -116,7 +116,7 @@ def convolutions(kind: str) -> Callable[[], Any]:
 
 
 def work(task: str, side: str) -> None:
-    """Prepare, do the task once, then once a line that arrives; answer with the seconds it took."""
+    """Prepare, do the task once, and then once for each line; answer with its seconds."""
     exec(SIDES[side], {})
     prepared = {"README": readme, "fit": fit, "widget": widget}.get(
         task, lambda: convolutions(task)
@@ -162,7 +162,7 @@ def worker(task: str, side: str, place: str) -> Iterator[Callable[[], float]]:
 
 @contextlib.contextmanager
 def busy(number: int) -> Iterator[None]:
-    """Keep so many processors busy."""
+    """Keep a number of processors busy."""
     processes = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)
     ]

@@ -106,9 +106,9 @@ _COMPLETE = """output => {
         && views.every(view => view.dataset.drawn)
         && plots.every(drawn) && images.every(image => image.complete);
 }"""
-# Views, figures and pictures that stand in no other of them.
+# Views, figures and pictures that are not part of another one.
 _DRAWINGS = ":is(.gfe-view, .js-plotly-plot, .widget-image):not(.gfe-view *)"
-# Of the words of a figure the titles of axes and one tick of each.
+# Words of a figure: the titles of the axes and one tick of each.
 _TEXTS = ".js-plotly-plot :is(.xtitle, .ytitle, .xtick:nth-child(2) text, .ytick:nth-child(2) text)"
 # Cells that come into view are filled in when the page has nothing else to do.
 _DRAWN = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(
@@ -259,7 +259,7 @@ class NotebookPage:
         self.page.emulate_media(reduced_motion="reduce")
 
     def slow_down(self, times: float) -> None:
-        """Give the page a processor so many times slower, as on a small machine."""
+        """Make the page's processor slower by a factor, as on a small machine."""
         session = self._context.new_cdp_session(self.page)
         session.send("Emulation.setCPUThrottlingRate", {"rate": times})
 
@@ -269,11 +269,11 @@ class NotebookPage:
         return self.page.locator(f'.jp-Cell[data-windowed-list-index="{number}"]')
 
     def traces(self, number: int) -> list[int]:
-        """How many traces each plotly figure of a cell has drawn."""
+        """Number of traces that each plotly figure of a cell has drawn."""
         return self.cell(number).locator(".js-plotly-plot").evaluate_all(_TRACES)
 
     def wait_for_traces(self, number: int, *n: int) -> None:
-        """Until a cell shows figures of plotly with so many traces each, or one with any."""
+        """Wait until a cell shows plotly figures with n traces each, or one figure with any."""
         deadline = time.monotonic() + 60
         while (drawn := self.traces(number)) != [*n] and (n or len(drawn) != 1 or not drawn[0]):
             if time.monotonic() > deadline:
@@ -339,7 +339,7 @@ class NotebookPage:
         return self.cell(number).locator(_DRAWINGS)
 
     def texts_missing(self, number: int) -> list[str]:
-        """Words of plotly's figures in a cell that are in the page and not to be seen on it."""
+        """Words of plotly's figures in a cell that are in the page but are not visible."""
         missing = []
         for text in self.cell(number).locator(_TEXTS).all():
             if not text.is_visible() or is_flat(text.screenshot()):
@@ -347,7 +347,7 @@ class NotebookPage:
         return missing
 
     def trouble_with_picture(self, number: int, k: int, width: int) -> str:
-        """What is wrong with a saved picture as the page shows it; nothing where it is right.
+        """What is wrong with a saved picture as the page shows it; empty if nothing is.
 
         JupyterLab gives pictures no alternative text, whatever their metadata say.
         """

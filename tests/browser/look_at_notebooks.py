@@ -76,7 +76,7 @@ def look(path: Path, browser: Browser, lab: LabServer, *, reopened: bool) -> int
     """Say what one notebook shows.
 
     Returns:
-        How many views are not as they should be.
+        Number of views that are not as they should be.
     """
     page = NotebookPage(browser, lab, path.name)
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What holds for every view: no barrier, no motion unasked for, no number beside other settings."""
+"""Every view: no barrier, no motion unless asked for, no number beside settings of another."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +66,7 @@ def views() -> dict[str, Any]:
 
 @pytest.fixture
 def open_view(chromium: Browser, views: dict[str, Any], tmp_path: Path) -> Iterator[OpenView]:
-    """Open a view by name; at the end nothing may have been complained about."""
+    """Open a view by name; at the end it must have reported no problem."""
     with pages_of(chromium, tmp_path) as opened:
         yield lambda name, **context: opened(views[name], **context)
 
@@ -74,7 +74,7 @@ def open_view(chromium: Browser, views: dict[str, Any], tmp_path: Path) -> Itera
 SLOW = """[...document.querySelectorAll(".gfe-view *")].flatMap((one) =>
   ["", "::before", "::after"].map((part) => getComputedStyle(one, part).transitionDuration))
   .filter((seconds) => seconds !== "0s")"""
-"""Transitions of elements, and of what stands before and after them."""
+"""Transitions of elements and of their ::before and ::after."""
 
 
 PIXELS = "canvases => canvases.map((canvas) => canvas.toDataURL())"
@@ -141,7 +141,7 @@ def test_a_map_does_not_glide_where_a_reader_wants_no_motion(open_view: OpenView
 
 
 def answer(page: Page, **traits: Any) -> None:
-    """Answer what is asked, in the words of the view's kernel."""
+    """Answer the page's request as the kernel of the view would, with these traits."""
     page.evaluate(
         """traits => {
             const { values, id } = model.get("request");

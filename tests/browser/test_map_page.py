@@ -39,7 +39,7 @@ def maps() -> dict[str, PointMap]:
 def open_map(chromium: Browser, maps: dict[str, PointMap], tmp_path: Path) -> Iterator[OpenView]:
     """Open one of the maps in a page of its own.
 
-    At the end nothing may have been complained about.
+    At the end the page must have reported no problem.
     """
     with pages_of(chromium, tmp_path) as opened:
         yield lambda name, **context: opened(maps[name], live=False, **context)

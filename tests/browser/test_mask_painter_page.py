@@ -37,7 +37,7 @@ def view() -> MaskView:
 
 @pytest.fixture
 def open_painter(chromium: Browser, view: MaskView, tmp_path: Path) -> Iterator[OpenView]:
-    """Open the painter in a page of its own; at the end nothing may have been complained about."""
+    """Open the painter in a page of its own; at the end it must have reported no problem."""
     with pages_of(chromium, tmp_path) as opened:
 
         def with_kernel(**context: Any) -> Page:

@@ -47,7 +47,7 @@ def open_player(lab: LabServer, open_one: Callable[[str], NotebookPage], name: s
 
 @pytest.fixture(scope="module")
 def used_player(lab: LabServer, open_for_all: Callable[[str], NotebookPage]) -> NotebookPage:
-    """A player that tests before may have left anyhow."""
+    """A player that earlier tests may have left in any state."""
     return open_player(lab, open_for_all, "player.ipynb")
 
 

@@ -67,7 +67,7 @@ def _player(tracks: int = 2, **traits: Any) -> FlowPlayer:
 def open_page(chromium: Browser, tmp_path: Path) -> Iterator[OpenView]:
     """Open a player in a page of its own.
 
-    At the end nothing may have been complained about.
+    At the end the page must have reported no problem.
     """
     with pages_of(chromium, tmp_path) as opened:
         yield lambda player=None, *, live=False, width=1100, **context: opened(

@@ -68,7 +68,7 @@ def explorer_of(features: int, **options: Any) -> widgets.FlowExplorer:
 def enlarged(
     decoder: gfe.MLPDecoder, samples: gfe.data.DataSet
 ) -> tuple[gfe.MLPDecoder, gfe.data.DataSet]:
-    """Draw every pixel some times, in rows and columns: 28 x 28 of 8 x 8."""
+    """Repeat pixels in rows and columns: 28 x 28 from 8 x 8."""
     places = (torch.arange(28) * 8) // 28
     pixels = (places[:, None] * 8 + places).flatten()
     large = gfe.MLPDecoder(latent_dim=8, hidden=(64, 128), data_dim=784)
@@ -158,7 +158,7 @@ def test_a_saved_page_follows_the_slider_and_resets(open_page: OpenView) -> None
     slider = page.locator("input[name=dt]")
     slider.press("End")
     wait_for(page, "previews", 0)
-    assert "λ_max =" not in page.locator(".controls").inner_text()  # the note told another dt
+    assert "λ_max =" not in page.locator(".controls").inner_text()  # the note reported another dt
     explorer.player.request = {"id": 1, "start": [0.0, 0.0], "values": {"dt": 3.0}, "changed": "dt"}
     energies = torch.frombuffer(bytearray(explorer.player.energies), dtype=torch.float32)
     assert end_energy(page) == pytest.approx(float(energies[-1]), abs=1e-3)
@@ -225,7 +225,7 @@ def test_an_answer_that_comes_while_the_hand_moves_on_does_not_stop_the_preview(
     explorer = explorer_of(64)
     page = open_page(explorer.player)
     with_kernel(page, explorer)
-    page.locator("input[name=dt]").press("End")  # asks
+    page.locator("input[name=dt]").press("End")  # sends a request
     hand = Hand(page)
     hand.move(30, 30)
     wait_for(page, "reply", 0)

@@ -39,7 +39,7 @@ def view() -> SirenView:
 def open_view(chromium: Browser, view: SirenView, tmp_path: Path) -> Iterator[OpenView]:
     """Open the view in a page of its own, where a script stands for the kernel.
 
-    Nothing may be complained about.
+    The page must report no problem.
     """
     with pages_of(chromium, tmp_path) as opened:
         yield partial(opened, view)

@@ -23,7 +23,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 RUN = ("00_start_here", "04_adaptive_minimise_distance")
 ALIVE = ("index", *RUN)
 SAMPLES = {"index": 40, RUN[0]: 6, RUN[1]: 3}
-"""That the first player of a page offers."""
+"""Number of samples that the first player of a page offers."""
 WIDTHS = (1366, 900, 360)
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 PLACES = "[...document.querySelectorAll('[id]')].map((one) => one.id)"
@@ -56,7 +56,7 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture
 def open_page(chromium: Browser, site: Path) -> Iterator[OpenPage]:
-    """Open a page by name; at the end the browser may have complained about nothing."""
+    """Open a page by name; at the end the browser must have reported no problem."""
     complaints: list[str] = []
     contexts = []
 

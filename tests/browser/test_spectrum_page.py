@@ -49,7 +49,7 @@ def view() -> SpectrumView:
 def open_view(chromium: Browser, view: SpectrumView, tmp_path: Path) -> Iterator[OpenView]:
     """Open the view in a page of its own, where a script stands for the kernel.
 
-    Nothing may be complained about.
+    The page must report no problem.
     """
     with pages_of(chromium, tmp_path) as opened:
         yield partial(opened, view)

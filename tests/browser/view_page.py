@@ -22,7 +22,7 @@ _looked_at: set[tuple[str, str]] = set()
 
 
 def barriers(sheet: Page, selector: str = ".gfe-view") -> list[str]:
-    """Return what axe-core finds that shuts some readers out of all that a selector matches."""
+    """Return the accessibility barriers that axe-core finds in what a selector matches."""
     assert _AXE.is_file(), "no axe-core: run `make lint`, which installs it"
     sheet.evaluate(_AXE.read_text(encoding="utf-8"))
     return sheet.evaluate(_BARRIERS, selector)
@@ -32,7 +32,7 @@ def barriers(sheet: Page, selector: str = ".gfe-view") -> list[str]:
 def pages_of(chromium: Browser, folder: Path) -> Iterator[OpenView]:
     """Open views offline, each in a page of its own.
 
-    At the end nothing may have been complained about, neither by the browser nor, once for each
+    At the end no problem may have been reported, neither by the browser nor, once for each
     kind of view in a light and in a dark theme, by axe-core.
     """
     complaints: list[str] = []

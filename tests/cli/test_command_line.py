@@ -34,7 +34,7 @@ Answer = tuple[int, str, str]
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """Run a command: its status, what it printed and what it told."""
+    """Run a command; return its status, its output and its messages."""
 
     def run(*words: Any) -> Answer:
         status = main([str(word) for word in words])

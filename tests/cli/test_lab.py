@@ -152,7 +152,7 @@ def test_options_are_passed_on_and_the_first_notebook_is_the_default(
     monkeypatch.setattr(lab, "has_browser", lambda: False)
     monkeypatch.setattr(os, "execv", lambda program, words: started.append(words))
     monkeypatch.setattr(subprocess, "call", lambda words: len(started))
-    assert main(["lab", "--port", "9000"]) == 1  # what JupyterLab ended with
+    assert main(["lab", "--port", "9000"]) == 1  # the exit status of JupyterLab
     assert started[0][1:4] == ["-m", "jupyterlab", f"--ServerApp.root_dir={NOTEBOOKS}"]
     assert started[0][-2:] == ["--port", "9000"]
     assert os.environ["JUPYTER_PREFER_ENV_PATH"] == "1"

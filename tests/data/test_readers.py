@@ -72,7 +72,7 @@ def test_a_fifth_is_for_the_test_every_sample_is_in_one_split_and_nothing_change
         2,
         25,
         6,
-    ]  # kept apart for ever
+    ]  # the split never changes between versions
     assert train.split == "train" and test.split == "test" and train.image_shape is None
 
 
@@ -98,7 +98,7 @@ def test_load_takes_a_path_and_a_text_with_a_suffix_or_a_separator(
     assert torch.equal(load(kind("mine.npy")).x, read(tmp_path / "mine.npy").x)
     assert load(kind(tmp_path / "digits")).image_shape == (2, 3)
     assert load(Path("digits")).image_shape == load("./digits").image_shape == (2, 3)
-    assert load("digits").image_shape == (8, 8)  # a name is a name
+    assert load("digits").image_shape == (8, 8)  # a text is the name of a set
 
 
 def test_home_is_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -56,7 +56,7 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def loaded(folder: Path, path: Path, **told: Any) -> DataSet:
-    """Load everything, and look that no file is another afterwards."""
+    """Load everything, and check that no file has changed."""
     before = contents(folder)
     try:
         return load(path, told.pop("split", "all"), **told)

@@ -133,7 +133,7 @@ def test_it_is_a_function_of_its_seed():
 
 
 def bent_from(seed: int) -> Tensor:
-    torch.manual_seed(123)  # the global source has no say
+    torch.manual_seed(123)  # the global source has no effect
     decoder = gfe.InvertibleDecoder(latent_dim=1, data_dim=2, generator=generator(seed))
     return decoder(torch.ones(1, 1)).detach()
 

@@ -20,7 +20,7 @@ def test_decoder_returns_one_flat_row_for_each_code(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_decoder_is_a_function_of_its_seed(kind):
     z = torch.randn(3, 8, dtype=torch.float64, generator=generator())
-    torch.manual_seed(123)  # the global source has no say
+    torch.manual_seed(123)  # the global source has no effect
     one = fresh(kind, seed=1)(z)
     assert torch.equal(one, fresh(kind, seed=1)(z))
     assert not torch.equal(one, fresh(kind, seed=2)(z))

@@ -283,7 +283,7 @@ def test_semi_amortised_learning_changes_the_network_alone():
         )  # means are taken in another order
     assert torch.equal(
         seen[0].encoding.z, ThenFlow(mirrored(decoder), SHORT)(decoder, x).z
-    )  # the start came before
+    )  # encoding came before the update
 
 
 # stored codes

@@ -31,7 +31,7 @@ def mlp(kind: type[gfe.MLPDecoder] = gfe.MLPDecoder) -> gfe.MLPDecoder:
 
 
 class Strange(nn.Module):
-    """A decoder of a stranger, whose output a function changes that may be exchanged."""
+    """A stranger's decoder; an exchangeable function changes its output."""
 
     latent_dim = 3
     data_shape: tuple[int, ...] = (16,)

@@ -30,13 +30,13 @@ from gfe_core.experiments.tables.cells import trained_cell
 
 METHODS = ("flow", "autoencoder", "stored_codes", "semi_amortised")
 PASSES = {"flow": 6, "autoencoder": 14, "stored_codes": 7, "semi_amortised": 6}
-"""So many that a training takes about half a second, with a checkpoint after every batch."""
+"""Passes that make a training take about half a second, with a checkpoint after every batch."""
 N_JOBS = 6
 PROCESSES = 2
 
 
 def forked(work: Callable[[], Any]) -> int:
-    """Do it in another process; returns its number."""
+    """Do the work in another process; return the id of the process."""
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -49,7 +49,7 @@ def forked(work: Callable[[], Any]) -> int:
 
 
 def ended(pid: int) -> bool:
-    """Whether a process has ended by itself; it must have gone well."""
+    """Whether a process has ended by itself; raise if it has failed."""
     done, status = os.waitpid(pid, os.WNOHANG)
     if done and status:
         raise RuntimeError(f"the work ended with status {status} though nobody killed it")
@@ -59,13 +59,13 @@ def ended(pid: int) -> bool:
 def kill_and_go_on(
     work: Callable[[Path], Any], folder: Path, n_kills: int, moment: Callable[[], float]
 ) -> list[Path]:
-    """Kill the work in a folder, start it again, and so on; what ends gets another folder.
+    """Kill the work in a folder and start it again, many times; finished work gets a new folder.
 
     Args:
-        work: goes on from what lies in its folder.
-        folder: gets a folder for each time that the work came to its end.
-        n_kills: kills that must find it working.
-        moment: waits, and returns the seconds until a kill.
+        work: function that continues from the state in its folder.
+        folder: parent of the folders, one for each time that the work is finished.
+        n_kills: number of kills that must interrupt the work.
+        moment: function that returns the seconds until a kill, and may wait before.
 
     Returns:
         The folders of finished work.
@@ -115,7 +115,7 @@ def config_of(method: str, seed: int = 0) -> Config:
 
 
 def check_run(method: str, folder: Path, n_kills: int, chance: random.Random) -> bool:
-    """Whether a run of a method ends at the same bits after so many kills."""
+    """Whether a run of a method ends at the same bits after n kills."""
 
     def work(place: Path) -> None:
         train(config_of(method), place, save_every=-1)

@@ -120,7 +120,7 @@ def test_only_missing_jobs_are_done(tmp_path, results):
 
 
 def remade(tmp_path: Path, stored: dict[str, Any], job: Job) -> tuple[list[str], dict[str, Any]]:
-    """What a job tells whose file holds this, and what is in its file afterwards."""
+    """Run a job whose file holds this; return its messages, and the file's content afterwards."""
     folder = tmp_path / "runs"
     write_json(job.file(folder), stored)
     told: list[str] = []

@@ -1,4 +1,4 @@
-"""Doubt means what it says.
+"""Posteriors are calibrated.
 
 True codes lie in a region of probability q for a share q of the samples.
 

@@ -113,7 +113,7 @@ def test_gradient_through_the_step_is_the_slope_of_the_outer_loss(kind):
     difference = (up - down) / (2 * h)
     # central differences: h^2 times a third derivative (for sines w0^3), and 1e-16 * loss / h
     assert abs(difference - slope.item()) < 1e-4 * abs(slope.item())
-    # what the code adds to the gradient is told by it to a hundredth
+    # the difference determines the code's contribution to the gradient to one per cent
     assert abs(difference - slope.item()) < 1e-2 * abs(slope.item() - kept.item())
 
 

@@ -614,7 +614,7 @@ def test_same_seeds_give_the_same_gates():
         gated = gated_at([0.5, -0.5, 1.0, 0.0], costs=True)
         constraint = Constraint(1e9, smoothing=0.0)
         run = Run(gated, inference(gated, weight=constraint.weight), constraint=constraint)
-        torch.rand(1)  # what the global source gives in between is nobody's business
+        torch.rand(1)  # draws from the global source have no effect
         return torch.stack(run.fit(digits(40), loss=cast(Inference, run.find.find).loss).gammas)
 
     assert torch.equal(gammas(), gammas())
@@ -632,7 +632,7 @@ OTHERS: dict[str, Other] = {
 @pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("kind", ["flow", "flow anew", "inference", "one generator for all"])
 def test_other_data_between_two_updates_change_nothing_that_is_learnt(kind: str, other: str):
-    """The fault to be kept out: gates that learn from whatever was encoded last."""
+    """The fault to prevent: gates that learn from whatever was encoded last."""
 
     def trained(disturb: Callable[[Run], object]) -> list[Tensor]:
         of_network = kind in ("inference", "one generator for all")

@@ -1,4 +1,4 @@
-"""What a notebook looks like as it is saved: its outputs without a run's own, stills with words.
+"""Notebooks as they are saved: outputs without traces of a single run, stills with sentences.
 
 A still is a picture of a view as a browser drew it, for readers without a kernel. It is stored
 beside the sentence that says what there is to see.
@@ -104,7 +104,7 @@ def is_flat(png: bytes) -> bool:
 
 
 def is_timed(output: Any) -> bool:
-    """Say whether a figure is drawn against measured times: an axis is called so."""
+    """Say whether a figure is drawn against measured times: a title of an axis says so."""
     layout = output.get("data", {}).get(PLOTLY, {}).get("layout", {})
     titles = [layout.get(f"{side}axis", {}).get("title", {}).get("text", "") for side in "xy"]
     return any(title.startswith(_TIMES) for title in titles)

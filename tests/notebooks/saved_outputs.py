@@ -20,9 +20,9 @@ def differences(
     Cells tagged `nbval-ignore-output` are left out.
 
     Args:
-        session: of pytest, whose options nbval reads.
-        path: of the saved notebook.
-        outputs: of each of its cells, those of text included, which have none.
+        session: session of pytest, whose options nbval reads.
+        path: path of the saved notebook.
+        outputs: outputs of each cell; cells of text have an empty list.
 
     Returns:
         For each cell that differs, its number among the code cells and what is different.

@@ -334,7 +334,7 @@ def behind(sources: list[str], check: str) -> list[str]:
 
 
 def answer(sources: list[str], check: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """What the check prints where only what it reads was run."""
+    """What the check prints if only the statements that it needs were run."""
     names: dict[str, Any] = {}
     exec("\n".join(behind(sources, check)), names)
     capsys.readouterr()

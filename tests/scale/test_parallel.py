@@ -203,7 +203,8 @@ def test_weight_without_a_gradient_in_one_process_takes_the_step_of_the_other(mo
     monkeypatch.setattr(dist, "broadcast", lambda tensor, src: None)
     together = Together(gfe.encode, nn.Identity(), optimizer, asked=Asked())
     together.share = 0.5
-    other = torch.tensor([4.0, 4.0, 2.0, 2.0, 0.0, 0.0, 1.0, 1.0, 0.0])  # gradients, who has one
+    # gradients, and for each whether the other process has one
+    other = torch.tensor([4.0, 4.0, 2.0, 2.0, 0.0, 0.0, 1.0, 1.0, 0.0])
     monkeypatch.setattr(dist, "all_reduce", lambda flat: flat.add_(0.5 * other))
     reached.grad = torch.zeros(2)
     optimizer.step()

@@ -82,7 +82,7 @@ def test_curvature_that_rounding_made_is_not_learnt_from(generator):
     dz = torch.randn(200, 6, generator=generator)
     across = torch.randn(200, 6, generator=generator)
     across = across - (across * dz).sum(1, keepdim=True) / dz.square().sum(1, keepdim=True) * dz
-    dg = across + 1e-6 * dz  # its angle to dz is right to no digit in float32
+    dg = across + 1e-6 * dz  # in float32 its angle to dz has no correct digit
     own = {
         "inverse": torch.eye(6).expand(200, 6, 6).clone(),
         "unit": torch.ones(200),
@@ -139,7 +139,7 @@ def test_matrix_is_taken_once_and_gives_the_damped_newton_step():
     assert never.n_hess.tolist() == never.n_loss.tolist() == [0] * 5
 
 
-@pytest.mark.parametrize("weight", [0.5, 10.0])  # a tenth of the mean diagonal does not mend these
+@pytest.mark.parametrize("weight", [0.5, 10.0])  # a tenth of the mean diagonal does not fix these
 def test_matrix_that_is_not_positive_definite_is_left_alone(weight):
     problem = quadratic()
     arguments = {

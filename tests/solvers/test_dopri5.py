@@ -31,7 +31,7 @@ def test_error_of_equal_steps_falls_with_the_fifth_power():
     n_steps = (4, 8, 16)
     for n in n_steps:
         z = torch.zeros_like(problem.minimum)
-        for _ in range(n):  # the flow does not know the time: each step may start at 0
+        for _ in range(n):  # the flow does not depend on time: each step may start at 0
             z = one_step(problem, z, 1.0 / n)
         errors.append((z - problem.flow(1.0)).norm().item())
     slope = log_slope([1 / n for n in n_steps], errors)

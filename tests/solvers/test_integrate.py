@@ -28,7 +28,7 @@ CODES = torch.tensor([[0.0], [10.0], [20.0], [30.0]], dtype=torch.float64)
 
 @dataclass(kw_only=True)
 class Scripted:
-    """A solver that moves sample i by `size[i]`, accepts what `accept` says, takes notes."""
+    """A solver that moves sample i by `size[i]`, accepts as `accept` says, and records calls."""
 
     size: list[float]
     accept: list[list[bool]] = field(default_factory=list)

@@ -146,7 +146,7 @@ def test_curvature_that_rounding_made_is_not_learnt_from(generator):
     dz = torch.randn(200, 6, generator=generator)
     across = torch.randn(200, 6, generator=generator)
     across = across - (across * dz).sum(1, keepdim=True) / dz.square().sum(1, keepdim=True) * dz
-    dg = across + 1e-6 * dz  # its angle to dz is right to no digit in float32
+    dg = across + 1e-6 * dz  # in float32 its angle to dz has no correct digit
     own = nothing_known(200, 6)
     lbfgs._learn(Mock(spec=State, own=own), dz, dg, torch.ones(200, dtype=torch.bool), 5)
     eigenvalues = torch.linalg.eigvalsh(inverse(own).double())

@@ -180,7 +180,7 @@ def interrupted(place: str, round_number: int = 3) -> tuple[nn.Module, History]:
 
 
 def after(rounds: int) -> nn.Module:
-    """Return a decoder after so many rounds of the training that `interrupted` begins."""
+    """Return a decoder after a number of rounds of the training that `interrupted` begins."""
     decoder = decoder_of()
     fit(
         decoder,

@@ -1,4 +1,4 @@
-// Follows what Python sends with the engine of the browser: JSON on stdin, JSON on stdout.
+// Follows the cases that Python sends with the engine of the browser: JSON on stdin and stdout.
 import { argv, stdin } from "node:process";
 import { json } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";

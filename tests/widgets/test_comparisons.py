@@ -116,7 +116,7 @@ def test_logarithmic_axis_is_labelled_by_the_decades_it_spans(high: float, ticks
 
 
 def test_a_run_that_lacks_an_axis_is_refused():
-    with pytest.raises(ValueError, match="`runs` lacks 'updates' of 'a'"):
+    with pytest.raises(ValueError, match=r"`runs\['a'\]` must hold 'updates'"):
         widgets.AxesExplorer(RUNS, ("images", "updates"), "excess", **SHOWN)
 
 

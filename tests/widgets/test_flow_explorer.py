@@ -19,7 +19,7 @@ def decoder() -> gfe.MLPDecoder:
 
 @pytest.fixture(scope="module")
 def untouched() -> widgets.FlowExplorer:
-    """What is refused may not change it: one explorer meets every wrong turn."""
+    """One explorer for all refused calls, which must not change it."""
     return widgets.FlowExplorer(shared_decoder(), DIGITS)
 
 

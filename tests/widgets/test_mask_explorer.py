@@ -77,7 +77,7 @@ def test_hidden_pixels_have_no_influence_on_what_is_drawn(generator: torch.Gener
     sets = [DIGITS, gfe.data.DataSet(other.flatten(1), DIGITS.y, (8, 8), "digits", "test")]
     shown = [MaskExplorer(decoder, TRAIN, some, n_starts=1).view for some in sets]
     assert shown[0].draws == shown[1].draws and shown[0].cloud == shown[1].cloud
-    assert shown[0].facts != shown[1].facts  # judged on what nobody saw
+    assert shown[0].facts != shown[1].facts  # judged on hidden pixels
 
 
 def test_the_energy_is_that_of_hidden_pixels_alone(explorer: MaskExplorer):

@@ -124,7 +124,7 @@ def test_numbers_that_are_not_finite_are_saved_as_unknown(tmp_path: Path):
         parameters=("age", "size"),
     )
     assert explorer.view.readings == [["age", None, 1.0], ["size", 2.0, None]]
-    explorer.view.level = math.nan  # of no list, and deeper in a dict
+    explorer.view.level = math.nan  # not inside a list; the next one is deep inside a dict
     explorer.view.defaults = {"sample": 0, "of": [{"more": (-math.inf, 3.0)}]}
     state = state_of(explorer.save_html(tmp_path / "gaps.html").read_text(encoding="utf-8"))
     assert state["readings"] == explorer.view.readings

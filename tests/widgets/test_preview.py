@@ -1,4 +1,4 @@
-"""What the browser follows by itself while a hand drags is what the kernel answers on release."""
+"""The paths that the browser follows during a drag are those of the kernel's answer."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ START = [0.4, -0.3]
 
 @pytest.fixture(scope="module")
 def decoder() -> gfe.MLPDecoder:
-    """Smooth and trained for a while, so that rounding does not decide where its paths lead."""
+    """A smooth, trained decoder, so that rounding does not decide where its paths lead."""
     random = torch.Generator().manual_seed(0)
     decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=random)
     gfe.fit(decoder, gfe.data.Batches(DIGITS.x, size=20), epochs=10)

@@ -174,7 +174,7 @@ def test_energies_of_seen_and_hidden_pixels_make_up_that_of_all(explorer: SirenE
     )
     assert (16 * where_seen + 48 * elsewhere) / 64 == pytest.approx(
         everywhere, abs=2e-4
-    )  # four digits are told
+    )  # four digits are reported
     assert where_seen != pytest.approx(elsewhere, abs=1e-3)
 
 

@@ -116,7 +116,7 @@ VIEWS: dict[str, Callable[[Any, Any], Any]] = {
 }
 SLOW = {"AdjointExplorer": pytest.mark.slow}
 WITHOUT_SAMPLES = {"AxesExplorer", "CurveExplorer", "StaircaseExplorer", "Explorer"}
-"""These show runs, a point that is typed, a training, or what others give them."""
+"""Views that show runs, a given point, a training run, or any given widget."""
 
 KINDS: dict[str, tuple[int, Any]] = {
     "one latent": (1, DIGITS),
@@ -189,12 +189,12 @@ OTHERWISE: dict[str, dict[str, str]] = {
     "SideBySide": {
         **TRAINING,
         **GAPS_SHOWN,  # an encoder may take them, and a warning counts those without an energy
-        "nothing but gaps": r"must hold an observed feature, got 6 samples of NaN\. Look at",
+        "nothing but gaps": r"must hold an observed feature, got 6 samples of NaN\. Check",
     },
     "preview_of": TRAINING,
     "gallery": {"one latent": SHOWN, "nothing but gaps": SHOWN, **GAPS_SHOWN},
 }
-"""What the others do."""
+"""Outcome for the views that differ from `REFUSED`."""
 
 
 @pytest.mark.filterwarnings("ignore:.*samples have no energy")

@@ -19,35 +19,35 @@ from gfe_core.widgets.charts.figure_view import FigureView
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
 
-_WAYS: dict[str, Adjoint] = {
+_APPROXIMATIONS: dict[str, Adjoint] = {
     "dropped (Detached)": Detached(),
     "Implicit": Implicit(),
     "Implicit, frozen": Implicit(frozen=True),
 }
 _TIMES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _OUTSIDE = ("same as inside", "squared error")
-_FLOOR = 1e-6  # float32 gradients agree no better
+_FLOOR = 1e-6  # float32 gradients agree to no better than this
 _AT_REST = Stop(grad_norm=1e-5, energy_slope=0)
 
 
 class AdjointExplorer(Explorer):
-    """Relative errors of three gradients against the exact one, at every time to stop.
+    """Relative errors of three approximate gradients at each time at which the flow can stop.
 
-    The flow of each sample starts on the line from the origin to the sample's code, nine tenths of
-    the way by default, so that the curvature hardly changes until it arrives. It takes Euler steps
-    of at most half their stability limit. The exact gradient walks these steps back
-    (`DiscreteAdjoint`). Time is counted in units of 1 / lambda_max, each sample with its own
-    lambda_max at its code.
+    The flow of each sample starts on the line from the origin to the sample's code, at nine tenths
+    of the distance by default, so that the curvature hardly changes along the flow. It takes Euler
+    steps of at most half their stability limit. The exact gradient goes back through these steps
+    (`DiscreteAdjoint`). The unit of time is 1 / lambda_max, where lambda_max is the largest
+    eigenvalue of the Hessian of the energy at the sample's own code.
 
     Args:
-        decoder: trained, its parameters requiring a gradient.
-        samples: what is encoded.
-        n_samples: number of samples, from the first on.
-        t1: time to stop shown first, in units of 1 / lambda_max.
+        decoder: trained decoder; its parameters must require a gradient.
+        samples: samples to encode.
+        n_samples: number of samples, counted from the first row.
+        t1: stopping time shown first, in units of 1 / lambda_max.
         outside: loss whose gradient is taken: "same as inside" or "squared error".
-        start: share of the way from the origin to the code that is done when the flow starts, from
-            0 to less than 1.
-        loss: of the flow, `Bernoulli()` by default.
+        start: fraction of the distance from the origin to the code at which the flow starts, in
+            [0, 1).
+        loss: loss of the flow, `Bernoulli()` by default.
     """
 
     def __init__(
@@ -97,22 +97,23 @@ class AdjointExplorer(Explorer):
         return _TIMES
 
     def errors(self, outside: str) -> dict[str, list[float]]:
-        """Relative errors of each approximation at every time."""
+        """Return the relative errors of each approximation at every stopping time."""
         return self._errors[outside]
 
     def _compared(self) -> dict[str, dict[str, list[float]]]:
-        """For each loss, the errors of each approximation at every time."""
+        """Return, for each loss, the errors of each approximation at every stopping time."""
         exact = [self._gradients(DiscreteAdjoint(), t) for t in _TIMES]
         others = {
-            name: [self._gradients(adjoint, t) for t in _TIMES] for name, adjoint in _WAYS.items()
+            name: [self._gradients(adjoint, t) for t in _TIMES]
+            for name, adjoint in _APPROXIMATIONS.items()
         }
         return {
             outside: {
                 name: [
                     _distance(one[outside], truth[outside])
-                    for one, truth in zip(found, exact, strict=True)
+                    for one, truth in zip(gradients, exact, strict=True)
                 ]
-                for name, found in others.items()
+                for name, gradients in others.items()
             }
             for outside in _OUTSIDE
         }
@@ -131,16 +132,18 @@ class AdjointExplorer(Explorer):
         )
 
     def _gradients(self, adjoint: Adjoint, t: float) -> dict[str, Tensor]:
-        """Gradient of the mean of each loss at the codes in all weights."""
+        """Return the gradient of the mean of each loss with respect to all weights."""
         with threads.suited(self.decoder), torch.enable_grad():
             output = self.decoder(self.followed(adjoint, t).z)
             squares = (WholeLoss(self.loss).mean(output) - self.x).square().mean(1)
             gaps = (self.loss.per_sample(output, self.x), squares)
             weights = list(self.decoder.parameters())
-            found = [torch.autograd.grad(gap.mean(), weights, retain_graph=True) for gap in gaps]
+            gradients = [
+                torch.autograd.grad(gap.mean(), weights, retain_graph=True) for gap in gaps
+            ]
         return {
             outside: torch.cat([part.flatten() for part in parts])
-            for outside, parts in zip(_OUTSIDE, found, strict=True)
+            for outside, parts in zip(_OUTSIDE, gradients, strict=True)
         }
 
     def _figure(self) -> go.Figure:
@@ -156,7 +159,7 @@ class AdjointExplorer(Explorer):
         return figure
 
     def _stopped(self, t: float, outside: str) -> dict[str, Any]:
-        """Move the mark, and say what the mark means."""
+        """Return the change that moves the mark to a time, with the errors there in words."""
         known = self.errors(outside)
         errors = " · ".join(
             f"{name} {values[_TIMES.index(t)]:.2g}" for name, values in known.items()
@@ -171,5 +174,5 @@ class AdjointExplorer(Explorer):
         return {"data": [*({"y": y} for y in known.values()), {"x": [t, t]}], "words": words}
 
 
-def _distance(found: Tensor, exact: Tensor) -> float:
-    return max(((found - exact).norm() / exact.norm()).item(), _FLOOR)
+def _distance(gradient: Tensor, exact: Tensor) -> float:
+    return max(((gradient - exact).norm() / exact.norm()).item(), _FLOOR)

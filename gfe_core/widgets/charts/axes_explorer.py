@@ -1,6 +1,6 @@
-"""The same training runs against several axes.
+"""The same training runs, drawn against a choice of axes.
 
-Per image, per update and per second are different questions.
+Runs compared per image, per update and per second answer different questions.
 """
 
 import math
@@ -20,17 +20,17 @@ _CELL = "padding: 1px 14px 1px 0; text-align: right; white-space: nowrap"
 
 
 class AxesExplorer(Explorer):
-    """Curves of the same runs, with a switch for what they are drawn against.
+    """Curves of the same runs, with a switch between horizontal axes.
 
     Args:
-        runs: name -> {measure: one number for each point}; every run has every axis and the measure
-            `y`.
-        axes: measures that the reader can choose among, the first shown first.
-        y: the measure drawn upwards.
-        y_title: with units.
-        name: of the explorer.
-        alt_text: one sentence that says what to see, without trained or timed numbers.
-        title: one message.
+        runs: measures of each run, name -> {measure: one number for each point}; each run holds
+            every axis and the measure `y`.
+        axes: measures that the reader can choose as the horizontal axis; the first is shown first.
+        y: measure on the vertical axis.
+        y_title: title of the vertical axis, with units.
+        name: name of the explorer.
+        alt_text: one sentence that says what to see, without numbers from training or timing.
+        title: title of the figure, stating one message.
 
     Example:
         >>> runs = {"a": {"images": [10, 20], "seconds": [0.1, 0.2], "excess": [0.3, 0.2]}}
@@ -52,19 +52,20 @@ class AxesExplorer(Explorer):
         y_title: str = "excess, unseen (nats per pixel)",
         title: str = "",
     ) -> None:
-        some = bool(runs) and bool(axes)
+        complete = bool(runs) and bool(axes)
         wanted = "`runs` and `axes` must each hold at least one"
-        checks.require(some, f"{wanted}, got {len(runs)} and {len(axes)}. Train one first.")
+        checks.require(complete, f"{wanted}, got {len(runs)} and {len(axes)}. Train one first.")
         for run, measures in runs.items():
             for measure in (*axes, y):
                 checks.require(
                     measure in measures,
-                    f"`runs` lacks {measure!r} of {run!r}, got {sorted(measures)}.",
+                    f"`runs[{run!r}]` must hold {measure!r}, got {sorted(measures)}.",
                 )
             sizes = {measure: len(measures[measure]) for measure in (*axes, y)}
             even = min(sizes.values()) == max(sizes.values()) > 0
-            wanted = f"`runs` must hold as many numbers of each measure, at least one; {run!r} has"
-            checks.require(even, f"{wanted} {sizes}. Leave a run out that has no point yet.")
+            wanted = "`runs` must hold as many numbers for each measure of a run, at least one"
+            remedy = "Leave a run out while it has no point."
+            checks.require(even, f"{wanted}; {run!r} has {sizes}. {remedy}")
         self.runs = runs
         self.y = y
         series: dict[str, plots.Series] = {run: (m[axes[0]], m[y]) for run, m in runs.items()}
@@ -77,7 +78,7 @@ class AxesExplorer(Explorer):
         super().__init__(name, self.view, alt_text)
 
     def _against(self, axis: str) -> dict[str, Any]:
-        """Move every point of every run along x; the heights stay."""
+        """Return the change that moves every point along x and keeps its height."""
         values = [[float(x) for x in measures[axis]] for measures in self.runs.values()]
         ticks = log_ticks([x for of_run in values for x in of_run])
         return {
@@ -87,7 +88,7 @@ class AxesExplorer(Explorer):
         }
 
     def _words(self, axis: str) -> str:
-        """What is shown, and its numbers on request."""
+        """Return a line on what is shown, with a table of the numbers that the reader can open."""
         rows = []
         for run, measures in self.runs.items():
             numbers = zip(measures[axis], measures[self.y], strict=True)
@@ -104,5 +105,5 @@ class AxesExplorer(Explorer):
 
 
 def _four(value: float) -> str:
-    """Four digits after the point, of a number that may be unknown."""
+    """Write a number with four digits after the point, or in words where it is not finite."""
     return f"{value:.4f}" if math.isfinite(value) else tidy(value)

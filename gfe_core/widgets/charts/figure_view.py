@@ -1,6 +1,6 @@
-"""A plotly figure as JSON, and the view of one that has states or stands inside another widget.
+"""A plotly figure as JSON, and a view for a figure with states or inside another widget.
 
-A figure on its own needs no widget: JupyterLab's plotly draws its mime type, without a kernel too.
+A figure on its own needs no widget: JupyterLab's plotly draws its mime type, even without a kernel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ CONFIG = {"displayModeBar": "hover", "displaylogo": False}
 
 
 def json_of(figure: go.Figure) -> dict[str, Any]:
-    """Return data and layout of a figure, as any plotly reads them."""
+    """Return the data and the layout of a figure as JSON that plotly reads."""
     every: Any = figure.data
     layout: Any = figure.layout
     return plain(
@@ -27,7 +27,7 @@ def json_of(figure: go.Figure) -> dict[str, Any]:
 
 
 def plain(part: Any) -> Any:
-    """Return a part of a figure as JSON; arrays become lists of six digits, NaN is a gap."""
+    """Return a part of a figure as JSON: lists, and floats of six digits, None if not finite."""
     if isinstance(part, Mapping):
         return {key: plain(value) for key, value in part.items()}
     if isinstance(part, np.ndarray) and part.dtype.kind == "f":
@@ -44,14 +44,15 @@ def _short(number: float) -> float | None:
 
 
 class FigureView(anywidget.AnyWidget):
-    """A figure with its states, all of them in the browser.
+    """A figure with several states, all of which are in the browser.
 
     Args:
-        figure: as it is drawn first, but for the change that is shown.
-        controls: of the reader: {"label", "kind": "slider" | "buttons", "options": words}.
-        changes: of the figure, one for each combination of options, those of the last control
-            running fastest: {"data": one dictionary for each trace, "layout", "words": HTML}.
-        shown: number of the change shown first.
+        figure: figure to which the change that is shown is applied.
+        controls: controls for the reader, each {"label", "kind": "slider" | "buttons", "options":
+            words}.
+        changes: changes of the figure, one for each combination of options, the last control
+            varying fastest; each {"data": one dictionary for each trace, "layout", "words": HTML}.
+        shown: index of the change shown first.
         alt_text: one sentence that says what to see.
     """
 
@@ -82,7 +83,7 @@ class FigureView(anywidget.AnyWidget):
         )
 
     def own_page(self, title: str) -> str:
-        """Return the figure in the state shown as a page of its own, with plotly in it (5 MB)."""
+        """Return an HTML page with the figure in the state shown and with plotly (5 MB)."""
         plot = self.drawn().to_html(full_html=False, include_plotlyjs=True, config=CONFIG)
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -102,7 +103,7 @@ class FigureView(anywidget.AnyWidget):
 
 
 def _merged(part: Any, change: Any) -> Any:
-    """Replace parts by those of the same name."""
+    """Return a part whose entries are replaced by those of the same name in the change."""
     if not (isinstance(part, dict) and isinstance(change, dict)):
         return change
     return part | {key: _merged(part.get(key), value) for key, value in change.items()}

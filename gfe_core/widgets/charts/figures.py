@@ -1,4 +1,4 @@
-"""Showing a plotly figure or a picture."""
+"""Show a plotly figure or a picture."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,8 @@ from gfe_core.widgets.kit.explorer import Document
 from gfe_core.widgets.kit.pictures import base64_of, png_of
 
 PLOTLY = "application/vnd.plotly.v1+json"
-# Decades of a logarithmic axis: up to here 1, 2 and 5 would be too few, and too many; most labels.
+# Ticks of a logarithmic axis: over fewer than _HALF decades those of plotly, from _FEW decades on
+# powers of ten, of which about _LABELS are drawn, and between these limits 1, 2 and 5.
 _HALF, _FEW, _LABELS = 0.6, 2.0, 8
 
 
@@ -32,9 +33,9 @@ def show_figure(figure: go.Figure, name: str, alt_text: str) -> Figure:
     """Return an explorer around a figure, to be the last line of a cell.
 
     Args:
-        figure: from `gfe_core.plots`.
-        name: of the explorer; a figure of the same name replaces the earlier one.
-        alt_text: one sentence that says what to see, without trained or timed numbers.
+        figure: figure to show, for example from `gfe_core.widgets.charts.plots`.
+        name: name of the explorer; a figure of the same name replaces the earlier one.
+        alt_text: one sentence that says what to see, without numbers from training or timing.
     """
     shown: Any = go.Figure(figure)
     for side in "xy":
@@ -48,10 +49,11 @@ def show_figure(figure: go.Figure, name: str, alt_text: str) -> Figure:
 def log_ticks(values: Sequence[float]) -> dict[str, Any]:
     """Return the ticks of a logarithmic axis.
 
-    Powers of ten over many decades, 1, 2 and 5 over few, and plotly's own within a fraction of one.
+    The ticks are powers of ten over many decades, 1, 2 and 5 in each decade over a few, and those
+    that plotly chooses over a fraction of one.
 
     Args:
-        values: what is drawn along it.
+        values: values that are drawn along the axis.
     """
     known = [value for value in values if 0 < value < math.inf]
     decades = math.log10(max(known) / min(known)) if known else 1.0
@@ -70,15 +72,16 @@ def show_picture(picture: np.ndarray, name: str, alt_text: str, *, width: int = 
     """Return an explorer around a picture, enlarged without smoothing.
 
     Args:
-        picture: uint8 (height, width) or (height, width, 3), for example from `gallery`.
-        name: of the explorer.
+        picture: picture as uint8, (height, width) or (height, width, 3), for example from
+            `gallery`.
+        name: name of the explorer.
         alt_text: one sentence that says what to see.
-        width: on screen, in pixels, about.
+        width: approximate width on the screen, in pixels.
     """
     fits = isinstance(picture, np.ndarray) and picture.dtype == np.uint8
     fits = fits and (picture.ndim == 2 or picture.shape[2:] == (3,))
     got = f"{checks.described(picture)}{f', {picture.dtype}' if hasattr(picture, 'dtype') else ''}"
-    remedy = "`gallery` makes one of samples."
+    remedy = "`gallery` makes one from samples."
     wanted = "`picture` must be an array of uint8, shape (height, width) or (height, width, 3)"
     checks.require(fits, f"{wanted}, got {got}. {remedy}", TypeError)
     checks.require(

@@ -1,6 +1,7 @@
-"""plotly figures from results: they compute nothing and know no decoder.
+"""Draw results as plotly figures; nothing is computed here, and no decoder is needed.
 
-One template; colours, dashes and markers are those of each name (`gfe_core.widgets.kit.identity`).
+All figures share a template; each name has its own colour, dash and marker
+(`gfe_core.widgets.kit.identity`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from gfe_core.arguments import in_own_words
 from gfe_core.training import History
 from gfe_core.widgets.kit.identity import NEUTRAL, Look, looks
 
-# Of a line that only helps to read the others.
+# Style of a reference line, which helps to read the other lines.
 REFERENCE = {"color": NEUTRAL.colour, "dash": NEUTRAL.dash, "width": 1.5}
 
 Series = tuple[Tensor | np.ndarray | Sequence[float], Tensor | np.ndarray | Sequence[float]]
@@ -34,21 +35,21 @@ def curves(
     """Draw named curves, each with its own colour, dash and marker.
 
     Args:
-        series: name -> (x, y), one-dimensional.
-        x_title: with units.
-        y_title: with units.
-        title: one message.
+        series: curves, name -> (x, y), each one-dimensional.
+        x_title: title of the horizontal axis, with units.
+        y_title: title of the vertical axis, with units.
+        title: title of the figure, stating one message.
         log: whether both axes are logarithmic; then every point is marked.
         level: (name, height) of a horizontal reference line, such as the floor of the energy.
     """
     figure = go.Figure(layout=_layout(title, x_title, y_title, "log" if log else "linear"))
     mode = "lines+markers" if log else "lines"
-    found = looks(series)
+    styles = looks(series)
     for name, (x, y) in series.items():
-        line = {"color": found[name].colour, "dash": found[name].dash, "width": 2.5}
+        line = {"color": styles[name].colour, "dash": styles[name].dash, "width": 2.5}
         figure.add_trace(
             go.Scatter(
-                x=_line(x), y=_line(y), name=name, mode=mode, line=line, marker=_mark(found[name])
+                x=_line(x), y=_line(y), name=name, mode=mode, line=line, marker=_mark(styles[name])
             )
         )
     if level is not None:
@@ -71,31 +72,33 @@ def estimates(
     y_title: str,
     title: str = "",
 ) -> go.Figure:
-    """Draw estimates over exact values, with bars of two standard errors and the diagonal.
+    """Draw estimates against exact values, with bars of two standard errors and the diagonal.
 
     Args:
-        exact: values.
-        series: name -> (estimates, their standard errors), one for each exact value.
-        x_title: with units.
-        y_title: with units.
-        title: one message.
+        exact: exact values, one-dimensional.
+        series: estimates, name -> (estimates, their standard errors), one for each exact value.
+        x_title: title of the horizontal axis, with units.
+        y_title: title of the vertical axis, with units.
+        title: title of the figure, stating one message.
     """
     figure = go.Figure(layout=_layout(title, x_title, y_title, "linear"))
     x = _line(exact)
     ends = np.array([x.min(), x.max()])
     figure.add_trace(go.Scatter(x=ends, y=ends, name="equal", mode="lines", line=REFERENCE))
-    found = looks(series)
+    styles = looks(series)
     for name, (means, errors) in series.items():
         y = _line(means)
         bars = 2 * _line(errors)
         gaps = np.full_like(x, np.nan)
         up = np.stack([y - bars, y + bars, gaps], 1)
         across = np.stack([x, x, gaps], 1)
-        line = {"color": found[name].colour, "width": 2}
+        line = {"color": styles[name].colour, "width": 2}
         figure.add_trace(
             go.Scatter(x=across.ravel(), y=up.ravel(), mode="lines", line=line, showlegend=False)
         )
-        figure.add_trace(go.Scatter(x=x, y=y, name=name, mode="markers", marker=_mark(found[name])))
+        figure.add_trace(
+            go.Scatter(x=x, y=y, name=name, mode="markers", marker=_mark(styles[name]))
+        )
     return figure
 
 
@@ -123,7 +126,7 @@ def _mark(look: Look) -> dict[str, str | int]:
 
 
 def _line(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
-    """One-dimensional float32: the form that travels to the browser as bytes."""
+    """Return values as a one-dimensional float32 array."""
     return np.asarray(values, dtype=np.float32).ravel()
 
 
@@ -140,7 +143,7 @@ def _layout(title: str, x_title: str, y_title: str, kind: Literal["linear", "log
     }
     if kind == "log":
         axis |= {"dtick": 1, "exponentformat": "power"}
-    # The legend is under the plot: the toolbar comes in the upper right corner.
+    # The legend is under the plot, because the toolbar appears in the upper right corner.
     legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
     return go.Layout(
         template="none",

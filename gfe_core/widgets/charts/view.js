@@ -1,6 +1,6 @@
-// Draws plotly's JSON with the plotly that the page has already: its own script, or the extension of
-// JupyterLab in plotly's package. Every state of the figure is here, so that a control never waits for the
-// kernel, and works without one.
+// Draws plotly's JSON with the plotly that the page already has: its own script, or the JupyterLab
+// extension in plotly's package. All states of the figure are in the browser, so that a control
+// never waits for the kernel, and works without one.
 
 import "./view.css";
 import { View, widgetOf } from "../kit/base.js";
@@ -9,7 +9,7 @@ import { clamp } from "../kit/numbers.js";
 
 /** @typedef {Record<string, any>} Tree */
 
-/** @typedef {{ data?: Tree[], layout?: Tree, words?: string }} Change words are HTML */
+/** @typedef {{ data?: Tree[], layout?: Tree, words?: string }} Change `words` is HTML */
 
 /** @typedef {{ label: string, kind: "slider" | "buttons", options: string[] }} Choice */
 
@@ -20,7 +20,7 @@ import { clamp } from "../kit/numbers.js";
  * @property {{ data: Tree[], layout: Tree }} figure
  * @property {Tree} config
  * @property {Choice[]} controls
- * @property {Change[]} changes one for each combination, those of the last control running fastest
+ * @property {Change[]} changes one for each combination of options, the last control's fastest
  * @property {number} shown
  * @property {string} alt_text
  */
@@ -29,7 +29,7 @@ const MIME = "application/vnd.plotly.v1+json";
 const NO_PLOTLY =
   "This figure needs JupyterLab with plotly's extension, which comes with `pip install plotly`.";
 
-/** The page's plotly. It is made with the first figure, so an empty one is drawn out of sight. */
+/** The page's plotly. It is loaded with the first figure, so an empty one is drawn out of sight. */
 async function pagePlotly() {
   const page = /** @type {Tree} */ (globalThis);
   if (page.Plotly) return page.Plotly;
@@ -47,7 +47,7 @@ async function pagePlotly() {
 const isTree = (part) => part !== null && typeof part === "object" && !Array.isArray(part);
 
 /**
- * A figure in which the parts of a change replace those of the same name.
+ * Return a part whose entries are replaced by those of the same name in the change.
  *
  * @param {any} part
  * @param {any} change
@@ -60,7 +60,7 @@ function merged(part, change) {
 }
 
 /**
- * A slider with the option beside it.
+ * Make a slider with the chosen option beside it.
  *
  * @param {Choice} choice
  * @param {(option: number) => void} pick
@@ -81,7 +81,7 @@ function sliderOf({ label, options }, pick) {
 let groups = 0;
 
 /**
- * One round button for each option.
+ * Make one radio button for each option.
  *
  * @param {Choice} choice
  * @param {(option: number) => void} pick
@@ -129,13 +129,13 @@ class Figure {
     this.view.onClose(() => this.#plotly?.purge(this.plot));
   }
 
-  /** Number of the state that is shown. */
+  /** Index of the state that is shown. */
   get shown() {
     const { model } = this.view;
     return clamp(model.get("shown"), 0, Math.max(model.get("changes").length - 1, 0));
   }
 
-  /** Option of each control: a state's number counts through those of the last one first. */
+  /** Option of each control: in the index of a state, that of the last control varies fastest. */
   get picked() {
     let rest = this.shown;
     const found = this.sizes.toReversed().map((n) => {
@@ -171,8 +171,8 @@ class Figure {
 
   /**
    * JupyterLab lets the browser skip the layout of cells out of view (`content-visibility: auto`).
-   * What plotly draws there during a skip is, in Chromium, still without text and grid when the
-   * cell comes back: put into the page once more, the plot is laid out whole.
+   * In Chromium, a plot that was drawn during a skip has no text and no grid when the cell comes
+   * back. Inserting the plot into the page again lays it out completely.
    */
   #layOutWhereSeen() {
     this.view.onSeen((visible) => visible && this.words.before(this.plot));
@@ -183,7 +183,7 @@ class Figure {
     else if (this.view.shown) this.#plotly.Plots.resize(this.plot);
   }
 
-  /** Draw the state asked for last; those asked for while plotly draws are left out. */
+  /** Draw the latest state; earlier states that were requested while plotly drew are skipped. */
   async #draw() {
     this.#stale = true;
     if (this.#busy || !this.view.shown) return;
@@ -211,7 +211,7 @@ class Figure {
     this.words.innerHTML = words;
     const full = merged(figure.layout, layout);
     await this.#plotly.react(this.plot, traces, full, model.get("config"));
-    this.plot.role = "figure"; // an image holds no buttons, and plotly's toolbar has some
+    this.plot.role = "figure"; // not "img", which must not hold the buttons of plotly's toolbar
     this.plot.ariaLabel = model.get("alt_text");
     this.view.tellDrawn({});
   }

@@ -22,14 +22,14 @@ from gfe_core.widgets.kit.engine import Recipe, described, portable
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.savable import Savable
 
-_WIDEST = 30.0  # codes from minus this to this are looked at
-_MOVES = 0.05  # a code is shown where the curve moves at this share of its fastest or faster
-_PLANE = 1.6  # half of the plane's side, where the curve is within it
+_WIDEST = 30.0  # codes from minus this to this are examined
+_MOVES = 0.05  # codes are shown where the curve's speed exceeds this share of its maximum
+_PLANE = 1.6  # smallest half side of the plane
 _STEP = 0.5  # dt in units of 1 / lambda_max
 
 
 class CurveView(Savable):
-    """The plane with curve and data point, and the energy over the codes, with one flow in both."""
+    """One flow in two panels: the plane with curve and data point, and the energy of the codes."""
 
     _esm = script("curve")
     _css = style("curve")
@@ -51,24 +51,26 @@ class CurveView(Savable):
 
 
 class CurveExplorer(Explorer):
-    """Follow the flow of one data point along a curve; point and start move under the hand.
+    """Follow the flow of one data point along a curve; the reader can drag the point and the start.
 
-    The codes shown are those where the curve moves: a decoder that saturates stands still farther
-    out, and a flow that goes there runs on without an end.
+    The codes shown are those at which the curve moves. Farther out, the output of a decoder that
+    saturates hardly changes, and a flow that goes there does not end.
 
     Args:
-        decoder: with one latent and two outputs, of linear layers with ELU, tanh or ReLU.
+        decoder: decoder with one latent and two outputs, made of linear layers with ELU, tanh or
+            ReLU.
         point: data point shown first, (x, y).
-        start: code from which the flow starts first.
-        loss: `Bernoulli()` by default, as for `encode`; a curve needs `Gaussian()`.
-        n_steps: of the flow, by RK4.
-        name: of the explorer.
-        title: above the view.
+        start: code at which the first flow starts.
+        loss: loss of the energy, `Bernoulli()` by default as for `encode`; a curve needs
+            `Gaussian()`.
+        n_steps: number of RK4 steps of the flow.
+        name: name of the explorer.
+        title: title above the view.
         playing: whether the flow plays by itself when it is first seen.
 
     Raises:
-        ValueError: the decoder has another number of latents or outputs, or the browser cannot
-            repeat it.
+        ValueError: the decoder has another number of latents or outputs.
+        Unportable: the browser cannot repeat the decoder or the loss.
 
     Example:
         >>> import gfe_core as gfe
@@ -144,9 +146,10 @@ class CurveExplorer(Explorer):
         )
 
     def _recipe(self, z: Tensor, curve: Tensor, n_steps: int) -> Recipe:
-        """RK4 with steps well within its limit wherever the code goes.
+        """Return RK4 with steps well within its stability limit at all codes examined.
 
-        The curvature of the energy at D(z) itself is that of the squared speed of the curve.
+        When the data point is D(z) itself, the curvature of the energy at z is proportional to the
+        squared speed of the curve.
         """
         every = slice(None, None, 20)
         curvature = Energy(self.decoder, curve[every], self.loss).hessian(z[every])

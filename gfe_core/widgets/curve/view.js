@@ -34,10 +34,10 @@ import { Transport, transportMarkup } from "../kit/transport.js";
  */
 
 const MARGINS = { left: 40, right: 12, top: 10, bottom: 22 };
-const PLACES = 241; // of a curve
-const NUDGE = 1 / 50; // of a side, for a key
+const PLACES = 241; // points of a curve
+const NUDGE = 1 / 50; // share of a side that a key moves
 const FRAMES_PER_SECOND = 16;
-const FLOW = COLOURS[4]; // of RK4, which follows it
+const FLOW = COLOURS[4]; // the colour of RK4, which follows the flow
 const CROSS = "M8 1 16 9M16 1 8 9";
 
 const MARKUP = `
@@ -231,7 +231,7 @@ class Curve {
     this.view.model.send({ point: this.#point, start: this.#start });
   }
 
-  /** Play the flow from its start, or show its end to a reader who wants no motion. */
+  /** Play the flow from its start, or show its end to a reader who prefers reduced motion. */
   #release() {
     this.#tell();
     if (this.view.calm) return;
@@ -242,7 +242,7 @@ class Curve {
   /**
    * @param {HTMLCanvasElement} canvas
    * @param {PointerEvent} event
-   * @returns {Spot} shares of the chart to the right and upwards
+   * @returns {Spot} position of the pointer, as shares of the chart's width and height
    */
   #under(canvas, event) {
     const [x, y] = spotIn(event, canvas);
@@ -279,7 +279,7 @@ class Curve {
 
   /**
    * @param {KeyboardEvent} event
-   * @param {boolean} ofPoint or of the start
+   * @param {boolean} ofPoint whether the key moves the point; otherwise it moves the start
    */
   #step(event, ofPoint) {
     const arrow = ARROWS[event.key];

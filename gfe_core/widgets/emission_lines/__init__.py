@@ -1,1 +1,1 @@
-"""A spectrum with gaps under the flow."""
+"""The flow of a spectrum with gaps."""

@@ -1,8 +1,8 @@
-"""A spectrum with gaps under the flow: what the code draws at every step, through the gaps too.
+"""The flow of a spectrum with gaps: the curve of the code at every step, also inside the gaps.
 
 `SpectrumView` sends every step of one sample to the browser at once; emission_lines.js draws them.
-Another sample or solver is a request to the kernel, one at a time. Any rows of numbers that have an
-order serve in place of spectra.
+To choose another sample or solver is a request to the kernel, one at a time. Any rows of numbers in
+a meaningful order can take the place of spectra.
 """
 
 import math
@@ -29,7 +29,7 @@ from gfe_core.widgets.player.slices import note_of
 
 SOLVERS = ("LBFGS", "AMD", "GaussNewton", "Euler")
 _MOST_STEPS = 300
-_EULER = 1.0  # its step x lambda_max, half of its limit
+_EULER = 1.0  # Euler's step x lambda_max, half of its stability limit
 
 Probe = Callable[[Tensor], Any]
 """Codes (batch, latent) -> parameters (batch, parameters)."""
@@ -38,18 +38,18 @@ Probe = Callable[[Tensor], Any]
 class SpectrumView(Answering):
     """One sample with gaps, and a curve through it for every step of a flow.
 
-    The reader scrubs and plays.
+    The reader can scrub and play.
 
-    `values` are {"sample", "solver"}; `readings` are rows of name, true value and value read from
-    the code.
+    `values` are {"sample", "solver"}; `readings` are rows of a name, a true value and the value
+    read from the code.
     """
 
     _esm = script("emission_lines")
     _css = style("emission_lines")
 
-    at = t.Bytes().tag(sync=True)  # (features,), where they lie
-    flux = t.Bytes().tag(sync=True)  # (features,), NaN where lost
-    truth = t.Bytes().tag(sync=True)  # (features,), or nothing
+    at = t.Bytes().tag(sync=True)  # (features,), positions of the features
+    flux = t.Bytes().tag(sync=True)  # (features,), NaN where missing
+    truth = t.Bytes().tag(sync=True)  # (features,), or empty
     curves = t.Bytes().tag(sync=True)  # (frames, features)
     energies = t.Bytes().tag(sync=True)  # (frames,)
     limits = t.List(t.Float(), default_value=[0.0, 1.0]).tag(sync=True)
@@ -67,28 +67,31 @@ class SpectrumView(Answering):
 
 
 class SpectrumExplorer(Explorer):
-    """Watch the flow fit what was measured of a sample, and see what it draws where nothing was.
+    """Watch the flow fit the measured features of a sample, and see its curve inside the gaps.
 
     Args:
-        decoder: trained.
-        samples: what can be encoded, NaN where a number was lost.
-        loss: of the energy.
-        name: of the explorer.
-        at: where the features lie, increasing, for example wavelengths; their number by default.
-        truth: the samples without noise and gaps, as a curve that can be shown; none by default.
-        probe: codes -> the parameters in `samples.y`; with it their true values stand beside those
-            it reads.
-        parameters: their names.
+        decoder: trained decoder.
+        samples: samples that can be encoded, NaN where a number is missing.
+        loss: loss of the energy.
+        name: name of the explorer.
+        at: positions of the features, increasing, for example wavelengths; their indices by
+            default.
+        truth: samples without noise and gaps, which the reader can show as a curve; none by
+            default.
+        probe: function from codes to the parameters in `samples.y`; with it the view shows the
+            true values beside the values read from the code.
+        parameters: names of the parameters.
         level: energy of the noise alone, drawn as a line; 0.5 for a Gaussian loss with the variance
             of the noise.
-        sample: row shown first.
-        solver: one of `SOLVERS`, shown first.
-        title: above the curve.
-        x_title: with units.
-        y_title: with units.
+        sample: row of the sample shown first.
+        solver: solver shown first, one of `SOLVERS`.
+        title: title above the curve.
+        x_title: title of the horizontal axis, with units.
+        y_title: title of the vertical axis, with units.
 
     Raises:
-        ValueError: truth, probe and parameters do not fit the samples, or the solver is unknown.
+        ValueError: `truth`, `probe` and `parameters` do not match the samples, or the solver is
+            unknown.
     """
 
     def __init__(
@@ -146,23 +149,23 @@ class SpectrumExplorer(Explorer):
         """Encode a sample with a solver and draw every step.
 
         Args:
-            values: "sample" and "solver".
+            values: choices of the reader: "sample", a row, and "solver", one of `SOLVERS`.
         """
         row = slice(int(values["sample"]), int(values["sample"]) + 1)
-        found = self.follow(self.samples.x[row], values["solver"])
-        assert found.trajectory is not None
-        curves = reconstruct(self.decoder, found.trajectory.z[:, 0], self.loss)
+        encoding = self.follow(self.samples.x[row], values["solver"])
+        assert encoding.trajectory is not None
+        curves = reconstruct(self.decoder, encoding.trajectory.z[:, 0], self.loss)
         truth = None if self.truth is None else self.truth[row]
         with self.view.hold_sync():
             self.view.flux = _bytes(self.samples.x[row])
             self.view.truth = b"" if truth is None else _bytes(truth)
             self.view.curves = _bytes(curves)
-            self.view.energies = _bytes(found.trajectory.energy[:, 0])
+            self.view.energies = _bytes(encoding.trajectory.energy[:, 0])
             self.view.limits = _limits([self.samples.x[row], curves[-1:], truth])
             self.view.frame = len(curves) - 1
             self.view.values = {name: values[name] for name in ("sample", "solver")}
-            self.view.readings = self._readings(row, found)
-            self.view.note = f"{self.samples.title} · {values['solver']}: {note_of(found)}"
+            self.view.readings = self._readings(row, encoding)
+            self.view.note = f"{self.samples.title} · {values['solver']}: {note_of(encoding)}"
 
     def follow(self, x: Float[Tensor, "1 features"], solver: str) -> Encoding:
         """Encode one sample and keep every state."""
@@ -188,11 +191,11 @@ class SpectrumExplorer(Explorer):
             save_at=SaveAt.steps(),
         )
 
-    def _readings(self, row: slice, found: Encoding) -> list[list[Any]]:
-        """Name, true value and value read from the code, for each parameter."""
+    def _readings(self, row: slice, encoding: Encoding) -> list[list[Any]]:
+        """Return the name, the true value and the value read from the code of each parameter."""
         if self.probe is None:
             return []
-        read = np.asarray(self.probe(found.z), dtype=float)[0].tolist()
+        read = np.asarray(self.probe(encoding.z), dtype=float)[0].tolist()
         made = self.samples.y[row][0].tolist()
         return [
             [name, _known(true), _known(from_code)]
@@ -211,13 +214,11 @@ def _fits(
     )
     wanted = f"`parameters` must name the columns of `samples.y`, shape {tuple(samples.y.shape)}"
     named = probe is None or tuple(samples.y.shape) == (shape[0], len(parameters))
-    checks.require(
-        named, f"{wanted}, got {list(parameters)}. Leave `probe` out where none are known."
-    )
+    checks.require(named, f"{wanted}, got {list(parameters)}. Leave `probe` out if none are known.")
 
 
 def _limits(parts: Sequence[Tensor | None]) -> list[float]:
-    """What is drawn upwards, with some space around it."""
+    """Return the limits of the vertical axis, with a margin around the finite values."""
     values = torch.cat([part for part in parts if part is not None])
     known = values[values.isfinite()]
     if not len(known):
@@ -229,7 +230,7 @@ def _limits(parts: Sequence[Tensor | None]) -> list[float]:
 
 
 def _known(value: float) -> float | None:
-    """A number as the browser is told it; None where it is not finite, which JSON is not either."""
+    """Return a number for JSON, which has no infinity and no NaN: None where it is not finite."""
     return value if math.isfinite(value) else None
 
 

@@ -1,5 +1,5 @@
-// A spectrum with gaps, and what the flow makes of it at every step. The kernel sends all steps of one
-// sample at once; scrubbing is drawn here.
+// A spectrum with gaps, and the curve of its code at every step of the flow. The kernel sends all
+// steps of one sample at once, and the browser draws them while the reader scrubs.
 
 import "./view.css";
 import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
@@ -18,15 +18,15 @@ import { SAMPLE_MARKUP, SampleSlider } from "./sample.js";
 
 /**
  * @typedef {object} Traits
- * @property {DataView} at (features), where they lie
- * @property {DataView} flux (features), NaN where lost
- * @property {DataView} truth (features), or nothing
+ * @property {DataView} at (features), their positions
+ * @property {DataView} flux (features), NaN where missing
+ * @property {DataView} truth (features), or empty
  * @property {DataView} curves (frames, features)
  * @property {DataView} energies (frames)
- * @property {[number, number]} limits of the flux
+ * @property {[number, number]} limits of the vertical axis
  * @property {number | null} level energy of noise alone
  * @property {[string, number | null, number | null][]} readings name, true value, value
- *   read from the code; null where there is none
+ *   read from the code; null where a value is unknown
  * @property {number} n_samples
  * @property {string[]} solvers
  * @property {Values} defaults
@@ -67,7 +67,7 @@ ${transportMarkup("step")}<p class="words"></p>
 <div class="layers chart"><canvas role="img" aria-label="energy against step"></canvas></div></figure>
 <table class="readings"></table></div>${CAPTION_MARKUP}${NUMBERS_MARKUP}`;
 
-/** @param {number | null} value none where it is not known */
+/** @param {number | null} value null where it is unknown */
 const known = (value) => (value === null ? "–" : tidy(value));
 
 class Spectrum {
@@ -163,7 +163,7 @@ class Spectrum {
     return Math.floor(this.transport.frame);
   }
 
-  /** Whether the steps are those of the sample and the solver that are asked for. */
+  /** Whether the steps belong to the sample and the solver that the reader has chosen. */
   get #current() {
     const { sample, solver } = this.view.model.get("values");
     return sample === this.#values.sample && solver === this.#values.solver;
@@ -173,13 +173,13 @@ class Spectrum {
     return this.truthBox.checked && this.#truth.length > 0;
   }
 
-  /** What the code draws at the present frame. */
+  /** Curve of the code at the present frame. */
   get #curve() {
     const n = this.#flux.length;
     return this.#curves.subarray(this.#frame * n, (this.#frame + 1) * n);
   }
 
-  /** @param {(flux: number) => boolean} which features count, by what was measured */
+  /** @param {(flux: number) => boolean} which says from the flux of a feature whether it counts */
   #distance(which) {
     const curve = this.#curve;
     const gaps = [...this.#truth].map((truth, j) => curve[j] - truth);
@@ -282,7 +282,7 @@ class Spectrum {
   }
 
   /**
-   * Draw what follows the hand.
+   * Draw everything that changes with the frame.
    *
    * @param {Event} [event]
    */

@@ -1,1 +1,1 @@
-"""What every view shares: the base class, bundles, looks and numbers."""
+"""Parts that the views share: base classes, bundles, looks and numbers."""

@@ -1,12 +1,12 @@
-// What the menu of a view does: a picture or a page in the reader's downloads, text in the
-// clipboard, the whole screen. A script of its own, as it is rarely wanted.
+// Actions in the menu of a view: save a picture or a page, copy text to the clipboard, present on
+// the whole screen. They are a separate script because they are rarely used.
 
 import { make, parse } from "./dom.js";
 import { penOf } from "./layers.js";
 
 export { present } from "./presentation.js";
 
-const SCALE = 2; // pixels of a picture for each of the view's
+const SCALE = 2; // pixels of a picture for each pixel of the view
 const COLOURS = ["fg", "soft", "bg", "rule", "brand"];
 
 /**
@@ -21,7 +21,7 @@ function download(blob, name) {
 
 /**
  * @param {string} title
- * @returns {string} a name for a file, without its ending
+ * @returns {string} name of a file, without its extension
  */
 const fileName = (title) =>
   title
@@ -30,7 +30,7 @@ const fileName = (title) =>
     .replace(/^-|-$/g, "") || "view";
 
 /**
- * Put text into the clipboard, which only pages of a safe origin may write by themselves.
+ * Copy text to the clipboard. `navigator.clipboard` exists only on pages of a secure origin.
  *
  * @param {string} text
  */
@@ -67,10 +67,10 @@ export async function savePage(view) {
 }
 
 /**
- * Draw a view, as it is seen now.
+ * Draw a view in its present state.
  *
  * @param {HTMLElement} root
- * @returns {Promise<Blob>} PNG; the SVG that it is made of in a browser that keeps its pixels back
+ * @returns {Promise<Blob>} PNG; in a browser that does not give its pixels, the SVG behind it
  */
 async function pictureOf(root) {
   const drawing = new XMLSerializer().serializeToString(drawingOf(root));
@@ -101,7 +101,7 @@ height="100%"></foreignObject></svg>`);
 }
 
 /**
- * Copy a view with what its canvases, inputs and theme show, which are no part of its markup.
+ * Copy a view with the state of its canvases, inputs and theme, which is not part of its markup.
  *
  * @param {HTMLElement} root
  */
@@ -137,13 +137,13 @@ function copyOf(root) {
   return copied;
 }
 
-/** @returns {string} rules of the page's style sheets that speak of views */
+/** @returns {string} rules of the page's style sheets that apply to views */
 function styles() {
   const rules = [...document.styleSheets].flatMap((sheet) => {
     try {
       return [...sheet.cssRules];
     } catch {
-      return []; // of another origin
+      return []; // a sheet of another origin, which cannot be read
     }
   });
   const texts = rules.map((rule) => rule.cssText);

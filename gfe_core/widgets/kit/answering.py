@@ -1,6 +1,6 @@
-"""What views have in common that ask the kernel.
+"""The base class of views that ask the kernel.
 
-A request with a number, and a reply that acknowledges it.
+A request has a number, and a reply acknowledges it.
 """
 
 import threading
@@ -14,8 +14,8 @@ import traitlets as t
 class Answering(anywidget.AnyWidget):
     """A view whose choices are answered by the kernel.
 
-    Set `on_request` to a function of `values` that answers by setting the traits; it is called with
-    one request under way and the newest state after it. A failure is told in `note`.
+    Set `on_request` to a function of `values` that answers by setting the traits. The browser sends
+    one request at a time, and after each reply its newest state. `note` reports a failure.
     """
 
     on_request: Callable[[dict[str, Any]], None] | None = None
@@ -33,7 +33,7 @@ class Answering(anywidget.AnyWidget):
     def _answer(self, change: dict[str, Any]) -> None:
         """Run the reader's request.
 
-        Whatever happens, acknowledge it, or the browser would wait for ever.
+        A request that fails is acknowledged too, because the browser waits for the reply.
         """
         request = change["new"]
         with self._lock, self.hold_sync():

@@ -1,4 +1,4 @@
-// What every view has: its element, its part of the model, the theme, and an end.
+// The base of every view: its element, its access to the model, the theme, and its end.
 
 import { find, findAll, make } from "./dom.js";
 import { isShortcut } from "./keyboard.js";
@@ -6,20 +6,20 @@ import { Model } from "./model.js";
 import { onTheme, readTheme } from "./theme.js";
 
 /**
- * What a host passes to `render`.
+ * The argument that a host passes to `render`.
  *
  * @typedef {object} Context
  * @property {import("./model.js").Host} model
  * @property {HTMLElement} el
  * @property {boolean} [live] false in a saved page, which has no kernel
- * @property {string[]} [answers] choices that are answered, in a page that holds some answers
+ * @property {string[]} [answers] choices whose answers the page holds
  */
 
 const RESET = '<button type="button" class="reset">Reset</button>';
 export const NO_KERNEL = "needs a running notebook";
 export const BUSY_MARKUP = '<span class="busy" role="status">computing …</span>';
 
-/** The line that says what is shown, for a view that asks nothing of the kernel, and for one that does. */
+/** The line that says what is shown, in a view that never asks the kernel and in one that does. */
 export const STATE_MARKUP = `<div class="state"><span class="values"></span>${RESET}</div>`;
 export const ASKING_MARKUP = `<div class="state"><span class="values"></span>${RESET}${BUSY_MARKUP}</div>`;
 export const TITLE_MARKUP = '<p class="title"></p>';
@@ -35,13 +35,13 @@ export class View {
    * @param {Context} context
    * @param {string} name of the view: its element has the class gfe-NAME
    * @param {string} markup
-   * @param {number} [narrow] width under which the element has the class narrow
+   * @param {number} [narrow] width below which the element has the class narrow
    */
   constructor({ model, el, live = true, answers }, name, markup, narrow = 700) {
     this.live = live;
     this.#answers = answers;
     this.narrow = narrow;
-    /** Begins the ids of elements, which a page must not have twice. */
+    /** Prefix of the ids of elements, which must be unique in a page. */
     this.id = `gfe-${Math.random().toString(36).slice(2)}`;
     /** @type {Model<T>} */
     this.model = new Model(model, this.signal);
@@ -53,7 +53,7 @@ export class View {
     this.root.innerHTML = markup;
     el.append(this.root);
     this.theme = readTheme(this.root);
-    // or the notebook takes the keys for its own
+    // otherwise the notebook would act on the keys
     this.listen(this.root, "keydown", (event) => isShortcut(event) || event.stopPropagation());
   }
 
@@ -61,7 +61,7 @@ export class View {
     return this.#end.signal;
   }
 
-  /** Whether the reader wants no motion that was not asked for. */
+  /** Whether the reader prefers reduced motion. */
   get calm() {
     return matchMedia("(prefers-reduced-motion: reduce)").matches;
   }
@@ -100,9 +100,9 @@ export class View {
   }
 
   /**
-   * Write the words that every view has, from the traits `title` and `alt_text`.
+   * Write the title and the alternative text, from the traits `title` and `alt_text`.
    *
-   * @param {...Element} canvases that show what the alternative text says
+   * @param {...Element} canvases canvases that the alternative text describes
    */
   writeTitle(...canvases) {
     this.write(".title", this.model.get("title"));
@@ -117,17 +117,17 @@ export class View {
   /**
    * Write the line that says what is shown.
    *
-   * @param {(string | number | false | null | undefined)[]} words those that are empty are left out
+   * @param {(string | number | false | null | undefined)[]} words parts; empty ones are left out
    */
   writeState(words) {
     this.write(".values", words.filter(Boolean).join(" · "));
   }
 
   /**
-   * Write numbers beside the settings that they belong to, and nothing beside others.
+   * Return numbers for the settings to which they belong, and a placeholder for other settings.
    *
    * @param {string} name of the numbers
-   * @param {string} words the numbers, as the kernel has answered
+   * @param {string} words the numbers, as the kernel has sent them
    * @param {boolean} current whether they belong to the settings that are shown
    */
   answered(name, words, current) {
@@ -137,14 +137,14 @@ export class View {
 
   /**
    * @param {string} name of a choice
-   * @returns {boolean} whether the kernel answers it, or the page that holds the answer
+   * @returns {boolean} whether the kernel or the page can answer it
    */
   answers(name) {
     return this.#answers?.includes(name) ?? this.live;
   }
 
   /**
-   * Disable what asks the kernel where there is none.
+   * Disable controls that ask the kernel if there is no kernel.
    *
    * @param {...(HTMLInputElement | HTMLSelectElement | HTMLButtonElement)} controls
    */
@@ -180,7 +180,7 @@ export class View {
   }
 
   /**
-   * Draw now, and whenever size or theme have changed.
+   * Draw now, and whenever the size or the theme has changed.
    *
    * @param {() => void} draw
    */
@@ -212,10 +212,10 @@ export class View {
   }
 
   /**
-   * Tell tests what is drawn, as data attributes, and how long after the event.
+   * Write for tests what is drawn, and its delay after the event, as data attributes.
    *
    * @param {Record<string, unknown>} facts
-   * @param {Event} [event] that the drawing follows
+   * @param {Event} [event] event that caused the drawing
    */
   tellDrawn(facts, event) {
     this.#draws += 1;
@@ -231,9 +231,9 @@ export class View {
 }
 
 /**
- * What a bundle exports: the widget that hosts render.
+ * Make the export of a bundle: the widget that hosts render.
  *
- * @param {new (context: Context) => { view: View<any> }} Kind of view
+ * @param {new (context: Context) => { view: View<any> }} Kind class of the view
  */
 export const widgetOf = (Kind) => ({
   /** @param {Context} context */

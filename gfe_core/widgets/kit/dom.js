@@ -1,4 +1,4 @@
-// Elements: made, found, filled.
+// Make, find and fill elements.
 
 /**
  * Make an element; an attribute that is null or false is left out.
@@ -31,7 +31,7 @@ export function parse(markup) {
 }
 
 /**
- * Find the first element of a kind that matches; the markup must hold one.
+ * Find the first element that matches; it must exist and be of the given kind.
  *
  * @template {Element} E
  * @param {ParentNode} root
@@ -70,7 +70,7 @@ export function setOptions(select, options) {
 /**
  * The sign of a line or a mark in a key.
  *
- * @param {string} drawing inside of an SVG of 26 x 10
+ * @param {string} drawing content of an SVG of 26 x 10
  * @returns {string} markup
  */
 export const sign = (drawing) =>

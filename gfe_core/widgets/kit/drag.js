@@ -1,16 +1,16 @@
-// A hand that holds something.
+// Dragging with a pointer.
 
 /**
  * @typedef {object} Hand
- * @property {(event: PointerEvent) => void} move called at once, and while the hand moves
- * @property {(event: PointerEvent) => unknown} [start] false: there is nothing to hold here
+ * @property {(event: PointerEvent) => void} move called when a drag starts, and while it goes on
+ * @property {(event: PointerEvent) => unknown} [start] returns false if there is nothing to drag
  * @property {(event: PointerEvent) => void} [end]
  */
 
 /**
  * @param {PointerEvent} event
  * @param {HTMLElement} element
- * @returns {import("./layers.js").Spot} where the hand is, in pixels from the element's corner
+ * @returns {import("./layers.js").Spot} the pointer's position, in pixels from the element's corner
  */
 export function spotIn(event, element) {
   const box = element.getBoundingClientRect();
@@ -19,7 +19,7 @@ export function spotIn(event, element) {
 }
 
 /**
- * Follow a hand from where it presses an element until it lets go, outside of it too.
+ * Follow a pointer from its press on an element to its release, also outside of the element.
  *
  * @param {import("./base.js").View<any>} view
  * @param {HTMLElement} element

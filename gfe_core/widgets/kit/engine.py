@@ -1,7 +1,7 @@
-"""What the engine in the browser (flow.js) is told: a decoder, its loss and how to follow the flow.
+"""Describe a decoder, its loss and a solver to the engine in the browser (flow.js).
 
-The engine repeats the kernel's formulas for stacks of linear layers. Whatever it does not know to
-repeat is refused with a sentence, so that a view can use the kernel and say why.
+The engine repeats the kernel's formulas for stacks of linear layers. Anything that it cannot repeat
+raises `Unportable` with a sentence, so that a view can use the kernel and say why.
 """
 
 import math
@@ -82,7 +82,7 @@ def portable(decoder: Decoder, loss: AnyLoss | None = None) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a flow is followed from a start: the arguments of `encode` that say so."""
+    """The arguments of `encode` that determine how a flow is followed from its start."""
 
     solver: Solver
     flow: Flow = GradientFlow()  # noqa: RUF009 - frozen
@@ -93,8 +93,7 @@ class Recipe:
 def described(recipe: Recipe) -> dict[str, Any]:
     """Describe a recipe for the engine, in JSON.
 
-    A solver of a view's own is known by a class attribute `engine_rule`, the name of its rule in
-    flow.js.
+    A solver that a view defines names its rule in flow.js in the class attribute `engine_rule`.
 
     Raises:
         Unportable: the engine does not have this solver or this flow.
@@ -125,7 +124,7 @@ def described(recipe: Recipe) -> dict[str, Any]:
 
 
 def _layers_of(decoder: Any) -> list[_Layer]:
-    """Read a stack of linear layers from the code on."""
+    """Read a stack of linear layers, the one next to the code first."""
     modules = list(_parts(decoder))
     if not modules or type(modules[0]) is not nn.Linear:
         raise Unportable("the decoder does not begin with a linear layer")
@@ -165,7 +164,7 @@ def _parts(module: Any) -> Iterator[nn.Module]:
 
 
 def _check_plain(module: nn.Module) -> None:
-    """Refuse a module that computes something else than its class says."""
+    """Refuse a module that may not compute what its class defines."""
     name = type(module).__name__
     if "forward" in vars(module):
         raise Unportable(f"the decoder's {name} has a forward of its own")
@@ -184,21 +183,22 @@ def _linear(module: nn.Linear) -> _Layer:
 
 
 def _kind_of(given: AnyLoss | None) -> dict[str, Any]:
-    """Name a loss and its numbers."""
+    """Describe a loss by its name and its numbers."""
     loss: Any = Bernoulli() if given is None else given
     if type(loss) is Bernoulli:
         return {"name": "bernoulli", "reduction": loss.reduction, "variance": 1.0}
     if type(loss) is Gaussian:
         variance = loss.variance
-        several = list(variance) if isinstance(variance, tuple) else variance
-        return {"name": "gaussian", "reduction": loss.reduction, "variance": several}
+        numbers = list(variance) if isinstance(variance, tuple) else variance
+        return {"name": "gaussian", "reduction": loss.reduction, "variance": numbers}
     raise Unportable(f"the browser does not know the loss {called(loss)}")
 
 
 def _check_repeats(decoder: Any, layers: list[_Layer]) -> None:
-    """Refuse a decoder that the layers do not repeat, output and gradient, at a random code.
+    """Refuse a decoder whose output or gradient differs from that of the layers at random codes.
 
-    A ten-thousandth is the agreement that the engine promises; rounding takes far less of it.
+    The tolerance, one ten-thousandth, is the accuracy that the engine promises; rounding errors are
+    far smaller.
     """
     weight = layers[0].weight
     random = torch.Generator().manual_seed(0)
@@ -211,9 +211,9 @@ def _check_repeats(decoder: Any, layers: list[_Layer]) -> None:
         return z
 
     device = next(decoder.parameters()).device
-    found = [_with_gradient(repeated, z, pull)]
-    found.append(_with_gradient(decoder, z.to(device), pull.to(device)))
-    for own, its in zip(*found, strict=True):
+    results = [_with_gradient(repeated, z, pull)]
+    results.append(_with_gradient(decoder, z.to(device), pull.to(device)))
+    for own, its in zip(*results, strict=True):
         scale = its.abs().max()
         same = own.shape == its.shape and bool(((own - its.cpu()).abs() <= 1e-4 * scale).all())
         if not same:
@@ -221,7 +221,7 @@ def _check_repeats(decoder: Any, layers: list[_Layer]) -> None:
 
 
 def _with_gradient(decoder: Any, z: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:
-    """Output of a decoder, and what `pull` on it does to the codes."""
+    """Return the output of a decoder, and the gradient of (output x pull) summed, in the codes."""
     with torch.inference_mode(False), torch.enable_grad():
         leaf = z.clone().requires_grad_()
         output = decoder(leaf)

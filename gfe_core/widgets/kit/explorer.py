@@ -1,4 +1,4 @@
-"""The one base of everything that is shown: a live view and a sentence.
+"""The base class of everything that is shown: a live view and a sentence.
 
 A notebook output made by `Explorer` holds the view for a reader with a kernel, and a constant text
 that strict `nbval` compares. `make refresh` adds a picture of the view as a browser drew it, for
@@ -33,11 +33,11 @@ class Closable(Protocol):
 
 
 def show_only(shown: Closable, name: str) -> None:
-    """Close what was shown under the same name and by the same class: the cell has run again.
+    """Close the earlier object of the same class and name, because its cell has run again.
 
     Args:
-        shown: takes its place.
-        name: names what the cell shows.
+        shown: object that takes the place of the earlier one.
+        name: name of what the cell shows.
     """
     if (earlier := _open.pop((type(shown), name), None)) is not None:
         earlier.close()
@@ -45,10 +45,10 @@ def show_only(shown: Closable, name: str) -> None:
 
 
 def own_copy(decoder: Decoder) -> Any:
-    """Copy a decoder for a view that encodes when its reader asks; its samples are rows.
+    """Copy a decoder for a view that encodes on request; the samples of the copy are rows.
 
-    Requests may come while a cell trains, in another thread: an encode whose weights change
-    meanwhile is refused.
+    A request may arrive in another thread while a cell trains, and `encode` refuses weights that
+    change while it runs.
     """
     return flattened(copy.deepcopy(decoder))
 
@@ -57,11 +57,11 @@ def live_view(widget: DOMWidget) -> dict[str, Any]:
     """Return the part of a mime bundle that shows a widget to a reader with a kernel.
 
     Args:
-        widget: the live view.
+        widget: live view.
 
     Returns:
-        One entry, from the mime type of widgets to the reference that the front end follows; none
-        for a closed widget.
+        One entry, from the mime type of widgets to the reference that the front end follows; no
+        entry for a closed widget.
     """
     if widget.comm is None:
         return {}
@@ -72,16 +72,16 @@ class Explorer:
     """Show a widget, and say in a sentence what it shows.
 
     Args:
-        name: what is explored; showing another explorer of the same name closes the earlier one.
-        widget: the live view.
-        alt_text: one sentence that says what there is to see, without trained or timed numbers.
+        name: name of the explorer; making another one of the same class and name closes this one.
+        widget: live view.
+        alt_text: one sentence that says what to see, without numbers from training or timing.
     """
 
     link: Link | None = None
-    """What the browser keeps equal between two views of the widget."""
+    """Link by which the browser keeps traits of two views of the widget equal."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let every view answer for its arguments in the same words."""
+        """Make every view refuse wrong arguments in the same words."""
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             cls.__init__ = in_own_words(cls.__init__)
@@ -101,10 +101,10 @@ class Explorer:
     def save_html(self, path: str | Path) -> Path:
         """Write one file that shows the present view without a kernel or a network.
 
-        Of an explorer with several views it is the first.
+        An explorer with several views writes the first of them.
 
         Args:
-            path: of the file; one that is there is replaced once the new one is complete.
+            path: path of the file; an existing file is replaced once the new one is complete.
 
         Returns:
             The path.
@@ -117,8 +117,8 @@ class Explorer:
         views = [part for part in parts if is_view(part)]
         checks.require(
             len(views) > 0,
-            f"{type(self).__name__} shows a widget that needs its kernel, and none of the kit's "
-            "views, which a page can hold. Save the notebook instead.",
+            f"{type(self).__name__} shows a widget that needs its kernel, and no view of the kit, "
+            "which a page could hold. Save the notebook instead.",
             TypeError,
         )
         write_text(path, page(views[0], getattr(views[0], "title", "") or self.name))
@@ -133,13 +133,14 @@ class Explorer:
 
 
 class Document(Explorer):
-    """Something that the page itself can show, without a widget and so without a kernel.
+    """Content that the page itself can show, without a widget and therefore without a kernel.
 
     Args:
-        name: as of any explorer.
-        data: mime type -> what is shown.
-        alt_text: as of any explorer.
-        inside: makes a widget that shows the same, for inside another, such as an answer.
+        name: name, as for any explorer.
+        data: content by mime type.
+        alt_text: one sentence, as for any explorer.
+        inside: function that makes a widget with the same content, to be placed inside another
+            widget, such as an answer.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class Document(Explorer):
 
     @cached_property
     def widget(self) -> DOMWidget:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """A widget that shows the same, made when it is first asked for."""
+        """A widget that shows the same content, made at the first access."""
         return self._inside()
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:

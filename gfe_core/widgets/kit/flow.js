@@ -1,26 +1,27 @@
 /**
- * The kernel's flows, computed in the browser, so that a path follows the hand that drags its start.
+ * The kernel's flows, computed in the browser, so that a path changes while its start is dragged.
  *
- * `engine.py` describes a decoder, its loss and how to follow the flow; here the same formulas run
- * on plain numbers, for one sample. The kernel is the truth, this is its preview: a test holds both
- * against each other. Where to look up a formula: energy/losses.py, flows.py, solvers/.
+ * `engine.py` describes a decoder, its loss and a recipe; this file evaluates the same formulas for
+ * one sample. The kernel is the reference and this is a preview; a test compares the two. The
+ * formulas are explained in energy/losses.py, flows.py and solvers/.
  *
- * A path is a generator of attempts, to be advanced a slice at a time (`advance`).
+ * A path is a generator of attempts, which `advance` runs for a slice of time.
  */
 
 /** @typedef {"elu" | "tanh" | "relu" | "none"} Activation */
 
 /**
- * @typedef {object} Portable what `engine.portable` sends
- * @property {{inputs: number, outputs: number, activation: Activation}[]} layers from the code on
- * @property {DataView} weights float32: of each layer its matrix (outputs, inputs), then its bias
+ * @typedef {object} Portable the result of `engine.portable`
+ * @property {{inputs: number, outputs: number, activation: Activation}[]} layers the one next to
+ *   the code first
+ * @property {DataView} weights float32: for each layer its matrix (outputs, inputs), then its bias
  * @property {{name: "bernoulli" | "gaussian", reduction: "mean" | "sum", variance: number | number[]}} loss
  */
 
 /**
  * @typedef {object} SolverRecipe fields of the solver; null stands for infinity and for "not given"
  * @property {"euler" | "rk4" | "semi_implicit" | "restarting" | "amd"} name
- * @property {number | null} [dt] of a fixed grid, or `n_steps`
+ * @property {number | null} [dt] step of a fixed grid, or else `n_steps`
  * @property {number | null} [n_steps]
  * @property {number} [armijo_slope]
  * @property {number} [decrease_factor]
@@ -44,11 +45,11 @@
 /** @typedef {{gain_rtol: number, energy_slope: number, grad_norm: number, window: number}} Stop */
 
 /**
- * @typedef {object} Recipe what `engine.recipe` sends
+ * @typedef {object} Recipe the result of `engine.described`
  * @property {SolverRecipe} solver
  * @property {Flow} flow
  * @property {Stop | null} stop
- * @property {number | null} t1 null where nothing but `stop` and `max_steps` ends the path
+ * @property {number | null} t1 null if only `stop` and `max_steps` end the path
  * @property {number} max_steps
  */
 
@@ -63,15 +64,15 @@
  */
 
 /**
- * @typedef {object} Step what a rule proposes
- * @property {Float64Array} y
- * @property {number} dt that was tried
- * @property {number} dtNext to remember
+ * @typedef {object} Step the proposal of a rule
+ * @property {Float64Array} y proposed state
+ * @property {number} dt step that was tried
+ * @property {number} dtNext step to remember for the next attempt
  * @property {boolean} accepted
  * @property {number} status
- * @property {number} promise decrease of a full step to first order; 0 where the rule has no model
+ * @property {number} promise decrease of a full step to first order; 0 if the rule has no model
  * @property {number} work of the attempt, without the gradient at the new point
- * @property {number} [energy] at y, where the energy was evaluated there last
+ * @property {number} [energy] at y, if the last evaluation of the energy was there
  */
 
 /** Why a path ended: the numbers of `types.Status`. */
@@ -87,7 +88,7 @@ export const STATUS = {
 };
 
 const GRADIENT = 2; // forward-equivalents
-const LANES = 4; // rows of a matrix that are worked on at once
+const LANES = 4; // rows of a matrix that are processed together
 const FLOAT32_ROUNDING = 2 ** -23;
 const TINY = 2 ** -126;
 
@@ -161,7 +162,7 @@ class Layer {
   }
 
   /**
-   * Gradient in the input, given that in the output, which is overwritten.
+   * Return the gradient in the input, given that in the output, which is overwritten.
    *
    * @param {Float64Array} g
    */
@@ -199,7 +200,7 @@ class Layer {
     }
   }
 
-  /** Multiply by the activation's slope, which its output tells. @param {Float64Array} g */
+  /** Multiply by the activation's slope, which follows from its output. @param {Float64Array} g */
   deactivate(g) {
     const y = this.output;
     if (this.activation === "elu") {
@@ -212,7 +213,7 @@ class Layer {
   }
 }
 
-/** E(z) of one sample, its gradient, and what a code draws. */
+/** E(z) of one sample, its gradient, and the data that a code stands for. */
 export class Energy {
   /**
    * @param {Portable} portable decoder and loss
@@ -233,7 +234,7 @@ export class Energy {
     );
     this.latent = layers[0].inputs;
     this.x = Float64Array.from(x);
-    this.slope = new Float64Array(padded(this.x.length)); // of the energy in the output
+    this.slope = new Float64Array(padded(this.x.length)); // gradient of the energy in the output
     this.isBernoulli = loss.name === "bernoulli";
     const share = loss.reduction === "mean" ? 1 / this.x.length : 1;
     const variance = loss.variance;
@@ -266,7 +267,7 @@ export class Energy {
     return energy;
   }
 
-  /** Gradient at the code that `at` was asked for last. */
+  /** Gradient at the code of the last call of `at`. */
   gradient() {
     let g = this.slope.slice();
     for (let k = this.layers.length - 1; k >= 0; k--) g = this.layers[k].pull(g);
@@ -279,7 +280,7 @@ export class Energy {
     return this.isBernoulli ? y.map((value) => 1 / (1 + Math.exp(-value))) : y;
   }
 
-  /** Raw output of a code, in a buffer that the next call writes into. @param {Float64Array} z */
+  /** Raw output of a code, in a buffer that the next call overwrites. @param {Float64Array} z */
   decode(z) {
     return this.layers.reduce((x, layer) => layer.forward(x), z);
   }
@@ -292,7 +293,7 @@ export class Energy {
   }
 }
 
-/** What the loop knows of a path. */
+/** The state of a path between two attempts. */
 class State {
   /**
    * @param {Energy} energy
@@ -345,10 +346,10 @@ const allFinite = (energy, grad) => Number.isFinite(energy) && grad.every(Number
 /**
  * Follow a flow from z0: yield the start and every attempt, return the status that ended the path.
  *
- * @param {Energy} energy paths may share it: nothing of it is kept from one attempt to the next
+ * @param {Energy} energy paths may share it, because no attempt relies on what an earlier one left
  * @param {Float64Array} z0
  * @param {Recipe} recipe
- * @param {number} [rounding] of the energies that are followed: the kernel's are float32
+ * @param {number} [rounding] relative rounding of the energies; the kernel's are float32
  * @returns {Generator<Attempt, number, void>}
  */
 export function* follow(energy, z0, recipe, rounding = FLOAT32_ROUNDING) {
@@ -381,7 +382,7 @@ export function* follow(energy, z0, recipe, rounding = FLOAT32_ROUNDING) {
  *
  * @template T, R
  * @param {Generator<T, R, void>} path
- * @param {(value: T) => void} take gets all that was yielded
+ * @param {(value: T) => void} take function that gets each yielded value
  * @param {number} milliseconds
  * @returns {IteratorResult<T, R>} the last result: `done` says whether the path has ended
  */
@@ -397,7 +398,7 @@ export function advance(path, take, milliseconds) {
 }
 
 /**
- * Steps of a fixed grid; the last of equal ones is cut so that it ends at t1.
+ * Return the steps of a fixed grid; the last step is cut so that the grid ends at t1.
  *
  * @param {SolverRecipe} solver
  * @param {number} t1
@@ -409,7 +410,7 @@ function gridOf({ dt, n_steps }, t1) {
 }
 
 /**
- * Move where a step was accepted; a non-finite arrival leaves the code where it was.
+ * Move if the step was accepted; the code stays if the energy or gradient there is not finite.
  *
  * @param {State} state
  * @param {Step} step
@@ -473,7 +474,7 @@ function judge(state, grid, stop, t1, maxSteps) {
 }
 
 /**
- * Whether the parabola of the last steps leaves next to nothing to gain.
+ * Return whether the parabola of the last steps predicts almost no further decrease.
  *
  * @param {State} state
  * @param {Stop} stop
@@ -488,7 +489,7 @@ function littleToGain(state, stop) {
 }
 
 /**
- * Decrease that is next to nothing.
+ * Return the decrease below which there is almost nothing to gain.
  *
  * @param {State} state
  * @param {Stop} stop
@@ -568,7 +569,7 @@ function rk4(state) {
 }
 
 /**
- * Velocity first, then the code with it.
+ * Update the velocity first, and then the code with the new velocity.
  *
  * @param {State} state
  * @param {Float64Array} v
@@ -585,7 +586,7 @@ function rolled(state, v, age) {
 const semiImplicit = (state) => rolled(state, state.v, state.t);
 
 /**
- * The semi-implicit rule from rest again where the velocity points uphill: momentum_explorer.py.
+ * The semi-implicit rule, restarted from rest if the velocity points uphill: momentum_explorer.py.
  *
  * @param {State} state
  * @param {SolverRecipe} _
@@ -610,7 +611,7 @@ function joined(z, v) {
 
 // AMD: solvers/amd.py, solvers/line_search.py
 
-/** What methods with momentum remember. */
+/** The memory of methods with momentum. */
 class Momentum {
   /** @param {State} state */
   constructor(state) {
@@ -624,7 +625,7 @@ class Momentum {
   }
 
   /**
-   * State ahead of a descent point.
+   * Return the state ahead of a descent point.
    *
    * @param {State} state
    * @param {Float64Array} x
@@ -712,7 +713,7 @@ function newTrial(state, solver) {
 }
 
 /**
- * Inverse curvature along the first gradient, over a tenth of Polyak's step.
+ * Return the inverse curvature along the first gradient, over a tenth of Polyak's step.
  *
  * @param {State} state
  */
@@ -725,7 +726,7 @@ function firstTrial(state) {
   return curvature > 0 ? dot(dz, dz) / curvature : polyak;
 }
 
-/** Step that would bring a line down to the floor of the loss. @param {State} state */
+/** Step at which the tangent of the energy reaches the floor of the loss. @param {State} state */
 function polyakStep({ energy, grad, rounding, z, of }) {
   const length = Math.max(norm(grad), TINY);
   const height = Math.max(Math.abs(energy - of.floor), rounding * Math.abs(energy)) || rounding;

@@ -1,7 +1,8 @@
-"""Colour is identity: each solver and each method has one look, wherever it is drawn.
+"""One look for each solver and each method, wherever it is drawn.
 
-The looks are in identity.json. Colours are those of Okabe and Ito, which colour-blind readers tell
-apart, with grey for black, as they are drawn on white and on JupyterLab's dark ground alike.
+The looks are in identity.json. The colours are those of Okabe and Ito, which colour-blind readers
+can tell apart. Grey takes the place of black, because curves are drawn on white and also on
+JupyterLab's dark background.
 """
 
 import json
@@ -17,12 +18,12 @@ MARKERS: list[str] = _FILE["markers"]
 
 @dataclass(frozen=True)
 class Look:
-    """How a curve is drawn.
+    """Colour, dash and marker of a curve.
 
     Args:
-        colour: "#RRGGBB".
-        dash: a name in `DASHES`, which has its strokes and gaps in pixels.
-        marker: one of `MARKERS`.
+        colour: colour, "#RRGGBB".
+        dash: name in `DASHES`, which lists strokes and gaps in pixels.
+        marker: name in `MARKERS`.
     """
 
     colour: str
@@ -31,7 +32,7 @@ class Look:
 
 
 NEUTRAL = Look(INKS["grey"], "dot", "circle")
-"""Of reference lines, such as a floor."""
+"""Look of reference lines, such as a floor."""
 
 KINDS: dict[str, dict[str, Look]] = {
     kind: {
@@ -49,30 +50,30 @@ _NAMED: dict[str, Look] = {
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Give each of the names drawn together its look.
+    """Return the look of each name in one drawing.
 
-    A known name has its own. One that begins with a known name, such as "RK4, log grid", has the
-    same colour with another dash and marker. Others take colours that are left over.
+    A known name has its own look. One that begins with a known name, such as "RK4, log grid", has
+    the same colour with another dash and marker. Other names take unused colours.
 
     Args:
-        names: of curves.
+        names: names of the curves.
 
     Example:
-        >>> found = looks(["anything", "Euler", "Euler, 8 steps"])
-        >>> [look.colour for look in found.values()]
+        >>> chosen = looks(["anything", "Euler", "Euler, 8 steps"])
+        >>> [look.colour for look in chosen.values()]
         ['#0072B2', '#E69F00', '#E69F00']
     """
-    found: dict[str, Look] = {}
+    chosen: dict[str, Look] = {}
     names = list(dict.fromkeys(names))
     for name in names:
-        if name in _NAMED and _NAMED[name] not in found.values():
-            found[name] = _NAMED[name]
+        if name in _NAMED and _NAMED[name] not in chosen.values():
+            chosen[name] = _NAMED[name]
     for name in names:
-        if name not in found:
+        if name not in chosen:
             known = _begins_with(name)
             choices = _spare() if known is None else _of_colour(known.colour)
-            found[name] = _free(list(choices), [*found.values()], other_colour=known is None)
-    return {name: found[name] for name in names}
+            chosen[name] = _free(list(choices), [*chosen.values()], other_colour=known is None)
+    return {name: chosen[name] for name in names}
 
 
 def _begins_with(name: str) -> Look | None:

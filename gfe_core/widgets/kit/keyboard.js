@@ -1,4 +1,4 @@
-// Keys of a view.
+// The keys of a view.
 
 /** @type {Record<string, [number, number] | undefined>} steps to the right and downwards */
 export const ARROWS = {

@@ -16,7 +16,7 @@
 export const penOf = (canvas) => /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 
 /**
- * Wipe a canvas that covers its parent, at the resolution of the screen.
+ * Clear a canvas that covers its parent, at the resolution of the screen.
  *
  * @param {HTMLCanvasElement} canvas
  * @returns {Layer}
@@ -35,7 +35,7 @@ export function layer(canvas) {
 }
 
 /**
- * Set the size of a canvas, unless it has it already: setting it is slow and wipes it.
+ * Set the size of a canvas if it changes, because setting the size is slow and clears the canvas.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {number} width
@@ -48,10 +48,10 @@ function resize(canvas, width, height) {
 }
 
 /**
- * Fill a canvas with an image, a pixel of it for each of the image's.
+ * Fill a canvas with an image, one pixel of the canvas for each pixel of the image.
  *
  * @param {HTMLCanvasElement} canvas
- * @param {number[]} shape rows and columns, of which the image is
+ * @param {number[]} shape rows and columns of the image
  * @param {(j: number) => import("./look.js").Rgb} colourOf pixel j, row by row
  */
 export function pixels(canvas, [rows, columns], colourOf) {
@@ -72,18 +72,18 @@ export function pixels(canvas, [rows, columns], colourOf) {
  * Fill a canvas with a picture, grey or in colour.
  *
  * @param {HTMLCanvasElement} canvas
- * @param {number[]} shape rows and columns, and 3 where each pixel has red, green and blue
+ * @param {number[]} shape rows and columns, and 3 if each pixel has red, green and blue
  * @param {ArrayLike<number>} levels 0 to 255
  */
 export function paint(canvas, shape, levels) {
   const [, , n = 1] = shape;
-  const next = n === 3 ? 1 : 0; // a grey level stands for all three
+  const next = n === 3 ? 1 : 0; // a grey level is used for all three
   pixels(canvas, shape, (j) => [levels[n * j], levels[n * j + next], levels[n * j + 2 * next]]);
 }
 
 /**
  * @param {number[]} shape
- * @returns {number} how many numbers an array of this shape holds
+ * @returns {number} number of elements of an array of this shape
  */
 export const numbersOf = (shape) => shape.reduce((n, side) => n * side, 1);
 
@@ -126,11 +126,11 @@ export function circle([x, y], radius) {
 }
 
 /**
- * Draw the sign of what is hidden, parallel lines, inside of a path.
+ * Fill a path with parallel lines, the sign of hidden pixels.
  *
  * @param {Layer} layer
  * @param {Path2D} path
- * @param {string[]} inks of the ground and the lines
+ * @param {string[]} inks colours of the ground and of the lines
  * @param {number} [gap] between lines
  * @param {number} [thick] width of the lines
  */

@@ -1,4 +1,5 @@
-// Colours, dashes and palettes; those of solvers and methods Python reads from the same identity.json.
+// Colours, dashes and palettes. Python reads those of solvers and methods from the same
+// identity.json.
 
 import { dashes, inks } from "./identity.json";
 import {
@@ -16,15 +17,15 @@ import { range } from "./numbers.js";
 /** @typedef {[number, number, number]} Rgb red, green and blue, 0 to 255 */
 
 /**
- * How a track or a curve is drawn, wherever its name stands.
+ * The look of a track or a curve, the same in every view.
  *
  * @typedef {object} Look
  * @property {string} colour
- * @property {string} dash a name
- * @property {string} marker a name
+ * @property {string} dash name of the dash
+ * @property {string} marker name of the marker
  */
 
-/** One of each for a curve without a name of its own. */
+/** Colours and dashes for curves without a look of their own. */
 export const COLOURS = Object.values(inks);
 export const DASHES = Object.values(dashes);
 
@@ -34,28 +35,28 @@ export const DASHES = Object.values(dashes);
  */
 export const dashOf = ({ dash }) => /** @type {Record<string, number[]>} */ (dashes)[dash];
 
-/** Ink that an image lacks, and ink that should not be there. */
+/** Colours of missing ink, and of ink that should not be there. */
 export const TOO_LITTLE = /** @type {Rgb} */ (too_little);
 export const TOO_MUCH = /** @type {Rgb} */ (too_much);
 
-/** Of classes on a map, and of words on them; "fg" and "bg" are the theme's. */
+/** Colours of classes on a map, and of words on them; "fg" and "bg" are the theme's. */
 export const INKS = classInks;
 export const ON_INKS = on_inks;
 
-/** Of one series, in a light and a dark theme. */
+/** Colour of a single series, in a light and in a dark theme. */
 export const ACCENT = accent;
 
-/** Ground and lines of hidden pixels. */
+/** Colours of the ground and of the lines of hidden pixels. */
 export const HATCH = hatch;
 
-/** Of the levels of a map, so many are of the energies that matter; the others are farther up. */
+/** Number of the 256 levels of a map that cover the energy range; the others lie above it. */
 export const NEAR = near;
 
 const PALE = [236, 235, 230];
 
 /**
  * @param {Rgb[]} table colours of a palette
- * @returns {Rgb[]} those of the levels of a map, which fade where the energy is far above
+ * @returns {Rgb[]} colours of the levels of a map, which fade above the energy range
  */
 export const mapTable = (table) =>
   range(256, (level) => {

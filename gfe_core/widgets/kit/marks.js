@@ -1,4 +1,4 @@
-// Marks of a track: its colour, its dash and its shape, in canvases and in words.
+// Marks of a track, with its colour, dash and shape, for canvases and for text.
 
 import { parse } from "./dom.js";
 import { dashOf } from "./look.js";
@@ -54,7 +54,7 @@ export function drawMark(pen, [x, y], look, { radius, fill = look.colour, rings 
 
 /**
  * @param {Look} look
- * @returns {Element} line and mark of a track, to stand in front of its name
+ * @returns {Element} line and mark of a track, to be placed in front of its name
  */
 export function badge(look) {
   const { colour, marker } = look;

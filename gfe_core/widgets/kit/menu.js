@@ -1,4 +1,4 @@
-// The menu of a view: one button, and what is rarely wanted behind it.
+// The menu of a view: one button with actions that are rarely used.
 
 import { make } from "./dom.js";
 import { moduleOf } from "./module.js";
@@ -7,7 +7,7 @@ import { moduleOf } from "./module.js";
  * @typedef {object} Item
  * @property {string} name
  * @property {string} label
- * @property {(event: Event) => unknown} run what it returns, or resolves to, is said as text
+ * @property {(event: Event) => unknown} run action; a text that it returns or resolves to is shown
  */
 
 export const MENU_MARKUP = `<span class="said soft" role="status"></span><div class="menu">
@@ -35,7 +35,7 @@ export function actionsOf(view) {
 
 /**
  * @param {import("./base.js").View<any>} view with the trait `actions_script`
- * @returns {Item[]} what every menu has
+ * @returns {Item[]} items of every menu
  */
 export const usualItems = (view) =>
   USUAL.map(([name, label, action]) => ({
@@ -87,14 +87,14 @@ export class Menu {
     return this.#view.find(`[role=menu] .${name}`, HTMLButtonElement);
   }
 
-  /** Close it, and leave the focus where it is. */
+  /** Close the menu and leave the focus where it is. */
   close() {
     this.#list.hidden = true;
     this.#button.ariaExpanded = "false";
   }
 
   /**
-   * Tell the reader what has happened.
+   * Show a message to the reader for a few seconds.
    *
    * @param {string} words
    */

@@ -1,7 +1,7 @@
-// The state that a view shares with the kernel, or with the page that it was saved in.
+// The state that a view shares with the kernel, or with the page in which it was saved.
 
 /**
- * What a host offers; only anywidget's own have the last three.
+ * The methods of a host; only anywidget's own hosts have the last three.
  *
  * @typedef {object} Host
  * @property {(key: string) => any} get
@@ -12,7 +12,7 @@
  * @property {(content: unknown) => void} [send]
  */
 
-/** @type {Uint8Array} what a view has before it has read its model */
+/** @type {Uint8Array} value before a view has read its model */
 export const NO_BYTES = new Uint8Array();
 /** @type {Float32Array} */
 export const NO_FLOATS = new Float32Array();
@@ -32,7 +32,7 @@ export class Model {
 
   /**
    * @param {Host} host
-   * @param {AbortSignal} signal ends what it hears
+   * @param {AbortSignal} signal ends its listeners
    */
   constructor(host, signal) {
     this.#host = host;
@@ -50,7 +50,7 @@ export class Model {
 
   /**
    * @param {keyof T & string} key
-   * @returns {Uint8Array} bytes of a trait; none where the host has none
+   * @returns {Uint8Array} bytes of a trait; empty if the host has none
    */
   bytes(key) {
     return bytesOf(this.get(key));
@@ -84,13 +84,13 @@ export class Model {
     this.#host.save_changes?.();
   }
 
-  /** Whether somebody hears what is asked of the kernel. */
+  /** Whether a kernel can receive requests. */
   get heard() {
     return Boolean(this.#host.send);
   }
 
   /**
-   * Ask the kernel for something that is no trait, such as the view as a page.
+   * Ask the kernel for something that is not a trait, such as the view as a page.
    *
    * @param {string} what
    * @returns {Promise<string>}
@@ -108,7 +108,7 @@ export class Model {
   }
 
   /**
-   * Call whenever someone else has set a trait.
+   * Call whenever a trait was set by anything but this view.
    *
    * @param {keyof T & string} key
    * @param {() => void} call
@@ -122,7 +122,7 @@ export class Model {
   }
 
   /**
-   * Call once for all that arrived together.
+   * Call once for all changes that arrived together.
    *
    * @param {readonly (keyof T & string)[]} keys
    * @param {(changed: Set<keyof T & string>) => void} call

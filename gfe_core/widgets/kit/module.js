@@ -1,4 +1,4 @@
-// A script of its own, which comes as a trait and is loaded when it is needed.
+// A separate script, which is sent as a trait and loaded when it is needed.
 
 /**
  * @param {string} script

@@ -1,4 +1,4 @@
-// Numbers, and how they are written.
+// Numbers and their text.
 
 /**
  * @param {number} value
@@ -20,7 +20,7 @@ export const range = (n, of) => Array.from({ length: Math.max(n, 0) }, (_, k) =>
  * Write a number with few digits; digits before the point are never dropped.
  *
  * @param {number} value
- * @param {number} [digits] that count
+ * @param {number} [digits] number of significant digits
  * @returns {string}
  */
 export function tidy(value, digits = 3) {
@@ -33,7 +33,7 @@ export function tidy(value, digits = 3) {
 }
 
 /**
- * Write numbers that stand beside each other with as few digits as tell them apart.
+ * Write adjacent numbers with as few digits as distinguish them.
  *
  * @param {number[]} values
  * @returns {string[]}

@@ -1,9 +1,9 @@
-"""How numbers are written in Python, as the browser's scripts write them."""
+"""Write numbers in Python as the browser's scripts do."""
 
 import math
 
 NUMBERS = "font-size: 13px; line-height: 1.5; font-variant-numeric: tabular-nums"
-"""Of lines that hold figures, as CSS."""
+"""CSS of lines that hold numbers."""
 
 
 def tidy(value: float) -> str:

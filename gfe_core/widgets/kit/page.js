@@ -1,4 +1,5 @@
-// What a saved page runs: the view, over the state that the page holds. No kernel, no network.
+// The script of a saved page: it draws the view from the state in the page, without a kernel or a
+// network.
 
 import "./page.css";
 import { storedModel } from "./stored.js";

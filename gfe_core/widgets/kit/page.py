@@ -37,10 +37,10 @@ def page(view: DOMWidget, title: str, *, live: bool = False) -> str:
     """Return a view of the kit, with all that it shows, as one HTML page.
 
     Args:
-        view: a widget that draws itself in the browser, from a bundle.
-        title: of the page.
-        live: whether a script beside it answers requests, as in tests; otherwise what asks the
-            kernel is disabled.
+        view: widget that draws itself in the browser, from a bundle.
+        title: title of the page.
+        live: whether a script beside the page answers requests, as in tests; otherwise controls
+            that ask the kernel are disabled.
 
     Raises:
         TypeError: the widget is not one of the kit's views.
@@ -77,12 +77,12 @@ def synced(view: DOMWidget) -> dict[str, Any]:
 
 
 def in_base64(data: bytes) -> dict[str, str]:
-    """Return bytes as a state has them in JSON."""
+    """Return bytes in the form that they have in the JSON of a state."""
     return {"base64": base64_of(data)}
 
 
 def _plain(value: Any) -> Any:
-    """Return a trait as JSON, which has neither bytes nor NaN and infinity: those become null."""
+    """Return a trait as JSON: bytes become base64, numbers that are not finite become null."""
     if isinstance(value, bytes):
         return in_base64(value)
     if isinstance(value, float):

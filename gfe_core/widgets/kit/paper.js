@@ -1,4 +1,4 @@
-// An image under the hand, whose hidden pixels are hatched.
+// An image on which the reader paints; its hidden pixels are hatched.
 
 import { make } from "./dom.js";
 import { spotIn } from "./drag.js";
@@ -37,7 +37,7 @@ export class Paper {
 
   /**
    * @param {PointerEvent} event
-   * @returns {[number, number]} where the hand is, across and down, 0 to 1
+   * @returns {[number, number]} position of the pointer, across and down, 0 to 1
    */
   under(event) {
     const [x, y] = spotIn(event, this.element);
@@ -48,9 +48,9 @@ export class Paper {
    * Draw the image.
    *
    * @param {Uint8Array} seen 0 where a pixel is hidden
-   * @param {(k: number, n: number, size: number) => number} edge where pixel k of n begins on a paper
-   *   of a size
-   * @returns {import("./layers.js").Layer} for what lies over it
+   * @param {(k: number, n: number, size: number) => number} edge position at which pixel k of n
+   *   begins on a paper of the given size
+   * @returns {import("./layers.js").Layer} layer on which more can be drawn
    */
   draw(seen, edge) {
     const { theme } = this.#view;

@@ -13,8 +13,8 @@ def pictures_of(pixels: Tensor, image_shape: tuple[int, ...]) -> np.ndarray:
     """Return values in [0, 1] as the pictures that views draw.
 
     Args:
-        pixels: (..., features), grey values, or the three colours one after the other.
-        image_shape: (height, width), or (3, height, width) in colour.
+        pixels: values (..., features), grey, or the three colours one after the other.
+        image_shape: shape of an image, (height, width), or (3, height, width) in colour.
 
     Returns:
         uint8 (..., height, width), or (..., height, width, 3): red, green and blue of a pixel stand

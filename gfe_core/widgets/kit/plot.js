@@ -7,7 +7,7 @@ import { clamp, tidied, tidy } from "./numbers.js";
 /** @typedef {import("./scales.js").Scale} Scale */
 
 /**
- * Pixels around the chart, in which its numbers stand.
+ * Pixels around the chart, which hold its numbers.
  *
  * @typedef {object} Margins
  * @property {number} left
@@ -18,7 +18,7 @@ import { clamp, tidied, tidy } from "./numbers.js";
 
 export class Plot {
   /**
-   * Wipe a canvas for a chart.
+   * Clear a canvas for a chart.
    *
    * @param {HTMLCanvasElement} canvas
    * @param {import("./theme.js").Theme} theme
@@ -44,7 +44,7 @@ export class Plot {
   /**
    * @param {number} u
    * @param {number} v
-   * @returns {Spot} where the values stand
+   * @returns {Spot} position of the values on the canvas
    */
   spot(u, v) {
     return [
@@ -65,7 +65,7 @@ export class Plot {
   }
 
   /**
-   * Write below the chart, at values of x; nothing leaves the canvas.
+   * Write a text below the chart at a value of x, moved so that it stays on the canvas.
    *
    * @param {number} u
    * @param {string} text
@@ -79,7 +79,7 @@ export class Plot {
   }
 
   /**
-   * Write the ticks of x below the chart, and at their end what they are.
+   * Write the ticks of x below the chart, and their title at the right end.
    *
    * @param {string} title
    */
@@ -117,7 +117,7 @@ export class Plot {
   }
 
   /**
-   * Draw an upright line.
+   * Draw a vertical line.
    *
    * @param {number} u
    */
@@ -127,7 +127,7 @@ export class Plot {
   }
 
   /**
-   * Draw a level line.
+   * Draw a horizontal line.
    *
    * @param {number} v
    * @param {string} ink

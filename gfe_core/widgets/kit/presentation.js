@@ -1,6 +1,6 @@
-// A view on the whole screen, as large as it fits: readable from the back row.
+// A view on the whole screen, as large as it fits, to be readable from the back row.
 
-const WIDTH = 980; // of a view that is enlarged, in its own pixels
+const WIDTH = 980; // size of an enlarged view, in its own pixels
 const HEIGHT = 640;
 
 /**

@@ -1,18 +1,18 @@
-// Requests to the kernel: one under way, and the newest of the others waiting.
+// Requests to the kernel: one is under way, and only the newest of the others waits.
 
 const PATIENCE = 150;
 
 /**
  * @typedef {object} Request
  * @property {Record<string, unknown>} content
- * @property {number} since when the reader asked
+ * @property {number} since time at which the reader asked
  */
 
 /**
  * @typedef {object} Options
  * @property {number} [patience] ms until the view says that it waits
- * @property {number} [rest] ms between requests while a hand is held down
- * @property {() => Record<string, unknown>} [traits] that go with a request
+ * @property {number} [rest] ms between requests during a drag
+ * @property {() => Record<string, unknown>} [traits] traits to send with a request
  */
 
 export class Requests {
@@ -45,12 +45,12 @@ export class Requests {
   }
 
   /**
-   * Ask the kernel, now or when it has answered what is under way.
+   * Ask the kernel, now or when it has answered the request under way.
    *
-   * @param {Record<string, unknown>} values as they are now
+   * @param {Record<string, unknown>} values present values of the controls
    * @param {Event} event
-   * @param {{ held?: boolean, more?: Record<string, unknown> }} [options] held: whether the hand is
-   *   still down, and more requests will follow; more: what else to send
+   * @param {{ held?: boolean, more?: Record<string, unknown> }} [options] held: whether a drag goes
+   *   on, so that more requests will follow; more: further content of the request
    */
   ask(values, event, { held = false, more = {} } = {}) {
     if (!this.#view.live) return;
@@ -59,7 +59,7 @@ export class Requests {
     if (!this.pending) this.#sendSoon();
   }
 
-  /** Take the kernel's answer, and send what waited for it. */
+  /** Take the kernel's answer, and send the request that waited for it. */
   acknowledge() {
     const reply = this.#view.model.get("reply");
     this.#view.root.dataset.reply = reply;

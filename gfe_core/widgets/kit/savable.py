@@ -1,4 +1,4 @@
-"""What views have in common that their reader can save: from the menu of each."""
+"""The base class of views that a reader can save from their menu."""
 
 from pathlib import Path
 from typing import Any

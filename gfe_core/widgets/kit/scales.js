@@ -1,18 +1,18 @@
-// Scales: where a value stands along the side of a chart, and which values are written there.
+// Scales: the position of a value along the side of a chart, and the values written there.
 
 import { range } from "./numbers.js";
 
 /**
  * @typedef {object} Scale
- * @property {(value: number) => number} at 0 at the low end and 1 at the high end
- * @property {(share: number) => number} from a place back to a value
+ * @property {(value: number) => number} at from a value to a position: 0 is the low end, 1 the high
+ * @property {(share: number) => number} from from a position back to a value
  * @property {number[]} ticks values to write
  */
 
 /**
  * @param {number} low
  * @param {number} high
- * @param {number} [about] how many ticks
+ * @param {number} [about] approximate number of ticks
  * @returns {Scale}
  */
 export function linear(low, high, about = 4) {
@@ -27,7 +27,7 @@ export function linear(low, high, about = 4) {
 /**
  * @param {number} low above zero
  * @param {number} high
- * @returns {Scale} of decades of equal length
+ * @returns {Scale} logarithmic scale
  */
 export function logarithmic(low, high) {
   const from = Math.log10(low);
@@ -40,10 +40,10 @@ export function logarithmic(low, high) {
 }
 
 /**
- * A scale around values: logarithmic where they are positive and span more than a decade.
+ * Make a scale around values: logarithmic if they are positive and span more than a decade.
  *
  * @param {number[]} values
- * @param {{ zero?: boolean }} [options] zero: begin at 0 where the scale is linear
+ * @param {{ zero?: boolean }} [options] zero: begin at 0 if the scale is linear
  * @returns {Scale}
  */
 export function around(values, { zero = false } = {}) {
@@ -61,7 +61,7 @@ export function around(values, { zero = false } = {}) {
 /**
  * @param {number} low
  * @param {number} high
- * @param {number} about how many
+ * @param {number} about approximate number of ticks
  * @returns {number[]} multiples of 1, 2 or 5 times a power of ten
  */
 export function linearTicks(low, high, about) {
@@ -76,7 +76,7 @@ export function linearTicks(low, high, about) {
 /**
  * @param {number} low exponent of ten
  * @param {number} high
- * @returns {number[]} powers of ten, and values between them where decades are few
+ * @returns {number[]} powers of ten, and values between them if there are few decades
  */
 function logTicks(low, high) {
   const decades = high - low;

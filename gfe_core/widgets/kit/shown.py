@@ -1,8 +1,8 @@
-"""What a view is given: samples that its decoder can encode, or one sentence that says why not.
+"""Check the samples of a view: its decoder can encode them, or one sentence says why not.
 
-A view answers in the kernel while its reader turns a control, where an error has no place. A
-callback of a training is called late. So all that could go wrong is looked at once, when the view
-is made.
+A view answers in the kernel while its reader moves a control, and an error has no place there. A
+callback of a training run is called late. Therefore everything that could go wrong is checked once,
+when the view is made.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from gfe_core.types import Loss
 
 _ANY = object()
 _LISTED = 5
-"""Rows that a sentence names."""
+"""Largest number of rows that a sentence names."""
 
 
 def shown_samples(
@@ -35,17 +35,17 @@ def shown_samples(
     """Return samples that a view of this decoder can show.
 
     Args:
-        decoder: that encodes them.
-        samples: a `DataSet`; or a tensor, array or frame, shown as the decoder shows its own
-            outputs.
-        name: of the argument.
-        loss: of their energies, `Bernoulli()` by default.
-        images: whether the view draws them as images.
-        gaps: whether the view knows what to do with NaN.
-        row: the sample shown first.
+        decoder: decoder of the view.
+        samples: a `DataSet`; or a tensor, array or frame, which is shown in the image shape of the
+            decoder, if it has one.
+        name: name of the argument that holds the samples.
+        loss: loss of the energies, `Bernoulli()` by default.
+        images: whether the view draws the samples as images.
+        gaps: whether the view can show NaN.
+        row: row of the sample shown first; not checked if left out.
 
     Raises:
-        TypeError, ValueError: decoder and samples do not fit each other or the view.
+        TypeError, ValueError: decoder and samples do not match each other or the view.
     """
     checks.decoder_ready(decoder)
     arguments.loss_or_none(loss)
@@ -67,15 +67,15 @@ def shown_samples(
 
 
 def shown_rows(x: Any, name: str = "x", *, gaps: bool = False) -> Tensor:
-    """Return samples for a view of a training, whose decoder is known only when it is called.
+    """Return samples for a view of a training run, which gets the decoder only when it is called.
 
     Args:
-        x: a `DataSet`, tensor, array or frame.
-        name: of the argument.
-        gaps: whether the view knows what to do with NaN.
+        x: samples: a `DataSet`, tensor, array or frame.
+        name: name of the argument that holds the samples.
+        gaps: whether the view can show NaN.
 
     Raises:
-        TypeError, ValueError: they are no rows of floats, or there is nothing in them to show.
+        TypeError, ValueError: the samples are not rows of floats, or they hold nothing to show.
     """
     rows = rows_of(x, name)
     floats = isinstance(rows, Tensor) and rows.is_floating_point()
@@ -88,7 +88,7 @@ def shown_rows(x: Any, name: str = "x", *, gaps: bool = False) -> Tensor:
     if gaps:
         observed = bool(rows.isfinite().any())
         wanted = f"`{name}` must hold an observed feature, got {len(rows)} samples of NaN"
-        checks.require(observed, f"{wanted}. Look at what filled them.")
+        checks.require(observed, f"{wanted}. Check the code that made them.")
     else:
         complete(rows, x, name)
     return rows
@@ -98,11 +98,11 @@ def at_least(n_wanted: int, n: int, name: str, *, of: str = "", why: str = "") -
     """Refuse too few samples.
 
     Args:
-        n_wanted: how many there must be.
-        n: how many there are.
-        name: of the argument.
-        of: says which samples count, such as " with a code".
-        why: says where the others are.
+        n_wanted: smallest number of samples.
+        n: number of samples given.
+        name: name of the argument that holds the samples.
+        of: words that say which samples count, such as " with a code".
+        why: words that say why other samples do not count.
     """
     count = "one sample" if n_wanted == 1 else f"{n_wanted} samples"
     wanted = f"`{name}` must hold at least {count}{of}, got {n or 'none'}{why}"
@@ -114,9 +114,9 @@ def complete(x: Tensor, given: Any, name: str) -> None:
     """Refuse samples with missing features, with the line that leaves them out.
 
     Args:
-        x: the samples as a tensor.
-        given: what the caller passed, which the line is written for.
-        name: of the argument.
+        x: samples as a tensor.
+        given: samples as the caller passed them; the line is written for their type.
+        name: name of the argument that holds the samples.
     """
     lost = torch.where(~x.flatten(1).isfinite().all(1))[0].tolist()
     if not lost:
@@ -132,7 +132,7 @@ def complete(x: Tensor, given: Any, name: str) -> None:
 
 
 def _without(given: Any, name: str) -> str:
-    """The code that keeps the complete samples of what was passed."""
+    """Return code that keeps the complete samples of what was passed."""
     if isinstance(given, DataSet):
         return f"`{name} = {name}[{name}.x.isfinite().all(1)]`"
     if isinstance(given, Tensor):
@@ -144,11 +144,11 @@ def _without(given: Any, name: str) -> str:
 
 
 def two_latents(decoder: Any, needed: str) -> None:
-    """Refuse a decoder without a plane in its latent space.
+    """Refuse a decoder with fewer than two latents.
 
     Args:
-        decoder: that the view draws.
-        needed: what the latents are, such as "the directions of a landscape".
+        decoder: decoder of the view.
+        needed: role of the latents in the view, such as "the directions of a landscape".
     """
     n = decoder.latent_dim
     remedy = "Train one with `latent_dim=2` or more."
@@ -157,7 +157,7 @@ def two_latents(decoder: Any, needed: str) -> None:
 
 
 def as_data_set(decoder: Any, samples: Any, name: str = "samples") -> DataSet:
-    """Return a data set; bare samples become one without classes."""
+    """Return samples as a `DataSet`; a tensor, array or frame becomes one without classes."""
     if isinstance(samples, DataSet):
         return samples
     x = rows_of(samples, name, like=weight_of(decoder))
@@ -175,7 +175,7 @@ def as_data_set(decoder: Any, samples: Any, name: str = "samples") -> DataSet:
 
 
 def row_of(samples: DataSet, row: Any, name: str = "sample") -> int:
-    """Return the number of a sample, after checking that there is such a one."""
+    """Return the row of a sample, after checking that it exists."""
     last = len(samples) - 1
     place = checks.whole(name, row)
     checks.require(0 <= place <= last, f"`{name}` must lie between 0 and {last}, got {row}.")
@@ -183,6 +183,6 @@ def row_of(samples: DataSet, row: Any, name: str = "sample") -> int:
 
 
 def rows_named(rows: list[int]) -> str:
-    """Name some rows: "row 3" or "rows 3, 5, 8"."""
-    some = ", ".join(map(str, rows[:_LISTED])) + (", ..." if len(rows) > _LISTED else "")
-    return f"row{'s' * (len(rows) > 1)} {some}"
+    """Name rows: "row 3" or "rows 3, 5, 8", with an ellipsis after the fifth."""
+    listed = ", ".join(map(str, rows[:_LISTED])) + (", ..." if len(rows) > _LISTED else "")
+    return f"row{'s' * (len(rows) > 1)} {listed}"

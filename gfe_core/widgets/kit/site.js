@@ -1,5 +1,5 @@
-// What the static pages run: views over the state that a page holds, questions, the theme and the
-// search. No kernel, no network.
+// The script of the static pages: views over the state in the page, questions, the theme and the
+// search, without a kernel or a network.
 
 import "./site.css";
 import { find, findAll, make } from "./dom.js";
@@ -12,8 +12,8 @@ import { storedModel, unpacked } from "./stored.js";
 /**
  * @typedef {object} Link
  * @property {string} trait
- * @property {number} part that follows
- * @property {string} other its trait
+ * @property {number} part index of the part that follows
+ * @property {string} other trait of that part
  */
 
 /** @typedef {{ heading: string, address: string, words: string }} Entry */
@@ -26,7 +26,8 @@ const page =
 const loading = new Map();
 
 /**
- * Load a script that lies beside the pages, once; a page in a file may load no modules.
+ * Load a script beside the pages once. It is not a module, because a page opened from a file must
+ * not load modules.
  *
  * @param {string} name
  * @returns {Promise<void>}
@@ -45,10 +46,10 @@ function load(name) {
 }
 
 /**
- * Take a script of data out of the page.
+ * Remove a script of data from the page.
  *
  * @param {HTMLScriptElement} script
- * @returns {() => Promise<any>} unpacks it when that is first needed
+ * @returns {() => Promise<any>} function that unpacks the data at the first call
  */
 function contentOf(script) {
   const text = script.textContent ?? "";
@@ -62,7 +63,7 @@ function contentOf(script) {
 }
 
 /**
- * Bring the views of a figure to life, in place of its still.
+ * Draw the live views of a figure in place of its picture.
  *
  * @param {HTMLElement} figure
  */
@@ -87,7 +88,7 @@ async function enliven(figure) {
  *
  * @param {HTMLElement} part
  * @param {HTMLElement[]} parts of the figure
- * @param {(Host | undefined)[]} models of the parts, as far as they are drawn
+ * @param {(Host | undefined)[]} models of the parts that are drawn already
  * @returns {Promise<Host | undefined>} its model
  */
 async function render(part, parts, models) {
@@ -111,7 +112,7 @@ async function render(part, parts, models) {
 }
 
 /**
- * Change a part as an answer says.
+ * Apply the change of an answer to a part.
  *
  * @param {HTMLElement} part
  * @param {Host | undefined} model
@@ -123,7 +124,7 @@ function put(part, model, change) {
 }
 
 /**
- * Put the weights of a decoder, which many views share, before the numbers of a sample.
+ * Put the weights of a decoder, which several views share, before the numbers of a sample.
  *
  * @param {Host} stored
  * @param {string} name of the weights
@@ -136,7 +137,7 @@ async function addWeights(stored, name) {
 }
 
 /**
- * Let a trait of one view follow that of another.
+ * Make a trait of one view follow a trait of another.
  *
  * @param {(Host | undefined)[]} models
  * @param {number} leader
@@ -147,7 +148,7 @@ function follow(models, leader, { trait, part, other }) {
   first?.on(`change:${trait}`, () => second?.set(other, first.get(trait)));
 }
 
-/** Views come to life where they are seen, and all of them before the page is printed. */
+/** Draw live views when they come near the window, and all of them before the page is printed. */
 function watch() {
   const figures = new Set(findAll(document.body, "figure.views", HTMLElement));
   const begin = (/** @type {Element} */ figure) => {
@@ -166,7 +167,7 @@ function watch() {
   addEventListener("beforeprint", () => figures.forEach(begin));
 }
 
-/** A guess opens the answer, with what is said to it. */
+/** Show the answer of a question, with the reply to the guess, when a guess is submitted. */
 function ask() {
   for (const form of findAll(document.body, "form.predict", HTMLFormElement)) {
     const button = find(form, "button", HTMLButtonElement);
@@ -187,7 +188,7 @@ function ask() {
   }
 }
 
-/** The switch of the theme, which is remembered where the browser allows it. */
+/** Make the switch of the theme work, and remember its state if the browser allows it. */
 function chooseTheme() {
   const button = find(document.body, "#theme", HTMLButtonElement);
   const { dataset } = document.body;
@@ -198,7 +199,7 @@ function chooseTheme() {
     try {
       localStorage.setItem("gfe-light", dataset.jpThemeLight);
     } catch {
-      // a page without storage forgets it
+      // a page without storage forgets the theme
     }
   });
   addEventListener("beforeprint", () => {
@@ -207,7 +208,7 @@ function chooseTheme() {
   show();
 }
 
-/** Headings whose section has every word that is typed. */
+/** List the headings whose section has every typed word. */
 function search() {
   const field = document.querySelector("#search");
   if (!(field instanceof HTMLInputElement)) return;

@@ -1,5 +1,5 @@
-// Stands in for the kernel of a player in a page: follows the flow from where a hand let go of the
-// start, and shows what was recorded for other choices, such as a sample with its landscape.
+// Takes the place of the kernel for a player in a page: it follows the flow from the start that the
+// reader chose, and shows recorded answers to other choices, such as a sample with its landscape.
 
 import { moduleOf } from "./module.js";
 
@@ -10,13 +10,14 @@ import { moduleOf } from "./module.js";
 /** @typedef {[string, (string | number)[]][]} Choices controls that are answered, and their options */
 
 /**
- * @typedef {Record<string, Traits[]>} States by the places of the options: what each part of the
- *   figure has other than at first; numbers of a sample stand behind the weights, which are the same
+ * @typedef {Record<string, Traits[]>} States by the indices of the options: for each part of the
+ *   figure, the traits that differ from the initial ones; the numbers of a sample follow the
+ *   weights, which stay the same
  */
 
 /** @typedef {{ id: number, start: number[], values: Record<string, any> }} Request */
 
-const SLICE = 15; // ms of every frame, which leaves the rest of it to what is drawn
+const SLICE = 15; // ms of every frame; the rest of a frame is left for drawing
 
 const READ = ["landscape", "preview", "preview_numbers", "caption", "controls", "values"];
 
@@ -26,15 +27,15 @@ export class StandIn {
   #states;
   #others;
   #asked = 0;
-  /** @type {Traits} what traits were at first that have changed since */
+  /** @type {Traits} initial values of the traits that have changed since */
   #first = {};
 
   /**
    * @param {Host} host of the player
    * @param {Choices} choices
    * @param {() => Promise<States>} states
-   * @param {(changes: Traits[] | null) => void} others called with what the other parts of the
-   *   figure change; null where that is not known
+   * @param {(changes: Traits[] | null) => void} others called with the changes of the other parts
+   *   of the figure, or null if these are unknown
    */
   constructor(host, choices, states, others) {
     this.#host = host;
@@ -72,7 +73,7 @@ export class StandIn {
 
   /**
    * @param {Record<string, any>} values of the controls
-   * @returns {Promise<Traits[]>} what was recorded for them, for each part of the figure
+   * @returns {Promise<Traits[]>} recorded traits for these values, for each part of the figure
    */
   async #recorded(values) {
     const places = this.#choices.map(([name, options]) => options.indexOf(values[name]));
@@ -125,9 +126,9 @@ function equal(one, other) {
 }
 
 /**
- * Put the numbers of a sample behind the weights.
+ * Put the numbers of a sample after the weights.
  *
- * @param {DataView} numbers of another sample, behind the same weights
+ * @param {DataView} numbers of another sample, after the same weights
  * @param {DataView} own
  */
 function behind(numbers, own) {
@@ -138,7 +139,8 @@ function behind(numbers, own) {
 }
 
 /**
- * What is said of other values and starts than the recorded ones: the sample alone.
+ * Return the caption and the controls for values or starts that were not recorded; the caption
+ * names only the sample.
  *
  * @param {Traits} traits
  * @param {Record<string, any>} values
@@ -156,7 +158,7 @@ function unlike({ caption, controls, values: recorded }, values) {
 
 /**
  * @param {Preview} preview
- * @returns {Traits} the film's
+ * @returns {Traits} traits of the film
  */
 function filmOf(preview) {
   const { frames, lengths, path, off, energy, step, notes, image } = preview.paths();

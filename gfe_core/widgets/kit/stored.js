@@ -1,9 +1,9 @@
-// A model over traits that a page holds, where no kernel is.
+// A model over the traits in a page, which needs no kernel.
 
 /** @typedef {import("./model.js").Host} Host */
 
 /**
- * The interface of a model over stored traits; bytes come as {"base64": text}.
+ * Make a model over stored traits; bytes are stored as {"base64": text}.
  *
  * @param {Record<string, any>} state
  * @returns {Host}
@@ -31,7 +31,7 @@ export function storedModel(state) {
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 
 /**
- * Unpack what `packed` in gfe_core/site/packing.py has packed.
+ * Unpack data that `packed` in gfe_core/site/packing.py has packed.
  *
  * @param {string} text
  * @returns {Promise<any>} JSON, with bytes in it as views of buffers

@@ -1,4 +1,5 @@
-// The strip of thumbnails from which a sample is chosen, and the number that reaches the others.
+// The strip of thumbnails from which the reader chooses a sample, and a number field for all
+// samples.
 
 import { NO_KERNEL } from "./base.js";
 import { make } from "./dom.js";
@@ -8,9 +9,9 @@ import { clamp } from "./numbers.js";
 /**
  * @typedef {object} Thumbnails traits of a view that has a strip
  * @property {DataView} thumbnails
- * @property {number[]} thumbnail_shape how many, and the shape of each
+ * @property {number[]} thumbnail_shape number of thumbnails, and the shape of each
  * @property {string[]} thumbnail_labels
- * @property {number[]} thumbnail_rows their samples
+ * @property {number[]} thumbnail_rows rows of their samples
  */
 
 export const STRIP_MARKUP = '<div class="strip" hidden></div>';
@@ -37,8 +38,8 @@ export class Strip {
 
   /**
    * @param {import("./base.js").View<any>} view with STRIP_MARKUP and the traits of Thumbnails
-   * @param {(row: number, event: Event) => void} choose called when a hand or a key has chosen
-   * @param {boolean} [able] whether somebody answers
+   * @param {(row: number, event: Event) => void} choose called when the reader has chosen a sample
+   * @param {boolean} [able] whether the kernel or the page answers
    */
   constructor(view, choose, able = view.live) {
     this.#view = view;
@@ -74,9 +75,9 @@ export class Strip {
   }
 
   /**
-   * @param {number | undefined} row nothing is shown without one
-   * @param {number} [last] row that the number reaches; without it the thumbnails are all
-   * @param {string} [note] in place of the label, for a sample without a thumbnail
+   * @param {number | undefined} row chosen sample; the strip is hidden without one
+   * @param {number} [last] largest row of the number field; without it there is no number field
+   * @param {string} [note] text in place of the label, for a sample without a thumbnail
    */
   show(row, last, note = "") {
     this.#box.hidden = row === undefined;

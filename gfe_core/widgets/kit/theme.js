@@ -1,15 +1,15 @@
-// The notebook's theme, as canvases need it: the style sheet puts JupyterLab's colours into --fg,
-// --soft, --rule and --bg.
+// The notebook's theme for canvases: the style sheet puts JupyterLab's colours into --fg, --soft,
+// --rule and --bg.
 
 import { ACCENT } from "./look.js";
 
 /**
  * @typedef {object} Theme
  * @property {boolean} dark
- * @property {string} fg ink
- * @property {string} soft ink of what stands back
- * @property {string} rule thin lines
- * @property {string} bg paper
+ * @property {string} fg colour of text
+ * @property {string} soft colour of less important text
+ * @property {string} rule colour of thin lines
+ * @property {string} bg colour of the background
  * @property {string} accent colour of a single series
  * @property {string} family of the font
  * @property {string} font of numbers in canvases
@@ -17,12 +17,12 @@ import { ACCENT } from "./look.js";
 
 /**
  * @param {number[]} rgb
- * @returns {boolean} whether white stands out on it
+ * @returns {boolean} whether white is readable on this colour
  */
 export const isDark = ([r, g, b]) => r * 0.3 + g * 0.6 + b * 0.1 < 125;
 
 /**
- * Read the theme around a view, and let its controls follow.
+ * Read the theme around a view, and apply it to the controls of the view.
  *
  * @param {HTMLElement} root
  * @returns {Theme}

@@ -9,9 +9,9 @@ import traitlets as t
 from gfe_core.data import DataSet
 from gfe_core.widgets.kit.pictures import pictures_of
 
-_MOST = 40  # thumbnails
-_PARAMETERS = 4  # of a sample, for which there is room
-_SIDE = 32  # pixels
+_MOST = 40  # largest number of thumbnails
+_PARAMETERS = 4  # largest number of parameters in a label
+_SIDE = 32  # largest side of a thumbnail, in pixels
 
 
 class WithThumbnails(anywidget.AnyWidget):
@@ -20,15 +20,15 @@ class WithThumbnails(anywidget.AnyWidget):
     thumbnails = t.Bytes().tag(sync=True)  # uint8, of thumbnail_shape
     thumbnail_shape = t.List(t.Int(), default_value=[0, 1, 1]).tag(sync=True)
     thumbnail_labels = t.List(t.Unicode()).tag(sync=True)
-    thumbnail_rows = t.List(t.Int()).tag(sync=True)  # their samples
+    thumbnail_rows = t.List(t.Int()).tag(sync=True)  # rows of their samples
 
 
 def thumbnails_of(samples: DataSet, rows: Sequence[int]) -> dict[str, Any]:
-    """Return the traits of a view that shows some samples in its strip.
+    """Return the traits of a view that shows samples in its strip.
 
     Args:
-        samples: images.
-        rows: those that are shown.
+        samples: data set of images.
+        rows: rows of the samples in the strip.
     """
     assert samples.image_shape is not None
     rows = list(rows)
@@ -43,7 +43,7 @@ def thumbnails_of(samples: DataSet, rows: Sequence[int]) -> dict[str, Any]:
 
 
 def rows_around(samples: DataSet, sample: int) -> range:
-    """Return the rows of the first samples, or of some around one that is not among these."""
+    """Return the rows of a strip: the first ones, or a block with `sample` if it comes later."""
     first = 0 if sample < _MOST else min(sample, len(samples) - _MOST)
     return range(first, min(first + _MOST, len(samples)))
 

@@ -5,7 +5,7 @@ import { isShortcut } from "./keyboard.js";
 import { clamp } from "./numbers.js";
 
 const REPORT_EVERY = 100; // ms
-const LONGEST_GAP = 200; // ms that may pass between two frames: a tab that slept does not jump
+const LONGEST_GAP = 200; // most ms between two frames, so that a tab that slept does not jump
 
 /**
  * @typedef {object} Button
@@ -32,7 +32,7 @@ const buttonMarkup = ({ name, label, drawings }) =>
 
 /**
  * @param {string} label of the slider
- * @param {string} [more] markup that stands at the end
+ * @param {string} [more] markup to append
  * @returns {string} markup
  */
 export const transportMarkup = (label, more = "") => `
@@ -47,11 +47,11 @@ const USERS_OF_SPACE = [...USERS_OF_ARROWS, "BUTTON", "SUMMARY"];
 
 /**
  * @typedef {object} Film
- * @property {() => number} frames how many there are
+ * @property {() => number} frames number of frames
  * @property {() => number} rate frames a second
  * @property {(event?: Event) => void} draw the present frame
  * @property {(playing: boolean) => void} [onPlay]
- * @property {() => string} [noun] what a frame is, a step if nothing is said
+ * @property {() => string} [noun] word for a frame, "step" by default
  */
 
 export class Transport {
@@ -65,7 +65,7 @@ export class Transport {
   #reporting = 0;
   #visible = true;
   playing = false;
-  /** Where the film stands; between two frames while it plays. */
+  /** Position in the film; it is between two frames while the film plays. */
   frame = 0;
 
   /**
@@ -96,12 +96,12 @@ export class Transport {
     });
   }
 
-  /** Stand at the trait `frame`, as far as the film goes. */
+  /** Go to the frame in the trait `frame`, or to the last frame if the film is shorter. */
   stand() {
     this.frame = clamp(this.#view.model.get("frame"), 0, this.last);
   }
 
-  /** Play from the first, if the trait `playing` asks for it and the reader has nothing against it. */
+  /** Play, if the trait `playing` asks for it and the reader does not prefer reduced motion. */
   open() {
     if (this.#view.model.get("playing") && !this.#view.calm) this.setPlaying(true);
   }
@@ -110,7 +110,7 @@ export class Transport {
     return Math.max(this.#film.frames() - 1, 0);
   }
 
-  /** Write where the film stands. */
+  /** Write the position in the film. */
   write() {
     const k = Math.floor(this.frame);
     const words = `${this.#film.noun?.() ?? "step"} ${k} of ${this.last}`;
@@ -121,7 +121,7 @@ export class Transport {
   }
 
   /**
-   * Go to a frame, and stop there.
+   * Go to a frame and stop there.
    *
    * @param {number} to
    * @param {Event} [event]
@@ -181,7 +181,7 @@ export class Transport {
     this.#go(name, event);
   }
 
-  /** @param {boolean} final at once; otherwise at most ten times a second */
+  /** @param {boolean} final whether to report at once, and not at most ten times a second */
   #reportSoon(final) {
     const frame = Math.floor(this.frame);
     const now = performance.now();
@@ -236,11 +236,11 @@ export class Transport {
 }
 
 /**
- * Fill a table of numbers when its reader opens it, and keep it up to date.
+ * Fill a table of numbers when the reader opens it, and keep it up to date.
  *
  * @param {import("./base.js").View<any>} view with a `details` around an element of class numbers
  * @param {() => { head: string[], rows: string[][] }} read
- * @returns {() => void} to call when the numbers have changed
+ * @returns {() => void} function to call when the numbers have changed
  */
 export function numbersTable(view, read) {
   const details = view.find("details", HTMLDetailsElement);

@@ -1,4 +1,4 @@
-"""Lessons: `predict` asks before it shows, `check` compares what a reader made with what is right.
+"""Lessons: `predict` asks before it shows, `check` compares a reader's value with the right one.
 
 A saved notebook holds the same output whatever the reader does: a prediction hides its answer in
 `<details>`, a check prints one rounded line.

@@ -1,6 +1,6 @@
-"""`check`: compare what a reader made with what is right, in one line.
+"""`check`: compare a reader's value with the expected one, in one line.
 
-A mistake that readers often make is named; nothing that a reader writes ends in a traceback.
+The line names common mistakes; nothing that a reader writes ends in a traceback.
 """
 
 import sys
@@ -14,7 +14,7 @@ from gfe_core.arguments import in_own_words
 from gfe_core.widgets.lessons.content import EXERCISES
 from gfe_core.widgets.lessons.kinds import Exercise
 
-_FEW = 8  # numbers that fit into a line
+_FEW = 8  # largest number of values that a line lists
 _NOT_GIVEN: Any = object()
 
 
@@ -28,27 +28,28 @@ def check(
     hint: str = "",
     misconceptions: Mapping[Any, str] | None = None,
 ) -> None:
-    """Print one line that compares what a reader made with what was expected; never a traceback.
+    """Print one line that compares a reader's value with the expected one; never a traceback.
 
     Args:
-        name: of an exercise of the kit, which knows what to expect: `value` is what the reader
-            wrote, and nothing else is given. Or, for an exercise of your own, a claim that is true
-            where the check succeeds.
-        value: made by the reader; None or `...` where it is still missing.
-        expected: a number, bool, text, shape, list, array or tensor.
+        name: name of an exercise of the kit, or a claim. An exercise of the kit holds what it
+            expects: `value` is the function that the reader wrote, and no other argument is given.
+            For an exercise of your own, pass a claim that is true where the check succeeds.
+        value: value that the reader made; None or `...` while it is still missing.
+        expected: expected value: a number, bool, text, shape, list, array or tensor.
         atol: largest difference that counts as equal, in the unit of the value.
-        hint: a sentence that helps.
+        hint: sentence that helps the reader.
         misconceptions: known wrong values, or predicates of the value, each with the sentence that
             replaces the hint.
 
     Raises:
-        ValueError: expected is something else, or is missing and name is no exercise of the kit.
+        ValueError: `expected` has another type, or it is missing and `name` is no exercise of the
+            kit.
 
     Example:
         >>> check("two steps", 2, expected=2, hint="Count them.")
         True: two steps
-        >>> slips = {3: "The start is not a step."}
-        >>> check("two steps", 3, expected=2, hint="Count them.", misconceptions=slips)
+        >>> mistakes = {3: "The start is not a step."}
+        >>> check("two steps", 3, expected=2, hint="Count them.", misconceptions=mistakes)
         False: expected 2, got 3. The start is not a step.
         >>> check("my_energy", lambda y, x: ...)
         Not yet: my_energy is the mean cross-entropy over pixels. The value is still `...`.
@@ -66,14 +67,14 @@ def check(
         return
     if name not in EXERCISES:
         raise ValueError(
-            f"`expected` is missing, and {name!r} is no exercise of the kit. Say what is expected, "
+            f"`expected` is missing, and {name!r} is no exercise of the kit. Pass `expected`, "
             f"or use one of {', '.join(EXERCISES)}."
         )
     sys.stdout.write(_answer(EXERCISES[name], name, value) + "\n")
 
 
 def _answer(exercise: Exercise, name: str, written: Any) -> str:
-    """Run what the reader wrote and compare; an error in it is named as one."""
+    """Run the reader's function and compare its value; report an error that it raises."""
     if not callable(written):
         return f"Not yet: {exercise.claim}. `{name}` is not a function."
     try:
@@ -105,7 +106,7 @@ def _line(exercise: Exercise, value: Any) -> str:
 
 
 def _numbers(value: Any) -> np.ndarray | None:
-    """Numbers as float64, truth values as bool, None for everything else."""
+    """Return numbers as float64, truth values as bool, and None for everything else."""
     try:
         if isinstance(value, Tensor):
             value = value.detach().cpu()
@@ -138,7 +139,7 @@ def _matches(value: Any, wrong: Any | Callable[[Any], Any], atol: float) -> bool
 
 
 def _difference(value: Any, expected: Any) -> str:
-    """Both in words, with as many digits as tell them apart."""
+    """Write both values, with enough digits to tell them apart."""
     pairs = [(_text(expected, digits), _text(value, digits)) for digits in (4, 8, 17)]
     wanted, got = next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
     return f"expected {wanted}, got {got}"

@@ -1,6 +1,6 @@
-"""What a lesson asks: a question with its answers, an exercise with its mistakes.
+"""The parts of a lesson: a question with its answers, and an exercise with its known mistakes.
 
-Their texts stand in content/, so that the cell of a notebook gives nothing away.
+Their texts are in content/, so that the cell of a notebook does not give the answer away.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,14 +13,15 @@ class Question:
     """A question of a notebook.
 
     Args:
-        text: the question in plain words; `$...$` is mathematics.
-        options: each answer that is offered -> what to say to those who choose it: which thought
-            leads there, and where it goes wrong. Nothing for the right answer.
-        answer: the right one of the options, word for word.
-        because: why it is right, without trained or timed numbers.
+        text: question in plain words; `$...$` is mathematics.
+        options: offered answers, each with the reply to a reader who chooses it: which thought
+            leads to this answer, and where the thought goes wrong. The right answer has an empty
+            reply.
+        answer: right option, word for word.
+        because: reason why it is right, without numbers from training or timing.
 
     Raises:
-        ValueError: there are fewer than two options, or the answer is none of them.
+        ValueError: there are fewer than two options, or the answer is not one of them.
     """
 
     text: str
@@ -44,13 +45,13 @@ class Exercise:
     """An exercise of a notebook.
 
     Args:
-        claim: what is true of a right solution, as a sentence.
-        run: calls what the reader wrote and returns the value to compare.
-        expected: the value: a number, bool, text, shape, list, array or tensor.
-        hint: a sentence that helps with any other value.
+        claim: sentence that is true of a right solution.
+        run: function that calls the reader's function and returns the value to compare.
+        expected: expected value: a number, bool, text, shape, list, array or tensor.
+        hint: sentence that helps with any other value.
         atol: largest difference that counts as equal.
-        mistakes: a known wrong value, or a predicate of the value -> the sentence that names the
-            mistake, in place of the hint.
+        mistakes: known wrong values, or predicates of the value, each with the sentence that names
+            the mistake and replaces the hint.
     """
 
     claim: str

@@ -1,6 +1,6 @@
-"""`predict`: ask before it is shown.
+"""`predict`: ask for a guess before the answer is shown.
 
-The explanation stays in the kernel until a guess is committed. Run All leaves it hidden; the
+The explanation stays in the kernel until the reader commits a guess. Run All leaves it hidden; the
 environment variable GFE_PREDICT=commit commits the first option at once.
 """
 
@@ -33,12 +33,11 @@ _STYLE = """<style>
 
 
 class Prediction:
-    """A question that hides its answer until a guess is committed.
+    """A question that hides its answer until a guess is committed; made by `predict`.
 
-    Made by `predict`.
-
-    `guess` is the committed option, None before; `correct` says whether it was right, None before.
-    `replies` has what is said to each option, `shown` what is revealed, None before.
+    `guess` is the committed option, and `correct` says whether it is right; both are None before.
+    `replies` holds the reply to each option. `shown` holds what is revealed; if a function makes
+    it, `shown` is None before the guess.
     """
 
     def __init__(self, question: Question, reveal: Reveal, name: str) -> None:
@@ -65,7 +64,7 @@ class Prediction:
     def commit(self, guess: str) -> None:
         """Commit one of the options and show the answer.
 
-        The first guess counts, another word is a ValueError.
+        Only the first guess counts. Anything but an option raises a ValueError.
         """
         if guess not in self.options:
             raise ValueError(f"`guess` must be one of {list(self.options)}, got {guess!r}.")
@@ -122,7 +121,7 @@ class Prediction:
     def _show_answer(self, guess: str) -> None:
         self.choice.value = guess
         self.choice.disabled = True
-        # still enabled, so that the focus of a keyboard is not lost; a second click does nothing
+        # The button stays enabled so that it keeps the keyboard focus; a second click does nothing.
         self.button.description = "Committed"
         self.button.tooltip = "Run the cell again to guess again."
         if self.correct:
@@ -165,23 +164,23 @@ def predict(
     option at once.
 
     Args:
-        question: name of a question of the kit, which knows its options and its answer. Or a
-            question of your own in plain text; `$...$` is mathematics.
-        options: for a question of your own, at least two different answers; as a mapping, each with
-            what is said to those who choose it.
-        answer: the right one, word for word.
-        because: why it is right, without trained or timed numbers.
-        reveal: shown below the explanation after the guess; a function is called only then, and
-            what it returns is shown.
-        name: of the prediction; asking again under the same name closes the earlier one. The
-            question by default.
+        question: name of a question of the kit, which has its options and its answer; or a question
+            of your own in plain text, in which `$...$` is mathematics.
+        options: options of a question of your own, at least two different answers; as a mapping,
+            each with the reply to a reader who chooses it.
+        answer: right option, word for word.
+        because: reason why it is right, without numbers from training or timing.
+        reveal: view shown below the explanation after the guess, or a function that is called only
+            then and returns the view.
+        name: name of the prediction, by default the question; a later prediction of the same name
+            closes this one.
 
     Returns:
         The prediction, to be the last line of a cell.
 
     Raises:
-        ValueError: fewer than two options, two equal ones, an answer that is none of them, or no
-            options for a question that is not the kit's.
+        ValueError: there are fewer than two options, or two equal ones; the answer is not one of
+            them; or there are no options and the question is not one of the kit.
 
     Example:
         >>> choices = ["yes", "no"]
@@ -206,7 +205,7 @@ def predict(
 
 
 def _replies(options: Sequence[str] | Mapping[str, str]) -> Mapping[str, str]:
-    """Answers with what is said to those who choose them, after checking them."""
+    """Return the answers with the replies to them, after checking them."""
     for option in options:
         checks.text("options", option)
     if len(set(options)) < len(options):
@@ -215,5 +214,5 @@ def _replies(options: Sequence[str] | Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _status(text: str) -> str:
-    """Text that a screen reader announces when it changes."""
+    """Return text that a screen reader announces when it changes."""
     return f'<div role="status" style="{_TEXT}">{text}</div>'

@@ -1,4 +1,4 @@
-// What lies between two images: pictures by mixed codes and mixed pixels, and the energies on the way.
+// The view between two images: pictures of mixed codes and of mixed pixels, and their energies.
 
 import { strokeSign } from "../kit/dom.js";
 import { circle, numbersOf, paint } from "../kit/layers.js";
@@ -36,7 +36,7 @@ export class Between {
 
   /**
    * @param {import("../kit/base.js").View<import("./view.js").Traits>} view with BETWEEN_MARKUP
-   * @param {number} n pictures from A to B
+   * @param {number} n number of pictures from A to B
    */
   constructor(view, n) {
     this.#view = view;
@@ -48,7 +48,7 @@ export class Between {
     this.read();
   }
 
-  /** Read what the kernel has answered. */
+  /** Read the kernel's answer. */
   read() {
     const { model } = this.#view;
     this.#pair = String(model.get("mixed"));
@@ -66,9 +66,9 @@ export class Between {
   }
 
   /**
-   * Say which pair the energies are of.
+   * Write the pair to which the energies belong.
    *
-   * @param {(k: number) => number} called the number of a point
+   * @param {(k: number) => number} called function that returns the row number of a point
    */
   name(called) {
     const [a, b] = this.#view.model.get("mixed").map(called);
@@ -76,7 +76,7 @@ export class Between {
     this.#view.write(".unit", `energy above the floor, ${unit}, between A ${a} and B ${b}`);
   }
 
-  /** Whether the way is bent, on a map that no plane of codes is. */
+  /** Whether the path of the mixed codes is curved on the map. */
   get bent() {
     return this.#way.length > 0;
   }
@@ -95,7 +95,7 @@ export class Between {
   }
 
   /**
-   * Mark the way on a map: as the codes go where that is known, a straight line otherwise.
+   * Mark the path from A to B on a map: that of the codes if it is known, or else a straight line.
    *
    * @param {import("./stage.js").Stage} stage
    * @param {{ pair: number[], ends: Spot[], step: number }} chosen

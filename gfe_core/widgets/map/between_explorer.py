@@ -1,4 +1,4 @@
-"""What lies between two codes: a line or an arc in latent space, beside the mixing of pixels."""
+"""Images between two codes, on a line or an arc in latent space, beside mixtures of pixels."""
 
 from collections.abc import Callable
 
@@ -18,29 +18,30 @@ from gfe_core.widgets.map.explorer import Mapped, PointMap
 from gfe_core.widgets.map.layouts import layouts_of
 
 Walk = Callable[[Codes, Codes, float], Codes]
-"""(A, B, t) -> what lies between them, A at t = 0."""
+"""(A, B, t) -> code between A and B; A at t = 0 and B at t = 1."""
 
 
 class BetweenExplorer(Explorer):
-    """Drag from one code to another and slide between them.
+    """Let the reader drag a line from one code to another, and slide between them.
 
     The map is PCA, on which a straight line stays straight.
 
     Args:
-        decoder: trained.
-        samples: what can be chosen, a few hundred; those with missing features are left out, and
-            the title names them.
-        name: of the explorer.
+        decoder: trained decoder.
+        samples: samples that the reader can choose, a few hundred; those with missing features are
+            left out, and the title names them.
+        name: name of the explorer.
         pair: rows of A and B shown first; the first two with codes by default.
-        n_mix: positions of the slider, an odd number.
-        loss: `Bernoulli()` by default.
-        encoder: finds the codes, `encode` with this loss by default.
-        walk: (A, B, t) -> codes between them, such as `gon.slerp`; a straight line by default.
-        unit: of the energies.
-        title: above the map.
+        n_mix: number of positions of the slider, odd and at least 3.
+        loss: loss of the energies, `Bernoulli()` by default.
+        encoder: encoder of samples and of mixed pixels, `encode` with this loss by default.
+        walk: function (A, B, t) -> code between A and B, such as `gon.slerp`; a straight line by
+            default.
+        unit: unit of the energies.
+        title: title above the map.
 
     Attributes:
-        codes: of the samples that are shown.
+        codes: codes of the samples that are shown.
     """
 
     def __init__(
@@ -94,26 +95,26 @@ class BetweenExplorer(Explorer):
         super().__init__(name, self.map, alt)
 
     def mix(self, a: int, b: int) -> None:
-        """Show what lies between two rows."""
+        """Show the images and energies between two rows of the samples that are shown."""
         rows = [a, b]
         mapped = self._mapped
-        way = walked(self.walk, self.codes[rows], self.n_mix)
-        images, curves = between(mapped, mapped.samples.x[rows], way)
-        spots = None if self.walk is torch.lerp else self._spots(way)
+        codes = walked(self.walk, self.codes[rows], self.n_mix)
+        images, curves = between(mapped, mapped.samples.x[rows], codes)
+        spots = None if self.walk is torch.lerp else self._spots(codes)
         self.map.show_between(
             (a, b), mapped.pictures(images), curves.numpy().astype(np.float32), spots
         )
 
-    def _spots(self, way: Codes) -> np.ndarray:
-        """Where codes lie on the map, which is an affine image of latent space."""
-        known, asked = (np.hstack([z.numpy(), np.ones((len(z), 1))]) for z in (self.codes, way))
+    def _spots(self, codes: Codes) -> np.ndarray:
+        """Return the positions of codes on the map, which is an affine image of latent space."""
+        known, asked = (np.hstack([z.numpy(), np.ones((len(z), 1))]) for z in (self.codes, codes))
         return (asked @ np.linalg.lstsq(known, self._flat, rcond=None)[0]).astype(np.float32)
 
 
 def walked(
     walk: Walk, ends: Float[Tensor, "2 latent"], n_mix: int
 ) -> Float[Tensor, "n_mix latent"]:
-    """Codes at even t from one end to the other, both included."""
+    """Return codes at evenly spaced t from one end to the other, both included."""
     between = [walk(ends[:1], ends[1:], t) for t in torch.linspace(0, 1, n_mix).tolist()]
     for code in between:
         fits = isinstance(code, Tensor) and code.shape == ends[:1].shape
@@ -125,16 +126,18 @@ def walked(
 def between(
     mapped: Mapped, x: Float[Tensor, "2 features"], way: Float[Tensor, "n_mix latent"]
 ) -> tuple[Float[Tensor, "2 n_mix features"], Float[Tensor, "3 n_mix"]]:
-    """Go from one sample to another by codes and by pixels: (1 - t) A + t B.
+    """Go from sample A to sample B by codes, and by pixels as (1 - t) A + t B.
 
     Args:
-        mapped: its decoder draws the mixed codes, its encoder finds codes of the mixed pixels.
-        x: both samples.
+        mapped: samples with their decoder, which draws the mixed codes, and their encoder, which
+            encodes the mixed pixels.
+        x: samples A and B.
         way: codes from that of A to that of B.
 
     Returns:
-        Images by mixed codes and by mixed pixels; and energies above the floor: the mixed code for
-        A, the mixed code for B, and the mixed pixels at the code that is found for them.
+        The images drawn from mixed codes and those of mixed pixels; and energies above the floor:
+        of A at the mixed codes, of B at the mixed codes, and of the mixed pixels at their own
+        codes.
     """
     decoder = mapped.decoder
     loss = mapped.loss

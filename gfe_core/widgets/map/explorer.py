@@ -1,7 +1,7 @@
-"""A map of images by their codes, and what such a map shows of points that mean nothing.
+"""A map of images by their codes, beside the map that the same method makes of random points.
 
-`PointMap` sends every layout to the browser at once, which turns one into the next there, without
-the kernel.
+`PointMap` sends every layout to the browser at once. The browser moves from one layout to the next
+without the kernel.
 """
 
 import threading
@@ -32,9 +32,9 @@ from gfe_core.widgets.map.profiles import profiles
 _PERPLEXITIES = (2, 5, 15, 30, 100)
 _FIRST = 30
 _LEAST = 3
-"""Samples of the smallest map."""
+"""Number of samples in the smallest map."""
 _MOST = 10_000
-"""Samples of the largest map, which takes t-SNE minutes."""
+"""Number of samples in the largest map, for which t-SNE takes minutes."""
 
 NOTES = {
     "codes": (
@@ -47,20 +47,22 @@ NOTES = {
     "numbers": (
         "The samples themselves, without any code: the control that shows how much the codes add."
     ),
-    "noise": "Random points of as many dimensions; each lends an image its place, so classes "
-    "are mixed at random. "
-    "Whatever groups you see here, the map has made.",
+    "noise": (
+        "Random points with as many dimensions as the codes, one for each image, so classes are "
+        "mixed at random. Any groups you see here were made by the map."
+    ),
 }
 
 
 class PointMap(anywidget.AnyWidget):
     """Maps of n images.
 
-    The reader chooses the map, the perplexity, a point, and a pair A, B with a t between them.
+    The reader chooses the map, the perplexity, a point, a pair A, B, and a position t between them.
 
     Set `on_pair` to a function of two rows that answers with `show_between`. `choice` and `frame`
-    are where the map opens, and then follow the reader; `first` holds what Reset returns to: map,
-    frame, point, pair, step. Images are uint8, other arrays float32.
+    hold the map and the perplexity that are shown: first the initial ones, then those that the
+    reader chooses. `first` holds the state that Reset restores: map, frame, point, pair, step.
+    Images are uint8, other arrays float32.
     """
 
     _esm = script("map")
@@ -84,18 +86,18 @@ class PointMap(anywidget.AnyWidget):
     drawn = t.Bytes().tag(sync=True)
     choice = t.Int(0).tag(sync=True)
     frame = t.Int(0).tag(sync=True)
-    rows = t.List(t.Int()).tag(sync=True)  # the number that each point is called by
-    noun = t.Unicode("image").tag(sync=True)  # what a point is
+    rows = t.List(t.Int()).tag(sync=True)  # row number by which each point is named
+    noun = t.Unicode("image").tag(sync=True)  # word for a point
     first = t.Dict().tag(sync=True)
     pair = t.List(t.Int(), default_value=[0, 1]).tag(sync=True)
     n_mix = t.Int(0).tag(sync=True)
-    mixed = t.List(t.Int()).tag(sync=True)  # the pair that mixes and curves belong to
+    mixed = t.List(t.Int()).tag(sync=True)  # pair to which mixes and curves belong
     mixes = t.Bytes().tag(sync=True)  # (codes and pixels, n_mix, *image_shape)
     curves = t.Bytes().tag(sync=True)  # (3, n_mix)
     way = t.Bytes().tag(
         sync=True
-    )  # float32 (n_mix, 2), mixed codes on the map; nothing where they lie on a line
-    unit = t.Unicode("nats per pixel").tag(sync=True)  # of energies
+    )  # float32 (n_mix, 2), positions of the mixed codes on the map; empty if on a straight line
+    unit = t.Unicode("nats per pixel").tag(sync=True)  # unit of the energies
     title = t.Unicode().tag(sync=True)
     alt_text = t.Unicode().tag(sync=True)
 
@@ -111,13 +113,13 @@ class PointMap(anywidget.AnyWidget):
         curves: np.ndarray,
         way: np.ndarray | None = None,
     ) -> None:
-        """Send what lies between a pair, in one message.
+        """Send the pictures and energies between a pair, in one message.
 
         Args:
             pair: rows of A and B.
-            pictures: uint8 (2, n_mix, *image_shape), by mixed codes and by mixed pixels.
-            curves: float32 (3, n_mix), energies along the way.
-            way: float32 (n_mix, 2), where the mixed codes lie on the map; on a straight line by
+            pictures: pictures of mixed codes and of mixed pixels, uint8 (2, n_mix, *image_shape).
+            curves: energies between A and B, float32 (3, n_mix).
+            way: positions of the mixed codes on the map, float32 (n_mix, 2); a straight line by
                 default.
         """
         with self._lock, self.hold_sync():
@@ -133,20 +135,21 @@ class PointMap(anywidget.AnyWidget):
 
 
 class Mapped:
-    """Samples with their codes, ready for a `PointMap`; what has no code is left out by name.
+    """Samples with their codes, ready for a `PointMap`; samples without a code are left out.
 
     Args:
-        decoder: trained.
-        samples: what is mapped. Where they have no image shape, they are drawn as curves; where y
-            holds no classes, points are marked by the tenth that its first number belongs to.
-        loss: `Bernoulli()` by default.
-        encoder: finds the codes, `encode` with this loss by default.
-        n_least: how many samples must be left, at least.
+        decoder: trained decoder.
+        samples: samples to map. Samples without an image shape are drawn as curves. If y holds no
+            classes, points are marked by the tenth to which its first number belongs.
+        loss: loss of the energies, `Bernoulli()` by default.
+        encoder: encoder of the samples, `encode` with this loss by default.
+        n_least: smallest number of samples with a code.
 
     Attributes:
-        samples: those with a code.
-        codes: of these.
-        rows: their row numbers in the samples that were given.
+        samples: samples with a code.
+        codes: codes of these samples.
+        rows: row numbers of these samples among those that were given.
+        lost: row numbers of the samples that are left out.
     """
 
     def __init__(
@@ -161,15 +164,15 @@ class Mapped:
         given = shown_samples(decoder, samples, loss=loss, images=False, gaps=True)
         few = len(given) <= _MOST
         wanted = f"`samples` must be at most {_MOST:,} for a map, got {len(given):,}"
-        checks.require(few, f"{wanted}. Show some: `samples.take(500)`.")
+        checks.require(few, f"{wanted}. Show fewer: `samples.take(500)`.")
         decoder = self.decoder = own_copy(decoder)
         self.loss = loss or Bernoulli()
         callable_encoder(encoder)
         self.encoder = encoder or partial(encode, loss=self.loss)
         with torch.no_grad():
-            found = encoding_of(self.encoder(decoder, given.x), given.x)
-        excess = found.energy - WholeLoss(self.loss).floor(given.x)
-        whole = given.x.isfinite().all(1) & found.z.isfinite().all(1) & excess.isfinite()
+            encoding = encoding_of(self.encoder(decoder, given.x), given.x)
+        excess = encoding.energy - WholeLoss(self.loss).floor(given.x)
+        whole = given.x.isfinite().all(1) & encoding.z.isfinite().all(1) & excess.isfinite()
         self.rows = torch.where(whole)[0].tolist()
         self.lost = torch.where(~whole)[0].tolist()
         n = len(self.rows)
@@ -177,16 +180,16 @@ class Mapped:
         why = f"; {which} missing features or no code" if self.lost else ""
         at_least(n_least, n, "samples", of=" with a code for a map", why=why)
         self.samples = given[whole]
-        self.codes = found.z[whole].detach()
+        self.codes = encoding.z[whole].detach()
         self.excess = _float32(excess[whole])
         self.labels, self._class_names = marks_of(self.samples.y, self.samples.classes)
         self._limits = (self.samples.x.min().item(), self.samples.x.max().item())
 
     def place(self, row: int, name: str = "sample") -> int:
-        """Where a sample stands among those that are shown."""
+        """Return the position of a row among the samples that are shown."""
         whole = checks.whole(name, row)
         fits = whole in self.rows
-        why = "has missing features or no code" if whole in self.lost else "is none of them"
+        why = "has missing features or no code" if whole in self.lost else "is not one of them"
         listed = f"{self.rows[0]} to {self.rows[-1]}"
         checks.require(
             fits, f"`{name}` must be the row of a sample that is shown, {listed}; {row} {why}."
@@ -194,16 +197,16 @@ class Mapped:
         return self.rows.index(whole)
 
     def titled(self, title: str) -> str:
-        """Say in a title what is not shown."""
+        """Add to a title which samples are not shown."""
         return f"{title} (without {rows_named(self.lost)}: missing values)" if self.lost else title
 
     def pictures(self, x: Tensor) -> np.ndarray:
-        """Pictures, uint8: images, or curves where there are none."""
+        """Return samples as uint8 pictures: as images, or as curves if they have no image shape."""
         shape = self.samples.image_shape
         return profiles(x, self._limits) if shape is None else pictures_of(x, shape)
 
     def traits(self) -> dict[str, Any]:
-        """Return what every map shows of its points."""
+        """Return the traits that describe the points of every map."""
         images = self.pictures(self.samples.x)
         drawn = self.pictures(reconstruct(self.decoder, self.codes, self.loss))
         return {
@@ -219,27 +222,28 @@ class Mapped:
 
 
 class MapExplorer(Explorer):
-    """Look at images by their codes.
+    """Show images on a map of their codes.
 
-    T-SNE with the perplexity under the hand, PCA beside, noise as a control.
+    The reader chooses the perplexity of t-SNE; PCA is shown beside it, and noise is a control.
 
     Args:
-        decoder: trained.
-        samples: what is mapped, at least three and a few hundred; t-SNE takes about half a second
-            for each map and perplexity. Samples with missing features are left out, and the title
-            names them.
-        name: of the explorer.
-        perplexities: increasing, at least one; each less than the number of samples. By default 2,
-            5, 15, 30 and 100, as far as there are samples for them.
-        perplexity: one of them, shown first; 30 by default, or the largest that there is.
+        decoder: trained decoder.
+        samples: samples to map, from three to 10,000; for a few hundred, t-SNE takes about half a
+            second for each map and perplexity. Samples with missing features are left out, and the
+            title names them.
+        name: name of the explorer.
+        perplexities: perplexities of the maps, increasing, at least one, each less than the number
+            of samples; by default those of 2, 5, 15, 30 and 100 that are.
+        perplexity: perplexity shown first, one of them; 30 by default, or the largest if 30 is not
+            among them.
         sample: row whose picture is shown first; the first with a code by default.
-        seed: of t-SNE and of the noise.
-        loss: `Bernoulli()` by default.
-        title: above the maps.
+        seed: seed of t-SNE and of the noise.
+        loss: loss of the energies, `Bernoulli()` by default.
+        title: title above the maps.
 
     Attributes:
-        codes: of the samples that are shown.
-        layouts: the maps of "codes", "pixels" (or "numbers") and "noise".
+        codes: codes of the samples that are shown.
+        layouts: maps of "codes", "pixels" (or "numbers") and "noise", by name.
     """
 
     def __init__(
@@ -279,7 +283,7 @@ class MapExplorer(Explorer):
             "noise": noise,
         }
         self.layouts = {
-            told: layouts_of(these, perplexities, seed=seed) for told, these in points.items()
+            label: layouts_of(these, perplexities, seed=seed) for label, these in points.items()
         }
         frame = list(perplexities).index(perplexity)
         alt = "Images as points on a map, one mark for each, and the same points by PCA."

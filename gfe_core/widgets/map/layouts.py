@@ -1,7 +1,7 @@
 """Flat maps of many points: principal components, and t-SNE at several perplexities.
 
-Shape vocabulary: n points with any number of features become (n, 2), centred and scaled into [-1,
-1].
+Shape vocabulary: n points with any number of features become (n, 2), centred and scaled into
+[-1, 1].
 """
 
 import math
@@ -26,13 +26,13 @@ class Layouts:
 
 
 _COLLAPSED = 1e-6
-"""Width of a layout in which t-SNE has lost the way; others are tens of its units wide."""
+"""Width below which a layout of t-SNE has collapsed; other layouts are tens of units wide."""
 _NEAR_ONE = (1e-3, 1e3)
-"""Spreads that need no scaling."""
+"""Range of spreads that need no scaling."""
 
 
 def fitting(perplexities: Sequence[float], n: int) -> tuple[float, ...]:
-    """Return the perplexities that so many points have neighbours enough for."""
+    """Return the perplexities for which n points have enough neighbours."""
     return tuple(one for one in perplexities if one < n)
 
 
@@ -41,14 +41,14 @@ def layouts_of(
 ) -> Layouts:
     """Lay points out by PCA and by t-SNE, each layout started from the one before it.
 
-    t-SNE begins with the largest perplexity, at the principal components: what it draws first is
-    coarse, and every smaller perplexity refines it. So a map turns into the next one instead of
-    jumping.
+    t-SNE begins with the largest perplexity, at the principal components. That layout is coarse,
+    and every smaller perplexity refines it, so that a map changes gradually into the next one.
 
     Args:
-        points: what is mapped; all in one place where they are all the same.
-        perplexities: increasing, about how many neighbours a point listens to; each less than n.
-        seed: of t-SNE.
+        points: points to map; if all are the same, all positions are 0.
+        perplexities: perplexities, increasing, each less than n: roughly the number of neighbours
+            that each point takes into account.
+        seed: seed of PCA and of t-SNE.
 
     Returns:
         The layouts, in the order of `perplexities`.
@@ -62,8 +62,7 @@ def layouts_of(
         (2, 12, 2)
 
     Source: van der Maaten and Hinton 2008, Visualizing data using t-SNE; starting from principal
-        components: Kobak and
-    Berens 2019 (Nature Communications 10, 5416).
+        components: Kobak and Berens 2019 (Nature Communications 10, 5416).
     """
     if list(perplexities) != sorted(set(perplexities)) or not all(
         0 < one < len(points) for one in perplexities
@@ -71,7 +70,7 @@ def layouts_of(
         raise ValueError(
             f"`perplexities` must increase within (0, {len(points)}), got {list(perplexities)}."
         )
-    # here, because they take a second that only a map should cost
+    # imported here, because the imports take a second that only a map should cost
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -86,11 +85,11 @@ def layouts_of(
     pca = np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
     frames = []
     start = 1e-4 * pca / pca[:, 0].std()
-    with threadpool_limits(1, user_api="openmp"):  # sums in another order would end in another map
+    with threadpool_limits(1, user_api="openmp"):  # sums in another order would give another map
         for perplexity in reversed(perplexities):
             tsne = TSNE(perplexity=perplexity, init=start, max_iter=500, random_state=seed)  # pyright: ignore
             start = tsne.fit_transform(apart)
-            if np.ptp(start) < _COLLAPSED:  # heaps of equal points, which nothing drives apart
+            if np.ptp(start) < _COLLAPSED:  # nothing drives groups of equal points apart
                 start = pca
             start = turned(start, toward=frames[0] if frames else pca)
             frames.insert(0, in_view(start))
@@ -98,7 +97,7 @@ def layouts_of(
 
 
 def _apart(points: Float[np.ndarray, "n features"]) -> Float[np.ndarray, "n features"] | None:
-    """Return points in a unit in which t-SNE can tell them apart; None where all are the same.
+    """Return points in a unit in which t-SNE can tell them apart, or None if all are the same.
 
     Very small and very large numbers are scaled by a power of two, which rounds nothing.
     """
@@ -123,9 +122,9 @@ def in_view(layout: Float[np.ndarray, "n two"]) -> Float[np.ndarray, "n two"]:
 def turned(
     layout: Float[np.ndarray, "n two"], *, toward: Float[np.ndarray, "n two"]
 ) -> Float[np.ndarray, "n two"]:
-    """Turn and mirror a layout to lie as near to another as it can.
+    """Rotate and reflect a layout so that it lies as close to another as possible.
 
-    Its orientation means nothing.
+    The orientation of a layout has no meaning.
     """
     left, _, right = np.linalg.svd((layout - layout.mean(0)).T @ (toward - toward.mean(0)))
     return ((layout - layout.mean(0)) @ (left @ right)).astype(np.float32)
@@ -134,11 +133,11 @@ def turned(
 def nearest(points: Float[np.ndarray, "n features"], k: int) -> Int[np.ndarray, "n k"]:
     """Return the rows of the k nearest other points of each point, nearest first.
 
-    Where there are fewer, the last one stands for those that are missing.
+    If there are fewer than k, the last one is repeated.
     """
-    points = points.astype(float)  # squares of large numbers are too large for fewer bits
+    points = points.astype(float)  # squares of large numbers overflow in float32
     squares = (points**2).sum(1)
     gaps = squares[:, None] + squares[None] - 2 * points @ points.T
     np.fill_diagonal(gaps, np.inf)
-    found = gaps.argsort(axis=1)[:, : min(k, len(points) - 1)]
-    return np.pad(found, ((0, 0), (0, k - found.shape[1])), mode="edge")
+    neighbours = gaps.argsort(axis=1)[:, : min(k, len(points) - 1)]
+    return np.pad(neighbours, ((0, 0), (0, k - neighbours.shape[1])), mode="edge")

@@ -1,4 +1,4 @@
-"""The mark of each point on a map: its class, or the tenth that its number belongs to."""
+"""The mark of each point on a map: its class, or the tenth to which its number belongs."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 _NAMED = 100
-"""Classes from 0 to below this keep their own numbers, and so their colours, if some are absent."""
+"""Classes from 0 to below this keep their numbers, and so their colours, if others are absent."""
 _TENTHS = 10
 
 
@@ -17,8 +17,8 @@ def marks_of(y: Tensor, classes: Sequence[str] | None = None) -> tuple[list[int]
     A mark is drawn as the first letter of its name.
 
     Args:
-        y: classes (n,), or numbers (n,) or (n, parameters), of which the first counts.
-        classes: their names, if they have any.
+        y: classes (n,), or numbers (n,) or (n, parameters), of which only the first column is used.
+        classes: names of the classes, if they have any.
 
     Example:
         >>> import torch
@@ -40,7 +40,7 @@ def marks_of(y: Tensor, classes: Sequence[str] | None = None) -> tuple[list[int]
 
 
 def _tenths(numbers: np.ndarray) -> tuple[list[int], list[str]]:
-    """Ten groups of about equal size, or fewer; what is not finite stands apart."""
+    """Split numbers into ten groups or fewer of about equal size; others form a group "?"."""
     known = np.isfinite(numbers)
     if not known.any():
         return [0] * len(numbers), ["?: unknown"]

@@ -1,4 +1,4 @@
-"""Samples that are no images, drawn as small curves: feature by feature, white on black."""
+"""Samples without an image shape, drawn as small curves over their features, white on black."""
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ def profiles(x: Tensor, limits: tuple[float, float]) -> np.ndarray:
     """Draw rows of numbers as curves.
 
     Args:
-        x: (..., features).
-        limits: values at the lower and the upper edge; what lies beyond is drawn at the edge.
+        x: rows of numbers (..., features).
+        limits: values at the lower and the upper edge; values beyond them are drawn at the edge.
 
     Returns:
         uint8 (..., height, width).

@@ -1,4 +1,4 @@
-// One map: points under the hand, with marks over them.
+// One map: points that the reader can choose, with marks over them.
 
 import { spotIn } from "../kit/drag.js";
 import { circle, layer, pathThrough, stroke } from "../kit/layers.js";
@@ -7,8 +7,8 @@ import { clamp, range } from "../kit/numbers.js";
 
 /** @typedef {import("../kit/layers.js").Spot} Spot */
 
-const NEAR = 26; // pixels between the hand and the point that it means
-const PAD = 0.05; // of the width, on every side
+const NEAR = 26; // largest distance between the pointer and the point that it chooses, in pixels
+const PAD = 0.05; // margin on every side, as a share of the width
 const BORDER = 1;
 
 export const STAGE_MARKUP =
@@ -30,8 +30,8 @@ export class Stage {
   /**
    * @param {import("../kit/base.js").View<any>} view
    * @param {string} selector of an element that holds STAGE_MARKUP
-   * @param {{ points: Points, radii: number[] }} options radii: width of the map in radii of a point,
-   *   and the smallest and largest radius
+   * @param {{ points: Points, radii: number[] }} options radii: width of the map over the radius of
+   *   a point, and the smallest and the largest radius
    */
   constructor(view, selector, { points, radii }) {
     this.#view = view;
@@ -62,7 +62,7 @@ export class Stage {
   /**
    * @param {PointerEvent} event
    * @param {ArrayLike<number>} layout
-   * @returns {{ over: number, spot: Spot }} the point under the hand or -1, and where the hand is
+   * @returns {{ over: number, spot: Spot }} point under the pointer or -1, and the pointer's place
    */
   under(event, layout) {
     const [x, y] = spotIn(event, this.element).map((place) => place - BORDER);
@@ -97,7 +97,7 @@ export class Stage {
     });
   }
 
-  /** Wipe the marks. */
+  /** Clear the marks. */
   beginMarks() {
     const { theme } = this.#view;
     const { pen } = layer(this.#top);
@@ -109,7 +109,7 @@ export class Stage {
   }
 
   /**
-   * Draw a line in ink, with paper around it.
+   * Draw a line with an outline in the colour of the background.
    *
    * @param {CanvasRenderingContext2D} pen
    * @param {Path2D} path
@@ -137,7 +137,7 @@ export class Stage {
   }
 
   /**
-   * Draw lines from a point to its neighbours, and a ring around it where one is asked for.
+   * Draw lines from a point to its neighbours, and optionally a ring around the point.
    *
    * @param {ArrayLike<number>} layout
    * @param {number} point
@@ -153,7 +153,7 @@ export class Stage {
   }
 
   /**
-   * Draw the way from A to B and where t is on it.
+   * Draw the path from A to B, and the position of t on it.
    *
    * @param {Spot[]} way
    * @param {Spot} here

@@ -2,7 +2,7 @@
 
 /**
  * @param {string} name
- * @param {string} label for those who do not see it
+ * @param {string} label for screen readers
  * @returns {string} markup
  */
 export const tileMarkup = (name, label) =>

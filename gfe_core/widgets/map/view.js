@@ -1,5 +1,5 @@
-// Maps of images that turn into each other, and what lies between two of them. The kernel sends all
-// layouts at once; only a new pair A, B is asked for.
+// Maps of images that change into each other, and the view between two images. The kernel sends all
+// layouts at once; only a new pair A, B is a request.
 
 import "./view.css";
 import { STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
@@ -15,11 +15,11 @@ import { tileMarkup } from "./tile.js";
 /** @typedef {import("../kit/layers.js").Spot} Spot */
 
 /**
- * What the reader has chosen.
+ * The choices of the reader.
  *
  * @typedef {object} Choice
  * @property {number} map
- * @property {number} frame which perplexity
+ * @property {number} frame index of the perplexity
  * @property {number} point
  * @property {[number, number]} pair A and B
  * @property {number} step from A to B
@@ -42,26 +42,26 @@ import { tileMarkup } from "./tile.js";
  * @property {DataView} drawn (n, rows, columns), from the codes
  * @property {number} choice
  * @property {number} frame
- * @property {number[]} rows the number that each point is called by
- * @property {string} noun what a point is
+ * @property {number[]} rows row number by which each point is named
+ * @property {string} noun word for a point
  * @property {Choice} first
  * @property {[number, number]} pair
  * @property {number} n_mix
- * @property {number[]} mixed the pair that the next three belong to
+ * @property {number[]} mixed pair to which the next three belong
  * @property {DataView} mixes (codes and pixels, n_mix, rows, columns)
  * @property {DataView} curves (3, n_mix)
- * @property {DataView} way (n_mix, 2), or nothing where it is straight
+ * @property {DataView} way (n_mix, 2), or empty if it is straight
  * @property {string} unit
  * @property {string} alt_text
  */
 
 /**
- * A hand that drags from one point to another.
+ * A drag from one point to another.
  *
  * @typedef {object} Hand
  * @property {number} start
- * @property {[number, number]} before the pair that it began with
- * @property {number} over the point under it, or -1
+ * @property {[number, number]} before pair when the drag began
+ * @property {number} over point under the pointer, or -1
  * @property {Spot} spot
  * @property {boolean} moved
  */
@@ -91,7 +91,7 @@ class PointMap {
   #chosen;
   /** @type {Hand | null} */
   #hand = null;
-  /** @type {Float32Array} where the points are on the screen, while they glide too */
+  /** @type {Float32Array} positions of the points, also while they move */
   #now;
   #request = 0;
 
@@ -196,7 +196,7 @@ class PointMap {
     const level = this.perplexities[frame];
     const name = model.get("names")[map];
     const noun = model.get("noun");
-    /** @type {(k: number) => number} samples without a code are left out, and keep their numbers */
+    /** @type {(k: number) => number} row of a point: samples without a code are left out */
     const called = (k) => model.get("rows")[k] ?? k;
     this.slider.value = String(frame);
     this.slider.ariaValueText = String(level ?? "");
@@ -225,7 +225,7 @@ class PointMap {
     view.write(".caption", nMix ? drag : model.get("notes")[map]);
   }
 
-  /** Draw points, and what follows the hand. */
+  /** Draw the points, and everything that depends on the choices. */
   #draw() {
     if (!this.view.shown) return;
     this.main.drawPoints(this.#now);
@@ -234,7 +234,7 @@ class PointMap {
   }
 
   /**
-   * Draw what follows the hand: marks, pictures and words; the points stay.
+   * Draw everything but the points: marks, pictures and words.
    *
    * @param {Event} [event]
    */
@@ -276,7 +276,7 @@ class PointMap {
   }
 
   /**
-   * Move from the present layout to another, from wherever the points are.
+   * Move to another layout, starting from the present positions of the points.
    *
    * @param {Partial<Choice>} changes
    */

@@ -1,1 +1,1 @@
-"""A mask painted by hand, and what the flow makes of the rest."""
+"""A mask that the reader paints, and the flow of the pixels that remain."""

@@ -1,6 +1,6 @@
-"""What a flow makes of an image of which parts are missing, and how sure it may be.
+"""The reconstruction of an image with missing parts, and its uncertainty.
 
-The mask is painted by hand.
+The reader paints the mask.
 """
 
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ from gfe_core.widgets.mask.painter import MaskPainter
 from gfe_core.widgets.player.slices import Plane
 
 N_DRAWS = 8
-"""Drawn beside the image."""
-_FLAT = 1e-3  # factor on the prior's precision that stands for "off": about thirty times as wide
-_GROUND = 600  # training codes that are drawn
-_DARKEST = 1e-3  # grey values of a picture that is judged: 0 would cost infinitely many nats
+"""Number of draws shown beside the image."""
+_FLAT = 1e-3  # factor on the precision of the prior when it is off: about thirty times as wide
+_GROUND = 600  # number of training codes that are drawn
+_DARKEST = 1e-3  # darkest grey value in an energy, because 0 could cost infinitely many nats
 _WIDEST = 0.5  # largest standard deviation of values in [0, 1]
 
 
@@ -49,31 +49,31 @@ class MaskView(MaskPainter):
 
 
 class MaskExplorer(Explorer):
-    """Paint what is missing.
+    """Let the reader paint the missing pixels of an image, and show what could be there.
 
-    The flow finds codes for the rest, and draws from their posterior say what may be there.
+    Codes are found from the visible pixels, and draws from their posterior fill the hidden ones.
 
-    Beside the painter stand the mean of the draws and their standard deviation for each pixel, what
-    others make of the same image, the truth (covered until asked for), eight draws, and the draws
-    as codes on the plane of the two widest directions of the training codes. Energies are those of
-    hidden pixels, which nothing that is judged has seen.
+    Beside the painter, the view shows the mean and the standard deviation of the draws for each
+    pixel, the pictures of other methods, the true image (covered until the reader asks for it),
+    eight draws, and the codes of all draws on the plane of the two widest directions of the
+    training codes. Energies are those of the hidden pixels, which no method has seen.
 
     Args:
-        decoder: trained, for grey values in [0, 1].
-        train: gives the prior, by its codes, and the mean image.
-        samples: what can be chosen; needs an image shape.
-        name: of the explorer.
-        others: name -> (decoder, encoder) that stand beside; the encoder is shown NaN where a pixel
-            is hidden, for example `baselines.Filled(autoencoder)`.
+        decoder: trained decoder, for grey values in [0, 1].
+        train: training images; their codes give the prior, and their mean is a baseline.
+        samples: samples that the reader can choose; they need an image shape.
+        name: name of the explorer.
+        others: other methods, name -> (decoder, encoder); the encoder gets NaN where a pixel is
+            hidden, as in `baselines.Filled(autoencoder)`.
         sample: row of `samples` shown first, its left half hidden.
-        seed: of starts, draws and of the random mask.
-        n_starts: flows for each picture, the first from the origin.
-        n_draws: from the posterior, at least eight.
-        title: above it all.
+        seed: seed of the starts, the draws and the random mask.
+        n_starts: number of flows for each picture, the first from the origin.
+        n_draws: number of draws from the posterior, at least eight.
+        title: title above the view.
 
     Attributes:
-        codes: of the training images.
-        prior: the normal distribution fitted to them.
+        codes: codes of the training images.
+        prior: normal distribution fitted to these codes.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class MaskExplorer(Explorer):
         super().__init__(name, self.view, alt)
 
     def _traits(self) -> dict[str, Any]:
-        """What stays as it is: names, palettes, and the training codes on their plane."""
+        """Return the traits that never change: names, palettes, training codes on their plane."""
         spots = self._plane.coordinates(self.codes)
         low, high = torch.quantile(spots, torch.tensor([0.01, 0.99]).to(spots), dim=0)
         margin = 0.2 * (high - low)
@@ -154,7 +154,7 @@ class MaskExplorer(Explorer):
         }
 
     def _answer(self) -> None:
-        """Find the posterior of what the reader left to see, and show what it draws."""
+        """Find the posterior given the visible pixels, and show its draws."""
         values = self.view.values
         view = self.view
         k = int(values["sample"])
@@ -163,7 +163,7 @@ class MaskExplorer(Explorer):
         mask = self._of_features(torch.tensor(view.seen))
         prior = self.prior if values["prior"] else self._flat
         loss = Bernoulli(reduction="sum")
-        found = laplace(
+        posterior = laplace(
             self.decoder,
             x,
             prior=prior,
@@ -172,7 +172,7 @@ class MaskExplorer(Explorer):
             n_starts=self.n_starts,
             generator=generator,
         )
-        z = found.sample(self.n_draws, generator)[:, 0]
+        z = posterior.sample(self.n_draws, generator)[:, 0]
         drawn = reconstruct(self.decoder, z, loss).nan_to_num()
         tiles = [
             drawn.mean(0, keepdim=True),
@@ -191,9 +191,9 @@ class MaskExplorer(Explorer):
             view.cloud, view.marks = (
                 _packed(self._plane.coordinates(codes)) for codes in (z, self._code_of(k))
             )
-            told = f"energy per hidden pixel {energies[0]:.3f}, mean image {energies[-1]:.3f} nats"
+            facts = f"energy per hidden pixel {energies[0]:.3f}, mean image {energies[-1]:.3f} nats"
             view.notes, view.facts = (
-                ([""] * len(notes), "nothing is hidden") if mask.all() else (notes, told)
+                ([""] * len(notes), "nothing is hidden") if mask.all() else (notes, facts)
             )
 
     def _by_others(self, x: Tensor, mask: Tensor) -> list[Tensor]:
@@ -205,7 +205,7 @@ class MaskExplorer(Explorer):
             ]
 
     def _code_of(self, k: int) -> Tensor:
-        """The code of a whole sample, found when it is first asked for."""
+        """Return the code of a complete sample; that of the last sample is kept."""
         if self._whole is None or self._whole[0] != k:
             loss = Bernoulli(reduction="sum")
             x = self.samples.x[k : k + 1]
@@ -216,12 +216,12 @@ class MaskExplorer(Explorer):
         return self._whole[1]
 
     def _of_features(self, seen: Tensor) -> Tensor:
-        """Turn a mask of pixels into one of features: a pixel is seen in all its colours."""
+        """Turn a mask of pixels into one of features: a visible pixel is visible in all colours."""
         shape = self.samples.image_shape or (1, 1)
         return seen.expand(shape).reshape(1, -1)
 
     def _over_colours(self, spread: Tensor) -> Tensor:
-        """Give each colour of a pixel the mean of them all, to be shown in one palette."""
+        """Give each colour of a pixel the mean over colours, so that one palette can show it."""
         shape = self.samples.image_shape or (1, 1)
         of_pixels = spread.reshape(-1, *shape[-2:]).mean(0)
         return of_pixels.expand(shape).reshape(1, -1)
@@ -231,7 +231,7 @@ class MaskExplorer(Explorer):
 
 
 def _grey(name: str, samples: Any) -> None:
-    """Refuse values that no cross-entropy of pixels judges; all else is looked at later."""
+    """Refuse values outside [0, 1], which have no cross-entropy; the rest is checked later."""
     held = getattr(samples, "x", samples)
     outside = isinstance(held, Tensor) and bool(((held < 0) | (held > 1)).any())
     wanted = f"`{name}` must lie in [0, 1], where hidden pixels are judged by their cross-entropy"
@@ -240,7 +240,7 @@ def _grey(name: str, samples: Any) -> None:
 
 
 def widest_plane(codes: Tensor) -> Plane:
-    """Return the plane through the mean of codes along their two widest directions."""
+    """Return the plane through the mean of the codes along their two widest directions."""
     directions = torch.linalg.eigh(codes.T.cov()).eigenvectors.T.flip(0)
     return Plane(codes.mean(0), directions[:2])
 

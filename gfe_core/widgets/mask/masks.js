@@ -1,6 +1,6 @@
-// Masks: 1 where a pixel is seen, 0 where it is hidden; row by row.
+// Masks, row by row: 1 where a pixel is visible, 0 where it is hidden.
 
-const SEEN = 0.25; // share of the pixels that the random mask leaves
+const SEEN = 0.25; // share of the pixels that stay visible in the random mask
 
 /**
  * @param {number} seed
@@ -17,7 +17,7 @@ function chance(seed) {
 }
 
 /**
- * Masks that a press of a button makes.
+ * Masks that a button makes.
  *
  * @type {Record<string, (mask: Uint8Array, columns: number, seed: number) => void>}
  */
@@ -40,7 +40,7 @@ export const READY = {
 };
 
 /**
- * Set the pixels whose middle a round brush covers, and the one under its own middle.
+ * Set the pixels whose centre a round brush covers, and the pixel under the centre of the brush.
  *
  * @param {Uint8Array} mask
  * @param {number} columns

@@ -1,7 +1,7 @@
-"""A canvas on which a hand paints what is missing of an image.
+"""A canvas on which the reader paints the missing pixels of an image.
 
-The view draws every stroke at once, in the browser; the kernel hears of it ten times a
-second at most, and of its end.
+The browser draws every stroke at once. The kernel gets the mask at most ten times a second, and
+when a stroke ends.
 """
 
 import threading
@@ -17,14 +17,15 @@ from gfe_core.widgets.kit.thumbnails import WithThumbnails
 
 
 class MaskPainter(WithThumbnails):
-    """Show an image and let the hand hide parts of it.
+    """Show an image and let the reader hide parts of it.
 
-    What is hidden is hatched, for missing is not black.
+    Hidden pixels are hatched, so that they cannot be taken for black ones.
 
-    Set `on_request` to a function without arguments; it is called when mask or values have changed,
-    with one request under way and the newest state after it. `values` holds "seed" and, where such
-    controls are wanted, "sample" (of `n_samples`, with thumbnails of some) and "prior" (a bool);
-    `first` holds what Reset returns to: values, and "hidden", the rows of hidden pixels.
+    Set `on_request` to a function without arguments; it is called when the mask or the values have
+    changed. The browser sends one request at a time, and after each reply its newest state.
+    `values` holds "seed" and, for views with these controls, "sample" (one of `n_samples`, chosen
+    by thumbnails) and "prior" (a bool). `first` holds the state that Reset restores: the values,
+    and "hidden", the indices of the hidden pixels.
     """
 
     _esm = script("mask")
@@ -35,7 +36,7 @@ class MaskPainter(WithThumbnails):
     image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)
     mask = t.Bytes(b"\1").tag(
         sync=True, from_json=lambda arrived, _: bytes(arrived)
-    )  # uint8, 1 where seen
+    )  # uint8, 1 where visible
     brush = t.Int(1).tag(sync=True)
     n_samples = t.Int(1).tag(sync=True)
     values = t.Dict().tag(sync=True)
@@ -50,7 +51,7 @@ class MaskPainter(WithThumbnails):
     def __init__(self, image: np.ndarray, *, seen: np.ndarray | None = None, **traits: Any) -> None:
         """Show an image, uint8 (height, width), or (height, width, 3) in colour.
 
-        `seen` is True where it is not hidden, everywhere by default.
+        `seen` is True where a pixel is visible, everywhere by default.
         """
         self._lock = threading.RLock()  # callbacks may run on another thread while a cell runs
         fits = isinstance(image, np.ndarray) and image.dtype == np.uint8
@@ -79,13 +80,13 @@ class MaskPainter(WithThumbnails):
 
     @property
     def seen(self) -> np.ndarray:
-        """The mask, bool (height, width), True where seen."""
+        """The mask, bool (height, width), True where a pixel is visible."""
         return np.frombuffer(self.mask, np.uint8).reshape(self.image_shape[:2]).astype(bool)
 
     def _answer(self, change: dict[str, Any]) -> None:
         """Answer the reader in one message.
 
-        Whatever happens, acknowledge, or the browser would wait for ever.
+        A request that fails is acknowledged too, because the browser waits for the reply.
         """
         request = change["new"]
         if "id" not in request:
@@ -100,5 +101,5 @@ class MaskPainter(WithThumbnails):
             except Exception as error:
                 self.caption = f"This did not work ({type(error).__name__}): {error}"
                 self.values = before
-                self.facts = ""  # the mask is the hand's, and these were of another
+                self.facts = ""  # the reader's mask stays, and the facts belonged to another one
             self.reply = request["id"]

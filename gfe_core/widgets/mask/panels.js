@@ -1,4 +1,4 @@
-// What the kernel makes of the observed pixels, beside the painter: pictures, draws and a cloud of codes.
+// Panels beside the painter with the kernel's answer: pictures, draws and a cloud of codes.
 
 import { make } from "../kit/dom.js";
 import { circle, hatch, layer, numbersOf, paint, penOf, pixels, stroke } from "../kit/layers.js";
@@ -18,13 +18,13 @@ export const PANELS_MARKUP = `
 <span><i style="background:${COLOURS[0]}"></i>drawn for what is seen</span>
 <span class="of-whole"><i class="whole"></i>the whole image</span></p></figure></div></div>`;
 
-const COVER = 160; // pixels of a covered picture's side
+const COVER = 160; // side of a covered picture, in pixels
 const COVER_GAP = 14;
 
 export class Panels {
   #view;
   #truth;
-  /** @type {{ canvas: HTMLCanvasElement, note: HTMLElement }[]} one a picture */
+  /** @type {{ canvas: HTMLCanvasElement, note: HTMLElement }[]} one for each picture */
   #tiles = [];
 
   /** @param {import("../kit/base.js").View<Traits>} view with PANELS_MARKUP */
@@ -86,7 +86,7 @@ export class Panels {
     else if (!palette) paint(canvas, shape, levels);
     else {
       const table = paletteTable(palette);
-      const [, , n = 1] = shape; // equal numbers, as a palette shows one
+      const [, , n = 1] = shape; // a palette shows one number; in colour all three are equal
       pixels(canvas, shape, (j) => table[levels[n * j]]);
     }
   }

@@ -1,5 +1,5 @@
-// An image on which a hand paints what is missing, drawn at once. `names`, where the model has them,
-// are pictures that the kernel answers with, and are drawn by the panels beside.
+// An image on which the reader paints missing pixels, which are drawn at once. If the model has
+// `names`, these are pictures in the kernel's answer, and panels beside the image draw them.
 
 import "./view.css";
 import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
@@ -22,18 +22,18 @@ import { PANELS_MARKUP, Panels } from "./panels.js";
  * @typedef {object} OwnTraits
  * @property {DataView} image (rows, columns)
  * @property {number[]} image_shape rows and columns, and 3 in colour
- * @property {DataView} mask (rows, columns), 1 where seen
- * @property {number} brush width in pixels, at first
+ * @property {DataView} mask (rows, columns), 1 where visible
+ * @property {number} brush initial width in pixels
  * @property {number} n_samples
  * @property {Values} values
- * @property {Values & { hidden: number[] }} first what Reset returns to
+ * @property {Values & { hidden: number[] }} first state that Reset restores
  * @property {string} facts
  * @property {string} title
  * @property {string} caption
  * @property {string} alt_text
  * @property {Record<string, unknown>} request
  * @property {number} reply
- * @property {string[]} names of the pictures beside, and what follows is about them
+ * @property {string[]} names of the pictures in the panels, to which the following traits belong
  * @property {string[]} notes
  * @property {string[]} palettes
  * @property {DataView} tiles (names, rows, columns)
@@ -51,7 +51,7 @@ const PAINTER = /** @type {const} */ ([
 const PANELS = /** @type {const} */ ([
   ...["names", "notes", "palettes", "tiles", "draws", "ground", "cloud", "marks", "extent"],
 ]);
-const REST = 100; // ms between requests while the hand paints
+const REST = 100; // ms between requests while the reader paints
 
 /** @param {string} panels */
 const markup = (panels) => `
@@ -82,7 +82,7 @@ class MaskPainter {
   #cursor = [0.5, 0.5]; // row and column
   #over = false;
   #answeredFor = "";
-  /** @type {number[] | null} where the hand that paints was last */
+  /** @type {number[] | null} last position of the pointer that paints */
   #stroke = null;
 
   /** @param {import("../kit/base.js").Context} context */
@@ -135,7 +135,7 @@ class MaskPainter {
     this.panels?.draw();
   }
 
-  /** What the kernel is asked about: the mask and the values. */
+  /** The content of a request as text: the mask and the values. */
   get #asked() {
     const { seed, sample, prior } = this.#values;
     return [this.#mask, seed, sample, prior].join();
@@ -200,7 +200,7 @@ class MaskPainter {
 
   /**
    * @param {CanvasRenderingContext2D} pen
-   * @param {number} wide a pixel of the image, on the paper
+   * @param {number} wide width of a pixel of the image on the paper
    * @param {number} tall
    */
   #drawBrush(pen, wide, tall) {
@@ -220,7 +220,7 @@ class MaskPainter {
   }
 
   /**
-   * Paint on the way from where the hand was last.
+   * Paint from the last position of the pointer to the present one.
    *
    * @param {number[]} to
    */
@@ -235,7 +235,7 @@ class MaskPainter {
 
   /**
    * @param {Event} event
-   * @param {boolean} held whether the hand goes on
+   * @param {boolean} held whether the drag goes on
    */
   #ask(event, held) {
     this.requests.ask(this.#values, event, { held });

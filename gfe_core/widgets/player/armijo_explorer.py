@@ -1,6 +1,6 @@
-"""How AMD chooses a step.
+"""The choice of a step by AMD.
 
-The path above, and below it the energy along the ray of the step that leaves this frame.
+The path is shown above; below it, the energy along the ray of the step that leaves the frame.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ from gfe_core.widgets.kit.engine import Recipe
 from gfe_core.widgets.kit.identity import INKS
 from gfe_core.widgets.player.landscape_explorer import LandscapeExplorer, sample_control
 
-_POINTS = 64  # along a ray
-_VIEW = 4.0  # refused trials are drawn up to so many times the accepted step; the nearest always is
+_POINTS = 64  # points along a ray
+_VIEW = 4.0  # refused trials are drawn up to this many accepted steps; the nearest one always is
 _LOOKS = {
     "energy": {},
     "slope (σ = 1)": {"line": {"color": INKS["grey"], "dash": "dot", "width": 1.5}},
@@ -37,9 +37,16 @@ _LOOKS = {
 
 @dataclass(frozen=True)
 class _Rays:
-    """For every step of a path.
+    """The energy along the ray of every step of a path, with two lines to compare it with.
 
-    The energy along its ray, the slope's promise and Armijo's line (steps, points).
+    Attributes:
+        step: step sizes s along the rays, in flow units (steps, points).
+        energy: energies at these distances.
+        promise: energies that the slope at the start of the step predicts.
+        armijo: energies on Armijo's line.
+        dt: accepted step sizes (steps,).
+        n_refused: number of refused trials of each step.
+        n_seen: number of refused trials that are drawn.
     """
 
     step: np.ndarray
@@ -52,7 +59,7 @@ class _Rays:
 
     @staticmethod
     def along(path: Trajectory, solver: AMD, decoder: Decoder, x: Tensor, loss: Loss) -> "_Rays":
-        """Look along every step that was taken, somewhat further than the longest trial in view."""
+        """Evaluate the ray of every accepted step, to a little beyond the longest trial drawn."""
         n = int(path.accepted[:, 0].sum())
         z = path.z[:n, 0]
         dt = path.dt[:n, 0]
@@ -83,7 +90,7 @@ class _Rays:
 
 
 def _ray_figure() -> go.Figure:
-    """Five empty series: three lines, two kinds of marks."""
+    """Return a figure of five empty series: three lines and two kinds of marks."""
     figure: Any = plots.curves(
         {name: ([0.0], [0.0]) for name in _LOOKS},
         x_title="step × λ_max",
@@ -97,18 +104,17 @@ def _ray_figure() -> go.Figure:
 
 
 class ArmijoExplorer(LandscapeExplorer):
-    """Follow AMD and look along each of its steps.
+    """Follow AMD and show the energy along the ray of each of its steps.
 
-    The energy on the ray, Armijo's line, trials kept and refused.
-
-    A trial is accepted where the energy lies on or under the line E - sigma s |grad|^2. Scrubbing
-    the player moves the lower figure along.
+    The lower figure has the energy on the ray, Armijo's line, and the accepted and refused trials.
+    A trial s is accepted if its energy lies on or below the line E - sigma s |grad|^2. Scrubbing
+    the player moves the lower figure to the same step.
 
     Args:
-        decoder: trained.
-        samples: what can be encoded; needs an image shape.
-        sample: row shown first.
-        loss: `Bernoulli()` by default.
+        decoder: trained decoder.
+        samples: samples that can be encoded; they need an image shape.
+        sample: row of the sample shown first.
+        loss: loss of the energy, `Bernoulli()` by default.
     """
 
     dragged = ("beta", "sigma", "growth")
@@ -135,17 +141,17 @@ class ArmijoExplorer(LandscapeExplorer):
         )
         self.view.alt_text = "The energy along one step, the line to get under, and the trials."
         self.widget = ipywidgets.VBox([self.player, self.view])
-        # opens where the search was longest
+        # the view opens at the step with the longest search
         self.player.frame = int(np.append(self._rays.n_refused, 0).argmax())
         self.view.shown = self.player.frame
         self.link = ipywidgets.jsdlink((self.player, "frame"), (self.view, "shown"))
 
     def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
-        """AMD with the reader's constants."""
+        """Return AMD with the constants that the reader chose."""
         return {"AMD": Recipe(solver=_solver(values))}
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
-        """AMD, and the energy along each of its steps."""
+        """Follow AMD, and compute the energy along each of its steps."""
         tracks = super().tracks(values, z0)
         encoding = tracks["AMD"]
         assert encoding.trajectory is not None
@@ -157,7 +163,7 @@ class ArmijoExplorer(LandscapeExplorer):
         return tracks
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
-        """Sample, how a trial is chosen, and the three constants."""
+        """Return the controls of the sample, the first trial and the three constants."""
         return [
             sample_control(self.samples, values),
             {
@@ -196,19 +202,19 @@ class ArmijoExplorer(LandscapeExplorer):
         ]
 
     def caption(self, values: dict[str, Any]) -> str:
-        """Say when growth has nothing to do."""
+        """Add a note where the growth factor has hardly any effect."""
         idle = " · growth acts only where the last step met no positive curvature"
         return super().caption(values) + (idle if values["trial"] == "barzilai_borwein" else "")
 
     def _changes(self) -> list[dict[str, Any]]:
-        """The ray of the step that leaves each frame; the last state has none, its step stays."""
+        """Return the ray of the step that leaves each frame; the last frame shows the last ray."""
         if len(self._rays.dt) == 0:
             nothing = {"data": [{"x": [], "y": []} for _ in _LOOKS]}
             return [nothing | {"layout": {"title": {"text": "no step was accepted"}}}]
         return [plain(self._ray(k)) for k in range(len(self._rays.dt))]
 
     def _ray(self, k: int) -> dict[str, Any]:
-        """The lines and marks along step k."""
+        """Return the lines and marks along step k."""
         rays = self._rays
         dt = rays.dt[k]
         scale = np.float32(self.lambda_max)
@@ -220,7 +226,7 @@ class ArmijoExplorer(LandscapeExplorer):
         )
         data = []
         for y in (rays.energy[k], rays.promise[k], rays.armijo[k]):
-            seen = y >= low - 0.15 * (high - low)  # the slope alone falls out of the picture
+            seen = y >= low - 0.15 * (high - low)  # only the slope leaves the picture
             data.append({"x": (ray * scale)[seen], "y": y[seen]})
         for x in (tried, rays.dt[k : k + 1]):
             data.append({"x": x * scale, "y": np.interp(x, ray, rays.energy[k])})
@@ -238,7 +244,7 @@ def _solver(values: dict[str, Any]) -> AMD:
 
 
 def _words(k: int, n_refused: int, n_seen: int, dt: float, scale: float) -> str:
-    """Say what happened at a step."""
+    """Describe a step in words."""
     beyond = f" ({n_refused - n_seen} of them farther right)" if n_refused > n_seen else ""
     return (
         f"step {k}: {n_refused} refused{beyond}, then dt × λ_max = {dt * scale:.2f} (dt = {dt:.3g})"

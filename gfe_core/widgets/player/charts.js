@@ -1,4 +1,4 @@
-// Energy and step size against the step, with a playhead that a hand can drag.
+// Energy and step size against the step, with a playhead that the reader can drag.
 
 import { drag, spotIn } from "../kit/drag.js";
 import { dashOf } from "../kit/look.js";
@@ -29,8 +29,8 @@ class Chart {
   /**
    * @param {View} view
    * @param {HTMLElement} figure
-   * @param {{ dots: boolean, values: (film: Film) => Float32Array }} options dots: values are single,
-   *   and none lies between two of them
+   * @param {{ dots: boolean, values: (film: Film) => Float32Array }} options dots: draw values
+   *   as separate dots, without values between them
    */
   constructor(view, figure, { dots, values }) {
     const canvases = [...figure.querySelectorAll("canvas")];
@@ -119,7 +119,7 @@ class Chart {
    * @param {Film} film
    * @param {number} track
    * @param {number} frame
-   * @returns {number} the last frame that a track has up to here
+   * @returns {number} last frame of the track up to the given one
    */
   #end(film, track, frame) {
     return Math.min(this.dots ? Math.floor(frame) : frame, film.lengths[track] - 1);

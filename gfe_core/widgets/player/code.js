@@ -1,7 +1,7 @@
-// The Python that makes the present view again.
+// The Python code that makes the present view again.
 
 /**
- * @param {string} template with {values} where the arguments stand
+ * @param {string} template with {values} in place of the arguments
  * @param {import("./controls.js").Values} values of the controls
  * @param {number[]} start on the plane
  * @returns {string}

@@ -4,7 +4,7 @@ import { range } from "../kit/numbers.js";
 
 const CELL = 4; // pixels of the map in one cell of the search
 
-/** Corners of a cell, in the order in which its edges are walked: down and right. */
+/** Corners of a cell as (row, column), in the order in which its edges are visited. */
 const CORNERS = [
   [0, 0],
   [0, 1],
@@ -13,8 +13,8 @@ const CORNERS = [
 ];
 
 /**
- * Find lines of equal height by marching squares. Means over blocks of grey levels give back what
- * eight bits round away.
+ * Find lines of equal height by marching squares. Means over blocks of grey levels recover the
+ * precision that rounding to eight bits loses.
  *
  * @param {Uint8ClampedArray} levels (height, width)
  * @param {number} width
@@ -40,7 +40,7 @@ export function contours(levels, width, height, heights) {
     return sum / n;
   }
 
-  /** @type {(r: number, c: number, level: number) => [number, number][]} where edges are cut */
+  /** @type {(r: number, c: number, level: number) => [number, number][]} points on cut edges */
   function cuts(r, c, level) {
     return CORNERS.flatMap(([y, x], k) => {
       const [v, u] = CORNERS[(k + 1) % 4];

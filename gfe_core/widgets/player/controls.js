@@ -1,4 +1,4 @@
-// The inputs that a notebook asks for, and the line that says how they stand.
+// The inputs that a notebook asks for, with their values and notes.
 
 import { NO_KERNEL } from "../kit/base.js";
 import { make } from "../kit/dom.js";
@@ -15,7 +15,7 @@ import { make } from "../kit/dom.js";
  * @property {number} [step]
  * @property {(string | number)[]} [options]
  * @property {string | number} [format] decimals
- * @property {string} [note] stands beside the value
+ * @property {string} [note] text beside the value
  */
 
 /**
@@ -35,14 +35,14 @@ export class Controls {
   #plan = "";
   /** @type {Values} */
   values = {};
-  /** Whether a hand is on one of them, and has not let go. */
+  /** Whether the reader is moving one of the controls. */
   turning = false;
 
   /**
    * @param {import("../kit/base.js").View<import("./view.js").Traits>} view
    * @param {{ able: (name: string) => boolean, turned: (name: string, event: Event) => void,
-   *   released: (name: string, event: Event) => void }} told able: whether somebody can follow a
-   *   control; turned: while it is; released: by a hand that has turned it
+   *   released: (name: string, event: Event) => void }} told able: whether the kernel or the
+   *   browser can answer a control; turned: called while it is moved; released: called afterwards
    */
   constructor(view, told) {
     this.#view = view;
@@ -54,7 +54,7 @@ export class Controls {
     return this.#view.model.get("controls").filter(({ kind }) => kind !== "strip");
   }
 
-  /** Make the inputs, unless they are the same but for their notes: they may have the focus. */
+  /** Make the inputs, but keep them if only their notes differ, because one may have the focus. */
   build() {
     const plan = JSON.stringify(this.#list.map((control) => ({ ...control, note: "" })));
     if (plan === this.#plan) return;

@@ -3,7 +3,7 @@
 /** @typedef {import("./view.js").Traits} Traits */
 
 /**
- * What is followed along the tracks, which hold their last state where they are short.
+ * The states along the tracks; a short track holds its last state.
  *
  * @typedef {object} Paths
  * @property {number} frames
@@ -26,7 +26,7 @@ export class Film {
     this.target = model.bytes("target");
     this.names = model.get("names").slice(0, paths.frames ? paths.lengths.length : 0);
     this.looks = model.get("looks");
-    /** What a frame is. */
+    /** Word for a frame. */
     this.noun = model.get("frame_label");
     this.tracks = this.names.length;
     this.frames = this.tracks ? paths.frames : 0;
@@ -48,7 +48,7 @@ export class Film {
     return this.off.every((distance) => distance === 0);
   }
 
-  /** Numbers of the tracks, the first one last: it is drawn over the others. */
+  /** Indices of the tracks in the order of drawing: the first comes last, over the others. */
   get backwards() {
     return [...this.names.keys()].reverse();
   }
@@ -56,8 +56,8 @@ export class Film {
   /**
    * @param {Float32Array} array one number for each frame of each track
    * @param {number} track
-   * @param {number} frame between two frames, the number is too
-   * @param {{ parts: number, part: number }} [of] a number of several
+   * @param {number} frame frame, or a place between two frames, at which numbers are interpolated
+   * @param {{ parts: number, part: number }} [of] index of the number, if each frame has several
    * @returns {number}
    */
   at(array, track, frame, { parts, part } = { parts: 1, part: 0 }) {
@@ -70,7 +70,7 @@ export class Film {
   /**
    * @param {number} track
    * @param {number} frame
-   * @returns {[number, number]} where the code is on the plane
+   * @returns {[number, number]} position of the code on the plane
    */
   place(track, frame) {
     return [

@@ -1,6 +1,6 @@
-"""What a player shows, as plain numpy arrays: the film of the tracks and the landscape under them.
+"""The content of a player as numpy arrays: a film of the tracks, and the landscape below them.
 
-Made from encodings by the explorers, drawn in the browser.
+The explorers make it from encodings, and the browser draws it.
 Shape vocabulary: tracks (one per solver), frames (one per step), maps, rows, columns.
 """
 
@@ -15,9 +15,9 @@ from PIL import Image
 
 _LOOK = Path(__file__).parents[1] / "kit" / "look.json"
 NEAR: int = json.loads(_LOOK.read_text(encoding="utf-8"))["near"]
-"""Of the 256 levels of a map, so many are of the energies that matter; others are farther up."""
+"""Number of the 256 levels of a map that cover the energy range; the others lie above it."""
 _ONE_MAP_WIDTH = 480
-_SPRITE_PIXELS = 400_000  # all maps together: keeps the landscape of a whole training under 300 kB
+_SPRITE_PIXELS = 400_000  # of all maps: keeps the landscapes of a training run below 300 kB
 
 
 def _expect(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: Any) -> None:
@@ -31,24 +31,25 @@ def _expect(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: Any) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """What happened along each track, ready to be drawn.
+    """The states along each track, ready to be drawn.
 
     Args:
-        names: one per track, such as "AMD".
-        notes: one per track, a short sentence on the cost and the outcome.
-        path: float32 (tracks, frames, 2), position in the plane of the landscape.
-        off_plane: float32 (tracks, frames), distance from that plane; 0 for a true 2-D latent.
-        energy: float32 (tracks, frames), true energy.
-        step: float32 (tracks, frames), step size leaving each frame, in flow units; 0 where there
-            is none.
-        n_frames: real frames per track; later frames hold the last state.
-        images: uint8 (tracks, frames, *target), reconstructions.
-        target: uint8 (height, width), or (height, width, 3) in colour.
-        energy_label: what the energy chart shows.
-        step_label: what the step chart shows.
-        step_limit: drawn as a dashed line in the step chart, with `step_limit_label`.
-        step_limit_label: a few words.
-        frame_label: what a frame is, in one word.
+        names: names of the tracks, such as "AMD", at most four.
+        notes: notes, for each track a short sentence on its cost and its outcome.
+        path: positions in the plane of the landscape, float32 (tracks, frames, 2).
+        off_plane: distances from that plane, float32 (tracks, frames); 0 if the latent space is
+            that plane.
+        energy: true energies, float32 (tracks, frames).
+        step: step sizes that leave each frame, float32 (tracks, frames), in flow units; 0 where
+            there is no step.
+        n_frames: number of real frames of each track; later frames hold the last state.
+        images: reconstructions, uint8 (tracks, frames, *target).
+        target: image that is encoded, uint8 (height, width), or (height, width, 3) in colour.
+        energy_label: label of the energy chart.
+        step_label: label of the step chart.
+        step_limit: height of a dashed line in the step chart; no line by default.
+        step_limit_label: label of that line, a few words.
+        frame_label: word for a frame.
     """
 
     names: tuple[str, ...]
@@ -102,12 +103,13 @@ class Landscape:
     """Energy on a plane through latent space.
 
     Args:
-        energy: float32 (maps, rows, columns) in nats per pixel, row 0 at the top (largest y). One
-            map, or one per frame for a landscape that changes while a decoder trains.
-        extent: x_min, x_max, y_min, y_max of the plane in latent units. A ratio of about 8 to 5
-            fits the player best.
-        label: what the map is, in a few words.
-        axes: what lies to the right and what upwards, in a few words each.
+        energy: energies in nats per pixel, float32 (maps, rows, columns), row 0 at the top (largest
+            y). There is one map, or one per frame for a landscape that changes while a decoder
+            trains.
+        extent: x_min, x_max, y_min, y_max of the plane, in latent units. A ratio of width to height
+            of about 8 to 5 fits the player best.
+        label: description of the map, in a few words.
+        axes: descriptions of the horizontal and of the vertical direction, in a few words each.
     """
 
     energy: np.ndarray
@@ -131,9 +133,9 @@ class Landscape:
 def energy_range(film: Film, landscape: Landscape) -> tuple[float, float]:
     """Return the energies of the first and the last colour, in nats per pixel.
 
-    The lowest energy anywhere opens the range. The highest start closes it, or the median of the
-    ground if that is higher: no flow climbs farther, and a steep corner or a diverging track must
-    not flatten the rest.
+    The range begins at the lowest energy anywhere. It ends at the highest energy of a start, or at
+    the median of the landscape if that is higher: no flow climbs above its start, and a steep
+    corner or a diverging track must not take the contrast from the rest.
     """
     ground = landscape.energy[np.isfinite(landscape.energy)]
     visited = film.energy[np.isfinite(film.energy)]
@@ -146,8 +148,8 @@ def energy_range(film: Film, landscape: Landscape) -> tuple[float, float]:
 def grey_sprite(landscape: Landscape, limits: tuple[float, float]) -> bytes:
     """Return the maps as one 8-bit grey PNG, stacked downwards and smoothly enlarged.
 
-    `NEAR` levels are of the range of energies; the others are of what lies above it, up to twice
-    the range, and are drawn paler and paler.
+    `NEAR` levels cover the range `limits`; the other levels cover energies above it, up to twice
+    the range, and are drawn increasingly pale.
     """
     maps = len(landscape.energy)
     x_min, x_max, y_min, y_max = landscape.extent

@@ -1,8 +1,7 @@
 """Films that are made once and then only watched.
 
-A decoder in training, and a flow that fits the noise too late.
-
-The reader scrubs and plays; nothing is asked of the kernel.
+One shows a decoder while it trains; the other shows a flow that fits the noise of an image late.
+The reader can scrub and play, and nothing is asked of the kernel.
 """
 
 import copy
@@ -62,9 +61,9 @@ class TrainingFilm:
     """A callback of `fit` that keeps copies of a decoder with two latents or more.
 
     Args:
-        x: the image whose landscape and code are shown, (features,).
-        image_shape: how to show it.
-        n_frames: copies kept, evenly spread over the training.
+        x: image whose landscape and code are shown, (features,).
+        image_shape: shape of the image, (height, width), or (3, height, width) in colour.
+        n_frames: number of copies kept, evenly spread over the training.
     """
 
     @in_own_words
@@ -75,7 +74,7 @@ class TrainingFilm:
         self.x = one_image(x, image_shape, "x")
         self.image_shape = image_shape
         self.n_frames = n_frames
-        self.decoders: list[Any] = []  # modules that are decoders; their types cannot say both
+        self.decoders: list[Any] = []  # modules and decoders, which no type expresses together
         self.steps: list[int] = []
 
     def __call__(self, report: Report) -> None:
@@ -89,21 +88,21 @@ class TrainingFilm:
             self.steps.append(report.step)
 
     def explorer(self, name: str = "training film", *, loss: Loss | None = None) -> FilmExplorer:
-        """Encode the image with every copy; show code, landscape and reconstruction."""
+        """Encode the image with every copy, and show its code, landscape and reconstruction."""
         if not self.decoders:
             raise ValueError(
                 "The film is empty. Pass it to a training first: `gfe.fit(..., callbacks=[film])`."
             )
         loss = loss or Bernoulli()
-        found = [encode(decoder, self.x[None], loss=loss) for decoder in self.decoders]
-        path = torch.cat([one.z for one in found])
+        encodings = [encode(decoder, self.x[None], loss=loss) for decoder in self.decoders]
+        path = torch.cat([one.z for one in encodings])
         plane = Plane.through(path)
         extent = extent_around(plane.coordinates(torch.cat([path, torch.zeros_like(path[:1])])))
         maps = [
             energy_map(decoder, self.x, loss, plane, extent).numpy() for decoder in self.decoders
         ]
         pictures = torch.cat(
-            [reconstruct(d, one.z, loss) for d, one in zip(self.decoders, found, strict=True)]
+            [reconstruct(d, one.z, loss) for d, one in zip(self.decoders, encodings, strict=True)]
         )
         moved = torch.cat([path.diff(dim=0).norm(dim=1), torch.zeros(1)])
         film = Film(
@@ -111,7 +110,7 @@ class TrainingFilm:
             notes=(f"{len(path)} moments of the training, {self.steps[-1]} rounds in all",),
             path=plane.coordinates(path)[None].numpy().astype(np.float32),
             off_plane=plane.distance(path)[None].numpy().astype(np.float32),
-            energy=torch.cat([one.energy for one in found])[None].numpy(),
+            energy=torch.cat([one.energy for one in encodings])[None].numpy(),
             step=moved[None].numpy().astype(np.float32),
             n_frames=(len(path),),
             images=pictures_of(pictures, self.image_shape)[None],
@@ -141,7 +140,7 @@ class TrainingFilm:
 
 
 def one_image(x: Any, image_shape: Any, name: str) -> Tensor:
-    """Return one image as a flat tensor, after checking that its pixels fit the shape."""
+    """Return one image as a flat tensor, after checking that its pixels match the shape."""
     n_features = math.prod(checks.image_shape(image_shape))
     row = rows_of(x, name)
     wanted = f"`{name}` must be one image of {n_features} floats"
@@ -169,18 +168,18 @@ def noisy_film(
     loss: Loss | None = None,
     name: str = "early stopping",
 ) -> FilmExplorer:
-    """Follow the flow of a noisy image and show how far it is from the clean one.
+    """Follow the flow of a noisy image and show its distance from the clean one.
 
     Args:
-        decoder: trained on clean images.
-        clean: the image without noise, never seen by the flow.
-        noisy: what the flow encodes.
-        image_shape: how to show them.
+        decoder: decoder trained on clean images.
+        clean: image without noise (features,), which the flow does not use.
+        noisy: image that the flow encodes (features,).
+        image_shape: shape of both images, (height, width), or (3, height, width) in colour.
         t1: end of the flow, in flow units.
-        n_steps: of Euler's rule on a log-spaced grid.
-        n_frames: moments shown, evenly spaced in the logarithm of time.
-        loss: `Bernoulli()` by default.
-        name: of the explorer.
+        n_steps: number of steps of Euler's rule on a log-spaced grid.
+        n_frames: number of times shown, evenly spaced in the logarithm of time.
+        loss: loss of the energy, `Bernoulli()` by default.
+        name: name of the explorer.
 
     Raises:
         ValueError: the steps are too long for the flow, so that the energy rises.
@@ -218,7 +217,7 @@ def noisy_film(
     )
     gaps = film.images / 255 - pictures_of(clean, image_shape) / 255
     error = np.sqrt(np.square(gaps).mean(tuple(range(2, gaps.ndim))))
-    error[1] = 0.0  # not drawn: the clean image is no distance from itself
+    error[1] = 0.0  # not drawn: this track is the clean image itself
     notes = ("sees only the noisy image", "the code that the flow finds without noise")
     return FilmExplorer(
         name,
@@ -242,14 +241,14 @@ def noisy_film(
 
 
 def _falls(flow: Encoding, t1: float, n_steps: int) -> None:
-    """Refuse a path along which the energy rises, as that of no gradient flow does."""
+    """Refuse a path along which the energy rises: along a gradient flow it cannot."""
     assert flow.trajectory is not None
     energy = flow.trajectory.energy[:, 0]
-    # sums of many features round a little beyond the last digit
+    # sums over many features round by more than the last digit
     rounding = 100 * torch.finfo(energy.dtype).eps * energy.abs().max()
     falls = bool(energy.isfinite().all()) and bool((energy.diff() <= rounding).all())
     checks.require(
         falls and int(flow.status[0]) == Status.REACHED_T,
-        f"`t1` of {t1:g} is too long for {n_steps} steps of Euler's rule: the energy rises on the "
-        "way, as that of the flow never does. Raise `n_steps`, or lower `t1`.",
+        f"`t1` of {t1:g} is too long for {n_steps} steps of Euler's rule: the energy rises, which "
+        "it never does along the flow. Raise `n_steps`, or lower `t1`.",
     )

@@ -1,6 +1,6 @@
-"""The first thing a reader touches.
+"""The first view that a reader uses.
 
-A digit, its energy landscape, and the flow from wherever the hand starts it.
+It shows a digit, its energy landscape, and the flow from any start that the reader chooses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,22 +33,22 @@ _SLOPES = [1e-4, 1e-2, 0.1, 0.3, 0.5, 0.7, 0.9]
 
 
 class FlowExplorer(LandscapeExplorer):
-    """Follow the flow of one sample at a time, with the landscape under it.
+    """Follow the flow of one sample at a time over its landscape.
 
-    Fixed grids are steered by dt x lambda_max, where lambda_max is the largest curvature at the
-    code.
+    The reader sets the step of fixed grids as dt x lambda_max, where lambda_max is the largest
+    curvature at the code.
 
     Args:
-        decoder: trained, in eval mode if it has normalisation.
-        samples: what can be encoded; needs an image shape.
-        name: of the explorer.
-        sample: row shown first.
-        solver: one of the choices of the control, shown first.
+        decoder: trained decoder, in eval mode if it has normalisation.
+        samples: samples that can be encoded; they need an image shape.
+        name: name of the explorer.
+        sample: row of the sample shown first.
+        solver: choice of the control "solver" shown first.
         dt_times_curvature: first value of the control for fixed grids.
-        n_steps: length of fixed grids.
-        loss: `Bernoulli()` by default.
-        title: above the player.
-        controls: names of the controls shown, of "sample", "solver", "dt", "armijo_slope".
+        n_steps: number of steps of fixed grids.
+        loss: loss of the energy, `Bernoulli()` by default.
+        title: title above the player.
+        controls: names of the controls shown, from "sample", "solver", "dt", "armijo_slope".
         playing: whether the film starts by itself when it is first seen.
     """
 
@@ -96,7 +96,7 @@ class FlowExplorer(LandscapeExplorer):
         )
 
     def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
-        """One or two solvers."""
+        """Return the one or two solvers that the reader chose."""
         slope = float(values["armijo_slope"])
         t1 = float(values["dt"]) / self.lambda_max * self.n_steps
         recipes = {
@@ -119,7 +119,7 @@ class FlowExplorer(LandscapeExplorer):
         return super().arguments() + longer
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
-        """Sample, solver, dt x lambda_max and the Armijo slope."""
+        """Return the controls of sample, solver, dt x lambda_max and the Armijo slope."""
         note = f"dt = {float(values['dt']) / self.lambda_max:.3g}, λ_max = {self.lambda_max:.3g}"
         if not LIMITS.keys() & set(_CHOICES[values["solver"]]):
             note = "acts on Euler and RK4 only"

@@ -1,6 +1,6 @@
-// The preview while a hand moves: the newest start wins, and a path that takes long is finished in
-// the next frames of the screen. What follows the paths is a script of its own, which comes only
-// where it has something to follow.
+// The preview during a drag: only the newest start is followed, and a long path is continued in the
+// next frames of the screen. A separate script follows the paths; it is loaded only if there is
+// something to follow.
 
 import { moduleOf } from "../kit/module.js";
 
@@ -8,7 +8,7 @@ import { moduleOf } from "../kit/module.js";
 /** @typedef {import("./preview.js").Plan} Plan */
 /** @typedef {import("./controls.js").Values} Values */
 
-const SLICE = 15; // ms of every frame, which leaves the rest of it to the drawing
+const SLICE = 15; // ms of a frame for following; the rest of the frame is left for drawing
 
 export class Following {
   #view;
@@ -25,8 +25,8 @@ export class Following {
 
   /**
    * @param {import("../kit/base.js").View<import("./view.js").Traits>} view
-   * @param {(preview: Preview, done: boolean, event?: Event) => void} draw what has been followed so
-   *   far; done: whether all of it has been
+   * @param {(preview: Preview, done: boolean, event?: Event) => void} draw draws the paths so far;
+   *   done: whether all paths have ended
    */
   constructor(view, draw) {
     this.#view = view;
@@ -39,7 +39,7 @@ export class Following {
     return Boolean(this.#plan && this.#Kind);
   }
 
-  /** Why it cannot, in words; empty where there is nothing to follow. */
+  /** Reason why it cannot, in words; empty if there is none. */
   get whyNot() {
     const told = this.#view.model.get("preview");
     return "why_not" in told ? told.why_not : "";
@@ -53,7 +53,7 @@ export class Following {
     return this.ready && name in (this.#plan?.turns ?? {});
   }
 
-  /** Read what is to be followed. */
+  /** Read the tracks to follow. */
   async read() {
     const { model } = this.#view;
     const told = model.get("preview");
@@ -75,7 +75,7 @@ export class Following {
    *
    * @param {number[]} start
    * @param {Values} values of the controls
-   * @param {Event} [event] that asks for it
+   * @param {Event} [event] event that asks for it
    */
   follow(start, values, event) {
     this.#waiting = { start: [...start], values: { ...values }, event };

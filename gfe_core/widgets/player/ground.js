@@ -1,4 +1,4 @@
-// The landscape under the film: maps of grey levels, coloured, with lines of equal height.
+// The landscape below the film: coloured maps of grey levels, with lines of equal height.
 
 import { make } from "../kit/dom.js";
 import { layer, penOf, pixels, stroke } from "../kit/layers.js";
@@ -30,8 +30,8 @@ export class Ground {
   /**
    * Read the maps.
    *
-   * @param {Uint8Array} png all of them, one under the other; may be empty
-   * @param {number} maps how many
+   * @param {Uint8Array} png image of all maps, one below the other; may be empty
+   * @param {number} maps number of maps
    */
   async read(png, maps) {
     this.#maps = 0;
@@ -48,23 +48,23 @@ export class Ground {
     this.#levels = data.filter((_, j) => j % 4 === 0);
   }
 
-  /** Colour the maps again, when they are drawn next. */
+  /** Colour the maps again at the next drawing. */
   forget() {
     this.#drawn = [];
     this.#shown = -1;
   }
 
-  /** Draw again, though the map is the same: size or theme have changed. */
+  /** Draw even the same map again, because the size or the theme has changed. */
   wipe() {
     this.#shown = -1;
   }
 
   /**
-   * Draw the map of a frame, unless it is there already.
+   * Draw the map of a frame, unless it is drawn already.
    *
    * @param {number} frame
    * @param {Rgb[]} table colours of the palette
-   * @param {string} empty colour where there is no map
+   * @param {string} empty colour of the plane if there is no map
    */
   draw(frame, table, empty) {
     const k = this.#maps ? Math.min(Math.floor(frame), this.#maps - 1) : 0;

@@ -1,11 +1,11 @@
-// The start of the flow, which a hand or the arrow keys move over the plane.
+// The start of the flow, which a pointer or the arrow keys move over the plane.
 
 import { NO_KERNEL } from "../kit/base.js";
 import { drag, spotIn } from "../kit/drag.js";
 import { ARROWS } from "../kit/keyboard.js";
 import { clamp } from "../kit/numbers.js";
 
-const STEP = 1 / 50; // of the plane, for a key
+const STEP = 1 / 50; // share of the plane that a key moves
 const CROSS = "M2 2 14 14M14 2 2 14";
 
 export const HANDLE_MARKUP = `<button type="button" class="start"
@@ -18,21 +18,22 @@ export class Handle {
   #plane;
   #button;
   #told;
-  /** @type {number[] | null} where the hand, and the start, were when it was taken */
+  /** @type {number[] | null} where the drag began; #from: where the start was */
   #grip = null;
   #from = [0, 0];
   start = [0, 0];
-  /** Whether a hand is on it. */
+  /** Whether it is being dragged. */
   held = false;
-  /** Whether the hand has moved it. */
+  /** Whether the drag has moved it. */
   moved = false;
 
   /**
    * @param {import("../kit/base.js").View<import("./view.js").Traits>} view with HANDLE_MARKUP
    * @param {import("./plane.js").Plane} plane
    * @param {{ able: () => boolean, moved: (event: Event) => void,
-   *   released: (event: Event) => void }} told able: whether somebody can follow it; moved: whenever
-   *   it has moved, or is held no more; released: by a hand that has moved it
+   *   released: (event: Event) => void }} told able: whether the kernel or the browser can answer
+   *   it; moved: called when it has moved or a drag has ended; released: called when a drag that
+   *   moved it has ended
    */
   constructor(view, plane, told) {
     this.#view = view;
@@ -55,7 +56,7 @@ export class Handle {
     return this.#told.able() && this.#view.model.get("draggable");
   }
 
-  /** Show where it is. */
+  /** Show its position. */
   show() {
     const [x, y] = this.#plane.shares(this.start).map((share) => 100 * clamp(share, 0, 1));
     this.#button.disabled = !this.draggable;

@@ -1,9 +1,8 @@
-"""What every explorer of a flow shares.
+"""The base class of all explorers of a flow.
 
-One sample, the landscape around its code, and tracks over it.
-
-A subclass says which controls there are and which tracks they ask for; this base follows them from
-wherever the hand put the start, and sends film and landscape to the player in one message.
+An explorer shows one sample, the landscape around its code, and tracks over it. A subclass defines
+the controls and the tracks that they ask for. The base class follows the tracks from the start that
+the reader chose, and sends film and landscape to the player in one message.
 """
 
 from abc import ABC, abstractmethod
@@ -41,21 +40,21 @@ from gfe_core.widgets.player.slices import (
 )
 
 LIMITS = {"Euler": 2.0, "RK4": 2.785, "Dopri5": 3.307}
-"""Stability limits on the gradient flow, as dt x lambda_max; to the digits that are shown."""
+"""Stability limits of solvers of the gradient flow, as dt x lambda_max, to the digits shown."""
 
 _HEIGHTS_LABEL = "energy above the lowest reached"
-_LANDMARKS = 200  # samples whose codes say how far a flat latent space goes
+_LANDMARKS = 200  # number of samples whose codes determine the extent of a map of two latents
 
 
 @dataclass(frozen=True)
 class Ground:
-    """The plane that a landscape lies in.
+    """The plane of a landscape.
 
     Args:
-        plane: its origin is where flows start until a hand moves the start.
+        plane: plane in latent space; flows start at its origin until the reader moves the start.
         frame: x_min, x_max, y_min, y_max of the map.
-        label: what the map is, in a few words.
-        axes: what lies to the right and what upwards, in a few words each.
+        label: description of the map, in a few words.
+        axes: descriptions of the horizontal and of the vertical direction, in a few words each.
     """
 
     plane: Plane
@@ -65,22 +64,23 @@ class Ground:
 
 
 class LandscapeExplorer(Explorer, ABC):
-    """Show tracks over the landscape of one sample; the base of explorers, not shown itself.
+    """Show tracks over the landscape of one sample; the abstract base of explorers of a flow.
 
-    The landscape is a plane through the start, the code that AMD finds from the origin, and the
-    largest deviation of its path; with two latents it is all of latent space, as far as codes go.
-    A subclass may lay another plane (`ground_below`). The landscape stays as it is while the start
-    is dragged or solvers change; another sample has another one.
+    The landscape is the energy on a plane through the start, the code that AMD finds from the
+    origin, and the point of its path that deviates most from the line between them. With two
+    latents the plane is the latent space, in the range of the codes. A subclass can choose another
+    plane (`ground_below`). The landscape stays the same while the start is dragged or solvers
+    change; another sample has another one.
 
     Args:
-        decoder: trained, in eval mode if it has normalisation.
-        samples: what can be encoded; needs an image shape.
-        name: of the explorer.
-        first: name -> first value of every control; "sample" is one of them.
+        decoder: trained decoder, in eval mode if it has normalisation.
+        samples: samples that can be encoded; they need an image shape.
+        name: name of the explorer.
+        first: first value of every control by name, including "sample".
         controls: names of the controls shown.
-        title: above the player.
+        title: title above the player.
         alt_text: one sentence that says what the picture shows.
-        loss: `Bernoulli()` by default.
+        loss: loss of the energy, `usual_loss` by default.
         playing: whether the film starts by itself when it is first seen.
     """
 
@@ -88,11 +88,11 @@ class LandscapeExplorer(Explorer, ABC):
     """Controls whose change makes a new landscape."""
     usual_loss: Loss = Bernoulli()
     dragged: tuple[str, ...] = ()
-    """Sliders that the browser follows by itself while they are turned."""
+    """Sliders that the browser follows by itself while they are moved."""
     heights: bool = False
     """Whether the second chart shows heights above the lowest energy instead of steps."""
     only_kernel: str = ""
-    """Why the browser cannot follow the tracks by itself, where it cannot."""
+    """Reason why only the kernel can follow the tracks; empty if the browser can, too."""
 
     def __init__(
         self,
@@ -133,17 +133,17 @@ class LandscapeExplorer(Explorer, ABC):
 
     @abstractmethod
     def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
-        """Say how the tracks are followed that the controls ask for, at most four, by name."""
+        """Return recipes for the tracks that the controls ask for, at most four, by name."""
 
     @abstractmethod
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Describe every control, as `FlowPlayer.controls`.
 
-        Those that are not shown are left out.
+        The player leaves out those that are not shown.
         """
 
     def tracks(self, values: dict[str, Any], z0: Tensor | None) -> Mapping[str, Encoding]:
-        """Follow what the controls ask for: name -> encoding of the sample."""
+        """Follow the tracks that the controls ask for: name -> encoding of the sample."""
         return {name: self.follow(recipe, z0) for name, recipe in self.recipes(values).items()}
 
     def decoder_for(self, values: dict[str, Any]) -> Decoder:
@@ -171,11 +171,11 @@ class LandscapeExplorer(Explorer, ABC):
         return self.samples.x[sample : sample + 1]
 
     def reference_code(self) -> Encoding:
-        """Encode the sample from the origin; curvatures are those at the code found."""
+        """Encode the sample from the origin; curvatures are evaluated at this code."""
         return self.follow(Recipe(solver=AMD()), None)
 
     def ground_below(self) -> Ground:
-        """Lay the plane through the path of the reference."""
+        """Return the plane through the path of the reference."""
         assert self.reference.trajectory is not None
         path = self.reference.trajectory.z[:, 0]
         plane = Plane.through(path)
@@ -198,16 +198,16 @@ class LandscapeExplorer(Explorer, ABC):
         )
 
     def caption(self, values: dict[str, Any]) -> str:
-        """Say what is shown."""
+        """Return a caption that names the sample."""
         label = label_of(self.samples, self._sample)
         return f"{self.samples.title}, sample {values['sample']}, {label}"
 
     def turn(self, *, start: Sequence[float] | None = None, **values: Any) -> None:
-        """Turn controls, and put the start somewhere, as a reader would.
+        """Set controls and the start of the flow, as a reader would.
 
         Args:
-            start: of the flow, (x, y) on the plane of the landscape; its origin by default.
-            values: name of a control -> its value, whether the control is shown or not.
+            start: start of the flow, (x, y) on the plane of the landscape; its origin by default.
+            values: values of controls by name, whether the control is shown or not.
 
         Example:
             explorer.turn(sample=3, dt=0.5, start=(0.2, -0.1))
@@ -232,7 +232,7 @@ class LandscapeExplorer(Explorer, ABC):
         return "decoder, samples" + (", loss=loss" if self.loss != self.usual_loss else "")
 
     def _code(self) -> str:
-        """Return Python that makes this view again, with {values} for what the reader chose."""
+        """Return Python that makes this view again, with {values} for the reader's choices."""
         hidden = {k: one for k, one in self._first.items() if k not in self.player.values}
         words = "".join(f"{name}={value!r}, " for name, value in hidden.items())
         made = f"explorer = gfe.widgets.{type(self).__name__}({self.arguments()})"
@@ -249,7 +249,7 @@ class LandscapeExplorer(Explorer, ABC):
         self._redraw(values, None if start is None else torch.tensor([start]), landscape)
 
     def _look_at(self, values: dict[str, Any]) -> None:
-        """Encode the sample and lay the ground for its flows."""
+        """Encode the sample, and compute its curvature and its landscape."""
         self._seen = [values[name] for name in self.ground]
         self._sample = int(values["sample"])
         self.x = self.data_of(self._sample)
@@ -268,9 +268,9 @@ class LandscapeExplorer(Explorer, ABC):
         )
 
     def _corners(self) -> Tensor:
-        """Two corners that hold nearly all codes of a flat latent space.
+        """Return two opposite corners of a box with nearly all codes, if there are two latents.
 
-        Nothing where the map is a slice.
+        Return no rows where the map is a slice.
         """
         if self.shown_decoder.latent_dim != 2:
             return self.x.new_zeros(0, self.shown_decoder.latent_dim)
@@ -299,7 +299,7 @@ class LandscapeExplorer(Explorer, ABC):
             self.player.show(film, landscape)
 
     def _preview(self, values: dict[str, Any]) -> None:
-        """Let the browser follow the tracks while a hand drags, or say why it cannot."""
+        """Let the browser follow the tracks during a drag, or say why it cannot."""
         sliders = [one for one in self.player.controls if one["name"] in self.dragged]
         lowest = self.reference.energy.item() if self.heights else None
         try:
@@ -318,7 +318,7 @@ class LandscapeExplorer(Explorer, ABC):
 
 
 def with_limit(film: Film, name: str) -> Film:
-    """Draw a solver's stability limit into the step chart."""
+    """Add a solver's stability limit to the step chart."""
     return replace(film, step_limit=LIMITS[name], step_limit_label=f"{name}'s limit")
 
 
@@ -350,7 +350,7 @@ def _fits(control: dict[str, Any], value: Any) -> None:
 
 
 def dt_control(label: str, largest: float, note: str, *, name: str = "dt") -> dict[str, Any]:
-    """Return a control for a step in units of its stability limit's denominator."""
+    """Return a slider for a step in units of 1 / lambda_max."""
     return {
         "name": name,
         "label": label,

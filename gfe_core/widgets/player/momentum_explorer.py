@@ -1,6 +1,6 @@
-"""Momentum under the hand.
+"""A flow with momentum that the reader controls.
 
-Overshoot, friction, restart, and what an explicit step makes of them.
+It shows overshoot, friction and restart, and the instability of an explicit step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ _NOTES = {
     _PAIRS[2]: " · AMD rolls too: it tests its steps and restarts",
 }
 _TIME = 40.0  # length of the flows in units of 1 / sqrt(lambda_max)
-_STEPS = (40, 300)  # enough to see an instability, few enough for a quick answer
+_STEPS = (40, 300)  # limits: enough to see an instability, few enough for a quick answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +54,22 @@ class _Restarting(SemiImplicit):
 
 
 class MomentumExplorer(LandscapeExplorer):
-    """Follow the flow with momentum beside something it should be compared with.
+    """Follow the flow with momentum beside another flow or rule.
 
-    Steps are steered by dt x sqrt(lambda_max), the natural unit of a flow with momentum; 2 is the
-    limit of the semi-implicit rule. Beside it the gradient flow takes as many Euler steps of dt
-    squared: the same work, and the step that momentum is built on. The right chart is the energy
-    above the lowest that any track of the picture reached.
+    The reader sets the step as dt x sqrt(lambda_max), the natural unit of a flow with momentum; the
+    limit of the semi-implicit rule is 2. The gradient flow beside it takes the same number of Euler
+    steps of length dt squared: the work is the same, and dt squared is the factor with which a
+    gradient enters the code in a step with momentum. The right chart is the energy above the lowest
+    energy that any track or the reference reached.
 
     Args:
-        decoder: trained.
-        samples: what can be encoded; needs an image shape.
-        name: of the explorer.
-        sample: row shown first.
-        pair: what is compared, shown first.
-        controls: names of the controls shown, of "sample", "pair", "dt", "damping".
-        loss: `Bernoulli()` by default.
+        decoder: trained decoder.
+        samples: samples that can be encoded; they need an image shape.
+        name: name of the explorer.
+        sample: row of the sample shown first.
+        pair: comparison shown first, a choice of the control "compare".
+        controls: names of the controls shown, from "sample", "pair", "dt", "damping".
+        loss: loss of the energy, `Bernoulli()` by default.
     """
 
     dragged = ("dt", "damping")
@@ -102,7 +103,7 @@ class MomentumExplorer(LandscapeExplorer):
         )
 
     def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
-        """The pair that was chosen."""
+        """Return the tracks of the comparison that the reader chose."""
         flow = NesterovFlow(damping=float(values["damping"]))
         dt = self._dt(values)
         n = min(max(round(_TIME / float(values["dt"])), _STEPS[0]), _STEPS[1])
@@ -124,7 +125,7 @@ class MomentumExplorer(LandscapeExplorer):
         }
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
-        """Sample, pair, dt x sqrt(lambda_max) and damping."""
+        """Return the controls of sample, pair, dt x sqrt(lambda_max) and damping."""
         dt = {
             "name": "dt",
             "label": "dt × √λ_max",
@@ -150,7 +151,7 @@ class MomentumExplorer(LandscapeExplorer):
         ]
 
     def caption(self, values: dict[str, Any]) -> str:
-        """Say what a reader could take for something else."""
+        """Add a note on what the steps or the solver of a comparison are."""
         return super().caption(values) + _NOTES.get(values["pair"], "")
 
     def _dt(self, values: dict[str, Any]) -> float:

@@ -1,7 +1,4 @@
-"""From one step to the whole flow.
-
-Decoders trained with few steps or many, each followed by few steps or many.
-"""
+"""Decoders trained with few or many steps, each of them followed by few or many steps."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -45,33 +42,32 @@ _SHARES = (
     1.5,
     2.0,
 )
-# of a picture in the strip; so many steps are drawn
-_SIDE = 46
-_MOST = 17
+_SIDE = 46  # side of a picture in the strip, in pixels
+_MOST = 17  # largest number of steps in the strip
 
 Tile = tuple[str, str, np.ndarray]
-"""Words above, words below, picture."""
+"""Text above a picture, text below it, and the picture."""
 
 
 class OriginExplorer(LandscapeExplorer):
-    """Choose how many steps a decoder was trained with, and how many it is followed with now.
+    """Choose the number of steps a decoder was trained with, and the number of steps taken now.
 
-    The landscape is that of the decoder chosen; the flow to its end is always followed beside the
-    steps. Below the player stands what each step draws.
+    The landscape is that of the chosen decoder. The flow to its end is always shown beside the
+    steps. Below the player, a strip shows the picture after each step.
 
     Args:
-        decoders: how the gradient treated the steps in training ("unrolled", "detached") -> steps
-            in training, as text, -> decoder; each of the first has the same of the second.
-        samples: what can be encoded; needs an image shape.
-        name: of the explorer.
-        sample: row shown first.
-        trained: steps in training, shown first; the first of them by default.
-        steps: taken now, one of `STEPS`, shown first.
-        dt: length of a step, shown first; the control reaches from a hundredth of it to twice as
-            much.
-        loss: of the steps, summed squares by default.
-        seed: of the decoders; it is only said.
-        title: above the player.
+        decoders: decoders by the gradient through the steps in training ("unrolled", "detached")
+            and then by the number of steps in training, as text; every gradient needs the same
+            numbers of steps.
+        samples: samples that can be encoded; they need an image shape.
+        name: name of the explorer.
+        sample: row of the sample shown first.
+        trained: number of steps in training shown first; the first in `decoders` by default.
+        steps: number of steps taken now shown first, one of `STEPS`.
+        dt: step size shown first; the control ranges from a hundredth of it to twice its value.
+        loss: loss of the steps, summed squares by default.
+        seed: seed of the decoders, only reported in the caption.
+        title: title above the player.
     """
 
     ground = ("sample", "trained", "adjoint")
@@ -135,11 +131,11 @@ class OriginExplorer(LandscapeExplorer):
         self.widget = ipywidgets.VBox([self.player, self.strip])
 
     def decoder_for(self, values: dict[str, Any]) -> Decoder:
-        """The decoder that was trained so."""
+        """Return the decoder with the chosen number of steps and gradient in training."""
         return self.decoders[values["adjoint"]][values["trained"]]
 
     def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
-        """So many steps of Euler's rule, and the flow to its end."""
+        """Return the chosen number of steps of Euler's rule, and the flow to its end."""
         flow = {"the flow": Recipe(solver=AMD())}
         if values["steps"] == "flow":
             return flow
@@ -148,7 +144,7 @@ class OriginExplorer(LandscapeExplorer):
         return {_steps(values["steps"]): steps} | flow
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
-        """Add Euler's limit, and what the energy is."""
+        """Add Euler's limit, and a label of the energy."""
         film = replace(
             super().film(tracks, values), energy_label="energy: squared error, summed over pixels"
         )
@@ -156,11 +152,11 @@ class OriginExplorer(LandscapeExplorer):
         return self.shown
 
     def arguments(self) -> str:
-        """Return decoders instead of one decoder, and the step that the control is made for."""
+        """Return the arguments as code: decoders instead of one decoder, and the first dt."""
         return f"{super().arguments().replace('decoder', 'decoders', 1)}, dt={self._dt!r}"
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
-        """Sample, the decoder's training, and the steps that are taken now."""
+        """Return the controls of the sample, the decoder's training, and the steps taken now."""
         trained = _stops("trained", "steps in training", list(self.decoders[values["adjoint"]]))
         steps = _stops("steps", "steps now", list(STEPS))
         note = f"dt × λ_max = {float(values['dt']) * self.lambda_max:.3g}"
@@ -177,16 +173,16 @@ class OriginExplorer(LandscapeExplorer):
         return [sample_control(self.samples, values), trained, adjoint, steps, dt]
 
     def caption(self, values: dict[str, Any]) -> str:
-        """State, seed and energies in one line."""
+        """Return a line on the sample, the training with its seed, and the energies reached."""
         trained = values["trained"]
-        how = "the flow" if trained == "flow" else f"{_steps(trained)}, {values['adjoint']}"
+        training = "the flow" if trained == "flow" else f"{_steps(trained)}, {values['adjoint']}"
         dt = f"of dt {float(values['dt']):.3g}"
         ends = ", ".join(
             f"{name if name == 'the flow' else f'{name} {dt}'}: {tidy(float(energy[-1]))}"
             for name, energy in zip(self.shown.names, self.shown.energy, strict=True)
         )
         return (
-            f"{super().caption(values)} · trained with {how}, seed {self.seed} · energy "
+            f"{super().caption(values)} · trained with {training}, seed {self.seed} · energy "
             f"after {ends}"
         )
 
@@ -203,7 +199,7 @@ def _steps(n: str) -> str:
 
 
 def _stops(name: str, label: str, options: list[Any]) -> dict[str, Any]:
-    """A slider with a stop for each option."""
+    """Return a slider with a stop for each option."""
     last = len(options) - 1
     return {
         "name": name,
@@ -217,10 +213,10 @@ def _stops(name: str, label: str, options: list[Any]) -> dict[str, Any]:
 
 
 def tiles_of(film: Film) -> list[Tile]:
-    """The image, what its first track draws at some steps, and the end of the flow.
+    """Return tiles of the image, of evenly spaced steps of the first track, and of the flow's end.
 
     Args:
-        film: whose last track is the flow.
+        film: film whose last track is the flow.
     """
     shown = (
         torch.linspace(0, film.n_frames[0] - 1, min(_MOST, film.n_frames[0])).round().int().tolist()
@@ -238,7 +234,7 @@ def tiles_of(film: Film) -> list[Tile]:
 
 
 def strip_html(tiles: list[Tile]) -> str:
-    """The strip in the reader's theme."""
+    """Return the strip as HTML in the reader's theme."""
     figures = "".join(
         f'<div style="text-align: center">{above}<br><img alt="{above}" width="{_SIDE}" '
         f'height="{_SIDE}" '

@@ -1,4 +1,4 @@
-// The plane on which codes flow: the landscape, the tracks over it, and the scale of colours below.
+// The plane on which codes flow: the landscape, the tracks over it, and the scale of colours.
 
 import { layer, pathThrough, stroke } from "../kit/layers.js";
 import { dashOf, mapTable, NEAR, paletteTable } from "../kit/look.js";
@@ -11,7 +11,7 @@ import { Ground } from "./ground.js";
 
 const CANVAS = '<canvas aria-hidden="true"></canvas>';
 
-/** @param {string} handle markup of what lies over the plane */
+/** @param {string} handle markup of the elements over the plane */
 export const planeMarkup = (handle) => `
 <figure class="plane"><div class="over"><span class="slice"></span><span class="scale">energy
 <span class="low"></span><i></i><span class="high"></span></span></div><div class="stage">
@@ -45,7 +45,7 @@ export class Plane {
     await this.#ground.read(model.bytes("landscape"), model.get("n_maps"));
   }
 
-  /** Read what the plane shows, and in which colours. */
+  /** Read the extent, the colours and the axes of the plane. */
   read() {
     const { model } = this.#view;
     this.#extent = model.get("extent");
@@ -88,7 +88,7 @@ export class Plane {
 
   /**
    * @param {number[]} place on the plane
-   * @returns {[number, number]} shares of the way from left to right and from top to bottom
+   * @returns {[number, number]} position as shares of the width from left and the height from top
    */
   shares([x, y]) {
     const [left, right, low, high] = this.#extent;
@@ -97,16 +97,16 @@ export class Plane {
 
   /**
    * @param {number[]} place
-   * @returns {boolean} whether it lies on what is shown
+   * @returns {boolean} whether it lies in the part of the plane that is shown
    */
   holds(place) {
     return this.shares(place).every((share) => share >= 0 && share <= 1);
   }
 
   /**
-   * @param {number[]} place to begin with
+   * @param {number[]} place first place
    * @param {number[]} by shares of width and height
-   * @returns {[number, number]} the place that lies there, on what is shown
+   * @returns {[number, number]} the place that lies there, moved into the part that is shown
    */
   moved([x, y], [dx, dy]) {
     const [left, right, low, high] = this.#extent;

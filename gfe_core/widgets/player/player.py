@@ -1,8 +1,8 @@
 """The player: a latent code flows down its energy landscape while its picture sharpens.
 
 `FlowPlayer` sends a `Film` and a `Landscape` to the browser in one message and draws them there, so
-that scrubbing never waits for the kernel. What the reader drags or turns comes back as
-one request at a time.
+that scrubbing never waits for the kernel. When the reader drags the start or moves a control, the
+browser sends one request at a time.
 """
 
 import threading
@@ -25,17 +25,17 @@ __all__ = ["Film", "FlowPlayer", "Landscape"]
 class FlowPlayer(Savable, WithThumbnails):
     """Play films of codes that flow down a landscape.
 
-    The reader scrubs, drags the start and turns the controls.
+    The reader can scrub, drag the start and move the controls.
 
     Set `on_request` to a function of one dictionary `{"id", "start", "values", "changed"}`; it is
-    called when the reader released the start point or changed a control, and answers with `show`.
-    What the browser follows by itself until then is described by `preview` and `preview_numbers`
-    (preview.py) and computed by `preview_script`.
+    called when the reader has released the start point or changed a control, and it answers with
+    `show`. `preview` and `preview_numbers` (preview.py) describe what the browser follows by itself
+    until then, and `preview_script` computes it.
     `controls` lists the inputs: `{"name", "label", "kind": "range" | "choice" | "number" | "strip",
     "min", "max", "step" | "options", "format": decimals, "note": text beside the value}`; a strip
-    chooses the sample by its thumbnail. `values` holds their state and `defaults` what Reset
-    returns to (with `start`). `code` is Python that makes the view again, with {values} where the
-    values stand.
+    chooses the sample by its thumbnail. `values` holds the state of the controls, and `defaults`
+    the state that Reset restores together with `start`. `code` is Python that makes the view again,
+    with {values} in place of the values.
     """
 
     _esm = script("player")
@@ -94,7 +94,7 @@ class FlowPlayer(Savable, WithThumbnails):
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Send all that is changed inside in one message, and answer no request meanwhile."""
+        """Send all changes made inside in one message, and answer no request meanwhile."""
         with self._lock, self.hold_sync():
             yield
 
@@ -102,8 +102,8 @@ class FlowPlayer(Savable, WithThumbnails):
         """Replace what is shown, in one state message.
 
         Args:
-            film: the tracks.
-            landscape: the ground under them; `None` keeps the present one.
+            film: film of the tracks.
+            landscape: landscape below the tracks; `None` keeps the present one.
         """
         with self.changing():
             self._set_film(film)
@@ -143,7 +143,7 @@ class FlowPlayer(Savable, WithThumbnails):
     def _answer(self, change: dict[str, Any]) -> None:
         """Run the reader's request.
 
-        Whatever happens, acknowledge it, or the browser would wait for ever.
+        A request that fails is acknowledged too, because the browser waits for the reply.
         """
         request = change["new"]
         if "id" not in request:
@@ -157,17 +157,17 @@ class FlowPlayer(Savable, WithThumbnails):
                     self.on_request(request)
                 self._say(None)
             except Exception as error:
-                self.values, self.start = before  # those of the film that is still shown
+                self.values, self.start = before  # the state of the film that is still shown
                 self._say(f"This did not work ({type(error).__name__}): {error}")
             self.reply = request["id"]
 
-    def _say(self, trouble: str | None) -> None:
-        """Show trouble in place of the caption until the next request succeeds."""
-        if trouble is not None:
+    def _say(self, problem: str | None) -> None:
+        """Show a problem in place of the caption until the next request succeeds."""
+        if problem is not None:
             self._usual_caption = (
                 self.caption if self._usual_caption is None else self._usual_caption
             )
-            self.caption = trouble
+            self.caption = problem
         elif self._usual_caption is not None:
             self.caption = self._usual_caption
             self._usual_caption = None

@@ -1,5 +1,5 @@
-// Tracks followed in the browser while a hand holds the start or turns a control: a preview of what
-// the kernel will answer. `preview.py` says what it is made of. It draws nothing.
+// Tracks followed in the browser while the reader drags the start or a slider: a preview of the
+// kernel's answer. `preview.py` makes its plan. This script draws nothing.
 
 import { advance, Energy, follow } from "../kit/flow.js";
 
@@ -8,9 +8,10 @@ import { advance, Energy, follow } from "../kit/flow.js";
 /** @typedef {import("./film.js").Paths} Paths */
 
 /**
- * @typedef {object} Turn what another value of a control does to the recipes
+ * @typedef {object} Turn effect of the values of a control on the recipes
  * @property {number[]} stops of the control
- * @property {Record<string, unknown[]>[]} tracks of each: field, such as "solver.dt" -> its values
+ * @property {Record<string, unknown[]>[]} tracks for each track: field, such as "solver.dt" -> its
+ *   values at the stops
  */
 
 /**
@@ -18,14 +19,14 @@ import { advance, Energy, follow } from "../kit/flow.js";
  * @property {import("../kit/flow.js").Portable["layers"]} layers
  * @property {import("../kit/flow.js").Portable["loss"]} loss
  * @property {number} n_pixels of an image; in colour there are three numbers for each
- * @property {{ origin: number[], axes: number[][] }} plane that the paths are seen from
- * @property {Recipe[]} recipes one a track
+ * @property {{ origin: number[], axes: number[][] }} plane onto which the paths are projected
+ * @property {Recipe[]} recipes one for each track
  * @property {Record<string, Turn>} turns by control
- * @property {number} step_scale that steps are multiplied by
- * @property {number | null} lowest energy: where given, the second curve is the height above it
+ * @property {number} step_scale factor that multiplies steps
+ * @property {number | null} lowest energy; if it is given, the second chart is the height above it
  */
 
-const LARGEST = 3e38; // a float32 that a chart still takes
+const LARGEST = 3e38; // largest number in a chart; it is a finite float32
 
 /** @param {number} value */
 const finite = (value) => (Number.isNaN(value) ? 0 : Math.min(Math.max(value, -LARGEST), LARGEST));
@@ -53,7 +54,7 @@ export class Preview {
   }
 
   /**
-   * Begin again; the start of each path is there at once.
+   * Begin again; the start of each path is available at once.
    *
    * @param {number[]} start on the plane
    * @param {Record<string, unknown>} values of the controls
@@ -68,10 +69,10 @@ export class Preview {
   }
 
   /**
-   * Follow all tracks on, side by side.
+   * Continue all tracks in turn.
    *
    * @param {number} milliseconds
-   * @returns {boolean} whether all have ended
+   * @returns {boolean} whether all tracks have ended
    */
   advance(milliseconds) {
     const take = (/** @type {[number, Attempt]} */ [track, attempt]) => {
@@ -81,7 +82,7 @@ export class Preview {
     return Boolean(advance(this.#running, take, milliseconds).done);
   }
 
-  /** @returns {Paths} what has been followed so far */
+  /** @returns {Paths} paths so far */
   paths() {
     const tracks = this.#states;
     const frames = Math.max(...tracks.map((states) => states.length));
@@ -118,8 +119,8 @@ export class Preview {
   /**
    * @param {number} track
    * @param {number} frame
-   * @returns {Uint8Array} levels of what the code draws; red, green and blue of a pixel together,
-   *   where the decoder draws one colour after the other
+   * @returns {Uint8Array} grey levels of the code's image; in colour, red, green and blue of each
+   *   pixel together, although the decoder's output has one colour after the other
    */
   #image(track, frame) {
     const states = this.#states[track];
@@ -138,7 +139,7 @@ export class Preview {
 function* noPaths() {}
 
 /**
- * Follow several paths, an attempt of each in turn.
+ * Follow several paths, one attempt of each in turn.
  *
  * @param {Generator<Attempt, number, void>[]} paths
  * @returns {Generator<[number, Attempt], void, void>}
@@ -160,7 +161,7 @@ function* inTurn(paths) {
 /**
  * @param {Plan} plan
  * @param {Record<string, unknown>} values of the controls
- * @returns {Recipe[]} the recipes that the controls ask for
+ * @returns {Recipe[]} recipes for these values
  */
 function turned({ recipes, turns }, values) {
   const changed = structuredClone(recipes);

@@ -1,4 +1,4 @@
-"""What the browser follows by itself while a hand drags the start or a slider (preview.js)."""
+"""Describe the flows that the browser follows by itself during a drag (preview.js)."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,23 +12,24 @@ from gfe_core.widgets.kit.engine import Recipe, described, portable
 from gfe_core.widgets.player.slices import Plane
 
 Recipes = Callable[[dict[str, Any]], Mapping[str, Recipe]]
-"""Values of the controls -> recipe of each track."""
+"""A function from the values of the controls to the recipe of each track."""
 
 
 def grounds_for(
     decoder: Decoder, loss: AnyLoss, plane: Plane, x: Tensor, image_shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Describe what stays as it is while tracks change.
+    """Describe the parts of a view that stay the same while tracks change.
 
     Args:
-        decoder: of the landscape.
-        loss: of the energy.
-        plane: that the landscape lies in.
-        x: the sample, (features,).
-        image_shape: how to show it.
+        decoder: decoder of the landscape.
+        loss: loss of the energy.
+        plane: plane of the landscape.
+        x: sample, (features,).
+        image_shape: shape of the sample as an image.
 
     Returns:
-        JSON, and under "numbers" float32 bytes: the weights, then the sample.
+        A dictionary for JSON, which has under "numbers" float32 bytes: the weights, then the
+        sample.
 
     Raises:
         Unportable: the browser cannot repeat the decoder or the loss.
@@ -44,35 +45,35 @@ def grounds_for(
 def recipes_for(
     recipes: Recipes, values: dict[str, Any], controls: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Describe how the tracks are followed, and what each control does to that.
+    """Describe the recipes of the tracks, and the effect of each control on them.
 
     Args:
-        recipes: for values of the controls.
-        values: that they have now.
-        controls: those that a hand can drag, as `FlowPlayer.controls`.
+        recipes: function from values of the controls to recipes.
+        values: present values of the controls.
+        controls: controls that the reader can drag, in the form of `FlowPlayer.controls`.
 
     Raises:
         Unportable: the browser does not have a solver of a track.
     """
-    now = _told(recipes, values)
+    now = _all_described(recipes, values)
     turns = {}
     for control in controls:
         name = control["name"]
         stops = _stops(control)
-        told = [_told(recipes, values | {name: stop}) for stop in stops]
+        by_stop = [_all_described(recipes, values | {name: stop}) for stop in stops]
         turns[name] = {
             "stops": stops,
-            "tracks": [_changes(versions) for versions in zip(*told, strict=True)],
+            "tracks": [_changes(versions) for versions in zip(*by_stop, strict=True)],
         }
     return {"recipes": now, "turns": turns}
 
 
-def _told(recipes: Recipes, values: dict[str, Any]) -> list[dict[str, Any]]:
+def _all_described(recipes: Recipes, values: dict[str, Any]) -> list[dict[str, Any]]:
     return [described(recipe) for recipe in recipes(values).values()]
 
 
 def _stops(control: dict[str, Any]) -> list[float]:
-    """Values at which a slider stops."""
+    """Return the values at which a slider stops."""
     if "options" in control:
         return control["options"]
     low, high, step = control["min"], control["max"], control["step"]
@@ -80,7 +81,7 @@ def _stops(control: dict[str, Any]) -> list[float]:
 
 
 def _changes(versions: tuple[dict[str, Any], ...]) -> dict[str, list[Any]]:
-    """Values of the fields in which versions of a recipe differ."""
+    """Return the values of the fields in which versions of a recipe differ."""
     flat = [_flat(version) for version in versions]
     return {
         field: [one[field] for one in flat]
@@ -90,7 +91,7 @@ def _changes(versions: tuple[dict[str, Any], ...]) -> dict[str, list[Any]]:
 
 
 def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Fields by name, such as "solver.dt"."""
+    """Return the fields of a recipe by name, such as "solver.dt"."""
     fields: dict[str, Any] = {}
     for name, value in recipe.items():
         if isinstance(value, dict):

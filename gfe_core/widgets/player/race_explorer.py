@@ -1,4 +1,4 @@
-"""A race: several solvers over one landscape, equal work in each frame."""
+"""A race of several solvers over one landscape, with equal work in each frame."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,15 +30,16 @@ _FRAMES = 60
 class RaceExplorer(LandscapeExplorer):
     """Let solvers run side by side at equal work; a frame is a fixed number of forward-equivalents.
 
-    Euler and RK4 are given lambda_max at the code for nothing and step at 0.95 of their limit: more
-    than they could know. The lower chart is the energy above the lowest that any of them reached.
+    Euler and RK4 step at 0.95 of their stability limit. They get lambda_max at the code without
+    paying for it, although in practice it is unknown. The lower chart is the energy above the
+    lowest that any of the solvers or the reference reached.
 
     Args:
-        decoder: trained.
-        samples: what can be encoded; needs an image shape.
-        sample: row shown first.
-        field: which solvers run, shown first.
-        loss: `Bernoulli()` by default.
+        decoder: trained decoder.
+        samples: samples that can be encoded; they need an image shape.
+        sample: row of the sample shown first.
+        field: set of solvers shown first, a name in `FIELDS`.
+        loss: loss of the energy, `Bernoulli()` by default.
     """
 
     only_kernel = "then the race is run again"
@@ -69,7 +70,7 @@ class RaceExplorer(LandscapeExplorer):
         )
 
     def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
-        """Every solver of the field, with enough steps for the budget."""
+        """Return every solver of the field, with enough steps for the budget."""
         work = int(values["budget"])
         recipes = {
             "AMD": Recipe(solver=AMD(), max_steps=work),
@@ -106,7 +107,7 @@ class RaceExplorer(LandscapeExplorer):
         )
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
-        """Sample, solvers and budget."""
+        """Return the controls of sample, solvers and budget."""
         return [
             sample_control(self.samples, values),
             {"name": "field", "label": "solvers", "kind": "choice", "options": list(FIELDS)},
@@ -114,7 +115,7 @@ class RaceExplorer(LandscapeExplorer):
         ]
 
     def caption(self, values: dict[str, Any]) -> str:
-        """Say what a frame is."""
+        """Add the work of a frame."""
         each = int(values["budget"]) / _FRAMES
         return (
             f"{super().caption(values)} · a frame is {each:g} forward-equivalents for every solver"
@@ -125,7 +126,7 @@ class RaceExplorer(LandscapeExplorer):
 
 
 def _reached(encoding: Encoding, work: np.ndarray) -> np.ndarray:
-    """Row of the trajectory that has been reached when so much work is spent.
+    """Return the rows of the trajectory that are reached with given amounts of work.
 
     The start costs nothing here.
     """

@@ -1,4 +1,4 @@
-// Numbers of the present frame, one line for each track, and all of them in a table.
+// Numbers of the present frame, one line for each track, and numbers of all frames in a table.
 
 import { make } from "../kit/dom.js";
 import { badge } from "../kit/marks.js";

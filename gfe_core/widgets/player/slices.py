@@ -1,7 +1,8 @@
-"""Slices: a flat plane through latent space, the energy on it and the flows seen from it.
+"""Slices: a plane through latent space, the energy on it, and flows projected onto it.
 
-A plane is drawn truly, but a path through more than two dimensions leaves it; what is lost is kept
-as a distance. Shape vocabulary: time, latent; coordinates on a plane are (x, y) in latent units.
+The plane is drawn without distortion, but a path through more than two dimensions leaves it; its
+distance from the plane is kept. Shape vocabulary: time, latent; coordinates on a plane are (x, y)
+in latent units.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.player.film import Film, Landscape
 
 ASPECT = 1.6  # width over height of the player's map
+# size of the grid on which the energy is computed
 _COLUMNS = 72
 _ROWS = 45
 _ENDINGS = {
@@ -36,7 +38,7 @@ _ENDINGS = {
 
 @dataclass(frozen=True)
 class Plane:
-    """All codes origin + x axes[0] + y axes[1]; the axes are orthonormal."""
+    """The codes origin + x axes[0] + y axes[1]; the axes are orthonormal."""
 
     origin: Float[Tensor, "latent"]
     axes: Float[Tensor, "two latent"]
@@ -45,9 +47,8 @@ class Plane:
     def through(path: Float[Tensor, "time latent"]) -> "Plane":
         """Return the plane of a path.
 
-        Its start, its end and its largest deviation from the line between them.
-
-        With two latents this is all of latent space, with its own axes.
+        It contains the start of the path, its end, and the point that deviates most from the line
+        between them. With two latents it is the whole latent space, with the latents as axes.
         """
         origin = path[0]
         latent = path.shape[1]
@@ -61,20 +62,20 @@ class Plane:
         )
 
     def coordinates(self, z: Float[Tensor, "*time latent"]) -> Float[Tensor, "*time two"]:
-        """Position of codes on the plane, by orthogonal projection."""
+        """Return the positions of codes on the plane, by orthogonal projection."""
         return (z - self.origin) @ self.axes.T
 
     def codes(self, xy: Float[Tensor, "*time two"]) -> Float[Tensor, "*time latent"]:
-        """Codes of positions on the plane."""
+        """Return the codes at positions on the plane."""
         return self.origin + xy @ self.axes
 
     def distance(self, z: Float[Tensor, "*time latent"]) -> Float[Tensor, "*time"]:
-        """How far codes lie from the plane, in latent units."""
+        """Return the distances of codes from the plane, in latent units."""
         return (z - self.codes(self.coordinates(z))).norm(dim=-1)
 
 
 def _unit(direction: Tensor, *, avoid: Tensor | None) -> Tensor:
-    """Normalise; if nothing is left, take the axis most perpendicular to `avoid`."""
+    """Normalise a direction; one of length 0 becomes an axis, perpendicular to `avoid` if given."""
     if direction.norm() > 1e-6:
         return direction / direction.norm()
     basis = torch.eye(len(direction)).to(direction)
@@ -88,7 +89,7 @@ def _unit(direction: Tensor, *, avoid: Tensor | None) -> Tensor:
 def extent_around(
     points: Float[Tensor, "time two"], *, margin: float = 0.45
 ) -> tuple[float, float, float, float]:
-    """Return a frame (x_min, x_max, y_min, y_max) with some space around the points."""
+    """Return a frame (x_min, x_max, y_min, y_max) with a margin around the points."""
     low = points.min(0).values
     high = points.max(0).values
     centre = (low + high) / 2
@@ -105,7 +106,7 @@ def energy_map(
     plane: Plane,
     extent: tuple[float, float, float, float],
 ) -> Float[Tensor, "rows columns"]:
-    """Energy of one sample on a grid over the plane, first row at the top."""
+    """Return the energy of one sample on a grid over the plane, first row at the top."""
     x_min, x_max, y_min, y_max = extent
     across = torch.linspace(x_min, x_max, _COLUMNS)
     down = torch.linspace(y_max, y_min, _ROWS)
@@ -122,7 +123,7 @@ def landscape_of(
     plane: Plane,
     extent: tuple[float, float, float, float],
 ) -> Landscape:
-    """One map, ready for the player."""
+    """Return a landscape with one map, ready for the player."""
     energy = energy_map(decoder, x, loss, plane, extent)
     return Landscape(
         energy=energy.numpy().astype(np.float32)[None],
@@ -133,12 +134,12 @@ def landscape_of(
 
 
 def map_label(decoder: Decoder) -> str:
-    """Say whether a map shows all of latent space or a part of it."""
+    """Return a label that says whether a map shows all of latent space or a slice of it."""
     return "latent space" if decoder.latent_dim == 2 else "a slice through latent space"
 
 
 def map_axes(decoder: Decoder) -> tuple[str, str]:
-    """Say what lies to the right and what upwards on a map whose plane is `Plane.through`."""
+    """Describe the horizontal and the vertical direction of a map of a `Plane.through`."""
     if decoder.latent_dim == 2:
         return "first latent", "second latent"
     return "from the start of the path to its end", "largest deviation"
@@ -161,15 +162,15 @@ def film_of(
     Shorter tracks hold their last state.
 
     Args:
-        tracks: name -> encoding of a batch of one.
-        decoder: draws the reconstructions.
-        loss: as for the encodings.
-        plane: where the paths are seen from.
-        target: uint8 (height, width) or (height, width, 3), the picture that is encoded.
-        step_scale: what step sizes are multiplied by before they are shown, as `step_label` says.
-        step_label: what the step chart shows.
-        step_limit: a reference line in that chart.
-        step_limit_label: a few words for it.
+        tracks: encodings of a batch of one, by name.
+        decoder: decoder that draws the reconstructions.
+        loss: loss of the encodings.
+        plane: plane onto which the paths are projected.
+        target: picture that is encoded, uint8 (height, width) or (height, width, 3).
+        step_scale: factor that multiplies step sizes in the chart, as `step_label` says.
+        step_label: label of the step chart.
+        step_limit: height of a reference line in that chart.
+        step_limit_label: label of that line, a few words.
     """
     height, width, *colours = target.shape
     frames = max(len(_path(encoding)) for encoding in tracks.values())
@@ -230,7 +231,7 @@ def _held(rows: Tensor, n: int) -> Tensor:
 
 
 def note_of(encoding: Encoding) -> str:
-    """Steps, work and ending of a batch of one, in words."""
+    """Describe the steps, the work and the ending of a batch of one in words."""
     steps = encoding.statistics.n_accepted.item()
     work = encoding.statistics.work.item()
     return (

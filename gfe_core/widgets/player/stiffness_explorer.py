@@ -1,4 +1,4 @@
-"""Stiffness under the hand: a step against its limit, and latents that are stretched."""
+"""Stiffness that the reader controls: a step against its limit, and stretched latents."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,19 +31,20 @@ class StiffnessExplorer(LandscapeExplorer):
     """Take steps of one size across the steepest direction of a valley.
 
     The start is displaced from the minimum along the eigenvector of the largest curvature,
-    lambda_max (`stiffness.displaced`), and 30 steps are taken whatever their size. Then Euler's
-    rule multiplies the distance by 1 - dt lambda_max at each step: below dt lambda_max = 1 it never
-    crosses the minimum, between 1 and 2 it crosses at every step and the energy falls, above 2 it
-    crosses and the energy rises. Everything is computed in float64.
+    lambda_max (`stiffness.displaced`), and 30 steps are taken, whatever their size. Near the
+    minimum, each step of Euler's rule multiplies the distance by 1 - dt lambda_max. Below
+    dt lambda_max = 1 the code never crosses the minimum; between 1 and 2 it crosses at every step
+    and the energy falls; above 2 it crosses and the energy rises. Everything is computed in
+    float64.
 
     Args:
-        decoder: trained; a `torch.nn.Module`.
-        samples: what can be encoded; needs an image shape.
-        name: of the explorer.
-        sample: row shown first.
-        solver: "Euler" or "RK4", shown first.
+        decoder: trained decoder; a `torch.nn.Module`.
+        samples: samples that can be encoded; they need an image shape.
+        name: name of the explorer.
+        sample: row of the sample shown first.
+        solver: solver shown first, "Euler" or "RK4".
         dt_times_curvature: first value of the control for the step.
-        loss: `Bernoulli()` by default.
+        loss: loss of the energy, `Bernoulli()` by default.
     """
 
     ground = ("sample", "c")
@@ -78,15 +79,15 @@ class StiffnessExplorer(LandscapeExplorer):
         )
 
     def decoder_for(self, values: dict[str, Any]) -> Decoder:
-        """The decoder in float64, with its latents stretched by c."""
+        """Return the decoder in float64, with its latents stretched by c."""
         return rescaled(self.decoder, float(values["c"])).double()
 
     def data_of(self, sample: int) -> Tensor:
-        """The sample in float64."""
+        """Return the sample in float64."""
         return super().data_of(sample).double()
 
     def reference_code(self) -> Encoding:
-        """The minimum, to high precision."""
+        """Return the code at the minimum, to high precision."""
         near = encode(self.shown_decoder, self.x, loss=self.loss)
         return encode(
             self.shown_decoder,
@@ -99,7 +100,7 @@ class StiffnessExplorer(LandscapeExplorer):
         )
 
     def ground_below(self) -> Ground:
-        """A plane along the steepest and the flattest direction, its origin the displaced start."""
+        """Return the plane of the steepest and the flattest direction through the start."""
         minimum = self.reference.z
         self.moved = displaced(self.shown_decoder, minimum, self.x, loss=self.loss)
         steepest = -self.moved.direction[0]  # towards the minimum
@@ -113,18 +114,18 @@ class StiffnessExplorer(LandscapeExplorer):
         )
 
     def recipes(self, values: dict[str, Any]) -> Mapping[str, Recipe]:
-        """The chosen solver."""
+        """Return the chosen solver."""
         dt = float(values["dt"]) / self.lambda_max
         solver = {"Euler": Euler, "RK4": RK4}[values["solver"]](n_steps=_N_STEPS)
         return {values["solver"]: Recipe(solver=solver, t1=_N_STEPS * dt)}
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
-        """Count what the chosen solver did, beside turning its track into a film."""
+        """Turn the track into a film, and count its crossings and rises."""
         self.counts = crossings_and_rises(tracks[values["solver"]], self.reference, self.moved)
         return super().film(tracks, values)
 
     def controls(self, values: dict[str, Any]) -> list[dict[str, Any]]:
-        """Sample, solver, dt x lambda_max and the stretch of the latents."""
+        """Return the controls of sample, solver, dt x lambda_max and the stretch of the latents."""
         note = f"dt = {float(values['dt']) / self.lambda_max:.3g}"
         return [
             sample_control(self.samples, values),
@@ -134,7 +135,7 @@ class StiffnessExplorer(LandscapeExplorer):
         ]
 
     def caption(self, values: dict[str, Any]) -> str:
-        """Say what the steps did, and how stiff the flow is here."""
+        """Add the counts of the steps, and the stiffness of the flow at the minimum."""
         crossings, rises = self.counts
         positive = self.curvature[self.curvature > 0]
         condition = (positive.max() / positive.min()).item() if len(positive) else float("nan")
@@ -151,7 +152,7 @@ def crossings_and_rises(
     """Count, for each sample, steps that cross its minimum and steps that raise its energy.
 
     A crossing lands on the other side of the minimum, along the steepest direction, by more than a
-    hundredth of the first distance.
+    hundredth of the distance of the start. A rise exceeds the rounding of the energy.
     """
     assert track.trajectory is not None
     beside = ((track.trajectory.z - reference.z) * moved.direction).sum(-1)

@@ -1,4 +1,5 @@
-// Pictures beside the plane: the target, that of each track, and what the first still lacks.
+// Pictures beside the plane: the target, that of each track, and the difference of the first from
+// the target.
 
 import { make } from "../kit/dom.js";
 import { paint, pixels } from "../kit/layers.js";
@@ -11,7 +12,7 @@ export const TILES_MARKUP = '<div class="tiles"></div>';
 
 const KEY = `<p class="key"><span><i style="background:rgb(${TOO_LITTLE})"></i>too little</span>
 <span><i style="background:rgb(${TOO_MUCH})"></i>too much</span></p>`;
-const IN_A_ROW = 4; // of more, two rows with the words beside the pictures
+const IN_A_ROW = 4; // more pictures are laid out in two rows, with the words beside them
 
 export class Tiles {
   /** @type {HTMLCanvasElement[]} */
@@ -39,7 +40,7 @@ export class Tiles {
 
   /**
    * @param {string} label in full
-   * @param {(Node | string)[]} words that stand beside the picture
+   * @param {(Node | string)[]} words beside the picture
    */
   #add(label, words) {
     const canvas = make("canvas", { role: "img", "aria-label": label });

@@ -1,5 +1,5 @@
-// A film of codes that flow down their energy landscape. The kernel sends one film; everything that a
-// hand scrubs is drawn here, in the handler of the input itself.
+// A film of codes that flow down their energy landscape. The kernel sends one film; scrubbing draws
+// its frames here, in the handler of the input itself.
 
 import "./view.css";
 import {
@@ -46,13 +46,13 @@ import { TILES_MARKUP, Tiles } from "./tiles.js";
  * @property {DataView} frames (tracks, frames, rows, columns)
  * @property {string} energy_label
  * @property {string} step_label
- * @property {string} frame_label what a frame is
+ * @property {string} frame_label word for a frame
  * @property {number | null} step_limit
  * @property {string} step_limit_label
- * @property {DataView} landscape PNG of all maps, one under the other
+ * @property {DataView} landscape PNG of all maps, one below the other
  * @property {number} n_maps
  * @property {string} map_label
- * @property {string[]} axes what lies to the right and upwards
+ * @property {string[]} axes descriptions of the horizontal and the vertical direction
  * @property {number[]} extent left, right, low and high of the plane
  * @property {[number, number]} energy_range
  * @property {string} palette
@@ -106,11 +106,11 @@ const LONGEST = 12; // seconds
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 const NARROW = 720;
-const SHARE = 0.56; // of the width, for the plane at most
-const MAX_HEIGHT = 372; // of the plane in a view with no lines of numbers below
+const SHARE = 0.56; // largest share of the width for the plane
+const MAX_HEIGHT = 372; // largest height of the plane, less a line of numbers for each track
 const MAX_NARROW_HEIGHT = 460;
-const LINE = 21; // of them
-const NAMES = 400; // least width under the plane
+const LINE = 21; // height of such a line
+const NAMES = 400; // least width below the plane
 
 const SPEED_MARKUP = `<select class="speed" aria-label="speed" title="speed">${SPEEDS.map(
   (speed) => `<option value="${speed}">${speed}×</option>`,
@@ -127,7 +127,7 @@ ${transportMarkup("frame", SPEED_MARKUP)}</div>
 class Player {
   #draws = 0;
   #previews = 0;
-  /** Whether the film stays at its last frame, however long it becomes. */
+  /** Whether the film stays at its last frame while its length changes. */
   #full = false;
 
   /** @param {import("../kit/base.js").Context} context */
@@ -219,7 +219,7 @@ class Player {
       const first = transport.frame === 0 && !transport.playing;
       this.following.stop();
       this.#readFilm();
-      // an answer is shown in full
+      // a new answer is shown at its last frame
       if (this.#full || (requests.pending && first)) transport.frame = transport.last;
       this.#full = false;
       if (this.handle.moved || this.controls.turning) this.#follow();
@@ -257,7 +257,7 @@ class Player {
     this.#writeValues();
   }
 
-  /** Whether the tracks belong to the settings, or are followed as these are turned. */
+  /** Whether the tracks belong to the settings, or follow them in the browser. */
   get #current() {
     const { model } = this.view;
     const { controls, following, handle } = this;
@@ -276,7 +276,7 @@ class Player {
     this.handle.show();
   }
 
-  /** Share the width between the plane and what stands beside it, or under it. */
+  /** Divide the width between the plane and the parts beside it or below it. */
   #layout() {
     const { view, plane, film } = this;
     const all = view.root.clientWidth - 4;
@@ -290,7 +290,7 @@ class Player {
     this.#draw();
   }
 
-  /** @param {Event} [event] that the drawing follows */
+  /** @param {Event} [event] event that caused the drawing */
   #draw(event) {
     const { film, plane, transport, handle } = this;
     const frame = this.view.calm ? Math.floor(transport.frame) : transport.frame;
@@ -326,7 +326,7 @@ class Player {
   }
 
   /**
-   * Follow the tracks here, where that is possible, until the kernel has answered.
+   * Follow the tracks in the browser, if that is possible, until the kernel has answered.
    *
    * @param {Event} [event]
    */
@@ -339,7 +339,7 @@ class Player {
   }
 
   /**
-   * Show what has been followed here so far.
+   * Show the tracks that the browser has followed so far.
    *
    * @param {import("./preview.js").Preview} preview
    * @param {boolean} done
@@ -360,7 +360,7 @@ class Player {
     view.root.dataset.previews = String(this.#previews);
   }
 
-  /** @param {string} [preview] says that it is one, where no kernel will answer */
+  /** @param {string} [preview] words for a preview, shown if no kernel will answer */
   #writeCaption(preview) {
     const { draggable } = this.handle;
     const { whyNot } = this.following;
@@ -371,7 +371,7 @@ class Player {
 
   /**
    * @param {string} name of a control
-   * @returns {boolean} whether somebody can follow it
+   * @returns {boolean} whether the kernel, the page or the browser can answer it
    */
   #able(name) {
     return this.view.answers(name) || this.following.turns(name);

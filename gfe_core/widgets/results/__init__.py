@@ -1,1 +1,1 @@
-"""The committed results as tables and figures, one module for each kind of experiment."""
+"""The committed results as tables and figures, one module for each group of experiments."""

@@ -1,4 +1,4 @@
-"""Curves and table of `spectra`, learnt from few and from many; to be passed to `show_result`."""
+"""Curves and a table of `spectra`, learnt from few and from many spectra, for `show_result`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +10,20 @@ from gfe_core.widgets.tables import Table, show_table
 
 
 def energies(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """One curve for each method.
+    """Draw one curve for each method.
 
-    The energy of its reconstructions against the clean flux, by spectra learnt from.
+    A curve is the energy of reconstructions against the clean flux, over the number of spectra that
+    the method learnt from.
 
     Args:
         result: content of the file; result["energy"][n][method]["mean"] is in nats per wavelength.
-        name: of the explorer.
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
-    found: Mapping[str, Mapping[str, Any]] = result["energy"]
-    methods = dict.fromkeys(method for of_n in found.values() for method in of_n)
+    by_number: Mapping[str, Mapping[str, Any]] = result["energy"]
+    methods = dict.fromkeys(method for of_n in by_number.values() for method in of_n)
     points = {
-        m: {int(n): of_n[m]["mean"] for n, of_n in found.items() if m in of_n} for m in methods
+        m: {int(n): of_n[m]["mean"] for n, of_n in by_number.items() if m in of_n} for m in methods
     }
     series: dict[str, plots.Series] = {m: ([*at], [*at.values()]) for m, at in points.items()}
     y_title = "energy against the clean flux"
@@ -31,26 +32,28 @@ def energies(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer
 
 
 def not_told(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """One row for each parameter and number of spectra.
+    """Tabulate one row for each parameter and number of spectra.
 
-    The share of its variance that a probe does not tell, 1 - R^2.
+    A number is the share of the variance of the parameter that a probe does not explain, 1 - R^2.
 
     Args:
         result: content of the file; result["r2"][n][method][parameter]["mean"] is at most 1.
-        name: of the explorer.
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
-    found: Mapping[str, Mapping[str, Any]] = result["r2"]
-    methods = list(dict.fromkeys(method for of_n in found.values() for method in of_n))
+    by_number: Mapping[str, Mapping[str, Any]] = result["r2"]
+    methods = list(dict.fromkeys(method for of_n in by_number.values() for method in of_n))
     parameters = list(
-        dict.fromkeys(told for of_n in found.values() for one in of_n.values() for told in one)
+        dict.fromkeys(
+            parameter for of_n in by_number.values() for one in of_n.values() for parameter in one
+        )
     )
     rows = {
-        f"{told}, from {int(n):,}": [
-            1 - of_n[m][told]["mean"] if m in of_n else None for m in methods
+        f"{parameter}, from {int(n):,}": [
+            1 - of_n[m][parameter]["mean"] if m in of_n else None for m in methods
         ]
-        for told in parameters
-        for n, of_n in found.items()
+        for parameter in parameters
+        for n, of_n in by_number.items()
     }
     caption = "Share of the variance of a parameter that its probe does not tell, 1 - R²"
     return show_table(Table(("spectra", *methods), rows, caption, digits=2), name, alt_text)

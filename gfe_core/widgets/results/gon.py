@@ -1,6 +1,6 @@
 """Tables and curves of `gon`, for `show_result`.
 
-One step from the origin beside flows and autoencoders.
+The experiment compares one step from the origin with flows and autoencoders.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,16 @@ from gfe_core.widgets.tables import Cell, Table, show_table, spread
 
 
 def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """One row for each method.
+    """Tabulate one row for each method.
 
-    Parameters, final errors, and errors after some seconds; the lowest are marked.
+    The columns are the number of parameters, final errors, and errors after given seconds; the
+    lowest errors are marked.
 
     Args:
         result: content of the file; result["error"][set][method] and
             result["seconds"][set][method][seconds] have "mean" and "sd" of summed squared errors of
-            a test image, result["parameters"][method] counts.
-        name: of the explorer.
+            a test image, result["parameters"][method] is a number of parameters.
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
     error = result["error"]
@@ -31,12 +32,12 @@ def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     counts = result.get("parameters", {})
     methods = dict.fromkeys(method for of_set in error.values() for method in of_set)
     columns: dict[str, list[Cell]] = {
-        data: [_known(found, m) for m in methods] for data, found in error.items()
+        data: [_known(by_method, m) for m in methods] for data, by_method in error.items()
     }
-    for data, found in seconds.items():
-        times = sorted({time for of_method in found.values() for time in of_method}, key=float)
+    for data, by_method in seconds.items():
+        times = sorted({time for of_method in by_method.values() for time in of_method}, key=float)
         for time in times:
-            columns[f"{data}, {time} s"] = [_known(found.get(m, {}), time) for m in methods]
+            columns[f"{data}, {time} s"] = [_known(by_method.get(m, {}), time) for m in methods]
     rows: dict[str, Sequence[Cell]] = {
         m: [counts.get(m), *(column[k] for column in columns.values())]
         for k, m in enumerate(methods)
@@ -52,62 +53,67 @@ def errors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
 
 
 def bounds(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """One row for each method: the bound on minus the log-likelihood of a test image, for each set.
+    """Tabulate the bound on minus the log-likelihood of a test image, by method and data set.
 
     Args:
         result: content of the file; result["bound"][set][method] has "mean" and "sd", nats.
-        name: of the explorer.
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
-    found = result.get("bound", {})
-    methods = dict.fromkeys(method for of_set in found.values() for method in of_set)
-    rows = {m: [_known(of_set, m) for of_set in found.values()] for m in methods}
+    by_set = result.get("bound", {})
+    methods = dict.fromkeys(method for of_set in by_set.values() for method in of_set)
+    rows = {m: [_known(of_set, m) for of_set in by_set.values()] for m in methods}
     caption = (
         "Bound on -log p(x) of a test image, nats: mean ± standard deviation over seeds; lower is "
         "better."
     )
-    return show_table(Table(("method", *found), rows, caption, digits=1, down=True), name, alt_text)
+    return show_table(
+        Table(("method", *by_set), rows, caption, digits=1, down=True), name, alt_text
+    )
 
 
 def samples(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Against training.
+    """Draw precision and recall of samples, and the distance of codes from normal, over training.
 
-    Distance of codes from normal, and precision and recall of samples, means over seeds.
+    Numbers are means over seeds.
 
     Args:
-        result: content of the file; result["samples"] has for each seed a list of looks, each with
-            "updates" and these.
-        name: of the explorer.
+        result: content of the file; result["samples"] has for each seed a list of evaluations, each
+            with "updates", "precision", "recall" and "normality".
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
-    looks = [*zip(*result["samples"], strict=True)]
-    updates = [at_once[0]["updates"] for at_once in looks]
-    told = {
+    evaluations = [*zip(*result["samples"], strict=True)]
+    updates = [at_once[0]["updates"] for at_once in evaluations]
+    labels = {
         "precision": "precision",
         "recall": "recall",
         "normality": "distance of codes from normal",
     }
     series: dict[str, plots.Series] = {
-        words: (updates, [sum(look[key] for look in at_once) / len(at_once) for at_once in looks])
-        for key, words in told.items()
+        label: (
+            updates,
+            [sum(one[key] for one in at_once) / len(at_once) for at_once in evaluations],
+        )
+        for key, label in labels.items()
     }
     return show_figure(plots.curves(series, x_title="updates", y_title="share"), name, alt_text)
 
 
 def places(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Errors of the small SIREN at equal updates, by every place and by a quarter.
+    """Draw the errors of the small SIREN at equal updates, by every place and by a quarter of them.
 
     Args:
         result: content of the file; result["places"] has "updates", "curves" by name, and
-            "time_ratio".
-        name: of the explorer.
+            "time_ratio", the time of an update by a quarter over that of one by every place.
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
-    found = result["places"]
+    content = result["places"]
     series: dict[str, plots.Series] = {
-        told: (found["updates"], errors) for told, errors in found["curves"].items()
+        label: (content["updates"], errors) for label, errors in content["curves"].items()
     }
-    title = f"An update by a quarter takes {found['time_ratio']['mean']:.2f} of the time"
+    title = f"An update by a quarter takes {content['time_ratio']['mean']:.2f} of the time"
     return show_figure(
         plots.curves(series, x_title="updates", y_title="squared error, MNIST", title=title),
         name,
@@ -115,17 +121,17 @@ def places(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
     )
 
 
-def _known(found: Mapping[str, Any], key: str) -> Cell:
-    """Mean and standard deviation over seeds, where they are known."""
-    return spread(found[key]) if key in found else None
+def _known(summaries: Mapping[str, Any], key: str) -> Cell:
+    """Return mean and standard deviation over seeds, or None where they are not known."""
+    return spread(summaries[key]) if key in summaries else None
 
 
 def places_in_time(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
     """Draw the errors of `places` against time, in units of an update by every place.
 
     Args:
-        result: as for `places`.
-        name: of the explorer.
+        result: content of the file, as for `places`.
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
     series: dict[str, plots.Series] = dict(_in_time(result))
@@ -136,11 +142,14 @@ def places_in_time(result: Mapping[str, Any], *, name: str, alt_text: str) -> Ex
 
 
 def places_at_equal_times(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """One row for each time at which the quarter was judged and every place can be interpolated.
+    """Tabulate the errors of `places` at equal times, one row for each.
+
+    The times are those at which the training by a quarter was evaluated, as far as the errors of
+    the training by every place can be interpolated there.
 
     Args:
-        result: as for `places`.
-        name: of the explorer.
+        result: content of the file, as for `places`.
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
     (every, (times, errors)), (quarter, points) = _in_time(result).items()
@@ -158,11 +167,11 @@ def places_at_equal_times(result: Mapping[str, Any], *, name: str, alt_text: str
 
 
 def _in_time(result: Mapping[str, Any]) -> dict[str, tuple[list[float], list[float]]]:
-    """Map each of both trainings to its times and errors; an update by every place takes 1."""
-    found = result["places"]
-    every, quarter = found["curves"]
-    length = {every: 1.0, quarter: found["time_ratio"]["mean"]}
+    """Return times and errors of both training runs; an update by every place takes 1."""
+    content = result["places"]
+    every, quarter = content["curves"]
+    length = {every: 1.0, quarter: content["time_ratio"]["mean"]}
     return {
-        told: ([length[told] * n for n in found["updates"]], errors)
-        for told, errors in found["curves"].items()
+        label: ([length[label] * n for n in content["updates"]], errors)
+        for label, errors in content["curves"].items()
     }

@@ -1,6 +1,6 @@
 """Tables of `narrowing`, for `show_result`.
 
-How many gates stayed open, and what the open latents tell.
+They list the numbers of open gates, and the factors that can be predicted from the open latents.
 """
 
 from collections.abc import Mapping
@@ -11,22 +11,23 @@ from gfe_core.widgets.tables import Cell, Table, show_table, spread
 
 
 def planted(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """One row for each model and planted number.
+    """Tabulate one row for each model and planted number of latents.
 
-    The mean and range of open gates, and how many runs found it.
+    The columns are the mean and the range of the number of open gates, and the number of runs that
+    found the planted number.
 
     Args:
-        result: content of the file; result["planted"][model][n] has "open", a list, and
-            "within_one_and_met" "of" runs.
-        name: of the explorer.
+        result: content of the file; result["planted"][model][n] has "open", a list, and the number
+            of successful runs, "within_one_and_met", among all runs, "of".
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
     rows: dict[str, list[float | None]] = {}
     for model, numbers in result["planted"].items():
         for n, one in numbers.items():
             counts = one["open"]
-            found = [min(counts), max(counts), one["within_one_and_met"], one["of"]]
-            rows[f"{model}, {n} planted"] = [sum(counts) / len(counts), *found]
+            others = [min(counts), max(counts), one["within_one_and_met"], one["of"]]
+            rows[f"{model}, {n} planted"] = [sum(counts) / len(counts), *others]
     columns = ("model", "mean open", "fewest", "most", "found it", "of")
     caption = (
         "Gates open at the end, one data set a run. Found it: runs within one of the planted "
@@ -36,21 +37,20 @@ def planted(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
 
 
 def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """One row for each model and threshold on shapes.
+    """Tabulate one row for each model and threshold on shapes.
 
-    Error, open gates, and what the codes tell of each factor.
-
-    That is R², and for the shape the share that is named rightly.
+    The columns are the error, the number of open gates, and for each factor the R² of its
+    prediction from the codes; for the shape, it is the share of correct predictions.
 
     Args:
         result: content of the file; result["factors"][model][threshold] has "error", "open" and
             "r2" by factor.
-        name: of the explorer.
+        name: name of the explorer.
         alt_text: one sentence that says what to see, without numbers.
     """
-    found: Mapping[str, Mapping[str, Any]] = result["factors"]
+    by_model: Mapping[str, Mapping[str, Any]] = result["factors"]
     names = dict.fromkeys(
-        factor for rows in found.values() for one in rows.values() for factor in one["r2"]
+        factor for rows in by_model.values() for one in rows.values() for factor in one["r2"]
     )
     rows: dict[str, list[Cell]] = {
         f"{model}, {threshold}": [
@@ -58,7 +58,7 @@ def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
             sum(one["open"]) / len(one["open"]),
             *(spread(one["r2"][factor]) for factor in names),
         ]
-        for model, of_model in found.items()
+        for model, of_model in by_model.items()
         for threshold, one in of_model.items()
     }
     caption = (
@@ -69,6 +69,6 @@ def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
         "model, threshold",
         "error",
         "open",
-        *(told.replace("rotation of", "turn of") for told in names),
+        *(factor.replace("rotation of", "turn of") for factor in names),
     )
     return show_table(Table(columns, rows, caption, compared=(), digits=2), name, alt_text)

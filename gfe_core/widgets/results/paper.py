@@ -1,8 +1,6 @@
-"""The large results as a reader sees them.
+"""Tables and figures of the large results, for `show_result`.
 
-Each function draws the content of one file in data/results.
-
-They only read; `gfe_core.experiments` computes. To be passed to `show_result`.
+Each function draws the content of one file in data/results, which `gfe_core.experiments` computed.
 """
 
 import base64
@@ -41,35 +39,36 @@ _AXES = {"images": "distinct images", "updates": "decoder updates", "cpu_seconds
 
 
 def seen_once(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """Table of `table1-few`: each image seen once, published and ours."""
+    """Return the table of `table1-few` for images seen once: published results and ours."""
     return _energies({"published": result["published"], "ours": result["single"]}, name, alt_text)
 
 
 def seen_often(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """Table of `table1-few`: rehearsed, and many passes; nothing of the kind is published."""
+    """Return the table of `table1-few` for rehearsal and many passes, which were not published."""
     return _energies({"rehearsed": result["once"], "many passes": result["free"]}, name, alt_text)
 
 
 def all_images(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """Table of `table1-converged`: published, and ten minutes of one core for each decoder."""
+    """Return the table of `table1-converged`: published, and ten minutes of a core per decoder."""
     return _energies({"published": result["published"], "ours": result["energy"]}, name, alt_text)
 
 
 def shares(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """Table of `two-by-two`: the flow's gain on an autoencoder, code and decoder apart.
+    """Return the table of `two-by-two`: the gain of the flow on an autoencoder in two shares.
 
-    From the autoencoder's own code to the code that the flow finds for the same decoder is the
-    code's share; from there to the flow on the decoder that it trained is the decoder's. Shares are
-    means over seeds of paired differences.
+    The code's share is the gain from the autoencoder's own code to the code that the flow finds for
+    the same decoder. The decoder's share is the gain from there to the flow with the decoder that
+    it trained. Shares are means over seeds of paired differences.
     """
     starts = {"the origin": "autoencoder, flow", "the AE's code": "autoencoder, encoder_then_flow"}
     rows: dict[str, list[Cell]] = {}
-    for n, found in result["sizes"].items():
+    for n, by_method in result["sizes"].items():
         for start, middle in starts.items():
-            ways = [found[key] for key in ("autoencoder, encoder", middle, "flow, flow")]
-            own, flows, trained = (way["by_seed"] for way in ways)
+            methods = ("autoencoder, encoder", middle, "flow, flow")
+            energies = [by_method[method] for method in methods]
+            own, flows, trained = (energy["by_seed"] for energy in energies)
             rows[f"{int(n):,} images, from {start}"] = [
-                *map(spread, ways),
+                *map(spread, energies),
                 _difference(own, flows),
                 _difference(flows, trained),
             ]
@@ -83,19 +82,19 @@ def shares(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
 
 
 def two_by_two(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Curves of `two-by-two`.
+    """Return the curves of `two-by-two`.
 
-    Excess of decoders crossed with codes, against the number of training images.
+    They are the excess of decoders crossed with codes, over the number of training images.
     """
     floor = floor_of(result)
     series = {}
-    for told, key in _PAIRS.items():
+    for label, key in _PAIRS.items():
         points = {
-            int(n): found[key]["mean"] - floor
-            for n, found in result["sizes"].items()
-            if key in found
+            int(n): by_method[key]["mean"] - floor
+            for n, by_method in result["sizes"].items()
+            if key in by_method
         }
-        series[told] = ([*points], [*points.values()])
+        series[label] = ([*points], [*points.values()])
     y_title = "test excess (nats per pixel)"
     return show_figure(
         plots.curves(series, log=True, x_title="training images", y_title=y_title), name, alt_text
@@ -103,7 +102,7 @@ def two_by_two(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explor
 
 
 def one_pass(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Curves of `fig1` against images, updates or seconds."""
+    """Return the curves of `fig1` against images, updates or seconds."""
     runs: dict[str, dict[str, Sequence[float]]] = {}
     for method, points in result["curves"].items():
         runs[_METHODS[method]] = _measures(points)
@@ -115,15 +114,15 @@ def one_pass(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer
 
 
 def _measures(points: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[float]]:
-    """Columns of the curves of `fig1`; energies are means over seeds."""
+    """Return the measures of a curve of `fig1`; energies are means over seeds."""
     measures = {label: [point[key] for point in points] for key, label in _AXES.items()}
     return {**measures, "energy": [point["energy"]["mean"] for point in points]}
 
 
 def curvature(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Largest curvature while decoders learn with gentle updates, of `fig2`.
+    """Return the curves of `fig2`: the largest curvature while decoders learn, gentle updates.
 
-    Means over seeds, and the limit of the grid of equal steps.
+    Curves are means over seeds; a line is the limit of the grid of equal steps.
     """
     runs: dict[str, list[Mapping[str, Any]]] = {}
     for cell in result["cells"].values():
@@ -142,7 +141,7 @@ def curvature(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explore
 
 
 def grids(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
-    """Table of `fig2`: test energies and climbs after gentle and after large updates."""
+    """Return the table of `fig2`: test energies and climbs after gentle and after large updates."""
     measures = {"test energy": "own codes", "climb": "climb", "curvature": "curvature"}
     columns = ["", *measures, "limit of the grid", "seconds"]
     rows: dict[str, list[float | None]] = {}
@@ -160,9 +159,10 @@ def grids(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
 
 
 def drawings(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer:
-    """Pictures of `fig3`.
+    """Return the pictures of `fig3`.
 
-    Ten test digits above, below them what each decoder draws, in the order of the file.
+    The first row has ten test digits; below it, each decoder has a row of reconstructions, in the
+    order of the file.
     """
     packed = {"test digits": result["x"]}
     packed |= {decoder: row["drawn"] for decoder, row in result["rows"].items()}
@@ -171,26 +171,26 @@ def drawings(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer
 
 
 def floor_of(result: Mapping[str, Any]) -> float:
-    """Mean floor of the test images, from the first judged cell of a file: energy minus excess."""
+    """Return the mean floor of the test images: energy minus excess of the first tested cell."""
     cell = next(cell for cell in result["cells"].values() if "test" in cell)
-    found = next(iter(cell["test"].values()))
-    return found["energy"] - found["excess"]
+    entry = next(iter(cell["test"].values()))
+    return entry["energy"] - entry["excess"]
 
 
 def _energies(kinds: Mapping[str, Mapping[str, Any]], name: str, alt_text: str) -> Document:
-    """One row of energies for each case and kind; columns that nobody filled are left out.
+    """Tabulate one row of energies for each case and kind; empty columns are left out.
 
     Args:
-        kinds: kind -> case -> the energies of its methods, published ones as bare numbers.
-        name: of the explorer.
+        kinds: energies by kind, then by case, then by method; published ones are bare numbers.
+        name: name of the explorer.
         alt_text: one sentence that says what to see.
     """
     rows: dict[str, list[Cell]] = {}
     for case in next(iter(kinds.values())):
         label = f"{int(case):,} images" if case.isdigit() else case
-        for kind, found in kinds.items():
+        for kind, by_case in kinds.items():
             keys = _PUBLISHED if kind == "published" else _COLUMNS
-            energies = found[case]
+            energies = by_case[case]
             rows[f"{label}, {kind}"] = [
                 spread(energies[key]) if (key := keys.get(column)) in energies else None
                 for column in _COLUMNS
@@ -203,12 +203,12 @@ def _energies(kinds: Mapping[str, Mapping[str, Any]], name: str, alt_text: str) 
 
 
 def _difference(first: Mapping[str, float], second: Mapping[str, float]) -> Cell:
-    """Mean and standard deviation of paired differences, over the seeds that both have."""
+    """Return mean and standard deviation of paired differences, over the seeds that both have."""
     paired = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
     return statistics.fmean(paired), statistics.stdev(paired) if len(paired) > 1 else None
 
 
 def _unpacked(text: str) -> torch.Tensor:
-    """Grey values in [0, 1], (images, 784), from bytes in base64."""
+    """Return grey values in [0, 1], (images, 784), from bytes in base64."""
     grey = np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(-1, 784)
     return torch.tensor(grey / 255, dtype=torch.float32)

@@ -1,1 +1,1 @@
-"""An image as a function of place."""
+"""An image as a function of position."""

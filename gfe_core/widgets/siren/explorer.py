@@ -1,6 +1,6 @@
-"""An image as a function of place.
+"""An image as a function of position.
 
-One code drawn at any resolution, in any window, from few or all of its pixels.
+One code is drawn at any resolution and in any window; it is found from a few pixels or from all.
 """
 
 from collections.abc import Mapping
@@ -40,12 +40,12 @@ WINDOWS = {
     "an eighth": 0.125,
     "beyond the frame": 1.5,
 }
-_CUT = 161  # places along the cut
+_CUT = 161  # number of places along the cut
 _MOST_STEPS = 60
 
 
 class SirenView(Answering, WithThumbnails):
-    """An image with a window on it, and what a code and its pixels make of that window.
+    """An image with a window on it, and that window drawn from a code and from the pixels.
 
     Made by `SirenExplorer`.
     """
@@ -55,10 +55,11 @@ class SirenView(Answering, WithThumbnails):
 
     image = t.Bytes().tag(sync=True)  # uint8 (height, width)
     image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)
-    seen = t.Bytes().tag(sync=True)  # uint8 (height, width), 1 where the code was found
+    # uint8 (height, width), 1 at pixels from which the code was found
+    seen = t.Bytes().tag(sync=True)
     tiles = t.Bytes().tag(sync=True)  # uint8 (3, n, n): the code, bilinear, nearest
     curves = t.Bytes().tag(sync=True)  # float32 (2, places): the code and bilinear along the cut
-    row = t.Int(0).tag(sync=True)  # of pixels, where the cut is
+    row = t.Int(0).tag(sync=True)  # row of pixels along which the cut goes
     n_samples = t.Int(1).tag(sync=True)
     options = t.Dict().tag(sync=True)
     defaults = t.Dict().tag(sync=True)
@@ -68,25 +69,27 @@ class SirenView(Answering, WithThumbnails):
 
 
 class SirenExplorer(Explorer):
-    """Draw one code at any resolution beside plain enlargement of the pixels.
+    """Draw one code at any resolution beside enlargements of the pixels.
 
-    The code is found by one step from the origin or by the flow, from all pixels or from a share of
-    them drawn at random. A cut through one row of pixels shows code and interpolation as curves.
+    The code is found by one step from the origin or by the flow, from all pixels or from a random
+    share of them. A cut along one row of pixels shows the code's drawing and the interpolated
+    pixels as curves.
 
     Args:
-        sirens: a trained decoder, or several under their names, such as one for each w0.
-        samples: what can be chosen; images of the decoders' shape.
-        name: of the explorer.
-        origin: the one step; that which the decoders were trained with.
-        decoder: name of the decoder shown first; the first by default.
-        by: how the code shown first is found, "one step" or "flow".
-        sample: row shown first.
-        resolution: of the drawing shown first, one of `RESOLUTIONS`.
-        seed: of the places that are seen.
-        title: above it all.
+        sirens: trained decoder, or several by name, such as one for each w0.
+        samples: samples that the reader can choose, images of the decoders' shape.
+        name: name of the explorer.
+        origin: the one step with which the decoders were trained, `Origin()` by default.
+        decoder: name of the decoder shown first; the first one by default.
+        by: method of the code shown first, "one step" or "flow".
+        sample: row of the sample shown first.
+        resolution: resolution of the drawing shown first, one of `RESOLUTIONS`.
+        seed: seed of the random places from which a code is found.
+        title: title above the view.
 
     Raises:
-        ValueError: samples are no images of the decoders' shape, or a choice is unknown.
+        TypeError: a decoder is no `SirenDecoder`, or `origin` is no `Origin`.
+        ValueError: the samples are not images of the decoders' shape, or a choice is unknown.
     """
 
     def __init__(
@@ -131,7 +134,7 @@ class SirenExplorer(Explorer):
         )
         checks.require(
             samples.image_shape is not None and len(shapes) == 1,
-            f"{wanted} Draw the decoders `at` others.",
+            f"{wanted} `siren.at(coordinates)` draws a decoder at other places.",
         )
         for siren in self.sirens.values():
             samples = shown_samples(siren, given, loss=SQUARES, row=sample)
@@ -177,13 +180,14 @@ class SirenExplorer(Explorer):
         """Find the code of a sample and draw it in a window.
 
         Args:
-            values: "decoder", "sample", "by", "share", "seed", "resolution", and the window:
-                "half", its half width, "down" and "across", its middle, in coordinates.
+            values: choices of the reader: "decoder", "sample", "by", "share", "seed", "resolution",
+                and the window: "half", its half width, "down" and "across", its middle, in
+                coordinates.
         """
         siren = self.sirens[values["decoder"]]
         n = int(values["resolution"])
         x = self.samples.x[int(values["sample"])][None]
-        z, some = self._found(values)
+        z, places = self._code_of(values)
         here = _window(values, n, n)
         row = round((min(max(values["down"], -1.0), 1.0) + 1) / 2 * (self.shape[0] - 1))
         cut = _window(
@@ -197,74 +201,67 @@ class SirenExplorer(Explorer):
         ]
         curves = [_drawn(siren, z, cut), self.enlarged(x, cut, "bilinear")]
         seen = torch.zeros(len(siren.coordinates), dtype=torch.uint8)
-        seen[some] = 1
+        seen[places] = 1
         with self.view.hold_sync():
             self.view.image = pictures_of(x[0], self.shape).tobytes()
             self.view.seen = seen.numpy().tobytes()
             self.view.tiles = pictures_of(torch.stack(tiles), (n, n)).tobytes()
             self.view.curves = torch.stack(curves).numpy().astype(np.float32).tobytes()
             self.view.row = row
-            self.view.facts = self._facts(siren, z, x, some)
+            self.view.facts = self._facts(siren, z, x, places)
             self.view.values = dict(values)
 
     def enlarged(
         self, x: Float[Tensor, "1 pixels"], places: Coordinates, mode: str
     ) -> Float[Tensor, "features"]:
-        """Enlarge an image plainly; beyond its frame the nearest pixel goes on."""
-        at = places.flip(1)[None, None]  # grid_sample wants (horizontal, vertical)
+        """Enlarge an image by interpolation; beyond its frame the nearest pixel is repeated."""
+        at = places.flip(1)[None, None]  # grid_sample expects (horizontal, vertical)
         image = x.reshape(1, 1, *self.shape)
         return F.grid_sample(
             image, at, mode=mode, padding_mode="border", align_corners=True
         ).flatten()
 
-    def _found(self, values: dict[str, Any]) -> tuple[Codes, Tensor]:
-        """The code and the places that it was found from.
+    def _code_of(self, values: dict[str, Any]) -> tuple[Codes, Tensor]:
+        """Return the code and the places from which it was found.
 
-        Kept, so that a moving window waits for no flow.
+        Both are kept, so that a moving window does not wait for a flow.
         """
         key = tuple(values[name] for name in ("decoder", "sample", "by", "share", "seed"))
         if key not in self._known:
             siren = self.sirens[values["decoder"]]
             x = self.samples.x[int(values["sample"])][None]
             n = len(siren.coordinates)
-            chance = torch.Generator().manual_seed(int(values["seed"]))
-            some = (
-                torch.randperm(n, generator=chance)[: max(round(values["share"] * n), 1)]
-                .sort()
-                .values
-            )
-            self._known = {
-                key: (
-                    self._find(siren.at(siren.coordinates[some]), x[:, some], n, values["by"]),
-                    some,
-                )
-            }
+            random = torch.Generator().manual_seed(int(values["seed"]))
+            n_places = max(round(values["share"] * n), 1)
+            places = torch.randperm(n, generator=random)[:n_places].sort().values
+            there = siren.at(siren.coordinates[places])
+            self._known = {key: (self._find(there, x[:, places], n, values["by"]), places)}
         return self._known[key]
 
     def _find(self, there: SirenDecoder, x: Tensor, n_places: int, by: str) -> Codes:
-        """One step or the flow, on squares that weigh as much as those of all places would."""
+        """Find a code by one step or the flow, with errors weighted as if all places were given."""
         checks.one_of("by", by, FOUND_BY)
         loss = Gaussian(variance=0.5 * x.shape[1] / n_places, reduction="sum")
         if by == "flow":
             return encode(there, x, loss=loss, solver=LBFGS(), max_steps=_MOST_STEPS).z
         return replace(self.origin, loss=loss)(there, x).z
 
-    def _facts(self, siren: SirenDecoder, z: Codes, x: Tensor, some: Tensor) -> str:
-        """The energies in words."""
+    def _facts(self, siren: SirenDecoder, z: Codes, x: Tensor, places: Tensor) -> str:
+        """Describe the energies in words."""
         squares = (reconstruct(siren, z, SQUARES) - x)[0] ** 2
-        told = f"energy {squares.mean():.4f} per pixel"
-        if len(some) == len(squares):
-            return told
+        energy = f"energy {squares.mean():.4f} per pixel"
+        if len(places) == len(squares):
+            return energy
         hidden = torch.ones(len(squares), dtype=torch.bool)
-        hidden[some] = False
+        hidden[places] = False
         return (
-            f"{told}, {squares[some].mean():.4f} of the {len(some)} seen, "
+            f"{energy}, {squares[places].mean():.4f} of the {len(places)} seen, "
             f"{squares[hidden].mean():.4f} of the others"
         )
 
 
 def _window(values: Mapping[str, Any], height: int, width: int) -> Coordinates:
-    """Places of a grid over the window."""
+    """Return the places of a grid over the window."""
     rows = values["down"] + values["half"] * torch.linspace(-1, 1, height)
     columns = values["across"] + values["half"] * torch.linspace(-1, 1, width)
     return torch.cartesian_prod(rows, columns)

@@ -1,5 +1,5 @@
-// An image with a window under the hand, and what a code makes of that window beside plain enlargement.
-// The window moves here at once; what is drawn in it is a request to the kernel.
+// An image with a window that the reader moves, and that window drawn from a code and by enlarging
+// pixels. The window moves here at once; its content is a request to the kernel.
 
 import "./view.css";
 import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
@@ -24,9 +24,9 @@ import { STRIP_MARKUP, Strip } from "../kit/strip.js";
  * @property {number} sample
  * @property {number} resolution
  * @property {number} half half of the window's side; the image reaches from -1 to 1
- * @property {string} by which the code was found
- * @property {number} share of the pixels that are seen
- * @property {number} seed of the others
+ * @property {string} by method that found the code
+ * @property {number} share of the pixels from which the code is found
+ * @property {number} seed of the choice of these pixels
  * @property {number} down middle of the window
  * @property {number} across
  */
@@ -46,10 +46,10 @@ import { STRIP_MARKUP, Strip } from "../kit/strip.js";
  * @typedef {object} OwnTraits
  * @property {DataView} image (rows, columns)
  * @property {number[]} image_shape
- * @property {DataView} seen (rows, columns), 1 where the code was found
+ * @property {DataView} seen (rows, columns), 1 at pixels from which the code was found
  * @property {DataView} tiles (3, n, n): the code, bilinear, nearest
  * @property {DataView} curves (2, places): the code and bilinear along the cut
- * @property {number} row of pixels, where the cut is
+ * @property {number} row of pixels along which the cut goes
  * @property {number} n_samples
  * @property {Options} options
  * @property {Values} defaults
@@ -61,7 +61,7 @@ import { STRIP_MARKUP, Strip } from "../kit/strip.js";
  */
 
 const MARGINS = { left: 40, right: 10, top: 6, bottom: 20 };
-const LIMITS = [-0.4, 1.4]; // of values along a cut
+const LIMITS = [-0.4, 1.4]; // limits of the values along a cut
 const TILES = ["the code", "bilinear", "nearest pixel", "code − bilinear, ×2"];
 
 const FINDING = /** @type {const} */ (["decoder", "sample", "by", "share", "seed"]);
@@ -108,11 +108,11 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 
 class Siren {
   #seen = NO_BYTES;
-  /** @type {Values} what the hand has chosen */
+  /** @type {Values} choices of the reader */
   #values;
-  /** @type {Values} what the kernel has drawn */
+  /** @type {Values} choices that the kernel has drawn */
   #drawn;
-  /** @type {[number, number] | null} from the middle of the window to the hand that holds it */
+  /** @type {[number, number] | null} from the middle of the window to the pointer that drags it */
   #grip = null;
 
   /** @param {import("../kit/base.js").Context} context */
@@ -179,7 +179,7 @@ class Siren {
     this.requests.acknowledge();
   }
 
-  /** Whether the code that the kernel has drawn is the one that is asked for. */
+  /** Whether the code that the kernel has drawn is the one that the reader has chosen. */
   get #current() {
     return FINDING.every((name) => this.#values[name] === this.#drawn[name]);
   }
@@ -216,7 +216,7 @@ class Siren {
     this.view.write(".cut .heading", `a cut through the window along ${row}`);
   }
 
-  /** Half of what the paper shows, in coordinates of the image. */
+  /** Half the side of the part that the paper shows, in coordinates of the image. */
   get #reach() {
     const { rows, columns } = this.paper;
     return Math.max(1 + 1 / Math.max(rows - 1, columns - 1, 1), 1.06 * this.#values.half);
@@ -299,7 +299,7 @@ class Siren {
   }
 
   /**
-   * Draw what follows the hand.
+   * Draw everything that changes without the kernel.
    *
    * @param {Event} [event]
    */
@@ -358,14 +358,14 @@ class Siren {
 
   /**
    * @param {PointerEvent} event
-   * @returns {Spot} where the hand is, in coordinates of the image
+   * @returns {Spot} position of the pointer, in coordinates of the image
    */
   #under(event) {
     const [across, down] = this.paper.under(event);
     return [(2 * across - 1) * this.#reach, (2 * down - 1) * this.#reach];
   }
 
-  /** @param {Spot} hand outside of the window, which then jumps to it, or inside */
+  /** @param {Spot} hand position of the pointer; the window jumps to it if it is outside */
   #take([across, down]) {
     const off = [across - this.#values.across, down - this.#values.down];
     const inside = Math.max(Math.abs(off[0]), Math.abs(off[1])) <= this.#values.half;

@@ -1,4 +1,4 @@
-"""Gates that close while a model trains, and the threshold under the hand meanwhile."""
+"""Gates that close while a model trains, with a threshold that the reader can move meanwhile."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,7 +26,8 @@ class StaircaseView(Answering):
     gates = t.Bytes().tag(sync=True)  # uint8 (gates, points): probabilities
     n_gates = t.Int(1).tag(sync=True)
     running = t.Bool(False).tag(sync=True)
-    limits = t.List(t.Float(), default_value=[0.1, 10.0]).tag(sync=True)  # of the threshold
+    # smallest and largest threshold
+    limits = t.List(t.Float(), default_value=[0.1, 10.0]).tag(sync=True)
     unit = t.Unicode().tag(sync=True)
     seed = t.Int(0).tag(sync=True)
     title = t.Unicode().tag(sync=True)
@@ -34,26 +35,28 @@ class StaircaseView(Answering):
 
 
 class StaircaseExplorer(Explorer):
-    """Train behind gates, and go on training while the reader moves the threshold.
+    """Train behind gates, and continue training while the reader moves the threshold.
 
-    The notebook trains with `train`. Then the reader goes on: the buttons train in a thread of the
-    kernel and pause it, start again, or return to what the notebook had trained. A threshold that
-    moves counts from the next update on, and another one changes nothing but what comes.
+    The notebook trains with `train`. Then the reader continues: the buttons train in a thread of
+    the kernel, pause it, restart from the beginning, or return to the state that the notebook had
+    trained. A moved threshold applies from the next update on and leaves earlier updates as they
+    are.
 
     Args:
-        rule: the encoder of the training.
-        train: `functools.partial(gfe.fit, gated, batches, encoder=rule, ...)`, all but epochs and
-            callbacks.
-        n_gates: of the decoder.
-        name: of the explorer.
-        reach: the threshold can be moved from its first value divided by this to its first value
-            times this, > 1.
-        unit: of the error.
-        seed: of the run; it is only said.
-        title: above it all.
+        rule: encoder of the training run.
+        train: function of epochs and callbacks, such as `functools.partial(gfe.fit, gated, batches,
+            encoder=rule, ...)`.
+        n_gates: number of gates of the decoder.
+        name: name of the explorer.
+        reach: largest factor by which the reader can raise or lower the threshold from its first
+            value, > 1.
+        unit: unit of the error.
+        seed: seed of the run, only reported in the view.
+        title: title above the view.
 
     Raises:
-        ValueError: reach is not above 1, or there is no gate.
+        TypeError: `rule` is no `Narrowing`, or `train` cannot be called.
+        ValueError: `reach` is not above 1, or there is no gate.
     """
 
     def __init__(
@@ -97,11 +100,12 @@ class StaircaseExplorer(Explorer):
         super().__init__(name, self.view, alt)
 
     def train(self, epochs: int, callbacks: Sequence[Callable[[Report], bool | None]] = ()) -> None:
-        """Train here and now, which is where Reset returns to.
+        """Train in the calling thread; Reset returns to the state afterwards.
 
         Args:
-            epochs: passes over the data.
-            callbacks: of `fit`, beside the explorer's own, such as a `Progress`.
+            epochs: number of passes over the data.
+            callbacks: callbacks of `fit`, in addition to those of the explorer, such as a
+                `Progress`.
         """
         self.worker.finish()
         self.training.go_on(epochs, callbacks)
@@ -109,15 +113,15 @@ class StaircaseExplorer(Explorer):
         self._tell(None)
 
     def close(self) -> None:
-        """Pause, and free what the browser holds."""
+        """Pause the training and close the widgets."""
         self.worker.pause()
         super().close()
 
     def _answer(self, values: dict[str, Any]) -> None:
-        """Threshold, whether to train, and which run: a start that is new replaces the run."""
+        """Set the threshold, start or pause, and replace the run if `values["start"]` is new."""
         threshold = min(max(float(values["threshold"]), self.view.limits[0]), self.view.limits[1])
         if self._kept is None:
-            self._kept = self.training.copy()  # nothing has trained on yet
+            self._kept = self.training.copy()  # the reader has not continued the training yet
         if values["start"] != self._start:
             self.worker.pause()
             self.training = (self._fresh if values["fresh"] else self._kept).copy()
@@ -131,10 +135,10 @@ class StaircaseExplorer(Explorer):
         self._draw()
 
     def _tell(self, error: Exception | None) -> None:
-        """Send how it stands; called by the thread that trains, too."""
+        """Send the present state; the training thread calls this, too."""
         with self.view._lock, self.view.hold_sync():
             self._draw()
-            if error is not None:  # last: who reads the note finds the button back
+            if error is not None:  # last, so that the button is enabled when the note appears
                 self.view.note = f"Training stopped ({type(error).__name__}): {error}"
 
     def _draw(self) -> None:

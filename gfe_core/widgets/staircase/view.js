@@ -1,5 +1,5 @@
-// Gates closing above the error and its threshold, which the hand moves while the kernel trains. The
-// threshold moves here at once, and the kernel is told.
+// Closing gates above the error and its threshold, which the reader moves while the kernel trains.
+// The threshold moves here at once, and a request sends it to the kernel.
 
 import "./view.css";
 import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
@@ -19,7 +19,7 @@ import { linear, linearTicks, logarithmic } from "../kit/scales.js";
  * @property {number} threshold
  * @property {boolean} running
  * @property {boolean} fresh whether a new run begins with new weights
- * @property {number} start of the run; another number begins another run
+ * @property {number} start number of the run; another number begins another run
  */
 
 /**
@@ -38,8 +38,8 @@ import { linear, linearTicks, logarithmic } from "../kit/scales.js";
  */
 
 const MARGINS = { left: 56, right: 14, top: 8, bottom: 20 };
-const STAIRS = 92; // pixels down to the foot of the staircase; the gates follow below
-const STEPS = 200; // of the slider
+const STAIRS = 92; // pixels from the top to the foot of the staircase; the gates are below it
+const STEPS = 200; // number of steps of the slider
 const GATES = "open gates, and below them each gate's probability to be open: blue is 1";
 const MULTIPLIER = "λ, the weight of the error against everything else";
 
@@ -65,7 +65,7 @@ const known = (value) => (Number.isFinite(value) ? tidy(value) : "–");
 
 /**
  * @param {Spot[]} spots
- * @returns {Spot[]} a line that goes along and then up or down
+ * @returns {Spot[]} line that first goes sideways and then up or down
  */
 const stairs = (spots) =>
   spots.flatMap((spot, k) =>
@@ -78,7 +78,7 @@ class Staircase {
   #held = false;
   /** @type {Values} */
   #values;
-  /** @type {Plot | null} that of the error, in which the threshold is dragged */
+  /** @type {Plot | null} chart of the error, in which the reader drags the threshold */
   #plot = null;
 
   /** @param {import("../kit/base.js").Context} context */
@@ -113,7 +113,7 @@ class Staircase {
     this.errorChart.ariaLabel = heading;
   }
 
-  /** How many points were recorded. */
+  /** Number of recorded points. */
   get #n() {
     return this.#lines[0].length;
   }
@@ -170,7 +170,7 @@ class Staircase {
   /**
    * @param {HTMLCanvasElement} canvas
    * @param {import("../kit/scales.js").Scale} y
-   * @param {number} [foot] where the chart ends, if other things stand below it
+   * @param {number} [foot] lower end of the chart, if something else is drawn below it
    */
   #chart(canvas, y, foot) {
     const x = linear(0, this.#n ? this.#last(0) : 1, 6);
@@ -222,7 +222,7 @@ class Staircase {
     pen.fillStyle = this.view.theme.rule;
     pen.fillRect(plot.left, y, plot.right - plot.left, thick);
     pen.fillStyle = this.view.theme.accent;
-    let from = Math.round(plot.spot(0, 0)[0]); // whole pixels: no seams
+    let from = Math.round(plot.spot(0, 0)[0]); // whole pixels, so that there are no seams
     for (let k = 0; k < this.#n; k++) {
       const to = Math.round(plot.spot(this.#lines[0][k], 0)[0]);
       pen.globalAlpha = this.#gates[gate * this.#n + k] / 255;
@@ -264,7 +264,7 @@ class Staircase {
   }
 
   /**
-   * Draw what follows the hand.
+   * Draw everything that changes with the threshold.
    *
    * @param {Event} [event]
    */
@@ -326,7 +326,7 @@ class Staircase {
   }
 
   /**
-   * @param {number} share of the way between the limits of the threshold
+   * @param {number} share position between the limits of the threshold, 0 to 1
    * @param {Event} event
    */
   #moveTo(share, event) {

@@ -1,6 +1,6 @@
-"""A training with gates that goes on under the reader's hand.
+"""A training run with gates that the reader controls.
 
-What it did, its copies, and the thread that runs it.
+This module has its record, its copies, and the thread that runs it.
 """
 
 import copy
@@ -16,19 +16,20 @@ import torch
 from gfe_core.methods.narrowing import Gated, Narrowing
 from gfe_core.training import Report
 
-_MOST_POINTS = 240  # drawn; a message then stays under 10 kB with 16 gates
-_REST = 0.2  # seconds from one telling to the next, at least
-_MOST_UPDATES = 20_000  # after one press: a training that everybody forgot ends by itself
+_MOST_POINTS = 240  # points drawn; a message then stays below 10 kB with 16 gates
+_REST = 0.2  # least time between two messages, in seconds
+_MOST_UPDATES = 20_000  # updates after one press, so that a forgotten training run ends by itself
 
 
 @dataclass
 class Notes:
-    """A callback of `fit`: what gates and constraint were after each update.
+    """A callback of `fit` that records the gates and the constraint after each update.
 
     Args:
-        rule: whose constraint it reads.
-        rows: updates, open gates, moving average of the error, threshold, multiplier.
-        gates: their probabilities to be open.
+        rule: encoder whose constraint is read.
+        rows: for each update its number, the number of open gates, the moving average of the error,
+            the threshold and the multiplier.
+        gates: for each update the probabilities of the gates to be open, uint8, 255 for 1.
     """
 
     rule: Narrowing
@@ -36,10 +37,10 @@ class Notes:
     gates: list[np.ndarray] = field(default_factory=list)
 
     def __call__(self, report: Report) -> None:
-        """Note how it stands."""
+        """Record the state after an update."""
         gated = cast(Gated, report.decoder)
         bound = self.rule.constraint
-        # gates first: who draws from another thread counts the rows
+        # gates first, because the thread that draws counts the rows
         self.gates.append((255 * torch.sigmoid(gated.gamma.detach())).round().byte().cpu().numpy())
         n_open = int(gated.open.sum())
         self.rows.append(
@@ -47,30 +48,30 @@ class Notes:
         )
 
     def drawn(self) -> tuple[np.ndarray, np.ndarray]:
-        """Some updates, evenly spaced, the last among them.
+        """Return evenly spaced updates, including the last.
 
-        Float32 (5, points) and uint8 (gates, points).
+        The arrays are float32 (5, points) and uint8 (gates, points).
         """
         n = len(self.rows)
         if not n:
             return np.zeros((5, 0), np.float32), np.zeros((0, 0), np.uint8)
-        some = np.linspace(0, n - 1, min(n, _MOST_POINTS)).round().astype(int)
-        rows = np.array([self.rows[k] for k in some], dtype=np.float32)
+        chosen = np.linspace(0, n - 1, min(n, _MOST_POINTS)).round().astype(int)
+        rows = np.array([self.rows[k] for k in chosen], dtype=np.float32)
         return np.ascontiguousarray(rows.T), np.ascontiguousarray(
-            np.stack([self.gates[k] for k in some]).T
+            np.stack([self.gates[k] for k in chosen]).T
         )
 
 
 @dataclass
 class Training:
-    """All that one training consists of.
+    """A training run with everything that determines it.
 
-    A deep copy, generators included, is a second one that goes the same way.
+    A deep copy includes the generators, so that it continues in exactly the same way.
 
     Args:
-        rule: the encoder of the training.
-        train: `functools.partial(gfe.fit, gated, batches, encoder=rule, ...)`; called with epochs
-            and callbacks.
+        rule: encoder of the training run.
+        train: function of epochs and callbacks, such as `functools.partial(gfe.fit, gated, batches,
+            encoder=rule, ...)`.
     """
 
     rule: Narrowing
@@ -80,11 +81,11 @@ class Training:
         self.notes = Notes(self.rule)
 
     def copy(self) -> "Training":
-        """A second one that does not touch this one."""
+        """Return an independent copy."""
         return copy.deepcopy(self)
 
     def go_on(self, epochs: int, callbacks: Sequence[Callable[[Report], bool | None]] = ()) -> None:
-        """Train, and take note."""
+        """Train and record."""
         with torch.enable_grad():
             self.train(epochs=epochs, callbacks=[self.rule.learn, self.notes, *callbacks])
 
@@ -93,8 +94,8 @@ class Worker:
     """Train in a thread of its own until it is paused.
 
     Args:
-        tell: called from that thread, at most five times a second and once at the end, with an
-            error or None.
+        tell: function that is called from that thread, at most five times a second and once at the
+            end, with an error or None.
     """
 
     def __init__(self, tell: Callable[[Exception | None], None]) -> None:
@@ -105,11 +106,11 @@ class Worker:
 
     @property
     def running(self) -> bool:
-        """Whether a training is under way that nobody has paused."""
+        """Whether a training run is under way and not paused."""
         return self._stop is not None
 
     def start(self, training: Training) -> None:
-        """Go on with a training, unless one is under way."""
+        """Continue a training run, unless one is under way."""
         if self._stop is None:
             self._stop = threading.Event()
             self.thread = threading.Thread(
@@ -124,25 +125,25 @@ class Worker:
             self._stop = None
 
     def finish(self) -> None:
-        """Pause, and wait for it."""
+        """Pause, and wait for the end of the present update."""
         self.pause()
         if self.thread is not None:
             self.thread.join()
 
     def _work(self, training: Training, stop: threading.Event) -> None:
-        told_at = time.monotonic()
+        sent_at = time.monotonic()
         first = len(training.notes.rows)
 
         def between(_: Report) -> bool:
-            nonlocal told_at
-            if not stop.is_set() and time.monotonic() - told_at >= _REST:
+            nonlocal sent_at
+            if not stop.is_set() and time.monotonic() - sent_at >= _REST:
                 self._tell(None)
-                told_at = time.monotonic()
+                sent_at = time.monotonic()
             return stop.is_set() or len(training.notes.rows) - first >= _MOST_UPDATES
 
         error = None
         try:
-            # A training that was paused a moment ago may be in its last update.
+            # A training run that was paused a moment ago may still be in its last update.
             with self._one_at_a_time:
                 if not stop.is_set():
                     training.go_on(_MOST_UPDATES, [between])

@@ -1,4 +1,4 @@
-"""Small pictures of many samples, laid out as one, with or without the names of their rows."""
+"""Small pictures of several samples in one picture, with or without names of the rows."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -34,9 +34,9 @@ def gallery(
     """Lay out samples as one picture: each tensor is a row, each of its samples a column.
 
     Args:
-        rows: values in [0, 1], all of the same shape.
-        image_shape: (height, width) of a sample, or (3, height, width) in colour.
-        gap: white pixels between pictures.
+        rows: tensors of values in [0, 1], all of the same shape.
+        image_shape: shape of a sample, (height, width), or (3, height, width) in colour.
+        gap: number of white pixels around each sample.
 
     Returns:
         uint8 (height, width), or (height, width, 3).
@@ -75,11 +75,11 @@ def show_gallery(
     """Return an explorer around rows of pictures, each with its name in front.
 
     Args:
-        rows: name -> values in [0, 1], all of the same shape.
-        image_shape: (height, width) of a sample, or (3, height, width) in colour.
-        name: of the explorer.
+        rows: values in [0, 1] by name, all of the same shape.
+        image_shape: shape of a sample, (height, width), or (3, height, width) in colour.
+        name: name of the explorer.
         alt_text: one sentence that says what to see.
-        width: of the pictures on screen, in pixels, about.
+        width: approximate width of the pictures on the screen, in pixels.
     """
     checks.at_least_one("width", width)
     picture = gallery([*rows.values()], image_shape)
@@ -90,9 +90,9 @@ def named_rows(names: list[str], picture: np.ndarray, width: int) -> str:
     """Return a gallery as HTML: its rows below each other, the name of each in front.
 
     Args:
-        names: one for each row.
-        picture: from `gallery`.
-        width: on screen, in pixels, about.
+        names: names of the rows.
+        picture: picture made by `gallery`.
+        width: approximate width on the screen, in pixels.
     """
     scale = max(1, round(width / picture.shape[1]))
     lines = []
@@ -104,7 +104,7 @@ def named_rows(names: list[str], picture: np.ndarray, width: int) -> str:
 
 
 def _flat(row: Any) -> Any:
-    """Samples as rows of features; what holds none is returned as it is, to be refused."""
+    """Return samples as rows of features; anything else is returned unchanged, to be refused."""
     return row.flatten(1) if isinstance(row, Tensor) and row.dim() > 2 else row
 
 
@@ -112,14 +112,12 @@ def _flat(row: Any) -> Any:
 def preview_of(
     x: Samples, image_shape: tuple[int, ...], *, loss: Loss | None = None
 ) -> Callable[[Report], np.ndarray]:
-    """Return a preview for `Progress`.
-
-    The images above, below them what the decoder makes of their codes right now.
+    """Return a preview for `Progress`: images, and below them their present reconstructions.
 
     Args:
-        x: some images, as rows.
-        image_shape: (height, width), or (3, height, width) in colour.
-        loss: of the training, `Bernoulli()` by default.
+        x: images, as rows.
+        image_shape: shape of an image, (height, width), or (3, height, width) in colour.
+        loss: loss of the training, `Bernoulli()` by default.
     """
     rows = shown_rows(x)
     image_shape = checks.image_shape(image_shape)
@@ -132,7 +130,7 @@ def preview_of(
     def preview(report: Report) -> np.ndarray:
         with torch.no_grad():
             decoder = flattened(report.decoder)
-            found = encode(decoder, rows, loss=loss, max_steps=30)
-            return gallery([rows, reconstruct(decoder, found)], image_shape)
+            encoding = encode(decoder, rows, loss=loss, max_steps=30)
+            return gallery([rows, reconstruct(decoder, encoding)], image_shape)
 
     return preview

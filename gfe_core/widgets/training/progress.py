@@ -1,8 +1,8 @@
-"""Progress: training under the reader's eye, and a way to stop it.
+"""Progress: a display of training, with a button that stops it.
 
-A callback for `fit`: each report may become one small update of a bar, a line of text, a curve and
-a picture. At most five updates a second leave the kernel, each of at most 20 kB in one message (two
-more at the end, for the button).
+It is a callback for `fit`. A report may become one small update of a bar, a line of text, a curve
+and a picture. At most five updates a second leave the kernel, each of at most 20 kB in one message
+(two more at the end, for the button).
 """
 
 import io
@@ -26,7 +26,7 @@ from gfe_core.widgets.kit.pictures import base64_of
 
 Preview = Callable[[Report], Any]
 
-_POINTS = 100  # of the curve
+_POINTS = 100  # largest number of points of the curve
 _PNG_BYTES = 12_000
 _PICTURE_PIXELS = 320
 _ACCENT = "var(--jp-brand-color1, #1976d2)"
@@ -43,18 +43,19 @@ _STOP = (
 
 
 class Progress:
-    """Show how training goes, with a Stop button.
+    """Show the progress of training, with a Stop button.
 
     Args:
-        title: of the display; showing another progress of the same title closes the earlier one.
-        preview: draws what the decoder can do now, from the report: a PIL image, or grey values as
-            uint8 (height, width). Its errors are shown and never stop the training.
-        every: seconds from one update to the next, >= 0.2; the first and the last report are always
-            shown.
-        unit: of the energy.
+        title: title of the display; showing another progress of the same title closes this one.
+        preview: function of the report that draws what the decoder can do now: a PIL image, or
+            uint8 (height, width) or (height, width, 3). Its errors are shown and never stop the
+            training.
+        every: least time between two updates in seconds, >= 0.2; the first and the last report are
+            always shown.
+        unit: unit of the energy.
 
     Raises:
-        ValueError: every is below 0.2.
+        ValueError: `every` is below 0.2.
 
     Example:
         >>> import gfe_core as gfe
@@ -91,17 +92,16 @@ class Progress:
         show_only(self, title)
 
     def __call__(self, report: Report) -> bool:
-        """Show a report when it is time to; `fit` calls this after every batch.
+        """Show a report if an update is due; `fit` calls this after every batch.
 
         Args:
-            report: from `fit`.
+            report: report of `fit`.
 
         Returns:
-            True where the reader asked to stop; that uses the request up.
+            True if the reader asked to stop; this clears the request.
         """
-        stopped = (
-            self._take_request() and report.step > 1
-        )  # a click that waited since an earlier training is void
+        # at the first step a request is void: it was made during an earlier training run
+        stopped = self._take_request() and report.step > 1
         last = stopped or report.step >= report.n_steps
         self._running = not last
         if last or report.step == 1 or time.monotonic() - self._shown_at >= self.every:
@@ -112,7 +112,7 @@ class Progress:
     def request_stop(self) -> None:
         """Ask the training to stop after the present batch.
 
-        Safe from any thread, without effect when none runs.
+        This is safe from any thread, and has no effect while no training runs.
         """
         if not self._running:
             return
@@ -184,9 +184,9 @@ class Progress:
         )
 
     def _picture(self, report: Report) -> str:
-        """What `preview` draws.
+        """Return the picture that `preview` draws, as HTML.
 
-        What goes wrong there becomes a line of text, for training matters more.
+        An error of `preview` becomes a line of text, so that training continues.
         """
         if self.preview is None:
             return ""
@@ -205,7 +205,7 @@ class Progress:
 
 
 def _image(picture: Any) -> Image.Image:
-    """Accept what a preview may return."""
+    """Return the picture of a preview as a PIL image."""
     if isinstance(picture, Image.Image):
         return picture if picture.mode in ("L", "P") else picture.convert("RGB")
     pixels = np.asarray(picture)
@@ -218,7 +218,7 @@ def _image(picture: Any) -> Image.Image:
 
 
 def _small_png(image: Image.Image) -> bytes:
-    """Halve a picture until it fits into an update."""
+    """Halve a picture until its PNG fits into an update."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     if buffer.tell() <= _PNG_BYTES:
@@ -234,7 +234,7 @@ def _time_left(report: Report) -> str:
 
 
 def _curve(energies: Sequence[float]) -> str:
-    """Draw the energy so far as a small line, each point the mean of as many batches."""
+    """Draw the energy so far as a small line; each point is the mean of about as many batches."""
     finite = np.array([energy for energy in energies if math.isfinite(energy)])
     if len(finite) < 2:
         return ""
@@ -245,10 +245,10 @@ def _curve(energies: Sequence[float]) -> str:
     points = " ".join(
         f"{400 * i / (len(means) - 1):.0f},{height:.1f}" for i, height in enumerate(heights)
     )
-    told = f"energy, from {means[0]:.4f} to {means[-1]:.4f}"
+    label = f"energy, from {means[0]:.4f} to {means[-1]:.4f}"
     return (
-        f'<svg viewBox="0 0 400 48" preserveAspectRatio="none" role="img" aria-label="{told}" '
+        f'<svg viewBox="0 0 400 48" preserveAspectRatio="none" role="img" aria-label="{label}" '
         f'style="{_CURVE}">'
         f'<polyline points="{points}" fill="none" stroke="{_ACCENT}" stroke-width="2" '
-        f'vector-effect="non-scaling-stroke"/></svg><div>{told}</div>'
+        f'vector-effect="non-scaling-stroke"/></svg><div>{label}</div>'
     )

@@ -1,6 +1,6 @@
-"""Several decoders judged on unseen images while they train.
+"""Several decoders evaluated on unseen images while they train.
 
-Curves of their excess, and what each draws.
+The view shows curves of their excess, and their reconstructions.
 """
 
 import time
@@ -25,30 +25,29 @@ from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.shown import shown_rows
 from gfe_core.widgets.training.gallery import gallery, named_rows
 
-_TILE = 60  # pixels of an image on the screen, about
-_MOST = 4  # more would not fit into a preview
+_TILE = 60  # approximate width of an image on the screen, in pixels
+_MOST = 4  # largest number of competitors that fits into a preview
 
 
 class SideBySide:
-    """A callback and a preview of `fit`.
-
-    The excess of unseen images for each competitor, and their drawings.
+    """A callback and a preview of `fit`: excess and reconstructions of unseen images.
 
     Args:
         x: images that no competitor trains on.
-        image_shape: how to show them.
-        competitors: at most four, name -> (decoder, encoder); all of them are judged at every look.
-        every: rounds from one look to the next.
-        at: updates at which to look instead, increasing.
-        n_drawn: how many of the images are drawn.
-        loss: gives the floor and says how to draw, `Bernoulli()` by default.
+        image_shape: shape of an image, (height, width), or (3, height, width) in colour.
+        competitors: decoders and encoders to compare, name -> (decoder, encoder), at most four; all
+            of them are evaluated each time.
+        every: number of batches from one evaluation to the next.
+        at: numbers of updates at which to evaluate instead, increasing.
+        n_drawn: number of images that are drawn.
+        loss: loss of the excess and the reconstructions, `Bernoulli()` by default.
 
     Attributes:
-        updates: of the decoder that `fit` trains, at every look.
-        images: encoded in its training until then, repeats counted.
-        seconds: of the processor, spent on training until then; looking does not count.
-        excess: name -> mean excess over the floor at every look, nats per pixel by default. Samples
-            without an energy do not count; a warning says how many there are.
+        updates: number of updates of the decoder that `fit` trains, at each evaluation.
+        images: number of images encoded in its training until then, repeats counted.
+        seconds: processor time of the training until then, in seconds; evaluations do not count.
+        excess: mean excess over the floor at each evaluation by name, nats per pixel by default.
+            Samples without an energy do not count; a warning reports their number.
     """
 
     @in_own_words
@@ -98,7 +97,7 @@ class SideBySide:
         self._since = time.process_time()
 
     def __call__(self, report: Report) -> None:
-        """Look when it is time to."""
+        """Evaluate all competitors if an evaluation is due."""
         self._spent += time.process_time() - self._since
         if self._due(report):
             self.updates.append(report.history.step[-1])
@@ -110,10 +109,10 @@ class SideBySide:
         self._since = time.process_time()
 
     def runs(self, n_distinct: int) -> dict[str, dict[str, list[float]]]:
-        """What was seen, for `AxesExplorer`.
+        """Return the evaluations of all competitors, for `AxesExplorer`.
 
         Args:
-            n_distinct: images in the training data.
+            n_distinct: number of images in the training data.
         """
         axes: dict[str, list[float]] = {
             "distinct images": [min(n, n_distinct) for n in self.images],
@@ -131,14 +130,14 @@ class SideBySide:
         return (report.step - 1) % self.every == 0 or report.step == report.n_steps
 
     def preview(self, report: Report) -> np.ndarray:
-        """Draw the images and, below, what each competitor makes of them; for `Progress`."""
+        """Draw the images and, below them, each competitor's reconstructions; for `Progress`."""
         return self.picture()
 
     def explorer(self, name: str, alt_text: str) -> Explorer:
-        """Show the curves, and below them the images and what each competitor draws.
+        """Show the curves, and below them the images and each competitor's reconstructions.
 
         Args:
-            name: of the explorer.
+            name: name of the explorer.
             alt_text: one sentence that says what to see.
         """
         checks.require(
@@ -146,7 +145,7 @@ class SideBySide:
             "No look yet: pass it to a training, `gfe.fit(..., callbacks=[side])`.",
         )
         series: dict[str, plots.Series] = {
-            told: (self.updates, curve) for told, curve in self.excess.items()
+            label: (self.updates, curve) for label, curve in self.excess.items()
         }
         y_title = "excess, unseen (nats per pixel)"
         figure = plots.curves(series, x_title="decoder updates", y_title=y_title)
@@ -156,7 +155,7 @@ class SideBySide:
         return Explorer(name, ipywidgets.VBox([curves, drawn]), alt_text)
 
     def picture(self) -> np.ndarray:
-        """Return some of the images, and below them what each competitor draws."""
+        """Return the first images, and below them each competitor's reconstructions."""
         x = self.x[: self.n_drawn]
         with torch.no_grad():
             drawn = [

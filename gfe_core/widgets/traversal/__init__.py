@@ -1,1 +1,1 @@
-"""What each latent does to the picture."""
+"""The effect of each latent on the picture."""

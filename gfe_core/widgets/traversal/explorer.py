@@ -1,4 +1,4 @@
-"""Each surviving latent moved on its own, and the factor of the data that it follows."""
+"""Pictures along each open latent, and the factor of the data that the latent follows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from gfe_core.widgets.kit.thumbnails import WithThumbnails, thumbnails_of
 from gfe_core.widgets.traversal.traversal import Traversal, traverse
 
 _BASES = 4
-"""Samples to start from, where none are named."""
+"""Number of samples to start from, unless the samples are given."""
 
 
 class TraversalView(WithThumbnails):
@@ -32,14 +32,12 @@ class TraversalView(WithThumbnails):
     _esm = script("traversal")
     _css = style("traversal")
 
-    images = t.Bytes().tag(
-        sync=True
-    )  # uint8: of each model (bases, latents, frames, height, width)
-    numbers = t.List().tag(
-        sync=True
-    )  # of each model: values (latents, frames), own (bases, latents), shares
+    # for each model, uint8 (bases, latents, frames, height, width)
+    images = t.Bytes().tag(sync=True)
+    # for each model, values (latents, frames), own (bases, latents), shares (latents, factors)
+    numbers = t.List().tag(sync=True)
     models = t.List(t.Unicode()).tag(sync=True)
-    latents = t.List().tag(sync=True)  # of each model: the names of its latents
+    latents = t.List().tag(sync=True)  # for each model, the names of its latents
     factors = t.List(t.Unicode()).tag(sync=True)
     image_shape = t.List(t.Int(), default_value=[1, 1]).tag(sync=True)
     n_frames = t.Int(1).tag(sync=True)
@@ -53,24 +51,27 @@ class TraversalView(WithThumbnails):
 class TraversalExplorer(Explorer):
     """Move one latent of an image's code and see what changes; all pictures are made in advance.
 
-    Beside each row of pictures stands which share of the latent's variance each factor explains
-    alone.
+    Beside each row of pictures, a table lists the share of the latent's variance that each factor
+    explains alone.
 
     Args:
-        models: name -> (decoder of the latents, codes of the samples), for example
+        models: models by name, each (decoder of the latents, codes of the samples), for example
             `Gated.narrowed()` and the open columns of the codes.
         samples: images, with the factors that made them as y (n, factors).
-        factors: their names; a unit in brackets is left out.
-        latents: name of a model -> names of its latents; their numbers by default.
-        bases: samples that can be chosen as the start; the first four by default.
-        name: of the explorer.
-        n_frames: pictures along a latent, >= 2.
-        loss: says how outputs become grey values, squared errors by default.
-        seed: of the training; it is only said.
-        title: above it all.
+        factors: names of the factors; a unit in brackets is not shown.
+        latents: names of the latents of a model, by the name of the model; their indices by
+            default.
+        bases: rows of samples that the reader can choose as the start; the first four by default.
+        name: name of the explorer.
+        n_frames: number of pictures along a latent, >= 2.
+        loss: loss that turns outputs into grey values, squared errors by default.
+        seed: seed of the training, only reported in the view.
+        title: title above the view.
 
     Raises:
-        ValueError: no model; samples without an image shape; factors that are not those of y.
+        TypeError: the samples are no `DataSet`, or a model is not a pair.
+        ValueError: there is no model, the samples have no image shape, the codes do not match the
+            samples or are not finite, or the factors do not match y.
     """
 
     def __init__(
@@ -127,13 +128,18 @@ class TraversalExplorer(Explorer):
             known, f"`samples` must have finite factors y, got NaN or infinity. {remedy}"
         )
         checks.require(n_frames >= 2, f"`n_frames` must be at least 2, got {n_frames}.")
-        how = {"bases": bases, "image_shape": shape, "n_frames": n_frames, "loss": loss or SQUARES}
+        options = {
+            "bases": bases,
+            "image_shape": shape,
+            "n_frames": n_frames,
+            "loss": loss or SQUARES,
+        }
         self.traversals: dict[str, Traversal] = {
-            told: traverse(flattened(decoder), z, samples.y, **how)
-            for told, (decoder, z) in models.items()
+            label: traverse(flattened(decoder), z, samples.y, **options)
+            for label, (decoder, z) in models.items()
         }
         named = latents or {}
-        numbered = {told: [str(j) for j in range(z.shape[1])] for told, (_, z) in models.items()}
+        numbered = {label: [str(j) for j in range(z.shape[1])] for label, (_, z) in models.items()}
         first = {"model": 0, "base": 0, "latent": 0, "frame": n_frames // 2}
         alt = (
             "Rows of pictures along each latent, and a table of the factors that each latent "
@@ -144,8 +150,8 @@ class TraversalExplorer(Explorer):
             images=b"".join(one.images.tobytes() for one in made),
             numbers=[_numbers(one) for one in made],
             models=list(models),
-            latents=[list(named.get(told, numbered[told])) for told in models],
-            factors=[told.split(" (")[0] for told in factors],
+            latents=[list(named.get(label, numbered[label])) for label in models],
+            factors=[label.split(" (")[0] for label in factors],
             image_shape=list(next(iter(made)).images.shape[3:]),
             **thumbnails_of(samples, bases),
             n_frames=n_frames,
@@ -159,6 +165,6 @@ class TraversalExplorer(Explorer):
 
 
 def _numbers(one: Traversal) -> dict[str, Any]:
-    """As lists of few digits."""
+    """Return the numbers of a model as lists, rounded to four decimals."""
     arrays = {"values": one.values, "own": one.own, "shares": one.shares}
     return {name: np.round(array.double().numpy(), 4).tolist() for name, array in arrays.items()}

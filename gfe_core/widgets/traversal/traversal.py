@@ -1,7 +1,4 @@
-"""What each latent does.
-
-Pictures along it, made in advance, and the factors of the data that it follows.
-"""
+"""The effect of each latent: pictures along it, and the factors of the data that it follows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,23 +17,23 @@ from gfe_core.types import Codes, Loss
 from gfe_core.widgets.kit.pictures import pictures_of
 from gfe_core.widgets.kit.shown import at_least
 
-_N_GROUPS = 20  # of equal size, of a factor that has more values than that
+_N_GROUPS = 20  # number of groups of equal size for a factor with more values than that
 _EDGES = (0.02, 0.98)  # quantiles of the codes between which a latent is moved
 
 
 @in_own_words
 def explained(z: Codes, factors: Float[Tensor, "n factors"]) -> Float[Tensor, "latents factors"]:
-    """Return which share of each latent's variance each factor explains alone.
+    """Return the share of each latent's variance that each factor explains alone, from 0 to 1.
 
-    1 if it is a function of it, 0 if not.
-
-    The variance between the means of groups of samples with about the same factor, over the whole
-    variance. It need not be a straight line: a factor may go round, or be a name. By chance it is
-    about 19 over the number of samples.
+    It is the variance between the means of groups of samples with about the same value of the
+    factor, divided by the whole variance: 1 if the latent is a function of the factor, about 0 if
+    the mean of the latent does not depend on the factor. The relation need not be linear, and a
+    factor may be cyclic or a name. With 20 groups the share by chance is about 19 over the number
+    of samples.
 
     Args:
         z: codes of the samples.
-        factors: what made them.
+        factors: values of the factors that made the samples.
 
     Source: Pearson 1905, the correlation ratio.
     """
@@ -55,7 +52,7 @@ def explained(z: Codes, factors: Float[Tensor, "n factors"]) -> Float[Tensor, "l
 
 
 def _groups(factor: Float[Tensor, "n"]) -> Float[Tensor, "n groups"]:
-    """1 where a sample belongs to a group."""
+    """Return 1 where a sample belongs to a group, and 0 elsewhere."""
     values = factor.unique()
     if len(values) > _N_GROUPS:
         cuts = torch.quantile(factor, torch.linspace(0, 1, _N_GROUPS + 1)[1:-1])
@@ -76,11 +73,11 @@ class Traversal:
     """The pictures along each latent of one model.
 
     Args:
-        values: (latents, frames), where each latent is moved to.
-        images: uint8 (bases, latents, frames, height, width), with a last axis of 3 in colour; the
-            other latents stay those of the base.
-        own: (bases, latents), the codes of the bases.
-        shares: (latents, factors), of `explained`.
+        values: values to which each latent is moved, (latents, frames).
+        images: pictures, uint8 (bases, latents, frames, height, width), with a last axis of 3 in
+            colour; the other latents keep the values of the base.
+        own: codes of the bases, (bases, latents).
+        shares: shares that `explained` returns, (latents, factors).
     """
 
     values: Float[Tensor, "latents frames"]
@@ -99,16 +96,18 @@ def traverse(
     n_frames: int,
     loss: Loss,
 ) -> Traversal:
-    """Move each latent of some samples through the range that the codes of all samples take.
+    """Move each latent of given samples through the range that the codes of all samples take.
+
+    The range is that between the 2 % and the 98 % quantile.
 
     Args:
-        decoder: of the latents.
-        z: codes of samples.
-        factors: that made them.
+        decoder: decoder of the latents.
+        z: codes of all samples.
+        factors: values of the factors that made the samples.
         bases: rows of z to start from.
-        image_shape: (height, width), or (3, height, width) in colour.
-        n_frames: pictures along a latent.
-        loss: says how outputs become grey values.
+        image_shape: shape of an image, (height, width), or (3, height, width) in colour.
+        n_frames: number of pictures along a latent.
+        loss: loss that turns outputs into grey values.
     """
     low, high = torch.quantile(z, torch.tensor(_EDGES), dim=0)
     values = low[:, None] + (high - low)[:, None] * torch.linspace(0, 1, n_frames)

@@ -1,5 +1,5 @@
-// One latent under the hand, and rows of pictures along all of them. Everything is here already: the
-// kernel is told what was chosen, and asked nothing.
+// One latent that the reader moves, and rows of pictures along all of them. The browser has all
+// pictures: the view sends the reader's choices to the kernel, and makes no requests.
 
 import "./view.css";
 import { STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
@@ -22,10 +22,10 @@ import { STRIP_MARKUP, Strip } from "../kit/strip.js";
  * @typedef {import("../kit/strip.js").Thumbnails & OwnTraits} Traits
  *
  * @typedef {object} OwnTraits
- * @property {DataView} images of each model (bases, latents, frames, height, width)
+ * @property {DataView} images for each model (bases, latents, frames, height, width)
  * @property {Numbers[]} numbers
  * @property {string[]} models
- * @property {string[][]} latents names, of each model
+ * @property {string[][]} latents names of the latents of each model
  * @property {string[]} factors
  * @property {number[]} image_shape rows and columns, and 3 in colour
  * @property {number} n_frames
@@ -34,9 +34,9 @@ import { STRIP_MARKUP, Strip } from "../kit/strip.js";
  * @property {string} note
  */
 
-const N_TILES = 9; // pictures of a row
-const DEEPEST = 50; // per cent of the accent behind a share of 1, on which words are read well
-const GAP = 128; // grey level between them
+const N_TILES = 9; // pictures in a row
+const DEEPEST = 50; // per cent of the accent behind a share of 1, so that words stay readable
+const GAP = 128; // grey level between pictures
 
 const MARKUP = `
 ${TITLE_MARKUP}${STRIP_MARKUP}<div class="controls">
@@ -174,7 +174,7 @@ class Traversal {
   }
 
   /**
-   * Draw what follows the hand.
+   * Draw everything that changes with the choices.
    *
    * @param {Event} [event]
    */
@@ -259,7 +259,7 @@ class Traversal {
   }
 
   /**
-   * Let a hand move along a strip.
+   * Let the reader drag along a strip.
    *
    * @param {HTMLElement} strip
    * @param {number} latent

@@ -26,7 +26,7 @@ MODULES = (
 
 
 def _merged(kind: str) -> dict:
-    """Join the dictionaries of all modules; a name may stand in one of them only."""
+    """Join the dictionaries of all modules; a name may occur in only one of them."""
     every: dict = {}
     for name in MODULES:
         own = getattr(import_module(f"{__name__}.{name}"), kind)

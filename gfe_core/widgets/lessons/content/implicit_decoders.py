@@ -77,7 +77,7 @@ QUESTIONS = {
 
 
 def _call(turn: Callable[..., Any]) -> Any:
-    """Turn by 30 degrees: where to ask for the places below the middle and right of it."""
+    """Call the reader's function with the places right of the middle and below it, 30 degrees."""
     return turn(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor(torch.pi / 6))
 
 

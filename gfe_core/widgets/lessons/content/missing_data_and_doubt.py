@@ -83,7 +83,7 @@ QUESTIONS = {
 
 
 def _call(prior_energy: Callable[..., Any]) -> Any:
-    """Judge two codes by four: their mean is (1, 1), their latents vary together."""
+    """Call the reader's function with four codes, mean (1, 1) and correlated, and two to judge."""
     codes = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0], [2.0, 2.0]])
     return prior_energy(codes, torch.tensor([[3.0, 1.0], [1.0, 2.0]]))
 

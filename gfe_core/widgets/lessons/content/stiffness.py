@@ -102,7 +102,7 @@ QUESTIONS = {
 
 
 def _call(count: Callable[..., Any]) -> Any:
-    """Count for a flow that needs 20.5 steps of Euler's rule and 14.7 of RK4, unrounded."""
+    """Call the reader's function for a flow of 20.5 steps by Euler or 14.7 by RK4, unrounded."""
     return count(t1=10.0, largest=4.1)
 
 
