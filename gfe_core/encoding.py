@@ -66,8 +66,8 @@ def encode(
     """Find the code of each sample by following dz/dt = -alpha grad_z E(z) from z0.
 
     E(z) = loss(decoder(z), x) + penalty(z) for each sample on its own: how a batch is split or
-    ordered changes no bit for decoders of the kit, which are called with multiples of 16 rows, and
-    for others, which are called with their own rows only, no more than the rounding. The decoder is
+    ordered changes no bit for `MLPDecoder` and `LinearDecoder`, which are called with multiples of
+    16 rows, and for others no more than the rounding. The decoder is
     only read. Works under `torch.no_grad` and in inference mode, from any thread; a thread that
     encodes while another trains needs a copy of the decoder. Unless you set
     `torch.set_num_threads`, torch computes with as many threads as gain something

@@ -14,7 +14,8 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from gfe_core.data.contexts import lengthened, rows_of, tensors_of
+from gfe_core.data.contexts import check_context, lengthened, rows_of, tensors_of
+from gfe_core.data.samples import samples_for
 from gfe_core.decoders.graph import graphs
 from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import Curvature
@@ -47,9 +48,9 @@ class Energy(Curvature):
     """E(z) = loss(decoder(z), x) + penalty(z), one number for each sample.
 
     Whatever decoder, loss and penalty return is checked wherever the energy is evaluated. A decoder
-    with a `row_multiple`, as those of the kit, is called with padded rows: energies of a sample are
-    then equal to the bit in every batch. Others are called with the rows asked for, and are equal
-    to rounding. Each row must be decoded on its own, and always alike: before its first gradient an
+    with a `row_multiple`, as those of the kit, is called with padded rows: with an `MLPDecoder` or
+    a `LinearDecoder` the energies of a sample are then equal to the bit in every batch. With others
+    they are equal to rounding. Each row must be decoded on its own, and always alike: before its first gradient an
     energy has random codes decoded, as many as there are samples and then a few of them apart. Only
     the kit's decoders as they are, without hooks, exchanged layers or a subclass, are not asked.
 
@@ -68,7 +69,8 @@ class Energy(Curvature):
 
     Raises:
         TypeError, ValueError: decoder, loss or penalty cannot be called so, or return something
-            else than was asked for; the message says what to write.
+            else than was asked for; mask or context are not those of x; codes are not one for each
+            sample. The message says what to write.
     """
 
     def __init__(
@@ -82,6 +84,8 @@ class Energy(Curvature):
         context: Context | None = None,
         bounds: tuple[Tensor, Tensor] | None = None,
     ) -> None:
+        x = x if isinstance(x, Tensor) else samples_for(decoder, x)
+        _check_rows(x, mask, context)
         self.decoder = decoder
         self.bounds = bounds
         self.loss = loss if isinstance(loss, WholeLoss) else WholeLoss(loss)
@@ -97,7 +101,7 @@ class Energy(Curvature):
     def at(self, z: Codes) -> Point:
         """Decode codes once; value and gradient share the work."""
         with graphs():
-            leaf = self._padded(z.detach().clone()).requires_grad_()
+            leaf = self._padded_codes(z.detach().clone()).requires_grad_()
             energy = self._per_sample(leaf)
 
         def pull(where: Tensor | None) -> Tensor:
@@ -133,7 +137,7 @@ class Energy(Curvature):
     def value(self, z: Codes) -> PerSample:
         """Energy of each code."""
         with torch.no_grad():
-            return self._per_sample(self._padded(z.clone()))[: self.n]
+            return self._per_sample(self._padded_codes(z.clone()))[: self.n]
 
     def value_and_grad(self, z: Codes) -> tuple[Tensor, Tensor]:
         """Energy (batch,) and its gradient in z (batch, latent).
@@ -149,6 +153,7 @@ class Energy(Curvature):
         This is what training differentiates. There is nothing to guard from rounding, so no rows
         are added.
         """
+        self._check_codes(z)
         bare = copy(self)
         bare._multiple = 1
         bare._x = self._x[: self.n]
@@ -231,6 +236,18 @@ class Energy(Curvature):
     def _padded(self, rows: Tensor) -> Tensor:
         return padded(rows, self._multiple)
 
+    def _padded_codes(self, z: Codes) -> Tensor:
+        self._check_codes(z)
+        return self._padded(z)
+
+    def _check_codes(self, z: Codes) -> None:
+        """Refuse other rows than the samples: padding would judge codes that nobody gave."""
+        if z.shape != (self.n, self.decoder.latent_dim):
+            raise ValueError(
+                f"`z` must hold one code for each sample, ({self.n}, {self.decoder.latent_dim}), "
+                f"got {tuple(z.shape)}. For some of the samples write `energy.rows(keep)`."
+            )
+
     def _repeated(self, rows: Tensor) -> Tensor:
         return repeated(rows, self._multiple)
 
@@ -250,3 +267,13 @@ class Energy(Curvature):
                 f"for {self._n_bound}: {error} Finished samples leave the batch. What has one row "
                 "a sample must travel with it: pass it as `context=`."
             ) from error
+
+
+def _check_rows(x: Data, mask: Mask | None, context: Context | None) -> None:
+    """Refuse a mask of another shape than the data, and a context of other rows."""
+    if mask is not None and (mask.shape != x.shape or mask.dtype != torch.bool):
+        raise ValueError(
+            f"`mask` must be truth values of the shape of `x`, {tuple(x.shape)}, got {mask.dtype} "
+            f"{tuple(mask.shape)}. True is observed, such as `~x.isnan()`."
+        )
+    check_context(context, x)
