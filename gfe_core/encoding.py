@@ -66,11 +66,11 @@ def encode(
     """Find the code of each sample by following dz/dt = -alpha grad_z E(z) from z0.
 
     E(z) = loss(decoder(z), x) + penalty(z) for each sample on its own. The split and the order of a
-    batch do not change codes: for decoders of the kit, which are called with multiples of 16 rows,
-    the results agree bit for bit; for others, which are called with their own rows only, they agree
-    up to rounding. The decoder is only read. `encode` works under `torch.no_grad` and in inference
-    mode, from any thread; a thread that encodes while another trains needs a copy of the decoder.
-    Unless you set `torch.set_num_threads`, torch uses only as many threads as speed it up
+    batch do not change codes: for `MLPDecoder` and `LinearDecoder`, which are called with multiples
+    of 16 rows, the results agree bit for bit; for others they agree up to rounding. The decoder is
+    only read. `encode` works under `torch.no_grad` and in inference mode, from any thread; a thread
+    that encodes while another trains needs a copy of the decoder. Unless you set
+    `torch.set_num_threads`, torch uses only as many threads as speed it up
     (`gfe_core.threads`).
 
     Args:

@@ -153,7 +153,11 @@ class InvertibleDecoder(FlatDecoder):
                 tangents = log_slopes.exp()[:, :, None] * (M @ tangents)
         if square:
             return total + 2 * self.A.diagonal(dim1=1, dim2=2).sum()
-        return 0.5 * torch.linalg.slogdet(tangents.mT @ tangents).logabsdet
+        # R of J = QR, with columns of length 1: J'J would square the condition of J
+        lengths = torch.linalg.vector_norm(tangents, dim=1)
+        scale = lengths.clamp(min=torch.finfo(z.dtype).tiny)[:, None]
+        triangle = torch.linalg.qr(tangents / scale).R
+        return lengths.log().sum(1) + triangle.diagonal(dim1=1, dim2=2).abs().log().sum(1)
 
     def inverse(self, x: Samples) -> Codes:
         """Return the codes of outputs of the decoder, up to rounding.

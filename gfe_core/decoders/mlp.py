@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -25,12 +26,37 @@ Shape = Sizes | None
 Source = torch.Generator | None
 """Generator of the initial weights; None is torch's global generator."""
 
+_AT_A_TIME = 4
+"""Numbers of a row that matrix kernels take at a time, at least."""
+
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
     "silu": nn.SiLU,
 }
+
+
+@keeps_rows_apart
+class Steady(nn.Linear):
+    """A linear layer that rounds a row alike wherever it stands in a batch.
+
+    Matrix kernels take numbers four at a time. Where rows are no multiple of that, some kernels
+    compute the last rows of a batch, or those at unaligned addresses, in another order. Zeros
+    behind the inputs and the weights change no product.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs (batch, out) of inputs (batch, in)."""
+        n = -self.in_features % _AT_A_TIME
+        return F.linear(F.pad(x, (0, n)), F.pad(self.weight, (0, n)), self.bias)
+
+
+def linear(n_in: int, n_out: int, *, bias: bool = True) -> nn.Linear:
+    """Return a linear layer whose output of a row does not depend on the row's place in a batch."""
+    unaligned = n_in > _AT_A_TIME and n_in % _AT_A_TIME
+    kind = Steady if unaligned and (n_in < 12 or n_out <= 10) else nn.Linear
+    return kind(n_in, n_out, bias=bias)
 
 
 class FlatDecoder(nn.Module):
@@ -45,8 +71,8 @@ class FlatDecoder(nn.Module):
     row_multiple: ClassVar[int] = 16
     """`encode` passes a multiple of this number of rows, so that codes do not depend on the batch.
 
-    This holds exactly if the sizes of codes and layers are 2 or multiples of 4. Rows of other sizes
-    start at unaligned addresses, and their codes change by rounding.
+    This holds to the bit for `MLPDecoder` and `LinearDecoder`: their layers are `Steady` where
+    matrix products would otherwise round a row by its place in the batch.
     """
 
     def __init__(self, latent_dim: int, data_dim: int, image_shape: Shape) -> None:
@@ -152,7 +178,7 @@ class LinearDecoder(FlatDecoder):
             "image_shape": image_shape,
         }
         checks.flag("bias", bias)
-        self.linear = nn.Linear(self.latent_dim, int(data_dim), bias=bool(bias))
+        self.linear = linear(self.latent_dim, int(data_dim), bias=bool(bias))
         initialise(self, generator)
 
     def forward(self, z: Codes) -> Float[Tensor, "batch features"]:
@@ -164,7 +190,7 @@ def perceptron(widths: Sizes, activation: str = "elu") -> nn.Sequential:
     """Build linear layers from each width to the next, with an activation between them."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
-        layers += [nn.Linear(n_in, n_out), _ACTIVATIONS[activation]()]
+        layers += [linear(n_in, n_out), _ACTIVATIONS[activation]()]
     return nn.Sequential(*layers[:-1])
 
 

@@ -355,7 +355,7 @@ class Calls:
         """
         codes = _random_codes(z)
         groups = _groups(len(z), z.device)
-        if not self._loss.is_kit and len(z) > 1:
+        if not self._loss.is_kit and len(z):
 
             def misfit(output: Tensor, rows: Tensor) -> Tensor:
                 observed = None if mask is None else mask[rows]
@@ -479,11 +479,12 @@ def _extremes(x: Tensor) -> list[Tensor]:
 
 
 def _coupled(name: str, remedy: str) -> str:
-    """Return a message that a function of selected rows must not depend on the others."""
+    """Return a message that a function of some rows must not depend on others or on the call."""
     return (
-        f"`{name}` must judge each sample on its own, but its value for one depends on the others. "
-        f"{remedy}, leave out statistics of the batch, and pass values with one row for each "
-        "sample as `context=`."
+        f"`{name}` must judge each sample on its own and always alike, but its value for one "
+        f"depends on the others or changes from call to call. {remedy}, leave out statistics of the "
+        "batch and what is random or counts calls, and pass values with one row for each sample as "
+        "`context=`."
     )
 
 
@@ -493,8 +494,8 @@ def _check_rows(
     groups: list[Tensor],
     message: str,
 ) -> None:
-    """Refuse a function of selected rows whose value for one sample depends on the others."""
-    if len(rows) < 2:
+    """Refuse a function whose value for one sample depends on the others or changes by itself."""
+    if not len(rows):
         return
     leaf = rows.detach().requires_grad_()
     try:

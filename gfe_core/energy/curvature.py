@@ -58,6 +58,10 @@ class Curvature(ABC):
     def _padded(self, rows: Tensor) -> Tensor:
         """Pad rows to the number with which the decoder is called."""
 
+    @abstractmethod
+    def _padded_codes(self, z: Codes) -> Tensor:
+        """Codes as the decoder is called with them; refused unless they are one a sample."""
+
     def hessian_product(self, z: Codes, v: Codes) -> Codes:
         """Return H v: each sample's latent Hessian H = d2E/dz2 times its own vector."""
         with (
@@ -87,14 +91,14 @@ class Curvature(ABC):
         """
         with torch.no_grad():
             if self.n <= TANGENT_ROWS:
-                return self._gauss_newton(self._padded(z))[: self.n]
+                return self._gauss_newton(self._padded_codes(z))[: self.n]
             parts = torch.arange(self.n, device=z.device).split(TANGENT_ROWS)
             return torch.cat([self.rows(part).gauss_newton(z[part]) for part in parts])
 
     def output(self, z: Codes) -> Tensor:
         """Return the raw output of codes."""
         with torch.no_grad():
-            return self._output(self._padded(z))[: self.n]
+            return self._output(self._padded_codes(z))[: self.n]
 
     def curvatures(self, z: Codes) -> tuple[Tensor, Tensor]:
         """Return W as the loss gives it and as autograd derives it, each times a vector of ones.
@@ -102,7 +106,7 @@ class Curvature(ABC):
         Both are equal if the loss does not define its curvature.
         """
         with torch.no_grad():
-            output = self._output(self._padded(z))
+            output = self._output(self._padded_codes(z))
         ones = torch.ones_like(output).flatten(1)[:, None]
         derived = self._bent_by_autograd(output.detach(), ones)[: self.n]
         diagonal = self.loss.curvature(output, self._mask)
@@ -114,7 +118,8 @@ class Curvature(ABC):
 
     def grad_with_graph(self, z: Codes) -> Codes:
         """Return the gradient in z, differentiable in z and in the decoder's weights."""
-        return torch.autograd.grad(self._per_sample(self._padded(z)).sum(), z, create_graph=True)[0]
+        energy = self._per_sample(self._padded_codes(z)).sum()
+        return torch.autograd.grad(energy, z, create_graph=True)[0]
 
     def linearised(self, z: Codes, weights: Sequence[Tensor]) -> tuple[Codes, Pull]:
         """Return the gradient g in z, and a function that pulls a vector v back through it.
@@ -176,7 +181,7 @@ class Curvature(ABC):
             return _jacobian(grad, z)
 
     def _differentiable_grad(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        z = self._padded(z.detach()).requires_grad_()
+        z = self._padded_codes(z.detach()).requires_grad_()
         (grad,) = torch.autograd.grad(self._per_sample(z).sum(), z, create_graph=True)
         return z, grad
 

@@ -14,7 +14,8 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from gfe_core.data.contexts import lengthened, rows_of, tensors_of
+from gfe_core.data.contexts import check_context, lengthened, rows_of, tensors_of
+from gfe_core.data.samples import samples_for
 from gfe_core.decoders.graph import graphs
 from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import Curvature
@@ -47,9 +48,9 @@ class Energy(Curvature):
     """E(z) = loss(decoder(z), x) + penalty(z), one number for each sample.
 
     The outputs of decoder, loss and penalty are checked in every evaluation. A decoder with a
-    `row_multiple`, as those of the kit have, is called with padded rows: energies of a sample are
-    then equal to the bit in every batch. Others are called with the given rows only, and their
-    energies are equal up to rounding.
+    `row_multiple`, as those of the kit have, is called with padded rows: with an `MLPDecoder` or a
+    `LinearDecoder`, energies of a sample are then equal to the bit in every batch. With other
+    decoders they are equal up to rounding.
 
     Each row must be decoded on its own, and always in the same way. To check this, the first
     gradient of an energy decodes random codes, one for each sample, and then a few of them
@@ -70,7 +71,8 @@ class Energy(Curvature):
 
     Raises:
         TypeError, ValueError: decoder, loss or penalty cannot be called in this way, or return an
-            invalid value; the message says what to write.
+            invalid value; mask or context do not fit x; codes are not one for each sample. The
+            message says what to write.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Energy(Curvature):
         context: Context | None = None,
         bounds: tuple[Tensor, Tensor] | None = None,
     ) -> None:
+        x = x if isinstance(x, Tensor) else samples_for(decoder, x)
+        _check_rows(x, mask, context)
         self.decoder = decoder
         self.bounds = bounds
         self.loss = loss if isinstance(loss, WholeLoss) else WholeLoss(loss)
@@ -99,7 +103,7 @@ class Energy(Curvature):
     def at(self, z: Codes) -> Point:
         """Decode codes once, so that value and gradient share the work."""
         with graphs():
-            leaf = self._padded(z.detach().clone()).requires_grad_()
+            leaf = self._padded_codes(z.detach().clone()).requires_grad_()
             energy = self._per_sample(leaf)
 
         def pull(where: Tensor | None) -> Tensor:
@@ -135,7 +139,7 @@ class Energy(Curvature):
     def value(self, z: Codes) -> PerSample:
         """Return the energy of each code."""
         with torch.no_grad():
-            return self._per_sample(self._padded(z.clone()))[: self.n]
+            return self._per_sample(self._padded_codes(z.clone()))[: self.n]
 
     def value_and_grad(self, z: Codes) -> tuple[Tensor, Tensor]:
         """Return the energy (batch,) and its gradient in z (batch, latent).
@@ -150,6 +154,7 @@ class Energy(Curvature):
 
         Training differentiates this value. It need not be exact to the bit, so no rows are added.
         """
+        self._check_codes(z)
         bare = copy(self)
         bare._multiple = 1
         bare._x = self._x[: self.n]
@@ -232,6 +237,18 @@ class Energy(Curvature):
     def _padded(self, rows: Tensor) -> Tensor:
         return padded(rows, self._multiple)
 
+    def _padded_codes(self, z: Codes) -> Tensor:
+        self._check_codes(z)
+        return self._padded(z)
+
+    def _check_codes(self, z: Codes) -> None:
+        """Refuse other rows than the samples: padding would judge codes that nobody gave."""
+        if z.shape != (self.n, self.decoder.latent_dim):
+            raise ValueError(
+                f"`z` must hold one code for each sample, ({self.n}, {self.decoder.latent_dim}), "
+                f"got {tuple(z.shape)}. For some of the samples write `energy.rows(keep)`."
+            )
+
     def _repeated(self, rows: Tensor) -> Tensor:
         return repeated(rows, self._multiple)
 
@@ -251,3 +268,13 @@ class Energy(Curvature):
                 f"for {self._n_bound}: {error} Finished samples leave the batch. Values with one "
                 "row for each sample must leave with them: pass these values as `context=`."
             ) from error
+
+
+def _check_rows(x: Data, mask: Mask | None, context: Context | None) -> None:
+    """Refuse a mask of another shape than the data, and a context of other rows."""
+    if mask is not None and (mask.shape != x.shape or mask.dtype != torch.bool):
+        raise ValueError(
+            f"`mask` must be truth values of the shape of `x`, {tuple(x.shape)}, got {mask.dtype} "
+            f"{tuple(mask.shape)}. True is observed, such as `~x.isnan()`."
+        )
+    check_context(context, x)

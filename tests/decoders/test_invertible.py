@@ -173,3 +173,17 @@ def test_sizes_that_make_no_sense_are_refused():
         decoder.inverse(torch.zeros(3, 3))
     with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\)"):
         decoder.log_det(torch.zeros(3, 2))
+
+
+def test_log_det_is_exact_in_float32_where_tangents_are_nearly_parallel():
+    decoder = gfe.InvertibleDecoder(latent_dim=2, data_dim=3, generator=generator(1))
+    with torch.no_grad():
+        for weights in decoder.parameters():
+            weights *= 4
+    z = torch.randn(200, 2, generator=generator(0))
+    single = decoder.log_det(z)
+    (slope,) = torch.autograd.grad(decoder.log_det(z.requires_grad_()).sum(), z)
+    double = decoder.double().log_det(z.detach().double())
+    # the condition of J reaches 1e4, which costs four of float32's seven digits; J'J would cost all
+    torch.testing.assert_close(single.double(), double, rtol=0, atol=1e-2)
+    assert slope.isfinite().all()

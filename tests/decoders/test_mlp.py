@@ -1,8 +1,10 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from problems import fresh, generator
 
 import gfe_core as gfe
+from gfe_core.decoders.mlp import Steady, linear
 from gfe_core.types import Decoder
 
 KINDS = ["mlp", "conv", "linear"]
@@ -77,3 +79,28 @@ def test_sizes_that_make_no_sense_are_refused():
     assert gfe.LinearDecoder(latent_dim=4, data_dim=4).latent_dim == 4
     with pytest.raises(ValueError, match="`data_dim` must be at least 1"):
         gfe.LinearDecoder(latent_dim=2, data_dim=0)
+
+
+@pytest.mark.parametrize("data_dim", [5, 7, 10, 30])
+@pytest.mark.parametrize("width", [5, 6, 10, 50])
+@pytest.mark.parametrize("latent", [2, 5, 7, 10])
+def test_codes_of_every_width_do_not_depend_on_the_batch_to_the_bit(latent, width, data_dim):
+    latent = min(latent, data_dim)
+    decoder = gfe.MLPDecoder(
+        latent_dim=latent, hidden=(width,), data_dim=data_dim, generator=generator(1)
+    )
+    x = torch.randn(20, data_dim, generator=generator(2))
+    options = {"loss": gfe.Gaussian(), "max_steps": 30}
+    z = gfe.encode(decoder, x, **options).z
+    assert torch.equal(gfe.encode(decoder, x.flip(0), **options).z.flip(0), z)
+    assert torch.equal(gfe.encode(decoder, x, size=7, **options).z, z)
+    assert torch.equal(gfe.encode(decoder, x[3:4], **options).z, z[3:4])
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(10, 784), (50, 5), (11, 3)])
+def test_steady_layer_is_the_linear_layer_of_its_weights(n_in, n_out):
+    layer = linear(n_in, n_out)
+    assert isinstance(layer, Steady)
+    x = torch.randn(16, n_in, generator=generator())
+    torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
+    assert type(linear(8, n_out)) is type(linear(300, 784)) is torch.nn.Linear

@@ -465,3 +465,23 @@ def test_penalty_that_writes_into_the_codes_is_refused():
     decoder = gfe.LinearDecoder(latent_dim=2, data_dim=6, generator=generator(1))
     with pytest.raises(ValueError, match=r"`penalty` .* writes in place .*z\.clone\(\)"):
         gfe.encode(decoder, torch.rand(3, 6), penalty=lambda z: z.mul_(z).sum(1))
+
+
+@pytest.mark.parametrize("n", [5, 14])
+@pytest.mark.parametrize(
+    "verb", ["at", "value", "value_and_grad", "per_sample", "output", "hessian", "gauss_newton"]
+)
+def test_codes_of_other_rows_than_the_samples_are_refused(verb, n):
+    decoder = fresh("mlp")
+    energy = gfe.Energy(decoder, torch.rand(12, 64, dtype=torch.float64))
+    with pytest.raises(ValueError, match=rf"one code for each sample, \(12, 8\), got \({n}, 8\)"):
+        getattr(energy, verb)(torch.zeros(n, 8, dtype=torch.float64))
+
+
+def test_mask_and_context_of_other_rows_than_the_data_are_refused():
+    decoder = fresh("mlp")
+    x = torch.rand(12, 64, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"`mask` must be truth values of the shape of `x`"):
+        gfe.Energy(decoder, x, mask=torch.ones(12, 1, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"`context` must have one row for each of the 12"):
+        gfe.Energy(decoder, x, context=torch.ones(1, 2))

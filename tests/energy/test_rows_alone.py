@@ -403,3 +403,38 @@ def test_gradients_in_inference_mode_are_refused_with_what_to_write():
         assert energy.value(z).shape == (N,)
     with torch.no_grad():
         assert energy.value_and_grad(z)[1].shape == z.shape
+
+
+class AtRandom:
+    """A loss of other features in each call."""
+
+    def per_sample(self, output: Tensor, x: Tensor) -> Tensor:
+        return ((output - x).square() * (torch.rand_like(x) > 0.5)).mean(1)
+
+
+class Counting:
+    """A loss that grows with every call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def per_sample(self, output: Tensor, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.calls * (output - x).square().mean(1)
+
+
+@pytest.mark.parametrize("decoder", [mlp, Strange])
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("loss", [AtRandom, Counting])
+def test_loss_that_changes_from_call_to_call_is_refused_for_one_sample_too(loss, n, decoder):
+    with pytest.raises(ValueError, match=f"`loss` {APART} and always alike"):
+        gfe.encode(decoder(), data(n), loss=loss())
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_penalty_at_random_is_refused_for_one_sample_too(n):
+    def drawn(z: Tensor) -> Tensor:
+        return z.square().sum(1) * torch.rand(len(z))
+
+    with pytest.raises(ValueError, match=f"`penalty` {APART} and always alike"):
+        gfe.encode(mlp(), data(n), loss=SQUARES, penalty=drawn)

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from gfe_core.arguments import called
 from gfe_core.decoders import LinearDecoder, MLPDecoder, Wrapped
+from gfe_core.decoders.mlp import Steady
 from gfe_core.energy import Bernoulli, Gaussian
 from gfe_core.flows import GradientFlow, NesterovFlow
 from gfe_core.solvers import AMD, RK4, Euler, SemiImplicit, Solver
 from gfe_core.types import AnyLoss, Decoder, Flow
 
+_LINEAR: tuple[type[nn.Module], ...] = (nn.Linear, Steady)
 _ACTIVATIONS: dict[type[nn.Module], str] = {nn.ELU: "elu", nn.Tanh: "tanh", nn.ReLU: "relu"}
 _SOLVERS: dict[type, str] = {
     Euler: "euler",
@@ -126,11 +128,11 @@ def described(recipe: Recipe) -> dict[str, Any]:
 def _layers_of(decoder: Any) -> list[_Layer]:
     """Read a stack of linear layers, the one next to the code first."""
     modules = list(_parts(decoder))
-    if not modules or type(modules[0]) is not nn.Linear:
+    if not modules or type(modules[0]) not in _LINEAR:
         raise Unportable("the decoder does not begin with a linear layer")
     layers: list[_Layer] = []
     for module in modules:
-        if type(module) is nn.Linear:
+        if type(module) in _LINEAR:
             layers.append(_linear(module))
         elif layers[-1].activation == "none":
             layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[type(module)])
@@ -146,7 +148,7 @@ def _layers_of(decoder: Any) -> list[_Layer]:
 def _parts(module: Any) -> Iterator[nn.Module]:
     """Yield the linear layers and activations of a decoder in their order."""
     kind = type(module)
-    if kind in (MLPDecoder, LinearDecoder, Wrapped, nn.Sequential, nn.Linear, *_ACTIVATIONS):
+    if kind in (MLPDecoder, LinearDecoder, Wrapped, nn.Sequential, *_LINEAR, *_ACTIVATIONS):
         _check_plain(module)
     if kind is MLPDecoder:
         yield from _parts(module.layers)
@@ -157,7 +159,7 @@ def _parts(module: Any) -> Iterator[nn.Module]:
     elif kind is nn.Sequential:
         for part in module:
             yield from _parts(part)
-    elif kind is nn.Linear or kind in _ACTIVATIONS:
+    elif kind in (*_LINEAR, *_ACTIVATIONS):
         yield module
     else:
         raise Unportable(f"the browser does not know the decoder's {called(module)}")

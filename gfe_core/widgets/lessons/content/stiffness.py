@@ -46,8 +46,8 @@ QUESTIONS = {
         because=(
             "The new energy at c z is the old energy at z, with c = 3. So every second derivative "
             "is divided by c squared, and the longest stable step is 9 times as long. A raw dt "
-            "does not say whether a step is long; dt times λ_max does. The condition number says how "
-            "hard the problem is, and it has not changed."
+            "does not say whether a step is long; dt times λ_max does. The condition number says "
+            "how hard the problem is, and it has not changed."
         ),
     ),
     "smaller-tolerance": Question(
