@@ -54,3 +54,9 @@ def test_a_decoder_of_pixels_is_refused_with_a_remedy():
     pixels = gfe.LinearDecoder(latent_dim=1, data_dim=4)
     with pytest.raises(ValueError, match=r"one latent and two outputs.*\n?.*pretrained"):
         widgets.CurveExplorer(pixels, (0.0, 0.0))
+
+
+def test_a_decoder_that_the_browser_cannot_repeat_is_refused_with_what_it_can():
+    decoder = gfe.MLPDecoder(latent_dim=1, hidden=(4,), data_dim=2, activation="silu")
+    with pytest.raises(ValueError, match=r"`decoder` and `loss` must .* SiLU\. Use a"):
+        CurveExplorer(decoder, (0.1, 0.2), loss=gfe.Gaussian())

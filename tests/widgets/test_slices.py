@@ -9,6 +9,7 @@ from gfe_core.widgets.player.slices import (
     energy_map,
     extent_around,
     film_of,
+    heights_of,
     landscape_of,
 )
 
@@ -113,3 +114,19 @@ def test_map_says_whether_it_is_a_slice(
         flat, x[0], LOSS, Plane.through(torch.zeros(2, 2, dtype=torch.float64)), extent
     )
     assert (slice_.label, whole.label) == ("a slice through latent space", "latent space")
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
+def test_the_plane_of_a_path_and_its_frame_do_not_depend_on_the_unit_of_codes(unit):
+    path = unit * torch.tensor([[0.0, 0, 0, 0], [0.5, 1, 0, 0], [1.0, 0, 0, 0]])
+    plane = Plane.through(path)
+    assert plane.distance(path).max() < 1e-5 * unit
+    assert plane.coordinates(path)[1].abs().tolist() == pytest.approx([0.5 * unit, unit])
+    left, right, _, _ = extent_around(plane.coordinates(path))
+    assert right - left < 10 * unit
+
+
+def test_heights_are_taken_before_energies_are_rounded():
+    energy = 1 + torch.tensor([1e-9, 4e-10, 1e-10], dtype=torch.float64)
+    assert heights_of(energy, 1.0).tolist() == pytest.approx([1e-9, 4e-10, 1e-10], rel=1e-5)
+    assert heights_of(energy, 2.0).tolist() == pytest.approx([9e-10, 3e-10, 0], rel=1e-5, abs=1e-15)

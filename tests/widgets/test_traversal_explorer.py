@@ -56,6 +56,22 @@ def test_names_are_groups_of_their_own_and_a_constant_is_explained_by_nothing():
     assert explained(z, names)[:, 0].tolist() == pytest.approx([1.0, 0.0], abs=1e-5)  # float32
 
 
+@pytest.mark.parametrize("unit", [1e-7, 1.0, 1e25])
+def test_shares_do_not_depend_on_the_unit_of_codes(unit):
+    factor = torch.linspace(0, 1, 400)
+    z = unit * torch.stack(
+        [factor, torch.randn(400, generator=torch.Generator().manual_seed(0))], 1
+    )
+    share = explained(z, factor)
+    assert share[0] > 0.99 and share[1] < 0.15
+
+
+def test_a_factor_with_many_equal_values_leaves_no_share_unknown():
+    factor = torch.cat([torch.zeros(340), torch.linspace(1, 2, 60)])
+    share = explained(factor[:, None], factor)
+    assert share.isfinite().all() and share > 0.99
+
+
 def test_pictures_are_what_the_decoder_draws_with_one_latent_moved(explorer: TraversalExplorer):
     one = explorer.traversals["both"]
     z = torch.stack([SHAPES.y[:, 3], SHAPES.y[:, 1] ** 2], 1)

@@ -18,7 +18,7 @@ from gfe_core.energy import Bernoulli, Energy
 from gfe_core.solvers import RK4
 from gfe_core.types import AnyLoss, Decoder, Encoding, SaveAt
 from gfe_core.widgets.kit.bundles import script, style
-from gfe_core.widgets.kit.engine import Recipe, described, portable
+from gfe_core.widgets.kit.engine import Recipe, Unportable, described, portable
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.savable import Savable
 
@@ -119,7 +119,7 @@ class CurveExplorer(Explorer):
             "code moves downhill in the energy."
         )
         self.view = CurveView(
-            **portable(self.decoder, self.loss),
+            **_portable(self.decoder, self.loss),
             recipe=described(self.recipe),
             codes=[moving.min().item(), moving.max().item()],
             side=[-half, half],
@@ -155,3 +155,14 @@ class CurveExplorer(Explorer):
         curvature = Energy(self.decoder, curve[every], self.loss).hessian(z[every])
         dt = _STEP / curvature.max().item()
         return Recipe(solver=RK4(n_steps=n_steps), t1=n_steps * dt, max_steps=n_steps)
+
+
+def _portable(decoder: Decoder, loss: AnyLoss) -> dict[str, Any]:
+    """Return what the browser computes with; this view has no kernel to fall back on."""
+    try:
+        return portable(decoder, loss)
+    except Unportable as reason:
+        raise Unportable(
+            f"`decoder` and `loss` must be ones that the browser can repeat, but {reason}. Use a "
+            "`gfe.MLPDecoder` with ELU, tanh or ReLU, and `gfe.Bernoulli()` or `gfe.Gaussian()`."
+        ) from None

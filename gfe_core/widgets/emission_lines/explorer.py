@@ -125,6 +125,9 @@ class SpectrumExplorer(Explorer):
         n = samples.x.shape[1]
         wanted = f"`at` must hold a place for each of the {n} features"
         checks.require(tuple(at.shape) == (n,), f"{wanted}, got shape {tuple(at.shape)}.")
+        rising = bool((at.diff() > 0).all()) and n > 1
+        remedy = "Sort the features: `order = at.argsort()`, `samples.x[:, order]`."
+        checks.require(rising, f"`at` must hold two or more places, rising. {remedy}")
         alt = (
             "A curve goes through measured points and through the gaps between them; its "
             "energy falls by steps."
@@ -181,7 +184,7 @@ class SpectrumExplorer(Explorer):
             )
         end = encode_observed(self.decoder, x, loss=self.loss, solver=LBFGS()).z
         energy = Energy(self.decoder, x, self.loss, mask=~x.isnan())
-        dt = _EULER / max(torch.linalg.eigvalsh(energy.hessian(end)).max().item(), 1e-12)
+        dt = _EULER / max(torch.linalg.eigvalsh(energy.hessian(end)).max().item(), 1e-30)
         return encode_observed(
             self.decoder,
             x,

@@ -37,7 +37,7 @@ _HOOKS = (
 )
 
 
-class Unportable(Exception):  # noqa: N818 - an answer, which a view shows, and not an error
+class Unportable(ValueError):  # noqa: N818 - an answer, which most views show
     """The engine cannot compute this; the message says why, in a sentence for the reader."""
 
 

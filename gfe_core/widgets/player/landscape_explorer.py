@@ -258,7 +258,7 @@ class LandscapeExplorer(Explorer, ABC):
         self._target = pictures_of(self.x[0], self._shape)
         self.hessian = Energy(self.shown_decoder, self.x, self.loss).hessian(self.reference.z)[0]
         self.curvature = torch.linalg.eigvalsh(self.hessian)
-        self.lambda_max = max(self.curvature.max().item(), 1e-12)
+        self.lambda_max = max(self.curvature.max().item(), 1e-30)
         ground = self.ground_below()
         self.plane = ground.plane
         self._landscape = replace(

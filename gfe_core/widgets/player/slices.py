@@ -54,11 +54,13 @@ class Plane:
         latent = path.shape[1]
         if latent == 2:
             return Plane(torch.zeros_like(origin), torch.eye(2).to(path))
-        along = _unit(path[-1] - origin, avoid=None)
+        size = (path - origin).norm(dim=1).max()
+        along = _unit(path[-1] - origin, size, avoid=None)
         aside = (path - origin) - ((path - origin) @ along)[:, None] * along
         across = aside[aside.norm(dim=1).argmax()]
         return Plane(
-            origin, torch.stack([along, _unit(across - (across @ along) * along, avoid=along)])
+            origin,
+            torch.stack([along, _unit(across - (across @ along) * along, size, avoid=along)]),
         )
 
     def coordinates(self, z: Float[Tensor, "*time latent"]) -> Float[Tensor, "*time two"]:
@@ -74,9 +76,13 @@ class Plane:
         return (z - self.codes(self.coordinates(z))).norm(dim=-1)
 
 
-def _unit(direction: Tensor, *, avoid: Tensor | None) -> Tensor:
-    """Normalise a direction; one of length 0 becomes an axis, perpendicular to `avoid` if given."""
-    if direction.norm() > 1e-6:
+def _unit(direction: Tensor, size: Tensor, *, avoid: Tensor | None) -> Tensor:
+    """Normalise a direction.
+
+    One that is rounding beside the size of the path becomes an axis, perpendicular to `avoid` if
+    given.
+    """
+    if direction.norm() > 1e-6 * size:
         return direction / direction.norm()
     basis = torch.eye(len(direction)).to(direction)
     if avoid is None:
@@ -94,7 +100,8 @@ def extent_around(
     high = points.max(0).values
     centre = (low + high) / 2
     half = (high - low) * (0.5 + margin)
-    width = max(half[0].item(), half[1].item() * ASPECT, 1e-3)
+    least = 1e-3 * (points.abs().max().item() or 1.0)
+    width = max(half[0].item(), half[1].item() * ASPECT, least)
     x, y = centre.tolist()
     return x - width, x + width, y - width / ASPECT, y + width / ASPECT
 

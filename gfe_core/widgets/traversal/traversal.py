@@ -62,10 +62,15 @@ def _groups(factor: Float[Tensor, "n"]) -> Float[Tensor, "n groups"]:
 
 
 def _between(z: Codes, groups: Float[Tensor, "n groups"]) -> Float[Tensor, "latents"]:
+    groups = groups[:, groups.any(0)].to(z)  # equal values may leave a group without samples
     sizes = groups.sum(0)
     means = groups.T @ z / sizes[:, None]
-    spread = (sizes[:, None] * (means - z.mean(0)).square()).sum(0) / len(z)
-    return spread / z.var(0, unbiased=False).clamp(min=1e-12)
+    unit = z.abs().amax(0)  # squares of very small or large codes leave the range of floats
+    unit = torch.where(unit > 0, unit, 1.0)
+    apart = ((means - z.mean(0)) / unit).square()
+    variance = (z / unit).var(0, unbiased=False)
+    share = (sizes[:, None] * apart).sum(0) / len(z) / variance
+    return torch.where(variance > 0, share, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
