@@ -483,8 +483,8 @@ def _coupled(name: str, remedy: str) -> str:
     return (
         f"`{name}` must judge each sample on its own and always alike, but its value for one "
         f"depends on the others or changes from call to call. {remedy}, leave out statistics of "
-        "the batch and what is random or counts calls, and pass values with one row for each sample as "
-        "`context=`."
+        "the batch and what is random or counts calls, and pass values with one row for each "
+        "sample as `context=`."
     )
 
 
