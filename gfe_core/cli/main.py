@@ -43,8 +43,13 @@ _DESCRIPTION = "Gradient Flow Encoding, for teaching and exploring."
 _GOES_ON = "Interrupted; finished work is kept. Run the same command again to continue."
 
 
-_ABOUT_FILES = re.compile(r"`(label|size|channels|key|decimal|sep|header|encoding|skiprows)\b")
-"""Matches an option of `gfe.data.load` in the error message of a file reader."""
+_ABOUT_FILES = re.compile(
+    r"`(label|size|channels|key|decimal|sep|header|encoding|skiprows)\b(?!` must be at least)"
+)
+"""Matches an option of `gfe.data.load` in the error message of a file reader.
+
+The `size` that must be at least 1 is that of a batch.
+"""
 _IN_PYTHON = (
     "Commands take no such options. Load the data in Python, `data = gfe.data.load(path, ...)`, "
     "save them, `numpy.save('x.npy', data.x.numpy())`, and pass x.npy to the command."
@@ -70,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _parse(words).run()
-    except (ValueError, RuntimeError, OSError) as error:
+    except (TypeError, ValueError, RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
         if _ABOUT_FILES.search(str(error)):
             print(_IN_PYTHON, file=sys.stderr)
