@@ -379,14 +379,17 @@ def _parameters(function: Any) -> list[inspect.Parameter] | None:
     known = _SEEN.setdefault(plain, {})
     as_method = plain is not function
     if as_method not in known:
-        known[as_method] = list(inspect.signature(function).parameters.values())
+        parameters = _read_parameters(function)
+        if parameters is None:
+            return None
+        known[as_method] = parameters
     return known[as_method]
 
 
 def _read_parameters(function: Any) -> list[inspect.Parameter] | None:
-    if isinstance(function, nn.Module) and not hasattr(function, "__signature__"):
-        return _parameters(function.forward)
-    try:
+    try:  # torch computes the `__signature__` of compiled modules, and may fail
+        if isinstance(function, nn.Module) and not hasattr(function, "__signature__"):
+            return _parameters(function.forward)
         return list(signature(function).parameters.values())
     except (TypeError, ValueError):
         return None

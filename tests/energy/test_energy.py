@@ -478,7 +478,7 @@ def test_codes_of_other_rows_than_the_samples_are_refused(verb, n):
         getattr(energy, verb)(torch.zeros(n, 8, dtype=torch.float64))
 
 
-def test_mask_and_context_of_other_rows_than_the_data_are_refused():
+def test_mask_and_context_of_other_rows_than_the_data_are_refused(unchecked):
     decoder = fresh("mlp")
     x = torch.rand(12, 64, dtype=torch.float64)
     with pytest.raises(ValueError, match=r"`mask` must be truth values of the shape of `x`"):
