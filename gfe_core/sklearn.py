@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches, DataSet
-from gfe_core.data.samples import features_of, images_for, in_shape_of
+from gfe_core.data.samples import features_of, images_for, in_shape_of, known_image_shape
 from gfe_core.decoders import LinearDecoder, MLPDecoder, wrap
 from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Gaussian
@@ -163,7 +163,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         units = _Units.of(x)
         unit = units if self.loss is None else _Units.own(x.shape[1])
         decoder = self._made_decoder(x.shape[1], seed).to(x.dtype)
-        images_for(decoder, getattr(X, "image_shape", None), "X")
+        images_for(decoder, known_image_shape(X), "X")
         batches = Batches(in_shape_of(decoder, unit.converted(x)), size=self.batch_size, seed=seed)
         own = [weight for weight in decoder.parameters() if weight.requires_grad]
         rate = self.learning_rate
@@ -301,7 +301,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Samples of the kind that the decoder was fitted on, as a tensor of their own."""
         check_is_fitted(self)
         x = self._rows(validate_data(self, _given(X), **_ACCEPTED, reset=False))
-        images_for(self.decoder_, getattr(X, "image_shape", None), "X")
+        images_for(self.decoder_, known_image_shape(X), "X")
         checks.same_names("X", features_of(X), self._names)
         return x
 

@@ -14,7 +14,17 @@ from gfe_core import checks, threads
 from gfe_core.arguments import in_own_words
 from gfe_core.data.contexts import check_context
 from gfe_core.data.contexts import rows_of as context_of
-from gfe_core.data.samples import Samples, of_batch, rows_of, samples_for, weight_of
+from gfe_core.data.samples import (
+    Samples,
+    features_of,
+    images_for,
+    known_features,
+    known_image_shape,
+    of_batch,
+    rows_of,
+    samples_for,
+    weight_of,
+)
 from gfe_core.types import Context
 
 _SIZE = 64
@@ -30,7 +40,8 @@ class Batches:
 
     Args:
         x: at least one sample, along the first axis; arrays and frames become float32, and of a
-            `DataSet` it is the samples.
+            `DataSet` it is the samples. The names of the features and the shape of images are kept,
+            for decoders that know theirs.
         context: what else is known of each sample, one row a sample: a tensor or several by name.
             Batches are then pairs (x, context) of the same samples.
         size: samples in a batch, >= 1; the last batch of an epoch may be smaller.
@@ -78,6 +89,8 @@ class Batches:
         checks.require(size >= 1 and seed >= 0, f"{wanted}, got size={size} and seed={seed}.")
         check_context(context, rows)
         self.context = context
+        self.features = features_of(x)
+        self.image_shape = known_image_shape(x)
         self.shuffle = bool(shuffle)
         self.epoch = self.index = 0
 
@@ -178,6 +191,9 @@ def batches_of(decoder: Any, data: Any) -> Batches | LoaderBatches:
     Raises:
         TypeError, ValueError: the data do not fit the decoder.
     """
+    if isinstance(data, Batches):
+        checks.same_names("batches", features_of(data), known_features(decoder))
+        images_for(decoder, known_image_shape(data), "batches")
     if isinstance(data, (Batches, LoaderBatches)):
         return data
     if isinstance(data, DataLoader):

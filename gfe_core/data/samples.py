@@ -48,8 +48,8 @@ def samples_for(decoder: Any, x: Any, name: str = "x") -> Data:
     checks.is_decoder(decoder)
     checks.same_names(name, features_of(x), known_features(decoder))
     rows = rows_of(x, name, like=weight_of(decoder))
+    images_for(decoder, known_image_shape(x), name)
     if isinstance(x, DataSet):
-        images_for(decoder, x.image_shape, name)
         rows = in_shape_of(decoder, rows)
     checks.data_for(decoder, rows, name)
     return rows
@@ -129,15 +129,24 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
 
     Raises:
         TypeError: an array holds something else than floats; a loader shuffles, selects or drops,
-            or its stream changes its order between passes.
+            or its stream changes its order between passes; `Batches` have a context, which a tensor
+            of samples does not hold.
 
     Example:
         >>> rows_of(np.array([[0.5, 1.0]]))
         tensor([[0.5000, 1.0000]])
     """
-    held = x.tensors[0] if isinstance(x, TensorDataset) else getattr(x, "x", None)
-    if isinstance(x, Tensor) or isinstance(held, Tensor):
-        return x if isinstance(x, Tensor) else held
+    if isinstance(x, (Tensor, TensorDataset)):
+        return x if isinstance(x, Tensor) else x.tensors[0]
+    held = _held(x)
+    if held is not None:
+        checks.require(
+            getattr(x, "context", None) is None,
+            f"`{name}` must be samples alone, got {type(x).__name__} with a context, which would "
+            f"be left out. Pass both: `{name}.x, context={name}.context`.",
+            TypeError,
+        )
+        return held
     if isinstance(x, DataLoader):
         return _of_loader(x, name, like)
     if isinstance(x, type) or not (hasattr(x, "to_numpy") or hasattr(x, "__array__")):
@@ -152,9 +161,24 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
 
 
 def features_of(x: Any) -> tuple[str, ...] | None:
-    """Return the names of the features that a table in memory has; None where it has none."""
-    names = x.features if isinstance(x, DataSet) else getattr(x, "columns", None)
+    """Return the names of the features that a table in memory has; None where it has none.
+
+    `Batches` of a table have those of the table.
+    """
+    names = getattr(x, "columns" if _held(x) is None else "features", None)
     return None if names is None else tuple(map(str, names))
+
+
+def known_image_shape(x: Any) -> tuple[int, ...] | None:
+    """Return the shape of the images that a `DataSet` or `Batches` hold; None where unknown."""
+    # a frame may have a column of this name
+    return None if _held(x) is None else getattr(x, "image_shape", None)
+
+
+def _held(x: Any) -> Tensor | None:
+    """The samples of an object that holds them as `x`, such as a `DataSet` or `Batches`."""
+    held = None if isinstance(x, Tensor) else getattr(x, "x", None)
+    return held if isinstance(held, Tensor) else None
 
 
 def known_features(decoder: Any) -> tuple[str, ...] | None:

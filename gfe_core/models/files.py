@@ -23,6 +23,7 @@ from gfe_core.data.samples import (
     images_for,
     in_shape_of,
     known_features,
+    known_image_shape,
     rows_of,
     weight_of,
 )
@@ -122,7 +123,7 @@ class Model:
                 another order than those of the model.
         """
         checks.same_names("x", features_of(x), self.names)
-        images_for(self.decoder, getattr(x, "image_shape", None))
+        images_for(self.decoder, known_image_shape(x))
         weight = weight_of(self.decoder)
         rows = _floats(x, weight)
         if features_of(x) is not None and rows.dim() == 2:

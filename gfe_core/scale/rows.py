@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.data import DataError, load
-from gfe_core.data.samples import Samples, features_of, rows_of
+from gfe_core.data.samples import Samples, features_of, known_image_shape, rows_of
 from gfe_core.data.sources import unfit
 from gfe_core.data.values import UnfitError, finite, image_shape_of, rows_of_array
 
@@ -85,8 +85,8 @@ class Rows:
             f"`data` must be a path, a name or samples, got {checks.described(data)}.",
             TypeError,
         )
-        shape = getattr(data, "image_shape", None)
-        return cls(rows, "samples", tuple(rows.shape), shape, features_of(data))
+        shape = tuple(rows.shape)
+        return cls(rows, "samples", shape, known_image_shape(data), features_of(data))
 
     def __len__(self) -> int:
         return self._shape[0]
