@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, Ten
 
 from gfe_core import checks
 from gfe_core.data.dataset import DataSet
+from gfe_core.data.values import loses_digits, spread_rows, warn_of_lost_digits
 from gfe_core.types import Codes, Data
 
 _TEXTS = ("object", "string", "str", "category")
@@ -125,7 +126,8 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
             an array or frame of floats, whose masked or missing numbers become NaN; a `DataLoader`
             in a fixed order, of which the first part of each batch is taken.
         name: of the argument.
-        like: arrays are converted to its dtype and device; to float32 by default.
+        like: arrays are converted to its dtype and device; to float32 by default. A UserWarning
+            names the columns for which float32 has too few digits.
 
     Raises:
         TypeError: an array holds something else than floats; a loader shuffles, selects or drops,
@@ -156,8 +158,18 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
         return torch.from_numpy(array.copy())  # may be read-only or backwards; refused as data
     _floats(array, name, framed=hasattr(x, "to_numpy"))
     device, dtype = (None, torch.float32) if like is None else (like.device, like.dtype)
+    if len(array) > 1 and array.dtype.itemsize > 4 and dtype != torch.float64:
+        _warn_of_lost_digits(x, array)
     # a copy of its own: arrays may be read-only, backwards, or of another machine's byte order
     return torch.from_numpy(array.astype(np.float64)).to(device, dtype)
+
+
+def _warn_of_lost_digits(x: Any, array: np.ndarray) -> None:
+    """Warn the caller of a verb, of columns of an array or frame."""
+    some = array[spread_rows(len(array))].reshape(-1, math.prod(array.shape[1:]))
+    lost = np.flatnonzero(loses_digits(some, ~np.isnan(some)))
+    names = features_of(x)
+    warn_of_lost_digits([str(i) if names is None else names[i] for i in lost], stacklevel=7)
 
 
 def features_of(x: Any) -> tuple[str, ...] | None:

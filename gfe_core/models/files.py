@@ -27,6 +27,7 @@ from gfe_core.data.samples import (
     rows_of,
     weight_of,
 )
+from gfe_core.data.values import RESOLVED
 from gfe_core.decoders import (
     ConvDecoder,
     FlatDecoder,
@@ -66,10 +67,6 @@ _HOOKS = {
     "_backward_pre_hooks": "a backward pre-hook",
 }
 """Where torch keeps the hooks of a module, and what they are called."""
-
-
-_RESOLVED = 1e-3
-"""Largest rounding of a mean, in units of the scale, that leaves reconstructions as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +146,7 @@ class Model:
             return rows
         mean, scale = self._units_for(rows)
         step = torch.finfo(rows.dtype).eps * mean.abs()
-        dtype = rows.dtype if bool((step <= _RESOLVED * scale).all()) else torch.float64
+        dtype = rows.dtype if bool((step <= RESOLVED * scale).all()) else torch.float64
         return (rows.double() * scale + mean).to(dtype)
 
     def _units_for(self, x: Tensor) -> tuple[Tensor, Tensor]:

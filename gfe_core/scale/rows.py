@@ -29,7 +29,7 @@ class Rows:
 
     An .npy file is opened anew for each reading, so that memory holds the rows asked for and no
     others. Its values are taken as by `gfe.data.load`, which says what becomes of images; tables of
-    float64 stay float64.
+    float64 stay float64, in memory too.
 
     Args:
         source: path of an .npy file, or samples in memory.
@@ -79,7 +79,7 @@ class Rows:
             return cls(
                 loaded.x, str(data), tuple(loaded.x.shape), loaded.image_shape, loaded.features
             )
-        rows = rows_of(data)
+        rows = rows_of(data, like=torch.empty(0, dtype=torch.float64) if _is_wide(data) else None)
         checks.require(
             isinstance(rows, Tensor),
             f"`data` must be a path, a name or samples, got {checks.described(data)}.",
@@ -139,6 +139,13 @@ class Rows:
 
     def _n_at_once(self) -> int:
         return max(1, _AT_ONCE // (4 * max(1, self.n_features)))
+
+
+def _is_wide(data: Any) -> bool:
+    """Whether an array or a column of a frame has more digits than float32."""
+    kinds = data.dtypes if hasattr(data, "columns") else [getattr(data, "dtype", None)]
+    names = {getattr(kind, "name", "float32").lower() for kind in kinds}  # of numpy and pandas
+    return not names <= {"float16", "float32"}
 
 
 def _opened(path: Path) -> Any:
