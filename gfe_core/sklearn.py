@@ -189,6 +189,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.scale_ = unit.scale
         self.history_ = history
         self._unit = unit
+        self._is_scaled = self.loss is None
+        self._solver = self.solver
         self._names = features_of(X)
         return self
 
@@ -224,7 +226,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         check_is_fitted(self)
         shape = tuple(self.decoder_.data_shape)
         units = {"mean": self._unit.mean.reshape(shape), "scale": self._unit.scale}
-        scaling = units if self.loss is None else None
+        scaling = units if self._is_scaled else None
         loss: Any = self.loss_  # `save` refuses one that no file can hold
         return save(path, self.decoder_, loss=loss, scaling=scaling, names=self._names, card=card)
 
@@ -372,7 +374,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Codes of samples in the unit of the data."""
         decoder = self._decoder_in(x.dtype)
         converted = in_shape_of(decoder, self._unit.converted(x))
-        found = _encode(decoder, converted, loss=self.loss_, solver=self.solver, size=_SIZE)
+        found = _encode(decoder, converted, loss=self.loss_, solver=self._solver, size=_SIZE)
         if (found.status == int(Status.NOT_REACHED)).any():
             raise KeyboardInterrupt  # rows of a table must not be codes that were never looked for
         return found

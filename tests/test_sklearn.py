@@ -324,3 +324,17 @@ def test_bytes_are_refused_as_by_encode(kind):
     with pytest.raises(TypeError, match="uint8"):
         model.transform(kind(x))
     model.transform(kind(x / 255))
+
+
+def test_parameters_set_after_a_fit_change_nothing_that_was_fitted(x, tmp_path):
+    data = x * 100 + 50
+    for fitted, later in ((None, gfe.Gaussian()), (gfe.Gaussian(), None)):
+        model = small(decoder="linear", epochs=3, loss=fitted).fit(data)
+        z = model.transform(data)
+        model.set_params(loss=later, solver=gfe.Euler(n_steps=1), n_components=1)
+        assert np.array_equal(model.transform(data), z)
+        kept = gfe.load(model.save(tmp_path / "m.pt"))
+        assert (kept.scaling is None) == (fitted is not None)
+        enc = gfe.encode(kept.decoder, kept.scaled(data), loss=kept.loss)
+        # the estimator rounds its mean elsewhere, and stops within its rule
+        np.testing.assert_allclose(enc.z.numpy(), z, rtol=0, atol=1e-3 * np.abs(z).max())
