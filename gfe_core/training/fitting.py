@@ -113,7 +113,8 @@ def fit(
     Samples whose status is NON_FINITE teach nothing and do not count in the mean
     energy: those with NaN in the data, unless the encoder takes NaN for unobserved features
     (`encode_observed`, `encoders.Filled`). Of these the features observed teach, and no others. A
-    UserWarning counts the samples that are lost in this way.
+    UserWarning counts the samples that are lost in this way, and those with infinite features,
+    which no encoder takes.
 
     Args:
         decoder: changed in place.
@@ -347,8 +348,8 @@ def evaluate(
 ) -> Evaluation:
     """Encode data and judge the codes without touching the decoder.
 
-    A UserWarning counts the samples without an energy: those with NaN in the data, unless the
-    encoder takes NaN for unobserved features. Another counts those of which nothing was observed.
+    A UserWarning counts the samples without an energy: those with infinity in the data, and those
+    with NaN, unless the encoder takes NaN for unobserved features. Another counts those of which nothing was observed.
 
     Args:
         decoder: the trained decoder.
