@@ -227,11 +227,11 @@ def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
     if isinstance(mask, Tensor) or not (hasattr(mask, "to_numpy") or hasattr(mask, "__array__")):
         return mask
     array = mask.to_numpy() if hasattr(mask, "to_numpy") else np.ma.asanyarray(mask)
-    dtypes = mask.dtypes if hasattr(mask, "columns") else [array.dtype]
-    kinds = sorted({str(kind).lower() for kind in dtypes})
+    kinds = kinds_of(mask if hasattr(mask, "columns") else array)
     checks.require(
-        {*kinds} <= {"bool", "boolean"},
-        f"`mask` must hold truth values, True where `{name}` is observed, got {', '.join(kinds)}. "
+        kinds <= {"bool", "boolean"},
+        f"`mask` must hold truth values, True where `{name}` is observed, got "
+        f"{', '.join(sorted(kinds))}. "
         "Convert it: `mask.astype(bool)`.",
         TypeError,
     )
@@ -265,6 +265,19 @@ def _labels(x: Any) -> tuple[str, ...] | None:
     framed = x.index if hasattr(x, "iloc") else None
     names = x.names if isinstance(x, DataSet) else framed
     return None if names is None else tuple(map(str, names))
+
+
+def own_floats(x: Any, name: str = "x") -> Any:
+    """Return what `rows_of` does, but arrays and frames with more digits than float32 in float64."""
+    wide = not kinds_of(x) <= {"float16", "float32", "none"}
+    return rows_of(x, name, like=torch.empty(0, dtype=torch.float64) if wide else None)
+
+
+def kinds_of(x: Any) -> set[str]:
+    """Return the names of the types of an array or of the columns of a frame, such as "float64"."""
+    kinds = getattr(x, "dtypes", ()) if hasattr(x, "columns") else [getattr(x, "dtype", None)]
+    # torch's have no name
+    return {str(getattr(kind, "name", kind)).lower().removeprefix("torch.") for kind in kinds}
 
 
 def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:

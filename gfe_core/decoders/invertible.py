@@ -166,6 +166,9 @@ class InvertibleDecoder(FlatDecoder):
 
     def _widened(self, z: Tensor) -> Tensor:
         """Codes with zeros behind them: a map whose columns are orthonormal."""
+        if z.shape[-1:] != (self.latent_dim,):
+            wanted = f"`z` must be codes of shape (batch, {self.latent_dim})"
+            raise ValueError(f"{wanted}, got {tuple(z.shape)}. Pass codes of this decoder.")
         return F.pad(z, (0, self.data_shape[0] - self.latent_dim))
 
     def _layers(self) -> list[tuple[Tensor, Tensor, Curve]]:

@@ -171,7 +171,8 @@ class WithDensity(nn.Module):
 
     def log_prob(self, z: Codes) -> PerSample:
         """Log density of what codes draw, in nats."""
-        return _log_normal(z) - self.decoder.log_det(z)
+        volume = self.decoder.log_det(z)  # refuses what are no codes
+        return _log_normal(z) - volume
 
     def forward(self, z: Codes) -> Float[Tensor, "batch outputs"]:
         """Outputs, then minus the log density in nats."""

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from gfe_core import arguments, checks, threads
 from gfe_core.data.contexts import rows_of as context_rows
-from gfe_core.data.samples import Samples, mask_for, rows_of, samples_for
+from gfe_core.data.samples import Samples, mask_for, own_floats, samples_for
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.methods.doubling import averages
@@ -46,8 +46,10 @@ class GaussianPrior:
 
     Args:
         mean: m, in latent units.
-        precision: P, the inverse of the covariance; a ValueError refuses what is not symmetric and
-            positive definite.
+        precision: P, the inverse of the covariance, of the float type of m; a ValueError refuses
+            what is not symmetric and positive definite.
+
+    Codes are of its size and float type; others are refused.
 
     Example:
         >>> prior = GaussianPrior.standard(2)
@@ -67,10 +69,15 @@ class GaussianPrior:
             got = checks.described(value)
             checks.require(floats, f"{wanted}, got {got}. {remedy}", TypeError)
         P = self.precision
-        got = f"{tuple(self.mean.shape)} and {tuple(self.precision.shape)}"
-        fits = P.shape == 2 * self.mean.shape and bool(
-            self.mean.isfinite().all() & P.isfinite().all()
+        checks.require(
+            P.dtype == self.mean.dtype,
+            f"`mean` and `precision` must have one float type, got {self.mean.dtype} and {P.dtype}."
+            f" Convert one: `precision.to({self.mean.dtype})`.",
+            TypeError,
         )
+        got = f"{tuple(self.mean.shape)} and {tuple(self.precision.shape)}"
+        shaped = self.mean.dim() == 1 and P.shape == 2 * self.mean.shape
+        fits = shaped and bool(self.mean.isfinite().all() & P.isfinite().all())
         symmetric = fits and torch.allclose(P, P.T, atol=1e-4 * P.abs().max().item())
         sound = symmetric and not torch.linalg.cholesky_ex(P).info
         wanted = (
@@ -93,10 +100,10 @@ class GaussianPrior:
     def fit(cls, z: Float[Tensor, "n latent"], *, ridge: float = 0.0) -> "GaussianPrior":
         """Take mean and covariance from codes, with `ridge` >= 0 added to each variance.
 
-        A ValueError refuses codes that are not finite, or vary too little in some direction for a
+        The prior has the float type of the codes, those of a float64 array too. A ValueError refuses codes that are not finite, or vary too little in some direction for a
         covariance.
         """
-        z = checks.codes(rows_of(z, "z"))
+        z = checks.codes(own_floats(z, "z"))
         checks.number("ridge", ridge)
         n, latent = z.shape
         checks.require(
@@ -125,6 +132,7 @@ class GaussianPrior:
 
     def __call__(self, z: Codes) -> PerSample:
         """Minus the log density, without its constant."""
+        checks.codes_like(z, self.mean, "prior")
         away = z - self.mean
         return 0.5 * ((away @ self.precision) * away).sum(1)
 
@@ -196,16 +204,25 @@ class Posterior:
             basin[:, None, :, None], 1
         )[:, 0]
 
-    def level(self, z: Codes) -> PerSample:
+    def level(self, z: Float[Tensor, "*draw batch latent"]) -> Float[Tensor, "*draw batch"]:
         """Probability content of the smallest ellipsoid around the main mode that holds z.
+
+        z are codes of the samples, or draws of them such as `sample` returns.
 
         P(latent / 2, d^2 / 2) with d the distance from the mode in standard deviations and P the
         regularised incomplete gamma function: where the posterior is one Gaussian, true codes have
         levels uniform in [0, 1].
         """
+        shape = tuple(self.best.shape)
+        fits = isinstance(z, Tensor) and z.shape[-2:] == shape and z.dtype == self.best.dtype
+        checks.require(
+            fits,
+            f"`z` must be codes of the samples, of shape {shape} and {self.best.dtype}, or draws "
+            f"of them, got {checks.described(z)}.",
+        )
         away = z - self.best
-        d2 = torch.einsum("ni,nij,nj->n", away, self.precision[0], away)
-        return torch.special.gammainc(torch.full_like(d2, z.shape[1] / 2), d2 / 2)
+        d2 = torch.einsum("...ni,nij,...nj->...n", away, self.precision[0], away)
+        return torch.special.gammainc(torch.full_like(d2, z.shape[-1] / 2), d2 / 2)
 
 
 @arguments.in_own_words

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.data import DataError, load
-from gfe_core.data.samples import Samples, features_of, known_image_shape, rows_of
+from gfe_core.data.samples import Samples, features_of, known_image_shape, own_floats
 from gfe_core.data.sources import unfit
 from gfe_core.data.values import UnfitError, finite, image_shape_of, rows_of_array
 
@@ -79,7 +79,7 @@ class Rows:
             return cls(
                 loaded.x, str(data), tuple(loaded.x.shape), loaded.image_shape, loaded.features
             )
-        rows = rows_of(data, like=torch.empty(0, dtype=torch.float64) if _is_wide(data) else None)
+        rows = own_floats(data)
         checks.require(
             isinstance(rows, Tensor),
             f"`data` must be a path, a name or samples, got {checks.described(data)}.",
@@ -139,13 +139,6 @@ class Rows:
 
     def _n_at_once(self) -> int:
         return max(1, _AT_ONCE // (4 * max(1, self.n_features)))
-
-
-def _is_wide(data: Any) -> bool:
-    """Whether an array or a column of a frame has more digits than float32."""
-    kinds = data.dtypes if hasattr(data, "columns") else [getattr(data, "dtype", None)]
-    names = {getattr(kind, "name", "float32").lower() for kind in kinds}  # of numpy and pandas
-    return not names <= {"float16", "float32"}
 
 
 def _opened(path: Path) -> Any:

@@ -173,3 +173,7 @@ def test_sizes_that_make_no_sense_are_refused():
         decoder.inverse(torch.zeros(3, 3))
     with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\)"):
         decoder.log_det(torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\), got \(3, 2\)"):
+        decoder(torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\).*`z\[None\]`"):
+        gfe.density.WithDensity(decoder).log_prob(torch.zeros(3, 1)[0])
