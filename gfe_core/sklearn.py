@@ -247,8 +247,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         ours = [*map(str, self.get_feature_names_out())]
         theirs = [name.rpartition("__")[2] for name in features_of(X) or ()]  # without a pipeline's
         checks.require(
-            theirs == ours or {*theirs} != {*ours},
-            f"{wanted} in the order of `transform`, got its columns in another order. Write "
+            theirs == ours or {*theirs}.isdisjoint(ours),
+            f"{wanted} in the order of `transform`, got columns {', '.join(theirs[:6])}. Write "
             "`X[[*model.get_feature_names_out()]]`.",
         )
         z = torch.tensor(np.ascontiguousarray(codes))

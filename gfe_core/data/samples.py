@@ -248,15 +248,30 @@ def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
 
 
 def in_same_order(name: str, beside: Any, data_name: str, data: Any) -> None:
-    """Refuse a frame whose rows or columns have the names of the data in another order."""
+    """Refuse a frame whose rows or columns have the names of the data in another order.
+
+    Or that has some of their names and others. Names that the data do not have at all, such as the
+    count of a frame without names, say nothing of the order.
+    """
     for what, names_of in (("columns", features_of), ("rows", _labels)):
         ours, theirs = names_of(beside), names_of(data)
-        if ours is None or theirs is None or ours == theirs or {*ours} != {*theirs}:
+        if ours is None or theirs is None or ours == theirs or {*ours}.isdisjoint(theirs):
             continue
+        if len(ours) != len(theirs):
+            continue  # refused by its shape
         axis = "index" if what == "rows" else "columns"
-        remedy = f"Give both one order: `{name}.loc[{data_name}.{axis}]`."
+        held = {"rows": "names", "columns": "features"}[what]
+        there = f"{data_name}.{axis if _held(data) is None else held}"
+        if {*ours} != {*theirs}:
+            other = next(one for one in ours if one not in theirs)
+            raise ValueError(
+                f"`{name}` has other {what} than `{data_name}`, such as {other!r}. Give it those of "
+                f"`{data_name}`; where they are the same {what} under other names, write "
+                f"`{name}.set_axis({there}, axis={axis!r})`."
+            )
+        remedy = f"Give both one order: `{name}.loc[{there}]`."
         if what == "columns":
-            remedy = f"Give both one order: `{name}[[*{data_name}.columns]]`."
+            remedy = f"Give both one order: `{name}[[*{there}]]`."
         raise ValueError(f"`{name}` has the {what} of `{data_name}` in another order. {remedy}")
 
 
