@@ -11,6 +11,7 @@ Shapes: `n` samples; `features` numbers each, NaN where missing; `components` la
 import copy
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,13 +22,14 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches, DataSet
-from gfe_core.data.samples import features_of, images_for, in_shape_of, known_image_shape
+from gfe_core.data.samples import features_of, images_for, in_shape_of, kinds_of, known_image_shape
 from gfe_core.decoders import LinearDecoder, MLPDecoder, wrap
 from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Gaussian
@@ -262,7 +264,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         over all observed entries, with m the mean of each feature in training: the score of that
         mean is 0. It has no unit and does not depend on the loss, so that it compares numbers of
         components, decoders and losses; with complete data it is the share of explained variance of
-        PCA. Codes are found from the same entries that are compared: gaps do not count.
+        PCA. Codes are found from the same entries that are compared: gaps do not count. Where nothing
+        was observed the score is NaN, with a warning.
 
         Args:
             X: samples, shape (n, features); NaN where missing.
@@ -270,6 +273,13 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         x = self._samples(X)
         observed = ~x.isnan()
+        if not observed.any():
+            warnings.warn(
+                "`X` has no observed entry, of which a score could be: it is NaN.",
+                UndefinedMetricWarning,
+                stacklevel=2,
+            )
+            return math.nan
         known = x[observed].double()
         found = self._reconstructed(self._encoded(x).z)[observed].double()
         mean = torch.tensor(self.mean_).expand(len(x), -1)[observed]
@@ -397,15 +407,15 @@ _ACCEPTED: dict[str, Any] = {"dtype": _FLOATS, "ensure_all_finite": "allow-nan"}
 def _given(X: Any) -> Any:
     """A data set, tensor or masked array as an array, whose float type is then kept."""
     x = X.x if isinstance(X, DataSet) else X
-    if isinstance(x, np.ma.MaskedArray):
-        kind = x.dtype if x.dtype.kind == "f" else np.float64
-        return np.ma.asarray(x, dtype=kind).filled(np.nan)
     checks.require(
-        str(getattr(x, "dtype", "")).removeprefix("torch.") != "uint8",
+        kinds_of(x) != {"uint8"},
         "`X` is of type uint8, which may be grey values or counts. Write `X / 255` for grey values "
         "(as `gfe_core.data.DataSet.of` and `load` read them), `X * 1.0` for others.",
         TypeError,
     )
+    if isinstance(x, np.ma.MaskedArray):
+        kind = x.dtype if x.dtype.kind == "f" else np.float64
+        return np.ma.asarray(x, dtype=kind).filled(np.nan)
     if not isinstance(x, Tensor):
         return x
     known = x.dtype in (torch.float32, torch.float64) or not x.is_floating_point()
