@@ -157,6 +157,7 @@ class Posterior:
             met a heavier mode.
         status: `Status` codes; at MAX_STEPS a mode was not quite reached.
         loss: by which the modes were found: it says what the decoder's output means.
+        context: of each sample, with which the modes were found.
     """
 
     z: Float[Tensor, "basin batch latent"]
@@ -164,6 +165,7 @@ class Posterior:
     log_mass: Float[Tensor, "basin batch"]
     status: Int[Tensor, "basin batch"]
     loss: AnyLoss | None = None
+    context: Context | None = None
 
     @property
     def best(self) -> Codes:
@@ -329,7 +331,7 @@ def laplace(
         good, 0.5 * (prior.precision.logdet() - precision.logdet()) - energy, -torch.inf
     )
     modes = torch.where(good[..., None], z, torch.nan)
-    return replace(_heaviest_first(modes, precision, log_mass, status), loss=loss)
+    return replace(_heaviest_first(modes, precision, log_mass, status), loss=loss, context=context)
 
 
 @arguments.in_own_words
@@ -353,7 +355,7 @@ def spread(
         loss: decides what an output means; by default that of the posterior.
         n: draws, >= 2 or a ValueError; the mean is uncertain by std / sqrt(n).
         generator: source of the draws.
-        context: of each sample, if the decoder takes one.
+        context: of each sample, if the decoder takes one; by default that of the posterior.
     """
     held = isinstance(posterior, Posterior)
     got = checks.described(posterior)
@@ -361,9 +363,11 @@ def spread(
     checks.generator("generator", generator, needed=True)
     checks.whole("n", n)
     checks.require(n >= 2, f"`n` must be at least 2 for a standard deviation, got {n}.")
+    loss = posterior.loss if loss is None else loss
+    context = posterior.context if context is None else context
     mean = squares = posterior.z.new_zeros(())
     for i, z in enumerate(posterior.sample(n, generator), start=1):
-        drawn = reconstruct(decoder, z, posterior.loss if loss is None else loss, context=context)
+        drawn = reconstruct(decoder, z, loss, context=context)
         away = drawn - mean
         mean = mean + away / i
         squares = squares + away * (drawn - mean)  # Welford's sums: no difference of large numbers

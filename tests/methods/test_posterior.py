@@ -569,3 +569,20 @@ def test_level_takes_draws_and_refuses_codes_of_others(unchecked: None):
             ValueError, match=r"`z` must be codes of the samples, of shape \(2, 8\)"
         ):
             found.level(z)
+
+
+def test_spread_decodes_with_the_context_of_the_posterior():
+    class Shifted(gfe.LinearDecoder):
+        def forward(self, z: Tensor, shift: Tensor | None = None) -> Tensor:
+            return super().forward(z) + (0.0 if shift is None else shift)
+
+    decoder = Shifted(latent_dim=1, data_dim=4).double()
+    x, shift = torch.rand(2, 5, 4, dtype=torch.float64, generator=generator())
+    prior = GaussianPrior.standard(1, dtype=torch.float64)
+    loss = gfe.Gaussian(reduction="sum")
+    found = laplace(decoder, x, prior=prior, loss=loss, context=shift)
+    call = partial(spread, decoder, found, n=5)
+    here, there = call(generator=generator(1)), call(generator=generator(1), context=shift)
+    assert all(map(torch.equal, here, there))
+    other = call(generator=generator(1), context=torch.zeros_like(shift))
+    torch.testing.assert_close(here[0] - other[0], shift)
