@@ -8,10 +8,11 @@ from torch.nn.parameter import is_lazy
 
 
 class Kept:
-    """Float buffers of the modules of a decoder that are in training mode, as they are now.
+    """Buffers of a decoder, as they are now.
 
-    Running statistics, the vectors of a power iteration, a moving average: a forward pass that
-    writes one makes the decoder another one. Counters are whole numbers and change no output.
+    Running statistics, the vectors of a power iteration, a moving average: a forward pass in
+    training mode that writes one makes the decoder another one. Counters are whole numbers and
+    change no output, but are restored with the others.
 
     Args:
         decoder: a module; another kind of decoder has none.
@@ -25,14 +26,19 @@ class Kept:
                 (module, name, buffer, buffer.detach().clone()),
             )
             for place, module in modules
-            if module.training
             for name, buffer in module.named_buffers(recurse=False)
-            if buffer.is_floating_point() and not is_lazy(buffer)
+            if not is_lazy(buffer)
         ]
 
     def written(self) -> list[str]:
-        """Return the names of those that hold something else by now."""
-        return [place for place, held in self._noted if _differs(*held)]
+        """Return the names of those of floats, in modules in training mode, that differ by now."""
+        return [
+            place
+            for place, (module, name, buffer, before) in self._noted
+            if module.training
+            and before.is_floating_point()
+            and _differs(module, name, buffer, before)
+        ]
 
     def restore(self) -> None:
         """Give what was written its tensor of before, with the numbers of before."""
@@ -44,7 +50,12 @@ class Kept:
 
 def _differs(module: nn.Module, name: str, buffer: Tensor, before: Tensor) -> bool:
     now = getattr(module, name)
-    return now is not buffer or not torch.equal(now.nan_to_num(), before.nan_to_num())
+    if now is not buffer:
+        return True
+    floats = now.is_floating_point()
+    return not (
+        torch.equal(now.nan_to_num(), before.nan_to_num()) if floats else torch.equal(now, before)
+    )
 
 
 def _put_back(module: nn.Module, name: str, buffer: Tensor, before: Tensor) -> None:

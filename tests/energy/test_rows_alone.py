@@ -403,3 +403,23 @@ def test_gradients_in_inference_mode_are_refused_with_what_to_write():
         assert energy.value(z).shape == (N,)
     with torch.no_grad():
         assert energy.value_and_grad(z)[1].shape == z.shape
+
+
+@pytest.mark.parametrize("n", [1, N])
+def test_refused_decoder_gets_back_the_buffers_it_wrote(n):
+    class Drifting(Strange):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("average", torch.zeros(2, 3))
+            self.register_buffer("count", torch.zeros((), dtype=torch.long))
+
+        def forward(self, z: Tensor) -> Tensor:
+            self.average = self.average + 0.1
+            self.count += 1
+            return super().forward(z) * (1 + self.average.mean())
+
+    decoder: Any = Drifting().eval()
+    kept = decoder.average
+    with pytest.raises(ValueError, match=ALONE):
+        gfe.encode(decoder, data(n), loss=SQUARES)
+    assert decoder.average is kept and not kept.any() and not decoder.count
