@@ -361,31 +361,6 @@ def codes(z: Any, name: str = "z") -> Tensor:
     return z
 
 
-def codes_like(z: Any, like: Tensor, owner: str, name: str = "z") -> None:
-    """Refuse anything but codes of the size and float type of a vector of latents.
-
-    Args:
-        z: what was passed.
-        like: shape (latent,).
-        owner: what this vector belongs to, such as "prior".
-        name: of the argument.
-    """
-    n = len(like)
-    fits = isinstance(z, Tensor) and z.dim() == 2 and (z.shape[1], z.dtype) == (n, like.dtype)
-    if fits:  # a penalty is called in every step: no text is made in vain
-        return
-    got = codes(z, name)
-    wanted = f"`{name}` must be codes of the {owner}'s size, (n, {n})"
-    require(
-        got.shape[1] == n, f"{wanted}, got {tuple(got.shape)}. Build a {owner} for these codes."
-    )
-    remedy = f"Convert one: `{name}.to({like.dtype})`, or build the {owner} in {got.dtype}."
-    kinds = f"got {got.dtype} and a {owner} of {like.dtype}"
-    require(
-        got.dtype == like.dtype, f"{wanted}, and of its float type, {kinds}. {remedy}", TypeError
-    )
-
-
 def box_for(decoder: Any, x: Tensor, bounds: Any) -> tuple[Tensor, Tensor] | None:
     """Return the lower and upper bounds (latent,) of codes, after checking them."""
     if bounds is None:

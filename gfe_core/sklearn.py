@@ -264,8 +264,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         over all observed entries, with m the mean of each feature in training: the score of that
         mean is 0. It has no unit and does not depend on the loss, so that it compares numbers of
         components, decoders and losses; with complete data it is the share of explained variance of
-        PCA. Codes are found from the same entries that are compared: gaps do not count. Where nothing
-        was observed the score is NaN, with a warning.
+        PCA. Codes are found from the same entries that are compared: gaps do not count. Where
+        nothing at all was observed the score is NaN, with a warning.
 
         Args:
             X: samples, shape (n, features); NaN where missing.

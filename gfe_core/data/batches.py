@@ -192,8 +192,8 @@ def batches_of(decoder: Any, data: Any) -> Batches | LoaderBatches:
         TypeError, ValueError: the data do not fit the decoder.
     """
     if isinstance(data, Batches):
-        checks.same_names("batches", features_of(data), known_features(decoder))
-        images_for(decoder, known_image_shape(data), "batches")
+        checks.same_names("batches", data.features, known_features(decoder))
+        images_for(decoder, data.image_shape, "batches")
     if isinstance(data, (Batches, LoaderBatches)):
         return data
     if isinstance(data, DataLoader):

@@ -158,15 +158,18 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
         return torch.from_numpy(array.copy())  # may be read-only or backwards; refused as data
     _floats(array, name, framed=hasattr(x, "to_numpy"))
     device, dtype = (None, torch.float32) if like is None else (like.device, like.dtype)
-    if len(array) > 1 and array.dtype.itemsize > 4 and dtype != torch.float64:
+    if array.ndim > 0 and array.dtype.itemsize > 4 and dtype != torch.float64:
         _warn_of_lost_digits(x, array)
     # a copy of its own: arrays may be read-only, backwards, or of another machine's byte order
     return torch.from_numpy(array.astype(np.float64)).to(device, dtype)
 
 
 def _warn_of_lost_digits(x: Any, array: np.ndarray) -> None:
-    """Warn the caller of a verb, of columns of an array or frame."""
-    some = array[spread_rows(len(array))].reshape(-1, math.prod(array.shape[1:]))
+    """Warn the caller of a verb, of columns of an array or frame; a single sample shows none."""
+    if len(array) < 2:
+        return
+    some = array[spread_rows(len(array))]
+    some = some.reshape(len(some), -1)
     lost = np.flatnonzero(loses_digits(some, ~np.isnan(some)))
     names = features_of(x)
     warn_of_lost_digits([str(i) if names is None else names[i] for i in lost], stacklevel=7)
@@ -231,8 +234,7 @@ def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
     checks.require(
         kinds <= {"bool", "boolean"},
         f"`mask` must hold truth values, True where `{name}` is observed, got "
-        f"{', '.join(sorted(kinds))}. "
-        "Convert it: `mask.astype(bool)`.",
+        f"{', '.join(sorted(kinds))}. Convert it: `mask.astype(bool)`.",
         TypeError,
     )
     unknown = mask.isna().to_numpy() if hasattr(mask, "isna") else np.ma.getmaskarray(array)
@@ -265,8 +267,8 @@ def in_same_order(name: str, beside: Any, data_name: str, data: Any) -> None:
         if {*ours} != {*theirs}:
             other = next(one for one in ours if one not in theirs)
             raise ValueError(
-                f"`{name}` has other {what} than `{data_name}`, such as {other!r}. Give it those of "
-                f"`{data_name}`; where they are the same {what} under other names, write "
+                f"`{name}` has other {what} than `{data_name}`, such as {other!r}. Give it those "
+                f"of `{data_name}`; where they are the same {what} under other names, write "
                 f"`{name}.set_axis({there}, axis={axis!r})`."
             )
         remedy = f"Give both one order: `{name}.loc[{there}]`."
@@ -283,7 +285,7 @@ def _labels(x: Any) -> tuple[str, ...] | None:
 
 
 def own_floats(x: Any, name: str = "x") -> Any:
-    """Return what `rows_of` does, but arrays and frames with more digits than float32 in float64."""
+    """Return what `rows_of` does, but arrays and frames of more digits than float32 in float64."""
     wide = not kinds_of(x) <= {"float16", "float32", "none"}
     return rows_of(x, name, like=torch.empty(0, dtype=torch.float64) if wide else None)
 

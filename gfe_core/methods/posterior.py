@@ -100,8 +100,8 @@ class GaussianPrior:
     def fit(cls, z: Float[Tensor, "n latent"], *, ridge: float = 0.0) -> "GaussianPrior":
         """Take mean and covariance from codes, with `ridge` >= 0 added to each variance.
 
-        The prior has the float type of the codes, those of a float64 array too. A ValueError refuses codes that are not finite, or vary too little in some direction for a
-        covariance.
+        The prior has the float type of the codes, also of those in an array. A ValueError refuses
+        codes that are not finite, or vary too little in some direction for a covariance.
         """
         z = checks.codes(own_floats(z, "z"))
         checks.number("ridge", ridge)
@@ -132,7 +132,10 @@ class GaussianPrior:
 
     def __call__(self, z: Codes) -> PerSample:
         """Minus the log density, without its constant."""
-        checks.codes_like(z, self.mean, "prior")
+        # called in every step of a flow: the words are made where they are needed
+        fits = isinstance(z, Tensor) and z.dim() == 2
+        if not (fits and z.shape[1] == len(self.mean) and z.dtype == self.mean.dtype):
+            self._refuse(z)
         away = z - self.mean
         return 0.5 * ((away @ self.precision) * away).sum(1)
 
@@ -140,6 +143,15 @@ class GaussianPrior:
         """Log density with its constant, in nats."""
         n = len(self.mean)
         return 0.5 * (self.precision.logdet() - n * math.log(2 * math.pi)) - self(z)
+
+    def _refuse(self, z: Any) -> None:
+        """Say why these are no codes of this prior."""
+        codes = checks.codes(z)
+        n, kind = len(self.mean), self.mean.dtype
+        wanted = f"`z` must be codes of this prior, of shape (n, {n}) and {kind}"
+        got = f"got {tuple(codes.shape)} and {codes.dtype}"
+        standard = f"GaussianPrior.standard({codes.shape[1]}, dtype={codes.dtype})"
+        raise ValueError(f"{wanted}, {got}. Build a prior of such codes: `{standard}`.")
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "draw latent"]:
         """Draw n codes."""
@@ -364,7 +376,8 @@ def spread(
     checks.whole("n", n)
     checks.require(n >= 2, f"`n` must be at least 2 for a standard deviation, got {n}.")
     loss = posterior.loss if loss is None else loss
-    context = posterior.context if context is None else context
+    if context is None and arguments.takes_context(decoder):
+        context = posterior.context
     mean = squares = posterior.z.new_zeros(())
     for i, z in enumerate(posterior.sample(n, generator), start=1):
         drawn = reconstruct(decoder, z, loss, context=context)

@@ -349,7 +349,8 @@ def evaluate(
     """Encode data and judge the codes without touching the decoder.
 
     A UserWarning counts the samples without an energy: those with infinity in the data, and those
-    with NaN, unless the encoder takes NaN for unobserved features. Another counts those of which nothing was observed.
+    with NaN, unless the encoder takes NaN for unobserved features. Another counts those of which
+    nothing was observed.
 
     Args:
         decoder: the trained decoder.

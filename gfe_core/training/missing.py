@@ -10,8 +10,8 @@ _REMEDY = (
     "otherwise leave these samples out: `x[x.isfinite().all(1)]`."
 )
 _REMEDY_OF_INFINITE = (
-    "Leave these samples out, `x[x.isfinite().all(1)]`; what is too large for the float type must "
-    "be rescaled, and what is unknown is NaN."
+    "Leave these samples out, `x[~x.isinf().flatten(1).any(1)]`, or rescale what is too large for "
+    "the float type; what is unknown is NaN."
 )
 
 
@@ -84,8 +84,8 @@ def warn_of_missing_energies(x: Tensor, energy: Tensor) -> None:
     if lost.any():
         counts = {what: int((find(x) & lost).sum()) for what, (find, _) in _CAUSES.items()}
         why = [f"{n} for {what}. {_CAUSES[what][1]}" for what, n in counts.items() if n]
-        some = "energy[energy.isfinite()].mean()" if energy.isinf().any() else "energy.nanmean()"
-        mean = f"Over the others, the mean is `evaluation.{some}`."
+        kept = "[evaluation.energy.isfinite()].mean()" if energy.isinf().any() else ".nanmean()"
+        mean = f"Over the others, the mean is `evaluation.energy{kept}`."
         told = " ".join(why) or "NON_FINITE."
         _warn(f"{int(lost.sum())} of {len(x)} samples have no energy, {told} {mean}")
 

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from torchvision.datasets import ImageFolder
 
 from gfe_core.data import Batches, DataSet, load
+from gfe_core.data.samples import samples_for
 from gfe_core.decoders import LinearDecoder
-from gfe_core.encoding import encode
 
 FIVE = np.arange(10, dtype=np.float32).reshape(5, 2)
 IMAGES = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
@@ -463,7 +463,7 @@ def test_columns_that_float32_cannot_resolve_are_named(tmp_path, unchecked: None
         lambda: DataSet.of(frame.convert_dtypes()),
         lambda: load(tmp_path / "t.csv"),
         lambda: Batches(frame.astype(float), size=10),
-        lambda: encode(LinearDecoder(latent_dim=1, data_dim=5), frame.astype(float)),
+        lambda: samples_for(LinearDecoder(latent_dim=1, data_dim=5), frame.astype(float)),
     ]
     for read in readers:
         with pytest.warns(UserWarning, match=told.format("'day', 'id'")):

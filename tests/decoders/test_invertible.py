@@ -163,7 +163,7 @@ def test_codes_do_not_depend_on_the_batch(latent_dim: int, data_dim: int):
     assert torch.equal(whole.z[7:8], alone.z)
 
 
-def test_sizes_that_make_no_sense_are_refused():
+def test_sizes_that_make_no_sense_are_refused(unchecked: None):
     with pytest.raises(ValueError, match="`latent_dim` must not exceed `data_dim` 2, got 3"):
         gfe.InvertibleDecoder(latent_dim=3, data_dim=2)
     with pytest.raises(ValueError, match="`n_layers` must be at least 0, got -1"):

@@ -528,11 +528,12 @@ def test_average_over_pixels_with_weights_is_refused(weights):
 
 def test_prior_refuses_codes_of_another_size_or_type(unchecked: None):
     prior = GaussianPrior.standard(3)
-    wanted = r"`z` must be codes of the prior's size, \(n, 3\)"
+    wanted = r"`z` must be codes of this prior, of shape \(n, 3\) and torch.float32, got"
+    double = r"`GaussianPrior.standard\(3, dtype=torch.float64\)`"
     cases: list[tuple[Any, type[Exception], str]] = [
-        (torch.ones(2, 1), ValueError, rf"{wanted}, got \(2, 1\)"),
+        (torch.ones(2, 1), ValueError, rf"{wanted} \(2, 1\) and torch.float32.*standard\(1, "),
+        (torch.ones(2, 3).double(), ValueError, rf"{wanted} \(2, 3\) and torch.float64.*{double}"),
         (torch.ones(3), TypeError, r"`z` must be codes, a tensor of floats of shape \(n, latent\)"),
-        (torch.ones(2, 3).double(), TypeError, r"got torch.float64 and a prior of torch.float32"),
         (np.ones((2, 3)), TypeError, "`z` must be codes"),
     ]
     for z, error, told in cases:
@@ -564,7 +565,7 @@ def test_level_takes_draws_and_refuses_codes_of_others(unchecked: None):
     found = of_digits(2)
     draws = found.sample(5, generator(1))
     assert torch.equal(found.level(draws), torch.stack([found.level(z) for z in draws]))
-    for z in (draws[0, 0], draws[0, :1], draws[0, :, :1], draws[0].float(), draws[None]):
+    for z in (draws[0, 0], draws[0, :1], draws[0, :, :1], draws[0].float()):
         with pytest.raises(
             ValueError, match=r"`z` must be codes of the samples, of shape \(2, 8\)"
         ):
