@@ -11,6 +11,7 @@ Shapes: `n` samples; `features` numbers each, NaN where missing; `components` la
 import copy
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,13 +22,14 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches, DataSet
-from gfe_core.data.samples import features_of, images_for, in_shape_of
+from gfe_core.data.samples import features_of, images_for, in_shape_of, kinds_of, known_image_shape
 from gfe_core.decoders import LinearDecoder, MLPDecoder, wrap
 from gfe_core.encoding import encode, encode_observed, reconstruct
 from gfe_core.energy import Gaussian
@@ -167,7 +169,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         units = _Units.of(x)
         unit = units if self.loss is None else _Units.own(x.shape[1])
         decoder = self._made_decoder(x.shape[1], seed).to(x.dtype)
-        images_for(decoder, getattr(X, "image_shape", None), "X")
+        images_for(decoder, known_image_shape(X), "X")
         batches = Batches(in_shape_of(decoder, unit.converted(x)), size=self.batch_size, seed=seed)
         own = [weight for weight in decoder.parameters() if weight.requires_grad]
         rate = self.learning_rate
@@ -193,6 +195,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.scale_ = unit.scale
         self.history_ = history
         self._unit = unit
+        self._is_scaled = self.loss is None
+        self._solver = self.solver
         self._names = features_of(X)
         return self
 
@@ -228,8 +232,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         check_is_fitted(self)
         shape = tuple(self.decoder_.data_shape)
         units = {"mean": self._unit.mean.reshape(shape), "scale": self._unit.scale}
-        scaling = units if self.loss is None else None
-        loss: Any = self.loss_  # `save` refuses a loss that a file cannot hold
+        scaling = units if self._is_scaled else None
+        loss: Any = self.loss_  # `save` refuses one that no file can hold
         return save(path, self.decoder_, loss=loss, scaling=scaling, names=self._names, card=card)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -250,8 +254,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         # Names of columns without the prefix that a pipeline adds.
         theirs = [name.rpartition("__")[2] for name in features_of(X) or ()]
         checks.require(
-            theirs == ours or {*theirs} != {*ours},
-            f"{wanted} in the order of `transform`, got its columns in another order. Write "
+            theirs == ours or {*theirs}.isdisjoint(ours),
+            f"{wanted} in the order of `transform`, got columns {', '.join(theirs[:6])}. Write "
             "`X[[*model.get_feature_names_out()]]`.",
         )
         z = torch.tensor(np.ascontiguousarray(codes))
@@ -266,7 +270,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         scores 0. The score has no unit and does not depend on the loss, so it can compare numbers
         of components, decoders and losses. With complete data it is PCA's fraction of explained
         variance. Codes are found from the same entries that are compared; missing entries do not
-        count.
+        count. If nothing at all was observed the score is NaN, with a warning.
 
         Args:
             X: samples, shape (n, features); NaN where missing.
@@ -274,6 +278,13 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         x = self._samples(X)
         observed = ~x.isnan()
+        if not observed.any():
+            warnings.warn(
+                "`X` has no observed entry, of which a score could be: it is NaN.",
+                UndefinedMetricWarning,
+                stacklevel=2,
+            )
+            return math.nan
         known = x[observed].double()
         restored = self._reconstructed(self._encoded(x).z)[observed].double()
         mean = torch.tensor(self.mean_).expand(len(x), -1)[observed]
@@ -307,7 +318,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Return samples like those in training as a new tensor."""
         check_is_fitted(self)
         x = self._rows(validate_data(self, _given(X), **_ACCEPTED, reset=False))
-        images_for(self.decoder_, getattr(X, "image_shape", None), "X")
+        images_for(self.decoder_, known_image_shape(X), "X")
         checks.same_names("X", features_of(X), self._names)
         return x
 
@@ -378,10 +389,10 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Encode samples that are in the unit of the data."""
         decoder = self._decoder_in(x.dtype)
         converted = in_shape_of(decoder, self._unit.converted(x))
-        enc = _encode(decoder, converted, loss=self.loss_, solver=self.solver, size=_SIZE)
-        if (enc.status == int(Status.NOT_REACHED)).any():
-            raise KeyboardInterrupt  # a table must not hold start codes in place of results
-        return enc
+        found = _encode(decoder, converted, loss=self.loss_, solver=self._solver, size=_SIZE)
+        if (found.status == int(Status.NOT_REACHED)).any():
+            raise KeyboardInterrupt  # rows of a table must not be codes that were never looked for
+        return found
 
     def _reconstructed(self, z: Tensor) -> Tensor:
         """Return reconstructions of codes in the unit of the data."""
@@ -401,15 +412,15 @@ _ACCEPTED: dict[str, Any] = {"dtype": _FLOATS, "ensure_all_finite": "allow-nan"}
 def _given(X: Any) -> Any:
     """Convert a data set, tensor or masked array to an array of the same float type."""
     x = X.x if isinstance(X, DataSet) else X
-    if isinstance(x, np.ma.MaskedArray):
-        kind = x.dtype if x.dtype.kind == "f" else np.float64
-        return np.ma.asarray(x, dtype=kind).filled(np.nan)
     checks.require(
-        str(getattr(x, "dtype", "")).removeprefix("torch.") != "uint8",
+        kinds_of(x) != {"uint8"},
         "`X` is of type uint8, which may be grey values or counts. Write `X / 255` for grey values "
         "(as `gfe_core.data.DataSet.of` and `load` read them), `X * 1.0` for others.",
         TypeError,
     )
+    if isinstance(x, np.ma.MaskedArray):
+        kind = x.dtype if x.dtype.kind == "f" else np.float64
+        return np.ma.asarray(x, dtype=kind).filled(np.nan)
     if not isinstance(x, Tensor):
         return x
     known = x.dtype in (torch.float32, torch.float64) or not x.is_floating_point()

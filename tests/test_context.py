@@ -9,6 +9,7 @@ from problems import generator
 from torch import Tensor, nn
 
 import gfe_core as gfe
+from gfe_core.scale.rows import Rows
 from gfe_core.types import Context
 
 N = 12
@@ -235,6 +236,25 @@ def test_context_that_fits_nothing_is_refused(decoder, unchecked):
         gfe.fit(decoder, batches, encoder=lambda decoder, x: encode())
     with pytest.raises(ValueError, match="one row for each of the 12 samples"):
         gfe.data.Batches(x, context=c[:3], size=4)
+
+
+def test_batches_with_a_context_are_refused_where_only_samples_are_taken(decoder, unchecked: None):
+    x, c = samples()
+    batches = gfe.data.Batches(x, context=c, size=5)
+    prior = gfe.posterior.GaussianPrior.standard(3, dtype=torch.float64)
+    verbs: list[Any] = [
+        partial(gfe.encode, decoder, loss=SQUARES),
+        partial(gfe.encode_observed, decoder, loss=SQUARES),
+        partial(gfe.evaluate, decoder, loss=SQUARES),
+        partial(gfe.posterior.laplace, decoder, loss=SQUARES, prior=prior),
+        partial(gfe.data.Batches, size=5),
+        Rows.of,
+    ]
+    for verb in verbs:
+        with pytest.raises(TypeError, match=r"Batches with a context.*`x.x, context=x.context`"):
+            verb(batches)
+    alone = gfe.encode(decoder, batches.x, loss=SQUARES, context=batches.context)
+    assert torch.equal(alone.z, gfe.encode(decoder, x, loss=SQUARES, context=c).z)
 
 
 def test_setting_with_a_default_is_no_context():

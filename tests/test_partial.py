@@ -533,3 +533,23 @@ def test_frames_beside_the_data_have_their_rows_and_columns_in_one_order(uncheck
     z0 = pd.DataFrame([[0.1], [0.2]], index=["j", "i"])
     with pytest.raises(ValueError, match="`z0` has the rows of `x` in another order"):
         square_errors(x, z0=z0)
+
+
+def test_frames_beside_the_data_that_share_only_some_names_are_refused(unchecked: None):
+    x = pd.DataFrame([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], columns=list("abc"))
+    mask = pd.DataFrame(SEEN, columns=x.columns)
+    names = gfe.data.DataSet.of(x.set_axis(["i", "j"]))
+    with pytest.raises(
+        ValueError, match=r"`mask` has other columns than `x`, such as 'd'.*x.columns"
+    ):
+        square_errors(x, mask=mask.set_axis(list("abd"), axis=1))
+    with pytest.raises(ValueError, match=r"`mask` has other columns .*mask.set_axis\(x.features"):
+        square_errors(names, mask=mask.set_axis(list("abd"), axis=1))
+    with pytest.raises(ValueError, match=r"`mask` has other rows than `x`, such as '2'.*x.index"):
+        square_errors(x, mask=mask.set_axis([0, 2]))
+    with pytest.raises(ValueError, match=r"`mask` has other rows than `x`, such as 'k'.*x.names"):
+        square_errors(names, mask=mask.set_axis(["i", "k"]))
+    with pytest.raises(ValueError, match="`z0` has other rows than `x`"):
+        square_errors(x, z0=pd.DataFrame([[0.1], [0.2]], index=[1, 2]))
+    counted = square_errors(names, mask=mask)
+    torch.testing.assert_close(counted, torch.tensor([10.0, 41.0]))

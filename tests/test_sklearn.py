@@ -1,5 +1,6 @@
 """GradientFlowEncoder is a transformer of scikit-learn, for data of any unit and with gaps."""
 
+import math
 import pickle
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -314,7 +316,17 @@ def test_score_refuses_images_of_another_shape_as_transform_does():
             verb(wide)
 
 
-@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor], ids=["array", "tensor"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.asarray,
+        torch.as_tensor,
+        pd.DataFrame,
+        lambda x: pd.DataFrame(x).convert_dtypes(),
+        partial(np.ma.masked_equal, value=7),
+    ],
+    ids=["array", "tensor", "frame", "nullable", "masked"],
+)
 def test_bytes_are_refused_as_by_encode(kind):
     x = np.arange(40, dtype="uint8").reshape(10, 4)
     model = GradientFlowEncoder(n_components=1, decoder="linear", epochs=1, random_state=0)
@@ -324,3 +336,22 @@ def test_bytes_are_refused_as_by_encode(kind):
     with pytest.raises(TypeError, match="uint8"):
         model.transform(kind(x))
     model.transform(kind(x / 255))
+
+
+def test_parameters_set_after_a_fit_change_nothing_that_was_fitted(x, tmp_path):
+    data = x * 100 + 50
+    for fitted, later in ((None, gfe.Gaussian()), (gfe.Gaussian(), None)):
+        model = small(decoder="linear", epochs=3, loss=fitted).fit(data)
+        z = model.transform(data)
+        model.set_params(loss=later, solver=gfe.Euler(n_steps=1), n_components=1)
+        assert np.array_equal(model.transform(data), z)
+        kept = gfe.load(model.save(tmp_path / "m.pt"))
+        assert (kept.scaling is None) == (fitted is not None)
+        enc = gfe.encode(kept.decoder, kept.scaled(data), loss=kept.loss)
+        # the estimator rounds its mean elsewhere, and stops within its rule
+        np.testing.assert_allclose(enc.z.numpy(), z, rtol=0, atol=1e-3 * np.abs(z).max())
+
+
+def test_score_of_nothing_observed_is_no_number(model, x):
+    with pytest.warns(UndefinedMetricWarning, match="no observed entry"):
+        assert math.isnan(model.score(np.full((3, 5), np.nan)))

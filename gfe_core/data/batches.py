@@ -14,7 +14,17 @@ from gfe_core import checks, threads
 from gfe_core.arguments import in_own_words
 from gfe_core.data.contexts import check_context
 from gfe_core.data.contexts import rows_of as context_of
-from gfe_core.data.samples import Samples, of_batch, rows_of, samples_for, weight_of
+from gfe_core.data.samples import (
+    Samples,
+    features_of,
+    images_for,
+    known_features,
+    known_image_shape,
+    of_batch,
+    rows_of,
+    samples_for,
+    weight_of,
+)
 from gfe_core.types import Context
 
 _SIZE = 64
@@ -30,7 +40,8 @@ class Batches:
 
     Args:
         x: samples, at least one, along the first axis. Arrays and frames become float32; a
-            `DataSet` gives its samples.
+            `DataSet` gives its samples. The names of the features and the shape of images are kept,
+            for decoders that know theirs.
         context: further information about each sample, one row for each: a tensor, or several
             tensors by name. Batches are then pairs (x, context) of the same samples.
         size: number of samples in a batch, >= 1; the last batch of an epoch may be smaller.
@@ -79,6 +90,8 @@ class Batches:
         checks.require(size >= 1 and seed >= 0, f"{wanted}, got size={size} and seed={seed}.")
         check_context(context, rows)
         self.context = context
+        self.features = features_of(x)
+        self.image_shape = known_image_shape(x)
         self.shuffle = bool(shuffle)
         self.epoch = self.index = 0
 
@@ -184,6 +197,9 @@ def batches_of(decoder: Any, data: Any) -> Batches | LoaderBatches:
     Raises:
         TypeError, ValueError: the data do not fit the decoder.
     """
+    if isinstance(data, Batches):
+        checks.same_names("batches", data.features, known_features(decoder))
+        images_for(decoder, data.image_shape, "batches")
     if isinstance(data, (Batches, LoaderBatches)):
         return data
     if isinstance(data, DataLoader):

@@ -12,7 +12,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.values import UnfitError, classes_of, finite, require
+from gfe_core.data.values import (
+    UnfitError,
+    classes_of,
+    finite,
+    loses_digits,
+    require,
+    spread_rows,
+    warn_of_lost_digits,
+)
 
 
 class Columns(NamedTuple):
@@ -39,6 +47,8 @@ def columns_of(
     known: Sequence[str] | None = None,
 ) -> Columns:
     """Return the columns of a frame as samples; missing values are NaN.
+
+    A UserWarning names the columns for which float32 has too few digits.
 
     Args:
         frame: frame of pandas, or one that converts itself with `to_pandas`.
@@ -102,12 +112,19 @@ def _label(
 def _numbers(
     frame: Any, place: Callable[[int], str], plain: Callable[[str], str]
 ) -> Float[Tensor, "n features"]:
+    some = spread_rows(len(frame))
     with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused below
         if all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in frame.dtypes):
-            return finite(torch.from_numpy(frame.to_numpy(np.float32, copy=True)))
-        x = np.empty(frame.shape, np.float32)
-        for i in range(frame.shape[1]):
-            x[:, i] = _column(frame.iloc[:, i], place, plain)
+            x = frame.to_numpy(np.float32, copy=True)
+            few = frame.iloc[some].to_numpy(np.float64)
+        else:
+            x = np.empty(frame.shape, np.float32)
+            few = np.empty(x[some].shape)
+            for i in range(frame.shape[1]):
+                column = _column(frame.iloc[:, i], place, plain)
+                x[:, i], few[:, i] = column, column[some]
+    lost = loses_digits(few, ~np.isnan(few))
+    warn_of_lost_digits([str(name) for name in frame.columns[lost]])
     return finite(torch.from_numpy(x))
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, Ten
 
 from gfe_core import checks
 from gfe_core.data.dataset import DataSet
+from gfe_core.data.values import loses_digits, spread_rows, warn_of_lost_digits
 from gfe_core.types import Codes, Data
 
 _TEXTS = ("object", "string", "str", "category")
@@ -48,8 +49,8 @@ def samples_for(decoder: Any, x: Any, name: str = "x") -> Data:
     checks.is_decoder(decoder)
     checks.same_names(name, features_of(x), known_features(decoder))
     rows = rows_of(x, name, like=weight_of(decoder))
+    images_for(decoder, known_image_shape(x), name)
     if isinstance(x, DataSet):
-        images_for(decoder, x.image_shape, name)
         rows = in_shape_of(decoder, rows)
     checks.data_for(decoder, rows, name)
     return rows
@@ -125,19 +126,29 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
             `Batches`); an array or frame of floats, whose masked or missing numbers become NaN; a
             `DataLoader` in a fixed order, from which the first part of each batch is taken.
         name: name of the argument, for errors.
-        like: tensor whose dtype and device arrays are converted to; float32 by default.
+        like: tensor whose dtype and device arrays are converted to; float32 by default. A
+            UserWarning names the columns for which float32 has too few digits.
 
     Raises:
-        TypeError: an array holds anything but floats; a loader shuffles, selects or drops samples,
-            or its stream changes its order between passes.
+        TypeError: an array holds something else than floats; a loader shuffles, selects or drops,
+            or its stream changes its order between passes; `Batches` have a context, which a tensor
+            of samples does not hold.
 
     Example:
         >>> rows_of(np.array([[0.5, 1.0]]))
         tensor([[0.5000, 1.0000]])
     """
-    held = x.tensors[0] if isinstance(x, TensorDataset) else getattr(x, "x", None)
-    if isinstance(x, Tensor) or isinstance(held, Tensor):
-        return x if isinstance(x, Tensor) else held
+    if isinstance(x, (Tensor, TensorDataset)):
+        return x if isinstance(x, Tensor) else x.tensors[0]
+    held = _held(x)
+    if held is not None:
+        checks.require(
+            getattr(x, "context", None) is None,
+            f"`{name}` must be samples alone, got {type(x).__name__} with a context, which would "
+            f"be left out. Pass both: `{name}.x, context={name}.context`.",
+            TypeError,
+        )
+        return held
     if isinstance(x, DataLoader):
         return _of_loader(x, name, like)
     if isinstance(x, type) or not (hasattr(x, "to_numpy") or hasattr(x, "__array__")):
@@ -148,14 +159,42 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
         return torch.from_numpy(array.copy())
     _floats(array, name, framed=hasattr(x, "to_numpy"))
     device, dtype = (None, torch.float32) if like is None else (like.device, like.dtype)
+    if array.ndim > 0 and array.dtype.itemsize > 4 and dtype != torch.float64:
+        _warn_of_lost_digits(x, array)
     # a copy, because arrays may be read-only, reversed, or of another machine's byte order
     return torch.from_numpy(array.astype(np.float64)).to(device, dtype)
 
 
+def _warn_of_lost_digits(x: Any, array: np.ndarray) -> None:
+    """Warn the caller of a verb, of columns of an array or frame; a single sample shows none."""
+    if len(array) < 2:
+        return
+    some = array[spread_rows(len(array))]
+    some = some.reshape(len(some), -1)
+    lost = np.flatnonzero(loses_digits(some, ~np.isnan(some)))
+    names = features_of(x)
+    warn_of_lost_digits([str(i) if names is None else names[i] for i in lost], stacklevel=7)
+
+
 def features_of(x: Any) -> tuple[str, ...] | None:
-    """Return the names of a table's features; None if it has none."""
-    names = x.features if isinstance(x, DataSet) else getattr(x, "columns", None)
+    """Return the names of the features of a table in memory; None if it has none.
+
+    `Batches` of a table have those of the table.
+    """
+    names = getattr(x, "columns" if _held(x) is None else "features", None)
     return None if names is None else tuple(map(str, names))
+
+
+def known_image_shape(x: Any) -> tuple[int, ...] | None:
+    """Return the shape of the images that a `DataSet` or `Batches` hold; None where unknown."""
+    # a frame may have a column of this name
+    return None if _held(x) is None else getattr(x, "image_shape", None)
+
+
+def _held(x: Any) -> Tensor | None:
+    """Return the samples of an object that holds them as `x`, such as a `DataSet` or `Batches`."""
+    held = None if isinstance(x, Tensor) else getattr(x, "x", None)
+    return held if isinstance(held, Tensor) else None
 
 
 def known_features(decoder: Any) -> tuple[str, ...] | None:
@@ -193,12 +232,11 @@ def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
     if isinstance(mask, Tensor) or not (hasattr(mask, "to_numpy") or hasattr(mask, "__array__")):
         return mask
     array = mask.to_numpy() if hasattr(mask, "to_numpy") else np.ma.asanyarray(mask)
-    dtypes = mask.dtypes if hasattr(mask, "columns") else [array.dtype]
-    kinds = sorted({str(kind).lower() for kind in dtypes})
+    kinds = kinds_of(mask if hasattr(mask, "columns") else array)
     checks.require(
-        {*kinds} <= {"bool", "boolean"},
-        f"`mask` must hold truth values, True where `{name}` is observed, got {', '.join(kinds)}. "
-        "Convert it: `mask.astype(bool)`.",
+        kinds <= {"bool", "boolean"},
+        f"`mask` must hold truth values, True where `{name}` is observed, got "
+        f"{', '.join(sorted(kinds))}. Convert it: `mask.astype(bool)`.",
         TypeError,
     )
     unknown = mask.isna().to_numpy() if hasattr(mask, "isna") else np.ma.getmaskarray(array)
@@ -214,15 +252,30 @@ def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
 
 
 def in_same_order(name: str, beside: Any, data_name: str, data: Any) -> None:
-    """Refuse a frame whose rows or columns have the names of the data in another order."""
+    """Refuse a frame whose rows or columns have the names of the data in another order.
+
+    Or that has some of their names and others. Names that the data do not have at all, such as the
+    count of a frame without names, say nothing of the order.
+    """
     for what, names_of in (("columns", features_of), ("rows", _labels)):
         ours, theirs = names_of(beside), names_of(data)
-        if ours is None or theirs is None or ours == theirs or {*ours} != {*theirs}:
+        if ours is None or theirs is None or ours == theirs or {*ours}.isdisjoint(theirs):
             continue
+        if len(ours) != len(theirs):
+            continue  # refused by its shape
         axis = "index" if what == "rows" else "columns"
-        remedy = f"Give both one order: `{name}.loc[{data_name}.{axis}]`."
+        held = {"rows": "names", "columns": "features"}[what]
+        there = f"{data_name}.{axis if _held(data) is None else held}"
+        if {*ours} != {*theirs}:
+            other = next(one for one in ours if one not in theirs)
+            raise ValueError(
+                f"`{name}` has other {what} than `{data_name}`, such as {other!r}. Give it those "
+                f"of `{data_name}`; where they are the same {what} under other names, write "
+                f"`{name}.set_axis({there}, axis={axis!r})`."
+            )
+        remedy = f"Give both one order: `{name}.loc[{there}]`."
         if what == "columns":
-            remedy = f"Give both one order: `{name}[[*{data_name}.columns]]`."
+            remedy = f"Give both one order: `{name}[[*{there}]]`."
         raise ValueError(f"`{name}` has the {what} of `{data_name}` in another order. {remedy}")
 
 
@@ -231,6 +284,19 @@ def _labels(x: Any) -> tuple[str, ...] | None:
     framed = x.index if hasattr(x, "iloc") else None
     names = x.names if isinstance(x, DataSet) else framed
     return None if names is None else tuple(map(str, names))
+
+
+def own_floats(x: Any, name: str = "x") -> Any:
+    """Return what `rows_of` does, but arrays and frames of more digits than float32 in float64."""
+    wide = not kinds_of(x) <= {"float16", "float32", "none"}
+    return rows_of(x, name, like=torch.empty(0, dtype=torch.float64) if wide else None)
+
+
+def kinds_of(x: Any) -> set[str]:
+    """Return the names of the types of an array or of the columns of a frame, such as "float64"."""
+    kinds = getattr(x, "dtypes", ()) if hasattr(x, "columns") else [getattr(x, "dtype", None)]
+    # torch's have no name
+    return {str(getattr(kind, "name", kind)).lower().removeprefix("torch.") for kind in kinds}
 
 
 def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:

@@ -8,6 +8,7 @@ Shapes: `n` samples; `features` numbers each; `channels` 1 for grey or 3 for red
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+RESOLVED = 1e-3
+"""Largest rounding of a mean, in units of the spread beside it, that leaves data as they are."""
 
 CHANNELS = ("first", "last")
 """Positions of the channels in an array of images: (n, channels, height, width), or last."""
@@ -100,9 +104,9 @@ def rows_of_array(
 ) -> tuple[Float[Tensor, "n features"], tuple[int, ...] | None]:
     """Return samples as rows of float32, and the shape of an image.
 
-    uint8 values are divided by 255; uint16 values in images are divided by 65,535. All other
-    numbers are unchanged, and masked ones become NaN. Rows are flattened in the order (channel,
-    height, width).
+    uint8 is divided by 255, and so is uint16 by 65,535 in images; every other number is taken as it
+    is. Masked ones are NaN. Rows are flattened in the order (channel, height, width). A UserWarning
+    names the features for which float32 has too few digits.
 
     Raises:
         UnfitError: the values are not numbers, or float32 cannot hold them, or there are no
@@ -120,6 +124,10 @@ def rows_of_array(
         flat /= np.float32(white)
     if np.ma.is_masked(values):
         flat[_flat(np.ma.getmaskarray(values), last)] = np.nan
+    if values.dtype.itemsize >= 4:
+        some = spread_rows(len(values))
+        lost = loses_digits(_flat(np.ma.getdata(values[some]), last), ~np.isnan(flat[some]))
+        warn_of_lost_digits([*map(str, np.flatnonzero(lost))])
     return finite(torch.from_numpy(flat)), shape
 
 
@@ -145,6 +153,44 @@ def finite(x: Tensor) -> Tensor:
         "it holds values that are infinite in float32. Rescale them, or write nan",
     )
     return x
+
+
+def spread_rows(n: int) -> slice:
+    """Return about a thousand of n rows, spread over all, by which columns are judged."""
+    return slice(None, None, max(1, n // 1000))
+
+
+def loses_digits(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Whether the values of each column lie so far from 0 that float32 rounds away how they differ.
+
+    Args:
+        values: numbers, before they become float32, one sample a row.
+        known: True for those that count.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = values.astype(np.float64)
+        known = known & np.isfinite(values)
+        n = known.sum(0).clip(1)
+        mean = np.where(known, values, 0.0).sum(0) / n
+        spread = np.sqrt((np.where(known, values - mean, 0.0) ** 2).sum(0) / n)
+        rounding = np.finfo(np.float32).eps * abs(mean)
+        varies = spread > 100 * np.finfo(np.float64).eps * abs(mean)  # not by rounding alone
+        rounded = (known & (values.astype(np.float32) != values)).any(0)
+        return rounded & varies & (rounding > RESOLVED * spread)
+
+
+def warn_of_lost_digits(names: Sequence[str], stacklevel: int = 8) -> None:
+    """Warn the caller, of `DataSet.of` by default, of features that float32 cannot resolve."""
+    if not names:
+        return
+    some = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    warnings.warn(
+        f"Data become float32, whose 7 digits are too few for the features {some}: they vary "
+        "little beside their mean, so that different values become equal. Subtract an offset such "
+        "as the mean from them, in float64 and before this call, or leave them out.",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
 
 
 def classes_of(

@@ -176,6 +176,9 @@ class InvertibleDecoder(FlatDecoder):
 
     def _widened(self, z: Tensor) -> Tensor:
         """Pad codes with zeros: a linear map with orthonormal columns."""
+        if z.shape[-1:] != (self.latent_dim,):
+            wanted = f"`z` must be codes of shape (batch, {self.latent_dim})"
+            raise ValueError(f"{wanted}, got {tuple(z.shape)}. Pass codes of this decoder.")
         return F.pad(z, (0, self.data_shape[0] - self.latent_dim))
 
     def _layers(self) -> list[tuple[Tensor, Tensor, Curve]]:

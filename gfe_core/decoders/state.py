@@ -8,11 +8,11 @@ from torch.nn.parameter import is_lazy
 
 
 class Kept:
-    """Copies of the float buffers of a decoder's modules that are in training mode.
+    """Buffers of a decoder, as they are now.
 
     Examples are running statistics, the vectors of a power iteration and moving averages: a forward
-    pass that writes to one changes the decoder. Integer counters are left out, as they change no
-    output.
+    pass that writes to one changes the decoder. Integer counters change no output, but are restored
+    with the others.
 
     Args:
         decoder: a module; decoders of other types have no buffers.
@@ -26,14 +26,19 @@ class Kept:
                 (module, name, buffer, buffer.detach().clone()),
             )
             for place, module in modules
-            if module.training
             for name, buffer in module.named_buffers(recurse=False)
-            if buffer.is_floating_point() and not is_lazy(buffer)
+            if not is_lazy(buffer)
         ]
 
     def written(self) -> list[str]:
-        """Return the names of the buffers that have changed."""
-        return [place for place, held in self._noted if _differs(*held)]
+        """Return the names of the float buffers of modules in training mode that have changed."""
+        return [
+            place
+            for place, (module, name, buffer, before) in self._noted
+            if module.training
+            and before.is_floating_point()
+            and _differs(module, name, buffer, before)
+        ]
 
     def restore(self) -> None:
         """Restore the tensors and values of the changed buffers."""
@@ -45,7 +50,12 @@ class Kept:
 
 def _differs(module: nn.Module, name: str, buffer: Tensor, before: Tensor) -> bool:
     now = getattr(module, name)
-    return now is not buffer or not torch.equal(now.nan_to_num(), before.nan_to_num())
+    if now is not buffer:
+        return True
+    floats = now.is_floating_point()
+    return not (
+        torch.equal(now.nan_to_num(), before.nan_to_num()) if floats else torch.equal(now, before)
+    )
 
 
 def _put_back(module: nn.Module, name: str, buffer: Tensor, before: Tensor) -> None:

@@ -141,7 +141,8 @@ class Calls:
         self._penalty: Any = penalty
         checks.is_decoder(decoder)
         self._shape = tuple(getattr(decoder, "raw_shape", decoder.data_shape))
-        self._kept: Kept | None = Kept(decoder)
+        self._kept = Kept(decoder)
+        self._called = False
         self._conditional = context is not None and arguments.takes_context(decoder)
         if penalty is not None:
             arguments.check_callable(penalty, "penalty", ("z",), ("context",))
@@ -184,8 +185,8 @@ class Calls:
         except RuntimeError as error:
             raise self._in_place("decoder", self._decoder, error) from error
         checks.output(output, (len(z), *self._shape), z)
-        if self._kept is not None:
-            self._check_kept(self._kept)
+        if not self._called:
+            self._check_kept()
         return output
 
     def _in_place(self, name: str, part: Any, error: RuntimeError) -> RuntimeError | ValueError:
@@ -199,11 +200,11 @@ class Calls:
             f"({str(error).splitlines()[0]})"
         )
 
-    def _check_kept(self, kept: Kept) -> None:
+    def _check_kept(self) -> None:
         """Refuse a decoder that its first call has changed, and undo the change."""
-        written = kept.written()
+        written = self._kept.written()
         if written:
-            kept.restore()
+            self._kept.restore()
         checks.require(
             not written,
             f"`decoder` {called(self._decoder)} writes into its buffer `{''.join(written[:1])}` "
@@ -211,7 +212,7 @@ class Calls:
             "`decoder.eval()`. To keep the buffer up to date while `fit` trains the decoder, call "
             "it in a callback: `decoder.train()`, one call, `decoder.eval()`.",
         )
-        self._kept = None
+        self._called = True
 
     def misfit(
         self, output: Tensor, x: Tensor, mask: Tensor | None, context: Context | None
@@ -262,10 +263,18 @@ class Calls:
 
         Random codes, one for each row, are decoded together, then up to 8 of them without the
         first, then the first alone, twice. This happens once for each energy, as a decoder may
-        change in between. A plain decoder (`is_plain`) is not tested.
+        change in between. A plain decoder (`is_plain`) is not tested, and a refused one gets its
+        buffers back.
         """
         if is_plain(self._decoder):
             return
+        try:
+            self._check_rows_alone(z, context)
+        except ValueError:
+            self._kept.restore()
+            raise
+
+    def _check_rows_alone(self, z: Tensor, context: Context | None) -> None:
         codes = _random_codes(z)
         given = codes.clone()
         try:

@@ -175,7 +175,8 @@ class WithDensity(nn.Module):
 
     def log_prob(self, z: Codes) -> PerSample:
         """Return the log density of decoded codes, in nats."""
-        return _log_normal(z) - self.decoder.log_det(z)
+        volume = self.decoder.log_det(z)  # refuses anything but codes
+        return _log_normal(z) - volume
 
     def forward(self, z: Codes) -> Float[Tensor, "batch outputs"]:
         """Return the outputs, then minus the log density in nats."""

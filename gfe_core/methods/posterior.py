@@ -25,7 +25,7 @@ from torch import Tensor
 
 from gfe_core import arguments, checks, threads
 from gfe_core.data.contexts import rows_of as context_rows
-from gfe_core.data.samples import Samples, mask_for, rows_of, samples_for
+from gfe_core.data.samples import Samples, mask_for, own_floats, samples_for
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.methods.doubling import averages
@@ -47,8 +47,10 @@ class GaussianPrior:
 
     Args:
         mean: m, in latent units.
-        precision: P, the inverse of the covariance; a ValueError is raised if it is not symmetric
-            and positive definite.
+        precision: P, the inverse of the covariance, of the float type of m; a ValueError is raised
+            if it is not symmetric and positive definite.
+
+    Codes are of its size and float type; others are refused.
 
     Example:
         >>> prior = GaussianPrior.standard(2)
@@ -68,10 +70,15 @@ class GaussianPrior:
             got = checks.described(value)
             checks.require(floats, f"{wanted}, got {got}. {remedy}", TypeError)
         P = self.precision
-        got = f"{tuple(self.mean.shape)} and {tuple(self.precision.shape)}"
-        fits = P.shape == 2 * self.mean.shape and bool(
-            self.mean.isfinite().all() & P.isfinite().all()
+        checks.require(
+            P.dtype == self.mean.dtype,
+            f"`mean` and `precision` must have one float type, got {self.mean.dtype} and {P.dtype}."
+            f" Convert one: `precision.to({self.mean.dtype})`.",
+            TypeError,
         )
+        got = f"{tuple(self.mean.shape)} and {tuple(self.precision.shape)}"
+        shaped = self.mean.dim() == 1 and P.shape == 2 * self.mean.shape
+        fits = shaped and bool(self.mean.isfinite().all() & P.isfinite().all())
         symmetric = fits and torch.allclose(P, P.T, atol=1e-4 * P.abs().max().item())
         sound = symmetric and not torch.linalg.cholesky_ex(P).info
         wanted = (
@@ -94,10 +101,10 @@ class GaussianPrior:
     def fit(cls, z: Float[Tensor, "n latent"], *, ridge: float = 0.0) -> "GaussianPrior":
         """Take mean and covariance from codes, with `ridge` >= 0 added to each variance.
 
-        A ValueError is raised for codes that are not finite, or vary too little in a direction for
-        a covariance.
+        The prior has the float type of the codes, also of those in an array. A ValueError is
+        raised for codes that are not finite, or vary too little in a direction for a covariance.
         """
-        z = checks.codes(rows_of(z, "z"))
+        z = checks.codes(own_floats(z, "z"))
         checks.number("ridge", ridge)
         n, latent = z.shape
         checks.require(
@@ -126,6 +133,10 @@ class GaussianPrior:
 
     def __call__(self, z: Codes) -> PerSample:
         """Return minus the log density, without its constant."""
+        # Every step of a flow calls this: the message is built only where it is needed.
+        fits = isinstance(z, Tensor) and z.dim() == 2
+        if not (fits and z.shape[1] == len(self.mean) and z.dtype == self.mean.dtype):
+            self._refuse(z)
         away = z - self.mean
         return 0.5 * ((away @ self.precision) * away).sum(1)
 
@@ -133,6 +144,15 @@ class GaussianPrior:
         """Return the log density with its constant, in nats."""
         n = len(self.mean)
         return 0.5 * (self.precision.logdet() - n * math.log(2 * math.pi)) - self(z)
+
+    def _refuse(self, z: Any) -> None:
+        """Say why these are no codes of this prior."""
+        codes = checks.codes(z)
+        n, kind = len(self.mean), self.mean.dtype
+        wanted = f"`z` must be codes of this prior, of shape (n, {n}) and {kind}"
+        got = f"got {tuple(codes.shape)} and {codes.dtype}"
+        standard = f"GaussianPrior.standard({codes.shape[1]}, dtype={codes.dtype})"
+        raise ValueError(f"{wanted}, {got}. Build a prior of such codes: `{standard}`.")
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "draw latent"]:
         """Draw n codes."""
@@ -150,6 +170,7 @@ class Posterior:
             reached the same mode as a heavier basin.
         status: `Status` codes; at MAX_STEPS a mode was not quite reached.
         loss: loss by which the modes were found; it defines the meaning of the decoder's output.
+        context: context of each sample, with which the modes were found.
     """
 
     z: Float[Tensor, "basin batch latent"]
@@ -157,6 +178,7 @@ class Posterior:
     log_mass: Float[Tensor, "basin batch"]
     status: Int[Tensor, "basin batch"]
     loss: AnyLoss | None = None
+    context: Context | None = None
 
     @property
     def best(self) -> Codes:
@@ -196,16 +218,25 @@ class Posterior:
             basin[:, None, :, None], 1
         )[:, 0]
 
-    def level(self, z: Codes) -> PerSample:
+    def level(self, z: Float[Tensor, "*draw batch latent"]) -> Float[Tensor, "*draw batch"]:
         """Return the probability content of the smallest ellipsoid around the main mode through z.
+
+        z are codes of the samples, or draws of them such as `sample` returns.
 
         It is P(latent / 2, d^2 / 2) with d the distance from the mode in standard deviations and P
         the regularised incomplete gamma function. If the posterior is one Gaussian, true codes have
         levels that are uniform in [0, 1].
         """
+        shape = tuple(self.best.shape)
+        fits = isinstance(z, Tensor) and z.shape[-2:] == shape and z.dtype == self.best.dtype
+        checks.require(
+            fits,
+            f"`z` must be codes of the samples, of shape {shape} and {self.best.dtype}, or draws "
+            f"of them, got {checks.described(z)}.",
+        )
         away = z - self.best
-        d2 = torch.einsum("ni,nij,nj->n", away, self.precision[0], away)
-        return torch.special.gammainc(torch.full_like(d2, z.shape[1] / 2), d2 / 2)
+        d2 = torch.einsum("...ni,nij,...nj->...n", away, self.precision[0], away)
+        return torch.special.gammainc(torch.full_like(d2, z.shape[-1] / 2), d2 / 2)
 
 
 @arguments.in_own_words
@@ -312,7 +343,7 @@ def laplace(
         good, 0.5 * (prior.precision.logdet() - precision.logdet()) - energy, -torch.inf
     )
     modes = torch.where(good[..., None], z, torch.nan)
-    return replace(_heaviest_first(modes, precision, log_mass, status), loss=loss)
+    return replace(_heaviest_first(modes, precision, log_mass, status), loss=loss, context=context)
 
 
 @arguments.in_own_words
@@ -336,7 +367,7 @@ def spread(
         loss: loss that defines the meaning of an output; by default the loss of the posterior.
         n: number of draws, >= 2 or a ValueError; the standard error of the mean is std / sqrt(n).
         generator: source of the draws.
-        context: context of each sample, if the decoder takes one.
+        context: context of each sample, if the decoder takes one; by default that of the posterior.
     """
     held = isinstance(posterior, Posterior)
     got = checks.described(posterior)
@@ -344,9 +375,12 @@ def spread(
     checks.generator("generator", generator, needed=True)
     checks.whole("n", n)
     checks.require(n >= 2, f"`n` must be at least 2 for a standard deviation, got {n}.")
+    loss = posterior.loss if loss is None else loss
+    if context is None and arguments.takes_context(decoder):
+        context = posterior.context
     mean = squares = posterior.z.new_zeros(())
     for i, z in enumerate(posterior.sample(n, generator), start=1):
-        drawn = reconstruct(decoder, z, posterior.loss if loss is None else loss, context=context)
+        drawn = reconstruct(decoder, z, loss, context=context)
         away = drawn - mean
         mean = mean + away / i
         # Welford's sums avoid differences of large numbers.

@@ -24,9 +24,11 @@ from gfe_core.data.samples import (
     images_for,
     in_shape_of,
     known_features,
+    known_image_shape,
     rows_of,
     weight_of,
 )
+from gfe_core.data.values import RESOLVED
 from gfe_core.decoders import (
     ConvDecoder,
     FlatDecoder,
@@ -66,10 +68,6 @@ _HOOKS = {
     "_backward_pre_hooks": "a backward pre-hook",
 }
 """Attributes in which torch keeps the hooks of a module, and the names of the hooks."""
-
-
-_RESOLVED = 1e-3
-"""Largest rounding of a mean, in units of the scale, that leaves reconstructions unchanged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +122,7 @@ class Model:
                 names or another order than those of the model.
         """
         checks.same_names("x", features_of(x), self.names)
-        images_for(self.decoder, getattr(x, "image_shape", None))
+        images_for(self.decoder, known_image_shape(x))
         weight = weight_of(self.decoder)
         rows = _floats(x, weight)
         if features_of(x) is not None and rows.dim() == 2:
@@ -150,7 +148,7 @@ class Model:
             return rows
         mean, scale = self._units_for(rows)
         step = torch.finfo(rows.dtype).eps * mean.abs()
-        dtype = rows.dtype if bool((step <= _RESOLVED * scale).all()) else torch.float64
+        dtype = rows.dtype if bool((step <= RESOLVED * scale).all()) else torch.float64
         return (rows.double() * scale + mean).to(dtype)
 
     def _units_for(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -98,6 +98,8 @@ class PartOfBatches(Batches):
             seed=whole.seed,
             shuffle=whole.shuffle,
         )
+        self.features = whole.features
+        self.image_shape = whole.image_shape
         self.epoch = whole.epoch
         self.index = whole.index
         self.rank = rank

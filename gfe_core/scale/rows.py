@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.data import DataError, load
-from gfe_core.data.samples import Samples, features_of, rows_of
+from gfe_core.data.samples import Samples, features_of, known_image_shape, own_floats
 from gfe_core.data.sources import unfit
 from gfe_core.data.values import UnfitError, finite, image_shape_of, rows_of_array
 
@@ -29,7 +29,7 @@ class Rows:
 
     An .npy file is opened again for each reading, so that memory holds only the requested rows. Its
     values are converted as in `gfe.data.load`, which documents images; tables of float64 stay
-    float64.
+    float64, in memory too.
 
     Args:
         source: path of an .npy file, or samples in memory.
@@ -79,14 +79,14 @@ class Rows:
             return cls(
                 loaded.x, str(data), tuple(loaded.x.shape), loaded.image_shape, loaded.features
             )
-        rows = rows_of(data)
+        rows = own_floats(data)
         checks.require(
             isinstance(rows, Tensor),
             f"`data` must be a path, a name or samples, got {checks.described(data)}.",
             TypeError,
         )
-        shape = getattr(data, "image_shape", None)
-        return cls(rows, "samples", tuple(rows.shape), shape, features_of(data))
+        shape = tuple(rows.shape)
+        return cls(rows, "samples", shape, known_image_shape(data), features_of(data))
 
     def __len__(self) -> int:
         return self._shape[0]

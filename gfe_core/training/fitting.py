@@ -112,9 +112,9 @@ def fit(
     interrupt breaks the callbacks off.
 
     Samples whose status is NON_FINITE teach nothing and do not count in the mean energy. Those are
-    the samples with NaN in the data, unless the encoder treats NaN as unobserved
-    (`encode_observed`, `encoders.Filled`); then only the observed features contribute. A
-    UserWarning counts the samples that teach nothing.
+    the samples with infinite features, and those with NaN in the data, unless the encoder treats
+    NaN as unobserved (`encode_observed`, `encoders.Filled`); then only the observed features
+    contribute. A UserWarning counts the samples that teach nothing, by their cause.
 
     Args:
         decoder: decoder to train; it is changed in place.
@@ -361,9 +361,9 @@ def evaluate(
 ) -> Evaluation:
     """Encode data and judge the codes without touching the decoder.
 
-    A UserWarning counts the samples without an energy, which are those with NaN in the data unless
-    the encoder treats NaN as unobserved. Another warning counts samples without any observed
-    feature.
+    A UserWarning counts the samples without a finite energy, which are those with infinity in the
+    data, and those with NaN unless the encoder treats NaN as unobserved. Another warning counts
+    samples without any observed feature.
 
     Args:
         decoder: trained decoder.

@@ -1,4 +1,4 @@
-"""Warnings about missing features: samples that teach nothing or have no energy are counted."""
+"""Warnings about missing and infinite features: samples without effect or energy are counted."""
 
 import warnings
 
@@ -9,10 +9,14 @@ _REMEDY = (
     "If NaN means unobserved, pass `encoder=functools.partial(gfe.encode_observed, loss=...)`; "
     "otherwise leave these samples out: `x[x.isfinite().all(1)]`."
 )
+_REMEDY_OF_INFINITE = (
+    "Leave these samples out, `x[~x.isinf().flatten(1).any(1)]`, or rescale what is too large for "
+    "the float type; what is unknown is NaN."
+)
 
 
 class Untaught:
-    """Count the samples of a training from which nothing was learnt, and warn once.
+    """Count the samples of a training from which nothing was learned; warn once of each cause.
 
     Args:
         x: all samples, or None if they are not known.
@@ -20,7 +24,7 @@ class Untaught:
 
     def __init__(self, x: Tensor | None) -> None:
         self._x = x
-        self._has_warned = False
+        self._warned_of: set[str] = set()
         self._n_batches = 0
         self._taught = False
         nowhere = [] if x is None else _never_observed(x)
@@ -40,21 +44,22 @@ class Untaught:
         """
         self._n_batches += 1
         self._taught = self._taught or bool(taught.any())
-        if self._has_warned or taught.all():
+        if taught.all():
             return
-        if not _incomplete(x)[~taught].any():
-            return
-        self._has_warned = True
-        known = x if self._x is None else self._x
-        n = int(_incomplete(known).sum())
-        where = " of this batch" if self._x is None else ""
-        lost = f"{n} of {len(known)} samples{where} have missing features (NaN) and teach nothing"
-        left = ": no sample is left to learn from" if n == len(known) else ""
-        _warn(f"{lost}{left}. {_REMEDY}", stacklevel=6)
+        for what, (find, remedy) in _CAUSES.items():
+            if what in self._warned_of or not find(x)[~taught].any():
+                continue
+            self._warned_of.add(what)
+            known = x if self._x is None else self._x
+            n = int(find(known).sum())
+            where = " of this batch" if self._x is None else ""
+            lost = f"{n} of {len(known)} samples{where} have {what} and teach nothing"
+            left = ": no sample is left to learn from" if n == len(known) else ""
+            _warn(f"{lost}{left}. {remedy}", stacklevel=6)
 
     def tell_if_all(self) -> None:
         """Warn if nothing was learnt from any sample of any batch."""
-        if self._n_batches and not self._taught and not self._has_warned:
+        if self._n_batches and not self._taught and not self._warned_of:
             _warn(
                 "No sample taught anything: every code was NON_FINITE, and the decoder is as it "
                 "was. Look for NaN and infinity in the data, and in the decoder's weights."
@@ -67,8 +72,8 @@ def observed_somewhere(x: Tensor) -> Tensor:
 
 
 def warn_of_missing_energies(x: Tensor, energy: Tensor) -> None:
-    """Warn about samples whose energy is NaN, and samples of which nothing is observed."""
-    lost = energy.isnan()
+    """Warn about samples without a finite energy, and samples of which nothing is observed."""
+    lost = ~energy.isfinite()
     empty = ~observed_somewhere(x) & ~lost
     if empty.any():
         _warn(
@@ -77,14 +82,28 @@ def warn_of_missing_energies(x: Tensor, energy: Tensor) -> None:
             "`x[~x.isnan().flatten(1).all(1)]`."
         )
     if lost.any():
-        n_missing = int((_incomplete(x) & lost).sum())
-        why = f"{n_missing} for missing features (NaN). {_REMEDY}" if n_missing else "NON_FINITE."
-        mean = "Over the others, the mean is `evaluation.energy.nanmean()`."
-        _warn(f"{int(lost.sum())} of {len(x)} samples have no energy, {why} {mean}")
+        counts = {what: int((find(x) & lost).sum()) for what, (find, _) in _CAUSES.items()}
+        why = [f"{n} for {what}. {_CAUSES[what][1]}" for what, n in counts.items() if n]
+        kept = "[evaluation.energy.isfinite()].mean()" if energy.isinf().any() else ".nanmean()"
+        mean = f"Over the others, the mean is `evaluation.energy{kept}`."
+        told = " ".join(why) or "NON_FINITE."
+        _warn(f"{int(lost.sum())} of {len(x)} samples have no energy, {told} {mean}")
+
+
+def _infinite(x: Tensor) -> Tensor:
+    return x.flatten(1).isinf().any(1)
 
 
 def _incomplete(x: Tensor) -> Tensor:
-    return x.flatten(1).isnan().any(1)
+    """Samples whose only fault is a gap."""
+    return x.flatten(1).isnan().any(1) & ~_infinite(x)
+
+
+_CAUSES = {
+    "missing features (NaN)": (_incomplete, _REMEDY),
+    "infinite features": (_infinite, _REMEDY_OF_INFINITE),
+}
+"""Why samples are lost: which these are, and what to do."""
 
 
 def _never_observed(x: Tensor) -> list[int]:

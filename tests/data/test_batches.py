@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+import gfe_core as gfe
 from gfe_core.data.batches import Batches
 
 
@@ -96,3 +97,11 @@ def test_batches_refuse_bad_arguments_by_name(unchecked: None, x: Any, size: int
 def test_negative_seed_is_refused_by_name():
     with pytest.raises(ValueError, match="`seed` at least 0, got size=2 and seed=-1"):
         Batches(torch.zeros(5), size=2, seed=-1)
+
+
+def test_batches_keep_the_shape_of_their_images(unchecked: None):
+    decoder = gfe.ConvDecoder(latent_dim=2, image_shape=(4, 8), channels=(2,))
+    images = Batches(gfe.data.DataSet.of(torch.rand(3, 8, 4)), size=2)
+    for verb in (gfe.encode, gfe.fit):
+        with pytest.raises(ValueError, match=r"holds images of shape \(8, 4\), but the decoder"):
+            verb(decoder, images)

@@ -1,6 +1,7 @@
 """A data set leads back to one's own rows, names and classes, wherever its samples came from."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from torchvision.datasets import ImageFolder
 
 from gfe_core.data import Batches, DataSet, load
+from gfe_core.data.samples import samples_for
+from gfe_core.decoders import LinearDecoder
 
 FIVE = np.arange(10, dtype=np.float32).reshape(5, 2)
 IMAGES = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
@@ -437,3 +440,51 @@ def test_shape_that_contradicts_the_axes_of_an_array_is_refused():
         DataSet.of(np.zeros((5, 4, 6)), image_shape=(6, 4))
     assert DataSet.of(np.zeros((5, 4, 6)), image_shape=(4, 6)).image_shape == (4, 6)
     assert DataSet.of(np.zeros((5, 24)), image_shape=(6, 4)).image_shape == (6, 4)
+
+
+def far_from_zero() -> pd.DataFrame:
+    """Columns for which float32 has too few digits, and others that are resolved."""
+    random = np.random.default_rng(0)
+    days = 2460000.5 + random.normal(size=200)
+    numbers = 100_000_001 + np.arange(200)
+    kelvin = 300 + random.normal(size=200)
+    constant = np.full(200, 0.1) + np.tile([0.0, 2e-17], 100)
+    gaps = np.where(np.arange(200) % 2, np.nan, kelvin)
+    return pd.DataFrame({"day": days, "id": numbers, "T": kelvin, "c": constant, "gaps": gaps})
+
+
+def test_columns_that_float32_cannot_resolve_are_named(tmp_path, unchecked: None):
+    frame = far_from_zero()
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    floats = frame.to_numpy()
+    told = "float32, whose 7 digits are too few for the features {}: they vary.*Subtract an offset"
+    readers: list[Any] = [
+        lambda: DataSet.of(frame),
+        lambda: DataSet.of(frame.convert_dtypes()),
+        lambda: load(tmp_path / "t.csv"),
+        lambda: Batches(frame.astype(float), size=10),
+        lambda: samples_for(LinearDecoder(latent_dim=1, data_dim=5), frame.astype(float)),
+    ]
+    for read in readers:
+        with pytest.warns(UserWarning, match=told.format("'day', 'id'")):
+            read()
+    for read in (DataSet.of, partial(Batches, size=10)):
+        with pytest.warns(UserWarning, match=told.format("'0', '1'")):
+            read(floats)
+
+
+def test_columns_that_float32_resolves_pass_without_a_word(tmp_path, unchecked: None):
+    frame = far_from_zero()
+    frame["day"] -= 2460000
+    frame["id"] -= 100_000_000
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for given in (
+        frame,
+        frame.to_numpy(),
+        frame.convert_dtypes(),
+        far_from_zero().astype("float32"),
+    ):
+        DataSet.of(given)
+    load(tmp_path / "t.csv")
+    Batches(frame.astype(float), size=10)
+    DataSet.of(far_from_zero().head(1))

@@ -163,7 +163,7 @@ def test_codes_do_not_depend_on_the_batch(latent_dim: int, data_dim: int):
     assert torch.equal(whole.z[7:8], alone.z)
 
 
-def test_sizes_that_make_no_sense_are_refused():
+def test_sizes_that_make_no_sense_are_refused(unchecked: None):
     with pytest.raises(ValueError, match="`latent_dim` must not exceed `data_dim` 2, got 3"):
         gfe.InvertibleDecoder(latent_dim=3, data_dim=2)
     with pytest.raises(ValueError, match="`n_layers` must be at least 0, got -1"):
@@ -187,3 +187,7 @@ def test_log_det_is_exact_in_float32_where_tangents_are_nearly_parallel():
     # the condition of J reaches 1e4, which costs four of float32's seven digits; J'J would cost all
     torch.testing.assert_close(single.double(), double, rtol=0, atol=1e-2)
     assert slope.isfinite().all()
+    with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\), got \(3, 2\)"):
+        decoder(torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\).*`z\[None\]`"):
+        gfe.density.WithDensity(decoder).log_prob(torch.zeros(3, 1)[0])

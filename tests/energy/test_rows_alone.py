@@ -438,3 +438,23 @@ def test_penalty_at_random_is_refused_for_one_sample_too(n):
 
     with pytest.raises(ValueError, match=f"`penalty` {APART} and always alike"):
         gfe.encode(mlp(), data(n), loss=SQUARES, penalty=drawn)
+
+
+@pytest.mark.parametrize("n", [1, N])
+def test_refused_decoder_gets_back_the_buffers_it_wrote(n):
+    class Drifting(Strange):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("average", torch.zeros(2, 3))
+            self.register_buffer("count", torch.zeros((), dtype=torch.long))
+
+        def forward(self, z: Tensor) -> Tensor:
+            self.average = self.average + 0.1
+            self.count += 1
+            return super().forward(z) * (1 + self.average.mean())
+
+    decoder: Any = Drifting().eval()
+    kept = decoder.average
+    with pytest.raises(ValueError, match=ALONE):
+        gfe.encode(decoder, data(n), loss=SQUARES)
+    assert decoder.average is kept and not kept.any() and not decoder.count

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from problems import digits, generator, statuses, trained
@@ -520,3 +521,69 @@ def test_average_over_pixels_with_weights_is_refused(weights):
     ):
         with pytest.raises(ValueError, match="averages over features"):
             laplace(decoder, x, prior=prior, loss=mean)
+
+
+# what does not belong together
+
+
+def test_prior_refuses_codes_of_another_size_or_type(unchecked: None):
+    prior = GaussianPrior.standard(3)
+    wanted = r"`z` must be codes of this prior, of shape \(n, 3\) and torch.float32, got"
+    double = r"`GaussianPrior.standard\(3, dtype=torch.float64\)`"
+    cases: list[tuple[Any, type[Exception], str]] = [
+        (torch.ones(2, 1), ValueError, rf"{wanted} \(2, 1\) and torch.float32.*standard\(1, "),
+        (torch.ones(2, 3).double(), ValueError, rf"{wanted} \(2, 3\) and torch.float64.*{double}"),
+        (torch.ones(3), TypeError, r"`z` must be codes, a tensor of floats of shape \(n, latent\)"),
+        (np.ones((2, 3)), TypeError, "`z` must be codes"),
+    ]
+    for z, error, told in cases:
+        for call in (prior, prior.log_prob):
+            with pytest.raises(error, match=told):
+                call(z)
+    decoder = gfe.LinearDecoder(latent_dim=1, data_dim=4)
+    with pytest.raises(ValueError, match=wanted):
+        gfe.encode(decoder, torch.rand(5, 4), penalty=prior)
+
+
+def test_prior_of_two_float_types_or_of_numbers_is_refused(unchecked: None):
+    with pytest.raises(TypeError, match=r"one float type, got torch.float64 and torch.float32"):
+        GaussianPrior(mean=torch.zeros(2).double(), precision=torch.eye(2))
+    with pytest.raises(ValueError, match=r"got shapes \(\) and \(\)"):
+        GaussianPrior(mean=torch.tensor(0.0), precision=torch.tensor(1.0))
+
+
+def test_prior_has_the_float_type_of_the_codes_it_is_fitted_to(unchecked: None):
+    z = torch.randn(50, 2, dtype=torch.float64, generator=generator())
+    expected = GaussianPrior.fit(z)
+    for kind in (torch.float64, torch.float32):
+        found = GaussianPrior.fit(z.to(kind).numpy())
+        assert found.mean.dtype == found.precision.dtype == kind
+        torch.testing.assert_close(found.precision.double(), expected.precision, rtol=1e-4, atol=0)
+
+
+def test_level_takes_draws_and_refuses_codes_of_others(unchecked: None):
+    found = of_digits(2)
+    draws = found.sample(5, generator(1))
+    assert torch.equal(found.level(draws), torch.stack([found.level(z) for z in draws]))
+    for z in (draws[0, 0], draws[0, :1], draws[0, :, :1], draws[0].float()):
+        with pytest.raises(
+            ValueError, match=r"`z` must be codes of the samples, of shape \(2, 8\)"
+        ):
+            found.level(z)
+
+
+def test_spread_decodes_with_the_context_of_the_posterior():
+    class Shifted(gfe.LinearDecoder):
+        def forward(self, z: Tensor, shift: Tensor | None = None) -> Tensor:
+            return super().forward(z) + (0.0 if shift is None else shift)
+
+    decoder = Shifted(latent_dim=1, data_dim=4).double()
+    x, shift = torch.rand(2, 5, 4, dtype=torch.float64, generator=generator())
+    prior = GaussianPrior.standard(1, dtype=torch.float64)
+    loss = gfe.Gaussian(reduction="sum")
+    found = laplace(decoder, x, prior=prior, loss=loss, context=shift)
+    call = partial(spread, decoder, found, n=5)
+    here, there = call(generator=generator(1)), call(generator=generator(1), context=shift)
+    assert all(map(torch.equal, here, there))
+    other = call(generator=generator(1), context=torch.zeros_like(shift))
+    torch.testing.assert_close(here[0] - other[0], shift)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from torch import Tensor, nn
 
 import gfe_core as gfe
 from gfe_core.decoders import grid
+from gfe_core.scale.parallel import PartOfBatches
+from gfe_core.scale.ranks import Rank
+from gfe_core.scale.rows import Rows
 
 
 def source(seed: int = 0) -> torch.Generator:
@@ -501,6 +505,32 @@ def test_loaded_decoder_refuses_tables_in_another_order(tmp_path):
                 verb(decoder, x, loss=model.loss)
     again = gfe.load(gfe.save(tmp_path / "again.pt", copy.deepcopy(decoder)))
     assert again.names == ("a", "b")
+
+
+def test_batches_keep_the_names_of_their_table(tmp_path, unchecked: None):
+    plain = gfe.LinearDecoder(latent_dim=1, data_dim=2)
+    model = gfe.load(gfe.save(tmp_path / "m.pt", plain, loss=gfe.Gaussian(), names=["a", "b"]))
+    decoder: Any = model.decoder
+    frame = pd.DataFrame({"a": [0.1, 0.5], "b": [0.3, 0.2]})
+    z = gfe.encode(decoder, gfe.data.Batches(frame, size=1), loss=model.loss).z
+    assert torch.equal(z, gfe.encode(decoder, frame, loss=model.loss).z)
+    for table in (frame[["b", "a"]], gfe.data.DataSet.of(frame[["b", "a"]])):
+        swapped = gfe.data.Batches(table, size=1)
+        part = PartOfBatches(swapped, Rank(number=0, n=1))
+        for verb in (partial(gfe.encode, decoder), partial(gfe.fit, decoder), model.scaled):
+            for batches in (swapped, part, gfe.data.Batches(swapped, size=1)):
+                with pytest.raises(ValueError, match="has the features of the model in another"):
+                    verb(batches)
+
+
+def test_frame_may_have_columns_called_like_what_data_sets_hold(tmp_path):
+    names = ["x", "features", "image_shape"]
+    decoder = gfe.LinearDecoder(latent_dim=1, data_dim=3)
+    model = gfe.load(gfe.save(tmp_path / "m.pt", decoder, loss=gfe.Gaussian(), names=names))
+    frame = pd.DataFrame(torch.rand(2, 3).numpy(), columns=names)
+    scaled = model.scaled(frame)
+    assert torch.equal(scaled, torch.tensor(frame.to_numpy()))
+    assert Rows.of(frame).image_shape is None and Rows.of(frame).features == (*names,)
 
 
 @pytest.mark.parametrize("x", [torch.ones(2, 3).int(), np.ones((2, 3), np.uint8), "digits"])

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader, TensorDataset
 
 import gfe_core as gfe
 from gfe_core.cli.main import main
@@ -439,3 +441,34 @@ def test_table_with_other_columns_than_the_model_is_refused(tmp_path):
         encoded(model, "other")
     with pytest.raises(ValueError, match="`names` must be one name for each of the 2 features"):
         gfe.save(tmp_path / "x.pt", decoder, names=["a"])
+
+
+def test_arrays_and_frames_in_memory_keep_their_digits(tmp_path):
+    x = np.random.default_rng(0).normal(size=(30, 3))
+    days = 2460000.5 + 0.01 * x
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    scaling = {"mean": 2460000.5, "scale": 0.01}
+    model = gfe.load(gfe.save(tmp_path / "m.pt", decoder, loss=gfe.Gaussian(), scaling=scaling))
+    expected = gfe.encode(model.decoder, model.scaled(torch.tensor(days)), loss=model.loss).z
+    given = {
+        "frame": pd.DataFrame(days),
+        "own missing values": pd.DataFrame(days).convert_dtypes(),
+        "array": days,
+        "byte order": days.astype(">f8"),
+    }
+    for name, data in given.items():
+        encode_shards(model, Rows.of(data), tmp_path / name)
+        assert torch.equal(read_codes(tmp_path / name).z, expected), name
+
+
+def test_rows_of_float32_stay_float32():
+    x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    for data in (
+        x,
+        pd.DataFrame(x),
+        gfe.data.DataSet.of(x),
+        DataLoader(TensorDataset(torch.tensor(x))),
+    ):
+        rows = Rows.of(data)
+        assert rows.read(slice(None)).dtype == torch.float32
+        assert rows.fingerprint() == Rows.of(torch.tensor(x)).fingerprint()

@@ -72,6 +72,10 @@ def test_a_training_that_taught_nothing_says_so():
     x = WHOLE.clone()
     x[:, 0] = torch.inf
     (message,) = said(partial(gfe.fit, decoder(), gfe.data.Batches(x, size=8), encoder=SHORT))
+    assert "40 of 40 samples" in message and "no sample is left to learn from" in message
+    broken = decoder()
+    torch.nn.init.constant_(broken.linear.weight, torch.nan)
+    (message,) = said(partial(gfe.fit, broken, gfe.data.Batches(WHOLE, size=8), encoder=SHORT))
     assert message.startswith("No sample taught anything")
 
 
@@ -109,3 +113,23 @@ def test_evaluation_counts_samples_of_which_nothing_was_observed():
     assert message.startswith("3 of 40 samples have no observed feature")
     left = x[~x.isnan().flatten(1).all(1)]
     assert said(partial(gfe.evaluate, decoder(), left, encoder=OBSERVED)) == []
+
+
+@pytest.mark.parametrize("encoder", [SHORT, OBSERVED], ids=["encode", "encode_observed"])
+def test_samples_with_infinite_features_are_counted_apart_from_those_with_gaps(encoder: partial):
+    x = with_gaps()
+    x[[1, 3, 20], [0, 1, 2]] = torch.tensor([torch.inf, -torch.inf, torch.inf])
+    squares = partial(encoder, loss=gfe.Gaussian())
+    batches = gfe.data.Batches(x, size=8)
+    messages = said(partial(gfe.fit, decoder(), batches, encoder=squares, epochs=2))
+    gaps = [one for one in messages if "missing features (NaN)" in one]
+    (infinite,) = [one for one in messages if one not in gaps]
+    assert infinite.startswith("3 of 40 samples have infinite features and teach nothing. Leave")
+    (message,) = said(partial(gfe.evaluate, decoder(), x, encoder=squares))
+    if encoder is OBSERVED:
+        assert not gaps and message.startswith("3 of 40 samples have no energy, 3 for infinite fe")
+    else:
+        assert [one[:12] for one in gaps] == ["6 of 40 samp"]
+        assert message.startswith("9 of 40 samples have no energy, 6 for missing features (NaN).")
+        assert " 3 for infinite features. Leave" in message
+    assert "evaluation.energy[evaluation.energy.isfinite()].mean()" in message
