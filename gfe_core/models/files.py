@@ -7,6 +7,7 @@ A file of a model is for use, a checkpoint (`gfe.save_checkpoint`) is for going 
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -69,6 +70,13 @@ _HOOKS = {
 
 _RESOLVED = 1e-3
 """Largest rounding of a mean, in units of the scale, that leaves reconstructions as they are."""
+
+_UNTRIED = (
+    "`{name}` could not be tried when it was saved, because it draws at random or refuses the "
+    "probe's numbers: `load` cannot tell whether it is built with the constants it has now. Note "
+    "them, such as in `card=`, and build it with them."
+)
+"""What `save` warns of where a probe is empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +217,10 @@ def save(
     Returns:
         The path written.
 
+    Warns:
+        UserWarning: decoder or loss could not be tried at fixed numbers (with a context of ones
+            where they take one), so that `load` cannot tell other constants from those of now.
+
     Raises:
         TypeError: the decoder is no module, the loss none, or a value of the card is not plain.
         ValueError: scaling or names do not fit the data, or the decoder is not one that its
@@ -252,6 +264,10 @@ def save(
         "card": _plain_card({} if card is None else card),
     }
     _check_description(original, content)
+    untried = ["decoder"] * (not content["probe"])
+    untried += ["loss"] * (not content["loss_probe"] and not _is_kit(judge))
+    for name in untried:
+        warnings.warn(_UNTRIED.format(name=name), stacklevel=3)
     write_tensors(path, content)
     return Path(path)
 
@@ -491,7 +507,7 @@ def _compare_with_probe(decoder: Any, kept: dict[str, Tensor], path: Any) -> Non
     """Refuse a decoder that computes something else than the one that was saved."""
     if not kept:
         return
-    difference, rounding = gap(decoder, kept["z"], kept["output"])
+    difference, rounding = gap(decoder, kept)
     differing = ~(difference <= rounding)
     if differing.any():
         worst = int(torch.where(differing)[0][0])
