@@ -261,9 +261,9 @@ class Calls:
 
         As many random codes as there are rows are decoded together, then up to 8 without the first,
         then the first alone, twice: once for each energy, as a decoder may change in between. One
-        that is plain is not asked.
+        that is plain is not asked, nor is any where there are no rows.
         """
-        if is_plain(self._decoder):
+        if not len(z) or is_plain(self._decoder):
             return
         codes = _random_codes(z)
         given = codes.clone()

@@ -300,7 +300,7 @@ def laplace(
             for name in ("z", "energy", "status")
         )
         misfit = Energy(decoder, x, loss, mask=mask, context=context)
-        if not misfit.loss.is_kit:
+        if not misfit.loss.is_kit and len(x):
             few = torch.arange(min(len(x), _N_LOOKED_AT), device=x.device)
             _sums(misfit.rows(few), z[0, few], context_rows(context, few))
             _bends_so(misfit.rows(few), z[0, few])

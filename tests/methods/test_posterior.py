@@ -520,3 +520,18 @@ def test_average_over_pixels_with_weights_is_refused(weights):
     ):
         with pytest.raises(ValueError, match="averages over features"):
             laplace(decoder, x, prior=prior, loss=mean)
+
+
+class OwnSquares:
+    """A stranger's loss, with a curvature of its own."""
+
+    def per_sample(self, output: Tensor, x: Tensor, mask: Any = None) -> Tensor:
+        return (output - x).square().sum(1)
+
+    def curvature(self, output: Tensor, mask: Any = None) -> Tensor:
+        return torch.full_like(output, 2.0)
+
+
+def test_no_samples_have_no_posterior_whatever_the_loss():
+    found = laplace(trained("mlp"), digits(0), prior=STANDARD, loss=OwnSquares())
+    assert found.z.shape == (1, 0, 8) and found.log_evidence.shape == (0,)
