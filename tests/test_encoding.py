@@ -457,6 +457,20 @@ def test_empty_batch_may_come_with_a_mask_and_a_start():
     assert found.z.shape == (0, 8)
 
 
+@pytest.mark.parametrize("name", SOLVERS)
+def test_empty_batch_of_a_strangers_decoder_and_loss_gives_an_empty_encoding(name):
+    solver, arguments = SOLVERS[name]
+    net = torch.nn.Sequential(torch.nn.Linear(8, 64), torch.nn.Sigmoid()).double()
+    decoder = gfe.wrap(net, latent_dim=8, data_shape=(64,))  # which is not plain
+
+    def loss(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return (output - x).square().sum(1)
+
+    found = gfe.encode(decoder, digits(0), loss=loss, solver=solver, **arguments)
+    assert found.z.shape == (0, 8) and found.energy.shape == (0,)
+    assert len(gfe.evaluate(decoder, digits(0), loss=loss).energy) == 0
+
+
 def test_memory_layout_of_x_does_not_matter():
     wide = torch.zeros(64, 40, dtype=torch.float64)
     wide[:, ::2] = digits(20).T

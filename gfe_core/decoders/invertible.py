@@ -52,9 +52,26 @@ def _log_hypot(v: Tensor) -> Tensor:
     return torch.hypot(v, torch.ones_like(v)).log()
 
 
-ARCSINH = Curve(torch.asinh, torch.sinh, lambda u, _: -_log_hypot(u))
-SINH = Curve(torch.sinh, torch.asinh, lambda _, v: _log_hypot(v))
-STRAIGHT = Curve(lambda u: u, lambda v: v, lambda u, _: torch.zeros_like(u))
+# named functions: a decoder holds its curves and must be picklable, which lambdas are not
+def _log_slope_of_arcsinh(u: Tensor, v: Tensor) -> Tensor:
+    return -_log_hypot(u)
+
+
+def _log_slope_of_sinh(u: Tensor, v: Tensor) -> Tensor:
+    return _log_hypot(v)
+
+
+def _log_slope_of_a_line(u: Tensor, v: Tensor) -> Tensor:
+    return torch.zeros_like(u)
+
+
+def _unbent(u: Tensor) -> Tensor:
+    return u
+
+
+ARCSINH = Curve(torch.asinh, torch.sinh, _log_slope_of_arcsinh)
+SINH = Curve(torch.sinh, torch.asinh, _log_slope_of_sinh)
+STRAIGHT = Curve(_unbent, _unbent, _log_slope_of_a_line)
 
 
 @keeps_rows_apart

@@ -4,6 +4,7 @@ Codes have lengths 1, 10 and 100, because decoders may agree on short codes and 
 """
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -22,53 +23,77 @@ AMPLIFIED = 4
 def probe(decoder: Any) -> dict[str, Tensor]:
     """Return fixed codes "z" and the raw outputs "output" of a decoder, on the CPU.
 
-    The result is empty if the decoder needs a context. It has short codes alone if the decoder
-    fails at long ones.
+    For a decoder that takes a context, "in_context" has the outputs with a "context" of ones;
+    "output" is left out if it needs one. The result is empty if the decoder takes no such context.
+    It has short codes alone if the decoder fails at long ones.
     """
-    if arguments.needed_beside_codes(decoder):
-        return {}
     source = torch.Generator().manual_seed(0)
     direction = torch.randn(_N_DIRECTIONS, decoder.latent_dim, generator=source)
     direction = direction / direction.norm(dim=1, keepdim=True)
     short = _LENGTHS[0] * direction
     try:
-        return _probed(decoder, torch.cat([length * direction for length in _LENGTHS]))
+        found = _probed(decoder, torch.cat([length * direction for length in _LENGTHS]))
     except Exception:  # a user's decoder may refuse long codes
-        return _probed(decoder, short)
+        found = {}
+    return found or _probed(decoder, short)
 
 
 def _probed(decoder: Any, z: Codes) -> dict[str, Tensor]:
     z = z.to(next(decoder.parameters(), z))
-    return {"z": z.cpu(), "output": _decoded(decoder, z).cpu()}
+    found = {}
+    if not arguments.needed_beside_codes(decoder):
+        found["output"] = _decoded(decoder, z)
+    for context in contexts_of_ones(z) if arguments.takes_context(decoder) else ():
+        with suppress(Exception):  # it may want one of another shape
+            found |= {"in_context": _decoded(decoder, z, context), "context": context}
+            break
+    return {name: value.cpu() for name, value in (found | {"z": z}).items()} if found else {}
 
 
-def _decoded(decoder: Any, z: Codes) -> Data:
-    """Return the raw outputs of codes; the decoder may write into its argument."""
+def contexts_of_ones(like: Tensor) -> list[Tensor]:
+    """Return contexts that a decoder or a loss may take: a column, numbers or labels."""
+    ones = like.new_ones(len(like))
+    return [ones[:, None], ones, ones.long()]
+
+
+def _decoded(decoder: Any, z: Codes, context: Tensor | None = None) -> Data:
+    """Return the raw outputs of codes; the decoder may write into its arguments."""
+    given = () if context is None else (context.to(z.device, copy=True),)
     with torch.no_grad():
-        output = decoder(z.clone())
+        output = decoder(z.clone(), *given)
     checks.output(output, (len(z), *getattr(decoder, "raw_shape", decoder.data_shape)), z)
     return output.detach().clone()
 
 
-def gap(
-    decoder: Any, z: Codes, output: Float[Tensor, "batch *data"]
-) -> tuple[PerSample, PerSample]:
+def gap(decoder: Any, kept: dict[str, Tensor]) -> tuple[PerSample, PerSample]:
     """Return the difference of a decoder's outputs from stored ones, and a bound on rounding.
 
     Both are the largest over the features of a code, where the stored output is finite. The bound
     on rounding is the root of the precision, in units of the output, or the effect on the output of
     a relative change of the code by a few roundings, if that is larger: sines of high frequency
-    amplify such changes.
+    amplify such changes. Of the outputs with and without a context, the ones with the larger excess
+    count.
 
     Args:
         decoder: decoder to compare.
-        z: codes of the probe, on any device.
-        output: outputs of another decoder for these codes.
+        kept: result of `probe` for another decoder; not empty.
     """
-    z = z.to(next(decoder.parameters(), z))
+    z = kept["z"].to(next(decoder.parameters(), kept["z"]))
+    contexts = {"output": None, "in_context": kept.get("context")}
+    gaps = [
+        _gap(decoder, z, kept[name], context) for name, context in contexts.items() if name in kept
+    ]
+    apart, rounding = map(torch.stack, zip(*gaps, strict=True))
+    worst = (apart - rounding).argmax(0, keepdim=True)
+    return apart.gather(0, worst)[0], rounding.gather(0, worst)[0]
+
+
+def _gap(
+    decoder: Any, z: Codes, output: Float[Tensor, "batch *data"], context: Tensor | None
+) -> tuple[PerSample, PerSample]:
     eps = max(torch.finfo(kind).eps for kind in (z.dtype, output.dtype))
-    ours = _decoded(decoder, z).to(output)
-    moved = _decoded(decoder, nearby(z, eps)).to(output)
+    ours = _decoded(decoder, z, context).to(output)
+    moved = _decoded(decoder, nearby(z, eps), context).to(output)
     finite = output.isfinite()
     carried = AMPLIFIED * _largest(moved - ours, finite).nan_to_num()
     rounding = torch.maximum(math.sqrt(eps) * _largest(output, finite), carried)

@@ -266,7 +266,7 @@ class Calls:
         change in between. A plain decoder (`is_plain`) is not tested, and a refused one gets its
         buffers back.
         """
-        if is_plain(self._decoder):
+        if not len(z) or is_plain(self._decoder):
             return
         try:
             self._check_rows_alone(z, context)

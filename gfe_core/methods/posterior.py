@@ -331,7 +331,7 @@ def laplace(
             for name in ("z", "energy", "status")
         )
         misfit = Energy(decoder, x, loss, mask=mask, context=context)
-        if not misfit.loss.is_kit:
+        if not misfit.loss.is_kit and len(x):
             tested = torch.arange(min(len(x), _N_LOOKED_AT), device=x.device)
             _sums(misfit.rows(tested), z[0, tested], context_rows(context, tested))
             _bends_so(misfit.rows(tested), z[0, tested])

@@ -8,6 +8,7 @@ training.
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -68,6 +69,13 @@ _HOOKS = {
     "_backward_pre_hooks": "a backward pre-hook",
 }
 """Attributes in which torch keeps the hooks of a module, and the names of the hooks."""
+
+_UNTRIED = (
+    "`{name}` could not be tried when it was saved, because it draws at random or refuses the "
+    "probe's numbers: `load` cannot tell whether it is built with the constants it has now. Note "
+    "them, such as in `card=`, and build it with them."
+)
+"""What `save` warns of where a probe is empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +217,10 @@ def save(
     Returns:
         The path written.
 
+    Warns:
+        UserWarning: decoder or loss could not be tried at fixed numbers (with a context of ones
+            where they take one), so that `load` cannot tell other constants from those of now.
+
     Raises:
         TypeError: the decoder is not a module, the loss is invalid, or a value of the card is not
             plain.
@@ -254,6 +266,10 @@ def save(
         "card": _plain_card({} if card is None else card),
     }
     _check_description(original, content)
+    untried = ["decoder"] * (not content["probe"])
+    untried += ["loss"] * (not content["loss_probe"] and not _is_kit(judge))
+    for name in untried:
+        warnings.warn(_UNTRIED.format(name=name), stacklevel=3)
     write_tensors(path, content)
     return Path(path)
 
@@ -494,7 +510,7 @@ def _compare_with_probe(decoder: Any, kept: dict[str, Tensor], path: Any) -> Non
     """Refuse a decoder whose outputs differ from those of the saved one."""
     if not kept:
         return
-    difference, rounding = gap(decoder, kept["z"], kept["output"])
+    difference, rounding = gap(decoder, kept)
     differing = ~(difference <= rounding)
     if differing.any():
         worst = int(torch.where(differing)[0][0])

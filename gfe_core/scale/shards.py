@@ -31,6 +31,7 @@ from gfe_core.data.samples import images_for
 from gfe_core.decoders import probes as decoder_probes
 from gfe_core.decoders.wrapped import parts_of
 from gfe_core.encoding import encode, encode_observed
+from gfe_core.energy import WholeLoss
 from gfe_core.energy import probes as energy_probes
 from gfe_core.models import Model
 from gfe_core.scale.ranks import Rank
@@ -38,6 +39,7 @@ from gfe_core.scale.rows import Rows
 from gfe_core.solvers import AMD, Solver
 from gfe_core.types import Encoding, Statistics, Status
 
+_Plain = int | float | str
 _FORMAT = "gfe_core codes"
 _VERSION = 1
 _PROBE = "probe.pt"
@@ -208,23 +210,40 @@ def _fingerprint(model: Model) -> str:
     described = f"{decoder!r} {getattr(decoder, 'arguments', None)} {model.loss!r}"
     described = re.sub(" at 0x[0-9a-f]+", "", described)  # addresses in memory do not matter
     digest.update(f"{described} {model.data_shape}".encode())
-    tensors = dict(decoder.state_dict()) | dict(_tensors_in(model.loss, "loss"))
-    tensors |= {f"scaling {name}": value for name, value in (model.scaling or {}).items()}
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(_bytes(value))
+    held = dict(decoder.state_dict()) | _constants(model)
+    held |= {f"scaling {name}": value for name, value in (model.scaling or {}).items()}
+    for name, value in sorted(held.items()):
+        if isinstance(value, Tensor):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(_bytes(value))
+        else:
+            digest.update(f"{name} {value!r}".encode())
     return digest.hexdigest()
 
 
-def _tensors_in(value: Any, place: str, depth: int = 4) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors and arrays of a loss, because its repr may leave out their numbers."""
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        value = torch.from_numpy(value.astype(np.float64))
-    if isinstance(value, Tensor):
+def _constants(model: Model) -> dict[str, Tensor | _Plain]:
+    """Return the constants of a loss, without what a call changes, such as a counter of calls."""
+    if WholeLoss(model.loss).is_kit:  # its repr shows all constants
+        return {}
+    before = dict(_held_in(model.loss, "loss"))
+    energy_probes.probe(model.loss, model.decoder)
+    after = dict(_held_in(model.loss, "loss"))
+    return {
+        name: value
+        for name, value in before.items()
+        if isinstance(value, Tensor) or repr(value) == repr(after.get(name))
+    }
+
+
+def _held_in(value: Any, place: str, depth: int = 4) -> Iterator[tuple[str, Tensor | _Plain]]:
+    """Yield the tensors, arrays, numbers and texts of a loss, which its repr may leave out."""
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
+        value = torch.from_numpy(np.asarray(value, np.float64))
+    if isinstance(value, (Tensor, _Plain)):
         yield place, value
     elif depth:
         for i, part in enumerate(parts_of(value)):
-            yield from _tensors_in(part, f"{place} {i}", depth - 1)
+            yield from _held_in(part, f"{place} {i}", depth - 1)
 
 
 def _probe(model: Model) -> dict[str, dict[str, Tensor]]:
@@ -246,7 +265,7 @@ def _agrees(model: Model, folder: Path) -> bool:
     kept = read_tensors(folder / _PROBE, kind="probe", remedy=remedy)
     decoder, loss = kept["decoder"], kept["loss"]
     if decoder:
-        apart, rounding = decoder_probes.gap(model.decoder, decoder["z"], decoder["output"])
+        apart, rounding = decoder_probes.gap(model.decoder, decoder)
         if not bool((apart <= rounding).all()):
             return False
     return not loss or energy_probes.agrees(model.loss, loss)

@@ -587,3 +587,18 @@ def test_spread_decodes_with_the_context_of_the_posterior():
     assert all(map(torch.equal, here, there))
     other = call(generator=generator(1), context=torch.zeros_like(shift))
     torch.testing.assert_close(here[0] - other[0], shift)
+
+
+class OwnSquares:
+    """A stranger's loss, with a curvature of its own."""
+
+    def per_sample(self, output: Tensor, x: Tensor, mask: Any = None) -> Tensor:
+        return (output - x).square().sum(1)
+
+    def curvature(self, output: Tensor, mask: Any = None) -> Tensor:
+        return torch.full_like(output, 2.0)
+
+
+def test_no_samples_have_no_posterior_whatever_the_loss():
+    found = laplace(trained("mlp"), digits(0), prior=STANDARD, loss=OwnSquares())
+    assert found.z.shape == (1, 0, 8) and found.log_evidence.shape == (0,)

@@ -657,3 +657,99 @@ def test_a_loss_that_lost_its_settings_is_refused(tmp_path):
     gfe.save(path, decoder, loss=Robust(0.01))
     again: Any = gfe.load(path, loss=lambda **_: Robust(0.01)).loss
     assert again.delta == 0.01
+
+
+class Conditional(nn.Module):
+    """A decoder of codes beside a context, whose gain is neither a weight nor a buffer."""
+
+    def __init__(self, gain: float, n_axes: int) -> None:
+        super().__init__()
+        self.latent_dim, self.data_shape = 2, (4,)
+        self.layer = nn.Linear(3, 4)
+        self.gain, self.n_axes = gain, n_axes
+
+    def forward(self, z: Tensor, context: Tensor) -> Tensor:
+        if context.dim() != self.n_axes:
+            raise ValueError("another context")
+        return self.gain * self.layer(torch.cat([z, context.reshape(-1, 1)], 1))
+
+
+class Optional(Conditional):
+    """One that does without a context, to which its gain belongs."""
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        if context is None:
+            return self.layer(torch.cat([z, z[:, :1]], 1))
+        return super().forward(z, context)
+
+
+class Labelled(Conditional):
+    """One of labels."""
+
+    def forward(self, z: Tensor, context: Tensor) -> Tensor:
+        return super().forward(z, nn.functional.one_hot(context, 3).sum(1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_axes"), [(Conditional, 2), (Conditional, 1), (Optional, 2), (Labelled, 1)]
+)
+def test_conditional_decoder_with_another_constant_is_refused(tmp_path, kind, n_axes):
+    path = gfe.save(tmp_path / "model.pt", kind(3.0, n_axes), loss=gfe.Gaussian())
+    gfe.load(path, decoder=lambda: kind(3.0, n_axes))
+    with pytest.raises(ValueError, match="computes something else"):
+        gfe.load(path, decoder=lambda: kind(1.0, n_axes))
+
+
+class Choosy:
+    """Squares times a constant, for data and outputs of one kind alone."""
+
+    def __init__(self, k: float, lowest: float = -torch.inf, positive: bool = False) -> None:
+        self.k, self.lowest, self.positive = k, lowest, positive
+
+    def per_sample(self, output: Any, x: Any, mask: Any = None) -> Any:
+        if (x < self.lowest).any():
+            raise ValueError(f"counts from {self.lowest}")
+        seen = output.log() if self.positive else output
+        return self.k * (seen - x).square().mean(1)
+
+
+class Hinted(Choosy):
+    """One that needs a context."""
+
+    def per_sample(self, output: Any, x: Any, mask: Any = None, *, context: Any) -> Any:
+        return super().per_sample(output, x) * context[:, 0]
+
+
+class Helped(Choosy):
+    """One whose constant belongs to a context that may be left out."""
+
+    def per_sample(self, output: Any, x: Any, mask: Any = None, context: Any = None) -> Any:
+        plain = (output - x).square().mean(1)
+        return plain if context is None else super().per_sample(output, x) * context
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (Choosy, {"lowest": 1.0}),
+        (Choosy, {"positive": True}),
+        (Choosy, {"lowest": 1.0, "positive": True}),
+        (Hinted, {}),
+        (Helped, {}),
+    ],
+)
+def test_loss_of_few_data_or_of_a_context_with_another_constant_is_refused(tmp_path, kind, given):
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    path = gfe.save(tmp_path / "model.pt", decoder, loss=kind(3.0, **given))
+    gfe.load(path, loss=lambda **_: kind(3.0, **given))
+    with pytest.raises(ValueError, match="judges otherwise than the one saved"):
+        gfe.load(path, loss=lambda **_: kind(1.0, **given))
+
+
+def test_save_says_that_load_cannot_compare_what_could_not_be_tried(tmp_path):
+    linear = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    with pytest.warns(UserWarning, match="`loss` could not be tried .* `load` cannot tell"):
+        path = gfe.save(tmp_path / "model.pt", linear, loss=Choosy(3.0, lowest=200.0))
+    gfe.load(path, loss=lambda **_: Choosy(3.0, lowest=200.0))
+    with pytest.warns(UserWarning, match="`decoder` could not be tried .* `load` cannot tell"):
+        gfe.save(path, Conditional(3.0, n_axes=3), loss=gfe.Gaussian())

@@ -215,6 +215,47 @@ def test_folder_of_codes_by_another_loss_is_refused(tmp_path, generator, loss):
         encode_shards(Model(decoder, loss(n, True), (n,)), data, out, max_steps=2)
 
 
+class FromHundreds(Weighted):
+    """A loss that no probe can try, which counts its calls."""
+
+    n_calls = 0
+
+    def per_sample(self, output: Any, x: Any, mask: Any = None) -> Any:
+        self.n_calls += 1
+        if (x < 100).any():
+            raise ValueError("counts from 100")
+        return super().per_sample(output, x)
+
+
+def closed_over(limit: Any) -> Any:
+    def loss(output: Any, x: Any) -> Any:
+        if (x < 100).any():
+            raise ValueError("counts from 100")
+        return (output - x).square().clamp(max=float(limit)).sum(1)
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda limit: FromHundreds(torch.ones(12), limit),
+        lambda limit: closed_over(int(limit)),
+        lambda limit: closed_over(np.float32(limit)),
+        lambda limit: closed_over(str(limit)),
+    ],
+    ids=["object", "closure", "numpy", "text"],
+)
+def test_folder_of_codes_by_another_loss_that_no_probe_can_try_is_refused(x, tmp_path, loss):
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=12)
+    data, out = Rows.of(200 + x), tmp_path / "out"
+    one = Model(decoder, loss(3.0), (12,))
+    assert encode_shards(one, data, out, max_steps=2) == 1
+    assert encode_shards(one, data, out, max_steps=2) == 0, "its counter is no constant"
+    with pytest.raises(ValueError, match="holds codes with another model"):
+        encode_shards(Model(decoder, loss(1.0), (12,)), data, out, max_steps=2)
+
+
 def test_folder_of_codes_by_a_decoder_with_another_constant_is_refused(x, tmp_path):
     decoder = Shifted()
     given = {"data": Rows.of(x), "folder": tmp_path / "out", "max_steps": 3}

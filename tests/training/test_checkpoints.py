@@ -584,3 +584,23 @@ def test_decoder_that_draws_at_random_and_a_network_without_sizes_are_not_compar
         path = save_checkpoint(tmp_path / "c.pt", decoder=saved)
         assert torch.equal(torch.get_rng_state(), state)
         load_checkpoint(path, decoder=saved)
+
+
+class OfAContext(torch.nn.Module):
+    """A decoder of codes and a context, whose gain is neither a weight nor a buffer."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.latent_dim, self.data_shape = 2, (4,)
+        self.layer = torch.nn.Linear(3, 4)
+        self.gain = gain
+
+    def forward(self, z: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        return self.gain * self.layer(torch.cat([z, context], 1))
+
+
+def test_conditional_decoder_with_another_constant_does_not_take_the_weights(tmp_path):
+    path = gfe.save_checkpoint(tmp_path / "c.pt", decoder=OfAContext(3.0))
+    gfe.load_checkpoint(path, decoder=OfAContext(3.0))
+    with pytest.raises(ValueError, match="an activation or a constant is another"):
+        gfe.load_checkpoint(path, decoder=OfAContext(1.0))
