@@ -29,7 +29,7 @@ from gfe_core.experiments.runner.records import Record, Records
 from gfe_core.experiments.tables.cells import cells_of, head, row, summary
 from gfe_core.training import Report
 
-SEEDS = range(1)
+SEEDS = range(3)
 SIZE = 20
 HIDDEN = (150, 300, 600)
 RATES = {"gentle": 5e-4, "large": 5e-3}
@@ -285,7 +285,7 @@ EXPERIMENT = Experiment(
     gather=_gather,
     table=_table,
     note=(
-        "One seed so far. RK4 takes 99 equal steps to t = 10,000; 100 growing ones with a rate "
+        "RK4 takes 99 equal steps to t = 10,000; 100 growing ones with a rate "
         "that fades, as in the paper; or, on the flow with momentum, 99 equal steps to t = 1,500."
     ),
 )
