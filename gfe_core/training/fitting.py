@@ -139,6 +139,7 @@ def fit(
 
     Raises:
         KeyboardInterrupt: training was interrupted and on_interrupt is "raise".
+        RuntimeError: called under `torch.no_grad()` or `torch.inference_mode()`.
         TypeError, ValueError: an argument does not fit, the batches have a context, which the
             encoder does not take, or the decoder or the loss return another shape than they
             should, or have no gradient; the message says how to mend it.
@@ -228,6 +229,12 @@ def _checked(
     decoder: nn.Module, batches: Batches | Samples, history: History | None
 ) -> Batches | LoaderBatches:
     """Return the batches that are meant, ready to go on, after refusing what cannot be trained."""
+    checks.require(
+        torch.is_grad_enabled(),
+        "`fit` needs gradients, but was called under `torch.no_grad()` or "
+        "`torch.inference_mode()`. Call it outside of that block.",
+        RuntimeError,
+    )
     parts.trainable(decoder)
     checks.require(
         history is None or isinstance(history, History),
@@ -280,11 +287,16 @@ def update(
     *,
     context: Context | None = None,
 ) -> None:
-    """One optimizer step at fixed codes; none where there are no codes, whose mean would be NaN."""
+    """One optimizer step at fixed codes; none where there are no codes, whose mean would be NaN.
+
+    A context that only the encoder's penalty reads is not part of the step.
+    """
     if not len(x):
         return
     optimizer.zero_grad(set_to_none=True)
-    bound = Energy(decoder, x, loss, mask=_observed(x), context=context)  # pyright: ignore[reportArgumentType]
+    judge = WholeLoss(loss)
+    taken = context if judge.takes_context or arguments.takes_context(decoder) else None
+    bound = Energy(decoder, x, judge, mask=_observed(x), context=taken)  # pyright: ignore[reportArgumentType]
     energy = bound.per_sample(z).mean()
     checks.require(
         energy.requires_grad,
