@@ -222,9 +222,11 @@ def is_decoder(decoder: Any) -> None:
     whole("decoder.latent_dim", decoder.latent_dim)
     shape = decoder.data_shape
     require(
-        isinstance(shape, Sequence) and all(hasattr(n, "__index__") for n in shape),
+        isinstance(shape, Sequence)
+        and len(shape) > 0
+        and all(hasattr(n, "__index__") for n in shape),
         f"`decoder.data_shape` must be {meanings['data_shape']}, got {described(shape)}. "
-        f"One axis is written `(n,)`.",
+        f"One axis is written `(n,)`, that of a single number `(1,)`.",
         TypeError,
     )
 
@@ -232,13 +234,16 @@ def is_decoder(decoder: Any) -> None:
 def decoder_ready(decoder: Any) -> None:
     """Refuse decoders that `encode` cannot use."""
     is_decoder(decoder)
-    made_there = isinstance(decoder, nn.Module) and any(
-        tensor.is_inference() for tensor in (*decoder.parameters(), *decoder.buffers())
-    )
+    held = (*decoder.parameters(), *decoder.buffers()) if isinstance(decoder, nn.Module) else ()
     remedy = "Encode with a copy made outside of it: `copy.deepcopy(decoder)`."
     require(
-        not made_there,
+        not any(tensor.is_inference() for tensor in held),
         f"`decoder` was made in inference mode, whose tensors have no gradients. {remedy}",
+    )
+    remedy = "Give it some: `decoder.to_empty(device='cpu')`, and then load its weights."
+    require(
+        not any(tensor.is_meta for tensor in held),
+        f"`decoder` is on the device 'meta': its weights have shapes and no numbers. {remedy}",
     )
     keeps_samples_apart(decoder)
 

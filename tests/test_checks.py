@@ -244,3 +244,28 @@ def test_failure_is_raised_on_request_with_the_samples_named():
     ):
         gfe.encode(fresh("mlp"), x, max_steps=3, on_failure="raise")
     assert gfe.encode(fresh("mlp"), x[:2], max_steps=3, on_failure="raise").z.shape == (2, 8)
+
+
+def test_decoder_without_numbers_is_refused_in_words():
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(4,), data_dim=3).to("meta")
+    x = torch.rand(2, 3)
+    for call in (
+        lambda: gfe.encode(decoder, x),
+        lambda: gfe.encode(decoder, x.to("meta")),
+        lambda: gfe.save("never.pt", decoder),
+    ):
+        with pytest.raises(ValueError, match="`decoder` is on the device 'meta': .*to_empty"):
+            call()
+
+
+def test_data_of_no_axis_are_refused_where_the_decoder_is_looked_at():
+    class Single(nn.Module):
+        latent_dim, data_shape = 2, ()
+
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return z.sum(1)
+
+    with pytest.raises(TypeError, match=r"`decoder.data_shape` must be .* number `\(1,\)`"):
+        gfe.encode(Single(), torch.rand(3))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"`data_shape` must have at least one axis.*`\(1,\)`"):
+        gfe.wrap(lambda z: z.sum(1), latent_dim=2, data_shape=())

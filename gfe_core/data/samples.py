@@ -5,6 +5,7 @@ determines their dtype and device.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -300,24 +301,29 @@ def kinds_of(x: Any) -> set[str]:
 
 
 def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:
-    """Return the samples in a loader's batch: the batch itself, or its first part beside labels."""
+    """Return the samples in a loader's batch: the batch itself, or its first part beside labels.
+
+    A TypeError refuses anything but a tensor.
+    """
     x = batch[0] if isinstance(batch, (list, tuple)) and len(batch) else batch
     rows = rows_of(x, name, like=like)
-    if isinstance(rows, Tensor) and like is not None and rows.is_floating_point():
+    if not isinstance(rows, Tensor):
+        keys = f" of {', '.join(map(repr, [*x][:5]))}" if isinstance(x, Mapping) else ""
+        raise TypeError(
+            f"`{name}` is a DataLoader, which must yield batches of tensors, alone or first "
+            f"beside labels, got a {type(x).__name__}{keys}. Pick the samples in the `collate_fn` "
+            "of the loader, or collect them in one tensor and pass that."
+        )
+    if like is not None and rows.is_floating_point():
         return rows.to(like.device, like.dtype)
     return rows
 
 
 def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tensor:
     _rows_as_in_the_data_set(loader, name)
-    parts = [of_batch(batch, name, like) for batch in loader]
-    tensors = [part for part in parts if isinstance(part, Tensor)]
-    checks.require(
-        bool(parts) and len(tensors) == len(parts),
-        f"`{name}` is a DataLoader, which must yield at least one batch of tensors, alone or first "
-        "beside labels.",
-        TypeError,
-    )
+    tensors = [of_batch(batch, name, like) for batch in loader]
+    wanted = f"`{name}` is a DataLoader, which must yield at least one batch, got none"
+    checks.require(bool(tensors), f"{wanted}. Give it samples.", TypeError)
     if isinstance(loader.dataset, IterableDataset):
         again = next((of_batch(batch, name, like) for batch in loader), tensors[0])
         checks.require(

@@ -125,6 +125,8 @@ def wrap(
     )
     checks.at_least_one("latent_dim", latent_dim)
     shape = checks.sizes("data_shape", [data_shape] if isinstance(data_shape, int) else data_shape)
+    single = "`data_shape` must have at least one axis, got (). A single number is written `(1,)`."
+    checks.require(len(shape) > 0, single)
     decoder = Wrapped(module, int(latent_dim), shape)
     _try(decoder)
     return decoder

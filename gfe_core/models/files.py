@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from gfe_core import arguments, checks
+from gfe_core.data.dataset import DataSet
 from gfe_core.data.files import read_tensors, write_tensors
 from gfe_core.data.samples import (
     Samples,
@@ -133,7 +134,8 @@ class Model:
         images_for(self.decoder, known_image_shape(x))
         weight = weight_of(self.decoder)
         rows = _floats(x, weight)
-        if features_of(x) is not None and rows.dim() == 2:
+        table = isinstance(x, DataSet) or features_of(x) is not None
+        if table and rows.dim() == 2:
             rows = in_shape_of(self.decoder, rows)
         if self.scaling is not None:
             mean, scale = self._units_for(rows)
@@ -165,11 +167,16 @@ class Model:
         mean, scale = (self.scaling[name].to(x.device, torch.float64) for name in ("mean", "scale"))
         shape = torch.broadcast_shapes(mean.shape, scale.shape)
         fits = all(n in (1, size) for n, size in zip(shape[::-1], x.shape[::-1], strict=False))
+        listed = ", ".join(map(str, self.data_shape))
+        remedy = (
+            f"Reshape the samples: `x.reshape(-1, {listed})`."
+            if math.prod(x.shape[1:]) == math.prod(self.data_shape)
+            else "Pass samples of this shape, or load the model of yours."
+        )
         checks.require(
             fits and len(shape) <= x.dim(),
-            f"`x` must have shape (batch, {', '.join(map(str, self.data_shape))}) for the scaling "
-            f"of this model, got {tuple(x.shape)}. Reshape it: "
-            f"`x.reshape(-1, {', '.join(map(str, self.data_shape))})`.",
+            f"`x` must have shape (batch, {listed}) for the scaling of this model, got "
+            f"{tuple(x.shape)}. {remedy}",
         )
         return mean, scale
 
@@ -596,10 +603,7 @@ def _scaling(scaling: Mapping[str, Any], data_shape: tuple[int, ...]) -> dict[st
         TypeError,
     )
     numbers = {"mean": 0.0, "scale": 1.0} | dict(scaling)
-    result = {
-        name: torch.as_tensor(value, dtype=torch.float64).detach().cpu().clone()
-        for name, value in numbers.items()
-    }
+    result = {name: _real_numbers(name, value) for name, value in numbers.items()}
     for name, value in result.items():
         shape = tuple(value.shape)
         try:
@@ -614,6 +618,18 @@ def _scaling(scaling: Mapping[str, Any], data_shape: tuple[int, ...]) -> dict[st
         bool((result["scale"] > 0).all()), f"`scaling` 'scale' must be positive. {constant}"
     )
     return result
+
+
+def _real_numbers(name: str, value: Any) -> Tensor:
+    """A part of a scaling as a tensor of its own."""
+    wanted = f"`scaling` {name!r} must be a number, or numbers in a list, an array or a tensor"
+    remedy = "Leave it out where there is none." if value is None else "Pass it as floats."
+    refused = f"{wanted}, got {checks.described(value)}. {remedy}"
+    checks.require("complex" not in str(getattr(value, "dtype", "")), refused, TypeError)
+    try:
+        return torch.as_tensor(value, dtype=torch.float64).detach().cpu().clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(refused) from error
 
 
 def _class_names(classes: Sequence[str]) -> list[str]:

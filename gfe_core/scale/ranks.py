@@ -64,4 +64,9 @@ class Rank:
                 f"`device` {name!r} cannot be used here: {str(error).splitlines()[0]} Write "
                 "`--device cpu`, or run where that device is."
             ) from error
+        checks.require(
+            device.type != "meta",
+            "`device` 'meta' holds shapes without numbers, of which no codes are found. Write "
+            '`device="cpu"`.',
+        )
         return device

@@ -104,6 +104,10 @@ def encode_shards(
     solver = solver or AMD()
     shard_size = checks.whole("shard_size", shard_size)
     checks.at_least_one("shard_size", shard_size)
+    if max_steps is not None:
+        max_steps = checks.whole("max_steps", max_steps)
+        checks.at_least_one("max_steps", max_steps)
+    checks.require(len(data) > 0, "`data` must hold at least one sample, got none.")
     rank = rank or Rank.here()
     place = rank.device(device)
     checks.decoder_ready(model.decoder)
@@ -278,15 +282,14 @@ def _bytes(value: Tensor) -> bytes:
 def _claim(folder: Path, header: dict[str, Any], model: Model) -> None:
     """Write the header, or refuse a folder of other codes and change nothing in it."""
     known = _read_header(folder)
-    if known is None:
-        lost = sorted(folder.glob("codes-*.pt"))
-        checks.require(
-            not lost,
-            f"`folder` {folder} holds {len(lost)} shards but no encode.json that describes them. "
-            "Choose another folder.",
-        )
-        # first the probe, because an encode.json promises that it exists
-        write_tensors(folder / _PROBE, _probe(model))
+    shards = sorted(folder.glob("codes-*.pt"))
+    checks.require(
+        known is not None or not shards,
+        f"`folder` {folder} holds {len(shards)} shards but no encode.json that describes them. "
+        "Choose another folder.",
+    )
+    if known is None or not shards:  # a call failed before its first shard
+        write_tensors(folder / _PROBE, _probe(model))  # first, as an encode.json promises it
         write_json(folder / "encode.json", header)
         return
     differing = [name for name in ("model", "data", "n") if known.get(name) != header[name]]

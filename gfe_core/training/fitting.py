@@ -142,6 +142,7 @@ def fit(
 
     Raises:
         KeyboardInterrupt: training was interrupted and on_interrupt is "raise".
+        RuntimeError: called under `torch.no_grad()` or `torch.inference_mode()`.
         TypeError, ValueError: an argument does not fit, the batches have a context that the encoder
             does not take, or the decoder or the loss returns a wrong shape or has no gradient; the
             message says how to fix it.
@@ -230,7 +231,13 @@ def fit(
 def _checked(
     decoder: nn.Module, batches: Batches | Samples, history: History | None
 ) -> Batches | LoaderBatches:
-    """Return the batches, ready to continue, after checking decoder and history."""
+    """Return the batches, ready to continue, after checking gradients, decoder and history."""
+    checks.require(
+        torch.is_grad_enabled(),
+        "`fit` needs gradients, but was called under `torch.no_grad()` or "
+        "`torch.inference_mode()`. Call it outside of that block.",
+        RuntimeError,
+    )
     parts.trainable(decoder)
     checks.require(
         history is None or isinstance(history, History),
@@ -285,6 +292,8 @@ def update(
 ) -> None:
     """Take one optimizer step at the given codes; without codes do nothing.
 
+    A context that only the encoder's penalty reads is not part of the step.
+
     Args:
         decoder: decoder to update in place.
         loss: loss of the update.
@@ -297,7 +306,9 @@ def update(
     if not len(x):
         return
     optimizer.zero_grad(set_to_none=True)
-    bound = Energy(decoder, x, loss, mask=_observed(x), context=context)  # pyright: ignore[reportArgumentType]
+    judge = WholeLoss(loss)
+    taken = context if judge.takes_context or arguments.takes_context(decoder) else None
+    bound = Energy(decoder, x, judge, mask=_observed(x), context=taken)  # pyright: ignore[reportArgumentType]
     energy = bound.per_sample(z).mean()
     checks.require(
         energy.requires_grad,

@@ -753,3 +753,38 @@ def test_save_says_that_load_cannot_compare_what_could_not_be_tried(tmp_path):
     gfe.load(path, loss=lambda **_: Choosy(3.0, lowest=200.0))
     with pytest.warns(UserWarning, match="`decoder` could not be tried .* `load` cannot tell"):
         gfe.save(path, Conditional(3.0, n_axes=3), loss=gfe.Gaussian())
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_scaled_takes_images_of_a_data_set_in_the_shape_of_a_sample(tmp_path, per_channel):
+    images = torch.rand(5, 3, 2, 4, generator=source())
+    data = gfe.data.DataSet(images.flatten(1), torch.zeros(5), (3, 2, 4), "mine", "all")
+    scale = torch.tensor([1.0, 2.0, 4.0])[:, None, None] if per_channel else 2.0
+    net = nn.Sequential(nn.Linear(2, 24), nn.Unflatten(1, (3, 2, 4)))
+    decoder = gfe.wrap(net, latent_dim=2, data_shape=(3, 2, 4))
+    units = {"scale": scale}
+    model = gfe.load(
+        gfe.save(tmp_path / "m.pt", decoder, scaling=units), decoder=lambda: copy.deepcopy(decoder)
+    )
+    torch.testing.assert_close(model.scaled(data), images / scale)
+    torch.testing.assert_close(model.scaled(images), images / scale)
+
+
+def test_remedy_of_scaled_fits_what_was_passed():
+    decoder = gfe.wrap(nn.Linear(2, 4), latent_dim=2, data_shape=4)
+    units = {"mean": torch.zeros(4), "scale": torch.ones(4)}
+    model = gfe.Model(decoder, gfe.Gaussian(), (4,), scaling=units)
+    with pytest.raises(
+        ValueError, match=r"got \(5, 2, 2\). Reshape the samples: `x.reshape\(-1, 4"
+    ):
+        model.scaled(torch.rand(5, 2, 2))
+    with pytest.raises(ValueError, match=r"got \(5, 3\). Pass samples of this shape"):
+        model.scaled(gfe.data.DataSet(torch.rand(5, 3), torch.zeros(5), None, "mine", "all"))
+
+
+@pytest.mark.parametrize("value", [None, "1", 1 + 1j, np.array([1j]), torch.tensor(1j), [None]])
+def test_scaling_that_holds_no_real_numbers_is_refused(tmp_path, value):
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    with pytest.raises(TypeError, match="`scaling` 'mean' must be a number, or numbers in a list"):
+        gfe.save(tmp_path / "model.pt", decoder, scaling={"mean": value})
+    assert list(tmp_path.iterdir()) == []

@@ -276,6 +276,31 @@ def test_folder_of_codes_by_a_decoder_with_another_constant_is_refused(x, tmp_pa
     assert encode_shards(Model(decoder, gfe.Gaussian(), (12,)), **given) == 0
 
 
+def test_whole_numbers_of_numpy_are_settings_and_others_leave_nothing_behind(model, x, tmp_path):
+    out = tmp_path / "out"
+    for wrong, error in (({"max_steps": 2.5}, TypeError), ({"max_steps": np.int64(0)}, ValueError)):
+        with pytest.raises(error, match="`max_steps` must be"):
+            encode_shards(model, Rows.of(x), out, **wrong)
+    with pytest.raises(ValueError, match="`data` must hold at least one sample, got none"):
+        encode_shards(model, Rows.of(x[:0]), out)
+    with pytest.raises(ValueError, match="`device` 'meta' holds shapes without numbers.*cpu"):
+        encode_shards(model, Rows.of(x), out, device="meta")
+    assert not out.exists()
+    assert encode_shards(model, Rows.of(x), out, max_steps=np.int64(3)) == 1  # pyright: ignore[reportArgumentType]
+    assert encode_shards(model, Rows.of(x), out, max_steps=3) == 0
+
+
+def test_call_that_failed_before_its_first_shard_does_not_keep_the_folder(model, x, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="t1"):
+        encode_shards(model, Rows.of(x), out, solver=gfe.Euler(dt=0.1))
+    assert (out / "encode.json").exists()
+    assert encode_shards(model, Rows.of(x[:7]), out, max_steps=3) == 1
+    assert len(read_codes(out)) == 7
+    with pytest.raises(ValueError, match="holds codes with another data"):
+        encode_shards(model, Rows.of(x), out, max_steps=3)
+
+
 def test_shards_without_a_header_or_damaged_are_refused(model, file, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(FileNotFoundError, match="holds no codes. Make them"):

@@ -469,3 +469,55 @@ def test_encoding_with_batch_norm_in_training_mode_is_refused_before_anything_ch
 
 def test_cached_decoder_of_the_tests_is_not_trained_by_them():
     assert all(parameter.grad is None for parameter in copy.deepcopy(trained("mlp")).parameters())  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class Mixed(torch.utils.data.Dataset[Any]):
+    """Samples in another form than alone or first beside labels."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, i: int) -> Any:
+        image = torch.full((3,), i / 4)
+        forms = {"one": {"image": image}, "two": {"image": image, "label": i}}
+        return {**forms, "pair": ((image, image), i)}[self.kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "got"), [("one", "dict of 'image'"), ("two", "dict of 'image', 'label'"), ("pair", "")]
+)
+def test_loader_that_hands_out_no_tensors_is_refused(kind, got):
+    loader = torch.utils.data.DataLoader(Mixed(kind), batch_size=2)
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    message = f"`{{}}` is a DataLoader, which must hand out batches of tensors.*got a {got}"
+    with pytest.raises(TypeError, match=message.format("batches")):
+        gfe.fit(decoder, loader)
+    with pytest.raises(TypeError, match=message.format("x")):
+        gfe.encode(decoder, loader)
+
+
+@pytest.mark.parametrize("block", [torch.no_grad, torch.inference_mode])
+def test_fit_without_gradients_is_told_to_leave_the_block(block):
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    with (
+        block(),
+        pytest.raises(RuntimeError, match="`fit` needs gradients.* outside of that block"),
+    ):
+        gfe.fit(decoder, torch.rand(4, 3))
+
+
+def test_context_that_only_the_penalty_of_the_encoder_reads_does_not_stop_training():
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    seen = []
+
+    def penalty(z: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        seen.append(len(context))
+        return (z - context).square().sum(1)
+
+    batches = gfe.data.Batches(torch.rand(6, 3), context=torch.ones(6, 2), size=3)
+    encoder = partial(gfe.encode, loss=gfe.Gaussian(), penalty=penalty, max_steps=3)
+    history = gfe.fit(decoder, batches, encoder=encoder)
+    assert len(history.step) == 2 and seen
