@@ -278,9 +278,10 @@ def test_folder_of_codes_by_a_decoder_with_another_constant_is_refused(x, tmp_pa
 
 def test_whole_numbers_of_numpy_are_settings_and_others_leave_nothing_behind(model, x, tmp_path):
     out = tmp_path / "out"
-    for wrong, error in (({"max_steps": 2.5}, TypeError), ({"max_steps": np.int64(0)}, ValueError)):
+    wrong: Any
+    for wrong, error in ((2.5, TypeError), (np.int64(0), ValueError)):
         with pytest.raises(error, match="`max_steps` must be"):
-            encode_shards(model, Rows.of(x), out, **wrong)
+            encode_shards(model, Rows.of(x), out, max_steps=wrong)
     with pytest.raises(ValueError, match="`data` must hold at least one sample, got none"):
         encode_shards(model, Rows.of(x[:0]), out)
     with pytest.raises(ValueError, match="`device` 'meta' holds shapes without numbers.*cpu"):
