@@ -156,8 +156,8 @@ def finite(x: Tensor) -> Tensor:
 
 
 def spread_rows(n: int) -> slice:
-    """Return about a thousand of n rows, spread over all, by which columns are judged."""
-    return slice(None, None, max(1, n // 1000))
+    """Return a hundred of n rows or a few more, spread over all, by which columns are judged."""
+    return slice(None, None, max(1, n // 100))
 
 
 def loses_digits(values: np.ndarray, known: np.ndarray) -> np.ndarray:
