@@ -46,10 +46,10 @@ class Steady(nn.Linear):
     behind the inputs and the weights change no product.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs (batch, out) of inputs (batch, in)."""
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the outputs (batch, out) of inputs (batch, in)."""
         n = -self.in_features % _AT_A_TIME
-        return F.linear(F.pad(x, (0, n)), F.pad(self.weight, (0, n)), self.bias)
+        return F.linear(F.pad(input, (0, n)), F.pad(self.weight, (0, n)), self.bias)
 
 
 def linear(n_in: int, n_out: int, *, bias: bool = True) -> nn.Linear:

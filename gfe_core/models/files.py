@@ -274,7 +274,7 @@ def save(
     }
     _check_description(original, content)
     untried = ["decoder"] * (not content["probe"])
-    untried += ["loss"] * (not content["loss_probe"] and not _is_kit(judge))
+    untried += ["loss"] * (not content["loss_probe"] and not _is_kit(used_loss))
     for name in untried:
         warnings.warn(_UNTRIED.format(name=name), stacklevel=3)
     write_tensors(path, content)

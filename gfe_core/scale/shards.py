@@ -241,9 +241,10 @@ def _constants(model: Model) -> dict[str, Tensor | _Plain]:
 
 def _held_in(value: Any, place: str, depth: int = 4) -> Iterator[tuple[str, Tensor | _Plain]]:
     """Yield the tensors, arrays, numbers and texts of a loss, which its repr may leave out."""
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
-        value = torch.from_numpy(np.asarray(value, np.float64))
-    if isinstance(value, (Tensor, _Plain)):
+    held: Any = value
+    if isinstance(held, (np.ndarray, np.generic)) and held.dtype.kind in "biuf":
+        yield place, torch.from_numpy(np.asarray(held, np.float64))
+    elif isinstance(value, (Tensor, _Plain)):
         yield place, value
     elif depth:
         for i, part in enumerate(parts_of(value)):

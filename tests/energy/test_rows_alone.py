@@ -448,6 +448,8 @@ def test_refused_decoder_gets_back_the_buffers_it_wrote(n):
             self.register_buffer("average", torch.zeros(2, 3))
             self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
+        average: Tensor
+
         def forward(self, z: Tensor) -> Tensor:
             self.average = self.average + 0.1
             self.count += 1

@@ -742,7 +742,7 @@ def test_loss_of_few_data_or_of_a_context_with_another_constant_is_refused(tmp_p
     decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
     path = gfe.save(tmp_path / "model.pt", decoder, loss=kind(3.0, **given))
     gfe.load(path, loss=lambda **_: kind(3.0, **given))
-    with pytest.raises(ValueError, match="judges otherwise than the one saved"):
+    with pytest.raises(ValueError, match="energies differ from those of the one saved"):
         gfe.load(path, loss=lambda **_: kind(1.0, **given))
 
 

@@ -132,7 +132,7 @@ def _layers_of(decoder: Any) -> list[_Layer]:
         raise Unportable("the decoder does not begin with a linear layer")
     layers: list[_Layer] = []
     for module in modules:
-        if type(module) in _LINEAR:
+        if isinstance(module, nn.Linear):
             layers.append(_linear(module))
         elif layers[-1].activation == "none":
             layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[type(module)])
