@@ -144,14 +144,16 @@ def grids(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
     """Return the table of `fig2`: test energies and climbs after gentle and after large updates."""
     measures = {"test energy": "own codes", "climb": "climb", "curvature": "curvature"}
     columns = ["", *measures, "limit of the grid", "seconds"]
-    rows: dict[str, list[float | None]] = {}
+    rows: dict[str, list[Cell]] = {}
+    n_seeds = len(result["gentle"]["AMD"]["own codes"]["by_seed"])
     for updates in ("gentle", "large"):
         for encoder, its in result[updates].items():
-            values = [its[key]["mean"] for key in measures.values()]
+            values = [
+                spread(its[key]) if n_seeds > 1 else its[key]["mean"] for key in measures.values()
+            ]
             seconds = round(its["seconds"]["mean"])
             rows[f"{encoder}, {updates} updates"] = [*values, its["grid limit"], seconds]
-    n_seeds = len(result["gentle"]["AMD"]["own codes"]["by_seed"])
-    seeds = "One seed" if n_seeds == 1 else f"Means over {n_seeds} seeds"
+    seeds = "One seed" if n_seeds == 1 else f"Means ± standard deviations over {n_seeds} seeds"
     gentle, large = (result[updates]["AMD"]["batches"] for updates in ("gentle", "large"))
     batches = f"Gentle updates: {gentle:,} batches; large ones: {large:,}."
     caption = f"{seeds}; energies in nats per pixel. {batches}"
