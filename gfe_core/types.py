@@ -69,16 +69,17 @@ class Stop:
         |g|^2 / (2 k)  <=  gain_rtol |E(0) - E(z)| + eps |E(z)|
 
     with g the gradient at z, k the smallest curvature <dz, dg> / |dz|^2 along the last `window`
-    accepted steps dz, E(0) the energy of the code 0 and eps the rounding of the data's type. The
-    curvature must be positive along all these steps, or a sample would stop as it leaves a saddle;
-    where nothing but rounding changes the energy, only the last step is tested. Both sides have
-    units of energy, and neither depends on the start of the search, so the rule suits data, latents
-    and energies in any units.
+    accepted steps dz, E(0) the energy of the code 0 and eps the rounding of the data's type.
+    Curvatures along the 2 `window` steps before these count too, ten times as large for each window
+    that has passed. The curvature must be positive along all of the last `window` steps, or a
+    sample would stop as it leaves a saddle; where nothing but rounding changes the energy, only the
+    last step is tested. Both sides have units of energy, and neither depends on the start of the
+    search, so the rule suits data, latents and energies in any units.
 
     A solver that knows all second derivatives H, as GaussNewton does, applies the rule to
     <g, H^-1 g> / 2. The others know only curvatures along their steps. Steps down the gradient mix
-    the axes: if the curvatures at one code differ by more than 10^4 (singular values of the
-    decoder's Jacobian by more than 10^2), AMD may report CONVERGED while a sample still moves
+    the axes: if the curvatures at one code differ by more than 10^5 (singular values of the
+    decoder's Jacobian by more than 300), AMD may report CONVERGED while a sample still moves
     slowly along a flat axis. GaussNewton, BFGS and LBFGS detect more in that case.
 
     FLAT when the energy fell by at most energy_slope |E| per step, on average over the last

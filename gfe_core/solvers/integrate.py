@@ -20,7 +20,13 @@ from gfe_core.energy import Energy
 from gfe_core.solvers.line_search import norm_of
 from gfe_core.solvers.recording import Recorder, statistics
 from gfe_core.solvers.step import PER_SAMPLE, Solver, State, Step
-from gfe_core.solvers.stopping import judge, note_softness, origin_energy, starts_at_minimum
+from gfe_core.solvers.stopping import (
+    MEMORY,
+    judge,
+    note_softness,
+    origin_energy,
+    starts_at_minimum,
+)
 from gfe_core.types import Codes, Encoding, Flow, Status, Stop
 
 _WORTH_LEAVING = 1 / 16
@@ -99,7 +105,7 @@ def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, stop: Stop | 
     previous = {"z_previous": z0, "grad_previous": grad}
     watches = stop is not None and stop.gain_rtol > 0
     origin, n_loss = origin_energy(energy, z0, value) if watches else (value, zeros)
-    own_window = stop.window if stop is not None and watches else 0
+    n_moves = MEMORY * stop.window if stop is not None and watches else 0
     best = {"best_z": z0, "best_energy": value, "best_grad_norm": norm_of(grad)}
     counts = dict.fromkeys(("n_accepted", "n_rejected", "n_hess"), zeros) | {"n_loss": n_loss}
     tensors: dict[str, Any] = point | previous | best | counts
@@ -110,7 +116,7 @@ def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, stop: Stop | 
         recent=value[:, None].repeat(1, window),
         origin=origin,
         at_minimum=torch.zeros_like(index, dtype=torch.bool),
-        soft=zero[:, None].repeat(1, own_window),
+        soft=zero[:, None].repeat(1, n_moves),
         n_grad=torch.ones_like(index),
         status=torch.where(_finite(value, grad), int(Status.RUNNING), int(Status.NON_FINITE)),
         own={},

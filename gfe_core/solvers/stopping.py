@@ -10,6 +10,9 @@ from gfe_core.solvers.line_search import newton_step, norm_of, slope_along, unit
 from gfe_core.solvers.step import State, Step
 from gfe_core.types import Codes, PerSample, Status, Stop
 
+MEMORY = 3
+"""Number of windows of `Stop` over which moves are remembered."""
+
 
 def judge(
     state: State, schedule: Tensor | None, stop: Stop | None, t1: float, max_steps: int
@@ -88,13 +91,26 @@ def _little_to_gain(state: State, stop: Stop) -> Tensor:
     """
     if not stop.gain_rtol:
         return torch.zeros_like(state.fresh)
-    upward = torch.isfinite(state.soft)
-    softest = torch.where(upward, state.soft, 0.0).amax(1)
+    finite = torch.isfinite(state.soft)
+    faded = torch.where(finite, state.soft, 0.0) * _fading(stop.window, state.soft)
+    softest = faded.amax(1)
+    upward = finite[:, -stop.window :]
     left = slope_along(softest[:, None] / 2 * state.grad, state.grad).maximum(_modelled(state))
     ended = state.status == int(Status.STALLED)
     bowl = torch.where(ended, upward[:, -1], upward.all(1))
     known = (state.n_accepted >= 2) & (softest > 0) & bowl
     return known & (left <= _enough(state, stop))
+
+
+def _fading(window: int, like: Tensor) -> Tensor:
+    """Return the weight of each remembered move: 1 in the last window, then tenfold less a window.
+
+    Steps down the gradient meet the flat axes only now and then. What they met there counts for a
+    while, because curvatures of axes differ by powers of ten; but a flat region that was left
+    behind is soon forgotten.
+    """
+    age = torch.arange(like.shape[1] - 1, -1, -1, device=like.device)
+    return (10.0 ** -((age - window + 1).clamp(min=0) / window)).to(like.dtype)
 
 
 def _modelled(state: State) -> PerSample:

@@ -173,6 +173,10 @@ def test_sizes_that_make_no_sense_are_refused(unchecked: None):
         decoder.inverse(torch.zeros(3, 3))
     with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\)"):
         decoder.log_det(torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\), got \(3, 2\)"):
+        decoder(torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\).*`z\[None\]`"):
+        gfe.density.WithDensity(decoder).log_prob(torch.zeros(3, 1)[0])
 
 
 def test_log_det_is_exact_in_float32_where_tangents_are_nearly_parallel():
@@ -187,7 +191,3 @@ def test_log_det_is_exact_in_float32_where_tangents_are_nearly_parallel():
     # the condition of J reaches 1e4, which costs four of float32's seven digits; J'J would cost all
     torch.testing.assert_close(single.double(), double, rtol=0, atol=1e-2)
     assert slope.isfinite().all()
-    with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\), got \(3, 2\)"):
-        decoder(torch.zeros(3, 2))
-    with pytest.raises(ValueError, match=r"`z` must be codes of shape \(batch, 1\).*`z\[None\]`"):
-        gfe.density.WithDensity(decoder).log_prob(torch.zeros(3, 1)[0])

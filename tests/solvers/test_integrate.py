@@ -1,3 +1,4 @@
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from problems import (
     differing,
     digits,
     fresh,
+    generator,
     log_slope,
     per_sample,
     quadratic,
@@ -561,3 +563,28 @@ def test_decaying_rate_brings_every_method_with_time_to_the_same_point_of_the_pa
     assert (
         abs(log_slope((0.04, 0.02, 0.01), errors) - 1) < 0.1
     )  # with its step held, AMD is Euler's rule
+
+
+@pytest.mark.parametrize("span", [10.0, 100.0, 300.0])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_converged_means_little_is_left_where_axes_are_of_very_different_curvature(span, seed):
+    n = 8
+    source = generator(seed)
+    left = torch.linalg.qr(torch.randn(40, n, generator=source).double()).Q
+    right = torch.linalg.qr(torch.randn(n, n, generator=source).double()).Q
+    values = torch.logspace(0, -math.log10(span), n, dtype=torch.float64)
+    decoder = gfe.LinearDecoder(latent_dim=n, data_dim=40).double()
+    with torch.no_grad():
+        decoder.linear.weight.copy_((left * values) @ right.T)
+        decoder.linear.bias.zero_()
+    z = torch.randn(32, n, generator=source).double() / values @ right.T
+    x = decoder(z).detach() + 0.05 * torch.randn(32, 40, generator=source).double()
+    loss = gfe.Gaussian()
+    found = gfe.encode(decoder, x, loss=loss, max_steps=2000)
+    best = torch.linalg.lstsq(decoder.linear.weight.detach(), x.T).solution.T
+    energy = gfe.Energy(decoder, x, loss)
+    lowest, start = energy.value(best), energy.value(torch.zeros_like(best))
+    converged = found.status == int(Status.CONVERGED)
+    assert converged.float().mean() > 0.9
+    share = ((found.energy - lowest) / (start - lowest))[converged]
+    assert share.max() < 0.03 and (share < 0.01).double().mean() > 0.95, "12 to 20 % of the descent"

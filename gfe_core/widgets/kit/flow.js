@@ -91,6 +91,7 @@ const GRADIENT = 2; // forward-equivalents
 const LANES = 4; // rows of a matrix that are processed together
 const FLOAT32_ROUNDING = 2 ** -23;
 const TINY = 2 ** -126;
+const MEMORY = 3; // windows of the stop rule over which moves are remembered
 
 /** Round a number of rows up to whole lanes. @param {number} n */
 const padded = (n) => Math.ceil(n / LANES) * LANES;
@@ -324,7 +325,7 @@ class State {
     this.soft = [];
     this.origin = this.energy;
     if (!stop?.gain_rtol) return;
-    this.soft = Array(stop.window).fill(0);
+    this.soft = Array(MEMORY * stop.window).fill(0);
     if (z0.every((value) => value === 0)) return;
     const origin = energy.at(new Float64Array(energy.latent));
     this.work += 1;
@@ -482,8 +483,14 @@ function judge(state, grid, stop, t1, maxSteps) {
 function littleToGain(state, stop) {
   if (!stop.gain_rtol) return false;
   const { soft, grad } = state;
-  const softest = Math.max(...soft.filter(Number.isFinite));
-  const steps = state.status === STATUS.STALLED ? soft.slice(-1) : soft;
+  const faded = soft.map((value, k) => {
+    const age = soft.length - 1 - k;
+    return Number.isFinite(value)
+      ? value * 10 ** -(Math.max(age - stop.window + 1, 0) / stop.window)
+      : 0;
+  });
+  const softest = Math.max(...faded);
+  const steps = soft.slice(state.status === STATUS.STALLED ? -1 : -stop.window);
   const known = state.nAccepted >= 2 && softest > 0 && steps.every(Number.isFinite);
   return known && (softest / 2) * dot(grad, grad) <= enough(state, stop);
 }
