@@ -104,4 +104,4 @@ def test_batches_keep_the_shape_of_their_images(unchecked: None):
     images = Batches(gfe.data.DataSet.of(torch.rand(3, 8, 4)), size=2)
     for verb in (gfe.encode, gfe.fit):
         with pytest.raises(ValueError, match=r"holds images of shape \(8, 4\), but the decoder"):
-            verb(decoder, images)
+            verb(decoder, images)  # pyright: ignore[reportArgumentType]

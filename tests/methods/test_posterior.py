@@ -556,7 +556,7 @@ def test_prior_has_the_float_type_of_the_codes_it_is_fitted_to(unchecked: None):
     z = torch.randn(50, 2, dtype=torch.float64, generator=generator())
     expected = GaussianPrior.fit(z)
     for kind in (torch.float64, torch.float32):
-        found = GaussianPrior.fit(z.to(kind).numpy())
+        found = GaussianPrior.fit(z.to(kind).numpy())  # pyright: ignore[reportArgumentType]
         assert found.mean.dtype == found.precision.dtype == kind
         torch.testing.assert_close(found.precision.double(), expected.precision, rtol=1e-4, atol=0)
 

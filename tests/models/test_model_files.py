@@ -512,15 +512,15 @@ def test_batches_keep_the_names_of_their_table(tmp_path, unchecked: None):
     model = gfe.load(gfe.save(tmp_path / "m.pt", plain, loss=gfe.Gaussian(), names=["a", "b"]))
     decoder: Any = model.decoder
     frame = pd.DataFrame({"a": [0.1, 0.5], "b": [0.3, 0.2]})
-    z = gfe.encode(decoder, gfe.data.Batches(frame, size=1), loss=model.loss).z
+    z = gfe.encode(decoder, gfe.data.Batches(frame, size=1), loss=model.loss).z  # pyright: ignore[reportArgumentType]
     assert torch.equal(z, gfe.encode(decoder, frame, loss=model.loss).z)
     for table in (frame[["b", "a"]], gfe.data.DataSet.of(frame[["b", "a"]])):
         swapped = gfe.data.Batches(table, size=1)
         part = PartOfBatches(swapped, Rank(number=0, n=1))
         for verb in (partial(gfe.encode, decoder), partial(gfe.fit, decoder), model.scaled):
-            for batches in (swapped, part, gfe.data.Batches(swapped, size=1)):
+            for batches in (swapped, part, gfe.data.Batches(swapped, size=1)):  # pyright: ignore[reportArgumentType]
                 with pytest.raises(ValueError, match="has the features of the model in another"):
-                    verb(batches)
+                    verb(batches)  # pyright: ignore[reportArgumentType]
 
 
 def test_frame_may_have_columns_called_like_what_data_sets_hold(tmp_path):
@@ -716,7 +716,7 @@ class Choosy:
 class Hinted(Choosy):
     """One that needs a context."""
 
-    def per_sample(self, output: Any, x: Any, mask: Any = None, *, context: Any) -> Any:
+    def per_sample(self, output: Any, x: Any, mask: Any = None, *, context: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().per_sample(output, x) * context[:, 0]
 
 
