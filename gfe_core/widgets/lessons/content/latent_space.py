@@ -11,7 +11,8 @@ QUESTIONS = {
     "map-of-noise": Question(
         text=(
             "t-SNE maps 300 points of pure noise, drawn at random from a normal distribution "
-            "in as many dimensions. What does the map look like at perplexity 2?"
+            "in eight dimensions, as many as a code has. What does the map look like at "
+            "perplexity 2?"
         ),
         options={
             "An even cloud, because there are no groups in noise": (
