@@ -77,11 +77,11 @@ def test_a_packed_state_comes_back_and_holds_equal_bytes_once():
 
 
 def test_floats_are_packed_in_planes_and_come_back():
-    numbers = torch.randn(1000, generator=torch.Generator().manual_seed(0)).half().float()
+    numbers = torch.randn(10_000, generator=torch.Generator().manual_seed(0)).half().float()
     raw = numbers.numpy().tobytes()
     text = packed({"numbers": {"base64": base64.b64encode(raw).decode()}})
     assert unpacked(text) == {"numbers": raw}
-    assert len(text) < 0.75 * len(base64.b64encode(zlib.compress(raw, 9)))
+    assert len(text) < 0.9 * len(base64.b64encode(zlib.compress(raw, 9)))
 
 
 def test_weights_are_kept_once_for_all_views(decoder: gfe.MLPDecoder):

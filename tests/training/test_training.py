@@ -492,7 +492,7 @@ class Mixed(torch.utils.data.Dataset[Any]):
 def test_loader_that_hands_out_no_tensors_is_refused(kind, got):
     loader = torch.utils.data.DataLoader(Mixed(kind), batch_size=2)
     decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
-    message = f"`{{}}` is a DataLoader, which must hand out batches of tensors.*got a {got}"
+    message = f"`{{}}` is a DataLoader, which must yield batches of tensors.*got a {got}"
     with pytest.raises(TypeError, match=message.format("batches")):
         gfe.fit(decoder, loader)
     with pytest.raises(TypeError, match=message.format("x")):
