@@ -45,9 +45,9 @@ class Config:
             path that gfe.data.load takes.
         n_images: number of training images, at least 1, drawn at random by the seed. None takes all
             but the last 10,000, which are kept for validation.
-        method: source of codes in training: "flow" from the origin, the same with a linear decoder
-            ("logistic_pca"), the flow from its last end point ("stored_codes"), an encoder trained
-            along ("autoencoder"), or the flow from an encoder's guess ("semi_amortised").
+        method: source of codes in training: the "flow" from the origin, the same with a linear
+            decoder ("logistic_pca"), the flow from its last end point ("stored_codes"), an encoder
+            trained along ("autoencoder"), or the flow from an encoder's guess ("semi_amortised").
         latent_dim: number of latents, the length of a code; from 1 to the number of pixels.
         hidden: width of each hidden layer of the decoder, from code to image; each at least 1. An
             encoder has the same widths in reverse order. A linear decoder ignores them.
