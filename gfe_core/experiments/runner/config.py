@@ -59,11 +59,11 @@ class Config:
             images of earlier batches with the codes that were found for them then; an autoencoder
             encodes them again.
         rehearsal_size: number of images in each additional update, at least 1.
-        learning_rate: step size of the optimizer, above 0. None takes the default of the optimizer:
-            0.002 for "adam", 0.0005 for "rmsprop". With a one-cycle schedule it is the highest
-            rate, reached at the end of the warm-up.
-        schedule: change of the learning rate: "one_cycle", a rise and then a fall to almost 0, or
-            "constant".
+        learning_rate: step size of the optimizer, above 0. None takes that of the optimizer: 0.002
+            for "adam", 0.0005 for "rmsprop". With a one-cycle schedule it is the highest rate,
+            reached at the end of the warm-up.
+        schedule: change of the learning rate: "one_cycle", a rise and then a fall to almost 0,
+            or "constant".
         warm_up: fraction of all updates during which the rate of a one-cycle schedule rises,
             above 0 and below 1. A constant schedule ignores it.
         weight_decay: decay of "adam", at least 0. Before each update every weight shrinks by its
