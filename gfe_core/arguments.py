@@ -357,8 +357,13 @@ def signature(function: Any) -> inspect.Signature:
     Raises:
         TypeError, ValueError: the callable has no known signature.
     """
+    return inspect.signature(_spelled_out(function))
+
+
+def _spelled_out(function: Any) -> Any:
+    """Return the `forward` of a module, which says what it takes; anything else as it is."""
     by_forward = isinstance(function, nn.Module) and not hasattr(function, "__signature__")
-    return inspect.signature(function.forward if by_forward else function)
+    return function.forward if by_forward else function
 
 
 _SEEN: WeakKeyDictionary[Callable[..., Any], dict[bool, list[inspect.Parameter]]] = (
@@ -373,24 +378,15 @@ decoder of one image.
 
 def _parameters(function: Any) -> list[inspect.Parameter] | None:
     """Return the parameters of a callable; None if they are unknown."""
-    plain = getattr(function, "__func__", function)
-    if not isinstance(plain, FunctionType) or hasattr(plain, "__signature__"):
-        return _read_parameters(function)
-    known = _SEEN.setdefault(plain, {})
-    as_method = plain is not function
-    if as_method not in known:
-        parameters = _read_parameters(function)
-        if parameters is None:
-            return None
-        known[as_method] = parameters
-    return known[as_method]
-
-
-def _read_parameters(function: Any) -> list[inspect.Parameter] | None:
     try:  # torch computes the `__signature__` of compiled modules, and may fail
-        if isinstance(function, nn.Module) and not hasattr(function, "__signature__"):
-            return _parameters(function.forward)
-        return list(signature(function).parameters.values())
+        spelled = _spelled_out(function)
+        plain = getattr(spelled, "__func__", spelled)
+        keeps = isinstance(plain, FunctionType) and not hasattr(plain, "__signature__")
+        known = _SEEN.setdefault(plain, {}) if keeps else {}
+        as_method = plain is not spelled
+        if as_method not in known:
+            known[as_method] = list(signature(spelled).parameters.values())
+        return known[as_method]
     except (TypeError, ValueError):
         return None
 

@@ -14,6 +14,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
+from gfe_core import checks
 from gfe_core.data.contexts import check_context, lengthened, rows_of, tensors_of
 from gfe_core.data.samples import samples_for
 from gfe_core.decoders.graph import graphs
@@ -87,7 +88,8 @@ class Energy(Curvature):
         bounds: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         x = x if isinstance(x, Tensor) else samples_for(decoder, x)
-        _check_rows(x, mask, context)
+        checks.observed(x, mask)
+        check_context(context, x)
         self.decoder = decoder
         self.bounds = bounds
         self.loss = loss if isinstance(loss, WholeLoss) else WholeLoss(loss)
@@ -268,13 +270,3 @@ class Energy(Curvature):
                 f"for {self._n_bound}: {error} Finished samples leave the batch. Values with one "
                 "row for each sample must leave with them: pass these values as `context=`."
             ) from error
-
-
-def _check_rows(x: Data, mask: Mask | None, context: Context | None) -> None:
-    """Refuse a mask of another shape than the data, and a context of other rows."""
-    if mask is not None and (mask.shape != x.shape or mask.dtype != torch.bool):
-        raise ValueError(
-            f"`mask` must be truth values of the shape of `x`, {tuple(x.shape)}, got {mask.dtype} "
-            f"{tuple(mask.shape)}. True is observed, such as `~x.isnan()`."
-        )
-    check_context(context, x)

@@ -307,7 +307,9 @@ def update(
         return
     optimizer.zero_grad(set_to_none=True)
     judge = WholeLoss(loss)
-    taken = context if judge.takes_context or arguments.takes_context(decoder) else None
+    taken = context
+    if context is not None and not (judge.takes_context or arguments.takes_context(decoder)):
+        taken = None
     bound = Energy(decoder, x, judge, mask=_observed(x), context=taken)  # pyright: ignore[reportArgumentType]
     energy = bound.per_sample(z).mean()
     checks.require(

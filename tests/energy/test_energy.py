@@ -481,7 +481,9 @@ def test_codes_of_other_rows_than_the_samples_are_refused(verb, n):
 def test_mask_and_context_of_other_rows_than_the_data_are_refused(unchecked):
     decoder = fresh("mlp")
     x = torch.rand(12, 64, dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"`mask` must be truth values of the shape of `x`"):
+    with pytest.raises(
+        ValueError, match=r"`mask` must be a bool tensor of shape \(12, 64\).*got \(12, 1\)"
+    ):
         gfe.Energy(decoder, x, mask=torch.ones(12, 1, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"`context` must have one row for each of the 12"):
         gfe.Energy(decoder, x, context=torch.ones(1, 2))

@@ -183,8 +183,7 @@ def film_of(
     frames = max(len(_path(encoding)) for encoding in tracks.values())
     paths = torch.stack([_held(_path(encoding), frames) for encoding in tracks.values()])
     energy = energies_of(tracks)
-    saved = [encoding.trajectory for encoding in tracks.values() if encoding.trajectory is not None]
-    step = torch.stack([_held(one.dt[:, 0], frames) for one in saved]) * step_scale
+    step = _stacked(tracks, "dt") * step_scale
     pictures = reconstruct(decoder, paths.flatten(0, 1), loss).unflatten(0, paths.shape[:2])
     return Film(
         names=tuple(tracks),
@@ -204,9 +203,14 @@ def film_of(
 
 def energies_of(tracks: Mapping[str, Encoding]) -> Tensor:
     """Return the energies of tracks (track, frame), in the tracks' own precision."""
+    return _stacked(tracks, "energy")
+
+
+def _stacked(tracks: Mapping[str, Encoding], name: str) -> Tensor:
+    """Return a number of each saved state (track, frame)."""
     frames = max(len(_path(encoding)) for encoding in tracks.values())
-    saved = [encoding.trajectory for encoding in tracks.values() if encoding.trajectory is not None]
-    return torch.stack([_held(one.energy[:, 0], frames) for one in saved])
+    rows = (getattr(encoding.trajectory, name)[:, 0] for encoding in tracks.values())
+    return torch.stack([_held(row, frames) for row in rows])
 
 
 def heights_of(energy: Tensor, lowest: float) -> np.ndarray:
