@@ -263,7 +263,7 @@ class _Method:
                     record=record,
                 )
             kept = record.trajectory(self.save_at) if record and self.save_at else None
-            encoding = replace(encoding, trajectory=kept, loss=self.loss.given)
+            encoding = replace(encoding, trajectory=kept, loss=self.loss.given, context=samples.context)
         if not asks:
             return encoding
         run = Found(inputs, energy, self.flow, self.solver, encoding, record)
@@ -332,7 +332,8 @@ def _in_chunks(
     if reached < n:
         if on_failure == "raise":
             raise KeyboardInterrupt
-        parts.append(not_reached(samples.start[reached:], like=parts[0]))
+        rest = samples.rows(slice(reached, None))
+        parts.append(not_reached(rest.start, parts[0], rest.context))
     return Encoding.joined(parts)
 
 
@@ -389,9 +390,10 @@ def reconstruct(
 
     Args:
         decoder: decoder that maps codes to raw outputs.
-        z: an encoding, which holds its loss, or bare codes (batch, latent), which need `loss`.
+        z: an encoding, which holds its loss and its context, or bare codes (batch, latent), which
+            need `loss`.
         loss: loss that defines the mean; by default the loss of the encoding.
-        context: context of each sample, if the decoder takes one.
+        context: context of each sample, if the decoder takes one; by default that of the encoding.
 
     Raises:
         ValueError: neither the encoding nor the argument `loss` provides a loss.
@@ -408,7 +410,7 @@ def reconstruct(
         >>> gfe.reconstruct(decoder, torch.zeros(1, 2), gfe.Gaussian()).shape
         torch.Size([1, 3])
     """
-    codes, calls = decoding("reconstruct", decoder, z, loss, context)
+    codes, context, calls = decoding("reconstruct", decoder, z, loss, context)
     with threads.suited(decoder), torch.no_grad():
         codes = codes.clone()  # a decoder may write into its argument
         return calls.mean(calls.output(codes, context))
@@ -416,8 +418,8 @@ def reconstruct(
 
 def decoding(
     verb: str, decoder: Decoder, z: Any, loss: AnyLoss | None, context: Context | None
-) -> tuple[Codes, Calls]:
-    """Check the arguments of a verb such as `reconstruct`; return the codes and the calls.
+) -> tuple[Codes, Context | None, Calls]:
+    """Check the arguments of a verb such as `reconstruct`; return codes, context and calls.
 
     Args:
         verb: name of the verb after `gfe.`, for the suggested line.
@@ -437,9 +439,10 @@ def decoding(
             "output), `loss=gfe.Gaussian()` (the output itself)."
         )
     codes = codes_for(decoder, z.z if isinstance(z, Encoding) else z)
+    context = z.context if isinstance(z, Encoding) and context is None else context
     calls = Calls(decoder, WholeLoss(known), None, context)
     check_context(context, codes)
-    return codes, calls
+    return codes, context, calls
 
 
 def _ordinary(tensor: Tensor) -> Tensor:

@@ -243,6 +243,7 @@ class Encoding:
         statistics: counts for each sample.
         trajectory: saved states, or None.
         loss: loss by which the codes were found; it defines the meaning of the decoder's output.
+        context: context with which the codes were found, one row for each sample, or None.
     """
 
     z: Float[Tensor, "batch latent"]
@@ -253,6 +254,7 @@ class Encoding:
     statistics: Statistics
     trajectory: Trajectory | None = None
     loss: "AnyLoss | None" = None
+    context: "Context | None" = None
 
     def __len__(self) -> int:
         """Count the samples."""
@@ -296,6 +298,8 @@ class Encoding:
             >>> bool((Encoding.joined([enc[:2], enc[2:]]).z == enc.z).all())
             True
         """
+        if not parts:
+            raise ValueError("`parts` must hold at least one encoding, got none.")
         first = parts[0]
         if len(parts) == 1:
             return first
@@ -313,7 +317,12 @@ class Encoding:
             paths = [_lengthened(part, n_states, kept[0]) for part in parts]
             trajectory = replace(kept[0], **join(paths, 1))
         statistics = Statistics(**join([part.statistics for part in parts], 0))
-        return replace(first, **join(parts, 0), statistics=statistics, trajectory=trajectory)
+        whole = join(parts, 0)
+        if isinstance(first.context, Mapping):
+            whole["context"] = {
+                name: torch.cat([part.context[name] for part in parts]) for name in first.context
+            }
+        return replace(first, **whole, statistics=statistics, trajectory=trajectory)
 
     def to(self, *args: Any, **kwargs: Any) -> "Encoding":
         """Move to a device or convert floats to a dtype, like `Tensor.to`; counts stay integers.
@@ -391,7 +400,11 @@ def _with_tensors(encoding: Encoding, change: Callable[[Tensor, int], Tensor]) -
 
     statistics = changed(encoding.statistics, 0)
     trajectory = None if encoding.trajectory is None else changed(encoding.trajectory, 1)
-    return replace(changed(encoding, 0), statistics=statistics, trajectory=trajectory)
+    whole = replace(changed(encoding, 0), statistics=statistics, trajectory=trajectory)
+    if isinstance(encoding.context, Mapping):
+        context = {name: change(tensor, 0) for name, tensor in encoding.context.items()}
+        whole = replace(whole, context=context)
+    return whole
 
 
 def _lengthened(part: Encoding, n_states: int, like: Trajectory) -> Trajectory:

@@ -277,3 +277,53 @@ def test_encoders_of_the_kit_pass_a_context_on():
         found = encoder(decoder, x, context=c)
         expected = SQUARES.per_sample(decoder(found.z, c), x).detach()
         torch.testing.assert_close(found.energy, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [Tensor, dict])
+def test_an_encoding_keeps_its_context_and_decodes_with_it(kind: type):
+    class Optional(Conditional):
+        """Decodes without a context too, and then wrongly."""
+
+        def forward(self, z: Tensor, context: Context | None = None) -> Tensor:
+            if context is None:
+                return z @ self.W.T
+            return super().forward(z, context if kind is Tensor else context["c"])
+
+    decoder = Optional()
+    c = torch.randn(N, 2, dtype=torch.float64, generator=generator(2))
+    x = decoder(torch.randn(N, 3, dtype=torch.float64, generator=generator(3)), as_kind(c, kind))
+    x = x.detach()
+    enc = gfe.encode(decoder, x, loss=SQUARES, context=as_kind(c, kind), **SOLVERS["LBFGS"])
+    chunks = gfe.encode(
+        decoder, x, loss=SQUARES, context=as_kind(c, kind), size=5, **SOLVERS["LBFGS"]
+    )
+    backwards = torch.arange(N - 1, -1, -1)
+    apart = gfe.types.Encoding.joined([enc[:4], enc[4:]])
+    for codes, rows in ((enc, slice(None)), (chunks, slice(None)), (apart, slice(None))):
+        torch.testing.assert_close(gfe.reconstruct(decoder, codes), x[rows], rtol=0, atol=1e-6)
+    for rows in (slice(3, 7), backwards, [0, 5]):
+        torch.testing.assert_close(gfe.reconstruct(decoder, enc[rows]), x[rows], rtol=0, atol=1e-6)
+    single = enc.to(torch.float32)
+    assert gfe.reconstruct(decoder.float(), single).dtype == torch.float32
+    torch.testing.assert_close(
+        gfe.reconstruct(decoder, single), x.float(), rtol=0, atol=1e-4
+    )
+
+
+def as_kind(c: Tensor, kind: type) -> Context:
+    return c if kind is Tensor else {"c": c}
+
+
+def test_volumes_of_an_encoding_are_those_of_its_context():
+    class Scaled(Conditional):
+        def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+            scale = 1.0 if context is None else context[:, :1]
+            return scale * (z @ self.W.T)
+
+    decoder = Scaled()
+    c = 2 + torch.rand(N, 2, dtype=torch.float64, generator=generator(2))
+    x = decoder(torch.randn(N, 3, dtype=torch.float64, generator=generator(3)), c).detach()
+    enc = gfe.encode(decoder, x, loss=SQUARES, context=c)
+    alone = gfe.density.log_volume(decoder, enc.z, SQUARES)
+    held = gfe.density.log_volume(decoder, enc)
+    torch.testing.assert_close(held - alone, 3 * c[:, 0].log())

@@ -35,4 +35,4 @@ def one_look(
     status = torch.where(finite, int(Status.REACHED_T), int(Status.NON_FINITE))
     counts = {f.name: torch.full_like(status, int(f.name == "n_loss")) for f in fields(Statistics)}
     unknown = torch.full_like(energy, torch.nan)
-    return Encoding(z, energy, unknown, unknown, status, Statistics(**counts), loss=loss)
+    return Encoding(z, energy, unknown, unknown, status, Statistics(**counts), None, loss, context)

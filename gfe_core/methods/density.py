@@ -69,6 +69,7 @@ def log_density(
         prior: prior of codes; the standard normal by default. For a prior of another class, compute
             its log density minus `log_volume(decoder, z)`.
         context: context of each sample, if the decoder takes one: the density is conditional on it.
+            By default that of the encoding.
 
     Returns:
         Nats, without a graph. +inf if J'J is singular up to rounding, since a whole interval of
@@ -212,7 +213,7 @@ def _volumes(
     verb: str, decoder: Decoder, z: Any, loss: AnyLoss | None, context: Context | None
 ) -> tuple[Codes, PerSample]:
     """Return codes and log volumes, computed for a few samples at a time."""
-    codes, calls = decoding(f"density.{verb}", decoder, z, loss, context)
+    codes, context, calls = decoding(f"density.{verb}", decoder, z, loss, context)
     n_latents, n_features = codes.shape[1], math.prod(decoder.data_shape)
     checks.require(
         n_latents <= n_features,

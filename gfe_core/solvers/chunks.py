@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from gfe_core.types import Codes, Encoding, Statistics, Status
+from gfe_core.types import Codes, Context, Encoding, Statistics, Status
 
 SIZE = 1000
 """Default number of samples in a chunk when progress is shown."""
@@ -51,7 +51,7 @@ def in_chunks(
     return parts
 
 
-def not_reached(start: Codes, like: Encoding) -> Encoding:
+def not_reached(start: Codes, like: Encoding, context: Context | None = None) -> Encoding:
     """Return the encoding of samples that were not reached: their start, with all else unknown."""
     unknown = start.new_full((len(start),), math.nan)
     zeros = torch.zeros(len(start), dtype=torch.long, device=start.device)
@@ -63,6 +63,7 @@ def not_reached(start: Codes, like: Encoding) -> Encoding:
         status=torch.full_like(zeros, int(Status.NOT_REACHED)),
         statistics=Statistics(**{field.name: zeros for field in fields(Statistics)}),
         loss=like.loss,
+        context=context,
     )
 
 

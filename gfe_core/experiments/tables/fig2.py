@@ -167,11 +167,8 @@ def _or_a_nat(value: float | None) -> float:
 
 
 def climb(energies: Sequence[float | None]) -> float:
-    """How far the mean of a few batches rises above its lowest value before, at most.
-
-    The first tenth of the training is left out.
-    """
-    known = [_or_a_nat(energy) for energy in energies[len(energies) // 10 :]]
+    """How far the mean of a few batches rises above its lowest value before, at most."""
+    known = [_or_a_nat(energy) for energy in energies]
     means = [fmean(known[i : i + WINDOW]) for i in range(len(known) - WINDOW + 1)]
     return max(mean - lowest for mean, lowest in zip(means, accumulate(means, min), strict=True))
 
@@ -243,8 +240,8 @@ def _table(content: Mapping[str, Any]) -> str:
     lines = [
         f"RMSprop, batches of {SIZE} images of MNIST. Test energy of the first {N_TEST} test "
         f"images, whose floor is {content['floor']:.4f}. Climb: how far the mean energy of "
-        f"{WINDOW} batches rises above its lowest, at most. Curvature: the largest at the codes of "
-        "the last batch.",
+        f"{WINDOW} batches rises above its lowest value before, at most. Curvature: the largest at "
+        "the codes of the last batch.",
     ]
     for updates, rate in RATES.items():
         n_batches = content[updates]["AMD"]["batches"]

@@ -319,7 +319,7 @@ def _table(content: Mapping[str, Any]) -> str:
         "",
         "Samples of a Gaussian fitted to recent codes, MNIST.",
         "",
-        *head("updates", *names),
+        *head("updates", "distance from normal", *names[1:]),
     ]
     for points in zip(*content["samples"], strict=True):
         means = [sum(look[name] for look in points) / len(points) for name in names]

@@ -69,6 +69,6 @@ def factors(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document:
         "model, threshold",
         "error",
         "open",
-        *(factor.replace("rotation of", "turn of") for factor in names),
+        *names,
     )
     return show_table(Table(columns, rows, caption, compared=(), digits=2), name, alt_text)

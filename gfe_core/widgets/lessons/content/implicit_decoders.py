@@ -49,9 +49,9 @@ QUESTIONS = {
         },
         answer="All pixels after equal updates; a quarter after equal times",
         because=(
-            "A quarter of the pixels gives a rougher gradient, but a right one on average. Early "
-            "in training several rough updates lead further than one good one. The lead shrinks "
-            "as training goes on."
+            "A quarter of the pixels gives a rougher gradient, at a code that is rougher, too. "
+            "Early in training several rough updates lead further than one good one. The lead "
+            "shrinks as training goes on."
         ),
     ),
     "a-code-from-a-tenth": Question(

@@ -59,7 +59,7 @@ QUESTIONS = {
     ),
     "region-of-80-percent": Question(
         text=(
-            "Now the noise is so strong that the data hardly show what the decoder has drawn. In "
+            "Now the noise is so strong that no single pixel shows what the decoder has drawn. In "
             "how many of 100 cases does the 80 % region hold the true code?"
         ),
         options={

@@ -33,8 +33,8 @@ QUESTIONS = {
         ),
         options={
             "They stay together: both are energies of the same spectra": (
-                "The same spectra, but a code has seen the fitted numbers, noise included, and "
-                "follows some of that noise."
+                "The same spectra, but a code has seen the fitted numbers, and is chosen to suit "
+                "them, noise and errors of the decoder included."
             ),
             "The fitted one ends below the hidden one": "",
             "The hidden one ends below: it has fewer numbers": (
@@ -43,8 +43,9 @@ QUESTIONS = {
         },
         answer="The fitted one ends below the hidden one",
         because=(
-            "Each latent is one more freedom to follow the noise of the numbers that it is fitted "
-            "to. Hidden numbers have noise of their own, which no code has seen."
+            "Each latent is one more freedom to suit the numbers that the code is fitted to: their "
+            "noise, and the errors that the decoder makes there. Hidden numbers have noise and "
+            "errors of their own, which no code has seen."
         ),
     ),
 }
