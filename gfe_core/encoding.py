@@ -263,7 +263,9 @@ class _Method:
                     record=record,
                 )
             kept = record.trajectory(self.save_at) if record and self.save_at else None
-            encoding = replace(encoding, trajectory=kept, loss=self.loss.given, context=samples.context)
+            encoding = replace(
+                encoding, trajectory=kept, loss=self.loss.given, context=samples.context
+            )
         if not asks:
             return encoding
         run = Found(inputs, energy, self.flow, self.solver, encoding, record)

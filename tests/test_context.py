@@ -305,9 +305,7 @@ def test_an_encoding_keeps_its_context_and_decodes_with_it(kind: type):
         torch.testing.assert_close(gfe.reconstruct(decoder, enc[rows]), x[rows], rtol=0, atol=1e-6)
     single = enc.to(torch.float32)
     assert gfe.reconstruct(decoder.float(), single).dtype == torch.float32
-    torch.testing.assert_close(
-        gfe.reconstruct(decoder, single), x.float(), rtol=0, atol=1e-4
-    )
+    torch.testing.assert_close(gfe.reconstruct(decoder, single), x.float(), rtol=0, atol=1e-4)
 
 
 def as_kind(c: Tensor, kind: type) -> Context:
