@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from itertools import pairwise
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
@@ -116,10 +116,11 @@ class Stop:
                 raise TypeError(f"`{rule}` must be a number, got {value!r}.")
             if not float(value) >= 0:
                 raise ValueError(f"`{rule}` must be at least 0, got {value}.")
-        if isinstance(self.window, bool) or not isinstance(self.window, int):
+        if isinstance(self.window, bool) or not isinstance(self.window, Integral):
             raise TypeError(f"`window` must be a whole number, got {self.window!r}.")
         if self.window < 1:
             raise ValueError(f"`window` must be at least 1 accepted step, got {self.window}.")
+        object.__setattr__(self, "window", int(self.window))
 
     def __repr__(self) -> str:
         rules = {name: getattr(self, name) for name in ("gain_rtol", "grad_norm", "energy_slope")}

@@ -5,13 +5,14 @@ from dataclasses import fields, replace
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from problems import digits, fresh
 from torch import Tensor
 
 import gfe_core as gfe
-from gfe_core.types import Encoding, Statistics, Status
+from gfe_core.types import Encoding, Statistics, Status, Stop
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +150,13 @@ def test_to_frame_is_a_frame_of_pandas(enc):
     assert frame["z_0"].tolist() == enc.z[:, 0].tolist()
     half = enc.to(torch.bfloat16).to_frame()  # numpy knows no such type
     assert half["z_0"].tolist() == enc.z[:, 0].bfloat16().tolist()
+
+
+def test_window_of_a_stop_rule_may_be_a_whole_number_of_numpy():
+    assert Stop(window=np.int64(3)) == Stop(window=3)  # pyright: ignore[reportArgumentType]
+    assert type(Stop(window=np.int64(3)).window) is int  # pyright: ignore[reportArgumentType]
+
+
+def test_nothing_cannot_be_joined():
+    with pytest.raises(ValueError, match="`parts` must hold at least one encoding"):
+        Encoding.joined([])

