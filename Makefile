@@ -7,6 +7,8 @@ PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip
 # worksteal: an idle process takes over half of another's remaining tests. loadfile: the cells of a notebook stay together.
 # OMP_WAIT_POLICY=PASSIVE: a waiting thread leaves the processor to the others.
 JOBS     ?= 2
+# A browser waits for its kernel, and the kernel for its browser.
+BROWSERS ?= 3
 PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS)
 UNIT     := $(PYTEST) --dist worksteal --doctest-modules --ignore=tests/browser tests gfe_core
 NBVAL    := GFE_PREDICT=commit $(PYTEST) --dist loadfile --nbval --nbval-current-env \
@@ -70,7 +72,7 @@ notebooks-portable: $(VENV)/installed-dev ## the same without vector instruction
 	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
 
 browser: $(VENV)/installed-dev ## test views and notebook outputs in JupyterLab in Chromium (skipped without Chromium, unless GFE_REQUIRE_BROWSER=1)
-	$(PYTEST) --dist worksteal -m "browser and not timed" tests/browser
+	$(PYTEST) -n $(BROWSERS) --dist worksteal -m "browser and not timed" tests/browser
 
 timed: $(VENV)/installed-dev ## test how fast views respond in Chromium, with no other test running
 	$(PYTEST) -n 0 -rP -m timed tests/browser

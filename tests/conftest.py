@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import jaxtyping
 import pytest
-from annotations import check_annotations
+from annotations import begin_test, check_annotations
 
 check_annotations()
 
@@ -15,6 +15,16 @@ import torch  # noqa: E402  (gfe_core and what it imports come after the hook)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # small problems: a second thread costs more than it brings
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test, so that no process has to wait for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_wheel.py")
+
+
+def pytest_runtest_setup() -> None:
+    """Check the first calls of every function in this test too."""
+    begin_test()
 
 
 @pytest.fixture

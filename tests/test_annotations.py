@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from annotations import checked
+from annotations import CALLS, begin_test, checked
 from beartype import beartype
 from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, TypeCheckError
@@ -55,6 +55,16 @@ def test_sizes_of_one_name_are_one_number_within_a_call_and_free_between_calls()
     with pytest.raises(VIOLATION, match="by"):
         moved(torch.zeros(4, 3), torch.ones(1))
     assert moved(torch.zeros(4, 2), torch.ones(2)).shape == (4, 2)
+
+
+def test_first_calls_of_a_test_are_checked_and_those_of_the_next_again():
+    for _ in range(CALLS):
+        with pytest.raises(VIOLATION):
+            shortened(torch.zeros(3))
+    assert len(shortened(torch.zeros(3))) == 2
+    begin_test()
+    with pytest.raises(VIOLATION):
+        shortened(torch.zeros(3))
 
 
 def test_result_is_held_against_the_sizes_of_the_arguments():

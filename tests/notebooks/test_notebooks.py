@@ -1,6 +1,7 @@
 """What every published notebook keeps to: its skeleton, its size, its outputs, its exercise."""
 
 import ast
+import dis
 import io
 import re
 import symtable
@@ -291,8 +292,9 @@ def read_by(source: str) -> set[str]:
 
 
 def bound_by(source: str) -> set[str]:
-    symbols = symtable.symtable(source, "cell", "exec").get_symbols()
-    return {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
+    # Not by symtable, which from Python 3.12 on also lists the variables of comprehensions.
+    instructions = dis.get_instructions(compile(source, "cell", "exec"))
+    return {one.argval for one in instructions if one.opname == "STORE_NAME"}
 
 
 @every_notebook
