@@ -84,8 +84,8 @@ _ELSEWHERE = {
 def in_own_words(function: Callable[P, R]) -> Callable[P, R]:
     """Refuse unknown, missing and surplus arguments, and arguments of the wrong simple type.
 
-    If an annotation is an int, a float, a bool, a text, a list, a dict, a tensor, a generator or a
-    loss (or None), an argument of another type is refused before the function runs.
+    If an annotation is an int, a float, a bool, a string, a list, a dict, a tensor, a generator or
+    a loss (or None), an argument of another type is refused before the function runs.
 
     Example:
         >>> @in_own_words
@@ -369,10 +369,10 @@ def _spelled_out(function: Any) -> Any:
 _SEEN: WeakKeyDictionary[Callable[..., Any], dict[bool, list[inspect.Parameter]]] = (
     WeakKeyDictionary()
 )
-"""Functions that were asked for their parameters, each free and as a method.
+"""Parameters of functions that were inspected, each as a plain function and as a method.
 
-Every encode asks for those of its decoder, loss and penalty, and the answer takes longer than the
-decoder of one image.
+Every encode needs those of its decoder, loss and penalty, and inspecting them again each time would
+take longer than decoding an image.
 """
 
 

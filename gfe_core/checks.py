@@ -82,7 +82,7 @@ def generator(name: str, value: Any, *, needed: bool = False) -> None:
 def path(name: str, value: Any) -> None:
     """Refuse anything but the path of a file."""
     fits = isinstance(value, (str, os.PathLike)) and str(value) != ""
-    wanted = f"`{name}` must be the path of a file, a text or a `pathlib.Path`"
+    wanted = f"`{name}` must be the path of a file, a string or a `pathlib.Path`"
     require(fits, f"{wanted}, got {described(value)}.", TypeError)
 
 
@@ -95,7 +95,7 @@ def flag(name: str, value: Any) -> None:
 def text(name: str, value: Any) -> None:
     """Refuse anything but a string."""
     fits = isinstance(value, str)
-    require(fits, f"`{name}` must be a text, got {described(value)}.", TypeError)
+    require(fits, f"`{name}` must be a string, got {described(value)}.", TypeError)
 
 
 def mapping(name: str, value: Any) -> None:
@@ -105,7 +105,7 @@ def mapping(name: str, value: Any) -> None:
 
 
 def sequence(name: str, value: Any) -> None:
-    """Refuse anything but a list or another sequence; texts and dicts are refused."""
+    """Refuse anything but a list or another sequence; strings and dicts are refused."""
     several = hasattr(value, "__len__") and hasattr(value, "__getitem__")
     fits = several and not isinstance(value, (str, bytes, Mapping, type))
     fits = fits and getattr(value, "ndim", 1) > 0
@@ -331,7 +331,8 @@ def same_names(name: str, got: Sequence[str] | None, known: Sequence[str] | None
     else:
         problem = f"`{name}` has the features of the model in another order"
     line = f"`frame[{[*map(str, known)][:6]!r}]`" if len(known) <= 6 else "`frame[[*model.names]]`"
-    raise ValueError(f"{problem}. Give its columns these names in this order: {line}.")
+    first = "Rename or add the missing columns, then select" if missing else "Select"
+    raise ValueError(f"{problem}. {first} the columns of the model in their order: {line}.")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import arguments, checks, threads
-from gfe_core.adjoints import Detached, Found
+from gfe_core.adjoints import Detached, Solution
 from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
 from gfe_core.data.contexts import changed, check_context, rows_of
 from gfe_core.data.samples import Samples, codes_for, in_same_order, mask_for, one_kind, samples_for
@@ -91,23 +91,25 @@ def encode(
             tensors. The context is passed to decoder(z, context), if the decoder takes a second
             argument, and to a loss and a penalty that have a parameter `context`. Each row stays
             with its sample when other samples leave the batch.
-        t1: end time in flow units. Fixed grids need it; minimisers stop by themselves.
-        stop: rule that decides when a sample has converged. By default minimisers use `Stop()` and
-            fixed grids run to t1.
+        t1: end time in flow units. Fixed grids need it, and so does `Dopri5` without `stop`, which
+            would use up its `max_steps`. Minimisers stop by themselves.
+        stop: rule that decides when a sample has converged. By default minimisers use `Stop()`;
+            fixed grids and `Dopri5` run to t1.
         save_at: `SaveAt.steps()` or `SaveAt.times(t)` to keep the trajectory.
         adjoint: rule by which gradients of a function of z reach every input that requires a
             gradient: the weights, x, z0, context and tensors that the penalty holds. The default,
             `Detached()`, passes no gradients on.
-        max_steps: limit on attempted steps of each sample; by default 500 for AMD and the whole
-            grid for fixed grids.
+        max_steps: limit on attempted steps of each sample; by default 500 for AMD, BFGS and LBFGS,
+            100 for GaussNewton, 10,000 for Dopri5, and the whole grid for fixed grids.
         bounds: (lower, upper), each a number or one number per latent. Codes stay in this box, by
             projected gradient descent (AMD alone). `grad_norm` is then the norm of the gradient
             without the components that push out of the box. The start is the point of the box
             nearest to the origin.
         n_starts: number of starts of each sample, >= 1. The code with the lowest energy is kept,
             and the statistics count the work of all starts. Further starts are drawn from a normal
-            distribution with the length of the sample's first code (unit length if that code is 0),
-            or uniformly in `bounds`; they are the same in every call.
+            distribution, whose standard deviation in each latent is the root mean square of the
+            sample's first code (1 if that code is 0), or uniformly in `bounds`; they are the same
+            in every call.
         size: number of samples encoded at once, >= 1, which bounds the memory; all of them by
             default. An interrupt keeps the finished codes; the other samples are NOT_REACHED.
         progress: whether to show a bar that counts samples; without `size`, in chunks of 1,000.
@@ -121,6 +123,8 @@ def encode(
             return one row or number for each sample; the message says what to write.
         RuntimeError: a sample failed and on_failure is "raise", or the weights of the decoder
             changed during the call.
+        KeyboardInterrupt: an interrupt came before the first chunk was finished, or before the last
+            one and on_failure is "raise".
 
     Example:
         >>> import torch
@@ -268,7 +272,7 @@ class _Method:
             )
         if not asks:
             return encoding
-        run = Found(inputs, energy, self.flow, self.solver, encoding, record)
+        run = Solution(inputs, energy, self.flow, self.solver, encoding, record)
         with threads.suited(self.decoder):
             return replace(encoding, z=self.adjoint.attach(self.decoder, run))
 

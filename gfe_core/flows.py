@@ -106,10 +106,10 @@ class NesterovFlow(GradientFlow):
         z'' + damping / (t + eps) z' + alpha(t) grad_z E(z) = 0
 
     As a first-order system, dz/dt = v and dv/dt = -damping / (t + eps) v - alpha(t) grad_z E(z). At
-    t = 0 the formula gives the friction 0 / eps = 0. The code uses the limit of the acceleration
-    instead, -alpha grad / (1 + damping), which belongs to the exact solution v = -t alpha grad /
-    (1 + damping) + ... for eps -> 0. Without this limit, a first explicit step would be four times
-    too long (for damping 3).
+    t = 0, where v = 0, the formula gives the friction term damping / eps * 0 = 0. The code uses the
+    limit of the acceleration instead, -alpha grad / (1 + damping), which belongs to the exact
+    solution v = -t alpha grad / (1 + damping) + ... for eps -> 0. Without this limit, a first
+    explicit step would be four times too long (for damping 3).
 
     Args:
         damping: coefficient of the friction, > 0; 3 for Nesterov's method. Values >= 3 keep its

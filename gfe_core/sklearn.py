@@ -80,9 +80,8 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         max_steps: limit on the solver's steps for each sample in training, >= 1. In `transform` the
             solver runs until it stops by itself. With few steps codes stay near the first part of
             the flow from 0; with many they may follow it to other valleys. Explained variance of
-            unseen
-            digits: with 2 components 0.46 ± 0.02 after 4 steps and 0.38 ± 0.03 after 50; with 8
-            components 0.67 ± 0.01 after 2 steps, 0.85 after 6 and 0.86 after 16.
+            unseen digits: with 2 components 0.46 ± 0.02 after 4 steps and 0.38 ± 0.03 after 50;
+            with 8 components 0.67 ± 0.01 after 2 steps, 0.85 after 6 and 0.86 after 16.
         epochs: number of passes over the training data, >= 1.
         updates_per_encode: number of updates of the decoder at the same codes, >= 1. More updates
             use each search for codes better, which is the larger part of the work.
@@ -280,7 +279,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         observed = ~x.isnan()
         if not observed.any():
             warnings.warn(
-                "`X` has no observed entry, of which a score could be: it is NaN.",
+                "`X` has no observed entry, so its score is NaN.",
                 UndefinedMetricWarning,
                 stacklevel=2,
             )
@@ -389,10 +388,10 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Encode samples that are in the unit of the data."""
         decoder = self._decoder_in(x.dtype)
         converted = in_shape_of(decoder, self._unit.converted(x))
-        found = _encode(decoder, converted, loss=self.loss_, solver=self._solver, size=_SIZE)
-        if (found.status == int(Status.NOT_REACHED)).any():
+        encoding = _encode(decoder, converted, loss=self.loss_, solver=self._solver, size=_SIZE)
+        if (encoding.status == int(Status.NOT_REACHED)).any():
             raise KeyboardInterrupt  # rows of a table must not be codes that were never looked for
-        return found
+        return encoding
 
     def _reconstructed(self, z: Tensor) -> Tensor:
         """Return reconstructions of codes in the unit of the data."""

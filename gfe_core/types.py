@@ -76,11 +76,12 @@ class Stop:
     last step is tested. Both sides have units of energy, and neither depends on the start of the
     search, so the rule suits data, latents and energies in any units.
 
-    A solver that knows all second derivatives H, as GaussNewton does, applies the rule to
-    <g, H^-1 g> / 2. The others know only curvatures along their steps. Steps down the gradient mix
-    the axes: if the curvatures at one code differ by more than 10^5 (singular values of the
-    decoder's Jacobian by more than 300), AMD may report CONVERGED while a sample still moves
-    slowly along a flat axis. GaussNewton, BFGS and LBFGS detect more in that case.
+    A solver that has a matrix G of second derivatives, as GaussNewton does, applies the rule to the
+    larger of |g|^2 / (2 k) and <g, G^-1 g> / 2. The others know only curvatures along their steps.
+    Steps down the gradient mix the axes: if the curvatures at one code differ by more than 10^5
+    (singular values of the decoder's Jacobian by more than 300), AMD may report CONVERGED while a
+    sample still moves slowly along a flat axis. GaussNewton, BFGS and LBFGS detect more in that
+    case.
 
     FLAT when the energy fell by at most energy_slope |E| per step, on average over the last
     `window` accepted steps, while more is left to gain, as at a kink of a ReLU decoder or in a long
@@ -565,8 +566,8 @@ class Adjoint(Protocol):
         """Raise a ValueError for a decoder, flow or solver that it cannot differentiate."""
         ...
 
-    def attach(self, decoder: Any, found: Any) -> Tensor:
-        """Return the codes of `found`, an `adjoints.Found`, with whatever graph they have."""
+    def attach(self, decoder: Any, solution: Any) -> Tensor:
+        """Return the codes of an `adjoints.Solution`, with whatever graph they have."""
         ...
 
 

@@ -438,7 +438,7 @@ def test_words_of_an_error_name_what_the_function_takes():
     assert draw(DECODER, size=3, title="a") == "3 a"
     with pytest.raises(TypeError, match=r"`draw` needs `size`: write `draw\(decoder, size=...\)`"):
         draw(DECODER)  # pyright: ignore[reportCallIssue]
-    with pytest.raises(TypeError, match="`title` must be a text, got 3"):
+    with pytest.raises(TypeError, match="`title` must be a string, got 3"):
         draw(DECODER, size=3, title=3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="It takes `decoder` and, by name, `size`, `title`"):
         draw(DECODER, colour="red", size=3)  # pyright: ignore[reportCallIssue]

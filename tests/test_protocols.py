@@ -121,8 +121,8 @@ class Constant:
     def check(self, decoder: object, flow: object, solver: object) -> None:
         pass
 
-    def attach(self, decoder: object, found: gfe.adjoints.Found) -> Codes:
-        return found.encoding.z
+    def attach(self, decoder: object, solution: gfe.adjoints.Solution) -> Codes:
+        return solution.encoding.z
 
 
 FIXED = {

@@ -14,7 +14,7 @@ from gfe_core.types import Codes, Encoding, Flow
 
 
 @dataclass(frozen=True)
-class Found:
+class Solution:
     """The record of an encoding that an adjoint needs to differentiate it.
 
     Args:
@@ -40,8 +40,9 @@ class Detached:
     The derivative of E(z, theta) in theta is the partial derivative at the code z.
 
     It is exact if the flow has reached a minimum and the outer loss is the energy itself: there
-    grad_z E = 0, so the dependence of z on the weights does not matter (envelope theorem). In other
-    cases the error is proportional to |grad_z E|.
+    grad_z E = 0, so the dependence of z on the weights does not matter (envelope theorem). Before
+    the minimum the error is proportional to |grad_z E|. For another outer loss L the error is
+    <dL/dz, dz/dtheta>, which does not vanish at the minimum.
 
     Source: Flouris et al. 2024 (arXiv 2412.00864), equation 12.
     """
@@ -52,6 +53,6 @@ class Detached:
     def check(self, decoder: object, flow: object, solver: object) -> None:
         """Accept every combination."""
 
-    def attach(self, decoder: object, found: Found) -> Codes:
+    def attach(self, decoder: object, solution: Solution) -> Codes:
         """Return the code without a graph."""
-        return found.encoding.z
+        return solution.encoding.z

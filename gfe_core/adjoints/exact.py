@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from gfe_core import checks, threads
-from gfe_core.adjoints.detached import Found
+from gfe_core.adjoints.detached import Solution
 from gfe_core.adjoints.inputs import Versions, parameters_of
 from gfe_core.adjoints.replay import Path, pulled_back, unrolled
 from gfe_core.energy import Energy, Matrices
@@ -39,32 +39,32 @@ class _ThroughTheCode(ABC):
     def check(self, decoder: object, flow: Flow, solver: Solver) -> None:
         """Refuse a decoder, flow or solver that cannot be differentiated."""
 
-    def attach(self, decoder: object, found: Found) -> Codes:
+    def attach(self, decoder: object, solution: Solution) -> Codes:
         """Return the code with a graph to all tensors that require a gradient."""
-        inputs = found.inputs
+        inputs = solution.inputs
         if not inputs.tensors:
-            return found.encoding.z
+            return solution.encoding.z
         buffers = decoder.buffers() if isinstance(decoder, nn.Module) else ()
         own = [*parameters_of(decoder), *buffers]
-        watched = Versions([*own, *inputs.tensors, *found.energy.held])
+        watched = Versions([*own, *inputs.tensors, *solution.energy.held])
 
         def pull(a: Tensor) -> Sequence[Tensor]:
             checks.require(not watched.changed, _CHANGED, RuntimeError)
-            return self._pulled(found, a)
+            return self._pulled(solution, a)
 
-        return _Code.apply(found.encoding.z, pull, *inputs.tensors)  # pyright: ignore
+        return _Code.apply(solution.encoding.z, pull, *inputs.tensors)  # pyright: ignore
 
-    def _pulled(self, found: Found, a: Codes) -> list[Tensor]:
+    def _pulled(self, solution: Solution, a: Codes) -> list[Tensor]:
         """Return the derivatives of <a, z> in the inputs."""
-        inputs = found.inputs
+        inputs = solution.inputs
         with torch.enable_grad():  # links selected rows to data and context
-            energy, rows = inputs.bound_to(found.energy)
-        of_held, of_start = self._pulled_through(found, energy, [*inputs.leaves, *rows], a)
+            energy, rows = inputs.bound_to(solution.energy)
+        of_held, of_start = self._pulled_through(solution, energy, [*inputs.leaves, *rows], a)
         return of_held if inputs.z0 is None else [*of_held, of_start]
 
     @abstractmethod
     def _pulled_through(
-        self, found: Found, energy: Energy, held: Sequence[Tensor], a: Codes
+        self, solution: Solution, energy: Energy, held: Sequence[Tensor], a: Codes
     ) -> tuple[list[Tensor], Codes]:
         """Return the derivatives of <a, z> in the tensors of an energy, and in the start."""
 
@@ -114,10 +114,10 @@ class _Replayed(_ThroughTheCode):
         )
 
 
-def _path(found: Found) -> Path:
+def _path(solution: Solution) -> Path:
     """Return the steps to the returned codes; the record itself may then be freed."""
-    assert found.record is not None
-    return Path.of(found.record.trajectory(SaveAt.steps()), found.encoding.status)
+    assert solution.record is not None
+    return Path.of(solution.record.trajectory(SaveAt.steps()), solution.encoding.status)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +132,9 @@ class Unrolled(_Replayed):
     """
 
     def _pulled_through(
-        self, found: Found, energy: Energy, held: Sequence[Tensor], a: Codes
+        self, solution: Solution, energy: Energy, held: Sequence[Tensor], a: Codes
     ) -> tuple[list[Tensor], Codes]:
-        start, z = unrolled(found.solver, found.flow, energy, _path(found))
+        start, z = unrolled(solution.solver, solution.flow, energy, _path(solution))
         *of_held, of_start = torch.autograd.grad(
             z, (*held, start), a, retain_graph=True, materialize_grads=True
         )
@@ -166,9 +166,9 @@ class DiscreteAdjoint(_Replayed):
         )
 
     def _pulled_through(
-        self, found: Found, energy: Energy, held: Sequence[Tensor], a: Codes
+        self, solution: Solution, energy: Energy, held: Sequence[Tensor], a: Codes
     ) -> tuple[list[Tensor], Codes]:
-        return pulled_back(found.solver, found.flow, energy, _path(found), a, held)
+        return pulled_back(solution.solver, solution.flow, energy, _path(solution), a, held)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,19 +219,19 @@ class Implicit(_ThroughTheCode):
         )
 
     def _pulled_through(
-        self, found: Found, energy: Energy, held: Sequence[Tensor], a: Codes
+        self, solution: Solution, energy: Energy, held: Sequence[Tensor], a: Codes
     ) -> tuple[list[Tensor], Codes]:
         """Pull a back. Only an unfinished flow depends on the start; a minimum does not."""
-        finite = torch.isfinite(found.encoding.energy)
+        finite = torch.isfinite(solution.encoding.energy)
         with torch.enable_grad():
             energy = energy.rows(finite)
-        z = found.encoding.z[finite]
+        z = solution.encoding.z[finite]
         a = a[finite]
         of_start = z.new_zeros(len(finite), z.shape[1])
         matrix = energy.hessian(z) if self.hessian == "true" else energy.gauss_newton(z)
         if self.frozen:
-            flow = cast(GradientFlow, found.flow)
-            time = flow.travelled(found.encoding.t[finite])
+            flow = cast(GradientFlow, solution.flow)
+            time = flow.travelled(solution.encoding.t[finite])
             v = _followed(matrix, a, time)
             of_start[finite] = _kept(matrix, a, time)
         else:

@@ -405,7 +405,8 @@ def rescaled(decoder: Decoder, c: float) -> Any:
     are divided by c, so every curvature of the energy is divided by c^2.
 
     Args:
-        decoder: decoder that begins with a linear layer, as all decoders of the kit do.
+        decoder: decoder that begins with a linear layer, such as `MLPDecoder`, `LinearDecoder` or
+            `ConvDecoder`; others are refused.
         c: factor of the length of codes, > 0.
     """
     checks.decoder_ready(decoder)

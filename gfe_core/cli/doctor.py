@@ -75,13 +75,13 @@ class Check:
 
     Args:
         name: thing that was checked.
-        found: result of the check.
+        result: result of the check.
         remedy: instruction for fixing a fault; empty if nothing needs fixing.
         advice: optional improvement; the kit works without it.
     """
 
     name: str
-    found: str
+    result: str
     remedy: str = ""
     advice: str = ""
 
@@ -93,7 +93,7 @@ class Check:
     def __str__(self) -> str:
         word = "FIX " if self.remedy else "note" if self.advice else "ok  "
         what_to_do = self.remedy or self.advice
-        return f"{word} {self.name}: {self.found}" + (f" -> {what_to_do}" if what_to_do else "")
+        return f"{word} {self.name}: {self.result}" + (f" -> {what_to_do}" if what_to_do else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ def _python() -> Check:
         if sys.version_info >= (3, 11)
         else "install Python 3.11 or newer, and install the kit in an environment with it"
     )
-    return Check(name="python", found=version, remedy=remedy)
+    return Check(name="python", result=version, remedy=remedy)
 
 
 def _library(name: str, importer: Importer) -> Check:
@@ -164,9 +164,9 @@ def _library(name: str, importer: Importer) -> Check:
     try:
         version = str(getattr(importer(name), "__version__", "installed"))
     except Exception as error:
-        found = _first_line(error)
-        return Check(name=pip_name, found=found, remedy=_library_remedy(pip_name, error))
-    return Check(name=pip_name, found=version)
+        result = _first_line(error)
+        return Check(name=pip_name, result=result, remedy=_library_remedy(pip_name, error))
+    return Check(name=pip_name, result=version)
 
 
 def _library_remedy(pip_name: str, error: Exception) -> str:
@@ -179,10 +179,10 @@ def _library_remedy(pip_name: str, error: Exception) -> str:
 def _notebooks(importer: Importer) -> Iterator[Check]:
     """Check what the notebooks need; yield a single line if none of it is installed."""
     checks = [_library(name, importer) for name in _NOTEBOOKS]
-    if all(check.found.startswith("ModuleNotFoundError") for check in checks):
+    if all(check.result.startswith("ModuleNotFoundError") for check in checks):
         yield Check(
             name="notebooks",
-            found="JupyterLab and the views are not installed",
+            result="JupyterLab and the views are not installed",
             advice='the notebooks need `pip install "gfe_core[lab]"`',
         )
         return
@@ -202,7 +202,7 @@ def _views(importer: Importer) -> Check:
         importer("gfe_core.widgets")
         anywidget: Any = importer("anywidget")
     except Exception as error:
-        return Check(name="views", found=_first_line(error), remedy=remedy)
+        return Check(name="views", result=_first_line(error), remedy=remedy)
     # a view that is shown gets a class of its own, whose script is a trait
     views = [
         view
@@ -216,9 +216,9 @@ def _views(importer: Importer) -> Check:
         if not hasattr(anywidget.AnyWidget, trait) and not re.search(rf"\b{trait}\b", view._esm)
     }
     if unknown:
-        found = f"their scripts do not know {', '.join(sorted(unknown))}"
-        return Check(name="views", found=found, remedy=remedy)
-    return Check(name="views", found="scripts and Python match")
+        result = f"their scripts do not know {', '.join(sorted(unknown))}"
+        return Check(name="views", result=result, remedy=remedy)
+    return Check(name="views", result="scripts and Python match")
 
 
 def _subclasses(kind: type) -> Iterator[Any]:
@@ -237,19 +237,19 @@ def _front_end(importer: Importer) -> Check:
         paths: Any = importer("jupyter_core.paths")
         known = str(getattr(importer("anywidget"), "__version__", ""))
     except Exception as error:
-        return Check(name=name, found=_first_line(error), remedy="fix the lines above first")
+        return Check(name=name, result=_first_line(error), remedy="fix the lines above first")
     folders = [Path(folder, "anywidget") for folder in paths.jupyter_path("labextensions")]
     package = next((file for one in folders if (file := one / "package.json").is_file()), None)
     if package is None:
-        return Check(name=name, found="not in this environment; JupyterLab may be in another")
+        return Check(name=name, result="not in this environment; JupyterLab may be in another")
     loaded = json.loads(package.read_text(encoding="utf-8"))["version"]
     if loaded != known:
         return Check(
             name=name,
-            found=f"{loaded} in {package.parent}, but {known} in Python",
+            result=f"{loaded} in {package.parent}, but {known} in Python",
             remedy="`pip install --force-reinstall --no-deps anywidget`, and reload the page",
         )
-    return Check(name=name, found=loaded)
+    return Check(name=name, result=loaded)
 
 
 def _first_line(error: Exception) -> str:
@@ -263,13 +263,13 @@ def _images(name: str) -> Check:
     }
     damaged = [file for file, size in present.items() if size != _RAW_SIZES[file]]
     if damaged:
-        remedy = f"delete {', '.join(damaged)} there and load {name} again"
-        return Check(name=name, found=f"damaged in {folder}", remedy=remedy)
+        remedy = f"move {', '.join(damaged)} away from there and load {name} again"
+        return Check(name=name, result=f"damaged in {folder}", remedy=remedy)
     if len(present) == len(_RAW_SIZES):
-        return Check(name=name, found=str(folder))
+        return Check(name=name, result=str(folder))
     return Check(
         name=name,
-        found=f"not in {folder}; optional, downloaded when asked for (or set GFE_DATA_DIR)",
+        result=f"not in {folder}; optional, downloaded when asked for (or set GFE_DATA_DIR)",
     )
 
 
@@ -281,18 +281,18 @@ def _processor(importer: Importer) -> Check:
             if torch.cuda.is_available()
             else "none, the kit needs none"
         )
-        return Check(name="processor", found=f"{torch.get_num_threads()} threads; CUDA: {cuda}")
+        return Check(name="processor", result=f"{torch.get_num_threads()} threads; CUDA: {cuda}")
     except Exception as error:
         return Check(
-            name="processor", found=f"torch did not answer: {error}", remedy="fix torch first"
+            name="processor", result=f"torch did not answer: {error}", remedy="fix torch first"
         )
 
 
 def _user() -> Check:
     if lab.is_root():
-        found = "root; `lab` adds --allow-root, without which JupyterLab refuses to start"
-        return Check(name="user", found=found)
-    return Check(name="user", found="not root")
+        result = "root; `lab` adds --allow-root, without which JupyterLab refuses to start"
+        return Check(name="user", result=result)
+    return Check(name="user", result="not root")
 
 
 def _load() -> Check:
@@ -301,22 +301,22 @@ def _load() -> Check:
     if (quota := _quota()) is not None and quota < 1:
         return Check(
             name="load",
-            found=f"this container is throttled to {quota:.2g} of a core",
+            result=f"this container is throttled to {quota:.2g} of a core",
             advice="everything takes longer; give it a whole core",
         )
     if share < _ENOUGH_OF_A_CORE:
         return Check(
             name="load",
-            found=f"the processor is busy: {share:.0%} of a core was available",
+            result=f"the processor is busy: {share:.0%} of a core was available",
             advice="everything takes longer; end other programs that compute",
         )
     if (clock := _clock()) is not None and clock < 0.5:
         return Check(
             name="load",
-            found=f"the processor is throttled to {clock:.0%} of its highest clock",
+            result=f"the processor is throttled to {clock:.0%} of its highest clock",
             advice="everything takes longer; plug in the power supply, or let it cool",
         )
-    return Check(name="load", found=f"{share:.0%} of a core was available")
+    return Check(name="load", result=f"{share:.0%} of a core was available")
 
 
 def _share_of_a_core(seconds: float) -> float:
@@ -353,11 +353,11 @@ def _disk() -> Check:
     """Check the free space where notebooks, image sets and temporary files are written."""
     folders = (Path.cwd(), _existing(data_folder()), Path(tempfile.gettempdir()))
     free, folder = min((shutil.disk_usage(folder).free, str(folder)) for folder in folders)
-    found = f"{free / 1e6:,.0f} MB free in {folder}"
+    result = f"{free / 1e6:,.0f} MB free in {folder}"
     if free < _ENOUGH_SPACE:
         remedy = f"free {_ENOUGH_SPACE / 1e6:.0f} MB there, or notebooks may not be saved"
-        return Check(name="disk", found=found, remedy=remedy)
-    return Check(name="disk", found=found)
+        return Check(name="disk", result=result, remedy=remedy)
+    return Check(name="disk", result=result)
 
 
 def _existing(folder: Path) -> Path:
@@ -376,10 +376,10 @@ def network() -> Check:
     asking.start()
     asking.join(_PATIENCE)
     if any(answers):
-        return Check(name="network", found=f"{_ADDRESS} answers")
+        return Check(name="network", result=f"{_ADDRESS} answers")
     return Check(
         name="network",
-        found=f"{_ADDRESS} does not answer",
+        result=f"{_ADDRESS} does not answer",
         advice="only needed to install, and to download MNIST; behind a proxy set HTTPS_PROXY",
     )
 
@@ -397,10 +397,10 @@ def _answers() -> bool:
 
 def _browser() -> Check:
     if lab.has_browser():
-        return Check(name="browser", found="opened by `lab`")
+        return Check(name="browser", result="opened by `lab`")
     return Check(
         name="browser",
-        found="none to open here",
+        result="none to open here",
         advice="`lab` prints its address; open it in a browser elsewhere",
     )
 
@@ -408,7 +408,7 @@ def _browser() -> Check:
 def _chromium() -> Check:
     return Check(
         name="chromium",
-        found=find_browser() or "not found; only the tests of the views would use it",
+        result=find_browser() or "not found; only the tests of the views would use it",
     )
 
 
@@ -423,7 +423,7 @@ def _encoding(importer: Importer) -> Check:
         if not bool(torch.isfinite(encoding.z).all()):
             raise ArithmeticError("the code is not finite")
     except Exception as error:
-        found = _first_line(error)
+        result = _first_line(error)
         remedy = "fix the lines above first; if there are none, install the kit again"
-        return Check(name="encode", found=found, remedy=remedy)
-    return Check(name="encode", found="one sample was encoded")
+        return Check(name="encode", result=result, remedy=remedy)
+    return Check(name="encode", result="one sample was encoded")

@@ -13,7 +13,7 @@ from gfe_core.cli.command import Command
 class Encode(Command):
     """Encode a data set in shards; the same command continues after an interrupt.
 
-    Several processes write the same files:
+    Several processes can share the work:
 
     torchrun --standalone --nproc-per-node=N -m gfe_core encode ...
 

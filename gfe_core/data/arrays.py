@@ -103,7 +103,7 @@ def open_mat(path: Path, label: str | None, options: Mapping[str, Any]) -> Sourc
 
 
 def _unpadded(values: Any) -> Any:
-    """Return texts without the blanks that MATLAB adds to make their lengths equal."""
+    """Return strings without the blanks that MATLAB adds to make their lengths equal."""
     return (
         np.char.rstrip(values) if getattr(values, "dtype", np.dtype(bool)).kind == "U" else values
     )
@@ -147,7 +147,7 @@ def _hdf5_names(h5py: Any, path: Path) -> list[str]:
 
 
 def _read(h5py: Any, dataset: Any) -> np.ndarray:
-    """Return an array of HDF5; encoded texts become texts."""
+    """Return an array of HDF5; encoded strings become strings."""
     if h5py.check_string_dtype(dataset.dtype) is not None:
         return np.asarray(dataset.asstr()[()])
     if dataset.dtype.kind == "O":
@@ -156,9 +156,9 @@ def _read(h5py: Any, dataset: Any) -> np.ndarray:
 
 
 def _of_class(values: np.ndarray, name: Any) -> np.ndarray:
-    """Return an array in its MATLAB class, whatever its stored dtype; char codes become texts."""
+    """Return an array in its MATLAB class, whatever its stored dtype; char codes become strings."""
     name = name.decode() if isinstance(name, bytes) else name
-    if name == "char":  # each text is a column of codes
+    if name == "char":  # each string is a column of codes
         return _unpadded(np.array(["".join(map(chr, one)) for one in np.atleast_2d(values.T)]))
     types = {"logical": np.bool_, "double": np.float64, "single": np.float32}
     return values.astype(types[name]) if name in types else values

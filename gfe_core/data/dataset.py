@@ -170,7 +170,8 @@ class DataSet:
 
         Raises:
             TypeError: x holds no samples.
-            ValueError: values are not finite numbers, or shapes do not fit; the message says which.
+            ValueError: values are infinite or not numbers, or shapes do not fit; the message says
+                which.
 
         Example:
             >>> photos = DataSet.of(np.zeros((5, 4, 6, 3), np.uint8), ["cat", "dog", *3 * ["cat"]])

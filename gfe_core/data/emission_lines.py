@@ -63,8 +63,8 @@ def clean(parameters: Float[Tensor, "n 5"]) -> Float[Tensor, "n 128"]:
       by a Gaussian of full width c / R = 167 km/s, 71 km/s in standard deviation; both add in
       quadrature, sigma^2 = width^2 + (71 km/s)^2. The lines are 224 km/s apart: where sigma exceeds
       half of that, or one line is weak, they blend into one hump.
-    - strength: equivalent width W_1 + W_2 of both lines in km/s, the continuum that holds as much
-      light.
+    - strength: equivalent width W_1 + W_2 of both lines in km/s, the width of continuum that holds
+      as much light.
     - ratio: W_2 / W_1 of 3728.82 to 3726.03, from 0.35 in dense gas to 1.5 in thin gas.
     - slope: change of the continuum from the middle to the red end; s runs from -1 to 1, evenly in
       c ln(lambda).

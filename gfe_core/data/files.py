@@ -125,7 +125,7 @@ def _part_suffix() -> str:
 
 
 def _host() -> str:
-    """Return this machine in eight digits, because process numbers mean nothing elsewhere."""
+    """Return eight hexadecimal digits for this machine: process numbers mean nothing on another."""
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
 

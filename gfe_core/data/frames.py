@@ -112,17 +112,17 @@ def _label(
 def _numbers(
     frame: Any, place: Callable[[int], str], plain: Callable[[str], str]
 ) -> Float[Tensor, "n features"]:
-    some = spread_rows(len(frame))
+    rows = spread_rows(len(frame))
     with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused below
         if all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in frame.dtypes):
             x = frame.to_numpy(np.float32, copy=True)
-            few = frame.iloc[some].to_numpy(np.float64)
+            few = frame.iloc[rows].to_numpy(np.float64)
         else:
             x = np.empty(frame.shape, np.float32)
-            few = np.empty(x[some].shape)
+            few = np.empty(x[rows].shape)
             for i in range(frame.shape[1]):
                 column = _column(frame.iloc[:, i], place, plain)
-                x[:, i], few[:, i] = column, column[some]
+                x[:, i], few[:, i] = column, column[rows]
     lost = loses_digits(few, ~np.isnan(few))
     warn_of_lost_digits([str(name) for name in frame.columns[lost]])
     return finite(torch.from_numpy(x))

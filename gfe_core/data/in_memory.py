@@ -242,7 +242,7 @@ def _labelled(parts: Parts, x: Any, y: Any, known: tuple[str, ...] | None) -> Pa
 
 
 def as_names(name: str, value: Iterable[Any] | None) -> tuple[str, ...] | None:
-    """Return names as texts; None stays None, and one text is refused."""
+    """Return names as strings; None stays None, and one string is refused."""
     if value is None:
         return None
     checks.sequence(name, value)

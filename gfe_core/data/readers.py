@@ -82,8 +82,8 @@ def read(path: Path, split: str = "train", *, label: str | None = None, **option
     Raises:
         TypeError: this kind of file takes no such option.
         ValueError: path is of another kind, or an argument does not fit its content.
-        DataError: the data are missing, damaged, constant, infinite (also in float32), too few
-            (below 2) or unusable.
+        DataError: the data are missing, damaged, constant in training, infinite (also in float32),
+            too few for a split (below 2) or unusable.
 
     Example:
         >>> import tempfile

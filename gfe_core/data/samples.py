@@ -170,9 +170,9 @@ def _warn_of_lost_digits(x: Any, array: np.ndarray) -> None:
     """Warn the caller of a verb, of columns of an array or frame; a single sample shows none."""
     if len(array) < 2:
         return
-    some = array[spread_rows(len(array))]
-    some = some.reshape(len(some), -1)
-    lost = np.flatnonzero(loses_digits(some, ~np.isnan(some)))
+    probe = array[spread_rows(len(array))]
+    probe = probe.reshape(len(probe), -1)
+    lost = np.flatnonzero(loses_digits(probe, ~np.isnan(probe)))
     names = features_of(x)
     warn_of_lost_digits([str(i) if names is None else names[i] for i in lost], stacklevel=7)
 
@@ -255,8 +255,8 @@ def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
 def in_same_order(name: str, beside: Any, data_name: str, data: Any) -> None:
     """Refuse a frame whose rows or columns have the names of the data in another order.
 
-    Or that has some of their names and others. Names that the data do not have at all, such as the
-    count of a frame without names, say nothing of the order.
+    A frame that has only some of these names, and others besides, is refused too. Names that the
+    data do not have at all, such as the count of a frame without names, say nothing of the order.
     """
     for what, names_of in (("columns", features_of), ("rows", _labels)):
         ours, theirs = names_of(beside), names_of(data)

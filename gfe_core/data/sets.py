@@ -56,7 +56,7 @@ def load(
     in `data_folder()` in torchvision's layout.
 
     Args:
-        name: one of the names above, or a path: a text with a separator or a suffix, or a
+        name: one of the names above, or a path: a string with a separator or a suffix, or a
             `pathlib.Path`. `readers.read` documents the layout of files, their splits and the
             options of each kind.
         split: "train", "test" or "all"; "all" is both, one after the other, and `rows` numbers them
@@ -246,7 +246,7 @@ def _bytes_of(file: Path) -> bytes:
 
 def _damaged(file: Path, reason: str) -> DataError:
     return DataError(
-        f"{file} is damaged or was only half downloaded: {reason}. Delete it and load again."
+        f"{file} is damaged or was only half downloaded: {reason}. Move it away and load again."
     )
 
 

@@ -75,7 +75,7 @@ _SUCH = {
     **{"sep": ";", "delimiter": ";", "encoding": "utf-8", "comment": "#", "quotechar": '"'},
     **{"escapechar": "\\", "decimal": ",", "thousands": ","},
 }
-"""An example for each option that is a text."""
+"""An example for each option that is a string."""
 _ENCODINGS = ("utf-8", "utf-16", "latin-1", "cp1252", "ascii", "utf-32")
 _N_HEAD = 50
 """Number of lines that are inspected before pandas reads."""
@@ -133,7 +133,7 @@ class _Numbers:
 
 
 def _flat(given: Any) -> list[str]:
-    """Return one value, several, or several for each column, as a flat list of texts."""
+    """Return one value, several, or several for each column, as a flat list of strings."""
     if isinstance(given, Mapping):
         return [word for words in given.values() for word in _flat(words)]
     if isinstance(given, _SEVERAL):
@@ -177,17 +177,19 @@ def open_text(path: Path, label: str | None, options: Mapping[str, Any]) -> Sour
 
 
 _LENGTHS = {
-    **dict.fromkeys(("sep", "delimiter", "encoding"), "a text"),
-    **dict.fromkeys(("comment", "quotechar", "escapechar", "decimal", "thousands"), "one sign"),
+    **dict.fromkeys(("sep", "delimiter", "encoding"), "a string"),
+    **dict.fromkeys(
+        ("comment", "quotechar", "escapechar", "decimal", "thousands"), "one character"
+    ),
 }
-"""Options that are texts, each with its permitted length."""
+"""Options that are strings, each with its permitted length."""
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
     """Refuse options that would fail before pandas gets them."""
     for name, wanted in _LENGTHS.items():
         value = options.get(name)
-        long = wanted == "a text"
+        long = wanted == "a string"
         fits = isinstance(value, str) and (len(value) == 1 or (long and len(value) > 1))
         checks.require(
             value is None or fits,

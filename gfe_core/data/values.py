@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 RESOLVED = 1e-3
-"""Largest rounding of a mean, in units of the spread beside it, that leaves data as they are."""
+"""Largest rounding error of a mean, relative to the spread beside it, that is accepted."""
 
 CHANNELS = ("first", "last")
 """Positions of the channels in an array of images: (n, channels, height, width), or last."""
@@ -76,7 +76,8 @@ def image_shape_of(shape: Sequence[int], channels: str | None = None) -> tuple[i
 def _place_of_channels(shape: tuple[int, ...], otherwise: str) -> str:
     """Return the position of the channels in (n, a, b, c), if only one of a and c is 1 or 3."""
     fits = [place for place, axis in (("first", 1), ("last", 3)) if shape[axis] in _COLOURS]
-    alpha = " (leave out transparency: `values[..., :3]`)" if shape[3] in (2, 4) else ""
+    colours = {2: 1, 4: 3}.get(shape[3])
+    alpha = f" (leave out transparency: `values[..., :{colours}]`)" if colours else ""
     require(len(fits) > 0, f"{otherwise}{alpha}")
     require(
         len(fits) == 1,
@@ -90,7 +91,7 @@ def numbers(kind: np.dtype) -> None:
     """Refuse an array of anything but real numbers.
 
     Raises:
-        UnfitError: it holds texts, objects, complex numbers or records.
+        UnfitError: it holds strings, objects, complex numbers or records.
     """
     remedy = "Convert it: `values.astype('float32')`"
     if kind.names is not None:
@@ -125,8 +126,8 @@ def rows_of_array(
     if np.ma.is_masked(values):
         flat[_flat(np.ma.getmaskarray(values), last)] = np.nan
     if values.dtype.itemsize >= 4:
-        some = spread_rows(len(values))
-        lost = loses_digits(_flat(np.ma.getdata(values[some]), last), ~np.isnan(flat[some]))
+        rows = spread_rows(len(values))
+        lost = loses_digits(_flat(np.ma.getdata(values[rows]), last), ~np.isnan(flat[rows]))
         warn_of_lost_digits([*map(str, np.flatnonzero(lost))])
     return finite(torch.from_numpy(flat)), shape
 
@@ -183,9 +184,9 @@ def warn_of_lost_digits(names: Sequence[str], stacklevel: int = 8) -> None:
     """Warn the caller, of `DataSet.of` by default, of features that float32 cannot resolve."""
     if not names:
         return
-    some = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    listed = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
     warnings.warn(
-        f"Data become float32, whose 7 digits are too few for the features {some}: they vary "
+        f"Data become float32, whose 7 digits are too few for the features {listed}: they vary "
         "little beside their mean, so that different values become equal. Subtract an offset such "
         "as the mean from them, in float64 and before this call, or leave them out.",
         UserWarning,

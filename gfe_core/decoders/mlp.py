@@ -22,7 +22,7 @@ from gfe_core.types import Codes
 
 Sizes = Sequence[int]
 Shape = Sizes | None
-"""(height, width) of a sample; None if it is not given."""
+"""(height, width) or (3, height, width) of a sample; None if it is not given."""
 Source = torch.Generator | None
 """Generator of the initial weights; None is torch's global generator."""
 

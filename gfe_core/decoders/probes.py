@@ -32,22 +32,22 @@ def probe(decoder: Any) -> dict[str, Tensor]:
     direction = direction / direction.norm(dim=1, keepdim=True)
     short = _LENGTHS[0] * direction
     try:
-        found = _probed(decoder, torch.cat([length * direction for length in _LENGTHS]))
+        outputs = _probed(decoder, torch.cat([length * direction for length in _LENGTHS]))
     except Exception:  # a user's decoder may refuse long codes
-        found = {}
-    return found or _probed(decoder, short)
+        outputs = {}
+    return outputs or _probed(decoder, short)
 
 
 def _probed(decoder: Any, z: Codes) -> dict[str, Tensor]:
     z = z.to(next(decoder.parameters(), z))
-    found = {}
+    outputs = {}
     if not arguments.needed_beside_codes(decoder):
-        found["output"] = _decoded(decoder, z)
+        outputs["output"] = _decoded(decoder, z)
     for context in contexts_of_ones(z) if arguments.takes_context(decoder) else ():
         with suppress(Exception):  # it may want one of another shape
-            found |= {"in_context": _decoded(decoder, z, context), "context": context}
+            outputs |= {"in_context": _decoded(decoder, z, context), "context": context}
             break
-    return {name: value.cpu() for name, value in (found | {"z": z}).items()} if found else {}
+    return {name: value.cpu() for name, value in (outputs | {"z": z}).items()} if outputs else {}
 
 
 def contexts_of_ones(like: Tensor) -> list[Tensor]:

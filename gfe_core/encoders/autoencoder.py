@@ -59,7 +59,7 @@ class Autoencoder(nn.Module):
     def mirror(cls, decoder: Any, **options: Any) -> "Autoencoder":
         """Build the encoder whose layers are those of this `MLPDecoder` in reverse order.
 
-        `options` override the arguments of the constructor.
+        `options` are `latent_dim`, which may differ from the decoder's, `loss` and `generator`.
         """
         wanted = "`decoder` must be a stack of `layers`, such as `MLPDecoder`"
         fits = hasattr(decoder, "layers") and not isinstance(decoder, type)

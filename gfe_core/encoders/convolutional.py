@@ -62,7 +62,7 @@ class ConvAutoencoder(Autoencoder):
     def mirror(cls, decoder: Any, **arguments: Any) -> "ConvAutoencoder":
         """Build the encoder of this `TransposedConvDecoder`.
 
-        `latent_dim` may differ from the decoder's.
+        `arguments` replace those of the constructor: `latent_dim` may differ from the decoder's.
         """
         own = {
             "image_shape": decoder.image_shape,

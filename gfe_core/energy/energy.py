@@ -55,8 +55,8 @@ class Energy(Curvature):
 
     Each row must be decoded on its own, and always in the same way. To check this, the first
     gradient of an energy decodes random codes, one for each sample, and then a few of them
-    separately. Only the kit's own decoders are not tested, if they have no hooks, exchanged layers
-    or subclass.
+    separately. Decoders that consist of plain modules of the kit and of torch alone, without hooks
+    and not subclassed, are not tested (`decoders.plain.is_plain`).
 
     Args:
         decoder: decoder that maps (batch, latent) to (batch, *data); called as decoder(z, context)

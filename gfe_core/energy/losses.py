@@ -109,7 +109,8 @@ class Bernoulli(_OverFeatures):
 class Gaussian(_OverFeatures):
     """Squared error as a negative log-likelihood.
 
-    E = |x - y|^2 / (2 variance), without the constant of the log-likelihood.
+    E = mean over features of (x - y)^2 / (2 variance), or their sum with `reduction="sum"`, without
+    the constant of the log-likelihood.
 
     The plain squared error is `Gaussian(variance=0.5, reduction="sum")`.
 

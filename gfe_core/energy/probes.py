@@ -44,14 +44,14 @@ def probe(loss: Any, decoder: Any) -> dict[str, Tensor]:
 
 
 def _probed(loss: WholeLoss, output: Tensor, x: Tensor) -> dict[str, Tensor]:
-    found = {}
+    outputs = {}
     if not arguments.requires(loss.function, "context"):
-        found |= _tried(loss, output, x, {}, "energy")
+        outputs |= _tried(loss, output, x, {}, "energy")
     for context in contexts_of_ones(output) if loss.takes_context else ():
-        found = found | _tried(loss, output, x, {"context": context}, "in_context")
-        if "in_context" in found:
+        outputs = outputs | _tried(loss, output, x, {"context": context}, "in_context")
+        if "in_context" in outputs:
             break
-    kept = found | {"output": output, "x": x} if found else {}
+    kept = outputs | {"output": output, "x": x} if outputs else {}
     return {name: value.cpu() for name, value in kept.items()}
 
 

@@ -85,17 +85,17 @@ def _jobs_of(experiment: Experiment, cell: str) -> dict[int, Job]:
     return committed
 
 
-def figures(experiment: Experiment, found: _Seeds) -> str:
+def figures(experiment: Experiment, records: _Seeds) -> str:
     """Return the numbers of one cell as a Markdown table, beside the shipped ones.
 
     For a list, such as a curve, the last entry is shown; pictures are left out.
 
     Args:
         experiment: experiment that the cell belongs to.
-        found: records of the cell by seed, as returned by `reproduce_cell`.
+        records: records of the cell by seed, as returned by `reproduce_cell`.
     """
-    ours = {seed: dict(_numbers(_results(record))) for seed, record in found.items()}
-    shipped = _shipped(experiment, found)
+    ours = {seed: dict(_numbers(_results(record))) for seed, record in records.items()}
+    shipped = _shipped(experiment, records)
     titles = [f"seed {seed}" for seed in ours]
     if len(ours) > 1:
         titles.append("mean ± sd")

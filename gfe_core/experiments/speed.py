@@ -19,11 +19,11 @@ _METHODS = (
 _DECODERS = {"mnist_one_pass": "one pass", "mnist_six_passes": "six passes"}
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(results: Mapping[str, Any]) -> str:
     """Return seconds to each gap, and the work of the public code's rule, as Markdown."""
-    decoders = {key: name for key, name in _DECODERS.items() if key in found}
-    first = found[next(iter(decoders))]
-    times = {(key, entry["method"]): entry for key in decoders for entry in found[key]["times"]}
+    decoders = {key: name for key, name in _DECODERS.items() if key in results}
+    first = results[next(iter(decoders))]
+    times = {(key, entry["method"]): entry for key in decoders for entry in results[key]["times"]}
     lines = [
         f"{first['images']:,} test images of MNIST at once from z = 0, with the two decoders of "
         "[data/checkpoints](../checkpoints/README.md): seconds of one core until the mean energy "
@@ -49,5 +49,5 @@ def table(found: Mapping[str, Any]) -> str:
         *head("decoder", *(f"c = {c:g}" for c in lengths)),
     ]
     for key, name in decoders.items():
-        lines.append(row(name, *(f"{entry['ratio']:.1f}" for entry in found[key]["stretched"])))
+        lines.append(row(name, *(f"{entry['ratio']:.1f}" for entry in results[key]["stretched"])))
     return "\n".join(lines)

@@ -30,7 +30,7 @@ from gfe_core.solvers.chunks import chunk_rows
 from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Encoding, Mask, PerSample, Status
 
 _ROUNDING = 32
-"""Bound on the width of unit tangents, in units of rounding, at which a sheet counts as flat.
+"""Width of unit tangents, in units of rounding, up to which J'J counts as singular.
 
 Layers add up to about 9 units.
 """

@@ -11,8 +11,8 @@ The module avoids two pitfalls. An inner loss averaged over the batch makes code
 `encode` refuses it.
 
 A decoder with ReLU is linear in z between its kinks, so its second derivatives in z vanish. It
-still learns through the step, by the mixed derivatives in z and the weights. The step is 0 only if
-the biases of the first layer are 0.
+still learns through the step, by the mixed derivatives in z and the weights. The step is 0 if no
+bias of the first layer is positive, because then all of its units are off at z = 0.
 """
 
 import math
@@ -148,7 +148,7 @@ class ByNumberOfSteps:
     """Decoders that differ only in how their codes were computed in training.
 
     Args:
-        decoders: adjoint ("unrolled", "detached") -> number of steps, as text, or "flow" ->
+        decoders: adjoint ("unrolled", "detached") -> number of steps, as a string, or "flow" ->
             decoder. The flow has no steps to differentiate, so its decoder is in both.
         histories: histories of their trainings, under the same keys.
     """

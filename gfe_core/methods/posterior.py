@@ -400,16 +400,17 @@ def _fits(decoder: Any, x: Any, prior: GaussianPrior, loss: Any) -> None:
 
 def check_prior(prior: Any, latent_dim: int, dtype: torch.dtype) -> None:
     """Refuse anything but a prior of codes of this size and type."""
+    line = f"`prior=gfe.posterior.GaussianPrior.standard({latent_dim}, dtype={dtype})`"
     checks.require(
         isinstance(prior, GaussianPrior),
-        f"`prior` must be a `GaussianPrior`, got {checks.described(prior)}. Write "
-        f"`prior=gfe.posterior.GaussianPrior.standard({latent_dim})`.",
+        f"`prior` must be a `GaussianPrior`, got {checks.described(prior)}. Write {line}.",
         TypeError,
     )
     expected = ((latent_dim,), dtype)
     got = (tuple(prior.mean.shape), prior.mean.dtype)
     checks.require(
-        got == expected, f"`prior` must be of codes of shape and type {expected}, got {got}."
+        got == expected,
+        f"`prior` must be of codes of shape and type {expected}, got {got}. Write {line}.",
     )
 
 

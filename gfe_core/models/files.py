@@ -147,8 +147,8 @@ class Model:
     def unscaled(self, x: Data) -> Data:
         """Convert reconstructions to the units of the data: x * scale + mean.
 
-        The result has the float type of x. It is float64 if that type has too few digits for the
-        scale relative to the mean.
+        The result has the float type of x, or float64 if that type has too few digits for the scale
+        relative to the mean.
 
         Args:
             x: reconstructions, such as `gfe.reconstruct` returns; a tensor or an array.
@@ -659,7 +659,7 @@ def _plain_card(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any, place: str, *, tensors: bool = False) -> Any:
-    """Convert numbers, texts, lists and dicts to Python's own types; refuse all other values.
+    """Convert numbers, strings, lists and dicts to Python's own types; refuse all other values.
 
     The error names the place of the value. Numbers of numpy and tensors without axes become
     numbers; tuples stay tuples.
@@ -674,7 +674,9 @@ def _plain(value: Any, place: str, *, tensors: bool = False) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             checks.require(
-                isinstance(key, str), f"`{place}` must have texts as names, got {key!r}.", TypeError
+                isinstance(key, str),
+                f"`{place}` must have strings as keys, got {key!r}.",
+                TypeError,
             )
         return {
             str(key): _plain(inner, f"{place}[{key!r}]", tensors=tensors)
@@ -686,7 +688,7 @@ def _plain(value: Any, place: str, *, tensors: bool = False) -> Any:
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         return _plain(value.item(), place)
     raise TypeError(
-        f"`{place}` must be plain (a number, text, list or dict), got {type(value).__name__}. "
+        f"`{place}` must be plain (a number, string, list or dict), got {type(value).__name__}. "
         "Convert it: `.tolist()` for arrays and tensors, `str(...)` for anything else."
     )
 

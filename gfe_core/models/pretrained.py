@@ -42,7 +42,8 @@ def pretrained(data: str, *, latent_dim: int | None = None) -> Model:
         A new model each time. Its card describes its training and its quality on test data.
 
     Raises:
-        ValueError: there is no such decoder. The message lists the decoders, and how to train it.
+        ValueError: there is no such decoder. The message lists the decoders, and says how to train
+            this one.
 
     Example:
         >>> import gfe_core as gfe

@@ -28,6 +28,7 @@ from gfe_core import checks
 from gfe_core.data import Batches
 from gfe_core.data.contexts import rows_of
 from gfe_core.scale.ranks import Rank
+from gfe_core.training.missing import observed_somewhere
 from gfe_core.types import Encoder, Encoding, Status
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -158,7 +159,8 @@ class Together:
             KeyboardInterrupt: on every process, if one was asked to stop.
         """
         encoding = self.find(decoder, x, **given)
-        n = int((encoding.status != Status.NON_FINITE).sum())
+        finite = encoding.status != Status.NON_FINITE
+        n = int((finite & observed_somewhere(x)).sum())
         sums = torch.tensor([n, self.asked.to_stop], dtype=torch.float64, device=x.device)
         dist.all_reduce(sums)
         total, n_asked = sums.tolist()

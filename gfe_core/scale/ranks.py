@@ -62,7 +62,7 @@ class Rank:
         except (RuntimeError, AssertionError) as error:
             raise ValueError(
                 f"`device` {name!r} cannot be used here: {str(error).splitlines()[0]} Write "
-                "`--device cpu`, or run where that device is."
+                '`device="cpu"` (in a terminal `--device cpu`), or run where that device is.'
             ) from error
         checks.require(
             device.type != "meta",

@@ -96,11 +96,11 @@ class Rows:
         """Number of features of a sample."""
         return int(np.prod(self._shape[1:]))
 
-    def read(self, some: slice) -> Tensor:
-        """Return some rows as floats, shape (n, features); the tensor is always a copy."""
+    def read(self, rows: slice) -> Tensor:
+        """Return a slice of rows as floats, shape (n, features); the tensor is always a copy."""
         if isinstance(self.source, Tensor):
-            return self.source[some].flatten(1).clone()
-        values = np.array(_opened(self.source)[some])
+            return self.source[rows].flatten(1).clone()
+        values = np.array(_opened(self.source)[rows])
         try:
             if values.ndim == 2 and values.dtype in (np.float32, np.float64):
                 return finite(torch.from_numpy(values))

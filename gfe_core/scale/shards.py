@@ -178,8 +178,8 @@ def read_codes(folder: str | Path) -> Encoding:
     named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
     checks.require(
         not missing,
-        f"`folder` {folder} lacks {len(missing)} of {header['n_shards']} shards: {named}. Run the "
-        "command that began it again: it makes the missing shards.",
+        f"`folder` {folder} lacks {len(missing)} of {header['n_shards']} shards: {named}. Repeat "
+        "the command that began it: it makes the missing shards.",
     )
     return Encoding.joined([_part(folder, header, i) for i in range(header["n_shards"])])
 
@@ -240,7 +240,7 @@ def _constants(model: Model) -> dict[str, Tensor | _Plain]:
 
 
 def _held_in(value: Any, place: str, depth: int = 4) -> Iterator[tuple[str, Tensor | _Plain]]:
-    """Yield the tensors, arrays, numbers and texts of a loss, which its repr may leave out."""
+    """Yield the tensors, arrays, numbers and strings of a loss, which its repr may leave out."""
     held: Any = value
     if isinstance(held, (np.ndarray, np.generic)) and held.dtype.kind in "biuf":
         yield place, torch.from_numpy(np.asarray(held, np.float64))
@@ -300,7 +300,7 @@ def _claim(folder: Path, header: dict[str, Any], model: Model) -> None:
     checks.require(
         not differing,
         f"`folder` {folder} holds codes with another {', '.join(differing)}. Choose another "
-        "folder, or run the command that began it again.",
+        "folder, or repeat the command that began it.",
     )
 
 

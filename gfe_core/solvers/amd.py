@@ -31,10 +31,11 @@ from gfe_core.types import Accelerated, Descent, Stop
 class AMD:
     """z <- z + dt v with the Armijo test E(z) - E(z + dt v) >= armijo_slope dt <grad, -v>.
 
-    For the gradient flow, v = -alpha grad, this is E(z) - E(z - dt grad) >= sigma dt |grad|^2. AMD
-    is gradient descent with backtracking: its t is a sum of steps, not the time of the exact flow.
-    With memory > 1 the decrease is measured from the largest of the last energies: this is faster
-    on badly scaled problems, but not monotone and no longer AMD.
+    For the gradient flow, v = -alpha grad; with alpha = 1 the test is
+    E(z) - E(z - dt grad) >= sigma dt |grad|^2. AMD is gradient descent with backtracking: its t is
+    a sum of steps, not the time of the exact flow. With memory > 1 the decrease is measured from
+    the largest of the last energies: this is faster on badly scaled problems, but not monotone and
+    no longer AMD.
 
     On a `NesterovFlow` it is the accelerated method. The same test is made at the point ahead to
     which momentum leads. A sample whose last move went uphill drops its momentum. t is the sum of
@@ -116,10 +117,9 @@ class AMD:
 
         The paper's text gives only the decrease factor 0.75. These settings come from the code
         alone: the start of every search between 1 and 10, growth 1.1, one step for the whole batch,
-            the
-        gradient of the trial point in the test, and its slope 1e-5 times the largest step 10. The
-        settings shipped with the code use the decrease factor 0.5. The code gives up a search after
-        20 rejections and moves on unchecked; here such samples stop with STEP_TOO_SMALL.
+        the gradient of the trial point in the test, and its slope 1e-5 times the largest step 10.
+        The settings shipped with the code use the decrease factor 0.5. The code gives up a search
+        after 20 rejections and moves on unchecked; here such samples stop with STEP_TOO_SMALL.
         """
         return cls(
             armijo_slope=1e-4,

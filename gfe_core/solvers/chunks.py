@@ -1,7 +1,7 @@
 """Encoding in chunks of samples: memory is bounded, progress is shown, interrupts keep results.
 
-Codes do not depend on the split into chunks: to the bit for decoders of the kit, up to rounding for
-others.
+Codes do not depend on the split into chunks: to the bit for `MLPDecoder` and `LinearDecoder`, up to
+rounding for others.
 """
 
 import math

@@ -134,8 +134,8 @@ class Euler(FixedGrid):
     With the gradient flow, this is exactly gradient descent with learning rate alpha dt.
 
     It is stable near a minimum while alpha dt lambda_max < 2, where lambda_max is the largest
-    curvature of E; on a `NesterovFlow` only while dt alpha lambda_max < 3 / t, so never for long.
-    `Euler(steps=trajectory.dt)` replays the steps of another solver.
+    curvature of E; on a `NesterovFlow` only while dt alpha lambda_max < damping / t, so never for
+    long. `Euler(steps=trajectory.dt)` replays the steps of another solver.
     """
 
     def step(self, energy: Energy, flow: Flow, state: State, *, t1: float) -> Step:

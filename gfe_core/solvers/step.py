@@ -109,7 +109,8 @@ class Step:
     Args:
         y: proposed states.
         dt: step size that was tried.
-        dt_next: step size for the next attempt: the accepted one, or a smaller one.
+        dt_next: step size for the next attempt; larger than `dt` only after an accepted step of a
+            solver that lets steps grow, such as Dopri5.
         accepted: whether each sample moves to y.
         status: RUNNING, or the reason why the solver gives a sample up.
         point: proposed codes after decoding, if the solver decoded them; their gradient then costs

@@ -103,7 +103,7 @@ def _little_to_gain(state: State, stop: Stop) -> Tensor:
 
 
 def _fading(window: int, like: Tensor) -> Tensor:
-    """Return the weight of each remembered move: 1 in the last window, then tenfold less a window.
+    """Return the weight of each remembered move: 1 in the last window, a tenth one window earlier.
 
     Steps down the gradient meet the flat axes only now and then. What they met there counts for a
     while, because curvatures of axes differ by powers of ten; but a flat region that was left

@@ -142,7 +142,7 @@ def _parts(others: Mapping[str, Any] | None, **parts: Any) -> dict[str, Any]:
     ]
     checks.require(
         not taken,
-        f"`others` must not be named {' or '.join(taken)}: other parts have these names. Choose "
+        f"`others` must not contain the name {' or '.join(taken)}: another part has it. Choose "
         "another name.",
     )
     return {name: part for name, part in (parts | dict(others or {})).items() if part is not None}
@@ -202,7 +202,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"`path` {path} does not exist. Save one first: `gfe.save_checkpoint(path, "
             "decoder=decoder)`."
         )
-    remedy = "Delete it and train again, or restore a copy."
+    remedy = "Pass a file written by `gfe.save_checkpoint`, restore a copy, or train again."
     content = read_tensors(path, kind="checkpoint", remedy=remedy)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(

@@ -37,9 +37,9 @@ class History:
         step: number of decoder updates so far.
         images: number of samples encoded so far, repeats counted.
         energy: mean energy of the batch at its codes, before the decoder is updated; samples that
-            failed or have no observed feature are left out.
+            are NON_FINITE or have no observed feature are left out.
         work: mean number of forward-equivalents that encoding one sample took.
-        seconds: seconds since `fit` began.
+        seconds: seconds of training so far, over all calls of `fit` that continued this history.
         interrupted: whether an interrupt or a callback ended training early.
     """
 
@@ -56,10 +56,11 @@ class Report:
     """The argument of callbacks, which `fit` calls after each encoded batch.
 
     Args:
-        step: number of rounds (encode, then update) made in this call, out of `n_steps`.
+        step: number of rounds (encode, then update) made in this call, out of `n_steps`;
+            `history.step` counts single updates over all calls.
         epoch: number of the current pass over the data, from 1 to `n_epochs`.
         energy: mean energy of this batch before the update.
-        seconds: seconds since `fit` began.
+        seconds: seconds of training so far, over all calls of `fit` that continued this history.
         decoder: the decoder itself, after the update.
         x: samples of the batch.
         encoding: codes of the batch.

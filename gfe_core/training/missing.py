@@ -7,11 +7,11 @@ from torch import Tensor
 
 _REMEDY = (
     "If NaN means unobserved, pass `encoder=functools.partial(gfe.encode_observed, loss=...)`; "
-    "otherwise leave these samples out: `x[x.isfinite().all(1)]`."
+    "otherwise leave these samples out: `x[x.isfinite().flatten(1).all(1)]`."
 )
 _REMEDY_OF_INFINITE = (
     "Leave these samples out, `x[~x.isinf().flatten(1).any(1)]`, or rescale what is too large for "
-    "the float type; what is unknown is NaN."
+    "the float type. Write NaN for unknown values."
 )
 
 
@@ -40,7 +40,7 @@ class Untaught:
 
         Args:
             x: samples of the batch.
-            taught: mask that is True for samples from which an update has learnt.
+            taught: mask that is True for samples whose code is not NON_FINITE.
         """
         self._n_batches += 1
         self._taught = self._taught or bool(taught.any())
@@ -86,8 +86,8 @@ def warn_of_missing_energies(x: Tensor, energy: Tensor) -> None:
         why = [f"{n} for {what}. {_CAUSES[what][1]}" for what, n in counts.items() if n]
         kept = "[evaluation.energy.isfinite()].mean()" if energy.isinf().any() else ".nanmean()"
         mean = f"Over the others, the mean is `evaluation.energy{kept}`."
-        told = " ".join(why) or "NON_FINITE."
-        _warn(f"{int(lost.sum())} of {len(x)} samples have no energy, {told} {mean}")
+        reasons = " ".join(why) or "because their codes are NON_FINITE."
+        _warn(f"{int(lost.sum())} of {len(x)} samples have no energy, {reasons} {mean}")
 
 
 def _infinite(x: Tensor) -> Tensor:

@@ -102,22 +102,25 @@ def test_image_sets_are_found_where_the_environment_says(
 ):
     monkeypatch.setenv("GFE_DATA_DIR", str(tmp_path))
     raw = write_raw_files(tmp_path, "MNIST")
-    assert check_of("MNIST").found == str(raw)
+    assert check_of("MNIST").result == str(raw)
     absent = check_of("FashionMNIST")
-    assert absent.ok and "optional" in absent.found
+    assert absent.ok and "optional" in absent.result
 
 
 def test_half_downloaded_image_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GFE_DATA_DIR", str(tmp_path))
     (write_raw_files(tmp_path, "MNIST") / "t10k-images-idx3-ubyte").write_bytes(b"half")
-    assert check_of("MNIST").remedy == "delete t10k-images-idx3-ubyte there and load MNIST again"
+    assert (
+        check_of("MNIST").remedy
+        == "move t10k-images-idx3-ubyte away from there and load MNIST again"
+    )
 
 
 def test_no_browser_is_no_fault(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(doctor, "_BROWSERS", ("chromium",))
     check = check_of("chromium")
-    assert check.ok and check.found.startswith("not found")
+    assert check.ok and check.result.startswith("not found")
 
 
 def test_missing_library_of_a_package_without_its_repository_needs_no_constraints(
@@ -147,9 +150,9 @@ def test_an_extra_that_was_left_out_is_one_note_and_one_that_is_torn_is_to_fix()
 
 def test_root_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lab, "is_root", lambda: True)
-    assert check_of("user").ok and "--allow-root" in check_of("user").found
+    assert check_of("user").ok and "--allow-root" in check_of("user").result
     monkeypatch.setattr(lab, "is_root", lambda: False)
-    assert check_of("user").found == "not root"
+    assert check_of("user").result == "not root"
 
 
 def test_a_machine_without_a_browser_is_told_what_lab_does(monkeypatch: pytest.MonkeyPatch):
@@ -239,7 +242,7 @@ def test_a_script_that_does_not_know_what_python_sends_is_to_fix(monkeypatch: py
     assert old != MaskPainter._esm
     monkeypatch.setattr(MaskPainter, "_esm", old)
     check = check_of("views")
-    assert "do not know MaskPainter.brush" in check.found and "`make bundles`" in check.remedy
+    assert "do not know MaskPainter.brush" in check.result and "`make bundles`" in check.remedy
     monkeypatch.setattr(doctor, "checkout", lambda: None)
     assert "--force-reinstall" in check_of("views").remedy
 
@@ -268,7 +271,7 @@ def test_another_anywidget_in_jupyterlab_is_to_fix(tmp_path: Path):
 
     name = "anywidget in JupyterLab"
     check = check_of(name, importer)
-    assert check.found.startswith("0.0.1 in ") and "reload the page" in check.remedy
+    assert check.result.startswith("0.0.1 in ") and "reload the page" in check.remedy
     package.unlink()
     assert check_of(name, importer).ok, "JupyterLab may be in another environment"
 
@@ -278,7 +281,9 @@ def test_exit_status_says_whether_something_must_be_fixed(
 ):
     assert main(["doctor"]) == 0
     monkeypatch.setattr(
-        doctor, "report", lambda: [doctor.Check(name="torch", found="missing", remedy="install it")]
+        doctor,
+        "report",
+        lambda: [doctor.Check(name="torch", result="missing", remedy="install it")],
     )
     assert main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()[-3:]

@@ -231,7 +231,7 @@ def test_damaged_file_is_named_with_its_remedy(folder: Path, file: str, kind: st
     with pytest.raises(DataError, match="is damaged or was only half downloaded") as caught:
         load("mnist")
     assert str(path) in str(caught.value) and str(caught.value).endswith(
-        "Delete it and load again."
+        "Move it away and load again."
     )
     assert len(load("mnist", "test")) == 20  # the other split is whole
 

@@ -94,7 +94,7 @@ def test_samples_that_are_data_are_precise_and_those_far_away_are_not(generator:
 def test_flow_trained_decoder_is_judged_by_a_step_whose_length_is_its_own(short: None):
     training = origins.build("flow", images("mnist")[0], 0)
     x = gfe.data.load("mnist", split="test").x
-    step = training.ways["one step"](training.decoder, x)
+    step = training.judged_by["one step"](training.decoder, x)
     origin = gfe.Energy(training.decoder, x, gon.SQUARES).value(torch.zeros(len(x), 2))
     assert bool((step.energy <= origin).all()) and int(step.statistics.n_accepted.max()) <= 1
 

@@ -421,12 +421,12 @@ def test_one_cycle_rises_to_the_rate_and_falls_for_any_number_of_updates(n_updat
         ('{"method": "flwo"}', "`method` must be 'flow' or 'autoencoder' or .*, got 'flwo'"),
         ('{"learning_rate": "x"}', "`learning_rate` must be a number, such as 0.002, got 'x'"),
         ('{"optimizer": "sgd"}', "`optimizer` must be 'adam' or 'rmsprop', got 'sgd'"),
-        ('{"optimizer": ["adam"]}', "`optimizer` must be a text, such as 'adam', got "),
+        ('{"optimizer": ["adam"]}', "`optimizer` must be a string, such as 'adam', got "),
         (
             '{"optimizer": "rmsprop", "weight_decay": 0.1}',
             "`weight_decay` must be 0 with `optimizer` 'rmsprop', got 0.1. Leave it out, or train",
         ),
-        ('{"data": 3}', "`data` must be a text, such as 'mnist', got 3"),
+        ('{"data": 3}', "`data` must be a string, such as 'mnist', got 3"),
         ('{"seed": -1}', "`seed` must be a finite number of at least 0, got -1"),
         (
             '{"weight_decay": Infinity}',
@@ -517,9 +517,7 @@ def test_damaged_note_beside_a_whole_checkpoint_says_how_to_go_on(damage, tmp_pa
         }[damage]
     )
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    remedy = (
-        r"has a damaged run.json. The weights are in checkpoint.pt.*replace run.json by the set"
-    )
+    remedy = r"has a damaged run.json. The weights are in checkpoint.pt.*move run.json away"
     for verb in (lambda: train(config, tmp_path), lambda: evaluate(tmp_path)):
         with pytest.raises(ValueError, match=remedy):
             verb()
@@ -529,11 +527,11 @@ def test_damaged_note_beside_a_whole_checkpoint_says_how_to_go_on(damage, tmp_pa
     assert json.loads(note.read_text())["updates"] == 36
 
 
-def test_damaged_note_without_a_checkpoint_may_be_deleted(tmp_path: Path):
+def test_damaged_note_without_a_checkpoint_may_be_moved_away(tmp_path: Path):
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(ValueError, match="damaged run.json. No weights lie beside it: delete it"):
+    with pytest.raises(ValueError, match="damaged run.json. No weights lie .*: move it away"):
         train(small(), tmp_path)
-    (tmp_path / "run.json").unlink()
+    (tmp_path / "run.json").rename(tmp_path / "damaged.json")
     assert not train(small(), tmp_path).history.interrupted
 
 

@@ -12,7 +12,7 @@ from problems import digits, generator, statuses, trained
 from torch import Tensor, nn
 
 import gfe_core as gfe
-from gfe_core.methods.posterior import GaussianPrior, Posterior, laplace, spread
+from gfe_core.methods.posterior import GaussianPrior, Posterior, check_prior, laplace, spread
 from gfe_core.types import Status
 
 SUM = gfe.Bernoulli(reduction="sum")
@@ -347,12 +347,14 @@ def test_what_makes_no_posterior_is_refused(unchecked: None):
     with pytest.raises(
         ValueError,
         match=r"`prior` must be of codes of shape and type \(\(8,\), torch.float64\), got \(\(2,",
-    ):
+    ) as refusal:
         laplace(
             trained("mlp"),
             digits(6),
             prior=replace(tilted(), mean=torch.zeros(2), precision=torch.eye(2)),
         )
+    written = str(refusal.value).split("Write `prior=")[1].split("`")[0]
+    assert check_prior(eval(written, {"gfe": gfe, "torch": torch}), 8, torch.float64) is None
     with pytest.raises(TypeError, match="`x` must be a torch.Tensor"):
         laplace(trained("mlp"), [1.0], prior=STANDARD)  # pyright: ignore[reportArgumentType]
 

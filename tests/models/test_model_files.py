@@ -479,8 +479,15 @@ def test_scaled_takes_tables_by_their_names_and_in_the_shape_of_a_sample(tmp_pat
     expected = torch.tensor([[[0.0, 1.0], [0.0, torch.nan]]])
     for given in (frame, frame.convert_dtypes(), gfe.data.DataSet.of(frame)):
         assert torch.equal(model.scaled(given).nan_to_num(9.0), expected.nan_to_num(9.0))
-    with pytest.raises(ValueError, match="`x` has the features of the model in another order"):
+    with pytest.raises(ValueError, match="`x` has the features of the model in another order") as e:
         model.scaled(frame[list("abdc")])
+    line = str(e.value).split("in their order: `")[1].split("`")[0]
+    selected = eval(line, {"frame": frame[list("abdc")]})
+    assert torch.equal(model.scaled(selected).nan_to_num(9.0), expected.nan_to_num(9.0))
+    with pytest.raises(
+        ValueError, match=r"it is missing 'd' and .*\. Rename or add the missing col"
+    ):
+        model.scaled(frame.rename(columns={"d": "e"}))
     with pytest.raises(ValueError, match=r"`x` must have shape \(batch, 2, 2\).*x.reshape\(-1, 2"):
         model.scaled(torch.zeros(3, 4))
     with pytest.raises(ValueError, match=r"`x` must have shape \(batch, 2, 2\)"):
@@ -555,7 +562,7 @@ def test_scaled_refuses_what_holds_no_floats(tmp_path, x, unchecked: None):
         ({"card": "mine"}, TypeError, "`card` must be a dict with names, got 'mine'"),
         ({"card": {"path": Path("x")}}, TypeError, r"`card\['path'\]` must be plain .*`str\("),
         ({"card": {"a": [{"b": torch.ones(2)}]}}, TypeError, r"`card\['a'\]\[0\]\['b'\]` must be"),
-        ({"card": {1: 2}}, TypeError, "`card` must have texts as names, got 1"),
+        ({"card": {1: 2}}, TypeError, "`card` must have strings as keys, got 1"),
         ({"loss": gfe.Bernoulli}, TypeError, "`loss` must be an object.* got the class"),
         ({"loss": "bernoulli"}, TypeError, "`loss` must be an object.* got 'bernoulli'"),
         ({"decoder": lambda z: z}, TypeError, "must be a torch.nn.Module, got function.*gfe.wrap"),

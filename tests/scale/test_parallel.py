@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,29 @@ def test_training_that_makes_no_sense_is_answered_and_leaves_no_model(
     assert main(words(tmp_path / "run", n_validation=9, **options)) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run" / "model.pt").exists()
+
+
+def test_samples_without_an_observed_feature_have_no_weight_and_hold_no_process_up(monkeypatch):
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=4)
+    optimizer = torch.optim.SGD(decoder.parameters(), lr=1.0)
+    monkeypatch.setattr(dist, "broadcast", lambda tensor, src: None)
+    averages: list[int] = []
+
+    def all_reduce(flat: torch.Tensor) -> None:
+        if len(flat) == 2:  # the other process learns from three samples
+            flat += torch.tensor([3.0, 0.0])
+        else:
+            averages.append(len(flat))
+
+    monkeypatch.setattr(dist, "all_reduce", all_reduce)
+    find = partial(gfe.encode_observed, loss=gfe.Gaussian(), max_steps=2)
+    together = Together(find, decoder, optimizer, asked=Asked())
+    x = torch.rand(3, 4)
+    x[1:] = torch.nan
+    together(decoder, x)
+    assert together.share == 1 / 4 and not averages  # `fit` takes the step
+    together(decoder, x[1:])
+    assert together.share == 0.0 and len(averages) == 1  # `fit` takes none, the other waits
 
 
 def test_weight_without_a_gradient_in_one_process_takes_the_step_of_the_other(monkeypatch):

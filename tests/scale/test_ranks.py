@@ -30,7 +30,9 @@ def test_shares_are_all_pieces_once(n):
 def test_device_is_the_one_named_or_refused_with_a_remedy():
     assert Rank().device("cpu") == torch.device("cpu")
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="`device` 'cuda' cannot be used here.*--device cpu"):
+        with pytest.raises(
+            ValueError, match="'cuda' cannot be used here.*device=\"cpu\".*--device cpu"
+        ):
             Rank(number=1, n=2, local=1).device("cuda")
 
 

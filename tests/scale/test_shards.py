@@ -107,7 +107,7 @@ def test_finished_shards_are_skipped_and_missing_ones_made_again(model, file, tm
     before = files(out)
     assert encode_shards(model, Rows.of(file), out, shard_size=20) == 0
     (out / "codes-000002.pt").unlink()
-    with pytest.raises(ValueError, match=r"lacks 1 of 5 shards: 2. Run the command that began"):
+    with pytest.raises(ValueError, match=r"lacks 1 of 5 shards: 2. Repeat the command that began"):
         read_codes(out)
     assert encode_shards(model, Rows.of(file), out, shard_size=20) == 1
     assert files(out) == before

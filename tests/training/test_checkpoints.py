@@ -187,8 +187,8 @@ def test_truncated_file_is_refused_with_a_clear_error(good, share):
     refused(
         good,
         (
-            r"`path` .*good.pt is damaged or no checkpoint .*Delete it and train again, or restore "
-            r"a copy"
+            r"`path` .*good.pt is damaged or no checkpoint .*Pass a file written by "
+            r"`gfe.save_checkpoint`, restore a copy, or train again."
         ),
     )
 
@@ -350,7 +350,7 @@ def test_other_part_must_not_take_the_name_of_a_part(tmp_path, name):
     for verb in (save_checkpoint, load_checkpoint):
         with pytest.raises(
             ValueError,
-            match=f"`others` must not be named {name}: other parts have these names.",
+            match=f"`others` must not contain the name {name}: another part has it.",
         ):
             verb(tmp_path / "run.pt", decoder=decoder, others={name: nn.Linear(1, 1)})
     assert list(tmp_path.iterdir()) == []

@@ -79,6 +79,24 @@ def test_a_training_that_taught_nothing_says_so():
     assert message.startswith("No sample taught anything")
 
 
+@pytest.mark.parametrize("shape", [(16,), (4, 4)])
+def test_line_that_leaves_incomplete_samples_out_fits_rows_and_images(shape: tuple[int, ...]):
+    layers = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.Unflatten(1, shape))
+    drawing = gfe.wrap(layers, latent_dim=2, data_shape=shape)
+    x = torch.rand(6, *shape)
+    x[2].view(-1)[3] = torch.nan
+    (message,) = said(partial(gfe.evaluate, drawing, x, encoder=SHORT))
+    line = message.split("leave these samples out: `")[1].split("`")[0]
+    assert torch.equal(eval(line, {"x": x}), x[[0, 1, 3, 4, 5]])
+
+
+def test_evaluation_without_any_energy_gives_the_reason():
+    broken = decoder()
+    torch.nn.init.constant_(broken.linear.weight, torch.nan)
+    (message,) = said(partial(gfe.evaluate, broken, WHOLE, encoder=SHORT))
+    assert message.startswith("40 of 40 samples have no energy, because their codes are NON_FINITE")
+
+
 def test_batches_of_a_loader_are_counted_too():
     loader = DataLoader(TensorDataset(with_gaps()), batch_size=8)
     (message,) = said(partial(gfe.fit, decoder(), loader, encoder=SHORT))

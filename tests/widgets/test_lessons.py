@@ -226,8 +226,8 @@ def test_missing_value_is_not_called_false(
         (torch.zeros(3, 1), torch.zeros(3), "expected (0, 0, 0), got (0, 0, 0) in shape (3, 1)"),
         (torch.zeros(9, 9), 1.0, "expected 1, got shape (9, 9) with mean 0"),
         ([], 1.0, "expected 1, got nothing"),
-        ("2", 2, "expected 2, got the text '2'"),
-        (2, "two", "expected the text 'two', got 2"),
+        ("2", 2, "expected 2, got the string '2'"),
+        (2, "two", "expected the string 'two', got 2"),
         (float("nan"), 2, "expected 2, got nan"),
         (1j, 2, "expected 2, got something of type complex"),
         ([[1], [2, 3]], 2, "expected 2, got something of type list"),
@@ -265,7 +265,7 @@ def test_known_mistakes_are_named_instead_of_the_hint(capsys: pytest.CaptureFixt
 
 
 def test_check_that_expects_nothing_comparable_is_refused():
-    with pytest.raises(ValueError, match="`expected` must be numbers, bools or text"):
+    with pytest.raises(ValueError, match="`expected` must be numbers, bools or a string"):
         check("the claim", 1, expected=None, hint="A hint.")
 
 

@@ -141,6 +141,15 @@ def test_time_left_is_in_a_unit_one_can_feel(template: Report, n_steps: int, lef
     assert left in progress.page.value
 
 
+def test_time_left_goes_by_the_rounds_of_this_call_alone(template: Report):
+    progress = Progress("continued")
+    report = at(template, 50, n_steps=100)
+    seconds = [1000.0 + 0.1 * i for i in range(70)]  # twenty rounds before this call
+    report.history.seconds = seconds
+    progress(replace(report, seconds=seconds[-1]))
+    assert "5 s left" in progress.page.value
+
+
 def test_curve_has_at_most_a_hundred_points_and_falls_with_the_energy(
     template: Report, clock: Clock
 ):

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import gfe_core as gfe
 import gfe_core.widgets
-from gfe_core.widgets.kit.shown import shown_samples
+from gfe_core.widgets.kit.shown import complete, shown_samples
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -89,6 +91,22 @@ def test_curves_are_no_images_but_may_have_gaps():
     assert widgets.SpectrumExplorer(decoder, holed, loss=gfe.Gaussian()).view.curves
 
 
+@pytest.mark.parametrize("kind", ["array", "array of images", "frame", "frame of pandas' types"])
+@pytest.mark.parametrize("gap", [np.nan, np.inf])
+def test_line_that_leaves_incomplete_samples_out_fits_what_was_passed(kind: str, gap: float):
+    x = DIGITS.x.numpy().copy()
+    x[2, 30] = gap
+    given: Any = x.reshape(6, 8, 8) if "images" in kind else x
+    if "frame" in kind:
+        given = pd.DataFrame(x)
+        given = given.convert_dtypes() if "types" in kind else given
+    with pytest.raises(ValueError, match="row 2 of 6 has missing or infinite") as refusal:
+        complete(torch.from_numpy(x), given, "samples")
+    line = str(refusal.value).split("Leave them out: `samples = ")[1].split("`")[0]
+    kept = np.asarray(eval(line, {"np": np, "samples": given}), np.float32)
+    assert np.array_equal(kept.reshape(5, 64), x[[0, 1, 3, 4, 5]])
+
+
 def test_other_helpers_refuse_in_words():
     calls = {
         "`rows` must be tensors of one shape": lambda: widgets.gallery([DIGITS.x[:, :9]], (8, 8)),
@@ -100,7 +118,7 @@ def test_other_helpers_refuse_in_words():
         "`models` must be names with": lambda: widgets.TraversalExplorer({"a": SIREN}, DIGITS, []),
         "`competitors` must be a dict": lambda: widgets.SideBySide(DIGITS.x, (8, 8), DECODER),
         "`every` must be a number": lambda: widgets.Progress("a", every="often"),
-        "`title` must be a text": lambda: widgets.Progress(None),
+        "`title` must be a string": lambda: widgets.Progress(None),
         "array of uint8": lambda: widgets.show_picture(DIGITS.x, "a", "b"),
     }
     for sentence, call in calls.items():

@@ -72,11 +72,13 @@ class Config:
             counted; at least 1. An autoencoder ignores it.
         grad_norm: gradient norm at which the flow of a training image stops, at least 0, in units
             of the energy per latent unit; as in `Stop`.
-        energy_slope: fall of the energy in the last `window` steps, relative to the energy, below
-            which the flow of a training image stops; at least 0.
+        energy_slope: fall of the energy per step, averaged over the last `window` steps and
+            relative to the energy, at or below which the flow of a training image stops; at
+            least 0.
         window: number of steps over which that fall is measured, at least 1.
         n_validation: number of validation images, from 0 to 10,000. They are judged after each
-            epoch, and the weights with the lowest energy are kept. With 0 the last weights are.
+            epoch, and the weights with the lowest energy are kept. With 0 the last weights are
+            kept.
         seed: seed of the initial weights, of the choice of images and of their order; a whole
             number, at least 0.
         optimizer: optimizer of the weights: "adam" (AdamW of torch), or "rmsprop" with the numbers
@@ -252,7 +254,7 @@ def _same_type(name: str, value: Any, default: Any) -> None:
         fits = type(value) in ((int, float) if kind is float else (kind,)) or (
             default is None and value is None
         )
-        wanted = {int: "a whole number", float: "a number", str: "a text"}[kind]
+        wanted = {int: "a whole number", float: "a number", str: "a string"}[kind]
     checks.require(fits, f"`{name}` must be {wanted}, such as {default!r}, got {value!r}.")
 
 

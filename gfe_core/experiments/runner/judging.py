@@ -37,7 +37,9 @@ def precise_for(loss: AnyLoss | None, *, gaps: bool = False) -> Encoder:
     return partial(gfe.encode_observed if gaps else gfe.encode, loss=loss, **TO_REST)
 
 
-def ways(network: encoders.Autoencoder | None, precise: Encoder = PRECISE) -> dict[str, Encoder]:
+def encoders_of(
+    network: encoders.Autoencoder | None, precise: Encoder = PRECISE
+) -> dict[str, Encoder]:
     """Return all encoders of a decoder, by name.
 
     They are the flow from the origin and, with a network, its guess and the flow from that guess.
@@ -53,7 +55,7 @@ def ways(network: encoders.Autoencoder | None, precise: Encoder = PRECISE) -> di
 
 def judged(
     decoder: nn.Module,
-    ways: Mapping[str, Encoder],
+    by: Mapping[str, Encoder],
     data: str,
     scaling: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def judged(
     if scaling is not None:
         x = (x - scaling["mean"]) / scaling["scale"]
     means = {}
-    for label, encoder in ways.items():
+    for label, encoder in by.items():
         result = gfe.evaluate(decoder, x, encoder=encoder)
         means[label] = {
             name: getattr(result, name).double().mean().item() for name in ("energy", "excess")

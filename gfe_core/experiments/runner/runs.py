@@ -29,7 +29,7 @@ from gfe_core.experiments.runner.config import (
     read_config,
     schedule_of,
 )
-from gfe_core.experiments.runner.judging import judged, precise_for, ways
+from gfe_core.experiments.runner.judging import encoders_of, judged, precise_for
 from gfe_core.scale.parallel import Asked, PartOfBatches, Together, joined, same_everywhere
 from gfe_core.scale.ranks import Rank
 from gfe_core.training import Callback, History, Report, update
@@ -423,12 +423,13 @@ def _read_note(folder: Path) -> Config:
     except ValueError as error:
         if (folder / "checkpoint.pt").exists():
             remedy = (
-                "The weights are in checkpoint.pt beside it. To continue, replace run.json by the "
-                'settings of this run, such as {"seed": 3, "epochs": 5} (a setting left out has '
-                "its default), and run the command again. To begin again, choose another folder."
+                "The weights are in checkpoint.pt beside it. To continue, move run.json away, "
+                "write a new one with the settings of this run, such as "
+                '{"seed": 3, "epochs": 5} (a setting left out has its default), and run the '
+                "command again. To begin again, choose another folder."
             )
         else:
-            remedy = "No weights lie beside it: delete it and run the command again."
+            remedy = "No weights lie beside it: move it away and run the command again."
         raise ValueError(f"`folder` {folder} has a damaged run.json. {remedy} ({error})") from error
 
 
@@ -511,7 +512,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     chosen = run.chosen
     precise = precise_for(chosen.loss, gaps=chosen.has_gaps)
     test = judged(
-        run.decoder, ways(run.autoencoder, precise), run.config.data, scaling=chosen.scaling
+        run.decoder, encoders_of(run.autoencoder, precise), run.config.data, scaling=chosen.scaling
     )
     content = json.loads(note.read_text()) | {"test": test}
     write_json(note, content)

@@ -21,7 +21,7 @@ from gfe_core.experiments.runner.config import (
     optimizer_of,
     schedule_of,
 )
-from gfe_core.experiments.runner.judging import TO_REST, in_words, judged, ways
+from gfe_core.experiments.runner.judging import TO_REST, encoders_of, in_words, judged
 from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.runner.runs import Run, describe, train
 
@@ -39,7 +39,7 @@ def trained_cell(config: dict[str, Any], *, fitted: dict[str, Any] | None = None
     """
     run = train(Config(**config))
     network = run.autoencoder if fitted is None else fit_afterwards(run, Config(**fitted))
-    return describe(run) | {"test": judged(run.decoder, ways(network), run.config.data)}
+    return describe(run) | {"test": judged(run.decoder, encoders_of(network), run.config.data)}
 
 
 def fit_afterwards(run: Run, config: Config) -> encoders.Autoencoder:
@@ -139,6 +139,6 @@ def cells_of(summaries: Mapping[str, Any], columns: Mapping[str, str]) -> list[s
     return [f"{s['mean']:.4f}" + ("" if s["sd"] is None else f" ± {s['sd']:.4f}") for s in chosen]
 
 
-def spread(found: Mapping[str, Any]) -> str:
+def spread(moments: Mapping[str, Any]) -> str:
     """Return mean and spread over several seeds, with two decimals for errors above one."""
-    return f"{found['mean']:.2f} ± {found['sd']:.2f}"
+    return f"{moments['mean']:.2f} ± {moments['sd']:.2f}"

@@ -34,13 +34,13 @@ SIZE = 20
 HIDDEN = (150, 300, 600)
 RATES = {"gentle": 5e-4, "large": 5e-3}
 N_TEST = 500
-"""Test images that the decoder is judged by at the end, the first of the set."""
+"""Number of test images, the first of the set, by which the decoder is judged at the end."""
 N_LOOKS = 20
 """How often the largest curvature is measured on the way."""
 WINDOW = 10
 """Batches whose mean energy is followed, to see whether it climbs."""
 TAIL = 50
-"""Batches whose energies a mean is taken of."""
+"""Number of batches over whose energies a mean is taken."""
 T1 = 1e4
 MOMENTUM_T1 = 1.5e3
 
@@ -121,8 +121,8 @@ def curve(name: str, updates: str, seed: int) -> dict[str, Any]:
         on_interrupt="raise",
     )
     test = gfe.data.load("mnist", split="test").x[:N_TEST]
-    ways = {"own codes": encoder, "codes at rest": PRECISE}
-    judged = {way: gfe.evaluate(decoder, test, encoder=find) for way, find in ways.items()}
+    encoders = {"own codes": encoder, "codes at rest": PRECISE}
+    judged = {label: gfe.evaluate(decoder, test, encoder=find) for label, find in encoders.items()}
     return {
         "seed": seed,
         "images": history.images,
@@ -130,7 +130,9 @@ def curve(name: str, updates: str, seed: int) -> dict[str, Any]:
         "cpu_seconds": seconds,
         "curvature": [{key: _known(value) for key, value in at.items()} for at in curvature],
         "grid_limit": grid_limit(ENCODERS[name]),
-        "test": {way: _known(its.energy.double().mean().item()) for way, its in judged.items()},
+        "test": {
+            label: _known(result.energy.double().mean().item()) for label, result in judged.items()
+        },
         "floor": (judged["codes at rest"].energy - judged["codes at rest"].excess).mean().item(),
     }
 
@@ -162,7 +164,7 @@ def _jobs() -> list[Job]:
 
 
 def _or_a_nat(value: float | None) -> float:
-    """What is not finite, such as the energy of a lost batch, counts as a nat."""
+    """Return 1 nat for a value that is not finite, such as the energy of a lost batch."""
     return 1.0 if value is None else value
 
 

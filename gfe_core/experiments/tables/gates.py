@@ -52,8 +52,8 @@ EVERY = 20
 SETTLED = 0.8
 """Share of the updates after which gates are left as they are.
 
-Until then the error hovers about the threshold, for what is under it is spent at once; the rest
-goes into the error alone, at the open gates.
+Until then the error stays near the threshold, because all slack below it is spent at once on gates
+and divergences. The remaining updates lower the error alone, with the gates that are open.
 """
 
 
@@ -63,12 +63,12 @@ class Setting:
 
     Args:
         hidden: widths of the decoder, and of the encoder backwards.
-        updates: with so many batches of `size` samples.
-        size: of a batch.
+        updates: number of updates, each with a batch of `size` samples.
+        size: number of samples in a batch.
         rate: peak of a one-cycle schedule.
-        price: of an open gate. What the constraint leaves to spend goes into gates before it goes
-            into divergences only where gates are dear; a flow has no divergences.
-        max_steps: of a flow.
+        price: price of an open gate. What the constraint leaves to spend goes into gates before it
+            goes into divergences only where gates are dear; a flow has no divergences.
+        max_steps: largest number of steps of a flow.
     """
 
     hidden: tuple[int, ...]
@@ -230,7 +230,7 @@ def planted(
 
 
 _TURNS = {"rotation of squares": 4, "rotation of ellipses": 2, "rotation of hearts": 1}
-"""A shape looks the same after so many parts of a full turn."""
+"""Number of times that a shape looks the same during a full turn."""
 
 
 def factors(codes: Tensor, y: Tensor) -> dict[str, float]:
@@ -241,19 +241,19 @@ def factors(codes: Tensor, y: Tensor) -> dict[str, float]:
     third by chance.
     """
     shape, scale, angle, across, down = y.unbind(1)
-    found = {
+    scores = {
         name: _told(codes, aim[:, None])
         for name, aim in {"x": across, "y": down, "scale": scale}.items()
     }
     half = len(codes) // 2
     machine = make_pipeline(StandardScaler(), SVC(C=100.0))
     machine.fit(codes[:half].numpy(), shape[:half].numpy())
-    found["shape (share right)"] = float(machine.score(codes[half:].numpy(), shape[half:].numpy()))
+    scores["shape (share right)"] = float(machine.score(codes[half:].numpy(), shape[half:].numpy()))
     for i, (name, turns) in enumerate(_TURNS.items()):
         rows = shape == i
         round_ = turns * angle
-        found[name] = _told(codes[rows], torch.stack([round_.cos(), round_.sin()], 1)[rows])
-    return found
+        scores[name] = _told(codes[rows], torch.stack([round_.cos(), round_.sin()], 1)[rows])
+    return scores
 
 
 def _told(codes: Tensor, aim: Tensor) -> float:

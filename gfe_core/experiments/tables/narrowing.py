@@ -36,12 +36,11 @@ from gfe_core.experiments.tables.gates import (
 KINDS = {"VAE": ("VAE",), "flow": ("flow", "flow, codes kept")}
 """Kind of a reference -> what is narrowed in its measure."""
 PLANTED = (3, 5, 10)
+"""Numbers of latents that the data sets are planted with."""
 PLANTED_SEEDS = range(10)
+"""Seeds of the planted data sets."""
 SLACK = 1.75
-"""Latents, data sets, and the threshold in errors of the reference.
-
-With a latent too few no model comes under it.
-"""
+"""Threshold, in errors of the reference; with one latent too few, no model comes under it."""
 SETS = ("digits", "shapes")
 LATENTS = (5, 10)
 SEEDS = range(3)
@@ -72,15 +71,15 @@ def planted_cell(kind: str, n: int, seed: int) -> dict[str, Any]:
     x, validation, test = (
         planted(n, size, seed, split) for split, size in enumerate((5000, 1000, 1000))
     )
-    how = SETTINGS["planted"][kind]
-    reference = train(kind, x, n, UNREACHABLE, how, seed)
+    setting = SETTINGS["planted"][kind]
+    reference = train(kind, x, n, UNREACHABLE, setting, seed)
     threshold = SLACK * reference.error(validation)
-    found = {"reference": reference.error(test), "seed": seed}
-    for told in KINDS[kind]:
-        model = train(told, x, 2 * n, threshold, how, seed)
+    result = {"reference": reference.error(test), "seed": seed}
+    for label in KINDS[kind]:
+        model = train(label, x, 2 * n, threshold, setting, seed)
         judged = _judged(model, test)
-        found[told] = judged | {"threshold": threshold, "met": judged["error"] <= threshold}
-    return found
+        result[label] = judged | {"threshold": threshold, "met": judged["error"] <= threshold}
+    return result
 
 
 def splits(data: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -99,23 +98,23 @@ def cell(data: str, kind: str, n: int, seed: int) -> dict[str, Any]:
 
     On shapes with most latents, n gates to the other thresholds too.
     """
-    (x, test, y), how = splits(data), SETTINGS[data][kind]
-    reference = train(kind, x, n, UNREACHABLE, how, seed)
+    (x, test, y), setting = splits(data), SETTINGS[data][kind]
+    reference = train(kind, x, n, UNREACHABLE, setting, seed)
     error = reference.error(x[:2000])
-    found = {"reference": {"error": reference.error(test)}, "seed": seed}
+    result = {"reference": {"error": reference.error(test)}, "seed": seed}
     models = {"doubled": (2 * n, error)}
     if data == "shapes" and n == max(LATENTS):
-        models |= {told: (n, times * error) for told, times in THRESHOLDS[kind].items()}
-        found["reference"]["factors"] = factors(reference.codes(test), y)
-    for told, (gates, threshold) in models.items():
-        model = train(kind, x, gates, threshold, how, seed)
-        found[told] = _judged(model, test) | {
+        models |= {label: (n, times * error) for label, times in THRESHOLDS[kind].items()}
+        result["reference"]["factors"] = factors(reference.codes(test), y)
+    for label, (gates, threshold) in models.items():
+        model = train(kind, x, gates, threshold, setting, seed)
+        result[label] = _judged(model, test) | {
             "threshold": threshold,
             "met": model.error(x[:2000]) <= threshold,
         }
-        if told != "doubled":
-            found[told]["factors"] = factors(model.codes(test), y)
-    return found
+        if label != "doubled":
+            result[label]["factors"] = factors(model.codes(test), y)
+    return result
 
 
 def _judged(model: Trained, test: Tensor) -> dict[str, Any]:
@@ -156,21 +155,21 @@ def _jobs() -> list[Job]:
 
 
 def _gather(records: Records) -> dict[str, Any]:
-    found: dict[str, Any] = {"planted": {}, "doubled": {}, "factors": {}}
+    result: dict[str, Any] = {"planted": {}, "doubled": {}, "factors": {}}
     for kind, narrowed in KINDS.items():
         of_kind = records.where(kind=kind)
-        for told in narrowed:
-            of = {n: [one[told] for one in of_kind.where(data="planted", n=n)] for n in PLANTED}
-            found["planted"][told] = {str(n): _counted(models, n) for n, models in of.items()}
+        for label in narrowed:
+            of = {n: [one[label] for one in of_kind.where(data="planted", n=n)] for n in PLANTED}
+            result["planted"][label] = {str(n): _counted(models, n) for n, models in of.items()}
         for data in SETS:
-            found["doubled"].setdefault(data, {})[kind] = {
+            result["doubled"].setdefault(data, {})[kind] = {
                 str(n): _doubled(of_kind.where(data=data, n=n).by("seed")) for n in LATENTS
             }
         last = of_kind.where(data="shapes", n=max(LATENTS)).by("seed")
-        found["factors"][kind] = {
-            told: _factors(last, told) for told in ("reference", *THRESHOLDS[kind])
+        result["factors"][kind] = {
+            label: _factors(last, label) for label in ("reference", *THRESHOLDS[kind])
         }
-    return found
+    return result
 
 
 def _counted(models: Sequence[Mapping[str, Any]], n: int) -> dict[str, Any]:
@@ -191,8 +190,8 @@ def _doubled(seeds: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _factors(seeds: Mapping[int, Mapping[str, Any]], told: str) -> dict[str, Any]:
-    models = {seed: one[told] for seed, one in seeds.items()}
+def _factors(seeds: Mapping[int, Mapping[str, Any]], label: str) -> dict[str, Any]:
+    models = {seed: one[label] for seed, one in seeds.items()}
     names = models[SEEDS[0]]["factors"]
     return {
         "open": [model.get("open", max(LATENTS)) for model in models.values()],
@@ -213,10 +212,10 @@ _FACTORS = (
 def _table(content: Mapping[str, Any]) -> str:
     lines = ["Planted data: gates that stay open, one number for each data set.", ""]
     lines += head("model", "planted", "open", "within one and under the threshold")
-    for told, rows in content["planted"].items():
+    for label, rows in content["planted"].items():
         for n, one in rows.items():
             lines.append(
-                row(told, n, _listed(one["open"]), f"{one['within_one_and_met']} of {one['of']}")
+                row(label, n, _listed(one["open"]), f"{one['within_one_and_met']} of {one['of']}")
             )
     lines += ["", "Twice the gates, held to the error of a reference.", ""]
     lines += head(
@@ -239,9 +238,9 @@ def _table(content: Mapping[str, Any]) -> str:
     lines += ["", _FACTORS, ""]
     lines += head("model", "threshold", "open", "error", *names)
     for kind, rows in content["factors"].items():
-        for told, one in rows.items():
+        for label, one in rows.items():
             cells = (f"{one['r2'][name]['mean']:.2f}" for name in names)
-            lines.append(row(kind, told, _listed(one["open"]), spread(one["error"]), *cells))
+            lines.append(row(kind, label, _listed(one["open"]), spread(one["error"]), *cells))
     return "\n".join(lines)
 
 

@@ -72,7 +72,7 @@ class Training:
         decoder: decoder that is trained.
         encoder: encoder that finds codes in training.
         batches: batches of the images.
-        ways: encoders by which the decoder is judged, by name.
+        judged_by: encoders by which the decoder is judged, by name.
         judged: decoder of whole images that is judged: `decoder`, or another one with its weights.
         loss: loss of the update and of the reported errors.
         network: network of an encoder, whose weights are trained too.
@@ -81,7 +81,7 @@ class Training:
     decoder: Any
     encoder: Encoder
     batches: gfe.data.Batches
-    ways: Mapping[str, Encoder]
+    judged_by: Mapping[str, Encoder]
     judged: Any
     loss: Loss = gon.SQUARES
     network: nn.Module = field(default_factory=nn.Module)
@@ -122,7 +122,7 @@ class Training:
         """
         loss = self.loss if isinstance(self.loss, Evidence) else gon.SQUARES
         means = {}
-        for name, encoder in self.ways.items():
+        for name, encoder in self.judged_by.items():
             parts = [
                 loss.per_sample(self.judged(encoder(self.judged, part).z), part)
                 for part in x.split(250)
@@ -144,17 +144,21 @@ def build(method: str, x: Tensor, seed: int) -> Training:
     shared: dict[str, Any] = {"decoder": decoder, "judged": decoder, "batches": batches}
     if method.endswith("autoencoder"):
         network = ConvAutoencoder.mirror(decoder, loss=gon.SQUARES, generator=generator)
-        return Training(**shared, encoder=network, network=network, ways={"own steps": network})
+        return Training(
+            **shared, encoder=network, network=network, judged_by={"own steps": network}
+        )
     if method == "flow":
         encoder = partial(gfe.encode, **TRAINING)
-        return Training(**shared, encoder=encoder, ways={"flow": TO_REST, "one step": FIRST_STEP})
+        return Training(
+            **shared, encoder=encoder, judged_by={"flow": TO_REST, "one step": FIRST_STEP}
+        )
     encoders: dict[str, gon.Origin] = {
         "gon": gon.Origin(),
         "detached": gon.Origin(adjoint=gfe.Detached()),
         "three_steps": gon.Origin(n_steps=3),
     }
-    ways = {"own steps": encoders[method]} | ({"flow": TO_REST} if method == "gon" else {})
-    return Training(**shared, encoder=encoders[method], ways=ways)
+    judged_by = {"own steps": encoders[method]} | ({"flow": TO_REST} if method == "gon" else {})
+    return Training(**shared, encoder=encoders[method], judged_by=judged_by)
 
 
 def _decoder(
@@ -184,7 +188,7 @@ def _implicit(method: str, x: Tensor, seed: int, generator: torch.Generator) -> 
         loss=batches.loss,
         batches=batches,
         judged=siren,
-        ways={"own steps": gon.Origin(dt=SIREN_STEP)},
+        judged_by={"own steps": gon.Origin(dt=SIREN_STEP)},
     )
 
 
@@ -199,18 +203,18 @@ def _variational(method: str, batches: gfe.data.Batches, generator: torch.Genera
             encoder=network,
             network=network,
             loss=Evidence(),
-            ways={"own steps": network},
+            judged_by={"own steps": network},
         )
     decoder = VariationalDecoder(
         _decoder(generator, batches.x, WIDTHS), latent_dim=LATENT, generator=generator
     )
     encoder = gon.Origin(loss=Evidence(), by=VariationalDecoder.at_mean)
-    ways = {"own steps": encoder}
+    judged_by = {"own steps": encoder}
     return Training(
         decoder=decoder,
         judged=decoder,
         batches=batches,
         encoder=encoder,
         loss=Evidence(),
-        ways=ways,
+        judged_by=judged_by,
     )

@@ -139,8 +139,9 @@ def _without(given: Any, name: str) -> str:
         flat = "" if given.dim() == 2 else ".flatten(1)"
         return f"`{name} = {name}[{name}{flat}.isfinite().all(1)]`"
     if hasattr(given, "dropna"):
-        return f"`{name} = {name}.dropna()`"
-    return f"`{name} = {name}[np.isfinite({name}).all(1)]`"
+        return f"`{name} = {name}.replace([np.inf, -np.inf], np.nan).dropna()`"
+    flat = "" if getattr(given, "ndim", 2) == 2 else f".reshape(len({name}), -1)"
+    return f"`{name} = {name}[np.isfinite({name}){flat}.all(1)]`"
 
 
 def two_latents(decoder: Any, needed: str) -> None:

@@ -35,7 +35,7 @@ def check(
             expects: `value` is the function that the reader wrote, and no other argument is given.
             For an exercise of your own, pass a claim that is true where the check succeeds.
         value: value that the reader made; None or `...` while it is still missing.
-        expected: expected value: a number, bool, text, shape, list, array or tensor.
+        expected: expected value: a number, bool, string, shape, list, array or tensor.
         atol: largest difference that counts as equal, in the unit of the value.
         hint: sentence that helps the reader.
         misconceptions: known wrong values, or predicates of the value, each with the sentence that
@@ -89,7 +89,7 @@ def _line(exercise: Exercise, value: Any) -> str:
     """Compare a value with what is expected."""
     if _numbers(exercise.expected) is None and not isinstance(exercise.expected, str):
         raise ValueError(
-            f"`expected` must be numbers, bools or text, got {_text(exercise.expected)}."
+            f"`expected` must be numbers, bools or a string, got {_text(exercise.expected)}."
         )
     if value is None or value is ...:
         shown = "..." if value is ... else value
@@ -149,7 +149,7 @@ def _text(value: Any, digits: int = 4) -> str:
     numbers = _numbers(value)
     if numbers is None:
         return (
-            f"the text {value[:60]!r}"
+            f"the string {value[:60]!r}"
             if isinstance(value, str)
             else f"something of type {type(value).__name__}"
         )

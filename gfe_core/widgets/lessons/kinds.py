@@ -47,7 +47,7 @@ class Exercise:
     Args:
         claim: sentence that is true of a right solution.
         run: function that calls the reader's function and returns the value to compare.
-        expected: expected value: a number, bool, text, shape, list, array or tensor.
+        expected: expected value: a number, bool, string, shape, list, array or tensor.
         hint: sentence that helps with any other value.
         atol: largest difference that counts as equal.
         mistakes: known wrong values, or predicates of the value, each with the sentence that names

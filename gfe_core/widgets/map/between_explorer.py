@@ -124,7 +124,7 @@ def walked(
 
 
 def between(
-    mapped: Mapped, x: Float[Tensor, "2 features"], way: Float[Tensor, "n_mix latent"]
+    mapped: Mapped, x: Float[Tensor, "2 features"], mixes: Float[Tensor, "n_mix latent"]
 ) -> tuple[Float[Tensor, "2 n_mix features"], Float[Tensor, "3 n_mix"]]:
     """Go from sample A to sample B by codes, and by pixels as (1 - t) A + t B.
 
@@ -132,7 +132,7 @@ def between(
         mapped: samples with their decoder, which draws the mixed codes, and their encoder, which
             encodes the mixed pixels.
         x: samples A and B.
-        way: codes from that of A to that of B.
+        mixes: codes from that of A to that of B.
 
     Returns:
         The images drawn from mixed codes and those of mixed pixels; and energies above the floor:
@@ -142,12 +142,13 @@ def between(
     decoder = mapped.decoder
     loss = mapped.loss
     floor = WholeLoss(loss).floor
-    n_mix = len(way)
+    n_mix = len(mixes)
     with threads.suited(decoder, mapped.encoder), torch.no_grad():
         pixels = torch.lerp(x[:1], x[1:], torch.linspace(0, 1, n_mix).to(x)[:, None])
         to_ends = [
-            Energy(decoder, one.expand(n_mix, -1), loss).value(way) - floor(one[None])
+            Energy(decoder, one.expand(n_mix, -1), loss).value(mixes) - floor(one[None])
             for one in x.unbind()
         ]
         own = mapped.encoder(decoder, pixels).energy - floor(pixels)
-        return torch.stack([reconstruct(decoder, way, loss), pixels]), torch.stack([*to_ends, own])
+        images = torch.stack([reconstruct(decoder, mixes, loss), pixels])
+        return images, torch.stack([*to_ends, own])

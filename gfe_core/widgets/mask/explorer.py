@@ -64,7 +64,7 @@ class MaskExplorer(Explorer):
         samples: samples that the reader can choose; they need an image shape.
         name: name of the explorer.
         others: other methods, name -> (decoder, encoder); the encoder gets NaN where a pixel is
-            hidden, as in `baselines.Filled(autoencoder)`.
+            hidden, as in `gfe.encoders.Filled(autoencoder)`.
         sample: row of `samples` shown first, its left half hidden.
         seed: seed of the starts, the draws and the random mask.
         n_starts: number of flows for each picture, the first from the origin.

@@ -59,8 +59,8 @@ class MomentumExplorer(LandscapeExplorer):
     The reader sets the step as dt x sqrt(lambda_max), the natural unit of a flow with momentum; the
     limit of the semi-implicit rule is 2. The gradient flow beside it takes the same number of Euler
     steps of length dt squared: the work is the same, and dt squared is the factor with which a
-    gradient enters the code in a step with momentum. The right chart is the energy above the lowest
-    energy that any track or the reference reached.
+    gradient enters the code in a step with momentum. The second chart is the energy above the
+    lowest energy that any track or the reference reached.
 
     Args:
         decoder: trained decoder.

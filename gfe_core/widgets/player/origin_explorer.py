@@ -57,8 +57,8 @@ class OriginExplorer(LandscapeExplorer):
 
     Args:
         decoders: decoders by the gradient through the steps in training ("unrolled", "detached")
-            and then by the number of steps in training, as text; every gradient needs the same
-            numbers of steps.
+            and then by the number of steps in training, as a string; every gradient needs the
+            same numbers of steps.
         samples: samples that can be encoded; they need an image shape.
         name: name of the explorer.
         sample: row of the sample shown first.

@@ -31,7 +31,7 @@ class RaceExplorer(LandscapeExplorer):
     """Let solvers run side by side at equal work; a frame is a fixed number of forward-equivalents.
 
     Euler and RK4 step at 0.95 of their stability limit. They get lambda_max at the code without
-    paying for it, although in practice it is unknown. The lower chart is the energy above the
+    paying for it, although in practice it is unknown. The second chart is the energy above the
     lowest that any of the solvers or the reference reached.
 
     Args:

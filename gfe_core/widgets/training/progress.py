@@ -227,7 +227,9 @@ def _small_png(image: Image.Image) -> bytes:
 
 
 def _time_left(report: Report) -> str:
-    seconds = report.seconds / report.step * (report.n_steps - report.step)
+    earlier = report.history.seconds[: -report.step]  # of the calls that this one continues
+    spent = report.seconds - (earlier[-1] if earlier else 0.0)
+    seconds = spent / report.step * (report.n_steps - report.step)
     if seconds < 90:
         return f"{seconds:.0f} s left"
     return f"{seconds / 60:.0f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"

@@ -87,7 +87,7 @@ EXERCISES = {
         run=_call,
         expected=[[0.5, 0.8660], [0.8660, -0.5]],
         atol=1e-3,
-        hint="By a quarter turn, the place (0, 1) asks at (1, 0).",
+        hint="After a quarter turn, the place (0, 1) shows what was at (1, 0).",
         mistakes={
             ((-0.5, 0.8660), (0.8660, 0.5)): "This turns the drawing clockwise.",
             ((0.8660, 0.5), (-0.5, 0.8660)): "The vertical coordinate comes first in a place.",
