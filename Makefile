@@ -87,9 +87,13 @@ site: $(VENV)/installed-dev ## build the static pages into site/ (NB=one.ipynb: 
 handouts: $(VENV)/installed ## write handouts/: the notebooks without solutions and outputs, and a key for the teacher
 	@$(PYTHON) -m gfe_core handouts
 
-bench: $(VENV)/installed-dev ## measure the speed of encoding, beside other libraries, and the cost of gradients (needs MNIST; half an hour)
+bench: $(VENV)/installed-dev ## measure the speed of encoding, beside other libraries, and the cost of gradients (needs MNIST; an hour)
+	@$(PIP) -e ".[bench]"
 	$(PYTHON) tests/benchmarks/bench_adjoints.py
 	$(PYTHON) tests/benchmarks/bench.py
+	$(PYTHON) tests/benchmarks/race.py
+	$(PYTHON) tests/benchmarks/race.py --images 100 10000 --repeats 1
+	$(PYTHON) tests/benchmarks/race.py --decoders mlp conv --latents 64 --repeats 1
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Installing gfe_core and its libraries into $(VENV) ..."

@@ -9,8 +9,8 @@ without compilation.
 
 A method with a rate, a scale or a damping of its own gets the value with the lowest energy at its
 middle budget on 100 images of the training set. A method whose run takes longer than `--patience`
-times the longest run of LBFGS is not run with larger budgets, nor is this run repeated. A peer
-that is not installed, or fails, is listed with the reason.
+times the longest run of LBFGS is not run with larger budgets, and a run of more than 1.5 times this
+run is not repeated. A peer that is not installed, or fails, is listed with the reason.
 
 Decoders one_pass and six_passes are those of data/checkpoints, with 20 latents. The decoders mlp
 and conv are trained here in a minute, on 5,000 images, with a seed, and kept in `--cache`.
@@ -52,6 +52,9 @@ PACKAGES = (
     "torch numpy scipy torchdiffeq botorch caustics jax jaxlib jaxopt optimistix lineax equinox"
 )
 
+REPEATED = 1.5
+"""Longest run that is repeated, in units of the longest run of LBFGS: others cannot win."""
+
 
 @dataclass
 class Lane:
@@ -80,14 +83,22 @@ def chosen(racer: Racer, decoder: Any, tune: Tensor) -> Any:
     return min(racer.choices, key=lambda choice: (math.isnan(values[choice]), values[choice]))
 
 
-def go(lane: Lane, decoder: Any, x: Tensor, limit: float) -> None:
-    """Run every budget once; a run beyond the limit is the last one and is not repeated."""
+def go(lane: Lane, decoder: Any, x: Tensor, ahead: float, patience: float) -> None:
+    """Run every budget once, except those that need no more runs to know that they are slow.
+
+    Args:
+        lane: racer with its earlier runs.
+        decoder: decoder of the energy.
+        x: images.
+        ahead: longest run of the first racer, in seconds.
+        patience: longest run after which a larger budget is tried, in units of `ahead`.
+    """
     for budget in lane.racer.budgets:
         if budget not in lane.runs:
-            if lane.longest > limit:
+            if lane.longest > patience * ahead:
                 return
             lane.runs[budget] = lane.racer.prepare(decoder, x, budget)
-        elif lane.seconds[budget][0] > limit:
+        elif lane.seconds[budget][0] > REPEATED * ahead:
             return
         start = time.process_time()
         codes = lane.runs[budget](lane.choice)
@@ -125,9 +136,8 @@ def race(
         try:
             if repeat == 0:
                 lanes[racer.name] = Lane(racer, chosen(racer, decoder, tune))
-            ahead = lanes[racers[0].name]
-            own = racer is racers[0]
-            go(lanes[racer.name], decoder, x, math.inf if own else patience * ahead.longest)
+            ahead = lanes[racers[0].name].longest if racer is not racers[0] else math.inf
+            go(lanes[racer.name], decoder, x, ahead, patience)
         except Exception as error:
             out[racer.name] = reason(error)
         print(f"  repeat {repeat + 1}: {racer.name} {out.get(racer.name, '')}", flush=True)
