@@ -67,8 +67,9 @@ def race_table(raced: Mapping[str, Any]) -> str:
         "Processor seconds of one thread until the mean energy above the bottom of each image's "
         f"own basin falls to {GAPS[0]:g} and to {GAPS[1]:g} nats per pixel, on test images of "
         "MNIST from z = 0, compilation apart. *> s*: not reached within the longest run, of s "
-        "seconds; a method ran no larger budgets once a run had taken several times as long as "
-        "the longest of LBFGS. *-*: not raced in this setting.",
+        "seconds; a method got no larger budgets once a run had clearly taken longer than the "
+        "longest of LBFGS. *-*: not raced in this setting. A method's own rate, scale or damping "
+        "was chosen on other images.",
         "",
         *head("method", *(_heading(one) for one in columns)),
     ]

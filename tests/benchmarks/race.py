@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("--latents", type=int, nargs="+", default=[20])
     parser.add_argument("--images", type=int, nargs="+", default=[1000])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--patience", type=float, default=4.0)
+    parser.add_argument("--patience", type=float, default=1.5)
     parser.add_argument("--methods", nargs="+", default=[one.name for one in RACERS])
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "gfe_race")
     parser.add_argument("--results", type=Path, default=RESULTS)
