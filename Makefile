@@ -15,6 +15,9 @@ NBVAL    := GFE_PREDICT=commit $(PYTEST) --dist loadfile --nbval --nbval-current
             --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120
 # Node and npm come with the tools of .venv; package-lock.json pins the versions of the npm packages.
 NPM      := $(PYTHON) tests/widgets/front_end.py
+RACE     := $(PYTHON) tests/benchmarks/race.py
+# Methods that race with more images than 100; the others are slower with 100 and take long.
+LEADERS  := LBFGS "botorch L-BFGS-B" "botorch, each sample stops" "optimistix L-BFGS" "optimistix BFGS"
 NB       ?= notebooks/
 LAB_ARGS ?=
 LOOK     ?=
@@ -89,9 +92,14 @@ site: $(VENV)/installed-dev ## build the static pages into site/ (NB=one.ipynb: 
 handouts: $(VENV)/installed ## write handouts/: the notebooks without solutions and outputs, and a key for the teacher
 	@$(PYTHON) -m gfe_core handouts
 
-bench: $(VENV)/installed-dev ## measure the speed of encoding, beside other libraries, and the cost of gradients (needs MNIST; half an hour)
+bench: $(VENV)/installed-dev ## measure the speed of encoding, beside other libraries, and the cost of gradients (needs MNIST; an hour)
+	@$(PIP) -e ".[bench]"
 	$(PYTHON) tests/benchmarks/bench_adjoints.py
 	$(PYTHON) tests/benchmarks/bench.py
+	$(RACE) --images 100 --repeats 1 --patience 5
+	$(RACE) --methods $(LEADERS)
+	$(RACE) --methods $(LEADERS) --repeats 1 --decoders mlp conv --latents 64
+	$(RACE) --methods $(LEADERS) --repeats 1 --decoders one_pass --images 10000
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Installing gfe_core and its libraries into $(VENV) ..."

@@ -33,6 +33,11 @@ def tables() -> str:
         parts.append(
             f"## bench\n\nHow fast are codes found? `make bench`\n\n{speed.table(bench)}\n"
         )
+    if results.find("race"):
+        parts.append(
+            "## race\n\nIs the kit's LBFGS ahead of today's solvers? `make bench`\n\n"
+            f"{speed.race_table(results.load('race'))}\n"
+        )
     return "\n".join(parts)
 
 

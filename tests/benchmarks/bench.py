@@ -66,7 +66,7 @@ def lbfgs(decoder: Any, x: Tensor, evaluations: int) -> Found:
     One step length and one curvature for all samples together.
     """
     energy = gfe.Energy(decoder, x, gfe.Bernoulli())
-    z = torch.zeros(len(x), 20)
+    z = torch.zeros(len(x), decoder.latent_dim)
     calls = 0
     z.requires_grad_()
     optimizer = torch.optim.LBFGS(
@@ -92,7 +92,7 @@ def lbfgs(decoder: Any, x: Tensor, evaluations: int) -> Found:
 def adam(decoder: Any, x: Tensor, rate: float, evaluations: int) -> Found:
     """Adam on the codes, as auto-decoders do."""
     energy = gfe.Energy(decoder, x, gfe.Bernoulli())
-    z = torch.zeros(len(x), 20)
+    z = torch.zeros(len(x), decoder.latent_dim)
     optimizer = torch.optim.Adam([z.requires_grad_()], lr=rate)
     for _ in range(evaluations):
         z.grad = energy.at(z.detach()).grad()
@@ -111,7 +111,11 @@ def ode(decoder: Any, x: Tensor, method: str, t1: float, **options: Any) -> Foun
         return -energy.at(z).grad()
 
     z = torchdiffeq.odeint(
-        velocity, torch.zeros(len(x), 20), torch.tensor([0.0, t1]), method=method, **options
+        velocity,
+        torch.zeros(len(x), decoder.latent_dim),
+        torch.tensor([0.0, t1]),
+        method=method,
+        **options,
     )
     assert isinstance(z, Tensor)
     return Found(z[-1], 2 * calls)

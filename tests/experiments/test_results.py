@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from bench import time_to
 
 from gfe_core import experiments
 from gfe_core.data import results as files
-from gfe_core.experiments import claims, pages
+from gfe_core.experiments import claims, pages, speed
 from gfe_core.experiments.runner.jobs import gathered
 
 ROOT = Path(__file__).parents[2]
@@ -130,3 +131,15 @@ def test_every_method_was_timed_on_the_same_images_and_judged(results: dict, nam
         "torch Adam, tuned",
     } <= methods
     assert any(method.startswith("torchdiffeq") for method in methods)
+
+
+@pytest.mark.parametrize("setting", files.load("race"))
+def test_seconds_of_the_race_follow_from_its_runs(setting: str):
+    raced = files.load("race")[setting]
+    assert raced["versions"]["torch"]
+    for one in raced["times"]:
+        runs = [run for run in raced["runs"] if run["method"] == one["method"]]
+        assert one["longest"] == max(run["seconds"] for run in runs)
+        assert min(run["gap"] for run in runs) > -1e-6
+        for gap in speed.GAPS:
+            assert one[f"seconds to {gap:g}"] == time_to(runs, one["method"], gap)
