@@ -319,11 +319,10 @@ class Encoding:
             paths = [_lengthened(part, n_states, kept[0]) for part in parts]
             trajectory = replace(kept[0], **join(paths, 1))
         statistics = Statistics(**join([part.statistics for part in parts], 0))
-        whole = join(parts, 0)
-        if isinstance(first.context, Mapping):
-            whole["context"] = {
-                name: torch.cat([part.context[name] for part in parts]) for name in first.context
-            }
+        whole: dict[str, Any] = join(parts, 0)
+        named = [part.context for part in parts if isinstance(part.context, Mapping)]
+        if named:
+            whole["context"] = {name: torch.cat([c[name] for c in named]) for name in named[0]}
         return replace(first, **whole, statistics=statistics, trajectory=trajectory)
 
     def to(self, *args: Any, **kwargs: Any) -> "Encoding":

@@ -287,7 +287,7 @@ def test_an_encoding_keeps_its_context_and_decodes_with_it(kind: type):
         def forward(self, z: Tensor, context: Context | None = None) -> Tensor:
             if context is None:
                 return z @ self.W.T
-            return super().forward(z, context if kind is Tensor else context["c"])
+            return super().forward(z, context if isinstance(context, Tensor) else context["c"])
 
     decoder = Optional()
     c = torch.randn(N, 2, dtype=torch.float64, generator=generator(2))

@@ -152,7 +152,7 @@ def test_to_frame_is_a_frame_of_pandas(enc):
     assert half["z_0"].tolist() == enc.z[:, 0].bfloat16().tolist()
 
 
-def test_window_of_a_stop_rule_may_be_a_whole_number_of_numpy():
+def test_window_of_a_stop_rule_may_be_a_whole_number_of_numpy(unchecked: None):
     assert Stop(window=np.int64(3)) == Stop(window=3)  # pyright: ignore[reportArgumentType]
     assert type(Stop(window=np.int64(3)).window) is int  # pyright: ignore[reportArgumentType]
 
