@@ -143,6 +143,7 @@ ATTACHED = [
 @pytest.mark.parametrize("attach", ATTACHED, ids=lambda attach: attach.__name__)
 @pytest.mark.parametrize("kind", MIXING)
 def test_decoder_of_the_kit_to_which_mixing_was_attached_is_refused(kind, attach):
+    torch.manual_seed(0)  # two masks of 8 units agree in one of 76 draws
     with pytest.raises(ValueError, match=ALONE):
         gfe.encode(attach(MIXING[kind]), data(), loss=SQUARES)
 
