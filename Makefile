@@ -9,7 +9,7 @@ PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip
 JOBS     ?= 2
 # A browser waits for its kernel, and the kernel for its browser.
 BROWSERS ?= 3
-PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS)
+PYTEST   := OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -q -n $(JOBS) --durations=20 --durations-min=5
 UNIT     := $(PYTEST) --dist worksteal --doctest-modules --ignore=tests/browser tests gfe_core
 NBVAL    := GFE_PREDICT=commit $(PYTEST) --dist loadfile --nbval --nbval-current-env \
             --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120
@@ -36,7 +36,7 @@ help: ## list these targets
 lab: $(VENV)/installed ## open the notebooks in JupyterLab
 	@$(PYTHON) -m gfe_core lab notebooks/00_start_here.ipynb $(LAB_ARGS)
 
-test: lint types wheel unit notebooks-portable browser timed ## run every check, in this order (forty minutes on two cores)
+test: lint types wheel unit notebooks-portable browser timed ## run every check, in this order (half an hour on two cores)
 	@echo "All checks passed."
 
 check: lint types quick ## run the checks for everyday work: all but slow tests, notebooks and browser (6 minutes)
