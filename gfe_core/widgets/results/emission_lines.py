@@ -26,8 +26,8 @@ def energies(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer
         m: {int(n): of_n[m]["mean"] for n, of_n in by_number.items() if m in of_n} for m in methods
     }
     series: dict[str, plots.Series] = {m: ([*at], [*at.values()]) for m, at in points.items()}
-    y_title = "energy against the clean flux"
-    figure = plots.curves(series, log=True, x_title="spectra learnt from", y_title=y_title)
+    y_title = "energy against the clean flux (nats per wavelength)"
+    figure = plots.curves(series, log=True, x_title="spectra learned from", y_title=y_title)
     return show_figure(figure, name, alt_text)
 
 
@@ -55,5 +55,8 @@ def not_told(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document
         for parameter in parameters
         for n, of_n in by_number.items()
     }
-    caption = "Share of the variance of a parameter that its probe does not tell, 1 - R²"
+    caption = (
+        "Share of a parameter's variance that the reader of its code misses, 1 - R²; above 1: worse "
+        "than the mean."
+    )
     return show_table(Table(("spectra", *methods), rows, caption, digits=2), name, alt_text)

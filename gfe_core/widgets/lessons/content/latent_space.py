@@ -29,7 +29,7 @@ QUESTIONS = {
         because=(
             "At small perplexity t-SNE takes two or three neighbours of each point into account, "
             "and every point has some. It pulls them together whether or not they mean anything. "
-            "So the map of the codes at perplexity 2 would be just as clumped if the codes meant "
+            "So the map of the codes at perplexity 2 would be nearly as clumped if the codes meant "
             "nothing. Press noise and move the perplexity up: the clumps dissolve."
         ),
     ),
