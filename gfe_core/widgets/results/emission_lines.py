@@ -56,7 +56,7 @@ def not_told(result: Mapping[str, Any], *, name: str, alt_text: str) -> Document
         for n, of_n in by_number.items()
     }
     caption = (
-        "Share of a parameter's variance that the reader of its code misses, 1 - R²; above 1: worse "
+        "Share of a parameter's variance that the reader of codes misses, 1 - R²; above 1: worse "
         "than the mean."
     )
     return show_table(Table(("spectra", *methods), rows, caption, digits=2), name, alt_text)
