@@ -36,7 +36,7 @@ help: ## list these targets
 lab: $(VENV)/installed ## open the notebooks in JupyterLab
 	@$(PYTHON) -m gfe_core lab notebooks/00_start_here.ipynb $(LAB_ARGS)
 
-test: lint types wheel unit notebooks-portable browser timed ## run every check, in this order (half an hour on two cores)
+test: lint types wheel unit notebooks-portable browser timed ## run every check, in this order (at most forty minutes on two cores)
 	@echo "All checks passed."
 
 check: lint types quick ## run the checks for everyday work: all but slow tests, notebooks and browser (6 minutes)
