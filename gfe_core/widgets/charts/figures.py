@@ -40,7 +40,7 @@ def show_figure(figure: go.Figure, name: str, alt_text: str) -> Figure:
     shown: Any = go.Figure(figure)
     for side in "xy":
         axis = shown.layout[f"{side}axis"]
-        if axis.type == "log" and axis.range is None:
+        if axis.type == "log" and axis.range is None and axis.tickvals is None:
             drawn = [trace[side] for trace in shown.data if trace[side] is not None]
             axis.update(log_ticks([float(value) for values in drawn for value in values]))
     return Figure(name, shown, alt_text)

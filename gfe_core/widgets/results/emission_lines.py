@@ -26,7 +26,7 @@ def energies(result: Mapping[str, Any], *, name: str, alt_text: str) -> Explorer
         m: {int(n): of_n[m]["mean"] for n, of_n in by_number.items() if m in of_n} for m in methods
     }
     series: dict[str, plots.Series] = {m: ([*at], [*at.values()]) for m, at in points.items()}
-    y_title = "energy against the clean flux (nats per wavelength)"
+    y_title = "energy, clean flux (nats per wavelength)"
     figure = plots.curves(series, log=True, x_title="spectra learned from", y_title=y_title)
     return show_figure(figure, name, alt_text)
 
