@@ -87,7 +87,7 @@ class Stop:
     `window` accepted steps, while more is left to gain, as at a kink of a ReLU decoder or in a long
     valley. If the energy did not fall at all over the window, the status is STALLED.
 
-    Without arguments, `Stop()` is `Stop(gain_rtol=1e-4, energy_slope=1e-6, window=10)`. If any rule
+    Without arguments, `Stop()` is `Stop(gain_rtol=5e-5, energy_slope=2e-7, window=10)`. If any rule
     is given, the rules that are not given are off.
 
     Args:
@@ -107,7 +107,7 @@ class Stop:
     window: int = 10
 
     def __post_init__(self) -> None:
-        defaults = {"gain_rtol": 1e-4, "energy_slope": 1e-6, "grad_norm": 0.0}
+        defaults = {"gain_rtol": 5e-5, "energy_slope": 2e-7, "grad_norm": 0.0}
         any_given = any(getattr(self, rule) is not _NOT_GIVEN for rule in defaults)
         for rule, default in defaults.items():
             if getattr(self, rule) is _NOT_GIVEN:

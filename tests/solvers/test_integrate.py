@@ -392,7 +392,7 @@ def test_stop_rules_that_make_no_sense_are_refused(arguments, message):
 
 
 def test_a_rule_that_is_given_switches_the_others_off():
-    assert gfe.Stop() == gfe.Stop(gain_rtol=1e-4, energy_slope=1e-6)
+    assert gfe.Stop() == gfe.Stop(gain_rtol=5e-5, energy_slope=2e-7)
     assert gfe.Stop(grad_norm=1e-3) == gfe.Stop(gain_rtol=0.0, energy_slope=0.0, grad_norm=1e-3)
     assert eval(repr(gfe.Stop(energy_slope=1e-3)), {"Stop": gfe.Stop}) == gfe.Stop(
         energy_slope=1e-3
