@@ -286,7 +286,7 @@ class MapExplorer(Explorer):
             label: layouts_of(these, perplexities, seed=seed) for label, these in points.items()
         }
         frame = list(perplexities).index(perplexity)
-        alt = "Images as points on a map, one mark for each, and the same points by PCA."
+        alt = "Samples as points on a map, one mark for each, and the same points by PCA."
         widget = PointMap(
             **mapped.traits(),
             **_packed(self.layouts),

@@ -31,8 +31,8 @@ QUESTIONS = {
     "stretched-latents": Question(
         text=(
             "A second decoder draws exactly the same digits, but its latents are stretched "
-            "unevenly, so that the condition number is many times larger. Whose work changes "
-            "least of these three?"
+            "unevenly, so that the condition number is many times larger. Of these three, whose "
+            "work changes least?"
         ),
         options={
             "AMD": (
