@@ -21,6 +21,7 @@ pytestmark = pytest.mark.browser
 
 INKS = """() => Object.fromEntries([...document.querySelectorAll(".readout tr")].map((row) => [
   row.cells[0].textContent.trim(), row.querySelector("path").getAttribute("stroke")]))"""
+CUT = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText)"
 CHARTS = """() => [...document.querySelectorAll(".layers canvas + canvas")].flatMap((canvas) => [
   ...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data])"""
 
@@ -91,10 +92,29 @@ def test_an_explorer_fits_a_laptop_and_shows_all_its_parts(
     assert page.locator(".stage").evaluate("stage => stage.offsetHeight") <= 360
     tops = page.locator(".controls label").evaluate_all("all => all.map(one => one.offsetTop)")
     assert max(tops, default=0) - min(tops, default=0) < 8  # one line
-    cut = (
-        "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText)"
-    )
-    assert page.locator(".tile p, .over, .axis, .count").evaluate_all(cut) == []
+    assert page.locator(".tile p, .over, .axis, .count").evaluate_all(CUT) == []
+
+
+@pytest.mark.parametrize("width", [850, 1000, 1300])
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"field": "AMD, L-BFGS, Gauss-Newton, Euler"},
+        {"field": "kinds of AMD"},
+        {"pair": "restart and no restart"},
+    ],
+)
+def test_no_name_is_cut_beside_its_picture(
+    open_view: OpenView, decoder: gfe.MLPDecoder, choices: dict[str, str], width: int
+):
+    kind = widgets.MomentumExplorer if "pair" in choices else widgets.RaceExplorer
+    player = kind(decoder, DIGITS, **choices).player
+    player.playing = False
+    page = open_view(player, width=width)
+    assert page.locator(".tile").count() > 4
+    assert page.locator(".tile p").evaluate_all(CUT) == []
+    pictures = "all => all.map(one => Math.round(one.getBoundingClientRect().width))"
+    assert len(set(page.locator(".tile canvas").evaluate_all(pictures))) == 1
 
 
 def test_the_menu_is_worked_by_keys(open_view: OpenView, decoder: gfe.MLPDecoder):

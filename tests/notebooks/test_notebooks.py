@@ -297,21 +297,55 @@ def bound_by(source: str) -> set[str]:
     return {one.argval for one in instructions if one.opname == "STORE_NAME"}
 
 
+def whole(function: ast.AST) -> set[str]:
+    """The names that a function reads, other than for one of their items."""
+    items = [one.value for one in ast.walk(function) if isinstance(one, ast.Subscript)]
+    names = (one for one in ast.walk(function) if isinstance(one, ast.Name) and one not in items)
+    return {name.id for name in names}
+
+
+def filled_by(statement: ast.AST) -> set[str]:
+    """The names that get items, as in `runs["more"] = run`, `runs |= more` or `runs.append(a)`."""
+    names = set[str]()
+    for one in ast.walk(statement):
+        if isinstance(one, ast.Assign | ast.AugAssign):
+            places = one.targets if isinstance(one, ast.Assign) else [one.target]
+            names |= {
+                place.value.id
+                for place in places
+                if isinstance(place, ast.Subscript) and isinstance(place.value, ast.Name)
+            }
+        if isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name):
+            names.add(one.target.id)
+        if isinstance(one, ast.Attribute) and one.attr in {"append", "extend", "insert", "update"}:
+            names |= {one.value.id} if isinstance(one.value, ast.Name) else set()
+    return names
+
+
 @every_notebook
-def test_what_a_question_reveals_reads_no_name_that_a_later_cell_binds(path: Path):
+def test_what_a_question_reveals_is_not_changed_by_a_later_cell(path: Path):
     cells = [ast.parse(cell.source).body for cell in code_cells(read(path))]
     for position, body in enumerate(cells):
-        functions = [ast.unparse(one) for one in body if isinstance(one, ast.FunctionDef)]
-        if any("predict(" in ast.unparse(one) for one in body):
-            reads = set[str]().union(*map(read_by, functions))
-            # `runs |= more` adds to what is there
-            later = [
-                bound_by(ast.unparse(one))
-                for following in cells[position + 1 :]
-                for one in following
-                if not isinstance(one, ast.AugAssign)
-            ]
-            assert not reads & set[str]().union(*later), "a guess after Run All would show it"
+        if not any("predict(" in ast.unparse(one) for one in body):
+            continue
+        within = [one for statement in body for one in ast.walk(statement)]
+        functions = [one for one in within if isinstance(one, ast.FunctionDef | ast.Lambda)]
+        functions += [one for one in body if "predict(" in ast.unparse(one)]
+        earlier = [one for before in cells[:position] for one in before]
+        reads = set[str]()
+        while True:  # what is called may call more
+            reads |= set[str]().union(*(read_by(ast.unparse(one)) for one in functions))
+            called = [one for one in earlier if isinstance(one, ast.FunctionDef)]
+            called = [one for one in called if one.name in reads and one not in functions]
+            if not called:
+                break
+            functions += called
+        as_a_whole = reads & set[str]().union(*map(whole, functions))
+        later = [one for following in cells[position + 1 :] for one in following]
+        bound = [bound_by(ast.unparse(one)) for one in later if not isinstance(one, ast.AugAssign)]
+        assert not reads & set[str]().union(*bound), "a guess after Run All would show it"
+        filled = set[str]().union(*map(filled_by, later))
+        assert not as_a_whole & filled, "a guess after Run All would show more"
 
 
 def behind(sources: list[str], check: str) -> list[str]:

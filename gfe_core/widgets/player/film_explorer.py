@@ -107,7 +107,7 @@ class TrainingFilm:
         moved = torch.cat([path.diff(dim=0).norm(dim=1), torch.zeros(1)])
         film = Film(
             names=("reconstruction",),
-            notes=(f"{len(path)} moments of the training, {self.steps[-1]} rounds in all",),
+            notes=(f"{len(path)} moments of the training, {self.steps[-1]} batches in all",),
             path=plane.coordinates(path)[None].numpy().astype(np.float32),
             off_plane=plane.distance(path)[None].numpy().astype(np.float32),
             energy=torch.cat([one.energy for one in encodings])[None].numpy(),
@@ -129,8 +129,8 @@ class TrainingFilm:
             ),
             title="The landscape of one digit while the decoder learns",
             caption=(
-                "Each frame is a later moment of the training. The marker is the code that "
-                "the flow finds from 0."
+                "Each frame is a later moment of the training. The cross is the code 0; the marker "
+                "is the code that the flow finds from there."
             ),
             alt_text=(
                 "The energy landscape of one digit changes while its decoder learns, and "

@@ -95,7 +95,7 @@ QUESTIONS = {
         because=(
             "Beyond the limit the codes are bad and the loss is high, so that updates lower the "
             "curvature again. So training keeps to what the grid can follow. With large updates "
-            "training may not recover: the next figure shows one case."
+            "training may break instead: the figures below show one case."
         ),
     ),
 }
