@@ -8,7 +8,7 @@ solvers use the curvature in the latent space.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,8 @@ Source = torch.Generator | None
 
 _AT_A_TIME = 4
 """Numbers of a row that matrix kernels take at a time, at least."""
+_IN_VECTORS = 32
+"""Numbers that elementwise functions take at a time, at most."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -68,11 +70,13 @@ class FlatDecoder(nn.Module):
 
     arguments: dict[str, Any]
 
-    row_multiple: ClassVar[int] = 16
+    row_multiple: int = 16
     """`encode` passes a multiple of this number of rows, so that codes do not depend on the batch.
 
-    This holds to the bit for `MLPDecoder` and `LinearDecoder`: their layers are `Steady` where
-    matrix products would otherwise round a row by its place in the batch.
+    With one thread this holds to the bit for `MLPDecoder` and `LinearDecoder`: their layers are
+    `Steady` where matrix products would otherwise round a row by its place in the batch, and the
+    multiple is 32 where a layer has an odd width. (Several threads share long rows of numbers at
+    places that depend on the batch, and may round the last bit of a few.)
     """
 
     def __init__(self, latent_dim: int, data_dim: int, image_shape: Shape) -> None:
@@ -94,6 +98,16 @@ class FlatDecoder(nn.Module):
         self.latent_dim = int(latent_dim)
         self.data_shape: tuple[int, ...] = (int(data_dim),)
         self.image_shape: tuple[int, ...] | None = shape
+        self._fill_vectors(int(data_dim))
+
+    def _fill_vectors(self, *widths: int) -> None:
+        """Let `widths` times the rows of a call be whole vectors.
+
+        Activations and losses take up to 32 numbers at a time and those that are left one by one,
+        which rounds otherwise.
+        """
+        if any(width % 2 for width in widths):
+            self.row_multiple = _IN_VECTORS
 
 
 @keeps_rows_apart
@@ -138,6 +152,7 @@ class MLPDecoder(FlatDecoder):
             "activation": activation,
             "image_shape": image_shape,
         }
+        self._fill_vectors(*widths)
         self.layers = perceptron((self.latent_dim, *widths, int(data_dim)), activation)
         initialise(self, generator)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from statistics import fmean
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -89,7 +89,7 @@ def grid_limit(options: Mapping[str, Any]) -> float | None:
 class _Decoder(gfe.MLPDecoder):
     """Batches of 20 images go without padding, in two thirds of the time."""
 
-    row_multiple: ClassVar[int] = 4
+    row_multiple: int = 4
 
 
 def curve(name: str, updates: str, seed: int) -> dict[str, Any]:
