@@ -54,9 +54,9 @@ class Lab(Command):
 
     Args:
         notebook: notebook file to open; JupyterLab shows its folder. Or a folder into which the
-            kit's notebooks are copied; existing files stay as they are. By default the repository's
-            notebooks are opened, or copies in ./gfe_notebooks if the kit was installed without its
-            repository.
+            kit's notebooks are copied; existing files stay as they are. By default the notebooks
+            of the current folder or of the repository are opened, or copies in ./gfe_notebooks if
+            the kit was installed without its repository.
         options: options of JupyterLab; they win over those that this command sets.
     """
 
@@ -65,12 +65,16 @@ class Lab(Command):
 
     @classmethod
     def parse(cls, words: Sequence[str], *, prog: str) -> "Lab":
-        """Take the first word as the notebook unless it is an option; pass on all other words."""
+        """Take the first word, or a word that ends in .ipynb, as the notebook; pass on the rest."""
         if {"-h", "--help"} & set(words):
             return super().parse(["--help"], prog=prog)
-        if words and not words[0].startswith("-"):
-            return cls(notebook=Path(words[0]), options=tuple(words[1:]))
-        return cls(options=tuple(words))
+        named = [word for word in words if not word.startswith("-") and word.endswith(".ipynb")]
+        named += [word for word in words[:1] if not word.startswith("-")]
+        if not named:
+            return cls(options=tuple(words))
+        others = list(words)
+        others.remove(named[0])
+        return cls(notebook=Path(named[0]), options=tuple(others))
 
     def run(self) -> int:
         """Start JupyterLab, wait until it ends, and return its exit status."""
@@ -95,8 +99,17 @@ class Lab(Command):
         """Return the notebook to open; copy the notebooks first where that is needed."""
         if self.notebook and (self.notebook.is_file() or self.notebook.suffix == ".ipynb"):
             return self.notebook
-        if self.notebook is None and FIRST.is_file():
-            return FIRST
+        if self.notebook and not self.notebook.exists():
+            meant = Path(f"{self.notebook}.ipynb")
+            if meant.is_file() or meant.name in {file.name for file in _to_copy()}:
+                raise FileNotFoundError(
+                    f"`notebook` {self.notebook} is neither a file nor a folder. For the notebook: "
+                    f"`python -m gfe_core lab {meant}`."
+                )
+        if self.notebook is None:
+            for here in (Path(FIRST.name), FIRST):
+                if here.is_file():
+                    return here
         repository = checkout()
         if self.notebook is None and repository:
             return repository / FIRST
@@ -131,10 +144,10 @@ def copy_notebooks(folder: Path) -> list[str]:
                 kept.append(copy.name)
     except OSError as error:
         raise OSError(
-            f"The notebooks cannot be copied into {folder.absolute()}: {error.strerror or error}. "
+            f"The notebooks cannot be copied into {folder.resolve()}: {error.strerror or error}. "
             f"Name another folder: {_ELSEWHERE}."
         ) from error
-    lines = [f"The notebooks are in {folder.absolute()}."]
+    lines = [f"The notebooks are in {folder.resolve()}."]
     if kept:
         lines.append(
             "Kept as they are, because they differ from the kit's (changed, run, or of another "

@@ -1,4 +1,6 @@
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,25 @@ def test_a_copy_has_everything_but_solutions_and_outputs(original: Path, handout
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
 
 
+LINK = re.compile(r"\]\(([^)\s#]+)")
+
+
+@pytest.mark.parametrize("original", ORIGINALS, ids=lambda path: path.stem)
+def test_no_link_of_a_copy_is_dead(original: Path, handouts: Path):
+    texts = ["".join(cell["source"]) for cell in cells(handouts / original.name)]
+    links = {link for text in texts for link in LINK.findall(text) if "://" not in link}
+    assert links and [link for link in links if not (handouts / link).exists()] == []
+
+
+def test_missing_views_are_answered_with_what_brings_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "gfe_core.widgets.lessons.content", None)
+    assert main(["handouts", "--to", str(tmp_path)]) == 1
+    assert '`pip install "gfe_core[lab]"`' in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_key_answers_every_question_and_solves_every_exercise(handouts: Path):
     key = (handouts / KEY).read_text(encoding="utf-8")
     for question in QUESTIONS.values():
@@ -49,8 +70,10 @@ def test_the_same_command_writes_over_its_own_copies_but_over_no_other_notebooks
     handouts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert main(["handouts", "--to", str(handouts)]) == 0
-    mine = tmp_path / ORIGINALS[0].name
-    mine.write_text("mine")
-    assert main(["handouts", "--to", str(tmp_path)]) == 1
-    assert "these are not handouts" in capsys.readouterr().err
-    assert mine.read_text() == "mine" and list(tmp_path.iterdir()) == [mine]
+    for name in (ORIGINALS[0].name, "LICENSE"):
+        mine = tmp_path / name
+        mine.write_text("mine")
+        assert main(["handouts", "--to", str(tmp_path)]) == 1
+        assert f"holds {name} but no" in capsys.readouterr().err
+        assert mine.read_text() == "mine" and list(tmp_path.iterdir()) == [mine]
+        mine.unlink()

@@ -108,6 +108,32 @@ def test_a_checkout_opens_its_own_notebooks_from_any_folder(
     assert started[0][3] == f"--ServerApp.root_dir={NOTEBOOKS}" and not any(tmp_path.iterdir())
 
 
+def test_copies_are_opened_where_they_are_and_a_notebook_may_stand_behind_options(
+    started: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lab.copy_notebooks(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    n_files = len(list(tmp_path.iterdir()))
+    main(["lab"])
+    main(["lab", "--port=9000", "05_the_race.ipynb"])
+    assert [words[3] for words in started] == [f"--ServerApp.root_dir={tmp_path}"] * 2
+    assert started[0][4].endswith("/00_start_here.ipynb")
+    assert started[1][4].endswith("/05_the_race.ipynb") and started[1][-1] == "--port=9000"
+    assert len(list(tmp_path.iterdir())) == n_files
+
+
+def test_a_notebook_named_without_its_ending_is_not_taken_for_a_folder(
+    started: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["lab", "05_the_race"]) == 1
+    assert "`python -m gfe_core lab 05_the_race.ipynb`" in capsys.readouterr().err
+    assert started == [] and not any(tmp_path.iterdir())
+
+
 def test_what_is_there_already_is_kept_and_named_and_what_is_missing_comes_back(
     started: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

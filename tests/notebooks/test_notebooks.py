@@ -245,7 +245,7 @@ def test_last_cell_leads_on_and_no_link_is_dead(path: Path):
     links = [target for _, _, target in LINK.findall(markdown(notebook.cells))]
     local = [target.split("#")[0] for target in links if not re.match(r"https?:|mailto:|#", target)]
     assert [target for target in local if not (FOLDER / target).exists()] == []
-    following = PATHS[PATHS.index(path) + 1].name if path != PATHS[-1] else "../README.md"
+    following = PATHS[PATHS.index(path) + 1].name if path != PATHS[-1] else PATHS[0].name
     assert f"({following}" in notebook.cells[-1].source
 
 
