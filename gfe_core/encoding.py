@@ -476,7 +476,7 @@ def _satisfying(**given: tuple[object, type]) -> None:
 @contextmanager
 def _decoder_at_rest(decoder: Decoder) -> Iterator[None]:
     """Refuse weights that change while codes are found with them, as in another thread."""
-    watched = Versions(parameters_of(decoder))
+    watched = Versions(lambda: parameters_of(decoder))
     message = (
         "The weights of `decoder` changed while it encoded, in another thread or in a hook. Encode "
         "with a copy of its own, `copy.deepcopy(decoder)`, made between two updates."

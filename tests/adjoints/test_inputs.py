@@ -288,6 +288,47 @@ def test_weights_changed_in_place_before_the_backward_pass_are_refused(way):
         torch.autograd.grad(z.sum(), learning(decoder))
 
 
+def replaced(decoder: nn.Module) -> None:
+    """Give a module new parameters, as `load_state_dict(..., assign=True)` does."""
+    state = {name: weight.clone() for name, weight in decoder.state_dict().items()}
+    decoder.load_state_dict(state, assign=True)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_replaced_before_the_backward_pass_are_refused(way):
+    decoder = Plain()
+    z = gfe.encode(decoder, data(), penalty=ridge, **WAYS[way]).z
+    replaced(decoder)
+    with pytest.raises(RuntimeError, match="or replaced"):
+        z.sum().backward()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_in_a_closure_replaced_before_the_backward_pass_are_refused(way):
+    plain = Plain()
+
+    class Closure:
+        latent_dim, data_shape = plain.latent_dim, plain.data_shape
+
+        def __call__(self, z: Tensor) -> Tensor:
+            return plain(z)
+
+    z = gfe.encode(Closure(), data(), penalty=ridge, **WAYS[way]).z
+    torch.autograd.grad(z.sum(), learning(plain), retain_graph=True)
+    replaced(plain)
+    with pytest.raises(RuntimeError, match="or replaced"):
+        z.sum().backward()
+
+
+def test_buffers_replaced_before_the_backward_pass_are_refused():
+    decoder = Plain()
+    decoder.register_buffer("offset", torch.zeros(9, dtype=torch.float64))
+    z = gfe.encode(decoder, data(), penalty=ridge, **WAYS["Implicit"]).z
+    decoder.offset = torch.ones(9, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="or replaced"):
+        z.sum().backward()
+
+
 @cache
 def aot() -> Any:
     """Compiled without double backward, as inductor does it but without a C++ compiler."""
