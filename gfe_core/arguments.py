@@ -254,7 +254,7 @@ def takes(function: Any, *places: str) -> bool:
     if not callable(function) or isinstance(function, type):
         return False
     try:
-        inspect.signature(function).bind(*places)
+        signature(function).bind(*places)
     except TypeError:
         return False
     except ValueError:  # some built-in functions have no signature
