@@ -344,10 +344,7 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
     named = isinstance(x, (str, Path))
     remedy = f"Load it: `gfe.data.load({name})`." if named else remedy
-    if isinstance(x, (list, tuple)) and len(x) and all(isinstance(one, Tensor) for one in x):
-        beside = x[0].dim() > len(decoder.data_shape)  # samples, and their labels or others
-        remedy = f"Join its samples: `torch.stack([*{name}])`."
-        remedy = f"Pass the samples alone: `{name}[0]`." if beside else remedy
+    remedy = _parts_remedy(x, len(decoder.data_shape), name) or remedy
     require(
         isinstance(x, Tensor),
         f"`{name}` must be a torch.Tensor, got {type(x).__name__}. {remedy}",
@@ -381,6 +378,22 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     require(
         x.device == device, f"`{name}` is on {x.device} but the decoder is on {device}. {remedy}"
     )
+
+
+def _parts_remedy(x: Any, n_axes: int, name: str) -> str:
+    """Say what to do with several tensors; return "" for anything else.
+
+    Args:
+        x: value that was passed.
+        n_axes: number of axes of a sample.
+        name: name of the argument.
+    """
+    parts = [*x] if isinstance(x, (list, tuple)) else []
+    if not parts or not all(isinstance(one, Tensor) for one in parts):
+        return ""
+    if parts[0].dim() > n_axes:  # samples, and their labels or others
+        return f"Pass the samples alone: `{name}[0]`."
+    return f"Join its samples: `torch.stack([*{name}])`."
 
 
 def same_names(name: str, got: Sequence[str] | None, known: Sequence[str] | None) -> None:

@@ -217,17 +217,17 @@ def encode_at(decoder: Gated, x: Samples, nu: Gates | np.ndarray, **options: Any
     """
     rows = _rows(decoder, x)
     checks.array("nu", nu)
-    nu = one_kind(nu, rows, "nu")
+    gates: Tensor = one_kind(nu, rows, "nu")
     shape = (len(rows), decoder.n_gates)
     wanted = f"`nu` must hold the gates of each sample, shape {shape}, such as `decoder.hard(x)`"
-    checks.require(tuple(nu.shape) == shape, f"{wanted}, got {tuple(nu.shape)}.")
+    checks.require(tuple(gates.shape) == shape, f"{wanted}, got {tuple(gates.shape)}.")
     checks.require(
         decoder.latent_dim == 2 * decoder.n_gates,
         "`decoder` has codes with costs, which only an `Inference` knows. Encode by a flow with "
         "the decoder of its open latents, `encode(decoder.narrowed(), x)`.",
     )
-    nu = nu.to(rows)
-    return encode(decoder, x, z0=torch.cat([torch.zeros_like(nu), nu], 1), **options)
+    gates = gates.to(rows)
+    return encode(decoder, x, z0=torch.cat([torch.zeros_like(gates), gates], 1), **options)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from gfe_core import checks
-from gfe_core.arguments import takes, takes_named
+from gfe_core.arguments import takes
 from gfe_core.energy import Bernoulli, Gaussian, Poisson
 from gfe_core.types import AnyLoss, Encoding, Status
 
@@ -121,7 +121,7 @@ def callable_encoder(value: Any, name: str = "encoder", *, needed: bool = False)
 
 def callable_flow(value: Any) -> None:
     """Refuse a flow that cannot be called with a decoder, data and a start."""
-    fits = takes(value, "decoder", "x") and takes_named(value, "z0")
+    fits = takes(value, "decoder", "x", z0="z0")
     wanted = "`flow` must be a function (decoder, x, z0=...) -> Encoding"
     line = "flow=functools.partial(gfe.encode, max_steps=...)"
     checks.require(fits, f"{wanted}, got {checks.described(value)}. Write `{line}`.", TypeError)
