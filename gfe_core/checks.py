@@ -232,10 +232,7 @@ def is_decoder(decoder: Any) -> None:
 
 
 def returns_rows(decoder: Any) -> None:
-    """Refuse a decoder whose samples have several axes, where further outputs follow the features.
-
-    A decoder of anything else is refused too.
-    """
+    """Refuse anything but a decoder of rows of features, to which further outputs can be joined."""
     is_decoder(decoder)
     shape = tuple(decoder.data_shape)
     flat = "torch.nn.Sequential(decoder, torch.nn.Flatten())"
@@ -244,7 +241,7 @@ def returns_rows(decoder: Any) -> None:
     line = f"gfe.wrap({flat}, latent_dim={decoder.latent_dim}, data_shape=({math.prod(shape)},))"
     require(
         len(shape) == 1,
-        "`decoder` must return rows of features, which further outputs follow, got samples of "
+        "`decoder` must return rows of features, to which outputs are joined, got samples of "
         f"shape {shape}. Pass `{line}`, and `x.flatten(1)` as data.",
     )
 

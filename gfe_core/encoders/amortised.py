@@ -145,4 +145,4 @@ class StoredCodes(nn.Module):
 def _bytes_of(rows: Tensor) -> Tensor:
     """Return the bytes of each row; NumPy does not have every type of torch."""
     rows = rows.detach().cpu().resolve_conj().resolve_neg()
-    return rows.reshape(len(rows), -1).contiguous().view(torch.uint8)
+    return rows[:, None].flatten(1).contiguous().view(torch.uint8)

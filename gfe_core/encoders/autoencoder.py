@@ -105,8 +105,11 @@ class Filled:
 
     def __post_init__(self) -> None:
         parts.callable_encoder(self.encoder, needed=True)
-        if not hasattr(self.fill, "__array__"):
-            checks.number("fill", self.fill)
+        try:
+            torch.as_tensor(self.fill)
+        except (TypeError, ValueError, RuntimeError) as error:
+            wanted = "`fill` must be a number or one sample, such as `x.nanmean(0)`"
+            raise TypeError(f"{wanted}, got {checks.described(self.fill)}.") from error
         arguments.loss_or_none(self.loss)
 
     def __call__(self, decoder: Decoder, x: Samples, context: Context | None = None) -> Encoding:

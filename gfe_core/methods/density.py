@@ -148,7 +148,7 @@ class WithDensity(nn.Module):
     its gradient (`Likelihood`).
 
     Args:
-        decoder: decoder with a differentiable method `log_det(z)`: an `InvertibleDecoder`.
+        decoder: decoder of rows with a differentiable method `log_det(z)`: an `InvertibleDecoder`.
 
     Example:
         >>> import gfe_core as gfe
