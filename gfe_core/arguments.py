@@ -249,12 +249,15 @@ def saved_states(value: Any) -> None:
     require(fits, f"{wanted}. Write `save_at={line}`.", TypeError)
 
 
-def takes(function: Any, *places: str) -> bool:
-    """Whether a function accepts these positional arguments, as far as its signature is known."""
+def takes(function: Any, *places: str, **named: str) -> bool:
+    """Whether a function accepts arguments in these places, and others of these names.
+
+    It does where its signature is not known.
+    """
     if not callable(function) or isinstance(function, type):
         return False
     try:
-        inspect.signature(function).bind(*places)
+        signature(function).bind(*places, **named)
     except TypeError:
         return False
     except ValueError:  # some built-in functions have no signature

@@ -231,6 +231,21 @@ def is_decoder(decoder: Any) -> None:
     )
 
 
+def returns_rows(decoder: Any) -> None:
+    """Refuse anything but a decoder of rows of features, to which further outputs can be joined."""
+    is_decoder(decoder)
+    shape = tuple(decoder.data_shape)
+    flat = "torch.nn.Sequential(decoder, torch.nn.Flatten())"
+    if not isinstance(decoder, nn.Module):
+        flat = "lambda z: decoder(z).flatten(1)"
+    line = f"gfe.wrap({flat}, latent_dim={decoder.latent_dim}, data_shape=({math.prod(shape)},))"
+    require(
+        len(shape) == 1,
+        "`decoder` must return rows of features, to which outputs are joined, got samples of "
+        f"shape {shape}. Pass `{line}`, and `x.flatten(1)` as data.",
+    )
+
+
 def decoder_ready(decoder: Any) -> None:
     """Refuse decoders that `encode` cannot use."""
     is_decoder(decoder)
@@ -264,11 +279,69 @@ def keeps_samples_apart(decoder: Any) -> None:
             )
 
 
+def summed(name: str, loss: Any, why: str) -> None:
+    """Refuse a loss that is a mean over features where a sum is needed.
+
+    Args:
+        name: name of the argument.
+        loss: loss that was passed.
+        why: what it could not be as a mean, such as "to be a log-likelihood".
+    """
+    wanted = f"`{name}` must be a sum over features {why}, got {loss}. Use `reduction='sum'`."
+    require(getattr(loss, "reduction", "sum") == "sum", wanted)
+
+
+def draws(part: Any) -> bool:
+    """Whether a decoder draws at random by intention, and can do without (`VariationalDecoder`)."""
+    return getattr(part, "draws", False) is True and hasattr(part, "at_mean")
+
+
+def draws_nothing(decoder: Any) -> None:
+    """Refuse decoders that draw at random in each call."""
+    name = next((name for name, part in _parts_of(decoder) if draws(part)), None)
+    remedy = f"Pass `{name}.at_mean()`, which has the same weights and decodes the mean"
+    if name != "decoder":
+        remedy = f"Build the decoder around `{name}.at_mean()`, which has the same weights"
+    line = "encoder=lambda decoder, x: gfe.encode(decoder.at_mean(), x, loss=...)"
+    require(
+        name is None,
+        f"`{name}` draws at random in each call, so that a flow would follow other noise at each "
+        f"step and no result could be repeated. {remedy}. `fit` trains on the draws with `{line}`.",
+    )
+
+
+def gates_given(decoder: Any, z0: Any, n_starts: int) -> None:
+    """Refuse starts that would set the gates that a code holds (`Gated`): the flow keeps them.
+
+    At the origin all gates are shut, and the gates of further starts would be random numbers.
+    """
+    gated = any(getattr(part, "code_holds_gates", False) is True for _, part in _parts_of(decoder))
+    given = "narrowing.encode_at(decoder, x, decoder.hard(x), loss=...)"
+    require(
+        not gated or z0 is not None,
+        "`decoder` has gates, which are part of its codes. At the origin, where the flow starts by "
+        "default, all gates are shut, and each code would stay there. Pass the gates, "
+        f"`{given}`, or the decoder of the open latents alone, `decoder.narrowed()`.",
+    )
+    require(
+        not gated or n_starts == 1,
+        f"`n_starts` must be 1 for a decoder with gates, got {n_starts}: further starts would draw "
+        "the gates too. Leave it out, or pass `decoder.narrowed()`.",
+    )
+
+
+def _parts_of(decoder: Any) -> list[tuple[str, Any]]:
+    """Return a decoder and the modules in it, each with its name."""
+    inner = decoder.named_modules() if isinstance(decoder, nn.Module) else [("", decoder)]
+    return [(f"decoder.{name}" if name else "decoder", part) for name, part in inner]
+
+
 def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     """Refuse data that cannot be compared with the output of this decoder."""
     remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
     named = isinstance(x, (str, Path))
     remedy = f"Load it: `gfe.data.load({name})`." if named else remedy
+    remedy = _parts_remedy(x, len(decoder.data_shape), name) or remedy
     require(
         isinstance(x, Tensor),
         f"`{name}` must be a torch.Tensor, got {type(x).__name__}. {remedy}",
@@ -302,6 +375,22 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     require(
         x.device == device, f"`{name}` is on {x.device} but the decoder is on {device}. {remedy}"
     )
+
+
+def _parts_remedy(x: Any, n_axes: int, name: str) -> str:
+    """Say what to do with several tensors; return "" for anything else.
+
+    Args:
+        x: value that was passed.
+        n_axes: number of axes of a sample.
+        name: name of the argument.
+    """
+    parts = [*x] if isinstance(x, (list, tuple)) else []
+    if not parts or not all(isinstance(one, Tensor) for one in parts):
+        return ""
+    if parts[0].dim() > n_axes:  # samples, and their labels or others
+        return f"Pass the samples alone: `{name}[0]`."
+    return f"Join its samples: `torch.stack([*{name}])`."
 
 
 def same_names(name: str, got: Sequence[str] | None, known: Sequence[str] | None) -> None:
@@ -367,6 +456,15 @@ def codes(z: Any, name: str = "z") -> Tensor:
     line = " Pass its codes: `enc.z`." if isinstance(getattr(z, "z", None), Tensor) else ""
     require(fits, f"{wanted}, got {described(z)}.{line}", TypeError)
     return z
+
+
+def table(x: Any, name: str = "x") -> Tensor:
+    """Return a table of samples, and refuse anything else."""
+    fits = isinstance(x, Tensor) and x.is_floating_point() and x.dim() == 2
+    wanted = f"`{name}` must be samples of floats, shape (n, features)"
+    line = f" Flatten it: `{name}.flatten(1)`." if getattr(x, "ndim", 0) > 2 else ""
+    require(fits, f"{wanted}, got {described(x)}.{line}", TypeError)
+    return x
 
 
 def box_for(decoder: Any, x: Tensor, bounds: Any) -> tuple[Tensor, Tensor] | None:

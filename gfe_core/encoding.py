@@ -18,7 +18,7 @@ from gfe_core.data.samples import Samples, codes_for, in_same_order, mask_for, o
 from gfe_core.energy import Calls, Energy, WholeLoss
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
-from gfe_core.solvers.chunks import SIZE, chunk_rows, in_chunks, not_reached
+from gfe_core.solvers.chunks import SIZE, chunk_rows, in_chunks, not_reached, solver_of
 from gfe_core.solvers.integrate import integrate
 from gfe_core.solvers.recording import Recorder
 from gfe_core.types import (
@@ -75,7 +75,8 @@ def encode(
 
     Args:
         decoder: model that maps codes (batch, latent) to data (batch, *data); it has `latent_dim`
-            and `data_shape`. Its output is checked and never broadcast.
+            and `data_shape`. Its output is checked and never broadcast. One that draws at random
+            is refused; of a `VariationalDecoder` pass `decoder.at_mean()`.
         x: data, of the decoder's float dtype and device; arrays, frames, a `DataSet` and loaders
             are converted (`data.samples`). Samples with NaN or infinite features are marked
             NON_FINITE.
@@ -83,7 +84,8 @@ def encode(
             values in [0, 1]. A loss with a parameter `mask` accepts incomplete samples.
         flow: differential equation of the codes; `GradientFlow()` by default.
         solver: method that follows the flow; `AMD()` by default.
-        z0: start codes; the origin by default.
+        z0: start codes; the origin by default. The codes of a `narrowing.Gated` decoder hold its
+            gates, so that it needs them (`narrowing.encode_at`).
         mask: True where x is observed; everywhere by default. x may be NaN elsewhere.
             `encode_observed` makes this mask itself.
         penalty: function z -> (batch,), added to the energy: minus the log of a prior on codes.
@@ -155,17 +157,19 @@ def encode(
     _satisfying(flow=(flow, Flow), solver=(solver, Solver), adjoint=(adjoint, Adjoint))
     whole = WholeLoss(loss)
     checks.decoder_ready(decoder)
+    checks.draws_nothing(decoder)
     given, x = x, samples_for(decoder, x)
     in_same_order("z0", z0, "x", given)
     z0, mask = one_kind(z0, x, "z0"), mask_for(given, x, mask)
     checks.observed(x, mask)
     check_context(context, x)
     for rows in chunk_rows(len(x), SIZE):  # a check may copy its input
-        whole.check_data(x[rows] if mask is None else x[rows][mask[rows]])
+        whole.check_data(x[rows], None if mask is None else mask[rows])
     checks.budget(t1, max_steps, on_failure)
     checks.has_end(solver, t1)
     checks.has_times(solver, save_at)
     checks.at_least_one("n_starts", n_starts)
+    checks.gates_given(decoder, z0, n_starts)
     if size is not None:
         checks.at_least_one("size", size)
     box = checks.box_for(decoder, x, bounds)
@@ -279,16 +283,16 @@ class _Method:
     def best_of(self, n_starts: int, samples: _Samples) -> Encoding:
         """Find the codes of a batch from several starts and keep the lowest energy of each sample.
 
-        The first start is the caller's; the others are the same in every batch.
+        The first start is the caller's; the others are the same in every batch, but for the length
+        of the first code. A gradient of their codes therefore goes on to the first code.
         """
         first = self.of(samples)
         if n_starts == 1:
             return first
-        with torch.no_grad():
-            others = [
-                replace(samples, start=start, z0=start)
-                for start in _starts(n_starts - 1, first.z.detach(), self.bounds)
-            ]
+        others = [
+            replace(samples, start=start, z0=start)
+            for start in _starts(n_starts - 1, first.z, self.bounds)
+        ]
         runs = [first, *map(self.of, others)]
         energies = torch.stack([part.energy for part in runs])
         lowest = torch.where(energies.isnan(), math.inf, energies).argmin(0)
@@ -304,8 +308,8 @@ def _starts(n: int, z: Codes, bounds: tuple[Tensor, Tensor] | None) -> list[Code
     """Draw n further starts, scaled by the codes `z` that the first start led to."""
     random = torch.Generator().manual_seed(0)
     normal = torch.randn(n, z.shape[1], generator=random).to(z)
-    length = z.square().mean(1, keepdim=True).sqrt()
-    length = torch.where(length > 0, length, 1.0)
+    square = z.square().mean(1, keepdim=True)
+    length = torch.where(square > 0, square, 1.0).sqrt()  # the root has no derivative at 0
     if bounds is None:
         return [length * draw for draw in normal]
     lower, upper = bounds
@@ -328,11 +332,12 @@ def _in_chunks(
     on_failure: str,
 ) -> Encoding:
     """Find codes in chunks of samples; samples not reached before an interrupt are NOT_REACHED."""
+    n = len(samples.x)
 
     def find(rows: slice) -> Encoding:
-        return method.best_of(n_starts, samples.rows(rows))
+        part = replace(method, solver=solver_of(method.solver, rows, n))
+        return part.best_of(n_starts, samples.rows(rows))
 
-    n = len(samples.x)
     parts = in_chunks(find, n, size or SIZE, progress=progress)
     reached = sum(map(len, parts))
     if reached < n:
@@ -436,6 +441,7 @@ def decoding(
     """
     arguments.loss_or_none(loss)
     checks.keeps_samples_apart(decoder)
+    checks.draws_nothing(decoder)
     known = z.loss if isinstance(z, Encoding) and loss is None else loss
     if known is None:
         instead = "an encoding without a loss" if isinstance(z, Encoding) else "bare codes"
@@ -476,7 +482,7 @@ def _satisfying(**given: tuple[object, type]) -> None:
 @contextmanager
 def _decoder_at_rest(decoder: Decoder) -> Iterator[None]:
     """Refuse weights that change while codes are found with them, as in another thread."""
-    watched = Versions(parameters_of(decoder))
+    watched = Versions(lambda: parameters_of(decoder))
     message = (
         "The weights of `decoder` changed while it encoded, in another thread or in a hook. Encode "
         "with a copy of its own, `copy.deepcopy(decoder)`, made between two updates."

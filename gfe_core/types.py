@@ -480,7 +480,8 @@ class Loss(Protocol):
 
     - `mean(output)`: data (batch, *data) that a raw output describes; the output itself if absent;
     - `floor(x, mask)`: lowest energy (batch,) that any decoder can reach; 0 if absent;
-    - `check_data(x)`: raises a ValueError for data that are invalid for the loss;
+    - `check_data(x)`: raises a ValueError for data that are invalid for the loss; where x is not
+      observed, it holds observed values of the same feature;
     - `curvature(output, mask)`: diagonal of the second derivative, with the shape of the output,
       for losses that do not mix features; faster than differentiating twice.
 

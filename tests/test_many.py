@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import pytest
@@ -98,6 +99,34 @@ def test_an_interrupt_before_anything_is_finished_goes_through() -> None:
     with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning):
         decoder = Interrupting(calls_of(digits(3)) + 5)
         gfe.encode(decoder, digits(12), size=3, on_failure="raise")
+
+
+def test_an_interrupt_ends_all_flows_of_a_posterior() -> None:
+    prior = gfe.posterior.GaussianPrior.standard(8, dtype=torch.float64)
+    loss = gfe.Bernoulli(reduction="sum")
+    alone = Interrupting(0)
+    gfe.encode(alone, digits(3), loss=loss, penalty=prior)
+    with pytest.warns(UserWarning, match=r"Interrupted: 3 of 6 samples have codes"):
+        posterior = gfe.posterior.laplace(
+            Interrupting(5 - alone.n_left),
+            digits(6),
+            prior=prior,
+            loss=loss,
+            solver=gfe.AMD(),
+            n_starts=4,
+            generator=generator(),
+            size=3,
+        )
+    reached = posterior.status != Status.NOT_REACHED
+    assert reached.sum(0).tolist() == [1, 1, 1, 0, 0, 0]
+    assert torch.equal(reached, posterior.log_mass.isfinite())
+
+
+def test_an_interrupt_of_an_encoder_keeps_the_flow_after_it_from_starting() -> None:
+    decoder = Interrupting(calls_of(digits(3)) + 5)
+    twice = gfe.encoders.ThenFlow(partial(gfe.encode, size=3), lambda decoder, x, z0: pytest.fail())
+    with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning):
+        twice(decoder, digits(12))
 
 
 def test_a_bar_counts_the_samples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,8 @@ class _ThroughTheCode(ABC):
     """The common base: a node in autograd's graph between the codes and their inputs.
 
     The derivatives are taken in the backward pass, with the caller's decoder. Weights that were
-    changed in place before the backward pass are refused, as in autograd.
+    changed in place before the backward pass are refused, as in autograd, and so are weights that
+    were replaced, which the derivatives would not reach.
     """
 
     replays: ClassVar[bool] = True
@@ -44,12 +45,19 @@ class _ThroughTheCode(ABC):
         inputs = solution.inputs
         if not inputs.tensors:
             return solution.encoding.z
-        buffers = decoder.buffers() if isinstance(decoder, nn.Module) else ()
-        own = [*parameters_of(decoder), *buffers]
-        watched = Versions([*own, *inputs.tensors, *solution.energy.held])
+
+        def own() -> list[Tensor]:
+            buffers = decoder.buffers() if isinstance(decoder, nn.Module) else ()
+            return [*parameters_of(decoder), *buffers]
+
+        watched = Versions(lambda: [*own(), *inputs.tensors, *solution.energy.held])
+        # A closure, a loss or a penalty has no list of its tensors that could be compared.
+        elsewhere = not {*map(id, inputs.leaves)} <= {*map(id, own())}
 
         def pull(a: Tensor) -> Sequence[Tensor]:
             checks.require(not watched.changed, _CHANGED, RuntimeError)
+            same = not elsewhere or inputs.reached_by(solution.energy)
+            checks.require(same, _CHANGED, RuntimeError)
             return self._pulled(solution, a)
 
         return _Code.apply(solution.encoding.z, pull, *inputs.tensors)  # pyright: ignore
@@ -71,8 +79,8 @@ class _ThroughTheCode(ABC):
 
 _CHANGED = (
     "The decoder, or something else that the codes depend on, has been changed in place since "
-    "`encode`, so that their gradient can no longer be computed. Call `backward` before "
-    "`optimizer.step()`, or encode again."
+    "`encode`, or replaced, so that their gradient can no longer be computed. Call `backward` "
+    "before `optimizer.step()` or `load_state_dict`, or encode again."
 )
 
 

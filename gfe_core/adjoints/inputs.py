@@ -4,7 +4,7 @@ A decoder may hold its weights anywhere: in a module, in a closure, in a traced 
 parametrisation. Autograd finds them all, so a decoder only has to decode.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,12 +33,14 @@ class Inputs:
         x: data, if they require a gradient.
         context: context as passed to `encode`, if part of it requires a gradient.
         z0: start, if it requires a gradient.
+        z: codes at which the leaves were collected.
     """
 
     leaves: tuple[Tensor, ...]
     x: Tensor | None
     context: Context | None
     z0: Tensor | None
+    z: Codes | None = None
 
     @staticmethod
     def none() -> "Inputs":
@@ -67,7 +69,7 @@ class Inputs:
         own = [p for p in parameters_of(energy.decoder) if p.requires_grad]
         leaves = {id(leaf): leaf for leaf in (*own, *reached) if leaf is not code}
         asks = any(tensor.requires_grad for tensor in tensors_of(context))
-        return Inputs(tuple(leaves.values()), _asking(x), context if asks else None, _asking(z0))
+        return Inputs(tuple(leaves.values()), _asking(x), context if asks else None, _asking(z0), z)
 
     @property
     def rows(self) -> list[Tensor]:
@@ -80,6 +82,12 @@ class Inputs:
     def tensors(self) -> list[Tensor]:
         """All inputs: the leaves, then x and context, then z0."""
         return [*self.leaves, *self.rows, *(() if self.z0 is None else (self.z0,))]
+
+    def reached_by(self, energy: Energy) -> bool:
+        """Whether the energies still depend on the same leaves, by one more decoding."""
+        assert self.z is not None
+        now = Inputs.of(energy, self.z, energy.data, None).leaves
+        return list(map(id, now)) == list(map(id, self.leaves))
 
     def bound_to(self, energy: Energy) -> tuple[Energy, list[Tensor]]:
         """Return the same energy with new leaves in place of `rows`, and these leaves."""
@@ -99,19 +107,25 @@ class Inputs:
 
 
 class Versions:
-    """The version counters of tensors, which show whether they are changed in place later.
+    """Tensors with their version counters, which show whether they are changed or replaced later.
 
     Args:
-        tensors: tensors to watch.
+        watched: function that returns the tensors to watch, such as the parameters of a module. It
+            is called again for each comparison.
     """
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._noted = [(tensor, tensor._version) for tensor in tensors]
+    def __init__(self, watched: Callable[[], Sequence[Tensor]]) -> None:
+        self._watched = watched
+        self._noted = [(tensor, tensor._version) for tensor in watched()]
 
     @property
     def changed(self) -> bool:
-        """Whether any tensor has been changed in place since."""
-        return any(tensor._version != version for tensor, version in self._noted)
+        """Whether any tensor has been changed in place, or replaced by another one, since."""
+        now = self._watched()
+        return len(now) != len(self._noted) or any(
+            tensor is not noted or tensor._version != version
+            for tensor, (noted, version) in zip(now, self._noted, strict=True)
+        )
 
 
 def _asking(tensor: Tensor | None) -> Tensor | None:

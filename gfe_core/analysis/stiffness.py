@@ -137,6 +137,7 @@ def spectrum(
         context: context of each sample, as for `encode`.
     """
     checks.decoder_ready(decoder)
+    checks.draws_nothing(decoder)
     given, x = x, samples_for(decoder, x)
     mask = mask_for(given, x, mask)
     checks.observed(x, mask)
@@ -146,7 +147,7 @@ def spectrum(
     z = checks.start_for(decoder, x, one_kind(z, x, "z"), name="z")
     check_context(context, x)
     energy = Energy(decoder, x, loss, mask=mask, penalty=penalty, context=context)
-    energy.loss.check_data(x if mask is None else x[mask])
+    energy.loss.check_data(x, mask)
     rows = torch.arange(len(x), device=x.device).split(_CHUNK)
     with threads.suited(decoder):
         return Spectrum(
@@ -212,6 +213,8 @@ def displaced(
         True
     """
     checks.fraction("within", within)
+    checks.decoder_ready(decoder)
+    checks.draws_nothing(decoder)
     x = samples_for(decoder, x)
     z = checks.start_for(decoder, x, z, name="z")
     energy = Energy(decoder, x, loss)

@@ -314,9 +314,13 @@ def of_batch(batch: Any, name: str, like: Tensor | None) -> Any:
             f"beside labels, got a {type(x).__name__}{keys}. Pick the samples in the `collate_fn` "
             "of the loader, or collect them in one tensor and pass that."
         )
-    if like is not None and rows.is_floating_point():
-        return rows.to(like.device, like.dtype)
-    return rows
+    checks.require(
+        rows.is_floating_point(),
+        f"`{name}` is a DataLoader, which must yield samples of floats, got {rows.dtype}. Convert "
+        f"its data set, such as `TensorDataset(x.float())` (grey values: `x / 255`).",
+        TypeError,
+    )
+    return rows if like is None else rows.to(like.device, like.dtype)
 
 
 def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tensor:

@@ -4,6 +4,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from gfe_core import checks
+
 Kind = TypeVar("Kind", bound=type[nn.Module])
 
 _PLAIN: set[type] = {
@@ -32,8 +34,7 @@ def is_plain(decoder: Any) -> bool:
 
 def still(decoder: Any) -> Any:
     """Return a decoder without its intended random draws (`VariationalDecoder`)."""
-    draws = getattr(decoder, "draws", False) is True and hasattr(decoder, "at_mean")
-    return decoder.at_mean() if draws else decoder
+    return decoder.at_mean() if checks.draws(decoder) else decoder
 
 
 def _is_bare(module: nn.Module) -> bool:

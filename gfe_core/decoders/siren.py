@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
+from gfe_core.data.samples import rows_of
 from gfe_core.decoders.mlp import FlatDecoder, Source
 from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.types import Codes
@@ -106,6 +107,7 @@ class SirenDecoder(FlatDecoder):
                 layer.weight.uniform_(-bound, bound, generator=generator)
                 layer.bias.uniform_(-1 / math.sqrt(n_in), 1 / math.sqrt(n_in), generator=generator)
 
+    @in_own_words
     def at(
         self, coordinates: Coordinates, *, image_shape: tuple[int, int] | None = None
     ) -> "SirenDecoder":
@@ -118,8 +120,9 @@ class SirenDecoder(FlatDecoder):
             image_shape: shape in which the outputs are shown, if they are an image.
 
         Raises:
-            ValueError: coordinates do not have rows of two, or do not match `image_shape`.
+            TypeError, ValueError: coordinates are no rows of two, or do not match `image_shape`.
         """
+        coordinates = rows_of(coordinates, "coordinates", like=self.coordinates)
         fits = coordinates.dim() == 2 and coordinates.shape[1] == 2 and len(coordinates) > 0
         got = tuple(coordinates.shape)
         checks.require(

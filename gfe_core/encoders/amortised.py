@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gfe_core import checks
 from gfe_core.data.contexts import rows_of, tensors_of
 from gfe_core.data.samples import samples_for
 from gfe_core.encoders.autoencoder import Autoencoder
 from gfe_core.energy import Energy
-from gfe_core.training import Report
+from gfe_core.training import Report, parts
 from gfe_core.types import Decoder, Encoder, Encoding, Statistics, Status
 
 
@@ -27,10 +28,15 @@ class ThenFlow:
     first: Encoder
     flow: Any
 
+    def __post_init__(self) -> None:
+        parts.callable_encoder(self.first, "first", needed=True)
+        parts.callable_flow(self.flow)
+
     def __call__(self, decoder: Decoder, x: Tensor, **given: Any) -> Encoding:
         """Encode twice; the counts of both are added. A `context` is passed to both."""
+        x = samples_for(decoder, x)
         with torch.no_grad():
-            start = self.first(decoder, x, **given)
+            start = parts.encoding_of(self.first(decoder, x, **given), x)
         encoding = self.flow(decoder, x, z0=start.z.detach(), **given)
         both = {
             name: n + getattr(start.statistics, name)
@@ -56,6 +62,14 @@ class SemiAmortised(nn.Module):
 
     def __init__(self, encoder: Autoencoder, flow: Any, optimizer: torch.optim.Optimizer) -> None:
         super().__init__()
+        wanted = "`encoder` must be an encoder with `layers`, such as `Autoencoder.mirror(decoder)`"
+        fits = isinstance(encoder, nn.Module) and hasattr(encoder, "layers")
+        checks.require(fits, f"{wanted}, got {checks.described(encoder)}.", TypeError)
+        line = "torch.optim.Adam(encoder.parameters(), lr=1e-3)"
+        wanted = "`optimizer` must be an optimizer of the encoder's parameters"
+        fits = isinstance(optimizer, torch.optim.Optimizer)
+        got = checks.described(optimizer)
+        checks.require(fits, f"{wanted}, got {got}. Write `{line}`.", TypeError)
         self.encoder = encoder
         self.optimizer = optimizer
         self.encode = ThenFlow(encoder, flow)
@@ -93,14 +107,16 @@ class StoredCodes(nn.Module):
 
     def __init__(self, flow: Any) -> None:
         super().__init__()
+        parts.callable_flow(flow)
         self.flow = flow
         self.codes: dict[bytes, Tensor] = {}
 
     def forward(self, decoder: Decoder, x: Tensor, **given: Any) -> Encoding:
         """Encode a batch and store its codes."""
         x = samples_for(decoder, x)
+        checks.gates_given(decoder, None, 1)
         known = (x, *tensors_of(given.get("context")))
-        columns = [tensor.detach().cpu().numpy() for tensor in known]
+        columns = [_bytes_of(tensor).numpy() for tensor in known]
         names = [
             hashlib.blake2b(b"".join(part.tobytes() for part in row), digest_size=16).digest()
             for row in zip(*columns, strict=True)
@@ -124,3 +140,9 @@ class StoredCodes(nn.Module):
         self.codes = dict(
             zip(map(bytes, state["names"].tolist()), state["codes"].clone(), strict=True)
         )
+
+
+def _bytes_of(rows: Tensor) -> Tensor:
+    """Return the bytes of each row; NumPy does not have every type of torch."""
+    rows = rows.detach().cpu().resolve_conj().resolve_neg()
+    return rows[:, None].flatten(1).contiguous().view(torch.uint8)

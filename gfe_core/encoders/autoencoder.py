@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches
+from gfe_core.data.samples import Samples, samples_for
 from gfe_core.decoders import MLPDecoder, initialise, perceptron
 from gfe_core.encoders.single_look import accepted, one_look
 from gfe_core.energy import Bernoulli, Energy
-from gfe_core.training import History, fit
-from gfe_core.training.parts import trainable
+from gfe_core.training import History, fit, parts
 from gfe_core.types import AnyLoss, Context, Decoder, Encoder, Encoding
 
 
@@ -37,6 +38,7 @@ class Autoencoder(nn.Module):
         generator: source of the initial weights; the global generator by default.
     """
 
+    @arguments.in_own_words
     def __init__(
         self,
         *,
@@ -93,16 +95,26 @@ class Autoencoder(nn.Module):
 class Filled:
     """Pass incomplete samples to an encoder with `fill` in place of NaN.
 
-    `fill` is a number or one sample. Energies count observed features only, by `loss`: the
-    encoder's own by default, or `Bernoulli()` if the encoder has none.
+    `fill` is a number or one sample, such as `x.nanmean(0)`. Energies count observed features only,
+    by `loss`: the encoder's own by default, or `Bernoulli()` if the encoder has none.
     """
 
     encoder: Encoder
-    fill: float | Tensor = 0.0
+    fill: float | Tensor | np.ndarray = 0.0
     loss: AnyLoss | None = None
 
-    def __call__(self, decoder: Decoder, x: Tensor, context: Context | None = None) -> Encoding:
+    def __post_init__(self) -> None:
+        parts.callable_encoder(self.encoder, needed=True)
+        try:
+            torch.as_tensor(self.fill)
+        except (TypeError, ValueError, RuntimeError) as error:
+            wanted = "`fill` must be a number or one sample, such as `x.nanmean(0)`"
+            raise TypeError(f"{wanted}, got {checks.described(self.fill)}.") from error
+        arguments.loss_or_none(self.loss)
+
+    def __call__(self, decoder: Decoder, x: Samples, context: Context | None = None) -> Encoding:
         """Fill the gaps, encode, and compute the energies of the observed features."""
+        x = samples_for(decoder, x)
         seen = ~x.isnan()
         loss = self.loss or getattr(self.encoder, "loss", Bernoulli())
         given = {} if context is None else {"context": context}
@@ -131,7 +143,7 @@ def fit_encoder(
     wanted = "`encoder` must be an encoder with weights, such as `Autoencoder.mirror(decoder)`"
     fits = isinstance(encoder, nn.Module) and hasattr(encoder, "loss")
     checks.require(fits, f"{wanted}, got {checks.described(encoder)}.", TypeError)
-    trainable(decoder)
+    parts.trainable(decoder)
     optimizer = options.pop("optimizer", None) or torch.optim.Adam(encoder.parameters(), lr=1e-3)
     learning = nn.ParameterList(p for p in decoder.parameters() if p.requires_grad).requires_grad_(
         False

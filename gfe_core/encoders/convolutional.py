@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 
 from gfe_core import checks
-from gfe_core.arguments import loss_or_none
-from gfe_core.decoders import initialise
+from gfe_core.arguments import in_own_words, loss_or_none
+from gfe_core.decoders import TransposedConvDecoder, initialise
 from gfe_core.decoders.conv import colours, margins
 from gfe_core.decoders.mlp import Source
 from gfe_core.encoders.autoencoder import Autoencoder
@@ -32,6 +32,7 @@ class ConvAutoencoder(Autoencoder):
         ValueError: the image is larger than the largest that the decoder could produce.
     """
 
+    @in_own_words
     def __init__(
         self,
         *,
@@ -59,14 +60,19 @@ class ConvAutoencoder(Autoencoder):
         initialise(self, generator)
 
     @classmethod
-    def mirror(cls, decoder: Any, **arguments: Any) -> "ConvAutoencoder":
+    def mirror(cls, decoder: Any, **options: Any) -> "ConvAutoencoder":
         """Build the encoder of this `TransposedConvDecoder`.
 
-        `arguments` replace those of the constructor: `latent_dim` may differ from the decoder's.
+        `options` replace those of the constructor: `latent_dim` may differ from the decoder's.
         """
+        wanted = "`decoder` must be a `TransposedConvDecoder`"
+        fits = isinstance(decoder, TransposedConvDecoder)
+        line = "ConvAutoencoder(image_shape=..., channels=(...,), latent_dim=...)"
+        got = checks.described(decoder)
+        checks.require(fits, f"{wanted}, got {got}. Write `{line}`.", TypeError)
         own = {
             "image_shape": decoder.image_shape,
             "channels": decoder.channels[::-1],
             "latent_dim": decoder.latent_dim,
         }
-        return cls(**own | arguments)
+        return cls(**own | options)

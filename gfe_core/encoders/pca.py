@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gfe_core import checks
-from gfe_core.data.samples import rows_of
+from gfe_core import arguments, checks
+from gfe_core.data.samples import Samples, rows_of
 from gfe_core.encoders.single_look import accepted, one_look
 from gfe_core.energy import Bernoulli
 from gfe_core.types import AnyLoss, Codes, Encoding
@@ -33,14 +33,10 @@ class PCA(nn.Module):
     mean: Tensor
     components: Tensor
 
-    def __init__(
-        self, x: Float[Tensor, "n features"], *, latent_dim: int, clip: float = 0.01
-    ) -> None:
+    @arguments.in_own_words
+    def __init__(self, x: Samples, *, latent_dim: int, clip: float = 0.01) -> None:
         super().__init__()
-        x = rows_of(x)
-        shaped = isinstance(x, Tensor) and x.is_floating_point() and x.dim() == 2
-        wanted = "`x` must be samples of floats, shape (n, features)"
-        checks.require(shaped, f"{wanted}, got {checks.described(x)}.", TypeError)
+        x = checks.table(rows_of(x))
         latent_dim = checks.whole("latent_dim", latent_dim)
         checks.require(
             len(x) > 0, f"`x` must hold at least one sample, got shape {tuple(x.shape)}."
@@ -75,10 +71,13 @@ class PCA(nn.Module):
         return (self.mean + z @ self.components).clamp(self.clip, 1 - self.clip).logit()
 
 
-def project(
-    decoder: PCA, x: Float[Tensor, "batch features"], *, loss: AnyLoss | None = None
-) -> Encoding:
+@arguments.in_own_words
+def project(decoder: PCA, x: Samples, *, loss: AnyLoss | None = None) -> Encoding:
     """Encode by the orthogonal projection z = (x - mean) W', the least-squares code of PCA."""
+    fits = isinstance(decoder, PCA)
+    wanted = "`decoder` must be a `PCA`, whose codes are projections"
+    remedy = "Write `encoders.PCA(x, latent_dim=...)`, or encode by the flow, `gfe.encode`."
+    checks.require(fits, f"{wanted}, got {checks.described(decoder)}. {remedy}", TypeError)
     loss = loss or Bernoulli()
     x = accepted(decoder, x, loss)
     return one_look(decoder, x, (x - decoder.mean) @ decoder.components.T, loss)

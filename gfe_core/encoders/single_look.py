@@ -8,27 +8,42 @@ its pass counts as one forward-equivalent.
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.samples import samples_for
+from gfe_core.data.samples import Samples, codes_for, samples_for
 from gfe_core.energy import Energy, WholeLoss
-from gfe_core.types import AnyLoss, Context, Decoder, Encoding, Statistics, Status
+from gfe_core.types import AnyLoss, Codes, Context, Decoder, Encoding, Statistics, Status
 
 
 def accepted(decoder: Decoder, x: Any, loss: AnyLoss) -> Tensor:
     """Return the data as a tensor; refuse the inputs that `encode` refuses."""
-    checks.decoder_ready(decoder)
+    checks.decoder_ready(decoder)  # one that draws is accepted, to train its encoder
     rows = samples_for(decoder, x)
     WholeLoss(loss).check_data(rows)
     return rows
 
 
 def one_look(
-    decoder: Decoder, x: Tensor, z: Tensor, loss: AnyLoss, context: Context | None = None
+    decoder: Decoder,
+    x: Samples,
+    z: Codes | np.ndarray,
+    loss: AnyLoss,
+    context: Context | None = None,
 ) -> Encoding:
-    """Return the result of an encoder without steps: codes with their energies."""
+    """Return the result of an encoder without steps: codes with their energies.
+
+    Args:
+        decoder: decoder of the codes.
+        x: samples, as for `encode`.
+        z: codes, which keep their graph.
+        loss: loss of the energies.
+        context: context of each sample, if the decoder takes one.
+    """
+    x = samples_for(decoder, x)
+    z = codes_for(decoder, z)
     with torch.no_grad():
         energy = Energy(decoder, x, loss, context=context).per_sample(z.detach())
     finite = energy.isfinite() & z.detach().isfinite().all(1)

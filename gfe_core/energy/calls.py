@@ -18,6 +18,7 @@ from torch.nn.modules.loss import _Loss
 from gfe_core import arguments, checks
 from gfe_core.arguments import called
 from gfe_core.data.contexts import lengthened, rows_of
+from gfe_core.data.samples import weight_of
 from gfe_core.decoders.graph import nodes_below
 from gfe_core.decoders.plain import is_plain, still
 from gfe_core.decoders.probes import AMPLIFIED, nearby
@@ -107,11 +108,21 @@ class WholeLoss:
         own = _own(self.given, "floor")
         return x.new_zeros(len(x)) if own is None else own(x, mask)
 
-    def check_data(self, x: Tensor) -> None:
-        """Refuse data that are invalid for the loss, if it has a `check_data`."""
+    def check_data(self, x: Tensor, mask: Tensor | None = None) -> None:
+        """Refuse data that are invalid for the loss, if it has a `check_data`.
+
+        Only observed values are judged, in the shape of the data.
+        """
         check = getattr(self.given, "check_data", None)
-        if check is not None:
-            check(x)
+        if check is not None and (mask is None or mask.any()):
+            check(x if mask is None else _observed_alone(x, mask))
+
+
+def _observed_alone(x: Tensor, mask: Tensor) -> Tensor:
+    """Replace unobserved values by observed ones, of the same feature where there are any."""
+    seen = mask.any(0)
+    of_feature = x.gather(0, mask.int().argmax(0, keepdim=True))[0]
+    return torch.where(mask, x, torch.where(seen, of_feature, x[mask][0]))
 
 
 class Calls:
@@ -183,6 +194,13 @@ class Calls:
         try:
             output = self._decoder(z, context) if self._conditional else self._decoder(z)
         except RuntimeError as error:
+            checks.require(
+                weight_of(self._decoder) is not None or "dtype" not in str(error),
+                f"`decoder` {called(self._decoder)} cannot decode {z.dtype}: {error} It has no "
+                "weight that shows its float type, so that arrays become float32. Pass tensors of "
+                "its type, such as `torch.as_tensor(x, dtype=torch.float64)`.",
+                TypeError,
+            )
             raise self._in_place("decoder", self._decoder, error) from error
         checks.output(output, (len(z), *self._shape), z)
         if not self._called:

@@ -7,16 +7,18 @@ expression, so a line search and its flow can never use different losses. It hol
 samples do not affect each other.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.data.contexts import check_context, lengthened, rows_of, tensors_of
-from gfe_core.data.samples import samples_for
+from gfe_core.data.samples import codes_for, samples_for
 from gfe_core.decoders.graph import graphs
 from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import Curvature
@@ -87,7 +89,7 @@ class Energy(Curvature):
         context: Context | None = None,
         bounds: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        x = x if isinstance(x, Tensor) else samples_for(decoder, x)
+        x = samples_for(decoder, x)
         checks.observed(x, mask)
         check_context(context, x)
         self.decoder = decoder
@@ -105,7 +107,7 @@ class Energy(Curvature):
     def at(self, z: Codes) -> Point:
         """Decode codes once, so that value and gradient share the work."""
         with graphs():
-            leaf = self._padded_codes(z.detach().clone()).requires_grad_()
+            leaf = self._padded_codes(self._codes(z).detach().clone()).requires_grad_()
             energy = self._per_sample(leaf)
 
         def pull(where: Tensor | None) -> Tensor:
@@ -141,7 +143,7 @@ class Energy(Curvature):
     def value(self, z: Codes) -> PerSample:
         """Return the energy of each code."""
         with torch.no_grad():
-            return self._per_sample(self._padded_codes(z.clone()))[: self.n]
+            return self._per_sample(self._padded_codes(self._codes(z).clone()))[: self.n]
 
     def value_and_grad(self, z: Codes) -> tuple[Tensor, Tensor]:
         """Return the energy (batch,) and its gradient in z (batch, latent).
@@ -156,7 +158,7 @@ class Energy(Curvature):
 
         Training differentiates this value. It need not be exact to the bit, so no rows are added.
         """
-        self._check_codes(z)
+        z = self._codes(z)
         bare = copy(self)
         bare._multiple = 1
         bare._x = self._x[: self.n]
@@ -189,8 +191,10 @@ class Energy(Curvature):
         """Additional known values of each sample."""
         return self._context
 
-    def rows(self, keep: Tensor) -> "Energy":
-        """Return the same energy for a selection of samples (a mask or row indices)."""
+    def rows(self, keep: Tensor | np.ndarray | slice | Sequence[int]) -> "Energy":
+        """Return the same energy for a selection of samples (a mask, row indices or a slice)."""
+        if not isinstance(keep, Tensor) or keep.dim() == 0:
+            keep = self._numbers(keep)
         other = copy(self)
         other._x = self._repeated(self._x[: self.n][keep])
         other._mask = None if self._mask is None else self._repeated(self._mask[: self.n][keep])
@@ -239,17 +243,29 @@ class Energy(Curvature):
     def _padded(self, rows: Tensor) -> Tensor:
         return padded(rows, self._multiple)
 
-    def _padded_codes(self, z: Codes) -> Tensor:
-        self._check_codes(z)
-        return self._padded(z)
+    def _numbers(self, keep: Any) -> Tensor:
+        """Return the row indices of a selection that is no tensor."""
+        try:
+            return torch.arange(self.n, device=self._x.device)[keep].reshape(-1)
+        except (IndexError, TypeError, ValueError, RuntimeError) as error:
+            wanted = (
+                f"`keep` must select some of the {self.n} samples: a mask, row numbers or a slice"
+            )
+            raise TypeError(f"{wanted}, got {checks.described(keep)}.") from error
 
-    def _check_codes(self, z: Codes) -> None:
-        """Refuse other rows than the samples: padding would judge codes that nobody gave."""
+    def _padded_codes(self, z: Codes) -> Tensor:
+        return self._padded(self._codes(z))
+
+    def _codes(self, z: Any) -> Codes:
+        """Return codes; refuse other rows than the samples, which padding would add."""
+        if not isinstance(z, Tensor) or z.dtype != self._x.dtype:
+            z = codes_for(self.decoder, z)
         if z.shape != (self.n, self.decoder.latent_dim):
             raise ValueError(
                 f"`z` must hold one code for each sample, ({self.n}, {self.decoder.latent_dim}), "
                 f"got {tuple(z.shape)}. For some of the samples write `energy.rows(keep)`."
             )
+        return z
 
     def _repeated(self, rows: Tensor) -> Tensor:
         return repeated(rows, self._multiple)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from gfe_core import checks
+from gfe_core.arguments import in_own_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +146,7 @@ class Constraint:
         """Whether the average is at most the threshold."""
         return self.average <= self.threshold
 
+    @in_own_words
     def observe(self, error: float) -> None:
         """Add the mean error of a batch to the average, and update the multiplier.
 

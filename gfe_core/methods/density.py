@@ -148,7 +148,7 @@ class WithDensity(nn.Module):
     its gradient (`Likelihood`).
 
     Args:
-        decoder: decoder with a differentiable method `log_det(z)`: an `InvertibleDecoder`.
+        decoder: decoder of rows with a differentiable method `log_det(z)`: an `InvertibleDecoder`.
 
     Example:
         >>> import gfe_core as gfe
@@ -159,7 +159,7 @@ class WithDensity(nn.Module):
 
     def __init__(self, decoder: Any) -> None:
         super().__init__()
-        checks.is_decoder(decoder)
+        checks.returns_rows(decoder)
         knows = callable(getattr(decoder, "log_det", None))
         remedy = "Pass a `gfe.InvertibleDecoder`; for others, use `log_density` after training."
         checks.require(
@@ -181,7 +181,7 @@ class WithDensity(nn.Module):
 
     def forward(self, z: Codes) -> Float[Tensor, "batch outputs"]:
         """Return the outputs, then minus the log density in nats."""
-        return torch.cat([self.decoder(z).flatten(1), -self.log_prob(z)[:, None]], 1)
+        return torch.cat([self.decoder(z), -self.log_prob(z)[:, None]], 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from gfe_core.types import Data, PerSample
 
 
-def averages(loss: Callable[[Tensor, Tensor], Tensor], output: Data, x: Data) -> bool:
+def averages(loss: Callable[[Tensor, Tensor], Tensor], output: Tensor, x: Data) -> bool:
     """Whether the energy stays the same when features along an axis of the data are doubled.
 
     A loss that cannot be called with twice as many features is taken as a sum.
@@ -33,9 +33,9 @@ def averages(loss: Callable[[Tensor, Tensor], Tensor], output: Data, x: Data) ->
 
 
 def _stays(
-    loss: Callable[[Tensor, Tensor], Tensor], output: Data, x: Data, axis: int, once: PerSample
+    loss: Callable[[Tensor, Tensor], Tensor], output: Tensor, x: Data, axis: int, once: PerSample
 ) -> bool:
-    def doubled(second: Data) -> PerSample:
+    def doubled(second: Tensor) -> PerSample:
         pair = (torch.cat([output, second], axis), torch.cat([x, x], axis))
         try:
             return loss(*pair)

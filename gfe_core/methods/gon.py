@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -31,7 +32,7 @@ from torch import Tensor, nn
 from gfe_core import arguments, checks
 from gfe_core.adjoints import Detached, Unrolled
 from gfe_core.data import Batches
-from gfe_core.data.samples import rows_of, weight_of
+from gfe_core.data.samples import Samples, rows_of, weight_of
 from gfe_core.decoders import MLPDecoder, SirenDecoder, initialise
 from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoding import encode
@@ -157,8 +158,9 @@ class ByNumberOfSteps:
     histories: dict[str, dict[str, History]]
 
 
+@arguments.in_own_words
 def train_by_number_of_steps(
-    x: Float[Tensor, "n pixels"],
+    x: Samples,
     *,
     n_steps: Sequence[int] = (1, 4),
     dt: float = 1.0,
@@ -172,7 +174,7 @@ def train_by_number_of_steps(
     """Train a decoder for each number of steps, unrolled and detached, and one by the flow.
 
     All start with the same weights and receive the same batches. Energies are `SQUARES`; the flow
-    stops when a step gains little, or after 15 attempts.
+    stops when a step gains little, or after 15 attempts. An interrupt ends all trainings.
 
     Args:
         x: images.
@@ -193,7 +195,7 @@ def train_by_number_of_steps(
         >>> {adjoint: list(of_steps) for adjoint, of_steps in runs.decoders.items()}
         {'unrolled': ['1', 'flow'], 'detached': ['1', 'flow']}
     """
-    x = rows_of(x)
+    x = checks.table(rows_of(x))
 
     def trained(encoder: Encoder) -> tuple[MLPDecoder, History]:
         decoder = MLPDecoder(
@@ -205,7 +207,13 @@ def train_by_number_of_steps(
         adam = torch.optim.Adam(decoder.parameters(), lr=lr)
         batches = Batches(x, size=size, seed=seed)
         history = fit(
-            decoder, batches, encoder=encoder, loss=SQUARES, optimizer=adam, epochs=epochs
+            decoder,
+            batches,
+            encoder=encoder,
+            loss=SQUARES,
+            optimizer=adam,
+            epochs=epochs,
+            on_interrupt="raise",
         )
         return decoder, history
 
@@ -219,9 +227,10 @@ def train_by_number_of_steps(
     return result
 
 
+@arguments.in_own_words
 def fit_siren(
     siren: SirenDecoder,
-    x: Tensor,
+    x: Samples,
     *,
     origin: Origin,
     lr: float,
@@ -292,6 +301,7 @@ class Recent:
         n_batches: number of batches to keep, >= 1.
     """
 
+    @arguments.in_own_words
     def __init__(self, n_batches: int = 100) -> None:
         checks.at_least_one("n_batches", n_batches)
         self.kept: deque[Tensor] = deque(maxlen=n_batches)
@@ -337,7 +347,8 @@ def normality(z: Codes) -> float:
     return max((expected - steps[:-1]).max().item(), (steps[1:] - expected).max().item())
 
 
-def slerp(a: Codes, b: Codes, t: float) -> Codes:
+@arguments.in_own_words
+def slerp(a: Codes | np.ndarray, b: Codes | np.ndarray, t: float) -> Codes:
     """Move from a (t = 0) to b (t = 1) at even angles, separately for each row.
 
     The result is (sin((1 - t) w) a + sin(t w) b) / sin w, with w the angle between a and b. If sin
@@ -345,6 +356,7 @@ def slerp(a: Codes, b: Codes, t: float) -> Codes:
 
     Source: Shoemake 1985, SIGGRAPH 19 (3).
     """
+    a, b = checks.codes(rows_of(a, "a"), "a"), checks.codes(rows_of(b, "b"), "b")
     cosine = F.cosine_similarity(a, b, dim=1)[:, None]
     angle = cosine.clamp(-1, 1).acos()
     straight = (cosine.abs() > 1 - 1e-6) | (a.norm(dim=1) * b.norm(dim=1) == 0)[:, None]
@@ -363,18 +375,19 @@ class WithLabels(nn.Module):
     finds the code from the pixels alone: a label is a target and never an input.
 
     Args:
-        decoder: decoder of the pixels.
+        decoder: decoder of the pixels, as rows.
         n_classes: number of classes, >= 1.
         generator: source of the initial weights of the single linear layer from code to logits.
 
     Source: Bond-Taylor and Willcocks 2021 (arXiv 2007.02798), equation 2.
     """
 
+    @arguments.in_own_words
     def __init__(
         self, decoder: Any, n_classes: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        checks.is_decoder(decoder)
+        checks.returns_rows(decoder)
         checks.at_least_one("n_classes", n_classes)
         self.decoder = decoder
         self.row_multiple = row_multiple(decoder)
@@ -392,21 +405,17 @@ class WithLabels(nn.Module):
         return torch.cat([self.decoder(z), self.head(z)], 1)
 
 
+@arguments.in_own_words
 def labelled(
-    x: Float[Tensor, "n pixels"], y: Int[Tensor, "n"], n_classes: int
+    x: Samples, y: Int[Tensor, "n"] | np.ndarray | Sequence[int], n_classes: int
 ) -> Float[Tensor, "n features"]:
     """Return rows of pixels followed by the one-hot class.
 
     A ValueError is raised for labels outside 0 ... n_classes - 1.
     """
-    x = rows_of(x)
+    x = checks.table(rows_of(x))
     y = labels_of(y)
     checks.at_least_one("n_classes", n_classes)
-    checks.require(
-        isinstance(x, Tensor) and x.is_floating_point() and x.dim() == 2,
-        f"`x` must be rows of pixels, shape (n, pixels), got {checks.described(x)}.",
-        TypeError,
-    )
     checks.require(
         len(x) == len(y),
         f"`y` must hold one label for each of the {len(x)} samples of `x`, got {len(y)}.",
@@ -454,6 +463,11 @@ class PixelsAndLabels:
             0 <= self.weight < math.inf,
             f"`weight` must be at least 0 and finite, got {self.weight}.",
         )
+
+    @property
+    def reduction(self) -> str:
+        """Whether the loss of the pixels is a "mean" or a "sum" over them."""
+        return getattr(self.pixels, "reduction", "sum")
 
     def per_sample(self, output: Data, x: Data, mask: Mask | None = None) -> PerSample:
         """Return the energy of each sample; samples must be complete."""

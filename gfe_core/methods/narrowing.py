@@ -18,18 +18,19 @@ Shapes: `batch` samples; `gates` latents of the inner decoder; `code` codes of a
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches
-from gfe_core.data.samples import samples_for
+from gfe_core.data.samples import Samples, one_kind, rows_of, samples_for
 from gfe_core.decoders import MLPDecoder
 from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoders import Autoencoder, one_look
@@ -39,6 +40,8 @@ from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
 from gfe_core.methods.variational import Evidence, divergence
 from gfe_core.training import History, Report, fit
+from gfe_core.training.fitting import Callback
+from gfe_core.training.parts import listed
 from gfe_core.types import Codes, Data, Decoder, Encoding, Loss, PerSample
 
 Gates = Float[Tensor, "*draws gates"]
@@ -55,6 +58,7 @@ def drawn(gamma: Float[Tensor, "gates"], u: Gates) -> tuple[Gates, Gates]:
     return (u < p).to(u), (u > 1 - p).to(u)
 
 
+@arguments.in_own_words
 def arm(
     energy: Float[Tensor, "*draws"], twin: Float[Tensor, "*draws"], u: Gates
 ) -> Float[Tensor, "gates"]:
@@ -100,7 +104,7 @@ class Gated(nn.Module):
     With costs, one more output is the total cost of the open latents, which `Evidence` reads.
 
     Args:
-        decoder: decoder of the latents.
+        decoder: decoder of the latents, whose samples are rows of features.
         costs: whether codes hold costs: those of `Inference` do, those of a flow do not.
         probability: initial probability of every gate to be open, in (0, 1).
 
@@ -117,9 +121,13 @@ class Gated(nn.Module):
     Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901).
     """
 
+    code_holds_gates: ClassVar[bool] = True
+    """A flow needs a start, because it does not change the gates (`encode_at`)."""
+
+    @arguments.in_own_words
     def __init__(self, decoder: Any, *, costs: bool = False, probability: float = 0.95) -> None:
         super().__init__()
-        checks.is_decoder(decoder)
+        checks.returns_rows(decoder)
         checks.flag("costs", costs)
         checks.fraction("probability", probability)
         self.decoder = decoder
@@ -146,8 +154,9 @@ class Gated(nn.Module):
             [self.decoder(z * nu), *((cost * nu).sum(1, keepdim=True) for cost in costs)], 1
         )
 
-    def hard(self, x: Data) -> Gates:
+    def hard(self, x: Samples) -> Gates:
         """Return gates for each sample of x, open if they are more likely open than closed."""
+        x = samples_for(self, x)
         return self.open.to(x).expand(len(x), -1)
 
     def narrowed(self) -> "Narrowed":
@@ -192,16 +201,33 @@ def _rows(decoder: Decoder, x: Any) -> Data:
     return samples_for(decoder, x)
 
 
-def encode_at(decoder: Gated, x: Data, nu: Gates, **options: Any) -> Encoding:
+@arguments.in_own_words
+def encode_at(decoder: Gated, x: Samples, nu: Gates | np.ndarray, **options: Any) -> Encoding:
     """Encode by the flow with given gates: closed latents have no gradient and stay at the origin.
 
     Args:
         decoder: gated decoder without costs.
-        x: data.
-        nu: gates of each sample.
-        options: options of `encode`, all but `z0`.
+        x: data, as for `encode`.
+        nu: gates of each sample, such as `decoder.hard(x)`.
+        options: options of `encode`, all but `z0` and `n_starts`.
+
+    Raises:
+        TypeError, ValueError: as in `encode`; also if the decoder has no gates, or its codes hold
+            costs.
     """
-    return encode(decoder, x, z0=torch.cat([torch.zeros_like(nu), nu], 1), **options)
+    rows = _rows(decoder, x)
+    checks.array("nu", nu)
+    gates: Tensor = one_kind(nu, rows, "nu")
+    shape = (len(rows), decoder.n_gates)
+    wanted = f"`nu` must hold the gates of each sample, shape {shape}, such as `decoder.hard(x)`"
+    checks.require(tuple(gates.shape) == shape, f"{wanted}, got {tuple(gates.shape)}.")
+    checks.require(
+        decoder.latent_dim == 2 * decoder.n_gates,
+        "`decoder` has codes with costs, which only an `Inference` knows. Encode by a flow with "
+        "the decoder of its open latents, `encode(decoder.narrowed(), x)`.",
+    )
+    gates = gates.to(rows)
+    return encode(decoder, x, z0=torch.cat([torch.zeros_like(gates), gates], 1), **options)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -328,8 +354,8 @@ class Narrowing:
             a price of many nats, this error is spent on closing gates rather than on smaller
             divergences. If price / lambda exceeds the saving by every latent, all gates close at
             once.
-        error: loss that gives the error of a sample, a sum over its features. A mean would make it
-            too small relative to the other terms.
+        error: loss that gives the error of a sample, a sum over its features. A mean, which would
+            be too small relative to the other terms, is refused.
         anew: whether to encode again for the antithesis. Codes of a network do not depend on gates.
             Codes of a flow do. Keeping z saves half of the encoding, but then a closing latent
             leaves its part undone, which other latents would take over, and an opening latent is 0
@@ -340,6 +366,7 @@ class Narrowing:
         a price of 1.
     """
 
+    @arguments.in_own_words
     def __init__(
         self,
         find: Callable[[Any, Tensor, Gates], Encoding],
@@ -353,7 +380,8 @@ class Narrowing:
     ) -> None:
         checks.finite_positive("price", price)
         checks.generator("generator", generator)
-        arguments.made("error", error)
+        arguments.a_loss("error", error)
+        checks.summed("error", error, "to count beside the divergence")
         for name, part, kind in (
             ("constraint", constraint, Constraint),
             ("optimizer", optimizer, torch.optim.Optimizer),
@@ -470,20 +498,21 @@ class Shrinking:
     rule: Narrowing
     train: Callable[..., History]
 
-    def learn(
-        self, epochs: int, callbacks: Iterable[Callable[[Report], bool | None]] = ()
-    ) -> History:
+    @arguments.in_own_words
+    def learn(self, epochs: int, callbacks: Callback | Sequence[Callback] = ()) -> History:
         """Train decoder, gates and multiplier for `epochs` passes over the data."""
-        return self.train(epochs=epochs, callbacks=[self.rule.learn, *callbacks])
+        return self.train(epochs=epochs, callbacks=[self.rule.learn, *listed(callbacks)])
 
-    def error(self, x: Data) -> PerSample:
+    def error(self, x: Samples) -> PerSample:
         """Return the error of each sample of x at hard gates."""
+        x = samples_for(self.gated, x)
         outputs = self.gated(self.rule.hard(self.gated, x).z).detach()
         return self.rule.error.per_sample(outputs[:, : x.shape[1]], x)
 
 
+@arguments.in_own_words
 def shrinking_autoencoder(
-    x: Data,
+    x: Samples,
     n_gates: int,
     threshold: float,
     *,
@@ -503,6 +532,7 @@ def shrinking_autoencoder(
 
     Source: De Boom, Wauthier, Verbelen and Dhoedt 2020 (arXiv 2003.10901).
     """
+    x = checks.table(rows_of(x))
     decoder, generator = _decoder_of(x, n_gates, hidden, seed)
     network = Autoencoder.mirror(decoder, latent_dim=2 * n_gates, generator=generator)
     constraint = Constraint(threshold, smoothing=0.95)
@@ -514,8 +544,9 @@ def shrinking_autoencoder(
     return Shrinking(gated=gated, rule=rule, train=_training(gated, rule, x, loss, weights, seed))
 
 
+@arguments.in_own_words
 def shrinking_flow(
-    x: Data,
+    x: Samples,
     n_gates: int,
     threshold: float,
     *,
@@ -537,6 +568,7 @@ def shrinking_flow(
         max_steps: limit on AMD's attempts for each sample and batch.
         seed: seed of weights, draws and the order of samples.
     """
+    x = checks.table(rows_of(x))
     decoder, generator = _decoder_of(x, n_gates, hidden, seed)
     constraint = Constraint(threshold, smoothing=0.9)
     find = partial(encode_at, loss=SQUARES, max_steps=max_steps)

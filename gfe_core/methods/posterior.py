@@ -30,6 +30,7 @@ from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, Energy
 from gfe_core.methods.doubling import averages
 from gfe_core.solvers import GaussNewton, Solver
+from gfe_core.solvers.chunks import not_reached
 from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Mask, PerSample, Status
 
 _SAME_MODE = 0.5
@@ -154,6 +155,7 @@ class GaussianPrior:
         standard = f"GaussianPrior.standard({codes.shape[1]}, dtype={codes.dtype})"
         raise ValueError(f"{wanted}, {got}. Build a prior of such codes: `{standard}`.")
 
+    @arguments.in_own_words
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "draw latent"]:
         """Draw n codes."""
         return self.mean + _deviations(self.precision, n, generator)
@@ -203,6 +205,7 @@ class Posterior:
         """Log of each basin's weight; -inf for all basins if every flow failed."""
         return self.log_mass - self.log_evidence.nan_to_num(neginf=0.0)
 
+    @arguments.in_own_words
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "draw batch latent"]:
         """Draw n codes for each sample: first a basin by its weight, then from its Gaussian.
 
@@ -266,7 +269,8 @@ def laplace(
         mask: True where x is observed; everywhere by default.
         solver: solver of the flow; `GaussNewton()` by default.
         n_starts: number of flows for each sample: the first from the origin, the others from draws
-            of the prior.
+            of the prior. An interrupt of a call with `size` ends them all: the status of flows that
+            were not made is NOT_REACHED, and the others are kept.
         generator: source of these draws.
         context: context of each sample, as for `encode`.
         options: options of `encode`, all but `penalty` and `bounds`.
@@ -325,7 +329,10 @@ def laplace(
         **options,
     )
     with threads.suited(decoder), torch.inference_mode(False), torch.no_grad():
-        runs = [find(), *(find(z0=z0) for z0 in draws)]
+        runs = [find()]
+        for z0 in draws:
+            interrupted = bool((runs[-1].status == int(Status.NOT_REACHED)).any())
+            runs.append(not_reached(z0, runs[-1]) if interrupted else find(z0=z0))
         z, energy, status = (
             torch.stack([getattr(each, name) for each in runs])
             for name in ("z", "energy", "status")
@@ -390,11 +397,7 @@ def spread(
 
 def _fits(decoder: Any, x: Any, prior: GaussianPrior, loss: Any) -> None:
     """Refuse arguments that define no posterior; `encode` refuses the rest."""
-    wanted = (
-        f"`loss` must be a sum over features to be a log-likelihood, got {loss}. Use "
-        "`reduction='sum'`."
-    )
-    checks.require(getattr(loss, "reduction", "sum") == "sum", wanted)
+    checks.summed("loss", loss, "to be a log-likelihood")
     check_prior(prior, decoder.latent_dim, x.dtype)
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
+from gfe_core.arguments import in_own_words
 from gfe_core.data import Batches
-from gfe_core.data.samples import samples_for
+from gfe_core.data.samples import Samples, samples_for
 from gfe_core.decoders import SirenDecoder
 from gfe_core.energy import Gaussian
 
@@ -29,15 +30,24 @@ class Scattered(Batches):
         x: images, one row of pixels for each.
         siren: decoder to train, which shares its weights with `decoder`.
         n_places: number of pixels in each batch, between the number of latents and all of them.
-        arguments: arguments of `Batches`.
+        options: options of `Batches`, all but `context`.
 
     Raises:
         ValueError: there are too few or too many places, or `x` does not have the pixels of
             `siren`.
     """
 
-    def __init__(self, x: Tensor, siren: SirenDecoder, *, n_places: int, **arguments: Any) -> None:
-        super().__init__(x, **arguments)
+    @in_own_words
+    def __init__(self, x: Samples, siren: SirenDecoder, *, n_places: int, **options: Any) -> None:
+        fits = isinstance(siren, SirenDecoder)
+        wanted = "`siren` must be a `SirenDecoder`"
+        checks.require(fits, f"{wanted}, got {checks.described(siren)}.", TypeError)
+        checks.require(
+            options.get("context") is None,
+            "`Scattered` takes no `context`: a `SirenDecoder` has none. Leave it out.",
+            TypeError,
+        )
+        super().__init__(x, **options)
         n = len(siren.coordinates)
         samples_for(siren, x)
         wanted = (

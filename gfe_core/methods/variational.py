@@ -40,7 +40,7 @@ class VariationalDecoder(nn.Module):
     step, and codes would depend on their batch.
 
     Args:
-        decoder: decoder of the latents.
+        decoder: decoder of the latents, whose samples are rows of features.
         latent_dim: size of a code, from which two linear maps compute mean and log variance. By
             default a code holds mean and log variance itself, twice as many numbers as the latents,
             like the output of a VAE's encoder.
@@ -51,6 +51,7 @@ class VariationalDecoder(nn.Module):
         Willcocks 2021 (arXiv 2007.02798).
     """
 
+    @arguments.in_own_words
     def __init__(
         self,
         decoder: Decoder,
@@ -59,7 +60,7 @@ class VariationalDecoder(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        checks.is_decoder(decoder)
+        checks.returns_rows(decoder)
         checks.generator("generator", generator)
         n = decoder.latent_dim
         if latent_dim is not None:
@@ -113,7 +114,8 @@ class Evidence:
     the bound, use `Evidence().per_sample(variational(z), x)`, with one draw.
 
     Args:
-        likelihood: loss with reduction="sum"; `Bernoulli(reduction="sum")` by default.
+        likelihood: loss with reduction="sum"; `Bernoulli(reduction="sum")` by default. A ValueError
+            is raised for a mean, beside which the divergence would count too much.
         weight: weight of the divergence, >= 0; 1 for the bound. A tensor may change in place, as
             that of a `Constraint` does.
     """
@@ -122,7 +124,11 @@ class Evidence:
     weight: float | Float[Tensor, ""] = 1.0
 
     def __post_init__(self) -> None:
+        given = self.likelihood is not None
+        remedy = "Leave it out for the default, or pass a loss with `reduction='sum'`."
+        checks.require(given, f"`likelihood` must be a loss, got None. {remedy}", TypeError)
         arguments.made("likelihood", self.likelihood)
+        checks.summed("likelihood", self.likelihood, "to be a log-likelihood")
         checks.number("weight", self.weight)
         checks.require(bool(self.weight >= 0), f"`weight` must be at least 0, got {self.weight}.")
 
@@ -144,6 +150,7 @@ class Evidence:
         WholeLoss(self.likelihood).check_data(x)
 
 
+@arguments.in_own_words
 def vae(
     decoder: Decoder, *, generator: torch.Generator | None = None
 ) -> tuple[VariationalDecoder, Autoencoder]:

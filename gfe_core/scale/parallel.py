@@ -25,6 +25,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from gfe_core import checks
+from gfe_core.arguments import in_own_words
 from gfe_core.data import Batches
 from gfe_core.data.contexts import rows_of
 from gfe_core.scale.ranks import Rank
@@ -131,6 +132,7 @@ class Together:
         updates_per_encode: number of updates for each batch, as passed to `fit`.
     """
 
+    @in_own_words
     def __init__(
         self,
         find: Encoder,

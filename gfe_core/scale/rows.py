@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
+from gfe_core.arguments import in_own_words
 from gfe_core.data import DataError, load
 from gfe_core.data.samples import Samples, features_of, known_image_shape, own_floats
 from gfe_core.data.sources import unfit
@@ -133,6 +134,7 @@ class Rows:
             return False
         return any(bool(self.read(rows).isnan().any()) for rows in self.chunks(self._n_at_once()))
 
+    @in_own_words
     def chunks(self, size: int) -> list[slice]:
         """Return slices of this size that cover all rows; the last may be shorter."""
         return [slice(start, start + size) for start in range(0, len(self), size)]

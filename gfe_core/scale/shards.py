@@ -27,7 +27,7 @@ from torch import Tensor
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
 from gfe_core.data.files import read_tensors, write_json, write_tensors
-from gfe_core.data.samples import images_for
+from gfe_core.data.samples import Samples, images_for
 from gfe_core.decoders import probes as decoder_probes
 from gfe_core.decoders.wrapped import parts_of
 from gfe_core.encoding import encode, encode_observed
@@ -37,6 +37,7 @@ from gfe_core.models import Model
 from gfe_core.scale.ranks import Rank
 from gfe_core.scale.rows import Rows
 from gfe_core.solvers import AMD, Solver
+from gfe_core.solvers.chunks import solver_of
 from gfe_core.types import Encoding, Statistics, Status
 
 _Plain = int | float | str
@@ -50,7 +51,7 @@ _SIZE = 1000
 @in_own_words
 def encode_shards(
     model: Model,
-    data: Rows,
+    data: Rows | Samples | str | Path,
     folder: str | Path,
     *,
     solver: Solver | None = None,
@@ -69,7 +70,8 @@ def encode_shards(
 
     Args:
         model: model from `gfe.load`: decoder, loss and the scaling that is applied to the data.
-        data: rows to encode; `Rows.of(path)` reads an .npy file a few rows at a time.
+        data: rows to encode, or what `Rows.of` takes: the path of an .npy file is read a few rows
+            at a time, and samples are those in memory.
         folder: folder for the shards. If it holds shards of the same model, data and settings, the
             missing ones are added.
         solver: solver that finds the codes; `AMD()` by default.
@@ -101,6 +103,12 @@ def encode_shards(
         >>> read_codes(folder).z.shape
         torch.Size([360, 2])
     """
+    wanted = "`model` must be a model, such as one of `gfe.load`"
+    made = isinstance(model, Model)
+    line = "gfe.Model(decoder, loss, data_shape)"
+    got = checks.described(model)
+    checks.require(made, f"{wanted}, got {got}. Make one: `{line}`.", TypeError)
+    data = data if isinstance(data, Rows) else Rows.of(data)
     solver = solver or AMD()
     shard_size = checks.whole("shard_size", shard_size)
     checks.at_least_one("shard_size", shard_size)
@@ -111,6 +119,8 @@ def encode_shards(
     rank = rank or Rank.here()
     place = rank.device(device)
     checks.decoder_ready(model.decoder)
+    checks.draws_nothing(model.decoder)
+    checks.gates_given(model.decoder, None, 1)
     n_expected = math.prod(model.data_shape)
     checks.require(
         data.n_features == n_expected,
@@ -128,7 +138,6 @@ def encode_shards(
         encode_observed if gaps else encode,
         decoder,
         loss=model.loss,
-        solver=solver,
         max_steps=max_steps,
         size=_SIZE,
     )
@@ -141,7 +150,8 @@ def encode_shards(
     n_done = 0
     for i in own:
         x = model.scaled(data.read(chunks[i]).reshape(-1, *model.data_shape))
-        encoding = find(x.to(next(decoder.parameters(), x)))
+        part = solver_of(solver, chunks[i], len(data))
+        encoding = find(x.to(next(decoder.parameters(), x)), solver=part)
         if (encoding.status == int(Status.NOT_REACHED)).any():
             raise KeyboardInterrupt  # encode returned only a part of the shard
         write_tensors(_file(folder, i), _content(header, i, encoding))

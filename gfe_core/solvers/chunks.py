@@ -67,6 +67,12 @@ def not_reached(start: Codes, like: Encoding, context: Context | None = None) ->
     )
 
 
+def solver_of(solver: Any, rows: slice, n: int) -> Any:
+    """Return the solver for a slice of n samples: a grid may hold the steps of each (`of_rows`)."""
+    part = getattr(solver, "of_rows", None)
+    return solver if part is None else part(rows, n)
+
+
 def chunk_rows(n: int, size: int) -> Iterator[slice]:
     """Yield the rows of successive chunks of `size` samples; one empty chunk if n is 0."""
     for start in range(0, max(n, 1), size):

@@ -5,9 +5,9 @@ step is rejected.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -30,8 +30,8 @@ class FixedGrid:
         grid: spacing with n_steps: "linear" (equal steps) or "log" (growing geometrically from the
             start).
         log_base: ratio of the last step to the first with grid="log", > 1.
-        steps: recorded steps (time, batch) or (time,), replayed without a t1; a sample ends at its
-            first zero.
+        steps: recorded steps (time, batch), one column for each sample, or (time,) for all samples.
+            They are replayed without a t1; a sample ends at its first zero.
 
     Raises:
         ValueError: none or several of dt, n_steps and steps are given, or one is out of range.
@@ -58,6 +58,8 @@ class FixedGrid:
             checks.finite_positive("dt", self.dt)
         if self.n_steps is not None:
             checks.at_least_one("n_steps", self.n_steps)
+        if self.steps is not None:
+            self._check_steps(self.steps)
         checks.one_of("grid", self.grid, ("linear", "log"))
         remedy = (
             "`grid='log'` needs `n_steps`, the number of steps from 0 to t1: `n_steps=20, "
@@ -66,12 +68,33 @@ class FixedGrid:
         checks.require(self.grid == "linear" or self.n_steps is not None, remedy)
         checks.above_one("log_base", self.log_base)
 
+    def _check_steps(self, steps: Any) -> None:
+        """Refuse anything but recorded steps."""
+        wanted = (
+            "`steps` must hold one or more finite non-negative steps of shape (time,) or (time, "
+            "batch)"
+        )
+        remedy = "Pass `trajectory.dt` of an encoding with `save_at=gfe.SaveAt.steps()`."
+        try:
+            given = torch.as_tensor(steps, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"{wanted}, got {checks.described(steps)}. {remedy}") from error
+        fits = given.dim() in (1, 2) and len(given) > 0
+        fits = fits and bool(((given >= 0) & given.isfinite()).all())
+        checks.require(fits, f"{wanted}, got shape {tuple(given.shape)}. {remedy}")
+
+    def of_rows(self, rows: slice, n: int) -> "FixedGrid":
+        """Return the grid of a part of n samples: recorded steps stay with their sample."""
+        if self.steps is None or torch.as_tensor(self.steps).dim() == 1:
+            return self
+        return replace(self, steps=self._recorded_for(n)[:, rows])
+
     def schedule(self, z0: Codes, t1: float) -> Float[Tensor, "time batch"]:
         """Return the steps of every sample; a zero ends a sample."""
         if self.steps is not None:
             remedy = "but recorded `steps` end the flow themselves. Leave `t1` out."
             checks.require(not math.isfinite(t1), f"`t1` is {t1}, {remedy}")
-            return self._recorded(z0)
+            return self._recorded_for(len(z0)).to(z0)
         wanted = f"`t1` must be finite for {type(self).__name__}: a fixed grid ends at t1."
         checks.require(
             math.isfinite(t1), f"{wanted} Pass `t1=...`, or use `AMD()`, which needs none."
@@ -90,17 +113,14 @@ class FixedGrid:
         steps = growth ** torch.arange(n, dtype=torch.float64)
         return steps * (t1 / steps.sum())
 
-    def _recorded(self, z0: Tensor) -> Tensor:
-        steps = torch.as_tensor(self.steps, dtype=z0.dtype, device=z0.device)
-        steps = steps[:, None].expand(-1, len(z0)) if steps.dim() == 1 else steps
-        fits = steps.dim() == 2 and steps.shape[1] == len(z0) and len(steps) > 0
-        fits = fits and bool(((steps >= 0) & torch.isfinite(steps)).all())
-        wanted = (
-            f"`steps` must hold one or more finite non-negative steps of shape (time,) or "
-            f"(time, {len(z0)})"
-        )
-        remedy = "Pass `trajectory.dt` of the same batch."
-        checks.require(fits, f"{wanted}, got shape {tuple(steps.shape)}. {remedy}")
+    def _recorded_for(self, n: int) -> Tensor:
+        """Return the recorded steps after a check that they are those of n samples."""
+        steps = torch.as_tensor(self.steps)
+        if steps.dim() == 1:
+            return steps[:, None].expand(-1, n)
+        wanted = f"`steps` must hold one column for each sample, steps of shape (time, {n})"
+        remedy = "Pass `trajectory.dt` of the same samples, or one column for all, `steps[:, 0]`."
+        checks.require(steps.shape[1] == n, f"{wanted}, got {tuple(steps.shape)}. {remedy}")
         return steps
 
 

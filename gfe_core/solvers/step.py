@@ -135,7 +135,11 @@ class Step:
 
 @runtime_checkable
 class Solver(Protocol):
-    """A rule that proposes the next state; `integrate` does the rest."""
+    """A rule that proposes the next state; `integrate` does the rest.
+
+    A solver that holds something for each sample, such as recorded steps, also has `of_rows(rows,
+    n)`, which returns the solver of a slice of n samples.
+    """
 
     default_stop: ClassVar[Stop | None]
     default_max_steps: ClassVar[int]

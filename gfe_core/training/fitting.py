@@ -115,7 +115,8 @@ def fit(
     Samples whose status is NON_FINITE teach nothing and do not count in the mean energy. Those are
     the samples with infinite features, and those with NaN in the data, unless the encoder treats
     NaN as unobserved (`encode_observed`, `encoders.Filled`); then only the observed features
-    contribute. A UserWarning counts the samples that teach nothing, by their cause.
+    contribute. Those are also the samples for which the decoder gives no number, as when training
+    diverges. A UserWarning counts the samples that teach nothing, once for each cause.
 
     Args:
         decoder: decoder to train; it is changed in place.
@@ -225,7 +226,7 @@ def fit(
         data.epoch, data.index = position
         if on_interrupt == "raise":
             raise
-    untaught.tell_if_all()
+    untaught.tell_of_weights(decoder)
     return history
 
 

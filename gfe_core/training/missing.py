@@ -1,9 +1,9 @@
-"""Warnings about missing and infinite features: samples without effect or energy are counted."""
+"""Warnings about samples without effect or energy, which are counted by their cause."""
 
 import warnings
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _REMEDY = (
     "If NaN means unobserved, pass `encoder=functools.partial(gfe.encode_observed, loss=...)`; "
@@ -13,6 +13,11 @@ _REMEDY_OF_INFINITE = (
     "Leave these samples out, `x[~x.isinf().flatten(1).any(1)]`, or rescale what is too large for "
     "the float type. Write NaN for unknown values."
 )
+_REMEDY_OF_DIVERGENCE = (
+    "If the energies rise before, the training diverges: start again with new weights and a lower "
+    "learning rate. Weights of float16 overflow and underflow early: `decoder.float()`."
+)
+_REMEDY_OF_WEIGHTS = "Look for NaN and infinity in the decoder's weights and in the loss."
 
 
 class Untaught:
@@ -25,8 +30,7 @@ class Untaught:
     def __init__(self, x: Tensor | None) -> None:
         self._x = x
         self._warned_of: set[str] = set()
-        self._n_batches = 0
-        self._taught = False
+        self._reads_gaps = False
         nowhere = [] if x is None else _never_observed(x)
         if nowhere:
             named = ", ".join(map(str, nowhere[:5])) + (", ..." if len(nowhere) > 5 else "")
@@ -42,28 +46,34 @@ class Untaught:
             x: samples of the batch.
             taught: mask that is True for samples whose code is not NON_FINITE.
         """
-        self._n_batches += 1
-        self._taught = self._taught or bool(taught.any())
+        self._reads_gaps = self._reads_gaps or bool((_incomplete(x) & taught).any())
         if taught.all():
             return
+        left = ~taught
         for what, (find, remedy) in _CAUSES.items():
-            if what in self._warned_of or not find(x)[~taught].any():
+            if find is _incomplete and self._reads_gaps:  # gaps do no harm to this encoder
+                continue
+            lost = left & find(x)
+            left = left & ~lost
+            if what in self._warned_of or not lost.any():
                 continue
             self._warned_of.add(what)
             known = x if self._x is None else self._x
             n = int(find(known).sum())
             where = " of this batch" if self._x is None else ""
-            lost = f"{n} of {len(known)} samples{where} have {what} and teach nothing"
-            left = ": no sample is left to learn from" if n == len(known) else ""
-            _warn(f"{lost}{left}. {remedy}", stacklevel=6)
+            told = f"{n} of {len(known)} samples{where} have {what} and teach nothing"
+            alone = ": no sample is left to learn from" if n == len(known) else ""
+            _warn(f"{told}{alone}. {remedy}", stacklevel=6)
+        if left.any() and _NO_CODES not in self._warned_of:
+            self._warned_of.add(_NO_CODES)
+            told = f"{int(left.sum())} of {len(x)} samples of this batch have {_NO_CODES}, which is"
+            _warn(f"{told} not due to their features. {_REMEDY_OF_DIVERGENCE}", stacklevel=6)
 
-    def tell_if_all(self) -> None:
-        """Warn if nothing was learnt from any sample of any batch."""
-        if self._n_batches and not self._taught and not self._warned_of:
-            _warn(
-                "No sample taught anything: every code was NON_FINITE, and the decoder is as it "
-                "was. Look for NaN and infinity in the data, and in the decoder's weights."
-            )
+    def tell_of_weights(self, decoder: nn.Module) -> None:
+        """Warn if the last update left weights that are not finite, and no code has shown it."""
+        broken = any(not bool(weight.isfinite().all()) for weight in decoder.parameters())
+        if broken and _NO_CODES not in self._warned_of:
+            _warn(f"The training left weights that are not finite. {_REMEDY_OF_DIVERGENCE}")
 
 
 def observed_somewhere(x: Tensor) -> Tensor:
@@ -82,12 +92,19 @@ def warn_of_missing_energies(x: Tensor, energy: Tensor) -> None:
             "`x[~x.isnan().flatten(1).all(1)]`."
         )
     if lost.any():
-        counts = {what: int((find(x) & lost).sum()) for what, (find, _) in _CAUSES.items()}
-        why = [f"{n} for {what}. {_CAUSES[what][1]}" for what, n in counts.items() if n]
+        reads_gaps = bool((_incomplete(x) & ~lost).any())
+        counts = {
+            what: int((find(x) & lost).sum())
+            for what, (find, _) in _CAUSES.items()
+            if not (find is _incomplete and reads_gaps)
+        }
+        counts[_NO_CODES] = int(lost.sum()) - sum(counts.values())
+        remedies = {what: remedy for what, (_, remedy) in _CAUSES.items()}
+        remedies[_NO_CODES] = _REMEDY_OF_WEIGHTS
+        why = [f"{n} for {what}. {remedies[what]}" for what, n in counts.items() if n]
         kept = "[evaluation.energy.isfinite()].mean()" if energy.isinf().any() else ".nanmean()"
         mean = f"Over the others, the mean is `evaluation.energy{kept}`."
-        reasons = " ".join(why) or "because their codes are NON_FINITE."
-        _warn(f"{int(lost.sum())} of {len(x)} samples have no energy, {reasons} {mean}")
+        _warn(f"{int(lost.sum())} of {len(x)} samples have no energy, {' '.join(why)} {mean}")
 
 
 def _infinite(x: Tensor) -> Tensor:
@@ -104,6 +121,10 @@ _CAUSES = {
     "infinite features": (_infinite, _REMEDY_OF_INFINITE),
 }
 """Why samples are lost: which these are, and what to do."""
+
+
+_NO_CODES = "codes that are NON_FINITE"
+"""Why other samples are lost: the decoder or the loss gives no number for them."""
 
 
 def _never_observed(x: Tensor) -> list[int]:

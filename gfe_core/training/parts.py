@@ -104,13 +104,27 @@ def listed(callbacks: Any) -> Sequence[Callable[..., Any]]:
     return called
 
 
-def callable_encoder(encoder: Any) -> None:
-    """Refuse an encoder that cannot be called with a decoder and data."""
-    decodes = isinstance(encoder, nn.Module) and hasattr(encoder, "data_shape")
-    fits = encoder is None or (takes(encoder, "decoder", "x") and not decodes)
-    wanted = "`encoder` must be a function (decoder, x) -> Encoding"
-    line = "encoder=functools.partial(gfe.encode, solver=gfe.LBFGS())"
-    checks.require(fits, f"{wanted}, got {checks.described(encoder)}. Write `{line}`.", TypeError)
+def callable_encoder(value: Any, name: str = "encoder", *, needed: bool = False) -> None:
+    """Refuse an encoder that cannot be called with a decoder and data; allow None unless `needed`.
+
+    Args:
+        value: encoder that was passed.
+        name: name of the argument.
+        needed: whether None is refused too.
+    """
+    decodes = isinstance(value, nn.Module) and hasattr(value, "data_shape")
+    fits = (value is None and not needed) or (takes(value, "decoder", "x") and not decodes)
+    wanted = f"`{name}` must be a function (decoder, x) -> Encoding"
+    line = f"{name}=functools.partial(gfe.encode, solver=gfe.LBFGS())"
+    checks.require(fits, f"{wanted}, got {checks.described(value)}. Write `{line}`.", TypeError)
+
+
+def callable_flow(value: Any) -> None:
+    """Refuse a flow that cannot be called with a decoder, data and a start."""
+    fits = takes(value, "decoder", "x", z0="z0")
+    wanted = "`flow` must be a function (decoder, x, z0=...) -> Encoding"
+    line = "flow=functools.partial(gfe.encode, max_steps=...)"
+    checks.require(fits, f"{wanted}, got {checks.described(value)}. Write `{line}`.", TypeError)
 
 
 def loss_of(encoding: Encoding, loss: AnyLoss | None) -> AnyLoss | None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch._inductor import config as inductor
 
 import gfe_core as gfe
+from gfe_core.encoding import _starts
 from gfe_core.types import Decoder, Penalty
 
 EULER: dict[str, Any] = {"solver": gfe.Euler(n_steps=6), "t1": 30.0}
@@ -286,6 +287,67 @@ def test_weights_changed_in_place_before_the_backward_pass_are_refused(way):
         next(decoder.parameters()).add_(1.0)
     with pytest.raises(RuntimeError, match="changed in place since `encode`"):
         torch.autograd.grad(z.sum(), learning(decoder))
+
+
+@pytest.mark.parametrize("way", ["Unrolled", "DiscreteAdjoint"])
+def test_gradient_of_the_best_of_several_starts_is_that_of_the_returned_code(way):
+    arguments = WAYS[way] | {"t1": 3.0, "n_starts": 4}  # far from the minima, as starts still count
+    decoder, x = Plain(), data()
+    first = gfe.encode(decoder, x, penalty=ridge, **arguments | {"n_starts": 1}).z
+    z = gfe.encode(decoder, x, penalty=ridge, **arguments).z
+    assert not torch.equal(z, first)
+    gradients = torch.autograd.grad(outside(z), learning(decoder))
+    expected = central_difference(
+        lambda: outside(codes(decoder, x, **arguments)), learning(decoder), 1e-5
+    )
+    assert abs(along(gradients, learning(decoder)) / expected - 1) < 1e-6
+
+
+def test_gradient_of_further_starts_is_finite_at_a_first_code_in_the_origin():
+    z = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(torch.stack(_starts(2, z, None)).sum(), z)
+    assert (gradient == 0).all()
+
+
+def replaced(decoder: nn.Module) -> None:
+    """Give a module new parameters, as `load_state_dict(..., assign=True)` does."""
+    state = {name: weight.clone() for name, weight in decoder.state_dict().items()}
+    decoder.load_state_dict(state, assign=True)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_replaced_before_the_backward_pass_are_refused(way):
+    decoder = Plain()
+    z = gfe.encode(decoder, data(), penalty=ridge, **WAYS[way]).z
+    replaced(decoder)
+    with pytest.raises(RuntimeError, match="or replaced"):
+        z.sum().backward()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_in_a_closure_replaced_before_the_backward_pass_are_refused(way):
+    plain = Plain()
+
+    class Closure:
+        latent_dim, data_shape = plain.latent_dim, plain.data_shape
+
+        def __call__(self, z: Tensor) -> Tensor:
+            return plain(z)
+
+    z = gfe.encode(Closure(), data(), penalty=ridge, **WAYS[way]).z
+    torch.autograd.grad(z.sum(), learning(plain), retain_graph=True)
+    replaced(plain)
+    with pytest.raises(RuntimeError, match="or replaced"):
+        z.sum().backward()
+
+
+def test_buffers_replaced_before_the_backward_pass_are_refused():
+    decoder = Plain()
+    decoder.register_buffer("offset", torch.zeros(9, dtype=torch.float64))
+    z = gfe.encode(decoder, data(), penalty=ridge, **WAYS["Implicit"]).z
+    decoder.offset = torch.ones(9, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="or replaced"):
+        z.sum().backward()
 
 
 @cache

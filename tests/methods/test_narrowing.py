@@ -13,7 +13,7 @@ from problems import digits, generator
 from torch import Tensor, distributions, nn
 
 import gfe_core as gfe
-from gfe_core.encoders.autoencoder import Autoencoder
+from gfe_core.encoders import Autoencoder, StoredCodes
 from gfe_core.methods.constraint import Constraint
 from gfe_core.methods.gon import SQUARES
 from gfe_core.methods.narrowing import (
@@ -850,13 +850,14 @@ def narrowing_of(**arguments: Any) -> Narrowing:
             lambda: narrowing_of(price=math.nan),
             "`price` must be a positive finite number, got nan.",
         ),
+        (lambda: narrowing_of(error=gfe.Gaussian()), "`error` must be a sum over features"),
         (
             lambda: encode_at(gated_at([1.0] * 4), digits(2)[:, :9], GATES[:2]),
             "`x` must have shape (batch, 64)",
         ),
         (
             lambda: encode_at(gated_at([1.0] * 4), digits(2), GATES),
-            "`z0` must be a tensor of shape (2, 8)",
+            "`nu` must hold the gates of each sample, shape (2, 4), such as `decoder.hard(x)`",
         ),
     ],
 )
@@ -864,6 +865,61 @@ def test_bad_argument_is_named_with_what_was_got(call, message):
     with pytest.raises(ValueError) as caught:
         call()
     assert message in str(caught.value)
+
+
+VERBS = {
+    "encode": gfe.encode,
+    "encode_observed": gfe.encode_observed,
+    "evaluate": gfe.evaluate,
+    "fit": gfe.fit,
+    "laplace": partial(gfe.posterior.laplace, prior=gfe.posterior.GaussianPrior.standard(8)),
+    "stored codes": lambda decoder, x, loss: StoredCodes(partial(gfe.encode, loss=loss))(
+        decoder, x
+    ),
+    "around it": lambda decoder, x, loss: gfe.encode(
+        gfe.wrap(decoder, latent_dim=8, data_shape=(64,)), x, loss=loss
+    ),
+}
+"""Verbs that would start the flow of a gated decoder at the origin, where every gate is shut."""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_gated_decoder_without_gates_to_start_from_is_refused(verb):
+    gated = gated_at([1.0] * 4).float()
+    with pytest.raises(ValueError, match="`decoder` has gates, which are part of its codes"):
+        VERBS[verb](gated, digits(7).float(), loss=SQUARES)
+
+
+def test_remedies_for_a_gated_decoder_find_codes():
+    gated = gated_at([1.0] * 4)
+    x = digits(7)
+    at_gates = encode_at(gated, x, gated.hard(x), loss=SQUARES)
+    narrowed = gfe.encode(gated.narrowed(), x, loss=SQUARES)
+    inner = gfe.encode(gated.decoder, x, loss=SQUARES)
+    for encoding in (at_gates, narrowed):
+        # each ends where its stop rule leaves at most 5e-5 of the descent
+        torch.testing.assert_close(encoding.energy, inner.energy, rtol=1e-4, atol=0)
+
+
+def test_further_starts_of_a_gated_decoder_are_refused_because_they_would_draw_gates():
+    with pytest.raises(ValueError, match="`n_starts` must be 1 for a decoder with gates, got 3"):
+        encode_at(gated_at([1.0] * 4), digits(7), GATES, n_starts=3)
+
+
+def test_decoder_whose_codes_hold_costs_is_refused_where_a_flow_would_need_them():
+    gated = gated_at([1.0] * 4, costs=True)
+    with pytest.raises(ValueError, match="codes with costs, which only an `Inference` knows"):
+        encode_at(gated, digits(7), GATES)
+    assert gfe.encode(gated.narrowed(), digits(7)).z.shape == (7, 4)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_gates_and_samples_may_be_arrays():
+    gated = gated_at([1.0] * 4)
+    expected = encode_at(gated, digits(7), GATES, loss=SQUARES)
+    found = encode_at(gated, digits(7).numpy(), GATES.numpy(), loss=SQUARES)
+    assert torch.equal(found.z, expected.z)
+    assert torch.equal(gated.hard(digits(7).numpy()), gated.hard(digits(7)))
 
 
 def test_dtype_of_the_decoder_is_kept():

@@ -193,7 +193,9 @@ def test_codes_of_a_variational_decoder_do_not_depend_on_their_neighbours():
         (lambda: Evidence(weight=-1.0), "`weight` must be at least 0, got -1.0."),
         (lambda: Evidence(weight=math.nan), "`weight` must be at least 0, got nan."),
         (
-            lambda: Origin(loss=Evidence())(variational_of(), 2 * digits(2)),
+            lambda: Origin(loss=Evidence(), by=VariationalDecoder.at_mean)(
+                variational_of(), 2 * digits(2)
+            ),
             "`x` must lie in [0, 1]",
         ),
     ],
@@ -202,6 +204,59 @@ def test_bad_argument_is_named_with_what_was_got(call, message):
     with pytest.raises(ValueError) as caught:
         call()
     assert message in str(caught.value)
+
+
+VERBS = {
+    "encode": lambda decoder, z, x: gfe.encode(decoder, x, loss=Evidence()),
+    "evaluate": lambda decoder, z, x: gfe.evaluate(decoder, x, loss=Evidence()),
+    "fit": lambda decoder, z, x: gfe.fit(decoder, x, loss=Evidence()),
+    "laplace": lambda decoder, z, x: gfe.posterior.laplace(
+        decoder, x, prior=gfe.posterior.GaussianPrior.standard(5, dtype=x.dtype), loss=Evidence()
+    ),
+    "spectrum": lambda decoder, z, x: gfe.stiffness.spectrum(decoder, z, x, loss=Evidence()),
+    "reconstruct": lambda decoder, z, x: gfe.reconstruct(decoder, z, Evidence()),
+    "log_density": lambda decoder, z, x: gfe.density.log_density(decoder, z, Evidence()),
+    "log_volume": lambda decoder, z, x: gfe.density.log_volume(decoder, z, Evidence()),
+}
+"""Verbs whose result for a decoder that draws would be another one in each call."""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_decoder_that_draws_is_refused_and_its_mean_taken(verb):
+    decoder, z, x = variational_of(), codes(4, 5), digits(4)
+    with pytest.raises(ValueError, match=r"`decoder` draws .* Pass `decoder.at_mean\(\)`"):
+        VERBS[verb](decoder, z, x)
+    VERBS[verb](decoder.at_mean(), z, x)
+
+
+def test_decoder_around_one_that_draws_is_refused_too():
+    around = gfe.wrap(
+        torch.nn.Sequential(variational_of(), torch.nn.Linear(65, 64).double()),
+        latent_dim=5,
+        data_shape=(64,),
+    )
+    with pytest.raises(ValueError, match=r"the decoder around `decoder.module.0.at_mean\(\)`"):
+        gfe.encode(around, digits(4))
+
+
+def test_encoder_at_the_mean_trains_a_decoder_that_draws():
+    decoder = variational_of()
+    history = gfe.fit(
+        decoder,
+        digits(8),
+        encoder=lambda decoder, x: gfe.encode(decoder.at_mean(), x, loss=Evidence(), max_steps=2),
+        loss=Evidence(),
+    )
+    assert decoder.draws and math.isfinite(history.energy[-1])
+
+
+@pytest.mark.parametrize("loss", [Evidence, gfe.density.Likelihood], ids=lambda one: one.__name__)
+def test_likelihood_that_is_no_sum_is_refused(loss, unchecked):
+    with pytest.raises(ValueError, match="`likelihood` must be a sum over features to be a log-"):
+        loss(likelihood=gfe.Gaussian())
+    with pytest.raises(TypeError, match="`likelihood` must be a loss, got None. Leave it out"):
+        loss(likelihood=None)
+    assert loss().likelihood.reduction == "sum"
 
 
 def test_moves_between_types_as_one_module():

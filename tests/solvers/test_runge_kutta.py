@@ -285,6 +285,28 @@ def test_recorded_steps_that_do_not_fit_are_refused(steps):
         gfe.encode(problem.decoder, problem.x, loss=problem.loss, solver=gfe.Euler(steps=steps))
 
 
+@pytest.mark.parametrize("size", [2, 4])
+def test_recorded_steps_stay_with_their_sample_in_chunks(size):
+    decoder, x = trained("mlp"), digits(5)
+    found = gfe.encode(decoder, x, max_steps=20, save_at=gfe.SaveAt.steps())
+    assert found.trajectory is not None
+    replayed = gfe.encode(decoder, x, solver=gfe.Euler(steps=found.trajectory.dt), size=size)
+    whole = gfe.encode(decoder, x, solver=gfe.Euler(steps=found.trajectory.dt))
+    assert torch.equal(replayed.z, whole.z)
+
+
+def test_recorded_steps_of_a_chunk_are_not_those_of_all_samples():
+    steps = torch.full((3, 2), 0.1, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"one column for each sample, steps of shape \(time, 4\)"):
+        gfe.encode(trained("mlp"), digits(4), solver=gfe.Euler(steps=steps), size=2)
+
+
+@pytest.mark.parametrize("steps", ["ab", {"dt": 0.1}, [[0.1], [0.1, 0.2]]], ids=str)
+def test_grid_of_anything_but_steps_is_not_built(steps, unchecked):
+    with pytest.raises(TypeError, match=r"`steps` must hold .* Pass `trajectory.dt`"):
+        gfe.Euler(steps=steps)
+
+
 def test_t1_that_contradicts_recorded_steps_is_refused():
     problem = quadratic()
     with pytest.raises(ValueError, match=r"`t1`.*`steps`"):

@@ -76,7 +76,7 @@ def test_a_training_that_taught_nothing_says_so():
     broken = decoder()
     torch.nn.init.constant_(broken.linear.weight, torch.nan)
     (message,) = said(partial(gfe.fit, broken, gfe.data.Batches(WHOLE, size=8), encoder=SHORT))
-    assert message.startswith("No sample taught anything")
+    assert message.startswith("8 of 8 samples of this batch have codes that are NON_FINITE")
 
 
 @pytest.mark.parametrize("shape", [(16,), (4, 4)])
@@ -94,7 +94,27 @@ def test_evaluation_without_any_energy_gives_the_reason():
     broken = decoder()
     torch.nn.init.constant_(broken.linear.weight, torch.nan)
     (message,) = said(partial(gfe.evaluate, broken, WHOLE, encoder=SHORT))
-    assert message.startswith("40 of 40 samples have no energy, because their codes are NON_FINITE")
+    assert message.startswith("40 of 40 samples have no energy, 40 for codes that are NON_FINITE.")
+
+
+@pytest.mark.parametrize("encoder", [SHORT, OBSERVED], ids=["encode", "encode_observed"])
+def test_a_training_that_diverges_says_so_once(encoder: partial):
+    x = WHOLE if encoder is SHORT else with_gaps()
+    learner = decoder()
+    optimizer = torch.optim.SGD(learner.parameters(), lr=1e30)
+    batches = gfe.data.Batches(x, size=8)
+    squares = partial(encoder, loss=gfe.Gaussian())
+    train = partial(gfe.fit, learner, batches, encoder=squares, optimizer=optimizer, epochs=3)
+    (message,) = said(train)
+    assert "8 of 8 samples of this batch have codes that are NON_FINITE" in message
+    assert "lower learning rate" in message
+
+
+def test_weights_that_the_last_update_broke_are_said():
+    learner = decoder()
+    optimizer = torch.optim.SGD(learner.parameters(), lr=torch.inf)
+    (message,) = said(partial(gfe.fit, learner, WHOLE, encoder=SHORT, optimizer=optimizer))
+    assert message.startswith("The training left weights that are not finite. If the energies rise")
 
 
 def test_batches_of_a_loader_are_counted_too():

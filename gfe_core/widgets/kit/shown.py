@@ -48,6 +48,7 @@ def shown_samples(
         TypeError, ValueError: decoder and samples do not match each other or the view.
     """
     checks.decoder_ready(decoder)
+    checks.draws_nothing(decoder)
     arguments.loss_or_none(loss)
     rows = flattened(decoder)
     data = as_data_set(rows, samples, name)
