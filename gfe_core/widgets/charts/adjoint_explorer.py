@@ -16,6 +16,7 @@ from gfe_core.training.parts import trainable
 from gfe_core.types import Adjoint, Encoding, Loss, Stop
 from gfe_core.widgets.charts import plots
 from gfe_core.widgets.charts.figure_view import FigureView
+from gfe_core.widgets.charts.figures import with_ticks
 from gfe_core.widgets.kit.explorer import Explorer, own_copy
 from gfe_core.widgets.kit.shown import shown_samples
 
@@ -156,6 +157,7 @@ class AdjointExplorer(Explorer):
         error = "relative error of the gradient"
         figure: Any = plots.curves(series, log=True, x_title=time, y_title=error)
         figure.data[-1].update(mode="lines", line=plots.REFERENCE)
+        with_ticks(figure)
         return figure
 
     def _stopped(self, t: float, outside: str) -> dict[str, Any]:

@@ -14,7 +14,13 @@ import traitlets as t
 
 from gfe_core.widgets.kit.bundles import script, style
 
-CONFIG = {"displayModeBar": "hover", "displaylogo": False}
+CONFIG = {
+    "displayModeBar": "hover",
+    "displaylogo": False,
+    "showSendToCloud": False,  # nothing of a reader's leaves the machine
+    "modeBarButtonsToRemove": ["select2d", "lasso2d"],
+}
+"""Options of plotly for every figure; tools that would select points have no effect here."""
 
 
 def json_of(figure: go.Figure) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import ipywidgets
@@ -38,12 +39,17 @@ def show_figure(figure: go.Figure, name: str, alt_text: str) -> Figure:
         alt_text: one sentence that says what to see, without numbers from training or timing.
     """
     shown: Any = go.Figure(figure)
-    for side in "xy":
-        axis = shown.layout[f"{side}axis"]
-        if axis.type == "log" and axis.range is None and axis.tickvals is None:
-            drawn = [trace[side] for trace in shown.data if trace[side] is not None]
-            axis.update(log_ticks([float(value) for values in drawn for value in values]))
+    with_ticks(shown)
     return Figure(name, shown, alt_text)
+
+
+def with_ticks(figure: Any) -> None:
+    """Give the logarithmic axes of a figure ticks that suit what is drawn along them."""
+    for side in "xy":
+        axis = figure.layout[f"{side}axis"]
+        if axis.type == "log" and axis.range is None and axis.tickvals is None:
+            drawn = [trace[side] for trace in figure.data if trace[side] is not None]
+            axis.update(log_ticks([float(value) for values in drawn for value in values]))
 
 
 def log_ticks(values: Sequence[float]) -> dict[str, Any]:
@@ -88,7 +94,6 @@ def show_picture(picture: np.ndarray, name: str, alt_text: str, *, width: int = 
         picture.size > 0, f"`picture` must hold a pixel, got shape {picture.shape}. {remedy}"
     )
     checks.at_least_one("width", width)
-    png = png_of(picture, max(1, round(width / picture.shape[1])))
-    layout = ipywidgets.Layout(max_width="100%", align_self="flex-start")
-    data = {"image/png": base64_of(png)}
-    return Document(name, data, alt_text, lambda: ipywidgets.Image(value=png, layout=layout))
+    png = base64_of(png_of(picture, max(1, round(width / picture.shape[1]))))
+    image = f'<img alt="{escape(alt_text)}" src="data:image/png;base64,{png}">'
+    return Document(name, {"image/png": png}, alt_text, lambda: ipywidgets.HTML(image))

@@ -223,9 +223,11 @@ class LandscapeExplorer(Explorer, ABC):
             self._first = self._first | values
             shown = {name: values.get(name, one) for name, one in self.player.values.items()}
             self.player.values = shown
+            self.player.defaults = shown  # Reset comes back to what was turned to
             self._answer({"start": None})  # another sample has another plane
             if start is not None:
-                self._answer({"start": [float(share) for share in start]})
+                self.player.defaults = shown | {"start": [float(share) for share in start]}
+                self._answer({"start": self.player.defaults["start"]})
 
     def arguments(self) -> str:
         """Return the arguments that make this explorer, as code."""
@@ -245,7 +247,7 @@ class LandscapeExplorer(Explorer, ABC):
         if self._seen != [values[name] for name in self.ground]:
             self._look_at(values)
             landscape = self._landscape
-            start = None
+            start = self.player.defaults.get("start") if request.get("changed") == "reset" else None
         self._redraw(values, None if start is None else torch.tensor([start]), landscape)
 
     def _look_at(self, values: dict[str, Any]) -> None:

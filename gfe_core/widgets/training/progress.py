@@ -1,13 +1,13 @@
-"""Progress: a display of training, with a button that stops it.
+"""Progress: a display of training, which says how to stop it.
 
 It is a callback for `fit`. A report may become one small update of a bar, a line of text, a curve
-and a picture. At most five updates a second leave the kernel, each of at most 20 kB in one message
-(two more at the end, for the button).
+and a picture. At most five updates a second leave the kernel, each of at most 20 kB in one message.
+
+There is no button to stop: a click reaches the kernel when the cell ends, and then it is too late.
 """
 
 import io
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from html import escape
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ipywidgets import HTML, Button, Layout, VBox
+from ipywidgets import HTML, Layout, VBox
 from PIL import Image
 
 from gfe_core.arguments import in_own_words
@@ -36,14 +36,11 @@ _BAR = (
 )
 _CURVE = "display: block; width: 100%; height: 48px; margin-top: 4px"
 _PIXELATED = "display: block; max-width: 100%; margin-top: 4px; image-rendering: pixelated"
-_STOP = (
-    "Stop training after this batch and keep what was learnt. "
-    "Where buttons wait until a busy cell ends, interrupt the kernel: it does the same."
-)
+_STOP = "to stop and keep what is learnt, interrupt the kernel (■ in the toolbar)"
 
 
 class Progress:
-    """Show the progress of training, with a Stop button.
+    """Show the progress of training.
 
     Args:
         title: title of the display; showing another progress of the same title closes this one.
@@ -84,42 +81,20 @@ class Progress:
         self.preview = preview
         self.every = every
         self.unit = unit
-        self._lock = threading.Lock()
-        self._asked_to_stop = False
-        self._running = False
         self._shown_at = -math.inf
         self._build()
         show_only(self, title)
 
-    def __call__(self, report: Report) -> bool:
+    def __call__(self, report: Report) -> None:
         """Show a report if an update is due; `fit` calls this after every batch.
 
         Args:
             report: report of `fit`.
-
-        Returns:
-            True if the reader asked to stop; this clears the request.
         """
-        # at the first step a request is void: it was made during an earlier training run
-        stopped = self._take_request() and report.step > 1
-        last = stopped or report.step >= report.n_steps
-        self._running = not last
+        last = report.step >= report.n_steps
         if last or report.step == 1 or time.monotonic() - self._shown_at >= self.every:
-            self._show(report, stopped, last)
+            self._show(report, last)
             self._shown_at = time.monotonic()
-        return stopped
-
-    def request_stop(self) -> None:
-        """Ask the training to stop after the present batch.
-
-        This is safe from any thread, and has no effect while no training runs.
-        """
-        if not self._running:
-            return
-        with self._lock:
-            self._asked_to_stop = True
-        self.button.description = "Stop asked for"
-        self.button.disabled = True
 
     def close(self) -> None:
         """Close the widgets and free what they hold in the browser."""
@@ -132,33 +107,17 @@ class Progress:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {"text/plain": repr(self)} | live_view(self.widget)
 
-    def _take_request(self) -> bool:
-        with self._lock:
-            asked = self._asked_to_stop
-            self._asked_to_stop = False
-        return asked
-
     def _build(self) -> None:
         self.page = HTML(self._page(0, ["waiting for the first batch"], ""))
-        self.button = Button(
-            description="Stop",
-            icon="stop",
-            tooltip=_STOP,
-            disabled=True,
-            layout=Layout(width="150px"),
-        )
-        self.button.on_click(lambda _: self.request_stop())
         frame = Layout(max_width="560px", padding="8px 4px")
-        self.widget = VBox([self.page, self.button], layout=frame)
+        self.widget = VBox([self.page], layout=frame)
 
-    def _show(self, report: Report, stopped: bool, last: bool) -> None:
-        ending = "stopped" if stopped else "done" if last else _time_left(report)
+    def _show(self, report: Report, last: bool) -> None:
+        ending = ["done"] if last else [_time_left(report), _STOP]
         below = _curve(report.history.energy) + self._picture(report)
         self.page.value = self._page(
-            report.step / report.n_steps, [*self._words(report), ending], below
+            report.step / report.n_steps, [*self._words(report), *ending], below
         )
-        self.button.description = "Stop"
-        self.button.disabled = last
 
     def _words(self, report: Report) -> list[str]:
         return [
