@@ -5,13 +5,14 @@ determines their dtype and device.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, TensorDataset
 
 from gfe_core import checks
 from gfe_core.data.dataset import DataSet
@@ -131,8 +132,8 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
             UserWarning names the columns for which float32 has too few digits.
 
     Raises:
-        TypeError: an array holds something else than floats; a loader shuffles, selects or drops,
-            or its stream changes its order between passes; `Batches` have a context, which a tensor
+        TypeError: an array holds something else than floats; a loader shuffles, selects, repeats or
+            drops samples, or its stream changes its order between passes; `Batches` have a context, which a tensor
             of samples does not hold.
 
     Example:
@@ -337,25 +338,39 @@ def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tenso
 
 
 def _rows_as_in_the_data_set(loader: DataLoader[Any], name: str) -> None:
-    """Refuse a loader that does not yield all samples of its data set in their order."""
+    """Refuse a loader that does not yield all samples of its data set in their order.
+
+    The indices themselves are compared: a sampler may be derived from an ordered one, and say
+    nothing of its own order.
+    """
     batches: Any = loader.batch_sampler
-    sampler = loader.sampler if batches is None else getattr(batches, "sampler", batches)
     streams = isinstance(loader.dataset, IterableDataset)  # a second pass checks their order
-    remedy = "Build it with `shuffle=False`, so that results can be matched with samples."
+    n = 0 if streams else getattr(loader.dataset, "__len__", int)()
+    order = [] if streams else [*islice(_indices(loader), n + 1)]  # a sampler may be endless
+    drops = bool(getattr(batches, "drop_last", False))
+    in_order = order == [*range(len(order))]
+    own = batches if type(batches) not in (BatchSampler, type(None)) else loader.sampler
     checks.require(
-        streams or isinstance(sampler, SequentialSampler),
-        f"`{name}` is a DataLoader that shuffles or selects ({type(sampler).__name__}): its "
-        f"samples have no fixed rows. {remedy}",
+        in_order and (len(order) == n or (drops and len(order) < n)),
+        f"`{name}` is a DataLoader that shuffles, selects or repeats ({type(own).__name__}): its "
+        "samples have no fixed rows. Build it with `shuffle=False` and without a sampler of your "
+        "own, so that results can be matched with samples.",
         TypeError,
     )
-    size = getattr(batches, "batch_size", 1)
-    whole = isinstance(sampler, SequentialSampler) and len(sampler) % size == 0
     checks.require(
-        whole or not getattr(batches, "drop_last", False),
+        not drops or (len(order) == n and not streams),
         f"`{name}` is a DataLoader that drops its last samples. Build it with `drop_last=False`, "
         "so that each sample has a result.",
         TypeError,
     )
+
+
+def _indices(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Yield the indices at which a loader reads its data set, without reading it."""
+    batched = loader.batch_sampler is not None
+    for asked in loader.batch_sampler if batched else loader.sampler:
+        several = batched or isinstance(asked, (list, tuple)) or getattr(asked, "ndim", 0) > 0
+        yield from asked if several else [asked]
 
 
 def _array(x: Any, name: str) -> np.ndarray:
