@@ -55,6 +55,11 @@ class Status(IntEnum):
         return self in (Status.STEP_TOO_SMALL, Status.NON_FINITE, Status.NOT_REACHED)
 
 
+def plain(value: Any) -> Any:
+    """Return a number of numpy, or a tensor without axes, as a number of Python."""
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
 _NOT_GIVEN = cast(float, None)
 """Marks a rule that the caller left out."""
 
@@ -112,16 +117,18 @@ class Stop:
         for rule, default in defaults.items():
             if getattr(self, rule) is _NOT_GIVEN:
                 object.__setattr__(self, rule, 0.0 if any_given else default)
-            value = getattr(self, rule)
+            value = plain(getattr(self, rule))
+            object.__setattr__(self, rule, value)
             if isinstance(value, bool) or not isinstance(value, Real):
                 raise TypeError(f"`{rule}` must be a number, got {value!r}.")
             if not float(value) >= 0:
                 raise ValueError(f"`{rule}` must be at least 0, got {value}.")
-        if isinstance(self.window, bool) or not isinstance(self.window, Integral):
-            raise TypeError(f"`window` must be a whole number, got {self.window!r}.")
-        if self.window < 1:
-            raise ValueError(f"`window` must be at least 1 accepted step, got {self.window}.")
-        object.__setattr__(self, "window", int(self.window))
+        window = plain(self.window)
+        if isinstance(window, bool) or not isinstance(window, Integral):
+            raise TypeError(f"`window` must be a whole number, got {window!r}.")
+        if window < 1:
+            raise ValueError(f"`window` must be at least 1 accepted step, got {window}.")
+        object.__setattr__(self, "window", int(window))
 
     def __repr__(self) -> str:
         rules = {name: getattr(self, name) for name in ("gain_rtol", "grad_norm", "energy_slope")}

@@ -211,7 +211,7 @@ def displaced(
         >>> torch.allclose((moved.start @ moved.direction.T)[:, 0], moved.distance)
         True
     """
-    checks.fraction("within", within)
+    within = checks.fraction("within", within)
     x = samples_for(decoder, x)
     z = checks.start_for(decoder, x, z, name="z")
     energy = Energy(decoder, x, loss)
@@ -410,7 +410,7 @@ def rescaled(decoder: Decoder, c: float) -> Any:
         c: factor of the length of codes, > 0.
     """
     checks.decoder_ready(decoder)
-    checks.finite_positive("c", c)
+    c = checks.finite_positive("c", c)
     copy = deepcopy(decoder)
     modules = copy.modules() if isinstance(copy, nn.Module) else ()
     first = next((module for module in modules if isinstance(module, nn.Linear)), None)

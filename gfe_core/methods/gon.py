@@ -100,8 +100,8 @@ class Origin:
     by: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        checks.at_least_one("n_steps", self.n_steps)
-        checks.finite_positive("dt", self.dt)
+        checks.as_python(self, checks.at_least_one, "n_steps")
+        checks.as_python(self, checks.finite_positive, "dt")
         arguments.made("loss", self.loss)
         arguments.made("adjoint", self.adjoint)
         kind = self.seen is None or isinstance(self.seen, Tensor)
@@ -262,10 +262,10 @@ def fit_siren(
     wanted = "`siren` must be a `SirenDecoder`"
     checks.require(made, f"{wanted}, got {checks.described(siren)}.", TypeError)
     arguments.made("origin", origin)
-    checks.finite_positive("lr", lr)
-    checks.finite_positive("share", share)
+    lr = checks.finite_positive("lr", lr)
+    share = checks.finite_positive("share", share)
     checks.require(share <= 1, f"`share` must be at most 1, all of the pixels, got {share}.")
-    checks.at_least_one("epochs", epochs)
+    epochs = checks.at_least_one("epochs", epochs)
     n_places = round(share * len(siren.coordinates))
     batches = Scattered(x, siren, n_places=n_places, size=size, seed=seed)
     adam = torch.optim.Adam(siren.parameters(), lr, betas=(0.9, 0.99))
@@ -293,8 +293,8 @@ class Recent:
     """
 
     def __init__(self, n_batches: int = 100) -> None:
-        checks.at_least_one("n_batches", n_batches)
-        self.kept: deque[Tensor] = deque(maxlen=n_batches)
+        n_kept = checks.at_least_one("n_batches", n_batches)
+        self.kept: deque[Tensor] = deque(maxlen=n_kept)
 
     def __call__(self, report: Report) -> None:
         """Store the finite codes of a batch."""
@@ -375,7 +375,7 @@ class WithLabels(nn.Module):
     ) -> None:
         super().__init__()
         checks.is_decoder(decoder)
-        checks.at_least_one("n_classes", n_classes)
+        n_classes = checks.at_least_one("n_classes", n_classes)
         self.decoder = decoder
         self.row_multiple = row_multiple(decoder)
         self.head = nn.Linear(decoder.latent_dim, n_classes)
@@ -401,7 +401,7 @@ def labelled(
     """
     x = rows_of(x)
     y = labels_of(y)
-    checks.at_least_one("n_classes", n_classes)
+    n_classes = checks.at_least_one("n_classes", n_classes)
     checks.require(
         isinstance(x, Tensor) and x.is_floating_point() and x.dim() == 2,
         f"`x` must be rows of pixels, shape (n, pixels), got {checks.described(x)}.",
@@ -447,8 +447,8 @@ class PixelsAndLabels:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        checks.at_least_one("n_classes", self.n_classes)
-        checks.number("weight", self.weight)
+        checks.as_python(self, checks.at_least_one, "n_classes")
+        checks.as_python(self, checks.number, "weight")
         arguments.made("pixels", self.pixels)
         checks.require(
             0 <= self.weight < math.inf,

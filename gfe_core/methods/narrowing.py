@@ -120,8 +120,8 @@ class Gated(nn.Module):
     def __init__(self, decoder: Any, *, costs: bool = False, probability: float = 0.95) -> None:
         super().__init__()
         checks.is_decoder(decoder)
-        checks.flag("costs", costs)
-        checks.fraction("probability", probability)
+        costs = checks.flag("costs", costs)
+        probability = checks.fraction("probability", probability)
         self.decoder = decoder
         self.n_gates = decoder.latent_dim
         self.latent_dim = (2 + costs) * self.n_gates
@@ -351,7 +351,6 @@ class Narrowing:
         anew: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
-        checks.finite_positive("price", price)
         checks.generator("generator", generator)
         arguments.made("error", error)
         for name, part, kind in (
@@ -367,7 +366,7 @@ class Narrowing:
         self.find = find
         self.constraint = constraint
         self.optimizer = optimizer
-        self.price = price
+        self.price = checks.finite_positive("price", price)
         self.error = error
         self.anew = anew
         self.generator = generator

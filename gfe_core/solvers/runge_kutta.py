@@ -54,17 +54,15 @@ class FixedGrid:
         given = [name for name in ("dt", "n_steps", "steps") if getattr(self, name) is not None]
         wanted = f"Give exactly one of `dt`, `n_steps` and `steps` to {type(self).__name__}"
         checks.require(len(given) == 1, f"{wanted}, got {given or 'none'}.")
-        if self.dt is not None:
-            checks.finite_positive("dt", self.dt)
-        if self.n_steps is not None:
-            checks.at_least_one("n_steps", self.n_steps)
+        checks.as_python(self, checks.finite_positive, "dt", or_none=True)
+        checks.as_python(self, checks.at_least_one, "n_steps", or_none=True)
         checks.one_of("grid", self.grid, ("linear", "log"))
         remedy = (
             "`grid='log'` needs `n_steps`, the number of steps from 0 to t1: `n_steps=20, "
             "grid='log'`."
         )
         checks.require(self.grid == "linear" or self.n_steps is not None, remedy)
-        checks.above_one("log_base", self.log_base)
+        checks.as_python(self, checks.above_one, "log_base")
 
     def schedule(self, z0: Codes, t1: float) -> Float[Tensor, "time batch"]:
         """Return the steps of every sample; a zero ends a sample."""
