@@ -15,7 +15,7 @@ from gfe_core.adjoints import Detached, Solution
 from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
 from gfe_core.data.contexts import changed, check_context, rows_of
 from gfe_core.data.samples import Samples, codes_for, in_same_order, mask_for, one_kind, samples_for
-from gfe_core.energy import Calls, Energy, WholeLoss
+from gfe_core.energy import Calls, Energy, WholeLoss, context_taken
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
 from gfe_core.solvers.chunks import SIZE, chunk_rows, in_chunks, not_reached
@@ -445,8 +445,10 @@ def decoding(
             "output), `loss=gfe.Gaussian()` (the output itself)."
         )
     codes = codes_for(decoder, z.z if isinstance(z, Encoding) else z)
-    context = z.context if isinstance(z, Encoding) and context is None else context
-    calls = Calls(decoder, WholeLoss(known), None, context)
+    judge = WholeLoss(known)
+    if isinstance(z, Encoding) and context is None:
+        context = context_taken(decoder, judge, z.context)
+    calls = Calls(decoder, judge, None, context)
     check_context(context, codes)
     return codes, context, calls
 

@@ -27,7 +27,7 @@ from gfe_core import arguments, checks, threads
 from gfe_core.data.contexts import rows_of as context_rows
 from gfe_core.data.samples import Samples, mask_for, own_floats, samples_for
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.energy import Bernoulli, Energy
+from gfe_core.energy import Bernoulli, Energy, context_taken
 from gfe_core.methods.doubling import averages
 from gfe_core.solvers import GaussNewton, Solver
 from gfe_core.types import AnyLoss, Codes, Context, Data, Decoder, Mask, PerSample, Status
@@ -92,7 +92,7 @@ class GaussianPrior:
     @classmethod
     def standard(cls, latent_dim: int, *, dtype: torch.dtype = torch.float32) -> "GaussianPrior":
         """Build N(0, I)."""
-        checks.at_least_one("latent_dim", latent_dim)
+        latent_dim = checks.at_least_one("latent_dim", latent_dim)
         return cls(
             mean=torch.zeros(latent_dim, dtype=dtype), precision=torch.eye(latent_dim, dtype=dtype)
         )
@@ -105,7 +105,7 @@ class GaussianPrior:
         raised for codes that are not finite, or vary too little in a direction for a covariance.
         """
         z = checks.codes(own_floats(z, "z"))
-        checks.number("ridge", ridge)
+        ridge = checks.number("ridge", ridge)
         n, latent = z.shape
         checks.require(
             bool(z.isfinite().all()),
@@ -376,8 +376,8 @@ def spread(
     checks.whole("n", n)
     checks.require(n >= 2, f"`n` must be at least 2 for a standard deviation, got {n}.")
     loss = posterior.loss if loss is None else loss
-    if context is None and arguments.takes_context(decoder):
-        context = posterior.context
+    if context is None:
+        context = context_taken(decoder, loss, posterior.context)
     mean = squares = posterior.z.new_zeros(())
     for i, z in enumerate(posterior.sample(n, generator), start=1):
         drawn = reconstruct(decoder, z, loss, context=context)

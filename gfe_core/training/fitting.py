@@ -20,7 +20,7 @@ from gfe_core.data.batches import LoaderBatches, batches_of
 from gfe_core.data.contexts import check_context, rows_of
 from gfe_core.data.samples import Samples, samples_for
 from gfe_core.encoding import encode
-from gfe_core.energy import Energy, WholeLoss
+from gfe_core.energy import Energy, WholeLoss, context_taken
 from gfe_core.solvers.chunks import in_chunks, not_reached
 from gfe_core.training import parts
 from gfe_core.training.interrupts import EVERY_ONE, Interrupts
@@ -308,9 +308,7 @@ def update(
         return
     optimizer.zero_grad(set_to_none=True)
     judge = WholeLoss(loss)
-    taken = context
-    if context is not None and not (judge.takes_context or arguments.takes_context(decoder)):
-        taken = None
+    taken = context_taken(decoder, judge, context)
     bound = Energy(decoder, x, judge, mask=_observed(x), context=taken)  # pyright: ignore[reportArgumentType]
     energy = bound.per_sample(z).mean()
     checks.require(
@@ -394,7 +392,6 @@ def evaluate(
         TypeError, ValueError: an argument does not fit, the encoder takes no context, or the
             context has another number of rows than x; the message says how to fix it.
     """
-    size = checks.whole("size", size)
     checks.at_least_one("size", size)
     find_codes = _encoder(encoder, loss, context)
     checks.is_decoder(decoder)
