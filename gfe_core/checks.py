@@ -17,13 +17,15 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from gfe_core.types import Accelerated, Descent, plain
+from gfe_core.types import BESIDE_CODES, Accelerated, Descent, code_names, plain
 
+_CODE = re.compile(r"z_\d+")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?")
 
 
@@ -359,6 +361,66 @@ def same_names(name: str, got: Sequence[str] | None, known: Sequence[str] | None
     raise ValueError(f"{problem}. {first} the columns of the model in their order: {line}.")
 
 
+def labels_of(value: Any) -> tuple[str, ...] | None:
+    """Return the labels of the columns of a frame, or of the numbers of a series, if it has any."""
+    labelled = hasattr(value, "to_numpy")
+    labels = getattr(value, "columns", getattr(value, "index", None)) if labelled else None
+    return None if labels is None or callable(labels) else tuple(map(str, labels))
+
+
+def unlabelled(name: str, value: Any, known: Sequence[str] | None = None) -> Any:
+    """Return the numbers of a series, a frame or an array as an array that torch can read.
+
+    Anything else is returned unchanged. The array is a copy: others may be read-only or reversed.
+
+    Args:
+        name: name of the argument.
+        value: value that was passed, one number for each feature or latent if it is a series.
+        known: names of these features in their order, if they are known.
+
+    Raises:
+        ValueError: the labels are the known names in another order, or others; or they count the
+            numbers in another order.
+    """
+    labels = labels_of(value)
+    if labels is None:
+        return value.copy() if isinstance(value, np.ndarray) else value
+    same_names(name, labels, known)
+    counted = tuple(map(str, range(len(labels))))
+    require(
+        labels == counted or {*labels} != {*counted},
+        f"`{name}` has labels that count its numbers in another order: {_some(labels)}. Sort it, "
+        f"`{name}.sort_index()`, or pass its numbers as they stand, `{name}.to_numpy()`.",
+    )
+    numbers = value.to_numpy()
+    return np.array(numbers) if numbers.dtype.kind in "biuf" else value
+
+
+def code_order(name: str, got: Sequence[str] | None, n: int | None = None) -> None:
+    """Refuse columns that the kit names, unless they are the latents of a code in their order.
+
+    Other names say nothing of latents, and nothing is checked.
+
+    Args:
+        name: name of the argument.
+        got: names of its columns, or None.
+        n: number of latents; by default the number of columns that are named as latents.
+    """
+    if got is None:
+        return
+    latents = [one for one in got if _CODE.fullmatch(one)]
+    if not latents and {*got}.isdisjoint(BESIDE_CODES):
+        return
+    n = len(latents) if n is None else n
+    listed = repr(code_names(n)) if 0 < n <= 6 else f'[f"z_{{i}}" for i in range({n or "..."})]'
+    require(
+        n > 0 and [*got] == code_names(n),
+        f"`{name}` must hold the latents of codes, in their order, got the columns {_some(got)}. "
+        f"Select them: `{name}[{listed}]`. Columns with another meaning are passed as numbers: "
+        f"`{name}.to_numpy()`.",
+    )
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
@@ -402,6 +464,10 @@ def box_for(decoder: Any, x: Tensor, bounds: Any) -> tuple[Tensor, Tensor] | Non
         f"`bounds` must be (lower, upper), each a number or {latent} numbers, one for each "
         "latent, with lower < upper"
     )
+    if isinstance(bounds, (tuple, list)):
+        for i, bound in enumerate(bounds):
+            code_order(f"bounds[{i}]", labels_of(bound), latent)
+        bounds = tuple(unlabelled(f"bounds[{i}]", bound) for i, bound in enumerate(bounds))
     try:
         lower, upper = (
             torch.as_tensor(bound, dtype=x.dtype, device=x.device).detach().expand(latent)

@@ -13,8 +13,16 @@ from torch import Tensor
 from gfe_core import arguments, checks, threads
 from gfe_core.adjoints import Detached, Solution
 from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
-from gfe_core.data.contexts import changed, check_context, rows_of
-from gfe_core.data.samples import Samples, codes_for, in_same_order, mask_for, one_kind, samples_for
+from gfe_core.data.contexts import changed, rows_of
+from gfe_core.data.samples import (
+    Samples,
+    codes_for,
+    context_for,
+    in_same_order,
+    mask_for,
+    samples_for,
+    start_like,
+)
 from gfe_core.energy import Calls, Energy, WholeLoss, context_taken
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
@@ -157,9 +165,10 @@ def encode(
     checks.decoder_ready(decoder)
     given, x = x, samples_for(decoder, x)
     in_same_order("z0", z0, "x", given)
-    z0, mask = one_kind(z0, x, "z0"), mask_for(given, x, mask)
+    z0 = start_like(decoder, z0, x, "z0")
+    mask = mask_for(given, x, mask)
     checks.observed(x, mask)
-    check_context(context, x)
+    context = context_for(context, x, given)
     for rows in chunk_rows(len(x), SIZE):  # a check may copy its input
         whole.check_data(x[rows] if mask is None else x[rows][mask[rows]])
     checks.budget(t1, max_steps, on_failure)
@@ -448,8 +457,8 @@ def decoding(
     judge = WholeLoss(known)
     if isinstance(z, Encoding) and context is None:
         context = context_taken(decoder, judge, z.context)
+    context = context_for(context, codes, z, "z")
     calls = Calls(decoder, judge, None, context)
-    check_context(context, codes)
     return codes, context, calls
 
 

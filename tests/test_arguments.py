@@ -363,7 +363,7 @@ def test_a_decoder_learns_the_same_from_samples_in_another_form(form: str):
         loader(batch_size=6, drop_last=True),
         DataLoader(Stream(), batch_size=5),
         loader(batch_sampler=[[0, 1, 2], [*range(3, 12)]]),
-        DataLoader(X, sampler=in_fives(SequentialSampler(X)), batch_size=None),
+        DataLoader(Numbered(X), sampler=in_fives(SequentialSampler(X)), batch_size=None),
         DataLoader(Numbered(X.split(4)), batch_size=None),
     ],
     ids=["batches of its own", "none to drop", "stream", "listed", "indexed", "data in batches"],

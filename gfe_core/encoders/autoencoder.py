@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches
+from gfe_core.data.samples import Framed, known_features
 from gfe_core.decoders import MLPDecoder, initialise, perceptron
 from gfe_core.encoders.single_look import accepted, one_look
 from gfe_core.energy import Bernoulli, Energy
@@ -93,12 +95,13 @@ class Autoencoder(nn.Module):
 class Filled:
     """Pass incomplete samples to an encoder with `fill` in place of NaN.
 
-    `fill` is a number or one sample. Energies count observed features only, by `loss`: the
-    encoder's own by default, or `Bernoulli()` if the encoder has none.
+    `fill` is a number or one sample: a tensor, an array or a series. Energies count observed
+    features only, by `loss`: the encoder's own by default, or `Bernoulli()` if the encoder has
+    none.
     """
 
     encoder: Encoder
-    fill: float | Tensor = 0.0
+    fill: float | np.ndarray | Framed | Tensor = 0.0
     loss: AnyLoss | None = None
 
     def __call__(self, decoder: Decoder, x: Tensor, context: Context | None = None) -> Encoding:
@@ -106,7 +109,8 @@ class Filled:
         seen = ~x.isnan()
         loss = self.loss or getattr(self.encoder, "loss", Bernoulli())
         given = {} if context is None else {"context": context}
-        filled = torch.where(seen, x, torch.as_tensor(self.fill).to(x))
+        fill = torch.as_tensor(checks.unlabelled("fill", self.fill, known_features(decoder)))
+        filled = torch.where(seen, x, fill.to(x))
         encoding = self.encoder(decoder, filled, **given)
         energy = Energy(decoder, x, loss, mask=seen, context=context)
         with torch.no_grad():

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from gfe_core import arguments, checks
 from gfe_core.adjoints import Detached, Unrolled
 from gfe_core.data import Batches
-from gfe_core.data.samples import rows_of, weight_of
+from gfe_core.data.samples import rows_of, table_of_codes, weight_of
 from gfe_core.decoders import MLPDecoder, SirenDecoder, initialise
 from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoding import encode
@@ -321,7 +321,7 @@ def normality(z: Codes) -> float:
     Raises:
         ValueError: codes are not finite or do not vary in every direction.
     """
-    z = checks.codes(rows_of(z, "z"))
+    z = table_of_codes(z)
     n, latent = z.shape
     checks.require(
         bool(z.isfinite().all()),

@@ -25,7 +25,14 @@ from torch import Tensor
 
 from gfe_core import arguments, checks, threads
 from gfe_core.data.contexts import rows_of as context_rows
-from gfe_core.data.samples import Samples, mask_for, own_floats, samples_for
+from gfe_core.data.samples import (
+    Samples,
+    context_for,
+    mask_for,
+    own_floats,
+    samples_for,
+    table_of_codes,
+)
 from gfe_core.encoding import encode, reconstruct
 from gfe_core.energy import Bernoulli, Energy, context_taken
 from gfe_core.methods.doubling import averages
@@ -46,7 +53,7 @@ class GaussianPrior:
     """A normal distribution of codes; as a `penalty` it is (z - m)' P (z - m) / 2, in nats.
 
     Args:
-        mean: m, in latent units.
+        mean: m, in latent units; a tensor, an array or a series.
         precision: P, the inverse of the covariance, of the float type of m; a ValueError is raised
             if it is not symmetric and positive definite.
 
@@ -64,6 +71,10 @@ class GaussianPrior:
     def __post_init__(self) -> None:
         for name in ("mean", "precision"):
             value = getattr(self, name)
+            checks.code_order(name, checks.labels_of(value))
+            if hasattr(value, "__array__") or hasattr(value, "to_numpy"):
+                value = own_floats(checks.unlabelled(name, value), name)
+            object.__setattr__(self, name, value)
             floats = isinstance(value, Tensor) and value.is_floating_point()
             remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
             wanted = f"`{name}` must be a tensor of floats"
@@ -104,7 +115,7 @@ class GaussianPrior:
         The prior has the float type of the codes, also of those in an array. A ValueError is
         raised for codes that are not finite, or vary too little in a direction for a covariance.
         """
-        z = checks.codes(own_floats(z, "z"))
+        z = table_of_codes(z)
         ridge = checks.number("ridge", ridge)
         n, latent = z.shape
         checks.require(
@@ -304,6 +315,7 @@ def laplace(
     checks.decoder_ready(decoder)
     given, x = x, samples_for(decoder, x)
     mask = mask_for(given, x, mask)
+    context = context_for(context, x, given)
     _fits(decoder, x, prior, loss)
     checks.at_least_one("n_starts", n_starts)
     checks.generator("generator", generator)
@@ -408,9 +420,12 @@ def check_prior(prior: Any, latent_dim: int, dtype: torch.dtype) -> None:
     )
     expected = ((latent_dim,), dtype)
     got = (tuple(prior.mean.shape), prior.mean.dtype)
+    parts = f"mean=prior.mean.to({dtype}), precision=prior.precision.to({dtype})"
+    own = f"gfe.posterior.GaussianPrior({parts})"
+    remedy = f"Convert it: `{own}`." if got[0] == expected[0] else f"Write {line}."
     checks.require(
         got == expected,
-        f"`prior` must be of codes of shape and type {expected}, got {got}. Write {line}.",
+        f"`prior` must be of codes of shape and type {expected}, got {got}. {remedy}",
     )
 
 

@@ -571,7 +571,7 @@ def test_floor_without_a_mask_is_that_of_complete_samples_and_refused_for_others
 
 @pytest.mark.parametrize("name", ["mean", "floor", "check_data", "curvature"])
 def test_value_by_the_name_of_an_optional_method_is_refused_with_a_name_to_give(name, unchecked):
-    buffered = nn.Module()
+    buffered: Any = nn.Module()
     buffered.per_sample = masked_squares
     buffered.register_buffer(name, torch.zeros(6))
     for loss in (with_members(**{name: 0.5}), with_members(**{name: torch.ones(6)}), buffered):
