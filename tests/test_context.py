@@ -344,3 +344,20 @@ def test_a_context_that_only_a_penalty_read_is_left_out_of_what_decodes():
         assert gfe.density.log_density(decoder, codes).isfinite().all()
     with pytest.raises(TypeError, match="`context` was given, but `decoder`"):
         gfe.reconstruct(decoder, enc, context=c)
+
+
+def test_an_interrupted_evaluation_with_a_context_keeps_what_was_reached():
+    decoder = Conditional()
+    c = torch.randn(N, 2, dtype=torch.float64, generator=generator(2))
+    x = torch.randn(N, 7, dtype=torch.float64, generator=generator(1))
+    calls: list[int] = []
+
+    def encoder(decoder: Any, x: Tensor, context: Any = None) -> gfe.types.Encoding:
+        calls.append(len(x))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return gfe.encode(decoder, x, loss=SQUARES, context=context, max_steps=2)
+
+    with pytest.warns(UserWarning, match="Interrupted: 4 of"):
+        judged = gfe.evaluate(decoder, x, encoder=encoder, context=c, size=4)
+    assert (judged.status == gfe.Status.NOT_REACHED).tolist() == [False] * 4 + [True] * (N - 4)

@@ -92,6 +92,9 @@ def test_a_series_is_one_number_for_each_feature(tmp_path: Path):
         for fill in (FRAME.mean(), torch.tensor(FRAME.mean().to_numpy()))
     )
     assert torch.equal(ours.z, theirs.z)
+    framed: Any = pandas.DataFrame(gaps.numpy(), columns=NAMES)
+    found = gfe.encoders.Filled(network, fill=FRAME.mean())(D, framed)
+    torch.testing.assert_close(found.z, ours.z)  # rows of a frame lie otherwise in memory
 
 
 def test_labels_in_another_order_than_the_names_are_refused(tmp_path: Path):

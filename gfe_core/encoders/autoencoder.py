@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches
-from gfe_core.data.samples import Framed, known_features
+from gfe_core.data.samples import Framed, known_features, samples_for
 from gfe_core.decoders import MLPDecoder, initialise, perceptron
 from gfe_core.encoders.single_look import accepted, one_look
 from gfe_core.energy import Bernoulli, Energy
@@ -106,6 +106,7 @@ class Filled:
 
     def __call__(self, decoder: Decoder, x: Tensor, context: Context | None = None) -> Encoding:
         """Fill the gaps, encode, and compute the energies of the observed features."""
+        x = samples_for(decoder, x)
         seen = ~x.isnan()
         loss = self.loss or getattr(self.encoder, "loss", Bernoulli())
         given = {} if context is None else {"context": context}

@@ -8,6 +8,7 @@ are derived from its `per_sample`.
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -124,20 +125,23 @@ class WholeLoss:
         own = _own(self.given, "floor")
         if own is None:
             return x.new_zeros(len(x))
-        takes_mask = arguments.takes(own, "x", "mask")
         checks.require(
-            mask is None or takes_mask,
+            mask is None or self._floor_takes_mask,
             f"`loss.floor` of {called(self.given)} cannot leave out unobserved features: it has "
             "no parameter `mask`. Write `floor(self, x, mask=None)`, or pass complete samples.",
             TypeError,
         )
-        lowest = own(x, mask) if takes_mask else own(x)
+        lowest = own(x, mask) if self._floor_takes_mask else own(x)
         remedy = (
             "Average over features only: `.flatten(1).mean(1)`. One number for all is written "
             "`x.new_full((len(x),), number)`."
         )
         checks.one_a_sample(lowest, len(x), x, "loss.floor", remedy)
         return lowest
+
+    @cached_property
+    def _floor_takes_mask(self) -> bool:
+        return arguments.takes(self.given.floor, "x", "mask")
 
     def check_data(self, x: Tensor) -> None:
         """Refuse data that are invalid for the loss, if it has a `check_data`."""

@@ -39,6 +39,7 @@ class Scattered(Batches):
     def __init__(self, x: Tensor, siren: SirenDecoder, *, n_places: int, **arguments: Any) -> None:
         super().__init__(x, **arguments)
         n = len(siren.coordinates)
+        n_places = checks.whole("n_places", n_places)
         samples_for(siren, x)
         wanted = (
             f"`n_places` must be between {siren.latent_dim}, the latents, and {n}, the "
