@@ -91,14 +91,14 @@ def encode(
             values in [0, 1]. A loss with a parameter `mask` accepts incomplete samples.
         flow: differential equation of the codes; `GradientFlow()` by default.
         solver: method that follows the flow; `AMD()` by default.
-        z0: start codes; the origin by default.
+        z0: start codes; the origin by default. The columns of a frame are z_0, z_1 and so on.
         mask: True where x is observed; everywhere by default. x may be NaN elsewhere.
             `encode_observed` makes this mask itself.
         penalty: function z -> (batch,), added to the energy: minus the log of a prior on codes.
-        context: additional known values, one row for each sample: a tensor, or a dict of named
-            tensors. The context is passed to decoder(z, context), if the decoder takes a second
-            argument, and to a loss and a penalty that have a parameter `context`. Each row stays
-            with its sample when other samples leave the batch.
+        context: additional known values, one row for each sample: a tensor, an array or a frame,
+            or a dict of these by name. The context is passed to decoder(z, context), if the decoder
+            takes a second argument, and to a loss and a penalty that have a parameter `context`.
+            Each row stays with its sample when other samples leave the batch.
         t1: end time in flow units. Fixed grids need it, and so does `Dopri5` without `stop`, which
             would use up its `max_steps`. Minimisers stop by themselves.
         stop: rule that decides when a sample has converged. By default minimisers use `Stop()`;
@@ -406,7 +406,7 @@ def reconstruct(
     Args:
         decoder: decoder that maps codes to raw outputs.
         z: an encoding, which holds its loss and its context, or bare codes (batch, latent), which
-            need `loss`.
+            need `loss`; the columns of a frame are z_0, z_1 and so on.
         loss: loss that defines the mean; by default the loss of the encoding.
         context: context of each sample, if the decoder takes one; by default that of the encoding.
 

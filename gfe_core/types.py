@@ -555,6 +555,8 @@ class Loss(Protocol):
     - `curvature(output, mask)`: diagonal of the second derivative, with the shape of the output,
       for losses that do not mix features; faster than differentiating twice.
 
+    An attribute by one of these names that is no method is refused.
+
     A class that overrides `per_sample` inherits neither `curvature` nor `floor`, which belong to
     the energy of its parent.
     """

@@ -42,8 +42,9 @@ class Batches:
         x: samples, at least one, along the first axis. Arrays and frames become float32; a
             `DataSet` gives its samples. The names of the features and the shape of images are kept,
             for decoders that know theirs.
-        context: further information about each sample, one row for each: a tensor, or several
-            tensors by name. Batches are then pairs (x, context) of the same samples.
+        context: further information about each sample, one row for each: a tensor, an array or a
+            frame, or several of these by name. Batches are then pairs (x, context) of the same
+            samples.
         size: number of samples in a batch, >= 1; the last batch of an epoch may be smaller.
         seed: seed of the order, >= 0.
         shuffle: whether to shuffle; False keeps the order of x.
