@@ -85,7 +85,8 @@ def in_own_words(function: Callable[P, R]) -> Callable[P, R]:
     """Refuse unknown, missing and surplus arguments, and arguments of the wrong simple type.
 
     If an annotation is an int, a float, a bool, a string, a list, a dict, a tensor, a generator or
-    a loss (or None), an argument of another type is refused before the function runs.
+    a loss (or None), an argument of another type is refused before the function runs. Numbers of
+    numpy and torch reach the function as Python's own.
 
     Example:
         >>> @in_own_words
@@ -101,14 +102,15 @@ def in_own_words(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            given = signature.bind(*args, **kwargs).arguments
+            bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(_misfit(function, signature, args, kwargs) or str(error)) from None
-        for name, value in given.items():
+        for name, value in bound.arguments.items():
             check, or_none = kinds[name]
             if check is not None and not (value is None and or_none):
-                check(name, value)
-        return function(*args, **kwargs)
+                own = check(name, value)
+                bound.arguments[name] = value if own is None else own
+        return function(*bound.args, **bound.kwargs)
 
     return call
 

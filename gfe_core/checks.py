@@ -9,7 +9,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -17,13 +17,15 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from gfe_core.types import Accelerated, Descent
+from gfe_core.types import BESIDE_CODES, Accelerated, Descent, code_names, plain
 
+_CODE = re.compile(r"z_\d+")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?")
 
 
@@ -33,8 +35,11 @@ def require(fits: bool, message: str, error: type[Exception] = ValueError) -> No
         raise error(message)
 
 
-def number(name: str, value: Any) -> None:
-    """Refuse anything but a real number, such as words, flags, None, arrays and functions."""
+def number(name: str, value: Any) -> float:
+    """Return a real number as Python's own; words, flags, None, arrays and functions are refused.
+
+    Numbers of numpy and torch are other than Python's: they overflow, and JSON has none of them.
+    """
     flag = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
     real = isinstance(value, Real) or (isinstance(value, Tensor) and value.dim() == 0)
     line = (
@@ -42,6 +47,25 @@ def number(name: str, value: Any) -> None:
     )
     got = described(value)
     require(real and not flag, f"`{name}` must be a number, got {got}.{line}", TypeError)
+    own = plain(value)
+    return own if isinstance(own, int) else float(own)
+
+
+def as_python(
+    owner: Any, check: Callable[[str, Any], Any], *names: str, or_none: bool = False
+) -> None:
+    """Check fields of a frozen dataclass, and store the numbers that the check returns.
+
+    Args:
+        owner: dataclass that holds the fields.
+        check: check of one value by its name, such as `at_least_one`.
+        names: names of the fields.
+        or_none: whether the fields may be None.
+    """
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None or not or_none:
+            object.__setattr__(owner, name, check(name, value))
 
 
 def sizes(name: str, value: Any, *, n: int | None = None) -> tuple[int, ...]:
@@ -54,11 +78,8 @@ def sizes(name: str, value: Any, *, n: int | None = None) -> tuple[int, ...]:
     """
     wanted = f"`{name}` must be {n or 'a sequence of'} whole numbers"
     sequence(name, value)
-    lengths = tuple(whole(name, one) for one in value)
-    require(n in (None, len(lengths)), f"{wanted}, got {described(value)}.")
-    for one in lengths:
-        at_least_one(name, one)
-    return lengths
+    require(n in (None, len(value)), f"{wanted}, got {described(value)}.")
+    return tuple(at_least_one(name, one) for one in value)
 
 
 def image_shape(value: Any, name: str = "image_shape") -> tuple[int, ...]:
@@ -86,10 +107,11 @@ def path(name: str, value: Any) -> None:
     require(fits, f"{wanted}, got {described(value)}.", TypeError)
 
 
-def flag(name: str, value: Any) -> None:
-    """Refuse anything but True and False."""
+def flag(name: str, value: Any) -> bool:
+    """Return True or False, also numpy's, as Python's own; anything else is refused."""
     fits = isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
     require(fits, f"`{name}` must be True or False, got {described(value)}.", TypeError)
+    return bool(value)
 
 
 def text(name: str, value: Any) -> None:
@@ -147,25 +169,28 @@ def _is_brief(value: Any) -> bool:
     return not isinstance(value, nn.Module) and not hasattr(value, "shape")
 
 
-def finite_positive(name: str, value: float) -> None:
-    """Refuse anything but a positive finite number."""
-    number(name, value)
+def finite_positive(name: str, value: float) -> float:
+    """Return a positive finite number as Python's own; anything else is refused."""
+    value = number(name, value)
     require(
         math.isfinite(value) and value > 0,
         f"`{name}` must be a positive finite number, got {value}.",
     )
+    return value
 
 
-def fraction(name: str, value: float) -> None:
-    """Refuse values outside the open interval (0, 1)."""
-    number(name, value)
+def fraction(name: str, value: float) -> float:
+    """Return a number in the open interval (0, 1) as Python's own; anything else is refused."""
+    value = number(name, value)
     require(0 < value < 1, f"`{name}` must lie strictly between 0 and 1, got {value}.")
+    return value
 
 
-def above_one(name: str, value: float) -> None:
-    """Refuse anything but a finite number above 1."""
-    number(name, value)
+def above_one(name: str, value: float) -> float:
+    """Return a finite number above 1 as Python's own; anything else is refused."""
+    value = number(name, value)
     require(1 < value < math.inf, f"`{name}` must be above 1 and finite, got {value}.")
+    return value
 
 
 def whole(name: str, value: Any) -> int:
@@ -184,10 +209,11 @@ def whole(name: str, value: Any) -> int:
     return index
 
 
-def at_least_one(name: str, value: int) -> None:
-    """Refuse anything but a whole number of at least one."""
-    whole(name, value)
+def at_least_one(name: str, value: int) -> int:
+    """Return a whole number of at least one as an int; anything else is refused."""
+    value = whole(name, value)
     require(value >= 1, f"`{name}` must be at least 1, got {value}.")
+    return value
 
 
 def one_of(name: str, value: str, choices: Sequence[str]) -> None:
@@ -424,6 +450,66 @@ def same_names(name: str, got: Sequence[str] | None, known: Sequence[str] | None
     raise ValueError(f"{problem}. {first} the columns of the model in their order: {line}.")
 
 
+def labels_of(value: Any) -> tuple[str, ...] | None:
+    """Return the labels of the columns of a frame, or of the numbers of a series, if it has any."""
+    labelled = hasattr(value, "to_numpy")
+    labels = getattr(value, "columns", getattr(value, "index", None)) if labelled else None
+    return None if labels is None or callable(labels) else tuple(map(str, labels))
+
+
+def unlabelled(name: str, value: Any, known: Sequence[str] | None = None) -> Any:
+    """Return the numbers of a series, a frame or an array as an array that torch can read.
+
+    Anything else is returned unchanged. The array is a copy: others may be read-only or reversed.
+
+    Args:
+        name: name of the argument.
+        value: value that was passed, one number for each feature or latent if it is a series.
+        known: names of these features in their order, if they are known.
+
+    Raises:
+        ValueError: the labels are the known names in another order, or others; or they count the
+            numbers in another order.
+    """
+    labels = labels_of(value)
+    if labels is None:
+        return value.copy() if isinstance(value, np.ndarray) else value
+    same_names(name, labels, known)
+    counted = tuple(map(str, range(len(labels))))
+    require(
+        labels == counted or {*labels} != {*counted},
+        f"`{name}` has labels that count its numbers in another order: {_some(labels)}. Sort it, "
+        f"`{name}.sort_index()`, or pass its numbers as they stand, `{name}.to_numpy()`.",
+    )
+    numbers = value.to_numpy()
+    return np.array(numbers) if numbers.dtype.kind in "biuf" else value
+
+
+def code_order(name: str, got: Sequence[str] | None, n: int | None = None) -> None:
+    """Refuse columns that the kit names, unless they are the latents of a code in their order.
+
+    Other names say nothing of latents, and nothing is checked.
+
+    Args:
+        name: name of the argument.
+        got: names of its columns, or None.
+        n: number of latents; by default the number of columns that are named as latents.
+    """
+    if got is None:
+        return
+    latents = [one for one in got if _CODE.fullmatch(one)]
+    if not latents and {*got}.isdisjoint(BESIDE_CODES):
+        return
+    n = len(latents) if n is None else n
+    listed = repr(code_names(n)) if 0 < n <= 6 else f'[f"z_{{i}}" for i in range({n or "..."})]'
+    require(
+        n > 0 and [*got] == code_names(n),
+        f"`{name}` must hold the latents of codes, in their order, got the columns {_some(got)}. "
+        f"Select them: `{name}[{listed}]`. Columns with another meaning are passed as numbers: "
+        f"`{name}.to_numpy()`.",
+    )
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
@@ -476,6 +562,10 @@ def box_for(decoder: Any, x: Tensor, bounds: Any) -> tuple[Tensor, Tensor] | Non
         f"`bounds` must be (lower, upper), each a number or {latent} numbers, one for each "
         "latent, with lower < upper"
     )
+    if isinstance(bounds, (tuple, list)):
+        for i, bound in enumerate(bounds):
+            code_order(f"bounds[{i}]", labels_of(bound), latent)
+        bounds = tuple(unlabelled(f"bounds[{i}]", bound) for i, bound in enumerate(bounds))
     try:
         lower, upper = (
             torch.as_tensor(bound, dtype=x.dtype, device=x.device).detach().expand(latent)
@@ -719,7 +809,7 @@ def one_a_sample(value: Any, n: int, like: Tensor, name: str, remedy: str) -> No
                 if flat
                 else f"Reduce it over all axes but the first: `.flatten(1).{reduced}(1)`."
             )
-        elif value.dim() == 1:
+        elif value.dim() == 1 and name != "loss.floor":
             remedy = (
                 "The first axis counts the samples that are still flowing. If it holds one row for "
                 "each sample, take it as a parameter `context` and pass `context=`."

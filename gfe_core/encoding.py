@@ -13,9 +13,17 @@ from torch import Tensor
 from gfe_core import arguments, checks, threads
 from gfe_core.adjoints import Detached, Solution
 from gfe_core.adjoints.inputs import Inputs, Versions, parameters_of
-from gfe_core.data.contexts import changed, check_context, rows_of
-from gfe_core.data.samples import Samples, codes_for, in_same_order, mask_for, one_kind, samples_for
-from gfe_core.energy import Calls, Energy, WholeLoss
+from gfe_core.data.contexts import changed, rows_of
+from gfe_core.data.samples import (
+    Samples,
+    codes_for,
+    context_for,
+    in_same_order,
+    mask_for,
+    samples_for,
+    start_like,
+)
+from gfe_core.energy import Calls, Energy, WholeLoss, context_taken
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, Solver
 from gfe_core.solvers.chunks import SIZE, chunk_rows, in_chunks, not_reached, solver_of
@@ -84,15 +92,16 @@ def encode(
             values in [0, 1]. A loss with a parameter `mask` accepts incomplete samples.
         flow: differential equation of the codes; `GradientFlow()` by default.
         solver: method that follows the flow; `AMD()` by default.
-        z0: start codes; the origin by default. The codes of a `narrowing.Gated` decoder hold its
-            gates, so that it needs them (`narrowing.encode_at`).
+        z0: start codes; the origin by default. The columns of a frame are z_0, z_1 and so on. The
+            codes of a `narrowing.Gated` decoder hold its gates, so that it needs them
+            (`narrowing.encode_at`).
         mask: True where x is observed; everywhere by default. x may be NaN elsewhere.
             `encode_observed` makes this mask itself.
         penalty: function z -> (batch,), added to the energy: minus the log of a prior on codes.
-        context: additional known values, one row for each sample: a tensor, or a dict of named
-            tensors. The context is passed to decoder(z, context), if the decoder takes a second
-            argument, and to a loss and a penalty that have a parameter `context`. Each row stays
-            with its sample when other samples leave the batch.
+        context: additional known values, one row for each sample: a tensor, an array or a frame,
+            or a dict of these by name. The context is passed to decoder(z, context), if the decoder
+            takes a second argument, and to a loss and a penalty that have a parameter `context`.
+            Each row stays with its sample when other samples leave the batch.
         t1: end time in flow units. Fixed grids need it, and so does `Dopri5` without `stop`, which
             would use up its `max_steps`. Minimisers stop by themselves.
         stop: rule that decides when a sample has converged. By default minimisers use `Stop()`;
@@ -160,9 +169,10 @@ def encode(
     checks.draws_nothing(decoder)
     given, x = x, samples_for(decoder, x)
     in_same_order("z0", z0, "x", given)
-    z0, mask = one_kind(z0, x, "z0"), mask_for(given, x, mask)
+    z0 = start_like(decoder, z0, x, "z0")
+    mask = mask_for(given, x, mask)
     checks.observed(x, mask)
-    check_context(context, x)
+    context = context_for(context, x, given)
     for rows in chunk_rows(len(x), SIZE):  # a check may copy its input
         whole.check_data(x[rows], None if mask is None else mask[rows])
     checks.budget(t1, max_steps, on_failure)
@@ -402,7 +412,7 @@ def reconstruct(
     Args:
         decoder: decoder that maps codes to raw outputs.
         z: an encoding, which holds its loss and its context, or bare codes (batch, latent), which
-            need `loss`.
+            need `loss`; the columns of a frame are z_0, z_1 and so on.
         loss: loss that defines the mean; by default the loss of the encoding.
         context: context of each sample, if the decoder takes one; by default that of the encoding.
 
@@ -451,9 +461,11 @@ def decoding(
             "output), `loss=gfe.Gaussian()` (the output itself)."
         )
     codes = codes_for(decoder, z.z if isinstance(z, Encoding) else z)
-    context = z.context if isinstance(z, Encoding) and context is None else context
-    calls = Calls(decoder, WholeLoss(known), None, context)
-    check_context(context, codes)
+    judge = WholeLoss(known)
+    if isinstance(z, Encoding) and context is None:
+        context = context_taken(decoder, judge, z.context)
+    context = context_for(context, codes, z, "z")
+    calls = Calls(decoder, judge, None, context)
     return codes, context, calls
 
 

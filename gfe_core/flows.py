@@ -33,7 +33,7 @@ class ExponentialDecay:
     tau: float
 
     def __post_init__(self) -> None:
-        checks.finite_positive("tau", self.tau)
+        checks.as_python(self, checks.finite_positive, "tau")
 
     def __call__(self, t: PerSample) -> PerSample:
         """Return the rate at flow time t."""
@@ -69,7 +69,7 @@ class GradientFlow:
                 "derive a class from it with your own `__call__(t)` and `integral(t)`.",
                 TypeError,
             )
-            checks.finite_positive("rate", self.rate)
+            checks.as_python(self, checks.finite_positive, "rate")
 
     def start(self, z0: Codes) -> States:
         """Return the state at time 0."""
@@ -128,8 +128,8 @@ class NesterovFlow(GradientFlow):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.finite_positive("damping", self.damping)
-        checks.number("eps", self.eps)
+        checks.as_python(self, checks.finite_positive, "damping")
+        checks.as_python(self, checks.number, "eps")
         checks.require(
             0 <= self.eps < float("inf"), f"`eps` must be at least 0 and finite, got {self.eps}."
         )

@@ -171,9 +171,9 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         images_for(decoder, known_image_shape(X), "X")
         batches = Batches(in_shape_of(decoder, unit.converted(x)), size=self.batch_size, seed=seed)
         own = [weight for weight in decoder.parameters() if weight.requires_grad]
-        rate = self.learning_rate
+        rate = checks.finite_positive("learning_rate", self.learning_rate)
         optimizer = torch.optim.Adam(own, lr=rate) if own else None
-        n_updates = self.epochs * len(batches) * self.updates_per_encode
+        n_updates = int(self.epochs) * len(batches) * int(self.updates_per_encode)
         schedule = optimizer and torch.optim.lr_scheduler.OneCycleLR(
             optimizer, rate, total_steps=n_updates + 2
         )
@@ -308,9 +308,7 @@ class GradientFlowEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _check_arguments(self) -> None:
         """Refuse arguments that training cannot use; `encode` and `fit` refuse the rest."""
         for name in ("n_components", "max_steps", "epochs", "updates_per_encode", "batch_size"):
-            value = checks.whole(name, getattr(self, name))
-            checks.at_least_one(name, value)
-        checks.finite_positive("learning_rate", self.learning_rate)
+            checks.at_least_one(name, getattr(self, name))
         arguments.loss_or_none(self.loss)
 
     def _samples(self, X: Any) -> Tensor:

@@ -11,10 +11,12 @@ saved states.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from itertools import pairwise
 from numbers import Integral, Real
+from types import FunctionType
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
@@ -53,6 +55,11 @@ class Status(IntEnum):
     def failed(self) -> bool:
         """Whether the code should not be trusted."""
         return self in (Status.STEP_TOO_SMALL, Status.NON_FINITE, Status.NOT_REACHED)
+
+
+def plain(value: Any) -> Any:
+    """Return a number of numpy, or a tensor without axes, as a number of Python."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 _NOT_GIVEN = cast(float, None)
@@ -112,16 +119,18 @@ class Stop:
         for rule, default in defaults.items():
             if getattr(self, rule) is _NOT_GIVEN:
                 object.__setattr__(self, rule, 0.0 if any_given else default)
-            value = getattr(self, rule)
+            value = plain(getattr(self, rule))
+            object.__setattr__(self, rule, value)
             if isinstance(value, bool) or not isinstance(value, Real):
                 raise TypeError(f"`{rule}` must be a number, got {value!r}.")
             if not float(value) >= 0:
                 raise ValueError(f"`{rule}` must be at least 0, got {value}.")
-        if isinstance(self.window, bool) or not isinstance(self.window, Integral):
-            raise TypeError(f"`window` must be a whole number, got {self.window!r}.")
-        if self.window < 1:
-            raise ValueError(f"`window` must be at least 1 accepted step, got {self.window}.")
-        object.__setattr__(self, "window", int(self.window))
+        window = plain(self.window)
+        if isinstance(window, bool) or not isinstance(window, Integral):
+            raise TypeError(f"`window` must be a whole number, got {window!r}.")
+        if window < 1:
+            raise ValueError(f"`window` must be at least 1 accepted step, got {window}.")
+        object.__setattr__(self, "window", int(window))
 
     def __repr__(self) -> str:
         rules = {name: getattr(self, name) for name in ("gain_rtol", "grad_norm", "energy_slope")}
@@ -200,6 +209,15 @@ class Statistics:
     def work(self) -> Int[Tensor, "batch"]:
         """Work in forward-equivalents for each sample."""
         return self.n_loss + 2 * self.n_grad + self.n_hess
+
+
+BESIDE_CODES = ("energy", "grad_norm", "t", "status", *(f.name for f in fields(Statistics)), "work")
+"""Columns of `Encoding.to_frame` other than the codes."""
+
+
+def code_names(n: int) -> list[str]:
+    """Return the names of n latents in a frame of codes."""
+    return [f"z_{i}" for i in range(n)]
 
 
 @dataclass(frozen=True)
@@ -284,14 +302,19 @@ class Encoding:
         return _with_tensors(self, lambda tensor, axis: tensor[(slice(None),) * axis + (index,)])
 
     @staticmethod
-    def joined(parts: Sequence["Encoding"]) -> "Encoding":
+    def joined(parts: Iterable["Encoding"]) -> "Encoding":
         """Join encodings of successive samples that were made by the same method.
 
         Shorter trajectories repeat their last state; a part without a trajectory counts as a
         trajectory of its last state alone.
 
         Args:
-            parts: encodings, at least one; all with the same number of latents.
+            parts: encodings, at least one; all with latents, loss and context of the same kind.
+
+        Raises:
+            TypeError: a part is not an encoding.
+            ValueError: there is no part, or parts have other latents, another loss or another
+                context than the first.
 
         Example:
             >>> import gfe_core as gfe
@@ -300,9 +323,12 @@ class Encoding:
             >>> bool((Encoding.joined([enc[:2], enc[2:]]).z == enc.z).all())
             True
         """
+        parts = [*parts]
         if not parts:
             raise ValueError("`parts` must hold at least one encoding, got none.")
         first = parts[0]
+        for i, part in enumerate(parts):
+            _check_joins(first, part, f"parts[{i}]")
         if len(parts) == 1:
             return first
 
@@ -369,9 +395,8 @@ class Encoding:
                 "`to_frame` needs pandas, which is not installed. Install it: "
                 "`pip install pandas`, or use the tensors: `enc.z`, `enc.energy`."
             ) from error
-        columns: dict[str, list[Any]] = {
-            f"z_{i}": column.tolist() for i, column in enumerate(self.z.detach().unbind(1))
-        }
+        z = self.z.detach()
+        columns: dict[str, list[Any]] = dict(zip(code_names(z.shape[1]), z.T.tolist(), strict=True))
         for name in ("energy", "grad_norm", "t"):
             columns[name] = getattr(self, name).tolist()
         columns["status"] = [_status_name(code) for code in self.status.tolist()]
@@ -379,6 +404,52 @@ class Encoding:
             columns[field.name] = getattr(self.statistics, field.name).tolist()
         columns["work"] = self.statistics.work.tolist()
         return pandas.DataFrame(columns)
+
+
+def _check_joins(first: Encoding, part: Any, name: str) -> None:
+    """Refuse a part whose latents, loss or context are of another kind than those of the first."""
+    if not isinstance(part, Encoding):
+        got = type(part).__name__
+        raise TypeError(f"`parts` must hold encodings, but `{name}` is of type {got}.")
+    ours = f"{first.z.shape[1]} latents of {first.z.dtype}"
+    theirs = f"{part.z.shape[1]} latents of {part.z.dtype}"
+    if ours != theirs:
+        raise ValueError(
+            f"`{name}` has {theirs}, but `parts[0]` has {ours}. Join encodings of one decoder."
+        )
+    if not _same_loss(first.loss, part.loss):
+        raise ValueError(
+            f"`{name}` was found by the loss {part.loss!r}, but `parts[0]` by {first.loss!r}: one "
+            "encoding has one loss. Encode all samples by the same one."
+        )
+    ours, theirs = _form_of(first.context), _form_of(part.context)
+    if ours != theirs:
+        raise ValueError(
+            f"`{name}` has {theirs}, but `parts[0]` has {ours}. Encode all samples with a context "
+            "of one form; one that changes nothing may be zeros."
+        )
+
+
+def _same_loss(one: Any, other: Any) -> bool:
+    """Whether two losses are one, are equal, or do the same by their code or their attributes."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, FunctionType):
+        return one.__code__ == other.__code__
+    with suppress(Exception):  # tensors give no single answer
+        return bool(one == other or (hasattr(one, "per_sample") and vars(one) == vars(other)))
+    return False
+
+
+def _form_of(context: Any) -> str:
+    """Put the names, shapes and types of a context into words, without its rows."""
+    if context is None:
+        return "no context"
+    if isinstance(context, Mapping):
+        return ", ".join(f"{name!r}: {_form_of(part)}" for name, part in sorted(context.items()))
+    return f"a context of shape (n, {', '.join(map(str, context.shape[1:]))}) and {context.dtype}"
 
 
 def _status_name(code: int) -> str:
@@ -484,6 +555,8 @@ class Loss(Protocol):
       observed, it holds observed values of the same feature;
     - `curvature(output, mask)`: diagonal of the second derivative, with the shape of the output,
       for losses that do not mix features; faster than differentiating twice.
+
+    An attribute by one of these names that is no method is refused.
 
     A class that overrides `per_sample` inherits neither `curvature` nor `floor`, which belong to
     the energy of its parent.

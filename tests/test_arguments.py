@@ -1,9 +1,11 @@
 """Arguments of a wrong kind: accepted where they are plainly meant, otherwise refused in words."""
 
 import functools
+import itertools
+import json
 import traceback
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import nn
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
+    Dataset,
     IterableDataset,
     RandomSampler,
     SequentialSampler,
@@ -61,6 +64,19 @@ class Frame:
 class Stream(IterableDataset):
     def __iter__(self) -> Any:
         return iter(X)
+
+
+class Numbered(Dataset):
+    """A data set of the items of a list."""
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.items[i]
 
 
 def encode(**options: Any) -> Any:
@@ -346,11 +362,50 @@ def test_a_decoder_learns_the_same_from_samples_in_another_form(form: str):
         loader(batch_sampler=in_fives(SequentialSampler(X))),
         loader(batch_size=6, drop_last=True),
         DataLoader(Stream(), batch_size=5),
+        loader(batch_sampler=[[0, 1, 2], [*range(3, 12)]]),
+        DataLoader(Numbered(X), sampler=in_fives(SequentialSampler(X)), batch_size=None),
+        DataLoader(Numbered(X.split(4)), batch_size=None),
     ],
-    ids=["batches of its own", "none to drop", "stream"],
+    ids=["batches of its own", "none to drop", "stream", "listed", "indexed", "data in batches"],
 )
 def test_a_loader_in_a_fixed_order_is_read_whole(in_order: Any):
     assert torch.equal(gfe.data.samples.rows_of(in_order), X)
+
+
+class Backwards(SequentialSampler):
+    def __iter__(self) -> Any:
+        return iter(range(len(X))[::-1])
+
+
+class Batchwise(BatchSampler):
+    """Batches of five that are changed after their sampler, which is in order, has made them."""
+
+    def __init__(self, change: Callable[[list[Any]], list[Any]], *, drop_last: bool = False):
+        super().__init__(SequentialSampler(X), 5, drop_last)
+        self.change = change
+
+    def __iter__(self) -> Any:
+        return iter(self.change([*super().__iter__()]))
+
+
+NO_FIXED_ROWS: dict[str, Any] = {
+    "sampler of a class in order": {"sampler": Backwards(X)},
+    "batches reordered": {"batch_sampler": Batchwise(lambda batches: batches[::-1])},
+    "samples dropped": {"batch_sampler": Batchwise(lambda batches: [b[:3] for b in batches])},
+    "batches repeated": {"batch_sampler": Batchwise(lambda batches: [*batches, *batches])},
+    "a batch dropped": {"batch_sampler": Batchwise(lambda batches: batches[:-1])},
+    "dropped and reordered": {
+        "batch_sampler": Batchwise(lambda batches: batches[::-1], drop_last=True)
+    },
+    "indices one by one": {"sampler": [*range(11), 0], "batch_size": None},
+    "endless": {"sampler": itertools.cycle(range(12))},
+}
+
+
+@pytest.mark.parametrize("how", NO_FIXED_ROWS)
+def test_a_loader_is_judged_by_the_indices_that_it_yields(how: str):
+    with pytest.raises(TypeError, match="shuffles, selects or repeats.*`shuffle=False` and with"):
+        gfe.encode(DECODER, loader(**NO_FIXED_ROWS[how]))
 
 
 def test_stream_that_changes_its_order_between_passes_is_refused():
@@ -428,6 +483,51 @@ def test_sizes_of_numpy_are_sizes():
 def test_numbers_of_numpy_and_tensors_without_axes_are_numbers():
     solver = gfe.Euler(dt=np.float32(0.5))  # pyright: ignore[reportArgumentType]
     assert encode(solver=solver, t1=torch.tensor(1.0)).z.shape == (12, 3)
+
+
+WHOLE = {"uint8": np.uint8, "int64": np.int64, "tensor": torch.tensor}
+"""Whole numbers other than Python's."""
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_whole_numbers_of_numpy_and_torch_are_kept_as_pythons(kind: str):
+    n = WHOLE[kind](3)
+    for make in (
+        lambda n: gfe.AMD(memory=n),
+        lambda n: gfe.BFGS(memory=n, matrix_at=n),
+        lambda n: gfe.LBFGS(pairs=n, memory=n),
+        lambda n: gfe.RK4(n_steps=n),
+        lambda n: gfe.Stop(window=n),
+        lambda n: gon.Origin(n_steps=n).n_steps,
+        lambda n: gfe.Dopri5(atol=n),
+        lambda n: gfe.GradientFlow(rate=n),
+    ):
+        assert repr(make(n)) == repr(make(3))
+    for solver in (gfe.AMD(memory=n), gfe.BFGS(memory=n), gfe.LBFGS(pairs=n, memory=n)):
+        assert len(encode(solver=solver, max_steps=n)) == 12
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_counts_of_a_verb_neither_overflow_nor_end_up_in_a_history(kind: str):
+    hundred = torch.tensor(100, dtype=torch.uint8) if kind == "tensor" else WHOLE[kind](100)
+    many = X.repeat(21, 1)[:250]
+    status = gfe.encode(DECODER, many, max_steps=1, size=hundred).status
+    assert not (status == gfe.Status.NOT_REACHED).any()
+    two = WHOLE[kind](2)
+    history = fit(epochs=two, updates_per_encode=two)
+    assert json.loads(json.dumps(asdict(history)))["step"] == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, torch.tensor])
+def test_numbers_of_settings_are_kept_as_pythons(kind: Any):
+    for make in (
+        lambda v: gfe.AMD(armijo_slope=v, dt_init=v),
+        lambda v: gfe.Dopri5(rtol=v, dt_init=v),
+        lambda v: gfe.Stop(gain_rtol=v),
+        lambda v: gfe.NesterovFlow(damping=v),
+        lambda v: gfe.Gaussian(variance=v),
+    ):
+        assert repr(make(kind(0.5))) == repr(make(0.5))
 
 
 def test_words_of_an_error_name_what_the_function_takes():

@@ -325,3 +325,39 @@ def test_volumes_of_an_encoding_are_those_of_its_context():
     alone = gfe.density.log_volume(decoder, enc.z, SQUARES)
     held = gfe.density.log_volume(decoder, enc)
     torch.testing.assert_close(held - alone, 3 * c[:, 0].log())
+
+
+def test_a_context_that_only_a_penalty_read_is_left_out_of_what_decodes():
+    decoder = gfe.LinearDecoder(latent_dim=3, data_dim=7).double()
+    x = torch.randn(N, 7, dtype=torch.float64, generator=generator(1))
+    c = torch.randn(N, 3, dtype=torch.float64, generator=generator(2))
+
+    def penalty(z: Tensor, context: Tensor) -> Tensor:
+        return (z - context).square().sum(1)
+
+    enc = gfe.encode(decoder, x, loss=SQUARES, penalty=penalty, context=c)
+    for codes in (enc, enc[2:5]):
+        drawn = gfe.reconstruct(decoder, codes)
+        assert torch.equal(drawn, gfe.reconstruct(decoder, codes.z, SQUARES))
+        volume = gfe.density.log_volume(decoder, codes)
+        assert torch.equal(volume, gfe.density.log_volume(decoder, codes.z, SQUARES))
+        assert gfe.density.log_density(decoder, codes).isfinite().all()
+    with pytest.raises(TypeError, match="`context` was given, but `decoder`"):
+        gfe.reconstruct(decoder, enc, context=c)
+
+
+def test_an_interrupted_evaluation_with_a_context_keeps_what_was_reached():
+    decoder = Conditional()
+    c = torch.randn(N, 2, dtype=torch.float64, generator=generator(2))
+    x = torch.randn(N, 7, dtype=torch.float64, generator=generator(1))
+    calls: list[int] = []
+
+    def encoder(decoder: Any, x: Tensor, context: Any = None) -> gfe.types.Encoding:
+        calls.append(len(x))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return gfe.encode(decoder, x, loss=SQUARES, context=context, max_steps=2)
+
+    with pytest.warns(UserWarning, match="Interrupted: 4 of"):
+        judged = gfe.evaluate(decoder, x, encoder=encoder, context=c, size=4)
+    assert (judged.status == gfe.Status.NOT_REACHED).tolist() == [False] * 4 + [True] * (N - 4)

@@ -1,6 +1,7 @@
 """What `encode` returns can be counted, cut, moved, read and put into a table."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from types import ModuleType
 from typing import Any
@@ -160,3 +161,59 @@ def test_window_of_a_stop_rule_may_be_a_whole_number_of_numpy(unchecked: None):
 def test_nothing_cannot_be_joined():
     with pytest.raises(ValueError, match="`parts` must hold at least one encoding"):
         Encoding.joined([])
+
+
+class Own:
+    """A loss that defines no equality."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def per_sample(self, output: Tensor, x: Tensor) -> Tensor:
+        return self.weight * (output - x).square().mean(1)
+
+
+def told(loss: Any, context: Any = None) -> Encoding:
+    enc = gfe.encode(fresh("mlp"), digits(3), max_steps=2)
+    return replace(enc, loss=loss, context=context)
+
+
+ALIKE: dict[str, Callable[[], Any]] = {
+    "kit": gfe.Gaussian,
+    "own": lambda: Own(2.0),
+    "function": lambda: lambda output, x: (output - x).square().mean(1),
+    "none": lambda: None,
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_encodings_by_losses_that_do_the_same_are_joined(kind):
+    make = ALIKE[kind]
+    whole = Encoding.joined(told(make()) for _ in range(2))
+    assert len(whole) == 6, "from a generator"
+
+
+def test_encodings_of_other_kinds_are_not_joined():
+    c = torch.zeros(3, 2)
+    first = told(gfe.Gaussian())
+    for other, message in (
+        (told(gfe.Bernoulli()), r"`parts\[1\]` was found by the loss Bernoulli.*`parts\[0\]` by G"),
+        (told(gfe.Gaussian(variance=2.0)), r"found by the loss Gaussian.*variance=2.0"),
+        (told(Own()), "found by the loss .*Own"),
+        (told(gfe.Gaussian(), c), r"`parts\[1\]` has a context of shape \(n, 2\).*no context"),
+        (replace(first, z=first.z[:, :3]), r"has 3 latents of torch.float64, but `parts\[0\]` has"),
+        (first.to(torch.float32), r"has 8 latents of torch.float32"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Encoding.joined([first, other])
+        with pytest.raises(ValueError, match="found by the loss|context|latents"):
+            Encoding.joined([other, first])
+    for other in ({"c": c}, {"d": c}, c.double(), c[:, :1]):
+        with pytest.raises(ValueError, match="Encode all samples with a context of one form"):
+            Encoding.joined([told(None, {"c": c, "e": c}), told(None, other)])
+    with pytest.raises(ValueError, match="found by the loss"):
+        Encoding.joined([told(Own(1.0)), told(Own(2.0))])
+    with pytest.raises(TypeError, match=r"`parts\[1\]` is of type Tensor"):
+        Encoding.joined([first, first.z])  # pyright: ignore[reportArgumentType]
+    kept = Encoding.joined([told(None, {"c": c}), told(None, {"c": c + 1})]).context
+    assert isinstance(kept, dict) and kept["c"].shape == (6, 2)

@@ -21,8 +21,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gfe_core import arguments, checks, threads
-from gfe_core.data.contexts import check_context
-from gfe_core.data.samples import Samples, in_same_order, mask_for, one_kind, samples_for
+from gfe_core.data.samples import (
+    Samples,
+    context_for,
+    in_same_order,
+    mask_for,
+    samples_for,
+    start_like,
+)
 from gfe_core.energy import Energy
 from gfe_core.flows import GradientFlow
 from gfe_core.solvers import AMD, BFGS, LBFGS, RK4, Dopri5, Euler, GaussNewton, SemiImplicit, Solver
@@ -144,8 +150,8 @@ def spectrum(
     arguments.loss_or_none(loss)
     arguments.penalty_function(penalty)
     in_same_order("z", z, "x", given)
-    z = checks.start_for(decoder, x, one_kind(z, x, "z"), name="z")
-    check_context(context, x)
+    z = checks.start_for(decoder, x, start_like(decoder, z, x, "z"), name="z")
+    context = context_for(context, x, given)
     energy = Energy(decoder, x, loss, mask=mask, penalty=penalty, context=context)
     energy.loss.check_data(x, mask)
     rows = torch.arange(len(x), device=x.device).split(_CHUNK)
@@ -212,7 +218,7 @@ def displaced(
         >>> torch.allclose((moved.start @ moved.direction.T)[:, 0], moved.distance)
         True
     """
-    checks.fraction("within", within)
+    within = checks.fraction("within", within)
     checks.decoder_ready(decoder)
     checks.draws_nothing(decoder)
     x = samples_for(decoder, x)
@@ -413,7 +419,7 @@ def rescaled(decoder: Decoder, c: float) -> Any:
         c: factor of the length of codes, > 0.
     """
     checks.decoder_ready(decoder)
-    checks.finite_positive("c", c)
+    c = checks.finite_positive("c", c)
     copy = deepcopy(decoder)
     modules = copy.modules() if isinstance(copy, nn.Module) else ()
     first = next((module for module in modules if isinstance(module, nn.Linear)), None)

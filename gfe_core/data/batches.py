@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader
 
 from gfe_core import checks, threads
 from gfe_core.arguments import in_own_words
-from gfe_core.data.contexts import check_context
 from gfe_core.data.contexts import rows_of as context_of
 from gfe_core.data.samples import (
     Samples,
+    context_for,
     features_of,
     images_for,
     known_features,
@@ -42,8 +42,9 @@ class Batches:
         x: samples, at least one, along the first axis. Arrays and frames become float32; a
             `DataSet` gives its samples. The names of the features and the shape of images are kept,
             for decoders that know theirs.
-        context: further information about each sample, one row for each: a tensor, or several
-            tensors by name. Batches are then pairs (x, context) of the same samples.
+        context: further information about each sample, one row for each: a tensor, an array or a
+            frame, or several of these by name. Batches are then pairs (x, context) of the same
+            samples.
         size: number of samples in a batch, >= 1; the last batch of an epoch may be smaller.
         seed: seed of the order, >= 0.
         shuffle: whether to shuffle; False keeps the order of x.
@@ -88,8 +89,7 @@ class Batches:
         self.seed = checks.whole("seed", seed)
         wanted = "`size` must be at least 1 and `seed` at least 0"
         checks.require(size >= 1 and seed >= 0, f"{wanted}, got size={size} and seed={seed}.")
-        check_context(context, rows)
-        self.context = context
+        self.context = context_for(context, rows, x)
         self.features = features_of(x)
         self.image_shape = known_image_shape(x)
         self.shuffle = bool(shuffle)

@@ -51,7 +51,7 @@ def check_context(context: Any, x: Tensor) -> None:
         checks.require(
             isinstance(tensor, Tensor),
             f"{what} must be a tensor (or `context` a dict of tensors) with one row a sample, got "
-            f"{type(tensor).__name__}. Convert it: `torch.as_tensor(...)`.",
+            f"{type(tensor).__name__}. Convert its numbers: `torch.as_tensor(...)`.",
             TypeError,
         )
         shape = tuple(tensor.shape)

@@ -280,7 +280,7 @@ class DataSet:
 
         The tensors are views of those of this data set.
         """
-        checks.whole("n", n)
+        n = checks.whole("n", n)
         checks.require(
             n >= 0, f"`n` must be at least 0, got {n}. The last samples are `data[{n}:]`."
         )

@@ -129,10 +129,10 @@ def make(n: int, *, seed: int = 0, noise: float = 0.02, gaps: bool = True) -> Da
         >>> galaxies.x.shape, galaxies.y.shape, 0.15 < galaxies.x.isnan().float().mean() < 0.25
         (torch.Size([100, 128]), torch.Size([100, 5]), tensor(True))
     """
-    checks.at_least_one("n", n)
-    checks.number("noise", noise)
-    checks.whole("seed", seed)
-    checks.flag("gaps", gaps)
+    n = checks.at_least_one("n", n)
+    noise = checks.number("noise", noise)
+    seed = checks.whole("seed", seed)
+    gaps = checks.flag("gaps", gaps)
     checks.require(0 <= noise < math.inf, f"`noise` must be at least 0 and finite, got {noise}.")
     generator = torch.Generator().manual_seed(seed)
     low, high = torch.tensor([*_RANGES.values()], dtype=torch.float32).unbind(1)

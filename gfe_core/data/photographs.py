@@ -56,10 +56,9 @@ def read(name: str, split: str, *, side: int | None = None, n: int | None = None
         DataError: files are damaged, or missing and not available for download.
     """
     kind = KINDS[name]
-    side = kind.side if side is None else side
-    checks.at_least_one("side", side)
+    side = kind.side if side is None else checks.at_least_one("side", side)
     if n is not None:
-        checks.at_least_one("n", n)
+        n = checks.at_least_one("n", n)
     data = _opened(name, kind, split)
     images: list[np.ndarray] = []
     targets: list[Any] = []

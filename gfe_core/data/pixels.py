@@ -44,12 +44,11 @@ class Picture:
     background: str | None = None
 
     def __post_init__(self) -> None:
-        if self.colour is not None:
-            checks.flag("colour", self.colour)
+        checks.as_python(self, checks.flag, "colour", or_none=True)
         if self.size is not None:
             wanted = f"`size` must be (height, width), got {self.size!r}."
             checks.require(isinstance(self.size, (tuple, list)), wanted, TypeError)
-            checks.sizes("size", self.size, n=2)
+            object.__setattr__(self, "size", checks.sizes("size", self.size, n=2))
         if self.background is not None:
             checks.text("background", self.background)
             try:

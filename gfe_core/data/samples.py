@@ -5,18 +5,23 @@ determines their dtype and device.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, TensorDataset
 
 from gfe_core import checks
+from gfe_core.data.contexts import check_context
 from gfe_core.data.dataset import DataSet
 from gfe_core.data.values import loses_digits, spread_rows, warn_of_lost_digits
 from gfe_core.types import Codes, Data
+
+_INNER = ("module", "decoder")
+"""Attributes by which a decoder holds the one that it wraps."""
 
 _TEXTS = ("object", "string", "str", "category")
 """Dtypes of the columns of a frame that hold no numbers."""
@@ -90,6 +95,7 @@ def codes_for(decoder: Any, z: Any) -> Codes:
     remedy = "Pass its codes, such as `enc.z`, and the loss that they were found with."
     wanted = f"`z` must be codes of shape (batch, {decoder.latent_dim})"
     checks.require(not held, f"{wanted}, got {type(z).__name__}. {remedy}", TypeError)
+    checks.code_order("z", features_of(z), decoder.latent_dim)
     weight = weight_of(decoder)
     codes = rows_of(z, "z", like=weight)
     checks.require(
@@ -131,9 +137,9 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
             UserWarning names the columns for which float32 has too few digits.
 
     Raises:
-        TypeError: an array holds something else than floats; a loader shuffles, selects or drops,
-            or its stream changes its order between passes; `Batches` have a context, which a tensor
-            of samples does not hold.
+        TypeError: an array holds something else than floats; a loader shuffles, selects, repeats or
+            drops samples, or its stream changes its order between passes; `Batches` have a context,
+            which a tensor of samples does not hold.
 
     Example:
         >>> rows_of(np.array([[0.5, 1.0]]))
@@ -201,17 +207,85 @@ def _held(x: Any) -> Tensor | None:
 def known_features(decoder: Any) -> tuple[str, ...] | None:
     """Return the names of the features that a decoder was trained on, as `gfe.load` stores them.
 
-    The result is None unless `feature_names` has one name for each feature of a sample.
+    The result is None unless `feature_names` has one name for each feature of a sample. A decoder
+    that holds another one, such as `wrap` makes, has its names if their samples have one shape.
     """
+    shape = tuple(decoder.data_shape)
     names = getattr(decoder, "feature_names", None)
-    if not isinstance(names, (list, tuple)) or len(names) != math.prod(decoder.data_shape):
-        return None
-    return tuple(map(str, names))
+    if isinstance(names, (list, tuple)) and len(names) == math.prod(shape):
+        return tuple(map(str, names))
+    held = (getattr(decoder, name, None) for name in _INNER)
+    inner = next((one for one in held if hasattr(one, "data_shape")), None)
+    same = inner is not None and tuple(inner.data_shape) == shape
+    return known_features(inner) if same else None
 
 
-def one_kind(x: Any, like: Tensor, name: str) -> Any:
-    """Return an array that goes with the data, such as a start, as a tensor of the same kind."""
-    return x if x is None or isinstance(x, Tensor) else rows_of(x, name, like=like)
+def start_like(decoder: Any, z: Any, like: Tensor, name: str) -> Any:
+    """Return codes in an array or a frame as a tensor of the kind of the data.
+
+    Args:
+        decoder: decoder of the codes.
+        z: codes that go with the data, such as a start; tensors and None are returned unchanged.
+        like: data, which give dtype and device.
+        name: name of the codes, for errors.
+    """
+    checks.code_order(name, features_of(z), decoder.latent_dim)
+    return z if z is None or isinstance(z, Tensor) else rows_of(z, name, like=like)
+
+
+def table_of_codes(z: Any, name: str = "z") -> Tensor:
+    """Return codes (n, latent) as a tensor; arrays and frames keep their digits (`own_floats`).
+
+    Raises:
+        TypeError, ValueError: z holds no table of floats, or columns that the kit names otherwise
+            than as the latents of a code in their order.
+    """
+    checks.code_order(name, features_of(z))
+    return checks.codes(own_floats(z, name), name)
+
+
+def context_for(context: Any, x: Tensor, given: Any = None, name: str = "x") -> Any:
+    """Return the context of samples as tensors, after a check of its rows.
+
+    Floats in an array or a frame get the dtype and the device of the data. Whole numbers and truth
+    values keep their kind.
+
+    Args:
+        context: tensor, array or frame with one row for each sample, a dict of these by name, or
+            None.
+        x: the data, or the codes, as a tensor.
+        given: the data as they were given, with whose rows those of a frame are compared.
+        name: name of the data, for errors.
+
+    Raises:
+        TypeError: the context holds anything but numbers.
+        ValueError: the number or the order of the rows is not that of the data.
+    """
+    if isinstance(context, Mapping):
+        of_names = {
+            key: _one_context(f"context[{key!r}]", part, x, given, name)
+            for key, part in context.items()
+        }
+        check_context(of_names, x)
+        return of_names
+    whole = _one_context("context", context, x, given, name)
+    check_context(whole, x)
+    return whole
+
+
+def _one_context(called: str, context: Any, x: Tensor, given: Any, name: str) -> Any:
+    """Return one array or frame of a context as a tensor; anything else unchanged."""
+    arrays = hasattr(context, "to_numpy") or hasattr(context, "__array__")
+    if isinstance(context, (Tensor, type)) or not arrays:
+        return context
+    in_same_order(called, context, name, given, axes=("rows",))
+    array = _array(context, called)
+    kinds = {"f": np.float64, "i": np.int64, "u": np.int64, "b": np.bool_}
+    if array.dtype.kind not in kinds:
+        return context
+    # a copy, because arrays may be read-only or reversed
+    rows = torch.from_numpy(np.array(array, kinds[array.dtype.kind]))
+    return rows.to(x.device, x.dtype if rows.is_floating_point() else rows.dtype)
 
 
 def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
@@ -252,13 +326,20 @@ def mask_for(x: Any, like: Tensor, mask: Any, name: str = "x") -> Any:
     return torch.from_numpy(np.array(array, bool)).to(like.device)
 
 
-def in_same_order(name: str, beside: Any, data_name: str, data: Any) -> None:
+def in_same_order(
+    name: str,
+    beside: Any,
+    data_name: str,
+    data: Any,
+    axes: tuple[str, ...] = ("columns", "rows"),
+) -> None:
     """Refuse a frame whose rows or columns have the names of the data in another order.
 
     A frame that has only some of these names, and others besides, is refused too. Names that the
     data do not have at all, such as the count of a frame without names, say nothing of the order.
     """
-    for what, names_of in (("columns", features_of), ("rows", _labels)):
+    for what in axes:
+        names_of = {"columns": features_of, "rows": _labels}[what]
         ours, theirs = names_of(beside), names_of(data)
         if ours is None or theirs is None or ours == theirs or {*ours}.isdisjoint(theirs):
             continue
@@ -341,25 +422,41 @@ def _of_loader(loader: DataLoader[Any], name: str, like: Tensor | None) -> Tenso
 
 
 def _rows_as_in_the_data_set(loader: DataLoader[Any], name: str) -> None:
-    """Refuse a loader that does not yield all samples of its data set in their order."""
+    """Refuse a loader that does not yield all samples of its data set in their order.
+
+    The indices themselves are compared: a sampler may be derived from an ordered one, and say
+    nothing of its own order.
+    """
     batches: Any = loader.batch_sampler
-    sampler = loader.sampler if batches is None else getattr(batches, "sampler", batches)
     streams = isinstance(loader.dataset, IterableDataset)  # a second pass checks their order
-    remedy = "Build it with `shuffle=False`, so that results can be matched with samples."
+    n = 0 if streams else getattr(loader.dataset, "__len__", int)()
+    order = [] if streams else [*islice(_indices(loader), n + 1)]  # a sampler may be endless
+    drops = bool(getattr(batches, "drop_last", False))
+    in_order = order == [*range(len(order))]
+    own = batches if type(batches) not in (BatchSampler, type(None)) else loader.sampler
     checks.require(
-        streams or isinstance(sampler, SequentialSampler),
-        f"`{name}` is a DataLoader that shuffles or selects ({type(sampler).__name__}): its "
-        f"samples have no fixed rows. {remedy}",
+        in_order and (len(order) == n or (drops and len(order) < n)),
+        f"`{name}` is a DataLoader that shuffles, selects or repeats ({type(own).__name__}): its "
+        "samples have no fixed rows. Build it with `shuffle=False` and without a sampler of your "
+        "own, so that results can be matched with samples.",
         TypeError,
     )
-    size = getattr(batches, "batch_size", 1)
-    whole = isinstance(sampler, SequentialSampler) and len(sampler) % size == 0
     checks.require(
-        whole or not getattr(batches, "drop_last", False),
+        not drops or (len(order) == n and not streams),
         f"`{name}` is a DataLoader that drops its last samples. Build it with `drop_last=False`, "
         "so that each sample has a result.",
         TypeError,
     )
+
+
+def _indices(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Yield the indices at which a loader reads its data set, without reading it."""
+    batches = loader.batch_sampler
+    for asked in loader.sampler if batches is None else batches:
+        several = (
+            batches is not None or isinstance(asked, (list, tuple)) or getattr(asked, "ndim", 0) > 0
+        )
+        yield from asked if several else [asked]
 
 
 def _array(x: Any, name: str) -> np.ndarray:

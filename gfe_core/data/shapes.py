@@ -67,7 +67,7 @@ def draw(parameters: Float[Tensor, "n 5"], side: int) -> Float[Tensor, "n pixels
         {*parameters[:, 0].tolist()} <= {0, 1, 2},
         "The shapes, `parameters[:, 0]`, must be 0, 1 or 2.",
     )
-    checks.whole("side", side)
+    side = checks.whole("side", side)
     checks.require(
         side >= 8,
         f"`side` must be at least 8 pixels, got {side}. Smaller shapes cannot be distinguished.",
@@ -180,8 +180,8 @@ def make(n: int, *, side: int = 32, seed: int = 0, colour: bool = False) -> Data
 
     Source: the factors: Matthey, Higgins, Hassabis and Lerchner 2017, dSprites.
     """
-    checks.at_least_one("n", n)
-    checks.whole("seed", seed)
+    n = checks.at_least_one("n", n)
+    seed = checks.whole("seed", seed)
     limits = [[0, 0.5, 0, 0.25, 0.25], [3, 1, 2 * math.pi, 0.75, 0.75]]
     low, high = torch.tensor(limits, dtype=torch.float32)
     source = torch.Generator().manual_seed(seed)

@@ -128,7 +128,7 @@ class InvertibleDecoder(FlatDecoder):
             "latent_dim": latent_dim,
             "data_dim": data_dim,
             "n_layers": n_layers,
-            "image_shape": image_shape,
+            "image_shape": self._given_shape,
         }
         n = int(data_dim)
         self._curves = [(ARCSINH, SINH)[k % 2] for k in range(n_layers)] + [STRAIGHT]

@@ -98,6 +98,7 @@ class FlatDecoder(nn.Module):
         self.latent_dim = int(latent_dim)
         self.data_shape: tuple[int, ...] = (int(data_dim),)
         self.image_shape: tuple[int, ...] | None = shape
+        self._given_shape = None if image_shape is None else shape
         self._fill_vectors(int(data_dim))
 
     def _fill_vectors(self, *widths: int) -> None:
@@ -150,7 +151,7 @@ class MLPDecoder(FlatDecoder):
             "hidden": widths,
             "data_dim": data_dim,
             "activation": activation,
-            "image_shape": image_shape,
+            "image_shape": self._given_shape,
         }
         self._fill_vectors(*widths)
         self.layers = perceptron((self.latent_dim, *widths, int(data_dim)), activation)
@@ -190,7 +191,7 @@ class LinearDecoder(FlatDecoder):
             "latent_dim": latent_dim,
             "data_dim": data_dim,
             "bias": bias,
-            "image_shape": image_shape,
+            "image_shape": self._given_shape,
         }
         checks.flag("bias", bias)
         self.linear = linear(self.latent_dim, int(data_dim), bias=bool(bias))

@@ -128,6 +128,9 @@ class SirenDecoder(FlatDecoder):
         checks.require(
             fits, f"`coordinates` must have shape (features, 2), got {got}. Make them with `grid`."
         )
+        if image_shape is not None:
+            height, width = checks.sizes("image_shape", image_shape, n=2)
+            image_shape = (height, width)
         n = len(coordinates)
         n_pixels = math.prod(image_shape or (len(coordinates),))
         wanted = f"`image_shape` {image_shape} has {n_pixels} pixels"

@@ -18,7 +18,7 @@ from gfe_core.arguments import in_own_words
 from gfe_core.decoders.graph import leaves_below
 from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.decoders.state import Kept
-from gfe_core.types import Codes, Context, Data
+from gfe_core.types import Codes, Context, Data, plain
 
 _DEPTH = 6
 """Depth to which nested objects are searched for modules."""
@@ -124,10 +124,11 @@ def wrap(
         TypeError,
     )
     checks.at_least_one("latent_dim", latent_dim)
-    shape = checks.sizes("data_shape", [data_shape] if isinstance(data_shape, int) else data_shape)
+    axes: Any = plain(data_shape)
+    shape = checks.sizes("data_shape", [axes] if isinstance(axes, int) else axes)
     single = "`data_shape` must have at least one axis, got (). A single number is written `(1,)`."
     checks.require(len(shape) > 0, single)
-    decoder = Wrapped(module, int(latent_dim), shape)
+    decoder = Wrapped(module, latent_dim, shape)
     _try(decoder)
     return decoder
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches
-from gfe_core.data.samples import Samples, samples_for
+from gfe_core.data.samples import Framed, Samples, known_features, samples_for
 from gfe_core.decoders import MLPDecoder, initialise, perceptron
 from gfe_core.encoders.single_look import accepted, one_look
 from gfe_core.energy import Bernoulli, Energy
@@ -95,18 +95,19 @@ class Autoencoder(nn.Module):
 class Filled:
     """Pass incomplete samples to an encoder with `fill` in place of NaN.
 
-    `fill` is a number or one sample, such as `x.nanmean(0)`. Energies count observed features only,
-    by `loss`: the encoder's own by default, or `Bernoulli()` if the encoder has none.
+    `fill` is a number or one sample: a tensor, an array or a series, such as `x.nanmean(0)`.
+    Energies count observed features only, by `loss`: the encoder's own by default, or `Bernoulli()`
+    if the encoder has none.
     """
 
     encoder: Encoder
-    fill: float | Tensor | np.ndarray = 0.0
+    fill: float | np.ndarray | Framed | Tensor = 0.0
     loss: AnyLoss | None = None
 
     def __post_init__(self) -> None:
         parts.callable_encoder(self.encoder, needed=True)
         try:
-            torch.as_tensor(self.fill)
+            torch.as_tensor(checks.unlabelled("fill", self.fill))
         except (TypeError, ValueError, RuntimeError) as error:
             wanted = "`fill` must be a number or one sample, such as `x.nanmean(0)`"
             raise TypeError(f"{wanted}, got {checks.described(self.fill)}.") from error
@@ -118,7 +119,8 @@ class Filled:
         seen = ~x.isnan()
         loss = self.loss or getattr(self.encoder, "loss", Bernoulli())
         given = {} if context is None else {"context": context}
-        filled = torch.where(seen, x, torch.as_tensor(self.fill).to(x))
+        fill = torch.as_tensor(checks.unlabelled("fill", self.fill, known_features(decoder)))
+        filled = torch.where(seen, x, fill.to(x))
         encoding = self.encoder(decoder, filled, **given)
         energy = Energy(decoder, x, loss, mask=seen, context=context)
         with torch.no_grad():

@@ -45,7 +45,7 @@ class ConvAutoencoder(Autoencoder):
         nn.Module.__init__(self)
         image_shape = checks.image_shape(image_shape)
         channels = checks.sizes("channels", channels)
-        checks.at_least_one("latent_dim", latent_dim)
+        latent_dim = checks.at_least_one("latent_dim", latent_dim)
         loss_or_none(loss)
         n_colours = colours(image_shape)
         padding = margins(image_shape, channels)

@@ -52,7 +52,7 @@ class PCA(nn.Module):
             f"`latent_dim` must be between 0 and {n} for {len(x)} samples of {x.shape[1]} features"
         )
         checks.require(0 <= latent_dim <= n, f"{wanted}, got {latent_dim}. Pass fewer components.")
-        checks.number("clip", clip)
+        clip = checks.number("clip", clip)
         checks.require(0 < clip < 0.5, f"`clip` must lie strictly between 0 and 0.5, got {clip}.")
         mean = x.double().mean(0)
         directions = (

@@ -8,6 +8,7 @@ are derived from its `per_sample`.
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -41,6 +42,13 @@ _INSTEAD = {
     "poisson_nll_loss": "gfe.Poisson()",
 }
 """Losses of torch and their replacements."""
+_OPTIONAL = {
+    "mean": "mean(output)",
+    "floor": "floor(x, mask)",
+    "check_data": "check_data(x)",
+    "curvature": "curvature(output, mask)",
+}
+"""Methods that a loss may have, and how they are called."""
 _N_OTHERS = 8
 """Number of rows that are decoded without the first one."""
 
@@ -52,12 +60,14 @@ class WholeLoss:
         loss: loss as passed: a loss, a function (output, x) -> (batch,), or None for `Bernoulli()`.
 
     Raises:
-        TypeError: the argument is neither, or averages over the batch.
+        TypeError: the argument is neither, or averages over the batch, or has a value by the name
+            of an optional method.
     """
 
     def __init__(self, loss: AnyLoss | None) -> None:
         self.given: Any = Bernoulli() if loss is None else loss
         self.function = _per_sample_of(self.given)
+        _check_optional(self.given)
         self.is_kit = type(self.given) in (Bernoulli, Gaussian, Poisson)
         taken = {"mask"} if self.is_kit else arguments.names(self.function)
         self._takes_mask = "mask" in taken
@@ -101,12 +111,38 @@ class WholeLoss:
     def mean(self, output: Tensor) -> Tensor:
         """Return the data that a raw output describes; the output itself without a `mean`."""
         mean = getattr(self.given, "mean", None)
-        return output if mean is None else mean(output)
+        drawn = output if mean is None else mean(output)
+        checks.require(
+            isinstance(drawn, Tensor),
+            f"`loss.mean` of {called(self.given)} must return a tensor, got "
+            f"{checks.described(drawn)}. Compute it with torch: `torch.as_tensor(...)` of an array "
+            "cuts the graph of the output.",
+            TypeError,
+        )
+        return drawn
 
     def floor(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the lowest energy that any decoder can reach; 0 if the loss has no `floor`."""
         own = _own(self.given, "floor")
-        return x.new_zeros(len(x)) if own is None else own(x, mask)
+        if own is None:
+            return x.new_zeros(len(x))
+        checks.require(
+            mask is None or self._floor_takes_mask,
+            f"`loss.floor` of {called(self.given)} cannot leave out unobserved features: it has "
+            "no parameter `mask`. Write `floor(self, x, mask=None)`, or pass complete samples.",
+            TypeError,
+        )
+        lowest = own(x, mask) if self._floor_takes_mask else own(x)
+        remedy = (
+            "Average over features only: `.flatten(1).mean(1)`. One number for all is written "
+            "`x.new_full((len(x),), number)`."
+        )
+        checks.one_a_sample(lowest, len(x), x, "loss.floor", remedy)
+        return lowest
+
+    @cached_property
+    def _floor_takes_mask(self) -> bool:
+        return arguments.takes(self.given.floor, "x", "mask")
 
     def check_data(self, x: Tensor, mask: Tensor | None = None) -> None:
         """Refuse data that are invalid for the loss, if it has a `check_data`.
@@ -123,6 +159,20 @@ def _observed_alone(x: Tensor, mask: Tensor) -> Tensor:
     seen = mask.any(0)
     of_feature = x.gather(0, mask.int().argmax(0, keepdim=True))[0]
     return torch.where(mask, x, torch.where(seen, of_feature, x[mask][0]))
+
+
+def context_taken(
+    decoder: Any, loss: AnyLoss | WholeLoss | None, context: Context | None
+) -> Context | None:
+    """Return the context if the decoder or the loss takes one; None if only a penalty did.
+
+    Args:
+        decoder: decoder of the codes.
+        loss: loss that defines the meaning of the decoder's output.
+        context: context with which the codes were found, or None.
+    """
+    judge = loss if isinstance(loss, WholeLoss) else WholeLoss(loss)
+    return context if judge.takes_context or arguments.takes_context(decoder) else None
 
 
 class Calls:
@@ -154,6 +204,7 @@ class Calls:
         self._shape = tuple(getattr(decoder, "raw_shape", decoder.data_shape))
         self._kept = Kept(decoder)
         self._called = False
+        self._leaves_out = loss.is_kit
         self._conditional = context is not None and arguments.takes_context(decoder)
         if penalty is not None:
             arguments.check_callable(penalty, "penalty", ("z",), ("context",))
@@ -236,7 +287,44 @@ class Calls:
         self, output: Tensor, x: Tensor, mask: Tensor | None, context: Context | None
     ) -> Tensor:
         """Return the loss (batch,) of raw outputs."""
-        return self._loss.per_sample(output, x, mask, context)
+        energy = self._loss.per_sample(output, x, mask, context)
+        if mask is not None and not self._leaves_out:
+            self._check_leaves_out(output.detach(), x, mask, context)
+        return energy
+
+    @torch.no_grad()
+    def _check_leaves_out(
+        self, output: Tensor, x: Tensor, mask: Tensor, context: Context | None
+    ) -> None:
+        """Refuse a loss that takes a mask but reads the data where it is False.
+
+        A user's loss is tested once, on a few samples, with 0 and another value in these places.
+        The outputs there may count, as in a loss that asks for smooth pictures.
+        """
+        self._leaves_out = True
+        rows = torch.where(~mask.flatten(1).all(1))[0][:_N_OTHERS]
+        seen = mask[rows]
+        known = x[rows][seen & x[rows].isfinite()]
+        # the largest observed value is valid for every loss of these data, where it is not 0
+        other = known[known.abs().argmax()] if known.any() else x.new_ones(())
+
+        def energies(unobserved: Tensor) -> Tensor:
+            filled = torch.where(seen, x[rows], unobserved)
+            parts = output[rows].clone(), filled, seen, rows_of(context, rows)
+            return self._loss.per_sample(*parts).nan_to_num(0, 0, 0)
+
+        try:
+            given, moved, again = map(energies, (x.new_zeros(()), other, x.new_zeros(())))
+        except Exception:  # the call for the samples themselves will raise
+            return
+        rounding = 100 * torch.finfo(x.dtype).eps * given.abs()
+        reads = ((moved - given).abs() > rounding) & (again == given)
+        checks.require(
+            not bool(reads.any()),
+            f"`loss` {called(self._loss.given)} takes `mask`, but its energy depends on `x` where "
+            "`mask` is False, which would pull the codes to the number that fills the gaps. Leave "
+            "these features out: `torch.where(mask, (output - x).square(), 0.0)`.",
+        )
 
     def mean(self, output: Tensor) -> Tensor:
         """Return the data (batch, *data) that raw outputs describe."""
@@ -448,6 +536,18 @@ def _per_sample_of(loss: Any) -> Callable[..., Tensor]:
         TypeError,
     )
     return function
+
+
+def _check_optional(loss: Any) -> None:
+    """Refuse a loss with a number, a tensor or a buffer by the name of an optional method."""
+    for name, call in _OPTIONAL.items():
+        member = getattr(loss, name, None)
+        checks.require(
+            member is None or callable(member),
+            f"`loss.{name}` of {called(loss)} must be a method, `{call}`, got "
+            f"{checks.described(member)}. Give the attribute another name, such as `{name}_`.",
+            TypeError,
+        )
 
 
 def _averaging(loss: Any) -> str:

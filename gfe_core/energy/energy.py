@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from gfe_core import checks
-from gfe_core.data.contexts import check_context, lengthened, rows_of, tensors_of
-from gfe_core.data.samples import codes_for, samples_for
+from gfe_core.data.contexts import lengthened, rows_of, tensors_of
+from gfe_core.data.samples import codes_for, context_for, samples_for
 from gfe_core.decoders.graph import graphs
 from gfe_core.energy.calls import Calls, WholeLoss
 from gfe_core.energy.curvature import Curvature
@@ -91,7 +91,7 @@ class Energy(Curvature):
     ) -> None:
         x = samples_for(decoder, x)
         checks.observed(x, mask)
-        check_context(context, x)
+        context = context_for(context, x)
         self.decoder = decoder
         self.bounds = bounds
         self.loss = loss if isinstance(loss, WholeLoss) else WholeLoss(loss)

@@ -116,7 +116,8 @@ class Gaussian(_OverFeatures):
 
     Args:
         variance: variance of the noise, in squared data units, > 0: one number, or one for each
-            feature, in the shape of a sample (a sequence, an array or a tensor; kept as a tuple).
+            feature, in the shape of a sample (a sequence, an array, a tensor or a series in the
+            order of the features; kept as a tuple).
         reduction: "mean" over features or "sum".
 
     Example:
@@ -231,6 +232,7 @@ def _numbers(name: str, value: Any) -> Any:
     if isinstance(value, (int, float)):
         checks.finite_positive(name, value)
         return value if type(value) in (int, float) else float(value)
+    value = checks.unlabelled(name, value)
     try:
         tensor = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:

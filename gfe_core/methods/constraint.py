@@ -32,8 +32,8 @@ class Multiplicative:
     most: float = 1.03
 
     def __post_init__(self) -> None:
-        checks.finite_positive("rate", self.rate)
-        checks.above_one("most", self.most)
+        checks.as_python(self, checks.finite_positive, "rate")
+        checks.as_python(self, checks.above_one, "most")
 
     def __call__(self, multiplier: float, violation: float) -> float:
         """Return the next multiplier."""
@@ -54,7 +54,7 @@ class Ascent:
     rate: float = 0.05
 
     def __post_init__(self) -> None:
-        checks.finite_positive("rate", self.rate)
+        checks.as_python(self, checks.finite_positive, "rate")
 
     def __call__(self, multiplier: float, violation: float) -> float:
         """Return the next multiplier."""
@@ -115,27 +115,24 @@ class Constraint:
         bounds: tuple[float, float] = (1e-2, 1e2),
         fall: float = 1.005,
     ) -> None:
-        checks.finite_positive("threshold", threshold)
-        checks.number("smoothing", smoothing)
+        smoothing = checks.number("smoothing", smoothing)
         checks.require(0 <= smoothing < 1, f"`smoothing` must lie in [0, 1), got {smoothing}.")
         wanted = "`bounds` must be two numbers"
         pair = isinstance(bounds, (tuple, list)) and len(bounds) == 2
         checks.require(pair, f"{wanted}, got {checks.described(bounds)}.", TypeError)
-        for bound in bounds:
-            checks.number("bounds", bound)
+        low, high = (checks.number("bounds", bound) for bound in bounds)
         fits = update is None or (callable(update) and not isinstance(update, type))
         wanted = "`update` must be a function (multiplier, violation) -> multiplier"
         checks.require(fits, f"{wanted}, got {checks.described(update)}.", TypeError)
-        around_one = 0 < bounds[0] <= 1 <= bounds[1] < math.inf
+        around_one = 0 < low <= 1 <= high < math.inf
         checks.require(
             around_one, f"`bounds` must be positive and finite with 1 between them, got {bounds}."
         )
-        checks.above_one("fall", fall)
-        self.threshold = threshold
-        self.fall = fall
+        self.threshold = checks.finite_positive("threshold", threshold)
+        self.fall = checks.above_one("fall", fall)
         self.update = update or Multiplicative()
         self.smoothing = smoothing
-        self.bounds = bounds
+        self.bounds = (low, high)
         self.multiplier = 1.0
         self.weight = torch.ones(())
         self.average = math.nan
@@ -152,13 +149,13 @@ class Constraint:
 
         NaN and infinite errors are left out.
         """
-        checks.finite_positive("threshold", self.threshold)  # it may have been changed
+        threshold = checks.finite_positive("threshold", self.threshold)  # it may have been changed
         if not math.isfinite(error):
             return
         before = error if math.isnan(self.average) else self.average
         self.average = self.smoothing * before + (1 - self.smoothing) * error
         self.was_met |= self.met
-        proposed = self.update(self.multiplier, self.average / self.threshold - 1)
+        proposed = self.update(self.multiplier, self.average / threshold - 1)
         proposed = max(proposed, self.multiplier / self.fall)
         self.multiplier = min(self.bounds[1], max(self.bounds[0], proposed))
         self.weight.fill_(1 / self.multiplier)

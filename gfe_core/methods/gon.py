@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from gfe_core import arguments, checks
 from gfe_core.adjoints import Detached, Unrolled
 from gfe_core.data import Batches
-from gfe_core.data.samples import Samples, rows_of, weight_of
+from gfe_core.data.samples import Samples, rows_of, table_of_codes, weight_of
 from gfe_core.decoders import MLPDecoder, SirenDecoder, initialise
 from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoding import encode
@@ -101,8 +101,8 @@ class Origin:
     by: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        checks.at_least_one("n_steps", self.n_steps)
-        checks.finite_positive("dt", self.dt)
+        checks.as_python(self, checks.at_least_one, "n_steps")
+        checks.as_python(self, checks.finite_positive, "dt")
         arguments.made("loss", self.loss)
         arguments.made("adjoint", self.adjoint)
         kind = self.seen is None or isinstance(self.seen, Tensor)
@@ -271,10 +271,10 @@ def fit_siren(
     wanted = "`siren` must be a `SirenDecoder`"
     checks.require(made, f"{wanted}, got {checks.described(siren)}.", TypeError)
     arguments.made("origin", origin)
-    checks.finite_positive("lr", lr)
-    checks.finite_positive("share", share)
+    lr = checks.finite_positive("lr", lr)
+    share = checks.finite_positive("share", share)
     checks.require(share <= 1, f"`share` must be at most 1, all of the pixels, got {share}.")
-    checks.at_least_one("epochs", epochs)
+    epochs = checks.at_least_one("epochs", epochs)
     n_places = round(share * len(siren.coordinates))
     batches = Scattered(x, siren, n_places=n_places, size=size, seed=seed)
     adam = torch.optim.Adam(siren.parameters(), lr, betas=(0.9, 0.99))
@@ -303,8 +303,8 @@ class Recent:
 
     @arguments.in_own_words
     def __init__(self, n_batches: int = 100) -> None:
-        checks.at_least_one("n_batches", n_batches)
-        self.kept: deque[Tensor] = deque(maxlen=n_batches)
+        n_kept = checks.at_least_one("n_batches", n_batches)
+        self.kept: deque[Tensor] = deque(maxlen=n_kept)
 
     def __call__(self, report: Report) -> None:
         """Store the finite codes of a batch."""
@@ -331,7 +331,7 @@ def normality(z: Codes) -> float:
     Raises:
         ValueError: codes are not finite or do not vary in every direction.
     """
-    z = checks.codes(rows_of(z, "z"))
+    z = table_of_codes(z)
     n, latent = z.shape
     checks.require(
         bool(z.isfinite().all()),
@@ -388,7 +388,7 @@ class WithLabels(nn.Module):
     ) -> None:
         super().__init__()
         checks.returns_rows(decoder)
-        checks.at_least_one("n_classes", n_classes)
+        n_classes = checks.at_least_one("n_classes", n_classes)
         self.decoder = decoder
         self.row_multiple = row_multiple(decoder)
         self.head = nn.Linear(decoder.latent_dim, n_classes)
@@ -415,7 +415,7 @@ def labelled(
     """
     x = checks.table(rows_of(x))
     y = labels_of(y)
-    checks.at_least_one("n_classes", n_classes)
+    n_classes = checks.at_least_one("n_classes", n_classes)
     checks.require(
         len(x) == len(y),
         f"`y` must hold one label for each of the {len(x)} samples of `x`, got {len(y)}.",
@@ -456,8 +456,8 @@ class PixelsAndLabels:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        checks.at_least_one("n_classes", self.n_classes)
-        checks.number("weight", self.weight)
+        checks.as_python(self, checks.at_least_one, "n_classes")
+        checks.as_python(self, checks.number, "weight")
         arguments.made("pixels", self.pixels)
         checks.require(
             0 <= self.weight < math.inf,

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from gfe_core import arguments, checks
 from gfe_core.data import Batches
-from gfe_core.data.samples import Samples, one_kind, rows_of, samples_for
+from gfe_core.data.samples import Samples, rows_of, samples_for
 from gfe_core.decoders import MLPDecoder
 from gfe_core.decoders.plain import keeps_rows_apart
 from gfe_core.encoders import Autoencoder, one_look
@@ -128,8 +128,8 @@ class Gated(nn.Module):
     def __init__(self, decoder: Any, *, costs: bool = False, probability: float = 0.95) -> None:
         super().__init__()
         checks.returns_rows(decoder)
-        checks.flag("costs", costs)
-        checks.fraction("probability", probability)
+        costs = checks.flag("costs", costs)
+        probability = checks.fraction("probability", probability)
         self.decoder = decoder
         self.n_gates = decoder.latent_dim
         self.latent_dim = (2 + costs) * self.n_gates
@@ -217,7 +217,7 @@ def encode_at(decoder: Gated, x: Samples, nu: Gates | np.ndarray, **options: Any
     """
     rows = _rows(decoder, x)
     checks.array("nu", nu)
-    gates: Tensor = one_kind(nu, rows, "nu")
+    gates: Tensor = nu if isinstance(nu, Tensor) else rows_of(nu, "nu", like=rows)
     shape = (len(rows), decoder.n_gates)
     wanted = f"`nu` must hold the gates of each sample, shape {shape}, such as `decoder.hard(x)`"
     checks.require(tuple(gates.shape) == shape, f"{wanted}, got {tuple(gates.shape)}.")
@@ -378,7 +378,6 @@ class Narrowing:
         anew: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
-        checks.finite_positive("price", price)
         checks.generator("generator", generator)
         arguments.a_loss("error", error)
         checks.summed("error", error, "to count beside the divergence")
@@ -395,7 +394,7 @@ class Narrowing:
         self.find = find
         self.constraint = constraint
         self.optimizer = optimizer
-        self.price = price
+        self.price = checks.finite_positive("price", price)
         self.error = error
         self.anew = anew
         self.generator = generator

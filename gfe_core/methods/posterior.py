@@ -25,9 +25,16 @@ from torch import Tensor
 
 from gfe_core import arguments, checks, threads
 from gfe_core.data.contexts import rows_of as context_rows
-from gfe_core.data.samples import Samples, mask_for, own_floats, samples_for
+from gfe_core.data.samples import (
+    Samples,
+    context_for,
+    mask_for,
+    own_floats,
+    samples_for,
+    table_of_codes,
+)
 from gfe_core.encoding import encode, reconstruct
-from gfe_core.energy import Bernoulli, Energy
+from gfe_core.energy import Bernoulli, Energy, context_taken
 from gfe_core.methods.doubling import averages
 from gfe_core.solvers import GaussNewton, Solver
 from gfe_core.solvers.chunks import not_reached
@@ -47,7 +54,7 @@ class GaussianPrior:
     """A normal distribution of codes; as a `penalty` it is (z - m)' P (z - m) / 2, in nats.
 
     Args:
-        mean: m, in latent units.
+        mean: m, in latent units; a tensor, an array or a series.
         precision: P, the inverse of the covariance, of the float type of m; a ValueError is raised
             if it is not symmetric and positive definite.
 
@@ -65,6 +72,10 @@ class GaussianPrior:
     def __post_init__(self) -> None:
         for name in ("mean", "precision"):
             value = getattr(self, name)
+            checks.code_order(name, checks.labels_of(value))
+            if hasattr(value, "__array__") or hasattr(value, "to_numpy"):
+                value = own_floats(checks.unlabelled(name, value), name)
+            object.__setattr__(self, name, value)
             floats = isinstance(value, Tensor) and value.is_floating_point()
             remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
             wanted = f"`{name}` must be a tensor of floats"
@@ -93,7 +104,7 @@ class GaussianPrior:
     @classmethod
     def standard(cls, latent_dim: int, *, dtype: torch.dtype = torch.float32) -> "GaussianPrior":
         """Build N(0, I)."""
-        checks.at_least_one("latent_dim", latent_dim)
+        latent_dim = checks.at_least_one("latent_dim", latent_dim)
         return cls(
             mean=torch.zeros(latent_dim, dtype=dtype), precision=torch.eye(latent_dim, dtype=dtype)
         )
@@ -105,8 +116,8 @@ class GaussianPrior:
         The prior has the float type of the codes, also of those in an array. A ValueError is
         raised for codes that are not finite, or vary too little in a direction for a covariance.
         """
-        z = checks.codes(own_floats(z, "z"))
-        checks.number("ridge", ridge)
+        z = table_of_codes(z)
+        ridge = checks.number("ridge", ridge)
         n, latent = z.shape
         checks.require(
             bool(z.isfinite().all()),
@@ -308,6 +319,7 @@ def laplace(
     checks.decoder_ready(decoder)
     given, x = x, samples_for(decoder, x)
     mask = mask_for(given, x, mask)
+    context = context_for(context, x, given)
     _fits(decoder, x, prior, loss)
     checks.at_least_one("n_starts", n_starts)
     checks.generator("generator", generator)
@@ -383,8 +395,8 @@ def spread(
     checks.whole("n", n)
     checks.require(n >= 2, f"`n` must be at least 2 for a standard deviation, got {n}.")
     loss = posterior.loss if loss is None else loss
-    if context is None and arguments.takes_context(decoder):
-        context = posterior.context
+    if context is None:
+        context = context_taken(decoder, loss, posterior.context)
     mean = squares = posterior.z.new_zeros(())
     for i, z in enumerate(posterior.sample(n, generator), start=1):
         drawn = reconstruct(decoder, z, loss, context=context)
@@ -411,9 +423,12 @@ def check_prior(prior: Any, latent_dim: int, dtype: torch.dtype) -> None:
     )
     expected = ((latent_dim,), dtype)
     got = (tuple(prior.mean.shape), prior.mean.dtype)
+    parts = f"mean=prior.mean.to({dtype}), precision=prior.precision.to({dtype})"
+    own = f"gfe.posterior.GaussianPrior({parts})"
+    remedy = f"Convert it: `{own}`." if got[0] == expected[0] else f"Write {line}."
     checks.require(
         got == expected,
-        f"`prior` must be of codes of shape and type {expected}, got {got}. Write {line}.",
+        f"`prior` must be of codes of shape and type {expected}, got {got}. {remedy}",
     )
 
 

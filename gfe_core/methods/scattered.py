@@ -49,6 +49,7 @@ class Scattered(Batches):
         )
         super().__init__(x, **options)
         n = len(siren.coordinates)
+        n_places = checks.whole("n_places", n_places)
         samples_for(siren, x)
         wanted = (
             f"`n_places` must be between {siren.latent_dim}, the latents, and {n}, the "

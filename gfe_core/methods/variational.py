@@ -64,7 +64,7 @@ class VariationalDecoder(nn.Module):
         checks.generator("generator", generator)
         n = decoder.latent_dim
         if latent_dim is not None:
-            checks.at_least_one("latent_dim", latent_dim)
+            latent_dim = checks.at_least_one("latent_dim", latent_dim)
         self.decoder = decoder
         self.row_multiple = row_multiple(decoder)
         self.generator = generator

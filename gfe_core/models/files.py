@@ -144,15 +144,21 @@ class Model:
             return rows
         return rows.to(torch.get_default_dtype() if weight is None else weight.dtype)
 
-    def unscaled(self, x: Data) -> Data:
+    def unscaled(self, x: Samples) -> Data:
         """Convert reconstructions to the units of the data: x * scale + mean.
 
         The result has the float type of x, or float64 if that type has too few digits for the scale
         relative to the mean.
 
         Args:
-            x: reconstructions, such as `gfe.reconstruct` returns; a tensor or an array.
+            x: reconstructions, such as `gfe.reconstruct` returns; a tensor, an array or a frame.
+
+        Raises:
+            TypeError: the reconstructions are not floats.
+            ValueError: their shape does not match the scaling, or their features have other names
+                or another order than those of the model.
         """
+        checks.same_names("x", features_of(x), self.names)
         rows = _floats(x, weight_of(self.decoder))
         if self.scaling is None:
             return rows
@@ -213,7 +219,8 @@ def save(
             compiled decoder, the module that was compiled is saved.
         loss: loss with which it was trained, `Bernoulli()` by default; saved by name and fields.
         scaling: {"mean": ..., "scale": ...}, the conversion (x - mean) / scale of the data before
-            training: one number each, or one for each feature; defaults are 0 and 1.
+            training: one number each, or one for each feature, also in a series; defaults are 0
+            and 1.
         classes: names of the classes to which labels refer.
         names: names of the features, one for each number of a sample in their order, such as
             `data.features` of a table; by default those of a loaded decoder. The decoder that
@@ -267,7 +274,7 @@ def save(
         "probe": probe(original),
         "loss": _loss_description(used_loss),
         "loss_probe": {} if _is_kit(used_loss) else energy_probes.probe(used_loss, original),
-        "scaling": None if scaling is None else _scaling(scaling, data_shape),
+        "scaling": None if scaling is None else _scaling(scaling, data_shape, names),
         "classes": None if classes is None else _class_names(classes),
         "names": None if names is None else _feature_names(names, data_shape),
         "card": _plain_card({} if card is None else card),
@@ -594,15 +601,21 @@ def _build_loss(described: dict[str, Any], factory: Callable[..., Loss] | None, 
     return _LOSSES[name](**described["fields"])
 
 
-def _scaling(scaling: Mapping[str, Any], data_shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """Return mean and scale as tensors that broadcast to one sample."""
+def _scaling(
+    scaling: Mapping[str, Any], data_shape: tuple[int, ...], names: Sequence[str] | None
+) -> dict[str, Tensor]:
+    """Return mean and scale as tensors that broadcast to one sample, in the order of the names."""
     checks.require(
         isinstance(scaling, Mapping) and set(scaling) <= {"mean", "scale"},
         '`scaling` must be {"mean": ..., "scale": ...}, got '
         f"{list(scaling) if isinstance(scaling, Mapping) else type(scaling).__name__}.",
         TypeError,
     )
-    numbers = {"mean": 0.0, "scale": 1.0} | dict(scaling)
+    given = {
+        name: checks.unlabelled(f"scaling[{name!r}]", value, names)
+        for name, value in scaling.items()
+    }
+    numbers = {"mean": 0.0, "scale": 1.0} | given
     result = {name: _real_numbers(name, value) for name, value in numbers.items()}
     for name, value in result.items():
         shape = tuple(value.shape)

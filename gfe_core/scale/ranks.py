@@ -27,7 +27,8 @@ class Rank:
     local: int = 0
 
     def __post_init__(self) -> None:
-        checks.at_least_one("n", self.n)
+        checks.as_python(self, checks.at_least_one, "n")
+        checks.as_python(self, checks.whole, "number", "local")
         inside = 0 <= self.number < self.n
         checks.require(inside, f"`number` must be from 0 to {self.n - 1}, got {self.number}.")
 

@@ -110,11 +110,9 @@ def encode_shards(
     checks.require(made, f"{wanted}, got {got}. Make one: `{line}`.", TypeError)
     data = data if isinstance(data, Rows) else Rows.of(data)
     solver = solver or AMD()
-    shard_size = checks.whole("shard_size", shard_size)
-    checks.at_least_one("shard_size", shard_size)
+    shard_size = checks.at_least_one("shard_size", shard_size)
     if max_steps is not None:
-        max_steps = checks.whole("max_steps", max_steps)
-        checks.at_least_one("max_steps", max_steps)
+        max_steps = checks.at_least_one("max_steps", max_steps)
     checks.require(len(data) > 0, "`data` must hold at least one sample, got none.")
     rank = rank or Rank.here()
     place = rank.device(device)

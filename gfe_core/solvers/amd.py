@@ -88,13 +88,10 @@ class AMD:
     default_max_steps: ClassVar[int] = 500
 
     def __post_init__(self) -> None:
-        checks.fraction("armijo_slope", self.armijo_slope)
-        checks.fraction("decrease_factor", self.decrease_factor)
-        checks.above_one("increase_factor", self.increase_factor)
-        if self.dt_init is not None:
-            checks.finite_positive("dt_init", self.dt_init)
-        for name in ("dt_min", "trial_min", "dt_max"):
-            checks.number(name, getattr(self, name))
+        checks.as_python(self, checks.fraction, "armijo_slope", "decrease_factor")
+        checks.as_python(self, checks.above_one, "increase_factor")
+        checks.as_python(self, checks.finite_positive, "dt_init", or_none=True)
+        checks.as_python(self, checks.number, "dt_min", "trial_min", "dt_max")
         low = self.dt_min
         first = self.trial_min
         high = self.dt_max
@@ -108,8 +105,8 @@ class AMD:
         )
         checks.one_of("trial", self.trial, ("carry", "barzilai_borwein"))
         checks.one_of("slope_at", self.slope_at, ("current", "trial"))
-        checks.at_least_one("memory", self.memory)
-        checks.flag("shared_step", self.shared_step)
+        checks.as_python(self, checks.at_least_one, "memory")
+        checks.as_python(self, checks.flag, "shared_step")
 
     @classmethod
     def published(cls) -> "AMD":

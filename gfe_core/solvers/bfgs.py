@@ -58,13 +58,10 @@ class BFGS:
     """Its path is not that of the flow."""
 
     def __post_init__(self) -> None:
-        checks.fraction("armijo_slope", self.armijo_slope)
-        checks.at_least_one("memory", self.memory)
-        checks.fraction("dt_min", self.dt_min)
-        if self.matrix_at is not None:
-            checks.at_least_one("matrix_at", self.matrix_at)
-        if self.dt_init is not None:
-            checks.finite_positive("dt_init", self.dt_init)
+        checks.as_python(self, checks.fraction, "armijo_slope", "dt_min")
+        checks.as_python(self, checks.at_least_one, "memory")
+        checks.as_python(self, checks.at_least_one, "matrix_at", or_none=True)
+        checks.as_python(self, checks.finite_positive, "dt_init", or_none=True)
 
     def schedule(self, z0: Tensor, t1: float) -> None:
         """Return None: there is no grid, because steps are chosen during the search."""

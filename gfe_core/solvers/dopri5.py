@@ -62,14 +62,13 @@ class Dopri5:
     """The solver uses no earlier energies."""
 
     def __post_init__(self) -> None:
-        checks.number("rtol", self.rtol)
+        checks.as_python(self, checks.number, "rtol")
         checks.require(
             0 <= self.rtol < math.inf, f"`rtol` must be at least 0 and finite, got {self.rtol}."
         )
-        checks.finite_positive("atol", self.atol)
-        checks.fraction("dt_min", self.dt_min)
-        if self.dt_init is not None:
-            checks.finite_positive("dt_init", self.dt_init)
+        checks.as_python(self, checks.finite_positive, "atol")
+        checks.as_python(self, checks.finite_positive, "dt_init", or_none=True)
+        checks.as_python(self, checks.fraction, "dt_min")
 
     def schedule(self, z0: Tensor, t1: float) -> None:
         """Return None: there is no grid, because steps are chosen during the flow."""

@@ -55,11 +55,9 @@ class GaussNewton:
     """Monotone."""
 
     def __post_init__(self) -> None:
-        checks.fraction("decrease_factor", self.decrease_factor)
-        checks.fraction("armijo_slope", self.armijo_slope)
-        checks.above_one("increase_factor", self.increase_factor)
-        for name in ("damping_min", "damping_init", "damping_max"):
-            checks.number(name, getattr(self, name))
+        checks.as_python(self, checks.fraction, "decrease_factor", "armijo_slope")
+        checks.as_python(self, checks.above_one, "increase_factor")
+        checks.as_python(self, checks.number, "damping_min", "damping_init", "damping_max")
         low = self.damping_min
         first = self.damping_init
         high = self.damping_max

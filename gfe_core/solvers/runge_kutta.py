@@ -54,10 +54,8 @@ class FixedGrid:
         given = [name for name in ("dt", "n_steps", "steps") if getattr(self, name) is not None]
         wanted = f"Give exactly one of `dt`, `n_steps` and `steps` to {type(self).__name__}"
         checks.require(len(given) == 1, f"{wanted}, got {given or 'none'}.")
-        if self.dt is not None:
-            checks.finite_positive("dt", self.dt)
-        if self.n_steps is not None:
-            checks.at_least_one("n_steps", self.n_steps)
+        checks.as_python(self, checks.finite_positive, "dt", or_none=True)
+        checks.as_python(self, checks.at_least_one, "n_steps", or_none=True)
         if self.steps is not None:
             self._check_steps(self.steps)
         checks.one_of("grid", self.grid, ("linear", "log"))
@@ -66,7 +64,7 @@ class FixedGrid:
             "grid='log'`."
         )
         checks.require(self.grid == "linear" or self.n_steps is not None, remedy)
-        checks.above_one("log_base", self.log_base)
+        checks.as_python(self, checks.above_one, "log_base")
 
     def _check_steps(self, steps: Any) -> None:
         """Refuse anything but recorded steps."""

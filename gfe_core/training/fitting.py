@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from gfe_core import arguments, checks, threads
 from gfe_core.data import Batches
 from gfe_core.data.batches import LoaderBatches, batches_of
-from gfe_core.data.contexts import check_context, rows_of
-from gfe_core.data.samples import Samples, samples_for
+from gfe_core.data.contexts import rows_of
+from gfe_core.data.samples import Samples, context_for, samples_for
 from gfe_core.encoding import encode
-from gfe_core.energy import Energy, WholeLoss
+from gfe_core.energy import Energy, WholeLoss, context_taken
 from gfe_core.solvers.chunks import in_chunks, not_reached
 from gfe_core.training import parts
 from gfe_core.training.interrupts import EVERY_ONE, Interrupts
@@ -309,9 +309,7 @@ def update(
         return
     optimizer.zero_grad(set_to_none=True)
     judge = WholeLoss(loss)
-    taken = context
-    if context is not None and not (judge.takes_context or arguments.takes_context(decoder)):
-        taken = None
+    taken = context_taken(decoder, judge, context)
     bound = Energy(decoder, x, judge, mask=_observed(x), context=taken)  # pyright: ignore[reportArgumentType]
     energy = bound.per_sample(z).mean()
     checks.require(
@@ -395,12 +393,11 @@ def evaluate(
         TypeError, ValueError: an argument does not fit, the encoder takes no context, or the
             context has another number of rows than x; the message says how to fix it.
     """
-    size = checks.whole("size", size)
     checks.at_least_one("size", size)
     find_codes = _encoder(encoder, loss, context)
     checks.is_decoder(decoder)
     rows = samples_for(decoder, x)
-    check_context(context, rows)
+    context = context_for(context, rows, x)
 
     def find(chunk: slice) -> Encoding:
         x = rows[chunk]
@@ -411,7 +408,9 @@ def evaluate(
         reached = sum(map(len, encodings))
         if reached < len(rows):
             start = checks.start_for(decoder, rows[reached:], None)
-            encodings.append(not_reached(start, like=encodings[0]))
+            rest = rows_of(context, slice(reached, None))
+            kept = None if encodings[0].context is None else rest
+            encodings.append(not_reached(start, encodings[0], kept))
     encoding = Encoding.joined(encodings)
     warn_of_missing_energies(rows[:reached], encoding.energy[:reached])
     judged = WholeLoss(parts.loss_of(encoding, loss))

@@ -107,7 +107,7 @@ def test_an_explorer_fits_a_laptop_and_shows_all_its_parts(
 def test_no_name_is_cut_beside_its_picture(
     open_view: OpenView, decoder: gfe.MLPDecoder, choices: dict[str, str], width: int
 ):
-    kind = widgets.MomentumExplorer if "pair" in choices else widgets.RaceExplorer
+    kind: Any = widgets.MomentumExplorer if "pair" in choices else widgets.RaceExplorer
     player = kind(decoder, DIGITS, **choices).player
     player.playing = False
     page = open_view(player, width=width)

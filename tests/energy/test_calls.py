@@ -529,3 +529,95 @@ def test_a_decoder_that_needs_an_argument_by_name_is_refused_in_words():
     decoder: Any = Named(3, 6)
     with pytest.raises(TypeError, match="needs `y` by name"):
         gfe.encode(decoder, torch.rand(2, 6))
+
+
+def with_members(**members: Any) -> Any:
+    """Return a loss that is the squared error, with further members."""
+    return type("Own", (), {"per_sample": staticmethod(masked_squares), **members})()
+
+
+def masked_squares(output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    return SQUARES.per_sample(output, x, mask)
+
+
+FLOORS: dict[str, tuple[Any, str]] = {
+    "a kept axis": (lambda self, x, mask: x.sum(1, keepdim=True), r"got \(4, 1\).*squeeze\(1\)"),
+    "no mean": (lambda self, x, mask: 0 * x, r"got \(4, 6\).*flatten\(1\)\.mean\(1\)"),
+    "one number for all": (lambda self, x, mask: x.min(), r"got \(\).*new_full\(\(len\(x\),\)"),
+    "a number of python": (lambda self, x, mask: 0.0, r"got float.*new_full\(\(len\(x\),\)"),
+    "features": (lambda self, x, mask: x.amin(0), r"got \(6,\).*flatten\(1\)\.mean\(1\)"),
+    "float64": (lambda self, x, mask: x.double().amin(1), r"torch\.float64.*Convert"),
+}
+
+
+@pytest.mark.parametrize("kind", FLOORS)
+def test_floor_that_is_not_one_number_a_sample_is_refused_with_the_line_to_write(kind, unchecked):
+    floor, message = FLOORS[kind]
+    loss = with_members(floor=floor)
+    with pytest.raises((TypeError, ValueError), match=f"`loss.floor` must return.*{message}"):
+        gfe.evaluate(Answering(lambda y: y), data(), loss=loss)
+
+
+def test_floor_without_a_mask_is_that_of_complete_samples_and_refused_for_others(unchecked):
+    loss = with_members(floor=lambda self, x: x.new_full((len(x),), -2.0))
+    decoder: Any = Answering(lambda y: y)
+    judged = gfe.evaluate(decoder, data(), loss=loss)
+    assert torch.equal(judged.excess, judged.energy + 2)
+    x = data()
+    x[0, 0] = torch.nan
+    with pytest.raises(TypeError, match=r"`loss.floor` of Own cannot leave out.*x, mask=None"):
+        gfe.evaluate(decoder, x, encoder=partial(gfe.encode_observed, loss=loss))
+
+
+@pytest.mark.parametrize("name", ["mean", "floor", "check_data", "curvature"])
+def test_value_by_the_name_of_an_optional_method_is_refused_with_a_name_to_give(name, unchecked):
+    buffered: Any = nn.Module()
+    buffered.per_sample = masked_squares
+    buffered.register_buffer(name, torch.zeros(6))
+    for loss in (with_members(**{name: 0.5}), with_members(**{name: torch.ones(6)}), buffered):
+        with pytest.raises(TypeError, match=rf"`loss.{name}` of .* must be a method.*`{name}_`"):
+            gfe.encode(Answering(lambda y: y), data(), loss=loss)
+    renamed = with_members(**{f"{name}_": 0.5})
+    assert gfe.encode(Answering(lambda y: y), data(), loss=renamed).loss is renamed
+
+
+def test_mean_that_is_no_tensor_is_refused(unchecked):
+    loss = with_members(mean=lambda self, output: output.numpy())
+    with pytest.raises(TypeError, match=r"`loss.mean` of Own must return a tensor, got ndarray"):
+        gfe.reconstruct(Answering(lambda y: y), torch.zeros(N, 3), loss)
+
+
+def logged(output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """A loss of positive data, which are not 0."""
+    elements = x.log() - output
+    return (elements if mask is None else torch.where(mask, elements, 0.0)).square().mean(1)
+
+
+def smooth(output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """A loss in which unobserved outputs count, and unobserved data do not."""
+    return masked_squares(output, x, mask) + (output[:, 1:] - output[:, :-1]).square().sum(1)
+
+
+@pytest.mark.parametrize("n_missing", [1, 10])
+def test_loss_that_takes_a_mask_and_reads_unobserved_data_is_refused(n_missing):
+    def ignoring(output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return (output - x).square().mean(1)
+
+    x = data() + 0.1
+    x.view(-1)[:n_missing] = torch.nan
+    decoder: Any = Answering(lambda y: y)
+    for scale in (1.0, 1e-3, 1e3):  # the number in the gaps is none of the data's unit
+        with pytest.raises(ValueError, match=r"depends on `x` where `mask` is False.*torch.where"):
+            gfe.encode_observed(decoder, scale * x, loss=ignoring, max_steps=1)
+    with pytest.raises(ValueError, match="takes `mask`, but its energy depends"):
+        gfe.fit(
+            decoder,
+            gfe.data.Batches(x, size=N),
+            encoder=gfe.encoders.Filled(
+                gfe.encoders.Autoencoder(latent_dim=3, hidden=(4,), data_dim=6, loss=SQUARES),
+                fill=torch.zeros(6),
+            ),
+            loss=ignoring,
+        )
+    for sound in (masked_squares, smooth, logged):
+        assert gfe.encode_observed(decoder, x, loss=sound, max_steps=1).energy.isfinite().all()

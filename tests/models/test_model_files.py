@@ -795,3 +795,22 @@ def test_scaling_that_holds_no_real_numbers_is_refused(tmp_path, value):
     with pytest.raises(TypeError, match="`scaling` 'mean' must be a number, or numbers in a list"):
         gfe.save(tmp_path / "model.pt", decoder, scaling={"mean": value})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sequence", [list, np.array, torch.tensor])
+def test_shapes_in_any_sequence_are_saved(tmp_path: Path, sequence: Any, unchecked: None):
+    shape = sequence([2, 2])
+    for decoder in (
+        gfe.MLPDecoder(latent_dim=2, hidden=sequence([3]), data_dim=4, image_shape=shape),
+        gfe.LinearDecoder(latent_dim=2, data_dim=4, image_shape=shape),
+        gfe.InvertibleDecoder(latent_dim=2, data_dim=4, image_shape=shape),
+        gfe.ConvDecoder(latent_dim=2, image_shape=shape, channels=sequence([2])),
+        gfe.SirenDecoder(latent_dim=2, hidden=sequence([3]), image_shape=shape),
+        gfe.SirenDecoder(latent_dim=2, hidden=(3,), image_shape=(4, 4)).at(
+            grid(2, 2), image_shape=shape
+        ),
+    ):
+        loaded: Any = gfe.load(gfe.save(tmp_path / "model.pt", decoder)).decoder
+        assert loaded.image_shape == decoder.image_shape == (2, 2)
+    unknown = gfe.MLPDecoder(latent_dim=2, hidden=(3,), data_dim=4)
+    assert unknown.arguments["image_shape"] is None, "a square that was guessed binds no images"

@@ -62,7 +62,7 @@ class AdjointExplorer(Explorer):
         start: float = 0.9,
         loss: Loss | None = None,
     ) -> None:
-        checks.at_least_one("n_samples", n_samples)
+        n_samples = checks.at_least_one("n_samples", n_samples)
         checks.one_of("outside", outside, _OUTSIDE)
         checks.number("start", start)
         checks.require(0 <= start < 1, f"`start` must be in [0, 1), got {start!r}.")

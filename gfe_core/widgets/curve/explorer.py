@@ -104,7 +104,7 @@ class CurveExplorer(Explorer):
             checks.number(name_of, number)
             finite = math.isfinite(number)
             checks.require(finite, f"`{name_of}` must be finite, got {number}.")
-        checks.at_least_one("n_steps", n_steps)
+        n_steps = checks.at_least_one("n_steps", n_steps)
         self.decoder = own_copy(decoder)
         self.loss = loss or Bernoulli()
         z = torch.linspace(-_WIDEST, _WIDEST, 1201)[:, None]

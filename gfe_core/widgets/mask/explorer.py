@@ -96,8 +96,8 @@ class MaskExplorer(Explorer):
         _grey("train", train)
         train = shown_samples(decoder, train, name="train", images=False)
         shape = samples.image_shape
-        checks.at_least_one("n_starts", n_starts)
-        checks.at_least_one("n_draws", n_draws)
+        n_starts = checks.at_least_one("n_starts", n_starts)
+        n_draws = checks.at_least_one("n_draws", n_draws)
         checks.require(n_draws >= N_DRAWS, f"`n_draws` must be at least {N_DRAWS}, got {n_draws}.")
         decoder = self.decoder = own_copy(decoder)
         self.samples = samples

@@ -70,7 +70,7 @@ class FlowExplorer(LandscapeExplorer):
         playing: bool = False,
     ) -> None:
         checks.one_of("solver", solver, tuple(_CHOICES))
-        checks.at_least_one("n_steps", n_steps)
+        n_steps = checks.at_least_one("n_steps", n_steps)
         checks.finite_positive("dt_times_curvature", dt_times_curvature)
         self.n_steps = n_steps
         first = {

@@ -79,7 +79,7 @@ class StaircaseExplorer(Explorer):
         got = checks.described(train)
         checks.require(callable(train), f"{wanted}, got {got}. Write `{line}`.", TypeError)
         checks.above_one("reach", reach)
-        checks.at_least_one("n_gates", n_gates)
+        n_gates = checks.at_least_one("n_gates", n_gates)
         self.training = Training(rule, train)
         self.worker = Worker(self._tell)
         self._fresh = self.training.copy()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gfe_core import checks
 from gfe_core.arguments import in_own_words
-from gfe_core.data.samples import rows_of
+from gfe_core.data.samples import table_of_codes
 from gfe_core.encoding import reconstruct
 from gfe_core.types import Codes, Loss
 from gfe_core.widgets.kit.pictures import pictures_of
@@ -37,7 +37,7 @@ def explained(z: Codes, factors: Float[Tensor, "n factors"]) -> Float[Tensor, "l
 
     Source: Pearson 1905, the correlation ratio.
     """
-    z = checks.codes(rows_of(z, "z"))
+    z = table_of_codes(z)
     factors = torch.as_tensor(factors)
     factors = factors[:, None] if factors.dim() == 1 else factors
     fits = factors.dim() == 2 and len(factors) == len(z)
