@@ -79,7 +79,7 @@ ORDER = {
     "gfe_core/experiments/runner": "records config callbacks judging runs jobs",
     "gfe_core/experiments/tables": (
         "settings cells fig1 few converged two_by_two fig2 fig3 missing emission_lines "
-        "origins gon gates narrowing"
+        "origins gon gates narrowing reverse learnt"
     ),
     "gfe_core/site": "text views packing recording running pages front building",
     "gfe_core/cli": (
