@@ -1,9 +1,9 @@
 """`reproduce learnt`: what do a learnt start and a learnt preconditioner save the flow?
 
-Two networks are trained for each of the two decoders of data/checkpoints. An encoder gives a code
-at once, or the start of the flow. A reverse network takes the place of a solver's knowledge of the
-curvature. Every search is timed until the mean energy of the same test images comes as near to that
-at rest: at equal accuracy, what is saved can be set against what the training costs.
+Two networks are trained for each of the two decoders of data/checkpoints. The encoder gives a code
+at once, or the start of a search. The reverse network replaces the solver: its steps need neither a
+gradient nor a matrix. Every search is timed until the mean energy of the same test images comes
+equally near to that at rest, so that the seconds saved can be compared with those of the training.
 """
 
 import math
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 import gfe_core as gfe
+from gfe_core import encoders
 from gfe_core.data import results
 from gfe_core.experiments.mnist_decoders import new_decoder
 from gfe_core.experiments.runner.config import STOP, Config, chosen_images
@@ -32,13 +33,14 @@ from gfe_core.solvers import State, Step
 from gfe_core.solvers.recording import statistics as counts
 
 SEEDS = range(3)
-"""Seeds of both networks; the decoders are given."""
+"""Seeds of both networks; the decoders are the same for all."""
 DECODERS = {"mnist_one_pass": "one pass", "mnist_six_passes": "six passes"}
 N_TEST = 1000
 """Number of test images, from the start of the set, that are encoded at once."""
 REPEATS = 3
 LEVELS = (1e-3, 1.5e-4)
 """Mean energies above that at rest, in nats per pixel, to which searches are timed."""
+LOSS = gfe.Bernoulli()
 
 NEVER = gfe.Stop(grad_norm=0, energy_slope=0)
 REST: dict[str, Any] = {
@@ -59,32 +61,27 @@ SOLVERS = {
 ATTEMPTS = 60
 """Largest number of attempts of a search by the reverse network."""
 REVERSE = reverse.Setting(
-    n_codes=10_000, updates=1500, size=128, rate=3e-3, noise=0.1, penalty=1.0, fraction=1.0
+    n_codes=10_000, updates=1500, size=128, rate=3e-3, noise=0.1, penalty=0.1, fraction=1.0
 )
 """Training of the reverse networks, chosen on the last 10,000 training images."""
-LOSS = gfe.Bernoulli()
-
-
-NOTE = (
-    f"The first {N_TEST:,} test images of MNIST at once, with the two decoders of "
-    "[data/checkpoints](../checkpoints/README.md). TODO"
-)
 
 
 class Reached(Exception):  # noqa: N818 (no error, but the end of a search)
-    """Raised by a clock to end a search that has come below the last level."""
+    """Raised by a clock to end a search that has come down to the last level."""
 
 
 class Clock:
     """Processor seconds, mean work and mean gap of a batch during a search.
 
     Args:
-        rest: mean energy at rest, which the gap is measured from.
+        rest: mean energy at rest, from which gaps are measured.
         n: number of samples.
+        before: work of each sample before the search, in forward-equivalents.
     """
 
-    def __init__(self, rest: float, n: int) -> None:
+    def __init__(self, rest: float, *, n: int, before: int) -> None:
         self.rest = rest
+        self.before = before
         self.energy = torch.full((n,), math.inf)
         self.work = torch.zeros(n)
         self.curve: list[dict[str, float]] = []
@@ -92,16 +89,16 @@ class Clock:
         self.since = time.process_time()
 
     def note(self, energy: Tensor, work: Tensor, rows: Tensor | slice = slice(None)) -> None:
-        """Note the state of some samples, and how far the whole batch is.
+        """Note energy and work of some samples, and add a point of the whole batch to the curve.
 
         Raises:
             Reached: the mean gap is at most the lowest level.
         """
         seconds = time.process_time() - self.since
         self.energy[rows] = energy
-        self.work[rows] = work.to(self.work.dtype)
-        gap = self.energy.double().mean().item() - self.rest
+        self.work[rows] = (work + self.before).to(self.work.dtype)
         work_so_far = self.work.double().mean().item()
+        gap = self.energy.double().mean().item() - self.rest
         self.curve.append({"seconds": seconds, "work": work_so_far, "gap": gap})
         if gap <= min(LEVELS):
             raise Reached
@@ -109,181 +106,206 @@ class Clock:
 
 @dataclass(frozen=True)
 class Timed:
-    """A solver of the kit that notes the state on a clock before each attempt.
+    """A solver that notes the state on a clock before each attempt.
 
     Args:
-        solver: solver that makes the steps.
+        solver: solver of the kit, which makes the steps.
         clock: clock of the search.
-        before: work of each sample before this search.
     """
 
     solver: Any
     clock: Clock
-    before: int = 0
 
     default_stop: ClassVar[gfe.Stop | None] = None
     default_max_steps: ClassVar[int] = 500
 
     @property
     def has_time(self) -> bool:
-        """Whether its steps are flow time."""
+        """Whether the steps of the solver are flow time."""
         return self.solver.has_time
 
     @property
     def memory(self) -> int:
-        """Number of energies that it uses."""
+        """Number of accepted energies that the solver uses."""
         return self.solver.memory
 
     def schedule(self, z0: Tensor, t1: float) -> Tensor | None:
-        """Return the steps of a fixed grid."""
+        """Return the solver's steps, if they are known beforehand."""
         return self.solver.schedule(z0, t1)
 
-    def begin(self, energy: Any, flow: Any, state: State) -> None:
-        """Prepare the first step."""
+    def begin(self, energy: gfe.Energy, flow: Any, state: State) -> None:
+        """Prepare the solver."""
         self.solver.begin(energy, flow, state)
 
-    def step(self, energy: Any, flow: Any, state: State, *, t1: float) -> Step:
-        """Note the state, then propose a step."""
-        self.clock.note(state.energy, counts(state).work + self.before, state.index)
+    def step(self, energy: gfe.Energy, flow: Any, state: State, *, t1: float) -> Step:
+        """Note the state, then let the solver propose the next one."""
+        self.clock.note(state.energy, counts(state).work, state.index)
         return self.solver.step(energy, flow, state, t1=t1)
 
 
-Search = Callable[[gfe.MLPDecoder, Tensor, Tensor, Clock, int], None]
-"""Search for the codes of images from a start, with the work so far, noted on a clock."""
+@dataclass(frozen=True)
+class Problem:
+    """Images whose codes are wanted.
+
+    Args:
+        decoder: decoder of the codes.
+        x: images.
+        rest: mean energy at rest.
+    """
+
+    decoder: gfe.MLPDecoder
+    x: Tensor
+    rest: float
 
 
-def by_solver(
-    decoder: gfe.MLPDecoder, x: Tensor, z0: Tensor, clock: Clock, before: int, *, name: str
-) -> None:
-    """Search by a solver of the kit, for a number of attempts."""
+Search = Callable[[Problem, Tensor, Clock], None]
+"""Search from start codes, noted on a clock."""
+
+
+def by_solver(problem: Problem, z0: Tensor, clock: Clock, *, name: str) -> None:
+    """Search by a solver of the kit."""
     solver, max_steps = SOLVERS[name]
-    gfe.encode(
-        decoder, x, z0=z0, solver=Timed(solver, clock, before), stop=NEVER, max_steps=max_steps
-    )
+    timed = Timed(solver, clock)
+    gfe.encode(problem.decoder, problem.x, z0=z0, solver=timed, stop=NEVER, max_steps=max_steps)
 
 
-def by_reverse(
-    decoder: gfe.MLPDecoder, x: Tensor, z0: Tensor, clock: Clock, before: int, *, network: Any
-) -> None:
+def by_reverse(problem: Problem, z0: Tensor, clock: Clock, *, network: reverse.Map) -> None:
     """Search by the steps of a reverse network, until every sample has stalled."""
-    given: dict[str, Any] = {"fraction": REVERSE.fraction, "loss": LOSS}
-    search = reverse.begin(decoder, x, z0, **given)
+    steps = reverse.Steps(problem.decoder, network, LOSS, REVERSE.fraction)
+    state = steps.begin(problem.x, z0)
+    clock.note(state.energy, state.work)
     for _ in range(ATTEMPTS):
-        clock.stalled = search.stalled.double().mean().item()
-        clock.note(search.energy, search.work + before)
-        if search.stalled.all():
+        if state.stalled.all():
             return
-        reverse.attempt(search, decoder, network, x, **given)
+        steps.attempt(problem.x, state)
+        clock.stalled = state.stalled.double().mean().item()
+        clock.note(state.energy, state.work)
 
 
-def code_alone(decoder: gfe.MLPDecoder, x: Tensor, z0: Tensor, clock: Clock, before: int) -> None:
-    """Keep the start; its energy is judged, but not part of its cost."""
-    seconds = time.process_time()
+def code_alone(problem: Problem, z0: Tensor, clock: Clock) -> None:
+    """Keep the start. Its energy is judged, but not part of its cost."""
+    start = time.process_time()
     with torch.no_grad():
-        energy = LOSS.per_sample(decoder(z0), x)
-    clock.since += time.process_time() - seconds
-    clock.note(energy, torch.full((len(x),), before))
+        energy = LOSS.per_sample(problem.decoder(z0), problem.x)
+    clock.since += time.process_time() - start
+    clock.note(energy, torch.zeros_like(energy))
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One way to codes.
+    """One way to the codes of a problem.
 
     Args:
         search: search from a start.
-        network: encoder that gives the start; None starts at the origin.
-        trained: names of the networks whose training it needs.
+        encoder: encoder that gives the start; None starts at the origin.
+        needs: names of the networks that must be trained before.
     """
 
     search: Search
-    network: Any = None
-    trained: tuple[str, ...] = ()
+    encoder: encoders.Autoencoder | None = None
+    needs: tuple[str, ...] = ()
 
-    def run(self, decoder: gfe.MLPDecoder, x: Tensor, rest: float) -> Clock:
-        """Find codes and return the clock of the search."""
-        z0 = torch.zeros(len(x), decoder.latent_dim)
-        clock = Clock(rest, len(x))
-        if self.network is not None:
-            with torch.no_grad():
-                z0 = self.network.layers(x)
+    def run(self, problem: Problem) -> Clock:
+        """Find the codes, and return the clock of the search."""
+        n = len(problem.x)
+        clock = Clock(problem.rest, n=n, before=int(self.encoder is not None))
+        z0 = torch.zeros(n, problem.decoder.latent_dim)
+        if self.encoder is not None:
+            z0 = codes_by(self.encoder, problem.x)
         with suppress(Reached):
-            self.search(decoder, x, z0, clock, int(self.network is not None))
+            self.search(problem, z0, clock)
         return clock
 
 
-def lanes_of(network: Any, reversed_by: Any) -> dict[str, Lane]:
-    """Return all ways to codes, by name."""
+@torch.no_grad()
+def codes_by(encoder: encoders.Autoencoder, x: Tensor) -> Tensor:
+    """Return an encoder's codes, without their energies."""
+    return encoder.layers(x)
+
+
+def lanes_of(encoder: encoders.Autoencoder, network: reverse.Map) -> dict[str, Lane]:
+    """Return all ways to codes by their names, given both trained networks."""
     solved = {name: partial(by_solver, name=name) for name in SOLVERS}
-    pulled = partial(by_reverse, network=reversed_by)
+    pulled = partial(by_reverse, network=network)
     lanes = {f"origin, {name}": Lane(search) for name, search in solved.items()}
-    lanes["origin, reverse network"] = Lane(pulled, trained=("reverse network",))
-    lanes["encoder alone"] = Lane(code_alone, network, ("encoder",))
+    lanes["origin, reverse network"] = Lane(pulled, needs=("reverse network",))
+    lanes["encoder alone"] = Lane(code_alone, encoder, ("encoder",))
     for name in ("AMD", "LBFGS"):
-        lanes[f"encoder, {name}"] = Lane(solved[name], network, ("encoder",))
-    lanes["encoder, reverse network"] = Lane(pulled, network, ("encoder", "reverse network"))
+        lanes[f"encoder, {name}"] = Lane(solved[name], encoder, ("encoder",))
+    lanes["encoder, reverse network"] = Lane(pulled, encoder, ("encoder", "reverse network"))
     return lanes
 
 
 def cost_to(curve: Sequence[Mapping[str, float]], level: float) -> dict[str, float] | None:
-    """Return seconds and work to a level, between two attempts by interpolation of log gap.
+    """Return seconds and work to a level, interpolated between two attempts in the log of the gap.
 
-    None if the curve stays above. A gap below a tenth of the level counts as a tenth, as it may be
-    negative: another start may lead to a lower valley.
+    None means that the curve stays above the level. A gap below a tenth of the level counts as a
+    tenth, because it may be negative: another start may lead to lower minima.
     """
     names = ("seconds", "work")
     if curve[0]["gap"] <= level:
         return {name: curve[0][name] for name in names}
-    for one, other in pairwise(curve):
-        if other["gap"] <= level:
-            low = max(other["gap"], level / 10)
-            share = math.log(one["gap"] / level) / math.log(one["gap"] / low)
-            return {name: one[name] + share * (other[name] - one[name]) for name in names}
+    for before, after in pairwise(curve):
+        if after["gap"] <= level:
+            low = max(after["gap"], level / 10)
+            share = math.log(before["gap"] / level) / math.log(before["gap"] / low)
+            return {name: before[name] + share * (after[name] - before[name]) for name in names}
     return None
 
 
-def race(
-    lanes: Mapping[str, Lane], decoder: gfe.MLPDecoder, x: Tensor, rest: float
-) -> dict[str, Any]:
+def race(lanes: Mapping[str, Lane], problem: Problem) -> dict[str, dict[str, Any]]:
     """Run all lanes, interleaved over the repeats, and return the medians of their costs."""
     clocks: dict[str, list[Clock]] = {name: [] for name in lanes}
     for _ in range(REPEATS):
         for name, lane in lanes.items():
-            clocks[name].append(lane.run(decoder, x, rest))
+            clocks[name].append(lane.run(problem))
     return {name: _judged(of) for name, of in clocks.items()}
 
 
 def _judged(clocks: Sequence[Clock]) -> dict[str, Any]:
-    """Return the costs to each level, and the end of the search; all runs follow one path."""
-    result: dict[str, Any] = {"gap": clocks[0].curve[-1]["gap"], "stalled": clocks[0].stalled}
-    result["longest"] = statistics.median(clock.curve[-1]["seconds"] for clock in clocks)
-    result["attempts"] = len(clocks[0].curve) - 1
+    """Return the costs to each level and the end of the search; all runs follow the same path."""
+    first = clocks[0]
+    judged: dict[str, Any] = {
+        "attempts": len(first.curve) - 1,
+        "gap": first.curve[-1]["gap"],
+        "longest": statistics.median(clock.curve[-1]["seconds"] for clock in clocks),
+        "stalled": first.stalled,
+    }
     for level in LEVELS:
         costs = [cost for clock in clocks if (cost := cost_to(clock.curve, level))]
         for name in ("seconds", "work"):
             values = [cost[name] for cost in costs]
-            result[f"{name} to {level:g}"] = statistics.median(values) if values else None
-    return result
+            judged[f"{name} to {level:g}"] = statistics.median(values) if values else None
+    return judged
 
 
-def images_to_pay(
-    raced: Mapping[str, Any], name: str, spent: float, level: float, n: int
-) -> float | None:
-    """Return the number of images after which the training has paid, None if it never does.
-
-    Seconds are saved against the fastest search from the origin without a network.
+def images_to_pay(training: float, best: float | None, own: float | None) -> float | None:
+    """Return the number of images after which a training has paid; None if it never does.
 
     Args:
-        raced: costs of all lanes.
-        name: name of the lane.
-        spent: seconds of training.
-        level: level of the energy.
-        n: number of images that were raced.
+        training: seconds of the training.
+        best: seconds for one image by the fastest search without a trained network.
+        own: seconds for one image with the network.
     """
-    key = f"seconds to {level:g}"
-    untrained = [raced[f"origin, {solver}"][key] for solver in SOLVERS]
-    best = min(seconds for seconds in untrained if seconds is not None)
-    own = raced[name][key]
-    return None if own is None or own >= best else spent * n / (best - own)
+    if best is None or own is None or own >= best:
+        return None
+    return training / (best - own)
+
+
+def priced(
+    raced: Mapping[str, Mapping[str, Any]], lanes: Mapping[str, Lane], training: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """Return the costs of all lanes with the seconds of training, and the images until it pays."""
+    result = {name: {**cost, "training": 0.0} for name, cost in raced.items()}
+    for level in LEVELS:
+        key = f"seconds to {level:g}"
+        plain = [raced[name][key] for name, lane in lanes.items() if not lane.needs]
+        best = min((seconds for seconds in plain if seconds is not None), default=None)
+        for name, lane in lanes.items():
+            spent = sum(training[which] for which in lane.needs)
+            images = images_to_pay(spent * N_TEST, best, raced[name][key]) if lane.needs else None
+            result[name] |= {"training": spent, f"images to {level:g}": images}
+    return result
 
 
 def loaded(name: str) -> gfe.MLPDecoder:
@@ -296,61 +318,39 @@ def loaded(name: str) -> gfe.MLPDecoder:
 
 def cell(decoder: str, fitted: dict[str, Any], seed: int) -> dict[str, Any]:
     """Train both networks for a decoder, and time all ways to the codes of the test images."""
-    frozen = loaded(decoder)
+    given = loaded(decoder)
     config = Config(**fitted)
-    x, _ = chosen_images(config)
+    x = chosen_images(config)[0]
     test = gfe.data.load("mnist", split="test").x[:N_TEST]
     start = time.process_time()
-    network = fit_afterwards(frozen, x, config)
+    encoder = fit_afterwards(given, x, config)
     middle = time.process_time()
     x = x[: REVERSE.n_codes]
-    codes = gfe.encode(frozen, x, size=1000, **CODES).z
-    network_back = reverse.fit_reverse(frozen, x, codes, REVERSE, seed=seed)
-    spent = {"encoder": middle - start, "reverse network": time.process_time() - middle}
-    settled = gfe.encode(frozen, test, **REST)
-    rest = settled.energy.double().mean().item()
-    lanes = lanes_of(network, network_back)
-    raced = race(lanes, frozen, test, rest)
-    for name, lane in lanes.items():
-        cost = sum(spent[which] for which in lane.trained)
-        raced[name] |= {
-            f"images to {level:g}": images_to_pay(raced, name, cost, level, len(test))
-            for level in LEVELS
-            if lane.trained
-        }
-        raced[name]["trained"] = cost
+    codes = gfe.encode(given, x, size=N_TEST, **CODES).z
+    network = reverse.fit_reverse(given, x, codes, REVERSE, seed=seed)
+    training = {"encoder": middle - start, "reverse network": time.process_time() - middle}
+
+    at_rest = gfe.encode(given, test, **REST)
+    from_codes = gfe.encode(given, test, z0=codes_by(encoder, test), **REST)
+    rest = at_rest.energy.double().mean().item()
+    lanes = lanes_of(encoder, network)
+    raced = race(lanes, Problem(given, test, rest))
     return {
         "rest": rest,
-        "rest from the encoder": _rest_from(network, frozen, test),
-        "composition": composition_error(frozen, network_back, settled.z, seed),
-        "training": spent,
-        "lanes": raced,
+        "rest from the encoder": from_codes.energy.double().mean().item(),
+        "composition": reverse.composition_error(given, network, at_rest.z, LOSS, seed=seed),
+        "training": training,
+        "lanes": priced(raced, lanes, training),
         "seed": seed,
     }
-
-
-def _rest_from(network: Any, decoder: gfe.MLPDecoder, x: Tensor) -> float:
-    """Return the mean energy at rest of the search from the encoder's codes."""
-    with torch.no_grad():
-        z0 = network.layers(x)
-    return gfe.encode(decoder, x, z0=z0, **REST).energy.double().mean().item()
-
-
-def composition_error(decoder: gfe.MLPDecoder, network: Any, z: Tensor, seed: int) -> float:
-    """Return the mean composition penalty at codes, for normal directions."""
-    v = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        _, penalty = reverse.composition(reverse.picture_of(decoder, LOSS), network, z, v)
-    return penalty.double().mean().item()
 
 
 def _jobs() -> list[Job]:
     told = {
         "flow": in_words(CODES),
         "rest": in_words(REST),
-        "reverse": asdict(REVERSE),
         "solvers": {name: [repr(solver), most] for name, (solver, most) in SOLVERS.items()},
-        "attempts": ATTEMPTS,
+        "reverse": asdict(REVERSE) | {"attempts": ATTEMPTS},
         "levels": LEVELS,
         "n_test": N_TEST,
         "repeats": REPEATS,
@@ -371,27 +371,27 @@ def _gather(records: Records) -> dict[str, Any]:
 
 def _over_seeds(records: Records) -> dict[str, Any]:
     seeds = records.by("seed")
-    names = seeds[SEEDS[0]]["lanes"]
-    return {
-        "rest": summary({seed: one["rest"] for seed, one in seeds.items()}),
-        "rest from the encoder": summary(
-            {seed: one["rest from the encoder"] for seed, one in seeds.items()}
-        ),
-        "composition": summary({seed: one["composition"] for seed, one in seeds.items()}),
-        "lanes": {
-            name: _lane({seed: one["lanes"][name] for seed, one in seeds.items()}) for name in names
-        },
+    content: dict[str, Any] = {
+        name: summary({seed: one[name] for seed, one in seeds.items()})
+        for name in ("rest", "rest from the encoder", "composition")
     }
+    content["lanes"] = {
+        name: _summaries({seed: one["lanes"][name] for seed, one in seeds.items()})
+        for name in seeds[SEEDS[0]]["lanes"]
+    }
+    return content
 
 
-def _lane(seeds: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the summary of each number that every seed has; None where a seed has none."""
-    result = {}
-    for name in next(iter(seeds.values())):
+def _summaries(seeds: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the summary of each number that all seeds have, and None for the others."""
+    found = {}
+    for name in seeds[SEEDS[0]]:
         values = {seed: one[name] for seed, one in seeds.items()}
-        known = all(value is not None for value in values.values())
-        result[name] = summary(values) if known else None
-    return result
+        found[name] = None if None in values.values() else summary(values)
+    return found
+
+
+_HEAD = ("codes", "seconds", "work", "gap at the end", "stalled, %", "training, s", "images to pay")
 
 
 def _table(content: Mapping[str, Any]) -> str:
@@ -399,36 +399,29 @@ def _table(content: Mapping[str, Any]) -> str:
 
 
 def _decoder(name: str, one: Mapping[str, Any]) -> str:
-    rest, started = (one[key]["mean"] for key in ("rest", "rest from the encoder"))
+    rest, started = one["rest"], one["rest from the encoder"]
     lines = [
-        f"Decoder after {DECODERS[name]}. Energy at rest: {rest:.5f} from the origin, "
-        f"{started:.5f} from the encoder's codes. Composition error of the reverse network: "
-        f"{spread(one['composition'])}.",
+        f"Decoder after {DECODERS[name]}: mean energy at rest {rest['mean']:.5f} from the origin, "
+        f"{started['mean']:.5f} ± {started['sd']:.5f} from the encoder's codes; composition error "
+        f"of the reverse network {spread(one['composition'])}.",
         "",
-        *head(
-            "start, search",
-            "seconds",
-            "work",
-            "gap at the end",
-            "stalled, %",
-            "training, s",
-            "images until it pays",
-        ),
+        *head(*_HEAD),
     ]
-    for lane, cost in one["lanes"].items():
-        trained = cost["trained"]["mean"] > 0
-        lines.append(
-            row(
-                lane,
-                _to_levels(cost, "seconds", ".2f"),
-                _to_levels(cost, "work", ".0f"),
-                "-" if cost[f"seconds to {min(LEVELS):g}"] else f"{cost['gap']['mean']:.1e}",
-                "-" if cost["stalled"] is None else f"{100 * cost['stalled']['mean']:.0f}",
-                f"{cost['trained']['mean']:.0f} ± {cost['trained']['sd']:.0f}" if trained else "-",
-                _to_levels(cost, "images", ",.0f", otherwise="never") if trained else "-",
-            )
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(_row(lane, cost) for lane, cost in one["lanes"].items())])
+
+
+def _row(lane: str, cost: Mapping[str, Any]) -> str:
+    learnt = cost["training"]["mean"] > 0
+    reached = cost[f"seconds to {min(LEVELS):g}"] is not None
+    return row(
+        lane,
+        _to_levels(cost, "seconds", ".2f"),
+        _to_levels(cost, "work", ".0f"),
+        "-" if reached else f"{cost['gap']['mean']:.1e} ± {cost['gap']['sd']:.0e}",
+        "-" if cost["stalled"] is None else f"{100 * cost['stalled']['mean']:.0f}",
+        f"{cost['training']['mean']:.0f} ± {cost['training']['sd']:.0f}" if learnt else "-",
+        _to_levels(cost, "images", ",.0f", otherwise="never") if learnt else "-",
+    )
 
 
 def _to_levels(
@@ -437,7 +430,7 @@ def _to_levels(
     """Return mean and spread of a number at each level."""
     numbers = [cost[f"{name} to {level:g}"] for level in LEVELS]
     texts = [f"{n['mean']:{form}} ± {n['sd']:{form}}" if n else otherwise for n in numbers]
-    return texts[0] if not any(numbers) else " / ".join(texts)
+    return " / ".join(texts) if any(numbers) else otherwise
 
 
 EXPERIMENT = Experiment(
@@ -448,5 +441,21 @@ EXPERIMENT = Experiment(
     jobs=_jobs(),
     gather=_gather,
     table=_table,
-    note=NOTE,
+    note=(
+        f"The first {N_TEST:,} test images of MNIST at once, with the two decoders of "
+        "[data/checkpoints](../checkpoints/README.md); three seeds of the networks. Processor "
+        "seconds of one thread, and forward-equivalents of an image, until the mean energy is "
+        f"{LEVELS[0]:g} and {LEVELS[1]:g} nats per pixel above that at rest (LBFGS from the "
+        f"origin); medians of {REPEATS} interleaved runs. "
+        "*Encoder:* a network fitted to the frozen decoder on 50,000 images, alone or as the start "
+        "(after Urbano et al. 2026, [arXiv 2606.08204](https://arxiv.org/abs/2606.08204)). "
+        "*Reverse network:* a network g with g(f(z)) = z for the pictures f(z), whose Jacobian is "
+        "trained to undo that of f. A step moves the picture towards the image and pulls it back "
+        "through g (after Kachhadiya 2026, "
+        "[arXiv 2605.13068](https://arxiv.org/abs/2605.13068)). An image has *stalled* if not even "
+        "a thousandth of the way lowers its energy: what g makes of the rest of the image, which "
+        "no code can draw, then points uphill. The composition error is 0 for a left inverse, and "
+        "about 1 for a network that ignores its input. *Images to pay:* the number of images after "
+        "which the training has paid, compared with the fastest search without a network."
+    ),
 )

@@ -77,8 +77,8 @@ def composition(
     Source: Kachhadiya 2026 (arXiv 2605.13068), the Jacobian composition penalty.
     """
     with torch.no_grad():
-        drawn, tangent = jvp(picture, (z,), (v,))
-    code, pulled = jvp(reverse, (drawn + residual,), (tangent,))
+        drawn, tangent = jvp(picture, (z,), (v,))[:2]
+    code, pulled = jvp(reverse, (drawn + residual,), (tangent,))[:2]
     return code, (pulled - v).square().mean(1)
 
 
@@ -123,9 +123,19 @@ def fit_reverse(
     return reverse
 
 
+def composition_error(
+    decoder: nn.Module, reverse: Map, z: Codes, loss: Loss, *, seed: int
+) -> float:
+    """Return the mean composition penalty at codes, for normal directions."""
+    v = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        penalty = composition(picture_of(decoder, loss), reverse, z, v)[1]
+    return penalty.double().mean().item()
+
+
 @dataclass
-class Search:
-    """The state of a search by the reverse network, one row for each sample.
+class State:
+    """The state of a search by a reverse network, one row for each sample.
 
     Args:
         z: codes.
@@ -133,7 +143,7 @@ class Search:
         energy: energy of the codes.
         fraction: fraction of the way to the image that the next trial takes.
         work: forward-equivalents so far.
-        stalled: whether the sample has given up, because no fraction lowered its energy.
+        stalled: whether a sample has given up, because no fraction lowered its energy.
     """
 
     z: Codes
@@ -144,44 +154,56 @@ class Search:
     stalled: Bool[Tensor, "batch"]
 
 
-@torch.no_grad()
-def begin(decoder: nn.Module, x: Data, z: Codes, *, fraction: float, loss: Loss) -> Search:
-    """Decode the start."""
-    output = decoder(z)
-    energy = loss.per_sample(output, x)
-    ones = torch.ones(len(x), dtype=torch.long)
-    return Search(z.clone(), output, energy, fraction * torch.ones_like(energy), ones, ones == 0)
+@dataclass(frozen=True)
+class Steps:
+    """z <- z + g(p + a (x - p)) - g(p) with p = f(z), for each sample with its own fraction a.
 
+    The energy must fall by a part of the decrease that its slope in the decoder's output predicts
+    for the output of the trial: Armijo's test, without a gradient in z. The loss is convex in the
+    output, so that a trial without a predicted decrease is always rejected. A rejected trial halves
+    a, and an accepted one doubles it, up to `fraction`.
 
-@torch.no_grad()
-def attempt(
-    search: Search, decoder: nn.Module, reverse: Map, x: Data, *, fraction: float, loss: Loss
-) -> None:
-    """Make one trial z + g(p + a (x - p)) - g(p), p = f(z), for each sample that has not stalled.
-
-    The energy must fall by a fraction of what the slope in the decoder's output predicts for the
-    output of the trial (Armijo's test, without a gradient in z). As the loss is convex in the
-    output, a trial with no predicted decrease is always rejected. A rejection halves a; an accepted
-    trial doubles it, up to `fraction`.
+    Args:
+        decoder: decoder of the codes.
+        reverse: reverse network g.
+        loss: loss of the energy, a mean over features.
+        fraction: largest fraction, with which a search begins, above 0.
 
     Source: Kachhadiya 2026 (arXiv 2605.13068), the step; the test is ours.
     """
-    rows = (~search.stalled).nonzero()[:, 0]
-    z, output, energy, a = (
-        part[rows] for part in (search.z, search.output, search.energy, search.fraction)
-    )
-    drawn = loss.mean(output)
-    residual = x[rows] - drawn
-    trial = z + reverse(drawn + a[:, None] * residual) - reverse(drawn)
-    moved = decoder(trial)
-    value = loss.per_sample(moved, x[rows])
-    promised = (residual * (moved - output)).mean(1)
-    accepted = (value < energy) & (energy - value >= ARMIJO * promised)
-    column = accepted[:, None]
-    search.z[rows] = torch.where(column, trial, z)
-    search.output[rows] = torch.where(column, moved, output)
-    search.energy[rows] = torch.where(accepted, value, energy)
-    a = torch.where(accepted, (2 * a).clamp(max=fraction), a / 2)
-    search.fraction[rows] = a
-    search.stalled[rows] = a < SMALLEST * fraction
-    search.work[rows] += PASSES
+
+    decoder: nn.Module
+    reverse: Map
+    loss: Loss
+    fraction: float
+
+    @torch.no_grad()
+    def begin(self, x: Data, z: Codes) -> State:
+        """Decode the start."""
+        output = self.decoder(z)
+        energy = self.loss.per_sample(output, x)
+        ones = torch.ones(len(x), dtype=torch.long)
+        return State(
+            z.clone(), output, energy, torch.full_like(energy, self.fraction), ones, ones == 0
+        )
+
+    @torch.no_grad()
+    def attempt(self, x: Data, state: State) -> None:
+        """Make one trial for every sample that has not stalled, and change the state in place."""
+        rows = (~state.stalled).nonzero()[:, 0]
+        parts = (state.z, state.output, state.energy, state.fraction)
+        z, output, energy, a = (part[rows] for part in parts)
+        drawn = self.loss.mean(output)
+        residual = x[rows] - drawn
+        trial = z + self.reverse(drawn + a[:, None] * residual) - self.reverse(drawn)
+        moved = self.decoder(trial)
+        value = self.loss.per_sample(moved, x[rows])
+        promised = (residual * (moved - output)).mean(1)
+        accepted = (value < energy) & (energy - value >= ARMIJO * promised)
+        a = torch.where(accepted, (2 * a).clamp(max=self.fraction), a / 2)
+        state.z[rows] = torch.where(accepted[:, None], trial, z)
+        state.output[rows] = torch.where(accepted[:, None], moved, output)
+        state.energy[rows] = torch.where(accepted, value, energy)
+        state.fraction[rows] = a
+        state.stalled[rows] = a < SMALLEST * self.fraction
+        state.work[rows] += PASSES
