@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from small_sets import SMALL, sets  # noqa: F401  (a fixture)
 from torch import Tensor
 
 import gfe_core as gfe
+from gfe_core.data import results
 from gfe_core.experiments.runner.config import Config
 from gfe_core.experiments.runner.records import Records
 from gfe_core.experiments.tables import learnt, reverse
@@ -157,6 +159,19 @@ def test_training_pays_after_its_seconds_over_those_saved_for_an_image():
     assert learnt.images_to_pay(100.0, best=0.02, own=0.01) == pytest.approx(10_000)
     for best, own in ((0.01, 0.01), (0.01, 0.02), (0.01, None), (None, 0.01)):
         assert learnt.images_to_pay(100.0, best, own) is None
+
+
+def test_a_missing_decoder_names_the_command_that_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(results, "folder", lambda: tmp_path / "results")
+    with pytest.raises(FileNotFoundError, match="Make it: `python -m gfe_core decoders`"):
+        learnt.loaded("mnist_one_pass")
+
+
+@pytest.mark.parametrize("name", learnt.DECODERS)
+def test_the_decoders_are_those_of_the_repository(name: str):
+    assert learnt.loaded(name).latent_dim == 20
 
 
 @pytest.mark.slow

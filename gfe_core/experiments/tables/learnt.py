@@ -61,7 +61,7 @@ SOLVERS = {
 ATTEMPTS = 60
 """Largest number of attempts of a search by the reverse network."""
 REVERSE = reverse.Setting(
-    n_codes=10_000, updates=1500, size=128, rate=3e-3, noise=0.1, penalty=0.1, fraction=1.0
+    n_codes=10_000, updates=1000, size=128, rate=3e-3, noise=0.1, penalty=0.1, fraction=1.0
 )
 """Training of the reverse networks, chosen on the last 10,000 training images."""
 
@@ -309,10 +309,16 @@ def priced(
 
 
 def loaded(name: str) -> gfe.MLPDecoder:
-    """Return a decoder of data/checkpoints."""
+    """Return a decoder of data/checkpoints.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message names the command that makes it.
+    """
+    path = results.folder().parent / "checkpoints" / f"{name}.pt"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing. Make it: `python -m gfe_core decoders`.")
     decoder = new_decoder()
-    folder = results.folder().parent / "checkpoints"
-    gfe.load_checkpoint(folder / f"{name}.pt", decoder=decoder)
+    gfe.load_checkpoint(path, decoder=decoder)
     return decoder
 
 

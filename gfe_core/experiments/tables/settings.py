@@ -134,7 +134,7 @@ def fitted_to_converged(seed: int) -> Config:
 
 def learnt_start(seed: int) -> Config:
     """Return the config of the encoder whose codes start the flow on the two MNIST decoders."""
-    return Config(method="autoencoder", seed=seed, n_validation=1000, epochs=3, learning_rate=2e-3)
+    return Config(method="autoencoder", seed=seed, n_validation=1000, epochs=4, learning_rate=2e-3)
 
 
 def one_pass(method: str, seed: int) -> Config:
