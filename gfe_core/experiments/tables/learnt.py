@@ -63,7 +63,12 @@ ATTEMPTS = 60
 REVERSE = reverse.Setting(
     n_codes=10_000, updates=1000, size=128, rate=3e-3, noise=0.1, penalty=0.1, fraction=1.0
 )
-"""Training of the reverse networks, chosen on the last 10,000 training images."""
+"""Training of the reverse networks.
+
+It was chosen among seven, by the energy of 300 of the last 10,000 training images with the decoder
+after six passes: weights 0, 0.1 and 1 of the penalty, more or less noise on codes, pictures with
+and without residuals, and first fractions of 0.3 and 1.
+"""
 
 
 class Reached(Exception):  # noqa: N818 (no error, but the end of a search)

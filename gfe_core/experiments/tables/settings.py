@@ -133,7 +133,10 @@ def fitted_to_converged(seed: int) -> Config:
 
 
 def learnt_start(seed: int) -> Config:
-    """Return the config of the encoder whose codes start the flow on the two MNIST decoders."""
+    """Return the config of the encoder whose codes start the flow on the two MNIST decoders.
+
+    Four passes were compared with one, on the decoder after six passes.
+    """
     return Config(method="autoencoder", seed=seed, n_validation=1000, epochs=4, learning_rate=2e-3)
 
 
