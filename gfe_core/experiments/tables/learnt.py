@@ -463,10 +463,11 @@ EXPERIMENT = Experiment(
         "*Reverse network:* a network g with g(f(z)) = z for the pictures f(z), whose Jacobian is "
         "trained to undo that of f. A step moves the picture towards the image and pulls it back "
         "through g (after Kachhadiya 2026, "
-        "[arXiv 2605.13068](https://arxiv.org/abs/2605.13068)). An image has *stalled* if not even "
-        "a thousandth of the way lowers its energy: what g makes of the rest of the image, which "
-        "no code can draw, then points uphill. The composition error is 0 for a left inverse, and "
-        "about 1 for a network that ignores its input. *Images to pay:* the number of images after "
-        "which the training has paid, compared with the fastest search without a network."
+        "[arXiv 2605.13068](https://arxiv.org/abs/2605.13068)), in at most "
+        f"{ATTEMPTS} attempts. An image has *stalled* if not even a thousandth of the way lowers "
+        "its energy: the direction that g gives is then no descent. The composition error is 0 for "
+        "a left inverse, and about 1 for a network that ignores its input. *Gap at the end:* what "
+        "was left where a level was not reached. *Images to pay:* the number of images after which "
+        "the training has paid, compared with the fastest search without a network."
     ),
 )
