@@ -75,11 +75,11 @@ ORDER = {
         "your_own_data gradient_origin_networks implicit_decoders shrinking_bottlenecks"
     ),
     "gfe_core/widgets/results": "paper gon missing narrowing emission_lines",
-    "gfe_core/experiments": "runner tables one_cell speed claims pages mnist_decoders bundled",
+    "gfe_core/experiments": "runner mnist_decoders tables one_cell speed claims pages bundled",
     "gfe_core/experiments/runner": "records config callbacks judging runs jobs",
     "gfe_core/experiments/tables": (
         "settings cells fig1 few converged two_by_two fig2 fig3 missing emission_lines "
-        "origins gon gates narrowing"
+        "origins gon gates narrowing reverse learnt"
     ),
     "gfe_core/site": "text views packing recording running pages front building",
     "gfe_core/cli": (

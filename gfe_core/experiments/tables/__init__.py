@@ -16,6 +16,7 @@ _ROOMS = {
     "spectra": "emission_lines",
     "gon": "gon",
     "narrowing": "narrowing",
+    "learnt": "learnt",
 }
 
 NAMES = tuple(_ROOMS)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import gfe_core as gfe
 from gfe_core import encoders
@@ -23,7 +24,7 @@ from gfe_core.experiments.runner.config import (
 )
 from gfe_core.experiments.runner.judging import TO_REST, encoders_of, in_words, judged
 from gfe_core.experiments.runner.records import Records
-from gfe_core.experiments.runner.runs import Run, describe, train
+from gfe_core.experiments.runner.runs import describe, train
 
 SETTINGS: dict[str, Any] = {"training": {"solver": repr(SOLVER)}, "judging": in_words(TO_REST)}
 """Settings of a cell beside its config."""
@@ -38,17 +39,19 @@ def trained_cell(config: dict[str, Any], *, fitted: dict[str, Any] | None = None
             fits none.
     """
     run = train(Config(**config))
-    network = run.autoencoder if fitted is None else fit_afterwards(run, Config(**fitted))
+    network = run.autoencoder
+    if fitted is not None:
+        assert isinstance(run.decoder, gfe.MLPDecoder)
+        network = fit_afterwards(run.decoder, run.x, Config(**fitted))
     return describe(run) | {"test": judged(run.decoder, encoders_of(network), run.config.data)}
 
 
-def fit_afterwards(run: Run, config: Config) -> encoders.Autoencoder:
-    """Fit an encoder to the frozen decoder on the run's images; validation chooses the pass."""
-    assert isinstance(run.decoder, gfe.MLPDecoder)
+def fit_afterwards(decoder: gfe.MLPDecoder, x: Tensor, config: Config) -> encoders.Autoencoder:
+    """Fit an encoder to a frozen decoder on these images; validation chooses the pass."""
     network = encoders.Autoencoder.mirror(
-        run.decoder, generator=torch.Generator().manual_seed(config.seed)
+        decoder, generator=torch.Generator().manual_seed(config.seed)
     )
-    batches = gfe.data.Batches(run.x, size=config.size, seed=config.seed)
+    batches = gfe.data.Batches(x, size=config.size, seed=config.seed)
     optimizer = optimizer_of(config, network.parameters())
     schedule = schedule_of(
         config, optimizer, config.epochs * len(batches) * config.updates_per_encode
@@ -57,7 +60,7 @@ def fit_afterwards(run: Run, config: Config) -> encoders.Autoencoder:
     watch = Watch(torch.nn.ModuleList([network]), network, validation, len(batches))
     encoders.fit_encoder(
         network,
-        run.decoder,
+        decoder,
         batches,
         optimizer=optimizer,
         schedule=schedule,
