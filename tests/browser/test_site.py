@@ -212,6 +212,44 @@ def test_a_saved_picture_looks_like_the_view(open_page: OpenPage, theme: str):
     assert (apart > 60).mean() < 0.05
 
 
+PRINTED = """() => {
+  const { dataset } = document.body;
+  const views = [...document.querySelectorAll(".gfe-view")].filter((one) => one.checkVisibility());
+  const { prototype } = CanvasRenderingContext2D;
+  const clear = prototype.clearRect;
+  let cleared = 0;
+  prototype.clearRect = () => { cleared += 1 };
+  dispatchEvent(new Event("beforeprint"));
+  prototype.clearRect = clear;
+  const gaps = [...document.querySelectorAll(".layers canvas, .gfe-figure .main-svg")]
+    .filter((one) => one.checkVisibility())
+    .map((one) => (one.width.baseVal?.value ?? one.width) - one.parentElement.clientWidth);
+  const paper = {
+    cleared,
+    light: dataset.jpThemeLight,
+    schemes: [...new Set(views.map((one) => one.style.colorScheme))],
+    widest: Math.max(...views.map((one) => one.offsetWidth)),
+    gap: Math.max(...gaps.map(Math.abs)),
+  };
+  dispatchEvent(new Event("afterprint"));
+  return [paper, { ...dataset }];
+}"""
+
+
+def test_paper_shows_light_views_at_its_width_and_the_theme_comes_back(open_page: OpenPage):
+    sheet = open_page("00_start_here", color_scheme="dark", reduced_motion="reduce")
+    enlivened(sheet)
+    assert sheet.locator(".gfe-figure").count() and sheet.locator(".gfe-player").count()
+    paper, after = sheet.evaluate(PRINTED)
+    assert (paper["light"], paper["schemes"]) == ("true", ["light"])
+    assert 600 < paper["widest"] <= 680
+    assert paper["gap"] <= 1
+    assert paper["cleared"] == 0, "in Chromium, clearing on paper also clears the canvas below"
+    assert after == {"jpThemeLight": "false"}
+    sheet.emulate_media(media="print")
+    assert sheet.locator("button:visible").count() == 0
+
+
 def test_a_guess_opens_the_answer(open_page: OpenPage):
     sheet = open_page("00_start_here")
     form = sheet.locator("form.predict").first

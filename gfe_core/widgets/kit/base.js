@@ -15,6 +15,8 @@ import { onTheme, readTheme } from "./theme.js";
  * @property {string[]} [answers] choices whose answers the page holds
  */
 
+/** @typedef {DocumentEventMap & WindowEventMap} Heard */
+
 const RESET = '<button type="button" class="reset">Reset</button>';
 export const NO_KERNEL = "needs a running notebook";
 export const BUSY_MARKUP = '<span class="busy" role="status">computing …</span>';
@@ -151,10 +153,10 @@ export class View {
   /**
    * Listen until the view is closed.
    *
-   * @template {keyof DocumentEventMap} K
+   * @template {keyof Heard} K
    * @param {EventTarget} target
    * @param {K | readonly K[]} types
-   * @param {(event: DocumentEventMap[K]) => void} call
+   * @param {(event: Heard[K]) => void} call
    */
   listen(target, types, call) {
     const heard = /** @type {EventListener} */ (call);
@@ -181,7 +183,7 @@ export class View {
     this.onClose(() => sized.disconnect());
     onTheme(redraw, this.signal);
     // paper waits neither for an observer nor for a frame
-    addEventListener("beforeprint", redraw, { signal: this.signal });
+    this.listen(window, "beforeprint", redraw);
   }
 
   /**

@@ -203,8 +203,18 @@ function chooseTheme() {
       // a page without storage forgets the theme
     }
   });
+  /** @type {string | undefined} */
+  let chosen;
+  // The views hear of the print later than this, and draw themselves at the width of paper.
   addEventListener("beforeprint", () => {
+    chosen ??= dataset.jpThemeLight;
     dataset.jpThemeLight = "true";
+    dataset.paper = "";
+  });
+  addEventListener("afterprint", () => {
+    dataset.jpThemeLight = chosen;
+    chosen = undefined;
+    delete dataset.paper;
   });
   show();
 }
