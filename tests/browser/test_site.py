@@ -237,7 +237,7 @@ PRINTED = """() => {
 
 
 def test_paper_shows_light_views_at_its_width_and_the_theme_comes_back(open_page: OpenPage):
-    sheet = open_page("00_start_here", color_scheme="dark", reduced_motion="reduce")
+    sheet = open_page("04_adaptive_minimise_distance", color_scheme="dark", reduced_motion="reduce")
     enlivened(sheet)
     assert sheet.locator(".gfe-figure").count() and sheet.locator(".gfe-player").count()
     paper, after = sheet.evaluate(PRINTED)
