@@ -16,6 +16,8 @@ from gfe_core.widgets.kit.bundles import classic, script, style, views
 _PLOTLY = Path(gfe_core.widgets.__file__).parent / "node_modules/plotly.js-basic-dist-min"
 _PLOTLY /= "plotly-basic.min.js"
 _TEXTS = ("CLAIMS.md", "TEACHING.md")
+LARGEST = 12_000_000
+"""Largest size of the whole site, in bytes."""
 
 
 def build(
@@ -33,7 +35,7 @@ def build(
     Raises:
         FileNotFoundError: the folder holds no notebook, or not one that is named.
         ValueError: a link leads to no page.
-        RuntimeError: a notebook raises an error.
+        RuntimeError: a notebook raises an error, or the site is larger than `LARGEST`.
     """
     paths = sorted(folder.glob("*.ipynb"))
     if not paths:
@@ -77,24 +79,47 @@ def build(
     say(f"{pages.FRONT}: {len(html) / 1000:.0f} kB")
     for name, text in pack.weights.items():
         write_text(to / "assets" / f"{name}.js", f"gfeWeights[{name!r}] = {text!r};")
+    weigh(to, say)
+
+
+def weigh(to: Path, say: Callable[[str], Any]) -> None:
+    """Say how large the site is.
+
+    Raises:
+        RuntimeError: it is larger than `LARGEST`.
+    """
+    sizes = {path: path.stat().st_size for path in to.rglob("*") if path.is_file()}
+    total = sum(sizes.values())
+    say(f"the whole site: {total / 1e6:.2f} MB of {LARGEST / 1e6:.2f} MB")
+    if total > LARGEST:
+        first = sorted(sizes, key=lambda path: -sizes[path])[:5]
+        names = ", ".join(f"{path.relative_to(to)} ({sizes[path] / 1e6:.2f} MB)" for path in first)
+        raise RuntimeError(
+            f"The site must have at most {LARGEST:,} bytes, got {total:,} in {to}. If files of "
+            f"earlier builds are there, delete {to} and build again; otherwise record fewer "
+            f"answers. The largest files: {names}."
+        )
 
 
 def _write_shared(to: Path) -> None:
     """Write the files that all pages read.
 
-    Scripts are classic ones, because a page opened from a file cannot load modules.
+    Scripts are classic ones, because a page opened from a file cannot load modules. The style of
+    the views is in the script, because such a page cannot read the rules of a style sheet, which
+    belong to a saved picture.
     """
     assets = to / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     scripts = [
         f"globalThis.gfeTexts = {json.dumps(TEXTS)};",
+        f"globalThis.gfeStyle = {json.dumps(''.join(map(style, views())))};",
         "globalThis.gfeViews = {};",
         "globalThis.gfeWeights = {};",
         *(classic(script(name), f"gfeViews.{name}") for name in views()),
         f"(() => {{\n{script('site')}\n}})();",
     ]
     write_text(assets / "site.js", "\n".join(scripts))
-    write_text(assets / "site.css", "\n".join([style("site"), *map(style, views())]))
+    write_text(assets / "site.css", style("site"))
     if not _PLOTLY.exists():
         raise FileNotFoundError(f"The figures' script is not at {_PLOTLY}: run `make lint` once.")
     shutil.copyfile(_PLOTLY, assets / "plotly.js")

@@ -25,6 +25,7 @@ _TEMPLATES = jinja2.Environment(
 _TEMPLATES.filters["mathematics"] = with_mathematics
 _PLOTLY = "application/vnd.plotly.v1+json"
 _PROGRESS = "Progress("  # the start of a progress bar's text, after its training has ended
+_RUN = re.compile(r" ?Choose \*Run → Run All Cells\*.*")  # a page has no such menu
 _HEADING = re.compile(r'<h[1-6] id="([^"]*)">')
 FRONT = "index.html"
 
@@ -115,7 +116,7 @@ def notebook_page(
     cells = []
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            cells.append({"html": write(cell.source)})
+            cells.append({"html": write(_RUN.sub("", cell.source))})
             continue
         outputs = [_output(output, number, shown, pack) for output in cell.outputs]
         cells.append(_code(cell) | {"outputs": outputs})

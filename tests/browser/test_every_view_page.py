@@ -1,6 +1,7 @@
 """Every view: no barrier, no motion unless asked for, no number beside settings of another."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,30 @@ def test_a_saved_mask_says_that_energies_need_a_kernel(open_view: OpenView):
     assert state(page) == before, "these energies were saved"
 
 
+NEED = "needs a running notebook"
+NOTE = """getComputedStyle(document.querySelector(".gfe-view"), "::after").content"""
+UNTOLD = f"""[...document.querySelectorAll(".gfe-view :disabled")]
+  .filter((one) => one.checkVisibility() && !one.closest("[title='{NEED}']"))
+  .map((one) => one.outerHTML)"""
+
+
+@pytest.mark.parametrize("name", ["player", "race", "spectrum", "siren", "mask", "staircase"])
+def test_a_saved_view_says_which_controls_need_a_kernel(open_view: OpenView, name: str):
+    page = open_view(name, live=False, reduced_motion="reduce")
+    assert page.locator(f"[title='{NEED}']").count() > 0
+    assert page.evaluate(UNTOLD) == []
+    assert "in grey need a running notebook" in page.evaluate(NOTE)
+    live = open_view(name, reduced_motion="reduce")
+    assert live.locator(f"[title='{NEED}']").count() == 0
+    assert live.evaluate(NOTE) == "none"
+
+
+def test_a_saved_view_without_requests_asks_for_no_kernel(open_view: OpenView):
+    page = open_view("traversal", live=False)
+    assert page.locator(":disabled").count() == 0
+    assert page.evaluate(NOTE) == "none"
+
+
 @pytest.mark.parametrize(("live", "words"), [(True, "energies …"), (False, "energies: needs a")])
 def test_energies_between_a_pair_are_not_shown_as_those_of_another(
     open_view: OpenView, live: bool, words: str
@@ -322,3 +347,54 @@ def test_names_of_other_reconstructions_are_read_in_full(chromium: Browser, tmp_
         page = opened(shown.view, width=900)
         assert page.evaluate(CLIPPED) == []
         assert len(set(page.evaluate(TOPS))) == 1, "the pictures stand in one row"
+
+
+def test_names_above_mixed_pictures_are_read_in_full_on_a_telephone(open_view: OpenView):
+    page = open_view("between", width=320)
+    assert page.evaluate(CLIPPED) == []
+    tops = page.locator(".between .tile canvas").evaluate_all(
+        "all => all.map((one) => Math.round(one.getBoundingClientRect().top))"
+    )
+    assert len(set(tops)) == 1, "the pictures stand in one row"
+
+
+@pytest.mark.parametrize("width", [320, 768, 1000])
+def test_names_of_factors_do_not_overlap(open_view: OpenView, width: int):
+    page = open_view("traversal", width=width)
+    names = page.locator("thead th")
+    assert names.count() == 2 + len(shapes.PARAMETERS)
+    wide = (
+        "all => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText)"
+    )
+    assert names.evaluate_all(wide) == []
+    box = page.locator(".along").first.bounding_box()
+    assert box is not None and box["width"] >= 200
+
+
+NOTE_FEET = """() => {
+  const { prototype } = CanvasRenderingContext2D;
+  const fill = prototype.fillText;
+  prototype.fillText = function (text, x, y) {
+    const { canvas, textAlign } = this;
+    const wide = this.measureText(text).width;
+    const left = x - { left: 0, center: wide / 2, right: wide }[textAlign];
+    if (/ 0$/.test(text)) canvas.foot = [];
+    if (y === canvas.parentElement.clientHeight) canvas.foot.push([left, left + wide]);
+    fill.call(this, text, x, y);
+  };
+}"""
+"""Note the left and right ends of the texts at the foot of a chart, whose first is "step 0"."""
+FEET = """() => [...document.querySelectorAll(".charts canvas")].map((one) => one.foot)
+  .filter(Boolean)"""
+
+
+@pytest.mark.parametrize("name", ["player", "race"])
+def test_numbers_of_frames_do_not_overlap_on_a_telephone(open_view: OpenView, name: str):
+    page = open_view(name, width=320, reduced_motion="reduce")
+    page.evaluate(NOTE_FEET)
+    for width in range(330, 700, 20):
+        page.evaluate("document.querySelectorAll('canvas').forEach((one) => delete one.foot)")
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(f"({FEET})().length === 2")
+        for foot in page.evaluate(FEET):
+            assert all(one[1] + 3 < other[0] for one, other in pairwise(foot)), width

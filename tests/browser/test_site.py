@@ -1,5 +1,6 @@
 """The static pages in Chromium, from files and without a network."""
 
+import io
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -7,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from published import is_flat
 from view_page import barriers
@@ -49,6 +52,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(building, "run", shown)
         build(to, NOTEBOOKS, [NOTEBOOKS / f"{name}.ipynb" for name in RUN], say=str)
     return to
+
+
+def test_no_page_names_a_menu_of_jupyterlab(site: Path):
+    texts = [path.read_text(encoding="utf-8") for path in site.glob("*.html")]
+    assert not any("Run All Cells" in text for text in texts)
+    assert "<p>About 10 minutes.</p>" in (site / f"{RUN[0]}.html").read_text(encoding="utf-8")
 
 
 OpenPage = Callable[..., Page]
@@ -187,6 +196,60 @@ def test_what_belongs_to_other_settings_is_marked(open_page: OpenPage):
     expect(rays).not_to_have_class("stale")
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_saved_picture_looks_like_the_view(open_page: OpenPage, theme: str):
+    sheet = open_page("00_start_here", color_scheme=theme, reduced_motion="reduce")
+    enlivened(sheet)
+    view = sheet.locator(".gfe-player").first
+    view.get_by_role("button", name="more").click()
+    with sheet.expect_download() as saved:
+        view.get_by_role("menuitem", name="Save picture").click()
+    sheet.evaluate("document.activeElement.blur()")
+    seen = Image.open(io.BytesIO(view.screenshot())).convert("RGB")
+    drawn = Image.open(saved.value.path()).convert("RGB").resize(seen.size)
+    apart = np.abs(np.asarray(seen, int) - np.asarray(drawn, int)).max(2)
+    # smoothed lines and letters differ a little; without its styles the view falls apart
+    assert (apart > 60).mean() < 0.05
+
+
+PRINTED = """() => {
+  const { dataset } = document.body;
+  const views = [...document.querySelectorAll(".gfe-view")].filter((one) => one.checkVisibility());
+  const { prototype } = CanvasRenderingContext2D;
+  const clear = prototype.clearRect;
+  let cleared = 0;
+  prototype.clearRect = () => { cleared += 1 };
+  dispatchEvent(new Event("beforeprint"));
+  prototype.clearRect = clear;
+  const gaps = [...document.querySelectorAll(".layers canvas, .gfe-figure .main-svg")]
+    .filter((one) => one.checkVisibility())
+    .map((one) => (one.width.baseVal?.value ?? one.width) - one.parentElement.clientWidth);
+  const paper = {
+    cleared,
+    light: dataset.jpThemeLight,
+    schemes: [...new Set(views.map((one) => one.style.colorScheme))],
+    widest: Math.max(...views.map((one) => one.offsetWidth)),
+    gap: Math.max(...gaps.map(Math.abs)),
+  };
+  dispatchEvent(new Event("afterprint"));
+  return [paper, { ...dataset }];
+}"""
+
+
+def test_paper_shows_light_views_at_its_width_and_the_theme_comes_back(open_page: OpenPage):
+    sheet = open_page("04_adaptive_minimise_distance", color_scheme="dark", reduced_motion="reduce")
+    enlivened(sheet)
+    assert sheet.locator(".gfe-figure").count() and sheet.locator(".gfe-player").count()
+    paper, after = sheet.evaluate(PRINTED)
+    assert (paper["light"], paper["schemes"]) == ("true", ["light"])
+    assert 600 < paper["widest"] <= 680
+    assert paper["gap"] <= 1
+    assert paper["cleared"] == 0, "in Chromium, clearing on paper also clears the canvas below"
+    assert after == {"jpThemeLight": "false"}
+    sheet.emulate_media(media="print")
+    assert sheet.locator("button:visible").count() == 0
+
+
 def test_a_guess_opens_the_answer(open_page: OpenPage):
     sheet = open_page("00_start_here")
     form = sheet.locator("form.predict").first
@@ -197,6 +260,22 @@ def test_a_guess_opens_the_answer(open_page: OpenPage):
     form.get_by_role("button").click()
     expect(answer).to_be_visible()
     expect(form.locator(".verdict")).to_contain_text("Not this time.")
+
+
+def test_the_search_names_the_notebook_of_a_section_and_says_how_many_more_there_are(
+    open_page: OpenPage,
+):
+    sheet = open_page("index")
+    field, lines = sheet.get_by_label("Search"), sheet.locator("#found li")
+    field.fill("recap")
+    recaps = sheet.locator("#found li:has(a:text-is('Recap'))").all_inner_texts()
+    assert len(recaps) > 1 and len(set(recaps)) == len(recaps)
+    assert all(text.startswith("Recap · ") for text in recaps)
+    field.fill("Nesterov's momentum")
+    assert lines.count() < 13
+    field.fill("the")
+    expect(lines).to_have_count(13)
+    expect(lines.last).to_have_text(re.compile(r"and \d+ more"))
 
 
 def test_the_search_finds_a_section_and_the_theme_stays(open_page: OpenPage):
@@ -214,10 +293,6 @@ def test_the_search_finds_a_section_and_the_theme_stays(open_page: OpenPage):
     assert sheet.evaluate("getComputedStyle(document.body).backgroundColor") != ground
     hits.first.click()
     expect(sheet.get_by_role("button", name="dark")).to_have_attribute("aria-pressed", "true")
-
-
-def test_the_site_is_small(site: Path):
-    assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < 12_000_000
 
 
 @pytest.mark.timed

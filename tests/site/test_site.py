@@ -12,7 +12,7 @@ from explorers import DIGITS
 
 import gfe_core as gfe
 from gfe_core import widgets
-from gfe_core.site import build, pages
+from gfe_core.site import build, building, pages
 from gfe_core.site.packing import Packing, packed
 from gfe_core.site.recording import recorded
 from gfe_core.site.text import Page, markdown, with_mathematics
@@ -144,3 +144,18 @@ def test_a_notebook_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"`named` must be notebooks in .*gone\.ipynb"):
         build(tmp_path / "site", NOTEBOOKS, [tmp_path / "gone.ipynb"], say=str)
     assert not (tmp_path / "site").exists()
+
+
+def test_a_site_that_is_too_large_is_refused_and_its_size_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_bytes(bytes(30_000))
+    (tmp_path / "assets" / "weights.js").write_bytes(bytes(90_000))
+    said: list[str] = []
+    building.weigh(tmp_path, said.append)
+    assert said == ["the whole site: 0.12 MB of 12.00 MB"]
+    monkeypatch.setattr(building, "LARGEST", 100_000)
+    largest = r"at most 100,000 bytes, got 120,000 .* assets/weights\.js \(0\.09 MB\), index\.html"
+    with pytest.raises(RuntimeError, match=largest):
+        building.weigh(tmp_path, said.append)

@@ -122,6 +122,7 @@ class Figure {
     if (this.controls.length) root.append(this.#bar());
     root.append(this.plot, this.words);
     this.view.follow(() => this.#resize());
+    this.view.listen(window, "beforeprint", () => this.#fit());
     this.#layOutWhereSeen();
     for (const key of /** @type {const} */ (["shown", "changes", "figure"])) {
       model.onChange(key, () => this.#draw());
@@ -181,6 +182,11 @@ class Figure {
   #resize() {
     if (this.#stale) this.#draw();
     else if (this.view.shown) this.#plotly.Plots.resize(this.plot);
+  }
+
+  /** Fit the plot into its place at once, because `Plots.resize` waits and paper does not. */
+  #fit() {
+    if (!this.#stale && this.view.shown) this.#plotly.relayout(this.plot, { autosize: true });
   }
 
   /** Draw the latest state; earlier states that were requested while plotly drew are skipped. */

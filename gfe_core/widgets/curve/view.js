@@ -2,7 +2,14 @@
 // engine follows the flow here, so that the reader can move the point and the start.
 
 import "./view.css";
-import { CAPTION_MARKUP, STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import {
+  CAPTION_MARKUP,
+  onReset,
+  STATE_MARKUP,
+  TITLE_MARKUP,
+  View,
+  widgetOf,
+} from "../kit/base.js";
 import { sign, strokeSign } from "../kit/dom.js";
 import { drag, spotIn } from "../kit/drag.js";
 import { Energy, follow } from "../kit/flow.js";
@@ -271,7 +278,7 @@ class Curve {
     });
     view.listen(plane, "keydown", (event) => this.#step(event, true));
     view.listen(chart, "keydown", (event) => this.#step(event, false));
-    view.onReset((event) => {
+    onReset(view, (event) => {
       this.#move(model.get("defaults"), event);
       this.#release();
     });

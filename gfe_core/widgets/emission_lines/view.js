@@ -2,7 +2,15 @@
 // steps of one sample at once, and the browser draws them while the reader scrubs.
 
 import "./view.css";
-import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import {
+  ASKING_MARKUP,
+  CAPTION_MARKUP,
+  needKernel,
+  onReset,
+  TITLE_MARKUP,
+  View,
+  widgetOf,
+} from "../kit/base.js";
 import { make, setOptions, sign, strokeSign } from "../kit/dom.js";
 import { circle, hatch } from "../kit/layers.js";
 import { COLOURS, DASHES } from "../kit/look.js";
@@ -315,12 +323,12 @@ class Spectrum {
     view.listen(sample.input, "change", (event) => this.#ask({ sample: sample.chosen }, event));
     view.listen(solver, "change", (event) => this.#ask({ solver: solver.value }, event));
     view.listen(truthBox, "change", (event) => this.#look(event));
-    const reset = view.onReset((event) => {
+    const reset = onReset(view, (event) => {
       truthBox.checked = false;
       this.#look();
       this.#ask(view.model.get("defaults"), event);
     });
-    view.needKernel(sample.input, solver, reset);
+    needKernel(view, sample.input, solver, reset);
   }
 }
 

@@ -15,6 +15,8 @@ import { onTheme, readTheme } from "./theme.js";
  * @property {string[]} [answers] choices whose answers the page holds
  */
 
+/** @typedef {DocumentEventMap & WindowEventMap} Heard */
+
 const RESET = '<button type="button" class="reset">Reset</button>';
 export const NO_KERNEL = "needs a running notebook";
 export const BUSY_MARKUP = '<span class="busy" role="status">computing …</span>';
@@ -143,22 +145,6 @@ export class View {
     return this.#answers?.includes(name) ?? this.live;
   }
 
-  /**
-   * Disable controls that ask the kernel if there is no kernel.
-   *
-   * @param {...(HTMLInputElement | HTMLSelectElement | HTMLButtonElement)} controls
-   */
-  needKernel(...controls) {
-    for (const one of controls) one.disabled = !this.live;
-  }
-
-  /** @param {(event: Event) => void} call */
-  onReset(call) {
-    const button = this.find(".reset", HTMLButtonElement);
-    this.listen(button, "click", call);
-    return button;
-  }
-
   /** @param {() => void} call */
   onClose(call) {
     this.signal.addEventListener("abort", call);
@@ -167,10 +153,10 @@ export class View {
   /**
    * Listen until the view is closed.
    *
-   * @template {keyof DocumentEventMap} K
+   * @template {keyof Heard} K
    * @param {EventTarget} target
    * @param {K | readonly K[]} types
-   * @param {(event: DocumentEventMap[K]) => void} call
+   * @param {(event: Heard[K]) => void} call
    */
   listen(target, types, call) {
     const heard = /** @type {EventListener} */ (call);
@@ -196,6 +182,8 @@ export class View {
     sized.observe(this.root);
     this.onClose(() => sized.disconnect());
     onTheme(redraw, this.signal);
+    // paper waits neither for an observer nor for a frame
+    this.listen(window, "beforeprint", redraw);
   }
 
   /**
@@ -227,6 +215,32 @@ export class View {
   /** End listeners, observers and timers. */
   close() {
     this.#end.abort();
+  }
+}
+
+// The next two are not methods, because a method is in every bundle, used or not.
+
+/**
+ * @param {View<any>} view
+ * @param {(event: Event) => void} call
+ * @returns {HTMLButtonElement} the button Reset
+ */
+export function onReset(view, call) {
+  const button = view.find(".reset", HTMLButtonElement);
+  view.listen(button, "click", call);
+  return button;
+}
+
+/**
+ * Disable controls that ask the kernel if there is no kernel; base.css adds a line about them.
+ *
+ * @param {View<any>} view
+ * @param {...(HTMLInputElement | HTMLSelectElement | HTMLButtonElement)} controls
+ */
+export function needKernel({ live }, ...controls) {
+  for (const one of live ? [] : controls) {
+    one.disabled = true;
+    one.title = NO_KERNEL;
   }
 }
 

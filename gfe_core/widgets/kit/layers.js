@@ -24,10 +24,11 @@ export const penOf = (canvas) => /** @type {CanvasRenderingContext2D} */ (canvas
 export function layer(canvas) {
   const ratio = (window.devicePixelRatio || 1) * (canvas.currentCSSZoom ?? 1);
   const { clientWidth: width, clientHeight: height } = canvas.parentElement ?? canvas;
-  resize(canvas, Math.round(width * ratio), Math.round(height * ratio));
+  const kept = resize(canvas, Math.round(width * ratio), Math.round(height * ratio));
   const pen = penOf(canvas);
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
+  // only if needed: on paper, Chromium also clears the canvas below
+  if (kept) pen.clearRect(0, 0, width, height);
   pen.setLineDash([]);
   pen.globalAlpha = 1;
   pen.lineJoin = "round";
@@ -40,11 +41,12 @@ export function layer(canvas) {
  * @param {HTMLCanvasElement} canvas
  * @param {number} width
  * @param {number} height
+ * @returns {boolean} whether it has this size already, and keeps its content
  */
 function resize(canvas, width, height) {
-  if (canvas.width === width && canvas.height === height) return;
-  canvas.width = width;
-  canvas.height = height;
+  const kept = canvas.width === width && canvas.height === height;
+  if (!kept) Object.assign(canvas, { width, height });
+  return kept;
 }
 
 /**

@@ -19,9 +19,10 @@ import { storedModel, unpacked } from "./stored.js";
 /** @typedef {{ heading: string, address: string, words: string }} Entry */
 
 const page =
-  /** @type {{ gfeViews: Record<string, Widget>, gfeTexts: Record<string, string>, gfeWeights: Record<string, string> }} */ (
+  /** @type {{ gfeViews: Record<string, Widget>, gfeTexts: Record<string, string>, gfeStyle: string, gfeWeights: Record<string, string> }} */ (
     /** @type {unknown} */ (globalThis)
   );
+const MOST_HITS = 12; // of a search
 /** @type {Map<string, Promise<void>>} */
 const loading = new Map();
 
@@ -202,18 +203,33 @@ function chooseTheme() {
       // a page without storage forgets the theme
     }
   });
+  /** @type {string | undefined} */
+  let chosen;
+  // The views hear of the print later than this, and draw themselves at the width of paper.
   addEventListener("beforeprint", () => {
+    chosen ??= dataset.jpThemeLight;
     dataset.jpThemeLight = "true";
+    dataset.paper = "";
+  });
+  addEventListener("afterprint", () => {
+    dataset.jpThemeLight = chosen;
+    chosen = undefined;
+    delete dataset.paper;
   });
   show();
 }
 
-/** List the headings whose section has every typed word. */
+/** List the headings whose section has every typed word, with their notebooks. */
 function search() {
   const field = document.querySelector("#search");
   if (!(field instanceof HTMLInputElement)) return;
   /** @type {Entry[]} */
   const entries = JSON.parse(document.querySelector("#index")?.textContent ?? "[]");
+  const fileOf = (/** @type {string} */ address) => address.split("#")[0];
+  // the first heading of a page is its title
+  const titles = new Map(
+    entries.toReversed().map(({ heading, address }) => [fileOf(address), heading]),
+  );
   const list = find(document.body, "#found", HTMLElement);
   field.addEventListener("input", () => {
     const wanted = field.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -221,15 +237,20 @@ function search() {
       const text = `${heading} ${words}`.toLowerCase();
       return wanted.every((word) => text.includes(word));
     };
-    const hits = wanted.length ? entries.filter(has).slice(0, 12) : [];
-    const items = hits.map(({ heading, address }) =>
-      make("li", {}, make("a", { href: address }, heading)),
-    );
-    const none = wanted.length && !hits.length ? [make("li", {}, "nothing found")] : [];
-    list.replaceChildren(...items, ...none);
+    const hits = wanted.length ? entries.filter(has) : [];
+    const items = hits.slice(0, MOST_HITS).map(({ heading, address }) => {
+      const title = titles.get(fileOf(address));
+      const of = title === heading ? "" : ` · ${title}`;
+      return make("li", {}, make("a", { href: address }, heading), of);
+    });
+    const more = hits.length - items.length;
+    const rest = more > 0 ? `and ${more} more: add a word to see fewer` : "nothing found";
+    const last = wanted.length && (more || !hits.length) ? [make("li", {}, rest)] : [];
+    list.replaceChildren(...items, ...last);
   });
 }
 
+document.head.append(make("style", {}, page.gfeStyle));
 chooseTheme();
 ask();
 search();

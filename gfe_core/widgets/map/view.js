@@ -2,7 +2,7 @@
 // layouts at once; only a new pair A, B is a request.
 
 import "./view.css";
-import { STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import { onReset, STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
 import { make } from "../kit/dom.js";
 import { drag } from "../kit/drag.js";
 import { ARROWS, isShortcut } from "../kit/keyboard.js";
@@ -333,7 +333,7 @@ class PointMap {
       this.#chosen.step = Number(between.slider.value);
       this.#look(event);
     });
-    view.onReset(() => {
+    onReset(view, () => {
       this.#chosen.pair = view.model.get("first").pair;
       this.#askPair();
       view.model.send({ frame: view.model.get("first").frame });

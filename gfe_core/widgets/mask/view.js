@@ -2,7 +2,15 @@
 // `names`, these are pictures in the kernel's answer, and panels beside the image draw them.
 
 import "./view.css";
-import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import {
+  ASKING_MARKUP,
+  CAPTION_MARKUP,
+  needKernel,
+  onReset,
+  TITLE_MARKUP,
+  View,
+  widgetOf,
+} from "../kit/base.js";
 import { drag } from "../kit/drag.js";
 import { ARROWS, isShortcut } from "../kit/keyboard.js";
 import { stroke } from "../kit/layers.js";
@@ -262,8 +270,8 @@ class MaskPainter {
       this.#write();
       this.#ask(event, false);
     });
-    view.onReset((event) => this.#reset(event));
-    view.needKernel(prior);
+    onReset(view, (event) => this.#reset(event));
+    needKernel(view, prior);
   }
 
   /**

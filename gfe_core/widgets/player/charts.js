@@ -72,8 +72,13 @@ class Chart {
     if (!film.tracks) return;
     const ticks = linearTicks(0, Math.max(film.last, 1), Math.min(6, plot.width / 70));
     plot.rules();
+    const zero = `${film.noun} 0`;
+    const wide = (/** @type {any} */ text) => plot.pen.measureText(text).width;
     for (const k of ticks.filter(Number.isInteger)) {
-      plot.below(k, String(k || `${film.noun} 0`), k ? "center" : "left");
+      if (!k) plot.below(k, zero, "left");
+      else if (plot.spot(k, 0)[0] - wide(k) / 2 > plot.left + wide(zero) + 4) {
+        plot.below(k, String(k));
+      }
     }
     if (this.#limit > 0) {
       const { soft } = this.#view.theme;

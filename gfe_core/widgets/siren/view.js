@@ -2,7 +2,15 @@
 // pixels. The window moves here at once; its content is a request to the kernel.
 
 import "./view.css";
-import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import {
+  ASKING_MARKUP,
+  CAPTION_MARKUP,
+  needKernel,
+  onReset,
+  TITLE_MARKUP,
+  View,
+  widgetOf,
+} from "../kit/base.js";
 import { setOptions, sign, strokeSign } from "../kit/dom.js";
 import { drag } from "../kit/drag.js";
 import { ARROWS, isShortcut } from "../kit/keyboard.js";
@@ -162,7 +170,7 @@ class Siren {
       this.selects.share,
       share.map((value) => ({ text: percent(value), value })),
     );
-    this.view.needKernel(...Object.values(this.selects));
+    needKernel(this.view, this.other, ...Object.values(this.selects));
     this.view.find(".of-decoder", HTMLElement).hidden = decoder.length < 2;
     this.view.writeTitle();
     this.strip.build();
@@ -211,7 +219,7 @@ class Siren {
     this.view.write(".trained", `the pixels: ${rows} × ${columns}${hatched}`);
     const drag =
       half < 1 ? "drag the frame over the image" : "choose a smaller window, then drag it";
-    this.view.write(".where", drag);
+    this.view.write(".where", live ? drag : "");
     const row = `row ${model.get("row")} of the pixels`;
     this.view.write(".cut .heading", `a cut through the window along ${row}`);
   }
@@ -352,8 +360,8 @@ class Siren {
       );
     }
     view.listen(this.other, "click", (event) => this.#ask({ seed: this.#values.seed + 1 }, event));
-    const reset = view.onReset((event) => this.#ask(view.model.get("defaults"), event));
-    view.needKernel(reset);
+    const reset = onReset(view, (event) => this.#ask(view.model.get("defaults"), event));
+    needKernel(view, reset);
   }
 
   /**

@@ -2,7 +2,15 @@
 // The threshold moves here at once, and a request sends it to the kernel.
 
 import "./view.css";
-import { ASKING_MARKUP, CAPTION_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import {
+  ASKING_MARKUP,
+  CAPTION_MARKUP,
+  needKernel,
+  onReset,
+  TITLE_MARKUP,
+  View,
+  widgetOf,
+} from "../kit/base.js";
 import { drag, spotIn } from "../kit/drag.js";
 import { circle } from "../kit/layers.js";
 import { COLOURS, DASHES } from "../kit/look.js";
@@ -311,10 +319,10 @@ class Staircase {
       this.#ask({ running: !this.#values.running }, event),
     );
     view.listen(this.anew, "click", (event) => this.#begin({ running: true, fresh: true }, event));
-    const reset = view.onReset((event) =>
+    const reset = onReset(view, (event) =>
       this.#begin({ threshold: this.first, running: false, fresh: false }, event),
     );
-    view.needKernel(slider, this.train, this.anew, reset);
+    needKernel(view, slider, this.train, this.anew, reset);
   }
 
   /**

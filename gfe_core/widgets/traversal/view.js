@@ -2,7 +2,7 @@
 // pictures: the view sends the reader's choices to the kernel, and makes no requests.
 
 import "./view.css";
-import { STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
+import { onReset, STATE_MARKUP, TITLE_MARKUP, View, widgetOf } from "../kit/base.js";
 import { make, setOptions } from "../kit/dom.js";
 import { drag, spotIn } from "../kit/drag.js";
 import { numbersOf, paint } from "../kit/layers.js";
@@ -252,7 +252,7 @@ class Traversal {
       this.#choose({ latent: Number(latent.value) }, event),
     );
     this.view.listen(this.view.root, "change", () => this.#tell());
-    this.view.onReset((event) => {
+    onReset(this.view, (event) => {
       this.#choose({ ...this.view.model.get("defaults") }, event);
       this.#tell();
     });
