@@ -70,7 +70,6 @@ export function linearTicks(low, high, about) {
   const step = ten * ([1, 2, 5].find((lead) => lead * ten >= rough * 0.999) ?? 10);
   const first = Math.ceil(low / step - 1e-9);
   const n = Math.floor(high / step + 1e-9) - first + 1;
-  if (n < 2 && about < 50) return linearTicks(low, high, 2 * about);
   return range(n, (k) => Number(((first + k) * step).toPrecision(12)));
 }
 

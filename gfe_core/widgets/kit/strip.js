@@ -35,6 +35,8 @@ export class Strip {
   #row = 0;
   /** @type {number | undefined} */
   #last;
+  /** @type {Element | undefined} thumbnail in the middle of the strip, unless it was scrolled */
+  #centred;
 
   /**
    * @param {import("./base.js").View<any>} view with STRIP_MARKUP and the traits of Thumbnails
@@ -101,10 +103,12 @@ export class Strip {
     });
     const label = this.#view.model.get("thumbnail_labels")[place] ?? note;
     this.#label.textContent = numbered ? label : `sample ${row}`;
-    const chosen = options[place];
-    if (!(chosen instanceof HTMLElement)) return;
+    const chosen = /** @type {HTMLElement | undefined} */ (options[place]);
+    if (!chosen || chosen === this.#centred) return; // a press on another is not scrolled away
     this.#list.setAttribute("aria-activedescendant", chosen.id);
-    this.#list.scrollLeft = chosen.offsetLeft - (this.#list.clientWidth - chosen.offsetWidth) / 2;
+    const { clientWidth } = this.#list;
+    this.#list.scrollLeft = chosen.offsetLeft - (clientWidth - chosen.offsetWidth) / 2;
+    if (clientWidth) this.#centred = chosen;
   }
 
   /** @param {MouseEvent} event */

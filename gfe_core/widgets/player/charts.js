@@ -83,11 +83,15 @@ class Chart {
     if (this.#limit > 0) {
       const { soft } = this.#view.theme;
       const [, y] = plot.spot(0, this.#limit);
-      const label = this.#view.model.get("step_limit_label");
       plot.level(this.#limit, soft, 1, [5, 4]);
       plot.pen.fillStyle = soft;
       const above = y - plot.top > 15;
-      plot.write(label, [plot.right - 6, above ? y - 3 : y + 3], "right", above ? "bottom" : "top");
+      plot.write(
+        this.#view.model.get("step_limit_label"),
+        [plot.right - 6, above ? y - 3 : y + 3],
+        "right",
+        above ? "bottom" : "top",
+      );
     }
     plot.pen.globalAlpha = 0.28;
     this.#drawTracks(plot, film, film.last);

@@ -63,8 +63,7 @@ export class Handle {
     this.#button.title = this.#told.able() ? "" : NO_KERNEL;
     const place = this.start.map((share) => share.toFixed(2)).join(", ");
     this.#button.ariaLabel = `start (${place}): arrow keys move it, Enter releases it`;
-    this.#button.style.left = `${x}%`;
-    this.#button.style.top = `${y}%`;
+    this.#button.style.inset = `${y}% auto auto ${x}%`;
     this.#button.classList.toggle("held", this.held);
   }
 
@@ -77,9 +76,9 @@ export class Handle {
   #follow(event) {
     if (!this.#grip) return;
     const [x, y] = spotIn(event, this.#plane.stage);
-    const [dx, dy] = [x - this.#grip[0], y - this.#grip[1]];
-    const by = [dx / this.#plane.width, dy / this.#plane.height];
-    if (dx || dy || this.moved) this.#carry(by, event);
+    const [left, top] = this.#grip;
+    const by = [(x - left) / this.#plane.width, (y - top) / this.#plane.height];
+    if (by.some(Boolean) || this.moved) this.#carry(by, event);
     else this.#told.moved(event);
   }
 
