@@ -62,7 +62,7 @@ export class Handle {
     this.#button.disabled = !this.draggable;
     this.#button.title = this.#told.able() ? "" : NO_KERNEL;
     const place = this.start.map((share) => share.toFixed(2)).join(", ");
-    this.#button.ariaLabel = `start (${place}): arrow keys move it, Enter releases it`;
+    this.#button.ariaLabel = `start ${place}: arrow keys move it, Enter lets go`;
     this.#button.style.inset = `${y}% auto auto ${x}%`;
     this.#button.classList.toggle("held", this.held);
   }
