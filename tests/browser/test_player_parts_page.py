@@ -117,6 +117,18 @@ def test_no_name_is_cut_beside_its_picture(
     assert len(set(page.locator(".tile canvas").evaluate_all(pictures))) == 1
 
 
+@pytest.mark.parametrize(("name", "resets"), [("flow", True), ("early stopping", False)])
+def test_a_film_without_choices_offers_no_reset(
+    open_view: OpenView, decoder: gfe.MLPDecoder, name: str, resets: bool
+):
+    player = EXPLORERS[name](decoder).player
+    player.playing = False
+    page = open_view(player)
+    page.get_by_role("button", name="more").click()
+    assert page.get_by_role("menuitem", name="Present").is_visible()
+    assert page.get_by_role("menuitem", name="Reset").is_visible() == resets
+
+
 def test_the_menu_is_worked_by_keys(open_view: OpenView, decoder: gfe.MLPDecoder):
     page = open_view(widgets.FlowExplorer(decoder, DIGITS).player)
     page.evaluate("model.on('change:request', () => { window.asked = model.get('request'); })")

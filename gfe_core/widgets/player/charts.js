@@ -11,7 +11,7 @@ import { around, linear, linearTicks } from "../kit/scales.js";
 /** @typedef {import("../kit/scales.js").Scale} Scale */
 /** @typedef {import("./film.js").Film} Film */
 
-const MARGINS = { left: 54, right: 12, top: 6, bottom: 18 };
+const MARGINS = { left: 60, right: 12, top: 6, bottom: 18 };
 const CHART_MARKUP = `<figure><p></p><div class="layers"><canvas aria-hidden="true">
 </canvas><canvas role="img"></canvas></div></figure>`;
 
