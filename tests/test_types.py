@@ -193,6 +193,7 @@ def test_encodings_by_losses_that_do_the_same_are_joined(kind):
     assert len(whole) == 6, "from a generator"
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_encodings_of_other_kinds_are_not_joined():
     c = torch.zeros(3, 2)
     first = told(gfe.Gaussian())
