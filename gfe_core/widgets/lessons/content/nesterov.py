@@ -66,9 +66,9 @@ QUESTIONS = {
         },
         answer="No: it costs work",
         because=(
-            "On these digits some of AMD's steps are already long enough for flat directions, "
-            "which is what momentum is for. An accelerated step tests the energy at one point and "
-            "takes its gradient at another."
+            "Probably some of AMD's steps are already long enough for flat directions, which is "
+            "what momentum is for. An accelerated step tests the energy at one point and takes its "
+            "gradient at another, which costs three forward-equivalents in place of two."
         ),
     ),
 }
