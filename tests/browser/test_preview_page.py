@@ -144,7 +144,7 @@ def test_a_saved_page_follows_the_start_as_the_kernel_would(open_page: OpenView)
     hand.move(60, -40)
     page.mouse.up()
     place = page.locator(".start").get_attribute("aria-label") or ""
-    x, y = (float(part) for part in place.split("(")[1].split(")")[0].split(","))
+    x, y = (float(part) for part in place.removeprefix("start ").split(":")[0].split(","))
     explorer.player.request = {"id": 1, "start": [x, y], "values": {}, "changed": "start"}
     ends = torch.frombuffer(bytearray(explorer.player.energies), dtype=torch.float32)
     assert (x, y) != (0.0, 0.0)
