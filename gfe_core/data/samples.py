@@ -262,15 +262,14 @@ def context_for(context: Any, x: Tensor, given: Any = None, name: str = "x") -> 
         ValueError: the number or the order of the rows is not that of the data.
     """
     if isinstance(context, Mapping):
-        of_names = {
+        tensors: Any = {
             key: _one_context(f"context[{key!r}]", part, x, given, name)
             for key, part in context.items()
         }
-        check_context(of_names, x)
-        return of_names
-    whole = _one_context("context", context, x, given, name)
-    check_context(whole, x)
-    return whole
+    else:
+        tensors = _one_context("context", context, x, given, name)
+    check_context(tensors, x)
+    return tensors
 
 
 def _one_context(called: str, context: Any, x: Tensor, given: Any, name: str) -> Any:

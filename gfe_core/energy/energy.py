@@ -107,7 +107,7 @@ class Energy(Curvature):
     def at(self, z: Codes) -> Point:
         """Decode codes once, so that value and gradient share the work."""
         with graphs():
-            leaf = self._padded_codes(self._codes(z).detach().clone()).requires_grad_()
+            leaf = self._padded(self._codes(z).detach().clone()).requires_grad_()
             energy = self._per_sample(leaf)
 
         def pull(where: Tensor | None) -> Tensor:
@@ -143,7 +143,7 @@ class Energy(Curvature):
     def value(self, z: Codes) -> PerSample:
         """Return the energy of each code."""
         with torch.no_grad():
-            return self._per_sample(self._padded_codes(self._codes(z).clone()))[: self.n]
+            return self._per_sample(self._padded(self._codes(z).clone()))[: self.n]
 
     def value_and_grad(self, z: Codes) -> tuple[Tensor, Tensor]:
         """Return the energy (batch,) and its gradient in z (batch, latent).

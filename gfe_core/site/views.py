@@ -5,6 +5,7 @@ from typing import Any
 
 import ipywidgets
 
+from gfe_core.widgets.charts.figures import Picture
 from gfe_core.widgets.kit.bundles import bundle_of
 from gfe_core.widgets.kit.explorer import Explorer
 from gfe_core.widgets.kit.page import is_view, synced
@@ -41,6 +42,6 @@ def _leaves(widget: Any) -> Iterator[Any]:
 def _part(widget: Any) -> Part:
     if is_view(widget):
         return {"bundle": bundle_of(widget), "state": synced(widget)}
-    if isinstance(widget, ipywidgets.Image):
-        return {"picture": base64_of(smaller(bytes(widget.value)))}
+    if isinstance(widget, Picture):
+        return {"picture": base64_of(smaller(widget.png))}
     return {"html": widget.value if isinstance(widget, ipywidgets.HTML) else ""}

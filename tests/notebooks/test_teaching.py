@@ -56,4 +56,4 @@ def test_paths_add_up_and_no_notebook_takes_longer_than_it_says():
 def test_every_link_resolves():
     links = re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", TEXT)
     local = [link.split("#")[0] for link in links if not re.match(r"https?:|mailto:|#", link)]
-    assert links and [link for link in local if not (FOLDER / link).exists()] == []
+    assert local and [link for link in local if not (FOLDER / link).exists()] == []

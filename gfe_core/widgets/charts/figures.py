@@ -94,6 +94,21 @@ def show_picture(picture: np.ndarray, name: str, alt_text: str, *, width: int = 
         picture.size > 0, f"`picture` must hold a pixel, got shape {picture.shape}. {remedy}"
     )
     checks.at_least_one("width", width)
-    png = base64_of(png_of(picture, max(1, round(width / picture.shape[1]))))
-    image = f'<img alt="{escape(alt_text)}" src="data:image/png;base64,{png}">'
-    return Document(name, {"image/png": png}, alt_text, lambda: ipywidgets.HTML(image))
+    png = png_of(picture, max(1, round(width / picture.shape[1])))
+    data = {"image/png": base64_of(png)}
+    return Document(name, data, alt_text, lambda: Picture(png, alt_text))
+
+
+class Picture(ipywidgets.HTML):
+    """A picture inside a widget, with its alternative text, which `ipywidgets.Image` has not.
+
+    Args:
+        png: content of the PNG file.
+        alt_text: one sentence that says what to see.
+    """
+
+    def __init__(self, png: bytes, alt_text: str) -> None:
+        self.png = png
+        source = f"data:image/png;base64,{base64_of(png)}"
+        style = "max-width: 100%"
+        super().__init__(f'<img alt="{escape(alt_text)}" style="{style}" src="{source}">')
