@@ -5,6 +5,7 @@ PYTHON   := $(VENV)/bin/python
 CONSTRAINTS ?= -c constraints.txt
 PIP      := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 # worksteal: an idle process takes over half of another's remaining tests. loadfile: the cells of a notebook stay together.
+# loadscope: tests of a file that share a page stay together, as tests/browser/conftest.py says.
 # OMP_WAIT_POLICY=PASSIVE: a waiting thread leaves the processor to the others.
 JOBS     ?= 2
 # A browser waits for its kernel, and the kernel for its browser.
@@ -75,7 +76,7 @@ notebooks-portable: $(VENV)/installed-dev ## the same without vector instruction
 	ATEN_CPU_CAPABILITY=default $(NBVAL) $(NB)
 
 browser: $(VENV)/installed-dev ## test views and notebook outputs in JupyterLab in Chromium (skipped without Chromium, unless GFE_REQUIRE_BROWSER=1)
-	$(PYTEST) -n $(BROWSERS) --dist worksteal -m "browser and not timed" tests/browser
+	$(PYTEST) -n $(BROWSERS) --dist loadscope -m "browser and not timed" tests/browser
 
 timed: $(VENV)/installed-dev ## test how fast views respond in Chromium, with no other test running
 	$(PYTEST) -n 0 -rP -m timed tests/browser

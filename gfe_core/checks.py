@@ -9,7 +9,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.data
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
@@ -216,6 +217,34 @@ def at_least_one(name: str, value: int) -> int:
     return value
 
 
+def at_least_zero(name: str, value: int) -> int:
+    """Return a whole number of at least zero as an int; anything else is refused."""
+    value = whole(name, value)
+    require(value >= 0, f"`{name}` must be at least 0, got {value}.")
+    return value
+
+
+def own(name: str, value: Any) -> Any:
+    """Return a copy of a tensor or an array, which its owner may change later; others as they are.
+
+    A tensor that requires a gradient is returned as it is, as it is meant to change.
+    """
+    if isinstance(value, Tensor):
+        return value if value.requires_grad else value.clone()
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def outside_transforms(who: str) -> None:
+    """Refuse a call within `torch.func`, in which autograd cannot be used."""
+    require(
+        not torch._C._are_functorch_transforms_active(),
+        f"{who} cannot be used within `torch.func` (`grad`, `vmap`, `jacrev` and others), where "
+        "autograd computes no gradients. Call it outside, for all samples at once, with "
+        "`adjoint=gfe.Implicit()`, and differentiate its codes with `torch.autograd.grad`.",
+        RuntimeError,
+    )
+
+
 def one_of(name: str, value: str, choices: Sequence[str]) -> None:
     """Refuse a word that is not among the choices."""
     known = isinstance(value, str) and value in choices
@@ -364,19 +393,19 @@ def _parts_of(decoder: Any) -> list[tuple[str, Any]]:
 
 def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     """Refuse data that cannot be compared with the output of this decoder."""
-    remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
-    named = isinstance(x, (str, Path))
-    remedy = f"Load it: `gfe.data.load({name})`." if named else remedy
-    remedy = _parts_remedy(x, len(decoder.data_shape), name) or remedy
     require(
         isinstance(x, Tensor),
-        f"`{name}` must be a torch.Tensor, got {type(x).__name__}. {remedy}",
+        f"`{name}` must be a torch.Tensor, got {type(x).__name__}. "
+        f"{into_samples(x, name, len(decoder.data_shape))}",
         TypeError,
     )
+    joined = f"Join its samples, if they have one shape: `torch.stack([*{name}])`."
+    require(not x.is_nested, f"`{name}` must be dense, got a nested tensor. {joined}", TypeError)
     dense = x.layout == torch.strided
     remedy = f"Convert it: `{name}.to_dense()`."
     require(dense, f"`{name}` must be dense, got a tensor of {x.layout}. {remedy}", TypeError)
     remedy = f"Convert it: `{name}.float()` (and divide grey values by 255)."
+    remedy = into_samples(x, name) if x.is_complex() else remedy
     require(
         x.is_floating_point(),
         f"`{name}` must have a float dtype, got {x.dtype}. {remedy}",
@@ -403,20 +432,50 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     )
 
 
-def _parts_remedy(x: Any, n_axes: int, name: str) -> str:
-    """Say what to do with several tensors; return "" for anything else.
+def into_samples(x: Any, name: str, n_axes: int | None = None) -> str:
+    """Say how something that is no tensor becomes a tensor of samples.
 
     Args:
         x: value that was passed.
-        n_axes: number of axes of a sample.
         name: name of the argument.
+        n_axes: number of axes of a sample, if it is known.
     """
+    if isinstance(x, (str, Path)):
+        return f"Load it: `gfe.data.load({name})`."
+    if isinstance(x, Tensor) and x.is_complex():
+        return f"Pass real numbers: `{name}.real` and `{name}.imag`, or `{name}.abs()`."
+    if isinstance(x, torch.utils.data.Dataset):
+        return f"Pass a loader of it: `torch.utils.data.DataLoader({name}, batch_size=500)`."
+    if hasattr(x, "toarray"):  # scipy's sparse arrays
+        return f"Convert it: `{name}.toarray()`."
+    if isinstance(x, Mapping):
+        key = next((key for key, value in x.items() if hasattr(value, "shape")), None)
+        return "Pass the samples alone" + (f": `{name}[{key!r}]`." if key is not None else ".")
+    return _parts_remedy(x, n_axes, name) or _converted(x, name)
+
+
+def _parts_remedy(x: Any, n_axes: int | None, name: str) -> str:
+    """Say what to do with several tensors; return "" for anything else."""
+    if isinstance(x, Iterator):
+        lines = f"`torch.stack([*{name}])`, or `torch.cat([*{name}])` if it yields batches"
+        return f"Collect its tensors: {lines}."
     parts = [*x] if isinstance(x, (list, tuple)) else []
-    if not parts or not all(isinstance(one, Tensor) for one in parts):
+    firsts = [one[0] if isinstance(one, (list, tuple)) and one else one for one in parts]
+    if not parts or not all(isinstance(one, Tensor) for one in firsts):
         return ""
-    if parts[0].dim() > n_axes:  # samples, and their labels or others
+    if firsts[0] is not parts[0]:  # samples, each beside its label
+        return f"Join its samples: `torch.stack([one[0] for one in {name}])`."
+    if n_axes is not None and parts[0].dim() > n_axes:  # samples, and their labels or others
         return f"Pass the samples alone: `{name}[0]`."
     return f"Join its samples: `torch.stack([*{name}])`."
+
+
+def _converted(x: Any, name: str) -> str:
+    """Return the line by which torch reads a value, or say what can be passed."""
+    with suppress(Exception):
+        torch.as_tensor(x, dtype=torch.float32)
+        return f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
+    return "Pass samples in a tensor, an array or a frame, one row for each."
 
 
 def same_names(name: str, got: Sequence[str] | None, known: Sequence[str] | None) -> None:

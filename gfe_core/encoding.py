@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -109,7 +110,8 @@ def encode(
         save_at: `SaveAt.steps()` or `SaveAt.times(t)` to keep the trajectory.
         adjoint: rule by which gradients of a function of z reach every input that requires a
             gradient: the weights, x, z0, context and tensors that the penalty holds. The default,
-            `Detached()`, passes no gradients on.
+            `Detached()`, passes no gradients on. Gradients are those of the decoder in its mode at
+            the encode, even if `decoder.train()` is called before the backward pass.
         max_steps: limit on attempted steps of each sample; by default 500 for AMD, BFGS and LBFGS,
             100 for GaussNewton, 10,000 for Dopri5, and the whole grid for fixed grids.
         bounds: (lower, upper), each a number or one number per latent. Codes stay in this box, by
@@ -127,13 +129,14 @@ def encode(
         on_failure: "mark" failures in `status`, or "raise" if any sample failed or was not reached.
 
     Returns:
-        Codes, energies, statuses, counts, the loss and, if requested, the trajectory.
+        Codes, energies, statuses, counts, the loss, the context, the mask and, if requested, the
+        trajectory.
 
     Raises:
         TypeError, ValueError: an argument is invalid, or the decoder, loss or penalty does not
             return one row or number for each sample; the message says what to write.
-        RuntimeError: a sample failed and on_failure is "raise", or the weights of the decoder
-            changed during the call.
+        RuntimeError: a sample failed and on_failure is "raise", the weights of the decoder changed
+            during the call, or it is made within `torch.func`.
         KeyboardInterrupt: an interrupt came before the first chunk was finished, or before the last
             one and on_failure is "raise".
 
@@ -158,6 +161,7 @@ def encode(
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2; bounds after Birgin, Martinez
     & Raydan 2000.
     """
+    checks.outside_transforms("`encode`")
     _of_their_kinds(stop, save_at, penalty, flow=flow, solver=solver, adjoint=adjoint)
     arguments.loss_or_none(loss)
     flow = flow or GradientFlow()
@@ -207,6 +211,7 @@ def encode(
         encoding = method.best_of(n_starts, samples)
     else:
         encoding = _in_chunks(method, n_starts, samples, size, progress, on_failure)
+    encoding = replace(encoding, mask=checks.own("mask", mask))
     if on_failure == "raise":
         _raise_failures(encoding)
     return encoding
@@ -282,7 +287,10 @@ class _Method:
                 )
             kept = record.trajectory(self.save_at) if record and self.save_at else None
             encoding = replace(
-                encoding, trajectory=kept, loss=self.loss.given, context=samples.context
+                encoding,
+                trajectory=kept,
+                loss=self.loss.given,
+                context=changed(samples.context, partial(checks.own, "context")),
             )
         if not asks:
             return encoding

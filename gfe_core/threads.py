@@ -21,6 +21,7 @@ differ by rounding.
 
 Precision: that of the decoder and the data. A line search compares energies that differ in their
 last digits, which `torch.autocast` would cut off, so autocast is switched off during the call.
+Matrices in half precision are the exception: `wide` converts them.
 """
 
 import os
@@ -33,7 +34,7 @@ from typing import Any
 
 import torch
 from threadpoolctl import ThreadpoolController
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 _AT_IMPORT = torch.get_num_threads()
@@ -63,6 +64,14 @@ def own_precision() -> ExitStack:
         if torch.is_autocast_enabled(kind):
             off.enter_context(torch.autocast(kind, enabled=False))
     return off
+
+
+def wide(numbers: Tensor) -> Tensor:
+    """Return numbers in half precision as float32, and others as they are.
+
+    On the CPU torch has no linear algebra in half precision, and its `matrix_exp` returns NaN.
+    """
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
 @contextmanager

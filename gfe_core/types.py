@@ -12,11 +12,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from copy import deepcopy
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import IntEnum
+from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
-from types import FunctionType
+from types import CellType, FunctionType, MethodType
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
@@ -187,7 +189,7 @@ class SaveAt:
         return SaveAt(at=at)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Statistics:
     """The cost of encoding each sample; all fields are counts of shape (batch,).
 
@@ -220,7 +222,7 @@ def code_names(n: int) -> list[str]:
     return [f"z_{i}" for i in range(n)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trajectory:
     """The accepted states of each sample, starting with the start, or its states at given times.
 
@@ -250,9 +252,12 @@ class Trajectory:
         return torch.cat([self.mask[1:], torch.zeros_like(self.mask[:1])])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """The codes of a batch, with their energies, statuses, counts and other results.
+
+    An encoding is equal to itself alone; compare tensors, such as `enc.z`. `copy.deepcopy` copies
+    its tensors without their gradients.
 
     Args:
         z: codes; they carry a gradient to the decoder only where the adjoint provides one.
@@ -264,6 +269,7 @@ class Encoding:
         trajectory: saved states, or None.
         loss: loss by which the codes were found; it defines the meaning of the decoder's output.
         context: context with which the codes were found, one row for each sample, or None.
+        mask: mask with which the codes were found, True where the data were observed, or None.
     """
 
     z: Float[Tensor, "batch latent"]
@@ -275,6 +281,7 @@ class Encoding:
     trajectory: Trajectory | None = None
     loss: "AnyLoss | None" = None
     context: "Context | None" = None
+    mask: Mask | None = None
 
     def __len__(self) -> int:
         """Count the samples."""
@@ -301,12 +308,18 @@ class Encoding:
         index = _rows(rows, len(self))
         return _with_tensors(self, lambda tensor, axis: tensor[(slice(None),) * axis + (index,)])
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Encoding":
+        """Copy all parts, the tensors without a graph: torch copies no graph."""
+        detached = _with_tensors(self, lambda tensor, axis: tensor.detach())
+        named = {field.name: getattr(detached, field.name) for field in fields(self)}
+        return type(self)(**deepcopy(named, memo))
+
     @staticmethod
     def joined(parts: Iterable["Encoding"]) -> "Encoding":
         """Join encodings of successive samples that were made by the same method.
 
         Shorter trajectories repeat their last state; a part without a trajectory counts as a
-        trajectory of its last state alone.
+        trajectory of its last state alone. A part without a mask counts as observed everywhere.
 
         Args:
             parts: encodings, at least one; all with latents, loss and context of the same kind.
@@ -349,6 +362,9 @@ class Encoding:
         named = [part.context for part in parts if isinstance(part.context, Mapping)]
         if named:
             whole["context"] = {name: torch.cat([c[name] for c in named]) for name in named[0]}
+        masks = [part.mask for part in parts if part.mask is not None]
+        if masks:
+            whole["mask"] = torch.cat([_mask_of(part, like=masks[0]) for part in parts])
         return replace(first, **whole, statistics=statistics, trajectory=trajectory)
 
     def to(self, *args: Any, **kwargs: Any) -> "Encoding":
@@ -428,19 +444,78 @@ def _check_joins(first: Encoding, part: Any, name: str) -> None:
             f"`{name}` has {theirs}, but `parts[0]` has {ours}. Encode all samples with a context "
             "of one form; one that changes nothing may be zeros."
         )
+    if first.mask is not None and part.mask is not None:
+        ours, theirs = tuple(first.mask.shape[1:]), tuple(part.mask.shape[1:])
+        if ours != theirs:
+            raise ValueError(
+                f"`{name}` has a mask of samples of shape {theirs}, but `parts[0]` of {ours}. Join "
+                "encodings of one decoder."
+            )
+
+
+def _mask_of(part: Encoding, like: Tensor) -> Mask:
+    """Return the mask of a part; without one, everything was observed."""
+    everything = like.new_ones(len(part), *like.shape[1:])
+    return everything if part.mask is None else part.mask
 
 
 def _same_loss(one: Any, other: Any) -> bool:
-    """Whether two losses are one, are equal, or do the same by their code or their attributes."""
-    if one is other:
+    """Whether two losses are one, are equal, or do the same by their code and what they hold."""
+    try:
+        return _alike(one, other, set())
+    except Exception:  # a user's object may refuse to be compared
+        return False
+
+
+def _alike(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
+    """Whether two losses, or parts of them, are equal or hold parts that are alike.
+
+    Args:
+        one: loss or part.
+        other: what it is compared with.
+        seen: pairs that are compared already; a part may hold itself.
+    """
+    pair = (id(one), id(other))
+    if one is other or pair in seen:
         return True
     if type(one) is not type(other):
         return False
-    if isinstance(one, FunctionType):
-        return one.__code__ == other.__code__
-    with suppress(Exception):  # tensors give no single answer
-        return bool(one == other or (hasattr(one, "per_sample") and vars(one) == vars(other)))
-    return False
+    seen.add(pair)
+    if hasattr(one, "shape") and hasattr(one, "dtype"):  # tensors and arrays
+        return one.shape == other.shape and one.dtype == other.dtype and bool((one == other).all())
+    if isinstance(one, FunctionType) and one.__code__ != other.__code__:
+        return False
+    ours, theirs = _held_by(one), _held_by(other)
+    if ours is None or theirs is None:
+        return bool(one == other)
+    return ours.keys() == theirs.keys() and all(
+        _alike(part, theirs[name], seen) for name, part in ours.items()
+    )
+
+
+def _held_by(value: Any) -> dict[Any, Any] | None:
+    """Return the parts of a value that its results depend on, by name; None if it has no parts."""
+    if isinstance(value, FunctionType):
+        cells = enumerate(value.__closure__ or ())
+        defaults = {"defaults": value.__defaults__, "by name": value.__kwdefaults__}
+        return {i: _content(cell) for i, cell in cells} | defaults
+    if isinstance(value, MethodType):
+        return {"function": value.__func__, "object": value.__self__}
+    if isinstance(value, partial):
+        return {"function": value.func, "arguments": value.args, "by name": value.keywords}
+    if isinstance(value, Mapping):
+        return {**value}
+    if isinstance(value, (list, tuple)):
+        return dict(enumerate(value))
+    by_parts = is_dataclass(value) or type(value).__eq__ is object.__eq__
+    return vars(value) if by_parts and hasattr(value, "__dict__") else None
+
+
+def _content(cell: CellType) -> Any:
+    """Return the value of a closure's variable; None if it was never set."""
+    with suppress(ValueError):
+        return cell.cell_contents
+    return None
 
 
 def _form_of(context: Any) -> str:

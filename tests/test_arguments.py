@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, fields
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from torch import nn
 from torch.utils.data import (
     BatchSampler,
@@ -20,6 +22,7 @@ from torch.utils.data import (
     IterableDataset,
     RandomSampler,
     SequentialSampler,
+    Subset,
     SubsetRandomSampler,
     TensorDataset,
 )
@@ -542,3 +545,40 @@ def test_words_of_an_error_name_what_the_function_takes():
         draw(DECODER, size=3, title=3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="It takes `decoder` and, by name, `size`, `title`"):
         draw(DECODER, colour="red", size=3)  # pyright: ignore[reportCallIssue]
+
+
+WITH_LABELS = TensorDataset(X, torch.arange(len(X)))
+OTHER_FORMS: dict[str, Callable[[], Any]] = {
+    "subset": lambda: Subset(WITH_LABELS, range(len(X))),
+    "data set of one's own": lambda: Numbered([*X]),
+    "list of pairs": lambda: [*WITH_LABELS],
+    "list of samples": lambda: [*X],
+    "list of lists": lambda: X.tolist(),
+    "generator": lambda: iter(X),
+    "dict": lambda: {"name": "digits", "x": X},
+    "sparse": lambda: csr_array(X.numpy()),
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+@pytest.mark.parametrize("name", ["x", "batches", "Batches"])
+def test_the_line_given_for_data_in_another_form_makes_samples(form, name, unchecked):
+    data = OTHER_FORMS[form]()
+    verbs: dict[str, Callable[[Any], Any]] = {
+        "x": lambda data: gfe.encode(DECODER, data, max_steps=1),
+        "batches": lambda data: gfe.fit(fresh(), data, encoder=SHORT),
+        "Batches": lambda data: gfe.data.Batches(data, size=4),
+    }
+    with pytest.raises(TypeError, match="`(x|batches)` must be") as refusal:
+        verbs[name](data)
+    remedy = re.findall(r"(?:Pass|Join|Collect|Convert)[^`]*: `([^`]+)`", str(refusal.value))[0]
+    data = OTHER_FORMS[form]()
+    verbs[name](eval(remedy, {"torch": torch, "x": data, "batches": data}))
+
+
+def test_what_torch_cannot_read_is_not_said_to_be_convertible(unchecked):
+    none: Any
+    for none in (None, object(), ["a"], X + 0j):
+        with pytest.raises(TypeError, match="`x` must (be|have)") as refusal:
+            gfe.encode(DECODER, none)
+        assert "as_tensor" not in str(refusal.value) and ".float()" not in str(refusal.value)

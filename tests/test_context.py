@@ -361,3 +361,15 @@ def test_an_interrupted_evaluation_with_a_context_keeps_what_was_reached():
     with pytest.warns(UserWarning, match="Interrupted: 4 of"):
         judged = gfe.evaluate(decoder, x, encoder=encoder, context=c, size=4)
     assert (judged.status == gfe.Status.NOT_REACHED).tolist() == [False] * 4 + [True] * (N - 4)
+
+
+def test_context_of_an_encoding_does_not_follow_that_of_the_caller():
+    def shifted(z: Tensor, shift: Tensor) -> Tensor:
+        return z.repeat(1, 2) + shift
+
+    decoder = gfe.wrap(shifted, latent_dim=2, data_shape=4)
+    x, shift = torch.rand(5, 4), torch.rand(5, 4)
+    enc = gfe.encode(decoder, x, loss=gfe.Gaussian(), context=shift)
+    expected = gfe.reconstruct(decoder, enc)
+    shift.zero_()
+    assert torch.equal(gfe.reconstruct(decoder, enc), expected)

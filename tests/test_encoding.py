@@ -621,3 +621,25 @@ def test_codes_of_trained_decoders_explain_digits_better_than_the_mean_picture()
         gfe.encode(trained("mlp"), x).energy.mean()
         < 0.9 * gfe.Bernoulli().per_sample(mean, x).mean()
     )
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensor_is_refused_with_a_line_that_joins_its_samples():
+    parts = [torch.rand(64, dtype=torch.float64) for _ in range(2)]
+    for layout in (torch.strided, torch.jagged):
+        nested = torch.nested.nested_tensor(parts, layout=layout)
+        with pytest.raises(TypeError, match=r"nested tensor.*`torch.stack\(\[\*x\]\)`"):
+            gfe.encode(fresh("mlp"), nested)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_transforms_of_torch_func_are_refused_with_the_adjoint_to_use():
+    decoder, x = fresh("mlp"), digits(3)
+    message = r"within `torch.func`.*`adjoint=gfe.Implicit\(\)`.*`torch.autograd.grad`"
+    with pytest.raises(RuntimeError, match="`encode` cannot.*" + message):
+        torch.func.grad(lambda x: gfe.encode(decoder, x).z.sum())(x)
+    with pytest.raises(RuntimeError, match=message):
+        torch.func.vmap(lambda x: gfe.encode(decoder, x[None]).z[0])(x)
+    with pytest.raises(RuntimeError, match="The gradient of an energy cannot.*" + message):
+        torch.func.grad(lambda x: gfe.Energy(decoder, x).at(torch.zeros(3, 8).double()).value)(x)

@@ -12,6 +12,7 @@ import gfe_core as gfe
 from gfe_core import narrowing
 from gfe_core.analysis.stiffness import spectrum
 from gfe_core.data.samples import known_features
+from gfe_core.scale import encode_shards
 
 pandas = pytest.importorskip("pandas")
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -219,3 +220,74 @@ def test_unscaled_refuses_the_frames_that_scaled_refuses(tmp_path: Path):
     back = model.unscaled(model.scaled(FRAME))
     torch.testing.assert_close(back, X)
     assert torch.equal(model.unscaled(FRAME), model.unscaled(X.numpy()).to(torch.float64))
+
+
+# values that are no numbers
+
+DAYS = pandas.Series(pandas.date_range("2020", periods=12))
+NO_NUMBERS: dict[str, Any] = {
+    "dates": DAYS,
+    "dates of a time zone": DAYS.dt.tz_localize("UTC"),
+    "durations": DAYS - DAYS.min(),
+    "missing dates": pandas.Series([pandas.NaT] * 12),
+    "objects": DAYS.astype(object),
+    "days": DAYS.dt.date,
+    "durations of numpy": pandas.Series([np.timedelta64(i, "D") for i in range(12)], dtype=object),
+    "categories of dates": DAYS.astype("category"),
+    "complex": pandas.Series(np.full(12, 1 + 2j)),
+    "texts": pandas.Series(["x", "y"] * 6),
+    "categories": pandas.Series(["x", "y"] * 6, dtype="category"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_a_column_that_holds_no_numbers_is_named(kind: str, tmp_path: Path):
+    frame = FRAME.assign(a=NO_NUMBERS[kind])
+    shifted: Any = Shifted()
+    message = "`{}` must hold floats in every column, but its columns a are not"
+    calls: dict[str, Callable[[], Any]] = {
+        "x": lambda: gfe.encode(D, frame, **SHORT),
+        "batches": lambda: gfe.fit(D, frame, loss=G),
+        "context": lambda: gfe.data.Batches(X, context=frame, size=6),
+        r"context\['c'\]": lambda: gfe.encode(shifted, X, context={"c": frame}, **SHORT),
+    }
+    for name, call in calls.items():
+        with pytest.raises(TypeError, match=message.format(name)):
+            call()
+    with pytest.raises(TypeError, match=message.format("x")) as refusal:
+        encode_shards(gfe.Model(D, G, (4,)), frame, tmp_path / "codes")
+    line = str(refusal.value).split("`")[-2]
+    assert [*eval(line, {"x": frame})] == NAMES[1:]
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_a_series_without_numbers_is_refused_with_the_line_that_gives_some(kind: str):
+    series = NO_NUMBERS[kind]
+    values = {"numpy": np, "pandas": pandas}
+    for given in (series, series.to_numpy()):
+        with pytest.raises(TypeError, match="`context` must hold numbers, got") as refusal:
+            gfe.data.Batches(X, context=given, size=6)
+        found = given
+        for line in str(refusal.value).split("`")[3::2][:2]:
+            found = eval(line, values | {"context": found})
+        assert len(gfe.data.Batches(X, context=found, size=6).context) == 12
+    with pytest.raises(TypeError, match=r"`context\['c'\]` must hold numbers, got a series of"):
+        gfe.data.Batches(X, context={"c": series}, size=6)
+    for name, call in {
+        "x": lambda: gfe.encode(D, series, **SHORT),
+        "z0": lambda: gfe.encode(D, X, z0=series, **SHORT),
+    }.items():
+        with pytest.raises(TypeError, match=f"`{name}` must have a float dtype, got a series of"):
+            call()
+
+
+def test_numbers_and_missing_ones_in_columns_of_objects_are_taken():
+    objects = FRAME.astype(object)
+    objects.iloc[0, 0] = None
+    found = gfe.encode_observed(D, objects, **SHORT).z
+    frame = FRAME.copy()
+    frame.iloc[0, 0] = np.nan
+    assert torch.equal(found, gfe.encode_observed(D, frame, **SHORT).z)
+    words: Any = ["x", "y"] * 6
+    with pytest.raises(TypeError, match=r"`context` must be a tensor.*numpy.unique\(context"):
+        gfe.data.Batches(X, context=words, size=6)

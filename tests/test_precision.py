@@ -1,5 +1,6 @@
 """Neither `torch.autocast` nor another default dtype changes what the kit computes."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
@@ -10,6 +11,7 @@ from torch import Tensor
 
 import gfe_core as gfe
 from gfe_core import density, posterior
+from gfe_core.analysis import stiffness
 
 X = gfe.data.load("digits").take(24).x
 SOLVERS = (gfe.AMD(), gfe.BFGS(), gfe.LBFGS(), gfe.GaussNewton())
@@ -103,3 +105,41 @@ def test_autocast_goes_on_after_a_call():
         gfe.encode(decoder(), X, max_steps=2)
         assert torch.is_autocast_enabled("cpu")
         assert decoder()(torch.zeros(1, 3)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
+def test_small_matrices_of_half_precision_give_the_results_of_single_precision(kind: torch.dtype):
+    half = gfe.LinearDecoder(latent_dim=3, data_dim=64, generator=torch.Generator().manual_seed(0))
+    half = half.to(kind)
+    single, x = copy.deepcopy(half).float(), X[:8].to(kind)
+    summed = gfe.Gaussian(reduction="sum")
+
+    def found(model: gfe.LinearDecoder, x: Tensor) -> dict[str, Tensor]:
+        prior = posterior.GaussianPrior.standard(3, dtype=x.dtype)
+        modes = posterior.laplace(model, x, prior=prior, loss=summed)
+        arguments = {"loss": summed, "penalty": prior}
+        newton, bfgs = (
+            gfe.encode(model, x, solver=solver, **arguments).z
+            for solver in (gfe.GaussNewton(), gfe.BFGS(matrix_at=1))
+        )
+        implicit, frozen = (
+            gfe.encode(model, x, solver=gfe.RK4(n_steps=9), t1=1.0, adjoint=adjoint, **arguments).z
+            for adjoint in (gfe.Implicit(), gfe.Implicit(frozen=True))
+        )
+        weights = list(model.parameters())
+        return {
+            "codes": newton,
+            "codes of BFGS": bfgs,
+            "deviations": modes.covariance.diagonal(dim1=2, dim2=3).sqrt(),
+            "curvatures": stiffness.spectrum(model, newton, x, loss=summed).eigenvalues,
+            "log density": posterior.GaussianPrior.fit(x[:, 10:12]).log_prob(x[:, 10:12]),
+            "gradient": torch.autograd.grad(implicit.square().sum(), weights)[0],
+            "gradient of a flow": torch.autograd.grad(frozen.square().sum(), weights)[0],
+        }
+
+    expected = found(single, x.float())
+    for name, value in found(half, x).items():
+        assert value.dtype == kind
+        apart = (value.float() - expected[name]).norm() / expected[name].norm()
+        # a line search ends where the energies are equal to rounding, other results are rounded
+        assert apart < (0.1 if "codes" in name else 4 * torch.finfo(kind).eps), name

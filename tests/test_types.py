@@ -1,8 +1,10 @@
 """What `encode` returns can be counted, cut, moved, read and put into a table."""
 
+import copy
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -178,6 +180,42 @@ def told(loss: Any, context: Any = None) -> Encoding:
     return replace(enc, loss=loss, context=context)
 
 
+def weighted(weight: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda output, x: (weight * (output - x).square()).mean(1)
+
+
+def by_default(weight: Any) -> Callable[..., Tensor]:
+    def loss(output: Tensor, x: Tensor, *, w: Any = weight) -> Tensor:
+        return (w * (output - x).square()).mean(1)
+
+    return loss
+
+
+def partly(weight: Any) -> Callable[..., Tensor]:
+    return partial(lambda output, x, w: (w * (output - x).square()).mean(1), w=weight)
+
+
+HOLDING: dict[str, Callable[[Any], Any]] = {
+    "closure": weighted,
+    "default": by_default,
+    "partial": partly,
+    "attribute": Own,
+    "method": lambda weight: Own(weight).per_sample,
+    "closure in a closure": lambda weight: (lambda inner: lambda output, x: inner(output, x))(
+        weighted(weight)
+    ),
+}
+
+
+@pytest.mark.parametrize("one, other", [(1.0, 5.0), (torch.ones(64), torch.arange(64.0))])
+@pytest.mark.parametrize("kind", HOLDING)
+def test_losses_with_other_constants_are_not_joined_and_those_with_equal_ones_are(kind, one, other):
+    make = HOLDING[kind]
+    assert len(Encoding.joined([told(make(one)), told(make(one + 0))])) == 6
+    with pytest.raises(ValueError, match="one encoding has one loss"):
+        Encoding.joined([told(make(one)), told(make(other))])
+
+
 ALIKE: dict[str, Callable[[], Any]] = {
     "kit": gfe.Gaussian,
     "own": lambda: Own(2.0),
@@ -218,3 +256,42 @@ def test_encodings_of_other_kinds_are_not_joined():
         Encoding.joined([first, first.z])  # pyright: ignore[reportArgumentType]
     kept = Encoding.joined([told(None, {"c": c}), told(None, {"c": c + 1})]).context
     assert isinstance(kept, dict) and kept["c"].shape == (6, 2)
+
+
+def test_a_part_without_a_mask_was_observed_everywhere():
+    x, mask = digits(5), torch.rand(5, 64) > 0.5
+    half = gfe.encode(fresh("mlp"), x, mask=mask, max_steps=1)
+    whole = gfe.encode(fresh("mlp"), x, max_steps=1)
+    assert whole.mask is None and half.mask is not None
+    assert torch.equal(half.mask, mask) and half.mask is not mask, "the caller's may change"
+    for parts in ([half[:2], whole], [whole[:2], half]):
+        joined = Encoding.joined(parts)
+        pieces = [torch.ones(len(p), 64).bool() if p.mask is None else p.mask for p in parts]
+        assert joined.mask is not None and torch.equal(joined.mask, torch.cat(pieces))
+    other = replace(half, mask=mask[:, :3])
+    with pytest.raises(ValueError, match=r"`parts\[1\]` has a mask of samples of shape \(3,\)"):
+        Encoding.joined([half, other])
+
+
+def test_encoding_is_equal_to_itself_alone(enc):
+    again = gfe.encode(fresh("mlp"), digits(7), max_steps=12)
+    assert enc in [again, enc] and enc != again and enc.statistics != again.statistics
+    assert enc.trajectory != replace(enc.trajectory)
+
+
+def test_deep_copy_of_an_encoding_is_without_a_gradient():
+    context = torch.zeros(3, 64, dtype=torch.float64)
+
+    def loss(output: Tensor, x: Tensor, context: Tensor) -> Tensor:
+        return (output - x - context).square().mean(1)
+
+    enc = gfe.encode(
+        fresh("mlp"), digits(3), loss=loss, context=context, adjoint=gfe.Unrolled(), max_steps=2
+    )
+    copied = copy.deepcopy(enc)
+    assert enc.z.requires_grad and not copied.z.requires_grad
+    for name, tensor in tensors(enc).items():
+        same = torch.equal(tensors(copied)[name].nan_to_num(), tensor.nan_to_num())
+        assert same, name
+        assert tensors(copied)[name].data_ptr() != tensor.data_ptr(), name
+    assert copied.loss is loss

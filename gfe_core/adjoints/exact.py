@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from gfe_core import checks, threads
 from gfe_core.adjoints.detached import Solution
-from gfe_core.adjoints.inputs import Versions, parameters_of
+from gfe_core.adjoints.inputs import AsEncoded, Versions, parameters_of
 from gfe_core.adjoints.replay import Path, pulled_back, unrolled
 from gfe_core.energy import Energy, Matrices
 from gfe_core.flows import GradientFlow
@@ -28,9 +28,11 @@ from gfe_core.types import Codes, Flow, PerSample, SaveAt
 class _ThroughTheCode(ABC):
     """The common base: a node in autograd's graph between the codes and their inputs.
 
-    The derivatives are taken in the backward pass, with the caller's decoder. Weights that were
-    changed in place before the backward pass are refused, as in autograd, and so are weights that
-    were replaced, which the derivatives would not reach.
+    The derivatives are taken in the backward pass, with the caller's decoder, which is in the mode
+    of the encode for that time: `decoder.train()` may be called before. Weights that were changed
+    in place before the backward pass are refused, as in autograd, and so are weights that were
+    replaced, which the derivatives would not reach. A decoder, a loss or a penalty whose values
+    have changed in any other way is refused too.
     """
 
     replays: ClassVar[bool] = True
@@ -54,11 +56,14 @@ class _ThroughTheCode(ABC):
         # A closure, a loss or a penalty has no list of its tensors that could be compared.
         elsewhere = not {*map(id, inputs.leaves)} <= {*map(id, own())}
 
+        then = AsEncoded(solution.energy, solution.encoding.z)
+
         def pull(a: Tensor) -> Sequence[Tensor]:
             checks.require(not watched.changed, _CHANGED, RuntimeError)
-            same = not elsewhere or inputs.reached_by(solution.energy)
-            checks.require(same, _CHANGED, RuntimeError)
-            return self._pulled(solution, a)
+            with then.modes():
+                same = not elsewhere or inputs.reached_by(solution.energy)
+                checks.require(same and then.holds, _CHANGED, RuntimeError)
+                return self._pulled(solution, a)
 
         return _Code.apply(solution.encoding.z, pull, *inputs.tensors)  # pyright: ignore
 
@@ -79,8 +84,9 @@ class _ThroughTheCode(ABC):
 
 _CHANGED = (
     "The decoder, or something else that the codes depend on, has been changed in place since "
-    "`encode`, or replaced, so that their gradient can no longer be computed. Call `backward` "
-    "before `optimizer.step()` or `load_state_dict`, or encode again."
+    "`encode`, or replaced (weights, data, a number in a loss or a penalty), so that their "
+    "gradient can no longer be computed. Call `backward` before `optimizer.step()` or "
+    "`load_state_dict`, or encode again."
 )
 
 
@@ -251,15 +257,15 @@ class Implicit(_ThroughTheCode):
 
 def _solved(matrix: Matrices, a: Codes) -> tuple[Codes, Tensor]:
     """Solve H v = a where H is positive definite beyond rounding, (batch, 1); v is 0 elsewhere."""
-    values, axes = torch.linalg.eigh(matrix)
-    floor = values[:, -1:].abs() * matrix.shape[1] * torch.finfo(values.dtype).eps
+    values, axes = torch.linalg.eigh(threads.wide(matrix))
+    floor = values[:, -1:].abs() * matrix.shape[1] * torch.finfo(matrix.dtype).eps
     sound = values[:, :1] > floor
     return _in_modes(axes, torch.where(sound, 1 / torch.where(sound, values, 1.0), 0.0), a), sound
 
 
 def _followed(matrix: Matrices, a: Codes, time: PerSample) -> Codes:
     """Return (1 - exp(-time H)) H^-1 a; finite for small and negative curvatures."""
-    values, axes = torch.linalg.eigh(matrix)
+    values, axes = torch.linalg.eigh(threads.wide(matrix))
     x = (-time[:, None] * values).clamp(max=1)
     ratio = torch.where(x == 0, 1.0, torch.expm1(x) / torch.where(x == 0, 1.0, x))
     return _in_modes(axes, time[:, None] * ratio, a)
@@ -267,9 +273,10 @@ def _followed(matrix: Matrices, a: Codes, time: PerSample) -> Codes:
 
 def _kept(matrix: Matrices, a: Codes, time: PerSample) -> Codes:
     """Return exp(-time H) a, in which a mode grows by a factor of e at most."""
-    values, axes = torch.linalg.eigh(matrix)
+    values, axes = torch.linalg.eigh(threads.wide(matrix))
     return _in_modes(axes, (-time[:, None] * values).clamp(max=1).exp(), a)
 
 
 def _in_modes(axes: Matrices, factor: Tensor, a: Codes) -> Codes:
-    return (axes @ (factor[:, :, None] * (axes.transpose(1, 2) @ a[:, :, None])))[:, :, 0]
+    along = axes.transpose(1, 2) @ threads.wide(a)[:, :, None]
+    return (axes @ (factor[:, :, None] * along))[:, :, 0].to(a.dtype)

@@ -4,7 +4,8 @@ A decoder may hold its weights anywhere: in a module, in a closure, in a traced 
 parametrisation. Autograd finds them all, so a decoder only has to decode.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from gfe_core import checks
 from gfe_core.data.contexts import changed, tensors_of
 from gfe_core.decoders.graph import leaves_below, nodes_below
+from gfe_core.decoders.plain import is_plain
+from gfe_core.decoders.wrapped import modules_used_by
 from gfe_core.energy import Energy
 from gfe_core.energy.curvature import no_second_derivative
 from gfe_core.types import Codes, Context
@@ -126,6 +129,66 @@ class Versions:
             tensor is not noted or tensor._version != version
             for tensor, (noted, version) in zip(now, self._noted, strict=True)
         )
+
+
+class AsEncoded:
+    """Decoder, loss and penalty as they are now, for a later backward pass.
+
+    Args:
+        energy: energy with these parts.
+        z: codes that were found.
+    """
+
+    def __init__(self, energy: Energy, z: Codes) -> None:
+        self._energy = energy
+        users = [energy.loss.given, energy.loss.function, energy.penalty]
+        self._known = is_plain(energy.decoder) and energy.loss.is_kit and energy.penalty is None
+        modules = modules_used_by(energy.decoder, *([] if self._known else users))
+        self._modes = _modes_of(modules)
+        draws = torch.randn(z.shape, generator=torch.Generator().manual_seed(0)).to(z)
+        # At the origin, where a code may be, a penalty is 0 whatever its strength.
+        self._z = z.nan_to_num() + draws
+        self._terms = [] if self._known else energy.terms(self._z)
+
+    @contextmanager
+    def modes(self) -> Iterator[None]:
+        """Return all modules to the modes of the encode, training or not, for one block."""
+        now = _modes_of([module for module, _ in self._modes])
+        _set(self._modes)
+        try:
+            yield
+        finally:
+            _set(now)
+
+    @property
+    def holds(self) -> bool:
+        """Whether loss and penalty have the same values as at the encode, up to rounding.
+
+        A user's function may use numbers and tensors that nothing lists. Plain decoders and losses
+        of the kit are not evaluated.
+        """
+        if self._known:
+            return True
+        now = self._energy.terms(self._z)
+        return all(_same(before, after) for before, after in zip(self._terms, now, strict=True))
+
+
+def _modes_of(modules: Sequence[nn.Module]) -> list[tuple[nn.Module, bool]]:
+    # a module that was frozen by `torch.jit.freeze` has no modes
+    return [(module, module.training) for module in modules if hasattr(module, "training")]
+
+
+def _set(modes: Sequence[tuple[nn.Module, bool]]) -> None:
+    for module, training in modes:
+        if module.training != training:
+            module.training = training
+
+
+def _same(before: Tensor, after: Tensor) -> bool:
+    """Whether two computations of the same values differ by rounding alone."""
+    before, after = (values.nan_to_num(0, 0, 0) for values in (before, after))
+    size = before.abs().maximum(before.abs().mean())
+    return bool(((after - before).abs() <= torch.finfo(before.dtype).eps ** 0.5 * size).all())
 
 
 def _asking(tensor: Tensor | None) -> Tensor | None:

@@ -74,7 +74,7 @@ A mode of a flow without friction oscillates, with mu = i sqrt(alpha lambda).
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spectrum:
     """Curvatures at a code, in ascending order, in energy per squared latent unit.
 
@@ -165,10 +165,11 @@ def _eigenvalues(hessian: Tensor) -> Tensor:
     """Return ascending eigenvalues; NaN for a matrix that is not finite, which LAPACK refuses."""
     finite = hessian.isfinite().all(2).all(1)[:, None]
     symmetric = torch.where(finite[:, :, None], (hessian + hessian.mT) / 2, 0.0)
-    return torch.where(finite, torch.linalg.eigvalsh(symmetric), math.nan)
+    eigenvalues = torch.linalg.eigvalsh(threads.wide(symmetric)).to(hessian.dtype)
+    return torch.where(finite, eigenvalues, math.nan)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Displacement:
     """Codes that were moved along the steepest direction, in latent units.
 
@@ -226,7 +227,9 @@ def displaced(
     energy = Energy(decoder, x, loss)
     with threads.suited(decoder):
         hessian = energy.hessian(z)
-        curvatures, directions = torch.linalg.eigh((hessian + hessian.mT) / 2)
+        curvatures, directions = (
+            part.to(z.dtype) for part in torch.linalg.eigh(threads.wide((hessian + hessian.mT) / 2))
+        )
         largest = curvatures[:, -1].clamp_min(torch.finfo(z.dtype).tiny)
         direction = directions[:, :, -1]
         distance = _parabola(energy, z, direction, largest, within)
@@ -320,7 +323,7 @@ def _reach(table: dict[type, float], solver: Solver, flow: Descent) -> float:
     return reaches[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GridCheck:
     """Steps and their stability limits in flow units; a step is 0 after a sample's last."""
 

@@ -77,7 +77,7 @@ class Batches:
         rows = rows_of(x)
         if not isinstance(rows, Tensor):
             raise TypeError(
-                f"`x` must be a torch.Tensor, got {type(x).__name__}. Pass the samples: `data.x`."
+                f"`x` must be a torch.Tensor, got {type(x).__name__}. {checks.into_samples(x, 'x')}"
             )
         if rows.dim() == 0 or len(rows) == 0:
             raise ValueError(
@@ -206,6 +206,10 @@ def batches_of(decoder: Any, data: Any) -> Batches | LoaderBatches:
         return LoaderBatches(data, weight_of(decoder))
     are_samples = isinstance(rows_of(data, "batches"), Tensor)
     lines = "`gfe.data.Batches(x, size=64)`, the samples themselves or a DataLoader"
-    got = checks.described(data)
-    checks.require(are_samples, f"`batches` must be {lines}, got {got}.", TypeError)
+    checks.require(
+        are_samples,
+        f"`batches` must be {lines}, got {checks.described(data)}. "
+        f"{checks.into_samples(data, 'batches', len(decoder.data_shape))}",
+        TypeError,
+    )
     return Batches(samples_for(decoder, data, "batches"), size=_SIZE)

@@ -51,7 +51,7 @@ def check_context(context: Any, x: Tensor) -> None:
         checks.require(
             isinstance(tensor, Tensor),
             f"{what} must be a tensor (or `context` a dict of tensors) with one row a sample, got "
-            f"{type(tensor).__name__}. Convert its numbers: `torch.as_tensor(...)`.",
+            f"{type(tensor).__name__}. {_into_tensor(tensor, what)}",
             TypeError,
         )
         shape = tuple(tensor.shape)
@@ -69,3 +69,11 @@ def check_context(context: Any, x: Tensor) -> None:
             f"{what} is on {tensor.device} but `x` is on {x.device}. Move one: "
             f"`.to('{x.device}')`.",
         )
+
+
+def _into_tensor(context: Any, what: str) -> str:
+    """Say how a context becomes a tensor."""
+    name = what.strip("`")
+    if isinstance(context, (list, tuple)) and any(isinstance(one, str) for one in context):
+        return f"Labels become numbers by `numpy.unique({name}, return_inverse=True)[1]`."
+    return f"Convert its numbers: `torch.as_tensor({name})`."

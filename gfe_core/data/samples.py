@@ -4,8 +4,10 @@ Every verb that takes data passes them through `samples_for`, or through `rows_o
 determines their dtype and device.
 """
 
+import datetime
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,8 +25,13 @@ from gfe_core.types import Codes, Data
 _INNER = ("module", "decoder")
 """Attributes by which a decoder holds the one that it wraps."""
 
-_TEXTS = ("object", "string", "str", "category")
-"""Dtypes of the columns of a frame that hold no numbers."""
+_DATES = (datetime.date, np.datetime64)
+_DURATIONS = (datetime.timedelta, np.timedelta64)
+_COMPLEX = (complex, np.complexfloating)
+"""Types of values that numpy or pandas would convert to floats, in units of their own or in part.
+
+A missing date of pandas is of type `datetime.date`, too.
+"""
 
 
 @runtime_checkable
@@ -100,8 +107,7 @@ def codes_for(decoder: Any, z: Any) -> Codes:
     codes = rows_of(z, "z", like=weight)
     checks.require(
         isinstance(codes, Tensor) and codes.is_floating_point(),
-        f"{wanted} and a float dtype, got {checks.described(z)}. Convert it: `torch.as_tensor(z, "
-        "dtype=torch.float32)`.",
+        f"{wanted} and a float dtype, got {checks.described(z)}. {checks.into_samples(z, 'z')}",
         TypeError,
     )
     shape = tuple(codes.shape)
@@ -164,7 +170,7 @@ def rows_of(x: Any, name: str = "x", *, like: Tensor | None = None) -> Any:
     if array.dtype == bool:
         # a copy, because the array may be read-only or reversed; as data, bools are refused later
         return torch.from_numpy(array.copy())
-    _floats(array, name, framed=hasattr(x, "to_numpy"))
+    _floats(array, name, x)
     device, dtype = (None, torch.float32) if like is None else (like.device, like.dtype)
     if array.ndim > 0 and array.dtype.itemsize > 4 and dtype != torch.float64:
         _warn_of_lost_digits(x, array)
@@ -280,8 +286,12 @@ def _one_context(called: str, context: Any, x: Tensor, given: Any, name: str) ->
     in_same_order(called, context, name, given, axes=("rows",))
     array = _array(context, called)
     kinds = {"f": np.float64, "i": np.int64, "u": np.int64, "b": np.bool_}
-    if array.dtype.kind not in kinds:
-        return context
+    checks.require(
+        array.dtype.kind in kinds,
+        f"`{called}` must hold numbers, got {_form_of(context, array)}. "
+        f"{_into_numbers(array, called, context)}",
+        TypeError,
+    )
     # a copy, because arrays may be read-only or reversed
     rows = torch.from_numpy(np.array(array, kinds[array.dtype.kind]))
     return rows.to(x.device, x.dtype if rows.is_floating_point() else rows.dtype)
@@ -459,33 +469,112 @@ def _indices(loader: DataLoader[Any]) -> Iterator[Any]:
 
 
 def _array(x: Any, name: str) -> np.ndarray:
-    """Return the numbers of an array or frame; masked and missing ones are NaN."""
-    try:
-        array = x.to_numpy() if hasattr(x, "to_numpy") else np.ma.asanyarray(x)
-        if array.dtype == object and hasattr(x, "to_numpy"):  # pandas' own missing values
-            array = x.to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        kinds = zip(getattr(x, "columns", ()), getattr(x, "dtypes", ()), strict=False)
-        named = [str(column) for column, kind in kinds if str(kind) in _TEXTS]
-        which = f"its columns {', '.join(named[:5])} are not" if named else str(error)
-        raise TypeError(
-            f"`{name}` must hold floats in every column, but {which}. Keep the columns of numbers: "
-            f"`{name}.select_dtypes('number')`."
-        ) from error
+    """Return the numbers of an array or frame; masked and missing ones are NaN.
+
+    An array or a series may hold anything else, which the caller refuses by its dtype.
+    """
+    framed = hasattr(x, "to_numpy")
+    array = x.to_numpy() if framed else np.ma.asanyarray(x)
+    if hasattr(x, "columns"):
+        _refuse_columns(x, array, name)
+    objects = framed and array.dtype == object
+    if objects and (hasattr(x, "columns") or all(map(_is_number, array.flat))):
+        try:
+            array = x.to_numpy(dtype=float, na_value=np.nan)  # pandas' own missing values
+        except TypeError:  # frames of other libraries know no `na_value`
+            array = array.astype(float)
     if isinstance(array, np.ma.MaskedArray) and array.dtype.kind == "f":
         return array.filled(np.nan)
     return np.asarray(array)
 
 
-def _floats(array: np.ndarray, name: str, *, framed: bool) -> None:
+def _refuse_columns(frame: Any, array: np.ndarray, name: str) -> None:
+    """Refuse a frame some of whose columns hold dates, durations, complex numbers or texts."""
+    own = getattr(frame, "dtypes", [array.dtype] * len(frame.columns))
+    kinds = [getattr(kind, "kind", "O") for kind in own]
+    found = [
+        str(column)
+        for i, (column, kind) in enumerate(zip(frame.columns, kinds, strict=True))
+        if not (kind in "biuf" or (kind == "O" and all(map(_is_number, array[:, i]))))
+    ]
+    # to pandas, these two are numbers
+    others = ", exclude=['timedelta', 'complex']" if {*kinds} & {*"mc"} else ""
+    checks.require(
+        not found,
+        f"`{name}` must hold floats in every column, but its columns {', '.join(found[:5])} are "
+        f"not. Keep the columns of numbers: `{name}.select_dtypes('number'{others})`.",
+        TypeError,
+    )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value in an array of objects is a number, a text of one, or missing."""
+    if isinstance(value, (*_DATES, *_DURATIONS, *_COMPLEX)):
+        return False
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    with suppress(TypeError, ValueError):
+        float(value)
+        return True
+    return False
+
+
+def _floats(array: np.ndarray, name: str, given: Any) -> None:
     """Refuse arrays of anything but floats, and give the remedy for their dtype."""
     scaled = f"`{name}.astype('float32') / 255` for grey values"
     cast = f"`{name}.astype('float32')`"
-    remedies = {"u": f"{scaled}, {cast} for others", "i": f"{cast} ({scaled})"}
-    remedy = remedies.get(array.dtype.kind, cast)
-    what = "a frame" if framed else "an array"
+    remedies = {
+        "u": f"Convert it: {scaled}, {cast} for others.",
+        "i": f"Convert it: {cast} ({scaled}).",
+    }
+    remedy = remedies.get(array.dtype.kind) or _into_numbers(
+        array, name, given, ".astype('float32')"
+    )
     checks.require(
         array.dtype.kind == "f",
-        f"`{name}` must have a float dtype, got {what} of {array.dtype}. Convert it: {remedy}.",
+        f"`{name}` must have a float dtype, got {_form_of(given, array)}. {remedy}",
         TypeError,
     )
+
+
+def _form_of(x: Any, array: np.ndarray) -> str:
+    """Describe an array, a series or a frame by its dtype."""
+    if not hasattr(x, "to_numpy"):
+        return f"an array of {array.dtype}"
+    series = not hasattr(x, "columns")
+    return (
+        f"a series of {getattr(x, 'dtype', array.dtype)}" if series else f"a frame of {array.dtype}"
+    )
+
+
+def _into_numbers(array: np.ndarray, name: str, given: Any, cast: str = "") -> str:
+    """Say how the values of an array or a series become numbers.
+
+    Args:
+        array: values, not floats.
+        name: name of the argument.
+        given: the array or series as it was passed.
+        cast: line that turns whole numbers into the type that is needed.
+    """
+    kind = getattr(getattr(given, "dtype", array.dtype), "kind", "O")
+    first = next((value for value in array.flat if value is not None), None)
+    day = "numpy.timedelta64(1, 'D')"
+    if kind == "m" or isinstance(first, _DURATIONS):
+        times = name if kind == "m" else f"pandas.to_timedelta({name})"
+        return f"Convert it to a number of days, or of other units: `{times} / {day}`."
+    if kind == "M" or isinstance(first, _DATES):
+        dates = f"Convert it first: `pandas.to_datetime({name})`. Then pass"
+        start = "Pass" if kind == "M" else dates
+        return f"{start} the time that has passed, such as days: `({name} - {name}.min()) / {day}`."
+    if isinstance(first, _COMPLEX):
+        return (
+            f"Pass real numbers: `numpy.real({name})` and `numpy.imag({name})`, or `abs({name})`."
+        )
+    if all(map(_is_number, array.flat)):
+        return f"Convert it: `{name}.astype('float32')`."
+    if array.ndim != 1:
+        return "Pass numbers."
+    codes = f"numpy.unique({name}, return_inverse=True)[1]"
+    if hasattr(given, "to_numpy"):
+        codes = f"{name}.astype('category').cat.codes"
+    return f"Labels become numbers by `{codes}{cast}`."

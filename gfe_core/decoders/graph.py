@@ -12,7 +12,11 @@ from gfe_core import checks
 
 @contextmanager
 def graphs() -> Iterator[None]:
-    """Record graphs; raise an error with a remedy in inference mode, where torch records none."""
+    """Record graphs; raise an error with a remedy in inference mode, where torch records none.
+
+    The transforms of `torch.func`, in which autograd cannot be used, are refused too.
+    """
+    checks.outside_transforms("The gradient of an energy")
     checks.require(
         not torch.is_inference_mode_enabled(),
         "Within `torch.inference_mode()` an energy has values but no gradients. Write "

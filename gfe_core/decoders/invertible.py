@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.arguments import in_own_words
 from gfe_core.data.samples import Samples, codes_for, samples_for
 from gfe_core.decoders.mlp import FlatDecoder, Shape, Source
@@ -173,8 +173,9 @@ class InvertibleDecoder(FlatDecoder):
         # R of J = QR, with columns of length 1: J'J would square the condition of J
         lengths = torch.linalg.vector_norm(tangents, dim=1)
         scale = lengths.clamp(min=torch.finfo(z.dtype).tiny)[:, None]
-        triangle = torch.linalg.qr(tangents / scale).R
-        return lengths.log().sum(1) + triangle.diagonal(dim1=1, dim2=2).abs().log().sum(1)
+        triangle = torch.linalg.qr(threads.wide(tangents / scale)).R
+        volume = triangle.diagonal(dim1=1, dim2=2).abs().log().sum(1)
+        return lengths.log().sum(1) + volume.to(z.dtype)
 
     def inverse(self, x: Samples) -> Codes:
         """Return the codes of outputs of the decoder, up to rounding.
@@ -186,9 +187,10 @@ class InvertibleDecoder(FlatDecoder):
         Raises:
             TypeError, ValueError: x does not hold data of this decoder.
         """
-        h = samples_for(self, x)
+        h = x = samples_for(self, x)
         for M, b, curve in reversed(self._layers()):
-            h = torch.linalg.solve(M, (curve.undo(h) - b).mT).mT
+            straight = threads.wide(curve.undo(h) - b)
+            h = torch.linalg.solve(threads.wide(M), straight.mT).mT.to(x.dtype)
         return h[:, : self.latent_dim]
 
     def _widened(self, z: Tensor) -> Tensor:
@@ -200,7 +202,6 @@ class InvertibleDecoder(FlatDecoder):
 
     def _layers(self) -> list[tuple[Tensor, Tensor, Curve]]:
         """Return S Q, b and g of each layer; all exponentials are computed in one call."""
-        turn, stretch = torch.linalg.matrix_exp(
-            torch.stack([self.A - self.A.mT, self.A + self.A.mT])
-        )
+        exponents = torch.stack([self.A - self.A.mT, self.A + self.A.mT])
+        turn, stretch = torch.linalg.matrix_exp(threads.wide(exponents)).to(self.A.dtype)
         return [*zip((stretch @ turn).unbind(), self.b.unbind(), self._curves, strict=True)]

@@ -4,7 +4,7 @@ import dis
 import inspect
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import FunctionType, ModuleType
@@ -22,6 +22,10 @@ from gfe_core.types import Codes, Context, Data, plain
 
 _DEPTH = 6
 """Depth to which nested objects are searched for modules."""
+_MOST = 10_000
+"""Number of objects that are searched for modules."""
+_OF_EVERY_MODULE = {*vars(nn.Module())} - {"_forward_hooks", "_forward_pre_hooks"}
+"""Attributes of a module that hold nothing but its registered parts and torch's own functions."""
 
 
 class Wrapped(nn.Module):
@@ -138,19 +142,44 @@ def _modules_of(function: Any) -> list[nn.Module]:
 
     The trial of `wrap` refuses weights that are held in other ways or deeper.
     """
+    return [] if isinstance(function, nn.Module) else [*_modules_in(function)]
+
+
+def modules_used_by(*values: Any) -> list[nn.Module]:
+    """Return the modules that callables and objects reach, as far as `wrap` would find them.
+
+    The modules inside a module are included, registered or not.
+    """
     modules: dict[int, nn.Module] = {}
-    seen: dict[int, Any] = {}  # holds the objects, so that their ids stay unique
-    waiting = [] if isinstance(function, nn.Module) else [(function, 0)]
+    waiting = [*values, *(value.__call__ for value in values if callable(value))]
     while waiting:
-        part, depth = waiting.pop(0)
+        found = [part for module in _modules_in(*waiting) for part in module.modules()]
+        new = {id(module): module for module in found if id(module) not in modules}
+        modules |= new
+        waiting = [value for module in new.values() for value in _unregistered(module)]
+    return list(modules.values())
+
+
+def _unregistered(module: nn.Module) -> list[Any]:
+    """Return what a module holds without registering it, and its `forward` if it is a user's."""
+    held = [value for name, value in vars(module).items() if name not in _OF_EVERY_MODULE]
+    own = not type(module).__module__.startswith("torch.")
+    return [*held, module.forward] if own else held
+
+
+def _modules_in(*values: Any) -> Iterator[nn.Module]:
+    """Yield the modules among values and in what these hold, but not those inside a module."""
+    seen: dict[int, Any] = {}  # holds the objects, so that their ids stay unique
+    waiting = deque((value, 0) for value in values)
+    while waiting and len(seen) < _MOST:
+        part, depth = waiting.popleft()
         if id(part) in seen or depth > _DEPTH:
             continue
         seen[id(part)] = part
         if isinstance(part, nn.Module):
-            modules[id(part)] = part
+            yield part
         else:
             waiting += [(inner, depth + 1) for inner in parts_of(part)]
-    return list(modules.values())
 
 
 def parts_of(value: Any) -> list[Any]:

@@ -111,6 +111,7 @@ class Filled:
         except (TypeError, ValueError, RuntimeError) as error:
             wanted = "`fill` must be a number or one sample, such as `x.nanmean(0)`"
             raise TypeError(f"{wanted}, got {checks.described(self.fill)}.") from error
+        checks.as_python(self, checks.own, "fill")
         arguments.loss_or_none(self.loss)
 
     def __call__(self, decoder: Decoder, x: Samples, context: Context | None = None) -> Encoding:
@@ -125,7 +126,7 @@ class Filled:
         energy = Energy(decoder, x, loss, mask=seen, context=context)
         with torch.no_grad():
             observed_energy = energy.per_sample(encoding.z.detach())
-        return replace(encoding, energy=observed_energy, loss=loss)
+        return replace(encoding, energy=observed_energy, loss=loss, mask=seen)
 
 
 def fit_encoder(

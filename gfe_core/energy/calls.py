@@ -232,9 +232,17 @@ class Calls:
             "`forward(self, z, context)` and pass `context=`, or give it a default.",
             TypeError,
         )
-        needed = arguments.needed_beside_codes(decoder) if context is None else ()
+        needed = arguments.needed_beside_codes(decoder)
+        listed = ", ".join(f"'{one}': {one}" for one in needed)
         checks.require(
-            not needed,
+            len(needed) < 2,
+            f"`decoder` {called(decoder)} takes {' and '.join(f'`{one}`' for one in needed)} in "
+            "addition to z, but is called with one context. Write `forward(self, z, context)`, and "
+            f"pass several values by name: `context={{{listed}}}`.",
+            TypeError,
+        )
+        checks.require(
+            context is not None or not needed,
             f"`decoder` {called(decoder)} takes {', '.join(f'`{one}`' for one in needed)} in "
             "addition to z, but no `context` was given. Pass `context=`, one row for each sample.",
             TypeError,
@@ -431,7 +439,12 @@ class Calls:
     def _is_rounding(
         self, beside: Tensor, apart: Tensor, z: Tensor, rows: Tensor, context: Context | None
     ) -> bool:
-        """Whether a change of the codes by rounding alone explains a difference, as with sines."""
+        """Whether a change of the codes by rounding alone explains a difference, as with sines.
+
+        Chance does not: what is drawn at random differs for the same codes, too.
+        """
+        if not _alike(self._without_others(z, rows, context), apart, scale=0.1):
+            return False
         near = nearby(z, torch.finfo(z.dtype).eps)
         moved = self._without_others(near, rows, context)
         difference, rounding = (

@@ -167,6 +167,14 @@ class Energy(Curvature):
         self._seen = bare._seen
         return energy
 
+    def terms(self, z: Codes) -> list[PerSample]:
+        """Return the loss of each code and, if there is one, its penalty."""
+        with torch.no_grad():
+            z = self._padded(self._codes(z).clone())
+            misfit = self._misfit(self._output(z))
+            terms = [misfit] if self.penalty is None else [misfit, self._penalty(z)]
+        return [term[: self.n] for term in terms]
+
     def with_data(self, x: Data, context: Context | None = None) -> "Energy":
         """Return the same energy for other data, and for another context if one is given."""
         other = copy(self)
@@ -204,7 +212,8 @@ class Energy(Curvature):
 
     def _output(self, z: Tensor) -> Tensor:
         """Return the raw output of padded codes."""
-        with self._rows_explained():
+        n = self.n
+        with self._rows_explained("decoder", z, lambda: self._calls.output(z[:n], self._context)):
             output = self._calls.output(z, self._padded_context(z))
         if self._is_first(z):
             self._calls.check_output_depends(z, output)
@@ -212,12 +221,19 @@ class Energy(Curvature):
 
     def _misfit(self, output: Tensor) -> Tensor:
         """Return the loss of padded raw outputs."""
-        with self._rows_explained():
+        n = self.n
+        mask = None if self._mask is None else self._mask[:n]
+
+        def alone() -> Tensor:
+            return self._calls.misfit(output[:n], self._x[:n], mask, self._context)
+
+        with self._rows_explained("loss", output, alone):
             return self._calls.misfit(output, self._x, self._mask, self._padded_context(output))
 
     def _penalty(self, z: Tensor) -> Tensor:
         """Return the penalty of padded codes."""
-        with self._rows_explained():
+        n = self.n
+        with self._rows_explained("penalty", z, lambda: self._calls.penalty(z[:n], self._context)):
             return self._calls.penalty(z, self._padded_context(z))
 
     def _per_sample(self, z: Tensor) -> Tensor:
@@ -226,6 +242,7 @@ class Energy(Curvature):
         is_users = self._is_first(z) and not self.loss.is_kit
         before = self._x.clone() if is_users else self._x
         energy = self._misfit(output)
+        penalty = None if self.penalty is None else self._penalty(z)
         if is_users:
             self._calls.check_data_left_alone(before, self._x)
         if self._is_first(z):
@@ -234,7 +251,7 @@ class Energy(Curvature):
             self._calls.check_misfit_depends(z, energy)
             self._calls.check_samples_apart(z, output, self._x, self._mask, context)
             self._seen = True
-        return energy if self.penalty is None else energy + self._penalty(z)
+        return energy if penalty is None else energy + penalty
 
     def _is_first(self, z: Tensor) -> bool:
         """Whether these are the first codes whose gradient is requested."""
@@ -274,15 +291,45 @@ class Energy(Curvature):
         return self._context if len(like) == self.n else lengthened(self._context, len(like))
 
     @contextmanager
-    def _rows_explained(self) -> Iterator[None]:
-        """Explain an error for a part of the samples: a part may hold the rows of all samples."""
+    def _rows_explained(
+        self, name: str, rows: Tensor, alone: Callable[[], Tensor]
+    ) -> Iterator[None]:
+        """Explain an error for padded rows, or for a part of the samples.
+
+        A user's function may hold the rows of all samples. Its other errors are those for the
+        samples alone, because the user did not pass the padding rows.
+
+        Args:
+            name: name of the user's argument that is called.
+            rows: rows of the call, with padding.
+            alone: the same call, for the samples without padding.
+        """
         try:
             yield
-        except RuntimeError as error:
-            if self.n == self._n_bound or isinstance(error, torch.OutOfMemoryError):
-                raise
+        except torch.OutOfMemoryError:
+            raise
+        except (TypeError, ValueError, RuntimeError) as error:
+            own = error if len(rows) == self.n else _error_of(alone)
+            if own is None:
+                raise ValueError(
+                    f"`{name}` must accept any number of rows. It works for the {self.n} samples, "
+                    f"but this decoder is called with a multiple of {self._multiple} rows. Pass "
+                    "values with one row for each sample as `context=`: each row then stays with "
+                    f"its sample. ({str(error).splitlines()[0]})"
+                ) from error
+            if not isinstance(own, RuntimeError) or self.n == self._n_bound:
+                raise own from own.__cause__
             raise RuntimeError(
                 f"`decoder`, `loss` or `penalty` failed for {self.n} samples after it was called "
-                f"for {self._n_bound}: {error} Finished samples leave the batch. Values with one "
+                f"for {self._n_bound}: {own} Finished samples leave the batch. Values with one "
                 "row for each sample must leave with them: pass these values as `context=`."
             ) from error
+
+
+def _error_of(call: Callable[[], object]) -> Exception | None:
+    """Return the error that a call raises, or None."""
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None

@@ -245,7 +245,7 @@ def _log_volume(decoder: Decoder, calls: Calls, z: Codes, context: Context | Non
         calls.check_mean_depends(z, mean)
         return mean
 
-    tangents = tangents_of(drawn, z)[1][:n].to(torch.promote_types(z.dtype, torch.float32))
+    tangents = threads.wide(tangents_of(drawn, z)[1][:n])
     finite = tangents.isfinite().flatten(1).all(1)
     tangents = torch.where(finite[:, None, None], tangents, 0.0)
     lengths = torch.linalg.vector_norm(tangents, dim=2)

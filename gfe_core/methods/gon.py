@@ -108,6 +108,7 @@ class Origin:
         kind = self.seen is None or isinstance(self.seen, Tensor)
         wanted = "`seen` must be a bool tensor of shape (features,)"
         checks.require(kind, f"{wanted}, got {checks.described(self.seen)}.", TypeError)
+        checks.as_python(self, checks.own, "seen")
         fits = self.by is None or arguments.takes(self.by, "decoder")
         wanted = "`by` must be a function of the decoder, such as `gon.WithLabels.pixels`"
         checks.require(fits, f"{wanted}, got {checks.described(self.by)}.", TypeError)

@@ -320,7 +320,7 @@ class Draws:
         return (self.energy + self.twin_energy).isfinite()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GatedEncoding(Encoding):
     """An encoding at drawn gates, with the values from which these gates learn.
 

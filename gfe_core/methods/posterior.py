@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gfe_core import arguments, checks, threads
+from gfe_core.data.contexts import changed
 from gfe_core.data.contexts import rows_of as context_rows
 from gfe_core.data.samples import (
     Samples,
@@ -53,6 +54,8 @@ _N_LOOKED_AT = 16
 class GaussianPrior:
     """A normal distribution of codes; as a `penalty` it is (z - m)' P (z - m) / 2, in nats.
 
+    Tensors are copied, but for those that require a gradient: a prior that learns follows them.
+
     Args:
         mean: m, in latent units; a tensor, an array or a series.
         precision: P, the inverse of the covariance, of the float type of m; a ValueError is raised
@@ -75,7 +78,7 @@ class GaussianPrior:
             checks.code_order(name, checks.labels_of(value))
             if hasattr(value, "__array__") or hasattr(value, "to_numpy"):
                 value = own_floats(checks.unlabelled(name, value), name)
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, checks.own(name, value))
             floats = isinstance(value, Tensor) and value.is_floating_point()
             remedy = f"Convert it: `torch.as_tensor({name}, dtype=torch.float32)`."
             wanted = f"`{name}` must be a tensor of floats"
@@ -92,7 +95,7 @@ class GaussianPrior:
         shaped = self.mean.dim() == 1 and P.shape == 2 * self.mean.shape
         fits = shaped and bool(self.mean.isfinite().all() & P.isfinite().all())
         symmetric = fits and torch.allclose(P, P.T, atol=1e-4 * P.abs().max().item())
-        sound = symmetric and not torch.linalg.cholesky_ex(P).info
+        sound = symmetric and not torch.linalg.cholesky_ex(threads.wide(P)).info
         wanted = (
             "`mean` (latent,) must be finite, `precision` (latent, latent) symmetric and "
             "positive definite"
@@ -133,15 +136,13 @@ class GaussianPrior:
             f"`z` must hold at least {least} codes of {latent} latents, got {n}. {remedy}",
         )
         covariance = z.T.cov().reshape(latent, latent) + ridge * torch.eye(latent).to(z)
-        low, high = torch.linalg.eigvalsh(covariance)[[0, -1]].tolist()
+        low, high = torch.linalg.eigvalsh(threads.wide(covariance))[[0, -1]].tolist()
         spread_out = low > latent * torch.finfo(z.dtype).eps * high
         checks.require(
             spread_out,
             f"`z` varies by {high:.3g} in one direction, by {low:.3g} in another. {remedy}",
         )
-        return cls(
-            mean=z.mean(0), precision=torch.cholesky_inverse(torch.linalg.cholesky(covariance))
-        )
+        return cls(mean=z.mean(0), precision=_inverse(covariance))
 
     def __call__(self, z: Codes) -> PerSample:
         """Return minus the log density, without its constant."""
@@ -155,7 +156,7 @@ class GaussianPrior:
     def log_prob(self, z: Codes) -> PerSample:
         """Return the log density with its constant, in nats."""
         n = len(self.mean)
-        return 0.5 * (self.precision.logdet() - n * math.log(2 * math.pi)) - self(z)
+        return 0.5 * (_logdet(self.precision) - n * math.log(2 * math.pi)) - self(z)
 
     def _refuse(self, z: Any) -> None:
         """Say why these are no codes of this prior."""
@@ -169,6 +170,7 @@ class GaussianPrior:
     @arguments.in_own_words
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "draw latent"]:
         """Draw n codes."""
+        checks.at_least_zero("n", n)
         return self.mean + _deviations(self.precision, n, generator)
 
 
@@ -201,7 +203,7 @@ class Posterior:
     @property
     def covariance(self) -> Float[Tensor, "basin batch latent latent"]:
         """Covariance within each basin."""
-        return torch.cholesky_inverse(torch.linalg.cholesky(self.precision))
+        return _inverse(self.precision)
 
     @property
     def log_evidence(self) -> PerSample:
@@ -222,6 +224,7 @@ class Posterior:
 
         Codes are NaN if every flow failed.
         """
+        checks.at_least_zero("n", n)
         shape = (n, *self.log_mass.shape)
         race = torch.empty(shape, device=generator.device, dtype=torch.float32).exponential_(
             generator=generator
@@ -359,9 +362,10 @@ def laplace(
     good = ~failed & energy.isfinite() & precision.isfinite().flatten(2).all(2)
     precision = torch.where(good[..., None, None], precision, prior.precision)
     log_mass = torch.where(
-        good, 0.5 * (prior.precision.logdet() - precision.logdet()) - energy, -torch.inf
+        good, 0.5 * (_logdet(prior.precision) - _logdet(precision)) - energy, -torch.inf
     )
     modes = torch.where(good[..., None], z, torch.nan)
+    context = changed(context, partial(checks.own, "context"))
     return replace(_heaviest_first(modes, precision, log_mass, status), loss=loss, context=context)
 
 
@@ -491,5 +495,17 @@ def _deviations(precision: Tensor, n: int, generator: torch.Generator) -> Tensor
         device=generator.device,
         generator=generator,
     )
-    root = torch.linalg.cholesky(precision).mT
-    return torch.linalg.solve_triangular(root, noise.to(root.device), upper=True).movedim(-1, 0)
+    root = torch.linalg.cholesky(threads.wide(precision)).mT
+    drawn = torch.linalg.solve_triangular(root, noise.to(root), upper=True)
+    return drawn.movedim(-1, 0).to(precision.dtype)
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Return the inverses of positive definite matrices."""
+    factor = torch.linalg.cholesky(threads.wide(matrix))
+    return torch.cholesky_inverse(factor).to(matrix.dtype)
+
+
+def _logdet(matrix: Tensor) -> Tensor:
+    """Return the logs of the determinants of positive definite matrices."""
+    return threads.wide(matrix).logdet().to(matrix.dtype)

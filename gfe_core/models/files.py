@@ -350,10 +350,11 @@ def _floats(x: Any, weight: Tensor | None) -> Tensor:
     """Return data as a tensor; arrays and frames in float64, on the device of the decoder."""
     device = None if weight is None else weight.device
     rows = rows_of(x, like=torch.empty(0, dtype=torch.float64, device=device))
+    scaled = " Divide grey values by 255." if isinstance(rows, Tensor) else ""
     checks.require(
         isinstance(rows, Tensor) and rows.is_floating_point(),
         f"`x` must hold floats in a tensor, an array or a frame, got {checks.described(x)}. "
-        "Convert it: `torch.as_tensor(x, dtype=torch.float64)`, grey values divided by 255.",
+        f"{checks.into_samples(x, 'x')}{scaled}",
         TypeError,
     )
     return rows

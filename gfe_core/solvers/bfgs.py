@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gfe_core import checks
+from gfe_core import checks, threads
 from gfe_core.energy import Energy
 from gfe_core.solvers.line_search import falls_enough, first_trial, given_up, slope_along, unit_of
 from gfe_core.solvers.step import State, Step
@@ -132,12 +132,12 @@ def _restart(state: State, matrix: Tensor) -> None:
         * matrix.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
         * torch.eye(matrix.shape[1]).to(matrix)
     )
-    factor, fault = torch.linalg.cholesky_ex(matrix + ridge)
+    factor, fault = torch.linalg.cholesky_ex(threads.wide(matrix + ridge))
     sound = (fault == 0)[:, None, None]
     inverse = torch.cholesky_inverse(
-        torch.where(sound, factor, torch.eye(matrix.shape[1]).to(matrix))
+        torch.where(sound, factor, torch.eye(matrix.shape[1]).to(factor))
     )
-    inverse = inverse * state.own["unit"][:, None, None]
+    inverse = inverse.to(matrix.dtype) * state.own["unit"][:, None, None]
     state.own["inverse"] = torch.where(sound, inverse, state.own["inverse"])
 
 

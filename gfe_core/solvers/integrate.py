@@ -106,7 +106,8 @@ def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, stop: Stop | 
     watches = stop is not None and stop.gain_rtol > 0
     origin, n_loss = origin_energy(energy, z0, value) if watches else (value, zeros)
     n_moves = MEMORY * stop.window if stop is not None and watches else 0
-    best = {"best_z": z0, "best_energy": value, "best_grad_norm": norm_of(grad)}
+    norm = norm_of(grad)
+    best = {"best_z": z0, "best_energy": value, "best_grad_norm": norm}
     counts = dict.fromkeys(("n_accepted", "n_rejected", "n_hess"), zeros) | {"n_loss": n_loss}
     tensors: dict[str, Any] = point | previous | best | counts
     state = State(
@@ -117,6 +118,7 @@ def _start(energy: Energy, flow: Flow, solver: Solver, z0: Tensor, stop: Stop | 
         origin=origin,
         at_minimum=torch.zeros_like(index, dtype=torch.bool),
         soft=zero[:, None].repeat(1, n_moves),
+        grad_norm=norm,
         n_grad=torch.ones_like(index),
         status=torch.where(_finite(value, grad), int(Status.RUNNING), int(Status.NON_FINITE)),
         own={},
@@ -144,14 +146,16 @@ def _advance(state: State, step: Step, energy: Energy) -> Tensor:
     note_softness(state, moved)
     spent = {"n_loss": step.n_loss, "n_grad": step.n_grad + accepted, "n_hess": step.n_hess}
     for name, evaluations in spent.items():
-        setattr(state, name, getattr(state, name) + running * evaluations)
+        if isinstance(evaluations, Tensor) or evaluations:
+            setattr(state, name, getattr(state, name) + running * evaluations)
     state.n_accepted = state.n_accepted + moved
     state.n_rejected = state.n_rejected + (running & ~moved)
     failed = torch.where(accepted & ~moved, int(Status.NON_FINITE), step.status)
     state.update(running, dt=step.dt_next, fresh=step.accepted, status=failed)
+    state.grad_norm = norm_of(state.grad)
     better = moved & (state.energy <= state.best_energy)
-    norm = norm_of(state.grad)
-    state.update(better, best_z=state.z, best_energy=state.energy, best_grad_norm=norm)
+    best = {"best_z": state.z, "best_energy": state.energy, "best_grad_norm": state.grad_norm}
+    state.update(better, **best)
     return moved
 
 
@@ -188,7 +192,7 @@ def _encoding(state: State, *, has_time: bool) -> Encoding:
     return Encoding(
         z=torch.where(arrived[:, None], state.z, state.best_z),
         energy=torch.where(arrived, state.energy, state.best_energy),
-        grad_norm=torch.where(arrived, norm_of(state.grad), state.best_grad_norm),
+        grad_norm=torch.where(arrived, state.grad_norm, state.best_grad_norm),
         t=state.t if has_time else torch.full_like(state.t, math.nan),
         status=state.status,
         statistics=statistics(state),

@@ -11,11 +11,12 @@ from gfe_core.energy import Energy
 from gfe_core.solvers.line_search import (
     falls_enough,
     given_up,
+    length_of,
     polyak_step,
     probe,
     unit_of,
 )
-from gfe_core.solvers.step import State, Step
+from gfe_core.solvers.step import State, Step, for_all
 from gfe_core.types import Codes, Descent, PerSample, Stop
 
 
@@ -125,7 +126,7 @@ def _learn(state: State, dz: Codes, dg: Codes, moved: Tensor, n_pairs: int) -> N
     curvature = (dz * dg).sum(1)
     # For a smaller cosine, rounding leaves no correct digit, and H diverges.
     least = torch.finfo(dz.dtype).eps ** 0.5
-    learns = moved & (curvature > least * dz.norm(dim=1) * dg.norm(dim=1))
+    learns = moved & (curvature > least * length_of(dz) * length_of(dg))
     curvature = torch.where(learns, curvature, 1.0)
     for name, newest in (("dz", dz), ("dg", dg), ("r", 1 / curvature)):
         own[name] = _appended(own[name], newest[:, None], learns, n_pairs)
@@ -140,11 +141,9 @@ def _appended(known: Tensor, newest: Tensor, learns: Tensor, n_pairs: int) -> Te
     full = known.shape[1] == n_pairs
     places = known if full else torch.cat([torch.zeros_like(newest), known], 1)
     shifted = torch.cat([places[:, 1:], newest], 1)
-    if shifted.is_cuda:  # a test of which samples stay would make the host wait
-        return torch.where(learns.reshape(-1, *[1] * (places.dim() - 1)), shifted, places)
-    stays = ~learns
-    shifted[stays] = places[stays]
-    return shifted
+    if for_all(learns):
+        return shifted
+    return torch.where(learns.reshape(-1, *[1] * (places.dim() - 1)), shifted, places)
 
 
 def _downhill(state: State) -> tuple[Codes, PerSample]:
@@ -157,11 +156,13 @@ def _downhill(state: State) -> tuple[Codes, PerSample]:
     least = torch.finfo(grad.dtype).eps
     direction = -own["boldness"][:, None] * _inverse_times(grad, own)
     slope = -(direction * grad).sum(1)
-    sound = slope > least * direction.norm(dim=1) * grad.norm(dim=1)
-    own["r"] = torch.where(sound[:, None], own["r"], 0.0)
-    steepest = -(own["boldness"] * own["scale"])[:, None] * grad
-    direction = torch.where(sound[:, None], direction, steepest)
-    return direction, -own["unit"] * (direction * grad).sum(1)
+    sound = slope > least * length_of(direction) * length_of(grad)
+    if not for_all(sound):
+        own["r"] = torch.where(sound[:, None], own["r"], 0.0)
+        steepest = -(own["boldness"] * own["scale"])[:, None] * grad
+        direction = torch.where(sound[:, None], direction, steepest)
+        slope = -(direction * grad).sum(1)
+    return direction, own["unit"] * slope
 
 
 def _inverse_times(vector: Codes, own: dict[str, Tensor]) -> Codes:

@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from gfe_core import threads
 from gfe_core.energy import Energy
 from gfe_core.solvers.step import State
 from gfe_core.types import Codes, PerSample, Status
@@ -72,15 +73,22 @@ def slope_along(direction: Codes, grad: Codes) -> PerSample:
 
 def newton_step(curvature: Tensor, ridge: PerSample, grad: Codes) -> tuple[Codes, Tensor]:
     """Return -(H + ridge I)^-1 grad of each sample, and whether the matrix is positive definite."""
+    curvature = threads.wide(curvature)
     unit = torch.eye(curvature.shape[1]).to(curvature)
     factor, fault = torch.linalg.cholesky_ex(curvature + ridge[:, None, None] * unit)
-    return -torch.cholesky_solve(grad[:, :, None], factor)[:, :, 0], fault == 0
+    step = -torch.cholesky_solve(threads.wide(grad)[:, :, None], factor)[:, :, 0]
+    return step.to(grad.dtype), fault == 0
 
 
 def norm_of(grad: Codes) -> PerSample:
     """Return |grad| of each sample, without underflow; 0 if all entries are 0."""
     unit = unit_of(grad)
-    return unit * (grad / unit[:, None]).norm(dim=1)
+    return unit * length_of(grad / unit[:, None])
+
+
+def length_of(vectors: Codes) -> PerSample:
+    """Return the length of each row."""
+    return torch.linalg.vector_norm(vectors, dim=1)
 
 
 def first_trial(energy: Energy, state: State) -> PerSample:
@@ -106,7 +114,7 @@ def polyak_step(energy: Energy, state: State) -> PerSample:
     norm = norm_of(state.grad).clamp(min=limits.tiny)
     height = (state.energy - energy.floor()).abs().maximum(limits.eps * state.energy.abs())
     height = torch.where(height == 0, limits.eps, height)
-    radius = state.z.norm(dim=1)
+    radius = length_of(state.z)
     radius = torch.where(radius > 0, radius, math.inf)
     return (height / norm).minimum(radius) / norm
 
@@ -117,9 +125,8 @@ def unit_of(grad: Codes) -> PerSample:
     The square of a gradient in small units may be too small for its floating-point type.
     """
     largest = grad.abs().amax(1)
-    sound = torch.isfinite(largest) & (largest > 0)
-    largest = torch.where(sound, largest, 1.0)
-    return largest / torch.frexp(largest).mantissa
+    # 0 / 0 and infinity / infinity are NaN
+    return (largest / torch.frexp(largest).mantissa).nan_to_num(nan=1.0, posinf=math.inf)
 
 
 def probe(energy: Energy, state: State, length: PerSample) -> tuple[Codes, Codes]:

@@ -58,6 +58,7 @@ class FixedGrid:
         checks.as_python(self, checks.at_least_one, "n_steps", or_none=True)
         if self.steps is not None:
             self._check_steps(self.steps)
+            checks.as_python(self, checks.own, "steps")
         checks.one_of("grid", self.grid, ("linear", "log"))
         remedy = (
             "`grid='log'` needs `n_steps`, the number of steps from 0 to t1: `n_steps=20, "

@@ -53,6 +53,7 @@ class State(Node):
     origin: PerSample
     soft: Float[Tensor, "batch softness"]
     at_minimum: Bool[Tensor, "batch"]
+    grad_norm: PerSample
     best_z: Codes
     best_energy: PerSample
     best_grad_norm: PerSample
@@ -89,6 +90,9 @@ class State(Node):
 
         The old tensors are not changed, because a recorder may hold them.
         """
+        if for_all(where):
+            vars(self).update(new)
+            return
         column = where[:, None]
         for name, value in new.items():
             setattr(
@@ -96,6 +100,11 @@ class State(Node):
                 name,
                 torch.where(column if value.dim() > 1 else where, value, getattr(self, name)),
             )
+
+
+def for_all(where: Tensor) -> bool:
+    """Whether a mask holds every sample; False on a GPU, where the answer would be waited for."""
+    return not where.is_cuda and bool(where.all())
 
 
 PER_SAMPLE = tuple(field.name for field in fields(State) if field.name not in ("own", "attempt"))

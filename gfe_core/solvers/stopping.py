@@ -1,17 +1,20 @@
 """Stop rules: the remaining decrease, the flatness of the energy and the end of time."""
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from gfe_core.energy import Energy
-from gfe_core.solvers.line_search import newton_step, norm_of, slope_along, unit_of
+from gfe_core.solvers.line_search import length_of, newton_step, slope_along, unit_of
 from gfe_core.solvers.step import State, Step
 from gfe_core.types import Codes, PerSample, Status, Stop
 
 MEMORY = 3
 """Number of windows of `Stop` over which moves are remembered."""
+_FIRST_MOVES = 2
+"""Number of moves before curvatures along them are trusted."""
 
 
 def judge(
@@ -22,16 +25,16 @@ def judge(
     For running samples, a later line overrides an earlier one. A sample whose search ended in the
     rounding of the energy is CONVERGED if almost nothing was left to gain.
     """
-    status = torch.where(
-        state.n_accepted + state.n_rejected >= max_steps, int(Status.MAX_STEPS), int(Status.RUNNING)
-    )
     given = state.status
+    out_of_steps = state.attempt >= max_steps
+    status = torch.full_like(given, int(Status.MAX_STEPS if out_of_steps else Status.RUNNING))
     if stop is not None:
-        fall = (state.recent[:, -stop.window - 1] - state.energy).abs() / stop.window
-        full = state.fresh & (state.n_accepted >= stop.window)
-        is_flat = full & (fall <= stop.energy_slope * state.energy.abs())
-        status = torch.where(is_flat, int(Status.FLAT), status)
-        status = torch.where(full & (fall == 0), int(Status.STALLED), status)
+        if state.attempt >= stop.window:
+            fall = (state.recent[:, -stop.window - 1] - state.energy).abs() / stop.window
+            full = state.fresh & (state.n_accepted >= stop.window)
+            is_flat = full & (fall <= stop.energy_slope * state.energy.abs())
+            status = torch.where(is_flat, int(Status.FLAT), status)
+            status = torch.where(full & (fall == 0), int(Status.STALLED), status)
         at_minimum = state.at_minimum | _little_to_gain(state, stop)
         converged = at_minimum & (given == int(Status.STALLED))
         given = torch.where(converged, int(Status.CONVERGED), given)
@@ -75,7 +78,7 @@ def note_softness(state: State, moved: Tensor) -> None:
     unit = unit_of(dg)
     dg = dg / unit[:, None]
     curvature = (dz * dg).sum(1)
-    noise = torch.finfo(dz.dtype).eps ** 0.5 * dz.norm(dim=1) * dg.norm(dim=1)
+    noise = torch.finfo(dz.dtype).eps ** 0.5 * length_of(dz) * length_of(dg)
     positive = curvature > 0
     soft = dz.square().sum(1) / torch.where(positive, curvature, 1.0) / unit
     soft = torch.where(positive, soft, math.inf)
@@ -89,28 +92,30 @@ def _little_to_gain(state: State, stop: Stop) -> Tensor:
     A sample that met negative curvature is leaving a saddle and continues. Within the rounding of
     the energy, negative curvature may itself be rounding, and only the last step decides.
     """
-    if not stop.gain_rtol:
+    if not stop.gain_rtol or state.attempt < _FIRST_MOVES:
         return torch.zeros_like(state.fresh)
     finite = torch.isfinite(state.soft)
-    faded = torch.where(finite, state.soft, 0.0) * _fading(stop.window, state.soft)
+    n, device, dtype = state.soft.shape[1], state.soft.device, state.soft.dtype
+    faded = torch.where(finite, state.soft, 0.0) * _fading(stop.window, n, device, dtype)
     softest = faded.amax(1)
     upward = finite[:, -stop.window :]
     left = slope_along(softest[:, None] / 2 * state.grad, state.grad).maximum(_modelled(state))
     ended = state.status == int(Status.STALLED)
     bowl = torch.where(ended, upward[:, -1], upward.all(1))
-    known = (state.n_accepted >= 2) & (softest > 0) & bowl
+    known = (state.n_accepted >= _FIRST_MOVES) & (softest > 0) & bowl
     return known & (left <= _enough(state, stop))
 
 
-def _fading(window: int, like: Tensor) -> Tensor:
+@cache
+def _fading(window: int, n_moves: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return the weight of each remembered move: 1 in the last window, a tenth one window earlier.
 
     Steps down the gradient meet the flat axes only now and then. What they met there counts for a
     while, because curvatures of axes differ by powers of ten; but a flat region that was left
     behind is soon forgotten.
     """
-    age = torch.arange(like.shape[1] - 1, -1, -1, device=like.device)
-    return (10.0 ** -((age - window + 1).clamp(min=0) / window)).to(like.dtype)
+    age = torch.arange(n_moves - 1, -1, -1, device=device)
+    return (10.0 ** -((age - window + 1).clamp(min=0) / window)).to(dtype)
 
 
 def _modelled(state: State) -> PerSample:
@@ -135,7 +140,7 @@ def _enough(state: State, stop: Stop) -> PerSample:
 
 def _stationary(state: State, stop: Stop) -> Tensor:
     """Whether the gradient is as small as requested, or exactly zero."""
-    return norm_of(state.grad) <= stop.grad_norm
+    return state.grad_norm <= stop.grad_norm
 
 
 def _grid_is_over(state: State, schedule: Tensor) -> Tensor:

@@ -124,6 +124,8 @@ def fit(
             batches of 64.
         encoder: function (decoder, x) -> Encoding; `encode` with this loss by default. If the
             batches have a context, it is called with `context=` and the update decodes with it.
+            One that holds a row for each sample, such as a `mask`, is refused: batches have other
+            rows. If it leaves out observed features, the update learns these too.
         loss: loss of the update; by default the loss that the encoder used, and `Bernoulli()` if
             neither is given.
         optimizer: optimizer of the decoder's weights, or of other weights if those are frozen;
@@ -163,10 +165,10 @@ def fit(
     for name, n in (("epochs", epochs), ("updates_per_encode", updates_per_encode)):
         checks.at_least_one(name, n)
     data = _checked(decoder, batches, history)
-    find_codes = _encoder(encoder, loss, data.context)
+    find_codes = _encoder_of_batches(decoder, encoder, loss, data)
+    known = data.x if isinstance(data, Batches) else None
     optimizer = parts.optimizer_of(decoder, optimizer, schedule)
     called = parts.listed(callbacks)
-    known = data.x if isinstance(data, Batches) else None
     untaught = Untaught(known)
     warn_of_units(known, loss)
     history = history or History()
@@ -277,6 +279,17 @@ def _encoder(encoder: Encoder | None, loss: AnyLoss | None, context: Context | N
     return encoder or partial(encode, loss=loss)
 
 
+def _encoder_of_batches(
+    decoder: nn.Module, encoder: Encoder | None, loss: AnyLoss | None, data: Batches | LoaderBatches
+) -> Encoder:
+    """Return the encoder for a training, after checking that batches have what it needs."""
+    find_codes = _encoder(encoder, loss, data.context)
+    parts.holds_no_rows(encoder, len(data.x) if isinstance(data, Batches) else None)
+    if data.context is None:
+        parts.context_there(decoder, loss, encoder)
+    return find_codes
+
+
 def _given(context: Context | None) -> dict[str, Context]:
     """Return the keyword argument for the context of an encoder, if there is one."""
     return {} if context is None else {"context": context}
@@ -344,13 +357,14 @@ def _note(
     history.seconds.append(seconds)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """The result of `evaluate`; every field has one entry for each sample.
 
     Args:
         energy: energy at the codes that the encoder found.
-        excess: energy minus the floor of the observed features, below which no decoder can score.
+        excess: energy minus the floor of the observed features, below which no decoder can score;
+            the others are NaN in the data or False in the encoder's mask.
         status: status of each encoding, as in `Status`.
         statistics: counts of the solver's work.
     """
@@ -386,7 +400,8 @@ def evaluate(
             `Bernoulli()` if neither is given. For a loss without a floor, excess is the energy.
         context: context of each sample, for encoders that take one.
         size: number of samples encoded at once, which bounds the memory and changes nothing else.
-            An interrupt keeps finished samples; the others are NOT_REACHED and have no energy.
+            An interrupt keeps finished samples; the others are NOT_REACHED and have no energy. An
+            encoder that holds a row for each sample, such as a `mask`, needs all of them at once.
         progress: whether to show a progress bar.
 
     Raises:
@@ -398,6 +413,7 @@ def evaluate(
     checks.is_decoder(decoder)
     rows = samples_for(decoder, x)
     context = context_for(context, rows, x)
+    parts.holds_rows_of(encoder, len(rows), size, context)
 
     def find(chunk: slice) -> Encoding:
         x = rows[chunk]
@@ -412,7 +428,15 @@ def evaluate(
             kept = None if encodings[0].context is None else rest
             encodings.append(not_reached(start, encodings[0], kept))
     encoding = Encoding.joined(encodings)
-    warn_of_missing_energies(rows[:reached], encoding.energy[:reached])
+    seen = _seen_by(encoding, rows)
+    by_mask = seen is not rows and not rows.isnan().any()
+    warn_of_missing_energies(seen[:reached], encoding.energy[:reached], by_mask=by_mask)
     judged = WholeLoss(parts.loss_of(encoding, loss))
-    excess = encoding.energy - judged.floor(rows, _observed(rows))
+    excess = encoding.energy - judged.floor(seen, _observed(seen))
     return Evaluation(encoding.energy, excess, encoding.status, encoding.statistics)
+
+
+def _seen_by(encoding: Encoding, x: Tensor) -> Tensor:
+    """Return the samples with NaN where the encoder did not observe them."""
+    mask = encoding.mask
+    return x if mask is None or mask.shape != x.shape else torch.where(mask, x, torch.nan)

@@ -81,15 +81,22 @@ def observed_somewhere(x: Tensor) -> Tensor:
     return ~x.flatten(1).isnan().all(1) if x.dim() > 1 else ~x.isnan()
 
 
-def warn_of_missing_energies(x: Tensor, energy: Tensor) -> None:
-    """Warn about samples without a finite energy, and samples of which nothing is observed."""
+def warn_of_missing_energies(x: Tensor, energy: Tensor, *, by_mask: bool = False) -> None:
+    """Warn about samples without a finite energy, and samples of which nothing is observed.
+
+    Args:
+        x: samples, NaN where unobserved.
+        energy: their energies.
+        by_mask: whether these gaps are those of the encoder's mask instead of the data.
+    """
     lost = ~energy.isfinite()
     empty = ~observed_somewhere(x) & ~lost
     if empty.any():
+        seen = "mask.flatten(1).any(1)" if by_mask else "~x.isnan().flatten(1).all(1)"
         _warn(
             f"{int(empty.sum())} of {len(x)} samples have no observed feature, so that their "
             "energy says nothing about the decoder but would enter means. Leave them out: "
-            "`x[~x.isnan().flatten(1).all(1)]`."
+            f"`x[{seen}]`."
         )
     if lost.any():
         reads_gaps = bool((_incomplete(x) & ~lost).any())

@@ -2,7 +2,8 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from gfe_core import checks
-from gfe_core.arguments import takes
-from gfe_core.energy import Bernoulli, Gaussian, Poisson
+from gfe_core.arguments import called, needed_beside_codes, needed_by_name, requires, takes
+from gfe_core.energy import Bernoulli, Gaussian, Poisson, WholeLoss
 from gfe_core.types import AnyLoss, Encoding, Status
 
 _ADAM = "torch.optim.Adam(decoder.parameters(), lr=1e-3)"
+_GAPS = (
+    "Write NaN for what is not observed, `x = torch.where(mask, x, torch.nan)`, and pass "
+    "`encoder=functools.partial(gfe.encode_observed, ...)`"
+)
 
 
 def trainable(decoder: Any) -> None:
@@ -117,6 +122,121 @@ def callable_encoder(value: Any, name: str = "encoder", *, needed: bool = False)
     wanted = f"`{name}` must be a function (decoder, x) -> Encoding"
     line = f"{name}=functools.partial(gfe.encode, solver=gfe.LBFGS())"
     checks.require(fits, f"{wanted}, got {checks.described(value)}. Write `{line}`.", TypeError)
+
+
+def holds_no_rows(encoder: Any, n: int | None) -> None:
+    """Refuse an encoder for `fit` that holds something for each sample, as batches have other rows.
+
+    Args:
+        encoder: encoder that was passed.
+        n: number of samples, if it is known.
+    """
+    remedies = {
+        "mask": _GAPS,
+        "context": "Pass it with the data: `gfe.data.Batches(x, context=context, size=64)`",
+        "z0": "Leave it out, or start each sample where it last ended: "
+        "`gfe.encoders.StoredCodes(functools.partial(gfe.encode, ...))`",
+        "solver": "Give all samples the same steps: `steps[:, 0]`",
+    }
+    for name in _held_for_rows(encoder, n):
+        raise ValueError(
+            f"`encoder` holds `{name}`, with a row for each sample, but `fit` calls it with "
+            f"batches of samples in another order. {remedies[name]}."
+        )
+
+
+def holds_rows_of(encoder: Any, n: int, size: int, context: Any) -> None:
+    """Refuse an encoder for `evaluate` that holds something for samples which it gets in parts.
+
+    Args:
+        encoder: encoder that was passed.
+        n: number of samples.
+        size: number of samples in a part.
+        context: context that is passed to the encoder, or None.
+    """
+    at_once = f"encode all samples at once: `size={n}`"
+    remedies = {
+        "mask": f"{_GAPS}, or {at_once}",
+        "context": "Pass it to `evaluate`: `context=context`",
+        "z0": at_once.capitalize(),
+        "solver": at_once.capitalize(),
+    }
+    for name in _held_for_rows(encoder, n):
+        checks.require(
+            n <= size,
+            f"`encoder` holds `{name}`, with a row for each sample, but `evaluate` calls it with "
+            f"{size} of the {n} samples. {remedies[name]}.",
+        )
+        checks.require(
+            name != "context" or context is None,
+            "`encoder` holds a `context`, which the argument `context` would replace. Pass one.",
+        )
+
+
+def _held_for_rows(encoder: Any, n: int | None) -> Iterator[str]:
+    """Yield the names of the options that an encoder holds for each sample.
+
+    A user's function may mean something else by these names, unless there is one row for each of
+    the n samples.
+    """
+    for function, name, value in _bound(encoder):
+        steps = getattr(value, "steps", None) if hasattr(value, "of_rows") else None
+        if name == "solver" and steps is not None and np.ndim(steps) == 2:
+            yield name
+        if name in ("mask", "z0", "context") and value is not None:
+            parts = [*value.values()] if isinstance(value, Mapping) else [value]
+            counts = [len(part) for part in parts if getattr(part, "shape", ())]
+            if _is_kits(function) or n in counts:
+                yield name
+
+
+def _is_kits(function: Any) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__module__", "")).startswith("gfe_core.")
+
+
+def _bound(encoder: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Yield (function, name, value) of all arguments that `functools.partial` binds in an encoder.
+
+    An encoder may hold others, such as `ThenFlow` its flow.
+    """
+    waiting = [encoder]
+    known: dict[int, Any] = {}
+    while waiting:
+        part = waiting.pop()
+        if id(part) in known or isinstance(part, (type, Tensor)):
+            continue
+        known[id(part)] = part
+        if isinstance(part, partial):
+            held = [part.func, *part.args, *part.keywords.values()]
+            yield from ((part.func, *one) for one in part.keywords.items())
+        else:
+            held = [getattr(part, "__self__", None), *getattr(part, "__dict__", {}).values()]
+        if isinstance(part, nn.Module):
+            held += part.children()
+        waiting += [one for one in held if callable(one)]
+
+
+def context_there(decoder: Any, loss: Any, encoder: Any) -> None:
+    """Refuse data without a context where the decoder, the loss or a penalty needs one."""
+    remedy = "Pass both: `gfe.data.Batches(x, context=context, size=64)`."
+    needed = [] if needed_by_name(decoder) else needed_beside_codes(decoder)
+    checks.require(
+        len(needed) != 1,
+        f"`decoder` {called(decoder)} takes `{''.join(needed[:1])}` in addition to z, but "
+        f"`batches` hold samples alone. {remedy}",
+        TypeError,
+    )
+    bound = [(name, value) for function, name, value in _bound(encoder) if _is_kits(function)]
+    for name, value in [("loss", loss), *bound]:
+        function = WholeLoss(value).function if name == "loss" else value
+        checks.require(
+            name not in ("loss", "penalty") or not requires(function, "context"),
+            f"`{name}` {called(function)} takes `context`, but `batches` hold samples alone. "
+            f"{remedy}",
+            TypeError,
+        )
 
 
 def callable_flow(value: Any) -> None:

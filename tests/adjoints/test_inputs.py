@@ -416,3 +416,148 @@ def test_data_overwritten_before_the_backward_pass_are_refused(unchecked):
     rows.mul_(0.5)
     with pytest.raises(RuntimeError, match="changed in place since `encode`"):
         torch.autograd.grad(z.sum(), learning(decoder))
+
+
+class Listed(Plain):
+    """Its layers stand in a list, which registers none of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [self.inner]
+        del self.inner
+        self.layers = layers
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers[0](z)
+
+
+def layers_of(decoder: Any) -> nn.Sequential:
+    return decoder.layers[0] if isinstance(decoder, Listed) else decoder.inner
+
+
+def with_modes(decoder: Any) -> Any:
+    """A decoder with statistics and dropout, at rest."""
+    layers_of(decoder).insert(1, nn.BatchNorm1d(8).double())
+    layers_of(decoder).append(nn.Dropout(0.5))
+    layers_of(decoder).eval()
+    return decoder
+
+
+def called() -> Any:
+    """Make an object, no module, whose call reaches the network through its closure alone."""
+    layers = network()
+
+    class Closing:
+        latent_dim, data_shape, inner = 3, (9,), layers
+
+        def __call__(self, z: Tensor) -> Tensor:
+            return layers(z)
+
+    return Closing()
+
+
+def wrapped() -> Any:
+    inner = network()
+    decoder = gfe.wrap(lambda z: inner(z), latent_dim=3, data_shape=9)
+    decoder.inner = inner
+    return decoder
+
+
+def scripted() -> Any:
+    decoder = with_modes(Plain())
+    decoder.inner = torch.jit.script(decoder.inner)
+    return decoder
+
+
+MODAL: dict[str, Callable[[], Any]] = {
+    "module": lambda: with_modes(Plain()),
+    "list": lambda: with_modes(Listed()),
+    "closure of a call": lambda: with_modes(called()),
+    "wrapped": lambda: with_modes(wrapped()),
+    "scripted": scripted,
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", MODAL)
+@pytest.mark.parametrize("way", WAYS)
+def test_gradient_is_that_of_the_encode_after_the_decoder_is_set_to_training(way, name, unchecked):
+    decoder = MODAL[name]()
+    layers = layers_of(decoder)
+    weights = list(layers.parameters())
+    buffers = [buffer.clone() for buffer in layers.buffers()]
+    z = gfe.encode(decoder, data(), penalty=ridge, **WAYS[way]).z
+    expected = torch.autograd.grad(outside(z), weights, retain_graph=True)
+    layers.train()
+    found = torch.autograd.grad(outside(z), weights)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert all(module.training for module in layers.modules())
+    assert all(torch.equal(a, b) for a, b in zip(layers.buffers(), buffers, strict=True))
+
+
+def test_modes_come_back_after_a_refused_backward_pass():
+    decoder = with_modes(Plain())
+    strength = [1.0]
+    penalty: Penalty = lambda z: strength[0] * z.square().sum(1)  # noqa: E731
+    z = gfe.encode(decoder, data(), penalty=penalty, **WAYS["Implicit"]).z
+    decoder.train()
+    strength[0] = 2.0
+    with pytest.raises(RuntimeError, match="since `encode`"):
+        z.sum().backward()
+    assert all(module.training for module in decoder.modules())
+
+
+STRENGTH = torch.tensor(0.05, dtype=torch.float64)
+
+
+class Weighted:
+    """A loss with a constant for each feature."""
+
+    def __init__(self) -> None:
+        self.weight = torch.ones(9, dtype=torch.float64)
+
+    def per_sample(self, output: Tensor, x: Tensor) -> Tensor:
+        return (self.weight * (output - x).square()).sum(1)
+
+
+class Scaled(Plain):
+    scale = 1.0
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.scale * super().forward(z)
+
+
+@pytest.mark.parametrize("what", ["global of a penalty", "number", "loss", "decoder"])
+@pytest.mark.parametrize("way", WAYS)
+def test_constants_changed_before_the_backward_pass_are_refused(what, way, unchecked):
+    decoder, loss, number = Scaled(), Weighted(), [1.0]
+
+    def penalty(z: Tensor) -> Tensor:
+        return number[0] * STRENGTH * z.square().sum(1)
+
+    z = gfe.encode(decoder, data(), loss=loss, penalty=penalty, **WAYS[way]).z
+    torch.autograd.grad(z.sum(), learning(decoder), retain_graph=True)
+    strength = STRENGTH.item()
+    if what == "global of a penalty":
+        STRENGTH.mul_(10)
+    elif what == "number":
+        number[0] = 10.0
+    elif what == "loss":
+        loss.weight[0] = 5.0
+    else:
+        decoder.scale = 3.0
+    with pytest.raises(RuntimeError, match="since `encode`"):
+        torch.autograd.grad(z.sum(), learning(decoder))
+    STRENGTH.fill_(strength)
+
+
+def test_penalty_that_counts_its_calls_has_a_gradient():
+    calls = torch.zeros(())
+
+    def penalty(z: Tensor) -> Tensor:
+        calls.add_(1)
+        return ridge(z)
+
+    decoder = Plain()
+    gfe.encode(decoder, data(), penalty=penalty, **WAYS["Implicit"]).z.sum().backward()
+    assert all(weight.grad is not None for weight in decoder.parameters())

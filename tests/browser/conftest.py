@@ -6,15 +6,40 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jupyter_lab
 import pytest
 from jupyter_lab import ABSENT, LabServer, NotebookPage, lab_over
 from playwright.sync_api import Browser
+from xdist.scheduler import LoadScopeScheduling
 
 from gfe_core.cli.doctor import find_browser
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SHARING = ("test_figures_in_lab.py", "test_player_in_lab.py", "test_site.py")
+"""Files whose tests share a page that takes long to make."""
+
+
+class Together(LoadScopeScheduling):
+    """Gives the tests of a file that share a page to one process, which makes it once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return file if Path(file).name in SHARING else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Share out tests one by one, and those that share a page together."""
+    return Together(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the notebooks, the last ones first: they take longest."""
+    books = [item for item in items if item.path.name == "test_lab.py"]
+    if books:
+        others = [item for item in items if item.path.name != "test_lab.py"]
+        items[:] = [*reversed(books), *others]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,12 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from nbval_timeouts import PLOTLY
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    ViewportSize,
+    sync_playwright,
+)
 from published import is_blank, is_flat
 
 from gfe_core.cli.doctor import find_browser
 
-ARTEFACTS = Path(os.environ.get("GFE_ARTEFACTS") or Path(__file__).parents[2] / "artefacts")
+ARTEFACTS = os.environ.get("GFE_ARTEFACTS")
+"""Folder for screenshots of every notebook; without it none are taken."""
 ABSENT = "no Chromium found (on Debian and Ubuntu: apt install chromium)"
 _FLAGS = [
     "--no-sandbox",
@@ -35,7 +43,7 @@ _FLAGS = [
     "--disable-sync",
 ]
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-VIEWPORT = {"width": 1280, "height": 1400}
+VIEWPORT: ViewportSize = {"width": 1280, "height": 1400}
 # What JupyterLab itself says on the console; and what anywidget says of a view whose script took
 # longer than two seconds to load, as on a busy machine. It shows the view when it is there.
 NOT_OURS = (
@@ -193,7 +201,7 @@ class NotebookPage:
     def __init__(self, browser: Browser, lab: LabServer, notebook: str) -> None:
         self.name = Path(notebook).stem
         self.console_errors: list[str] = []
-        self._context = browser.new_context(viewport=VIEWPORT)  # pyright: ignore[reportArgumentType]
+        self._context = browser.new_context(viewport=VIEWPORT)
         self.page: Page = self._context.new_page()
         self.page.set_default_timeout(20_000)
         self.page.on("console", self._note)
@@ -407,27 +415,24 @@ class NotebookPage:
         self.page.evaluate(change, THEMES[theme])
         self.page.wait_for_selector(f'body[data-jp-theme-name="{THEMES[theme]}"]', state="attached")
 
-    def screenshots(self, label: str) -> list[Path]:
-        """Scroll through the notebook and save every screenful as artefacts/NAME-LABEL-NN.png."""
-        ARTEFACTS.mkdir(parents=True, exist_ok=True)
-        for old in ARTEFACTS.glob(f"{self.name}-{label}-*.png"):
-            old.unlink()
+    def scroll_through(self, label: str) -> None:
+        """Show every screenful; with GFE_ARTEFACTS, save each there as NAME-LABEL-NN.png."""
         scroller = self.page.locator(
             ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer"
         )
         scroller.evaluate("element => element.scrollTo(0, 0)")
-        saved: list[Path] = []
+        number = 0
         more = True
         while more:
             self.page.evaluate(_DRAWN)
-            saved.append(ARTEFACTS / f"{self.name}-{label}-{len(saved) + 1:02d}.png")
-            self.page.screenshot(path=saved[-1])
+            number += 1
+            if ARTEFACTS:
+                self.page.screenshot(path=Path(ARTEFACTS, f"{self.name}-{label}-{number:02d}.png"))
             more = scroller.evaluate("""element => {
                 const before = element.scrollTop;
                 element.scrollBy(0, 0.9 * element.clientHeight);
                 return element.scrollTop > before + 1;
             }""")
-        return saved
 
     def close(self) -> None:
         """Shut the kernel down and leave; once is enough."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from jupyter_lab import LabServer, NotebookPage
+from jupyter_lab import VIEWPORT, LabServer, NotebookPage
 from playwright.sync_api import expect
 from test_lab import open_cells
 from view_page import barriers
@@ -32,10 +32,12 @@ widgets.show_figure(line, "line", "It falls.")
 """
 
 
-@pytest.fixture
-def notebook(lab: LabServer, open_notebook: Callable[[str], NotebookPage]) -> NotebookPage:
-    notebook = open_cells(lab, open_notebook, DECODER, ANSWER, PLAIN)
+@pytest.fixture(scope="module")
+def notebook(lab: LabServer, open_for_all: Callable[[str], NotebookPage]) -> NotebookPage:
+    """A notebook whose cells have run and whose question is answered."""
+    notebook = open_cells(lab, open_for_all, DECODER, ANSWER, PLAIN, name="figures.ipynb")
     notebook.run_all()
+    notebook.guess_everything()
     return notebook
 
 
@@ -51,7 +53,6 @@ def test_figure_below_a_player_follows_its_frame(notebook: NotebookPage):
 
 
 def test_figure_in_an_answer_draws_and_its_axis_is_chosen_by_keyboard(notebook: NotebookPage):
-    notebook.guess_everything()
     notebook.wait_for_traces(2, 2)
     asked = notebook.cell(2)
     expect(asked.locator(".xtitle")).to_have_text("updates")
@@ -66,14 +67,15 @@ def test_figure_in_an_answer_draws_and_its_axis_is_chosen_by_keyboard(notebook: 
 def test_words_of_a_figure_that_are_not_painted_are_noticed(notebook: NotebookPage):
     notebook.wait_for_traces(3, 1)
     assert notebook.texts_missing(3) == []
-    notebook.cell(3).locator(".xtitle").evaluate("title => { title.style.opacity = 0; }")
+    title = notebook.cell(3).locator(".xtitle")
+    title.evaluate("title => { title.style.opacity = 0; }")
     assert notebook.texts_missing(3) == ["no text 'step'"]
+    title.evaluate("title => { title.style.opacity = 1; }")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_barrier_in_figures(notebook: NotebookPage, theme: str):
     notebook.set_theme(theme)
-    notebook.guess_everything()
     for number, kind in ((1, "gfe-figure"), (2, "gfe-figure"), (3, "js-plotly-plot")):
         notebook.wait_for_traces(number)
         figure = f'.jp-Cell[data-windowed-list-index="{number}"] .{kind}'
@@ -83,7 +85,6 @@ def test_axe_finds_no_barrier_in_figures(notebook: NotebookPage, theme: str):
 
 
 def test_figures_become_narrow_with_their_page(notebook: NotebookPage):
-    notebook.guess_everything()
     for number, n in ((2, 2), (3, 1)):
         notebook.wait_for_traces(number, n)
     notebook.page.set_viewport_size({"width": 900, "height": 900})
@@ -94,6 +95,7 @@ def test_figures_become_narrow_with_their_page(notebook: NotebookPage):
             return plot.getBoundingClientRect().right <= cell.right + 1 && cell.right <= 900;
         }"""
         notebook.page.wait_for_function(inside, arg=plot.element_handle())
+    notebook.page.set_viewport_size(VIEWPORT)
     assert notebook.troubles() == []
 
 

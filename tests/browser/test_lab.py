@@ -51,7 +51,7 @@ def test_notebook_runs_without_a_blemish_and_shows_what_is_saved(
     assert unlike(notebook, nbformat.read(NOTEBOOKS / name, as_version=4)) == []
     for theme in ("light", "dark"):
         notebook.set_theme(theme)
-        notebook.screenshots(theme)
+        notebook.scroll_through(theme)
     assert notebook.troubles() == []
     assert differences(request.session, NOTEBOOKS / name, notebook.outputs()) == []
 
@@ -72,11 +72,14 @@ def unlike(notebook: NotebookPage, saved: NotebookNode) -> list[str]:
 
 
 def open_cells(
-    lab: LabServer, open_notebook: Callable[[str], NotebookPage], *sources: str
+    lab: LabServer,
+    open_notebook: Callable[[str], NotebookPage],
+    *sources: str,
+    name: str = "scratch.ipynb",
 ) -> NotebookPage:
     cells = [new_markdown_cell("# Scratch"), *map(new_code_cell, sources)]
-    nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / "scratch.ipynb")
-    return open_notebook("scratch.ipynb")
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), lab.root / name)
+    return open_notebook(name)
 
 
 def test_widget_answers_the_keyboard(lab: LabServer, open_notebook: Callable[[str], NotebookPage]):

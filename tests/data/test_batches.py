@@ -86,7 +86,7 @@ def test_position_is_plain_integers():
         (torch.zeros(5), 0, "`size` must be at least 1"),
         (torch.zeros(0, 4), 2, r"`x` must hold at least one sample .* got shape \(0, 4\)"),
         (torch.tensor(1.0), 2, "`x` must hold at least one sample"),
-        ([1, 2], 2, "`x` must be a torch.Tensor, got list. Pass the samples: `data.x`"),
+        ([1, 2], 2, "`x` must be a torch.Tensor, got list. Convert it: `torch.as_tensor"),
     ],
 )
 def test_batches_refuse_bad_arguments_by_name(unchecked: None, x: Any, size: int, told: str):

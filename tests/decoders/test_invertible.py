@@ -1,5 +1,6 @@
 """Every layer can be undone, and its volume is that of its derivatives."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -191,3 +192,19 @@ def test_log_det_is_exact_in_float32_where_tangents_are_nearly_parallel():
     # the condition of J reaches 1e4, which costs four of float32's seven digits; J'J would cost all
     torch.testing.assert_close(single.double(), double, rtol=0, atol=1e-2)
     assert slope.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
+def test_decoder_in_half_precision_computes_what_its_weights_say(kind):
+    half = gfe.InvertibleDecoder(latent_dim=2, data_dim=4, generator=generator()).to(kind)
+    single = copy.deepcopy(half).float()
+    z = torch.randn(5, 2, generator=torch.Generator().manual_seed(0)).to(kind)
+    x = half(z).detach()
+    for found, expected in (
+        (x, single(z.float())),
+        (half.log_det(z), single.log_det(z.float())),
+        (half.inverse(x), single.inverse(x.float())),
+    ):
+        assert found.dtype == kind
+        # a few layers round a few times each
+        assert (found - expected).norm() < 16 * torch.finfo(kind).eps * expected.norm()

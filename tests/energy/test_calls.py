@@ -621,3 +621,51 @@ def test_loss_that_takes_a_mask_and_reads_unobserved_data_is_refused(n_missing):
         )
     for sound in (masked_squares, smooth, logged):
         assert gfe.encode_observed(decoder, x, loss=sound, max_steps=1).energy.isfinite().all()
+
+
+class Several(nn.Module):
+    latent_dim, data_shape = 2, (6,)
+
+    def forward(self, z: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return z.sum(1, keepdim=True) + a + b
+
+
+def test_decoder_of_two_contexts_is_told_to_take_them_by_name(unchecked):
+    decoder: Any = Several()
+    contexts: Any = {}, {"context": data()}
+    message = r"Several takes `a` and `b` in addition to z.*`context=\{'a': a, 'b': b\}`"
+    for context in contexts:
+        with pytest.raises(TypeError, match=message):
+            gfe.encode(decoder, data(), **context)
+
+
+PADDED: dict[str, tuple[dict[str, Any], str]] = {
+    "an axis too many": ({"loss": lambda y, x: (y - x).square()}, r"shape \(4,\), got \(4, 6\)"),
+    "one number": ({"loss": lambda y, x: (y - x).square().sum()}, r"shape \(4,\), got \(\)"),
+    "a penalty": ({"penalty": lambda z: z.square()}, r"shape \(4,\), got \(4, 2\)"),
+    "weights": (
+        {"loss": lambda y, x: torch.ones(4) * (y - x).square().sum(1)},
+        "`loss` .*context=",
+    ),
+    "a weighted penalty": ({"penalty": lambda z: torch.ones(4) * z.sum(1)}, "`penalty` .*context="),
+}
+
+
+@pytest.mark.parametrize("case", PADDED)
+def test_an_error_of_a_padded_call_speaks_of_the_samples(case, unchecked):
+    """`MLPDecoder` is called with 16 rows for these 4 samples."""
+    options, message = PADDED[case]
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=6)
+    with pytest.raises(ValueError, match=message) as refusal:
+        gfe.encode(decoder, data(), **options)
+    alone = "must accept any number of rows. It works for the 4 samples"
+    assert "16" not in str(refusal.value) or alone in str(refusal.value)
+
+
+def test_random_decoder_is_refused_whatever_it_draws():
+    decoder = Answering(MIXING["dropout"])
+    with torch.random.fork_rng():
+        for seed in range(60):  # a lone code often keeps all its numbers twice
+            torch.manual_seed(seed)
+            with pytest.raises(ValueError, match="always in the same way"):
+                gfe.encode(decoder, data(), loss=SQUARES, max_steps=1)

@@ -593,3 +593,10 @@ def test_fit_siren_names_the_argument_that_makes_no_sense(wrong: dict[str, Any],
     given = {"siren": siren, "x": digits(8).float(), "origin": gon.Origin(), "lr": 1e-3} | wrong
     with pytest.raises((ValueError, TypeError), match=words):
         gon.fit_siren(given.pop("siren"), given.pop("x"), **given)
+
+
+def test_mask_of_seen_features_does_not_follow_the_tensor_of_the_caller():
+    seen = torch.ones(4, dtype=torch.bool)
+    origin = gon.Origin(seen=seen)
+    seen.zero_()
+    assert origin.seen is not None and origin.seen.all()

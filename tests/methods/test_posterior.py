@@ -604,3 +604,24 @@ class OwnSquares:
 def test_no_samples_have_no_posterior_whatever_the_loss():
     found = laplace(trained("mlp"), digits(0), prior=STANDARD, loss=OwnSquares())
     assert found.z.shape == (1, 0, 8) and found.log_evidence.shape == (0,)
+
+
+def test_number_of_draws_is_named_where_it_is_negative():
+    prior = GaussianPrior.standard(2)
+    x = torch.rand(2, 4, generator=generator())
+    found = laplace(gfe.LinearDecoder(latent_dim=2, data_dim=4), x, prior=prior)
+    for sample in (prior.sample, found.sample):
+        with pytest.raises(ValueError, match="`n` must be at least 0, got -1"):
+            sample(-1, generator())
+        assert len(sample(0, generator())) == 0
+
+
+def test_prior_follows_only_tensors_that_require_a_gradient():
+    mean, precision = torch.zeros(2), torch.eye(2)
+    prior = GaussianPrior(mean=mean, precision=precision)
+    learnt = torch.zeros(2, requires_grad=True)
+    learning = GaussianPrior(mean=learnt, precision=precision)
+    for tensor in (mean, precision, learnt.data):
+        tensor.add_(5)
+    assert (prior.mean == 0).all() and torch.equal(prior.precision, torch.eye(2))
+    assert (learning.mean == 5).all() and learning.mean is learnt

@@ -323,3 +323,10 @@ def test_solvers_compare_and_print_with_recorded_steps():
     solver = gfe.Euler(steps=torch.ones(2))
     assert "steps=" in repr(solver)
     assert eval(repr(gfe.Euler(dt=0.25)), {"Euler": gfe.Euler}) == gfe.Euler(dt=0.25)
+
+
+def test_recorded_steps_do_not_follow_the_tensor_of_the_caller():
+    dt = torch.full((3,), 0.5)
+    solver = gfe.Euler(steps=dt)
+    dt.zero_()
+    assert solver.steps is not None and (solver.steps == 0.5).all()

@@ -521,3 +521,111 @@ def test_context_that_only_the_penalty_of_the_encoder_reads_does_not_stop_traini
     encoder = partial(gfe.encode, loss=gfe.Gaussian(), penalty=penalty, max_steps=3)
     history = gfe.fit(decoder, batches, encoder=encoder)
     assert len(history.step) == 2 and seen
+
+
+MASK = torch.rand(40, 4, generator=torch.Generator().manual_seed(3)) > 0.4
+MASK[:, 0] |= ~MASK.any(1)
+FOUR = torch.rand(40, 4, generator=torch.Generator().manual_seed(4))
+GAPS = torch.where(MASK, FOUR, torch.nan)
+STEPS = torch.full((3, 40), 0.1)
+
+
+class Shifted(nn.Module):
+    """A linear decoder that adds a context."""
+
+    latent_dim, data_shape = 2, (4,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 4)
+
+    def forward(self, z: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        return self.layer(z) + context
+
+
+def of_a_user(decoder: Any, x: Any, mask: Any = None) -> Encoding:
+    return SHORT(decoder, x, mask=mask)
+
+
+NOTED = partial(gfe.encode, max_steps=8)
+NOTED.note = "with an attribute, it is kept by another partial"  # pyright: ignore
+ROWS: dict[str, tuple[Any, str]] = {
+    "mask": (partial(SHORT, mask=MASK), r"`mask`.* NaN .*torch.where\(mask.*encode_observed"),
+    "z0": (partial(SHORT, z0=torch.ones(40, 2)), "`z0`.*StoredCodes"),
+    "solver": (partial(gfe.encode, solver=gfe.Euler(steps=STEPS)), r"`solver`.*steps\[:, 0\]"),
+    "stored": (StoredCodes(partial(SHORT, mask=MASK)), "`mask`.* NaN "),
+    "then": (gfe.encoders.ThenFlow(partial(SHORT, mask=MASK), SHORT), "`mask`.* NaN "),
+    "filled": (gfe.encoders.Filled(partial(partial(SHORT, mask=MASK), loss=None)), "`mask`.* NaN "),
+    "around another": (partial(NOTED, mask=MASK[:20]), "`mask`.* NaN "),
+    "of a user": (partial(of_a_user, mask=MASK), "`mask`.* NaN "),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_training_refuses_an_encoder_that_holds_a_row_for_each_sample(name, unchecked):
+    encoder, message = ROWS[name]
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=4)
+    before = weights(decoder)
+    with pytest.raises(ValueError, match=f"`encoder` holds {message}"):
+        fit(decoder, FOUR, encoder=encoder)
+    assert same(before, weights(decoder))
+
+
+def test_a_context_held_by_an_encoder_belongs_with_the_data():
+    decoder: Any = Shifted()
+    holds = partial(SHORT, context=FOUR, loss=gfe.Gaussian())
+    with pytest.raises(ValueError, match=r"`encoder` holds `context`.*Batches\(x, context=context"):
+        fit(decoder, FOUR, encoder=holds)
+    with pytest.raises(ValueError, match="`encoder` holds a `context`.* would replace"):
+        evaluate(decoder, FOUR, encoder=holds, context=-FOUR)
+    with pytest.raises(ValueError, match=r"`encoder` holds `context`.*`evaluate`: `context="):
+        evaluate(decoder, FOUR, encoder=holds, size=20)
+
+
+@pytest.mark.parametrize("n_masked", [3, 40])
+def test_an_encoder_of_a_user_may_mean_something_else_by_a_mask(n_masked):
+    def encoder(decoder: Any, x: torch.Tensor, mask: Any) -> Encoding:
+        return SHORT(decoder, x, mask=mask[:1].expand(x.shape) if n_masked == 3 else None)
+
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=4)
+    mask = MASK[:n_masked] if n_masked == 3 else "any word"
+    assert fit(decoder, FOUR, encoder=partial(encoder, mask=mask)).step == [1]
+
+
+def masked_by_a_function(decoder: Any, x: torch.Tensor) -> Encoding:
+    return gfe.encode(decoder, x, mask=x >= x.median(1, keepdim=True).values)
+
+
+def test_excess_is_over_the_floor_of_what_the_encoder_observed():
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=4)
+    expected = evaluate(decoder, GAPS, encoder=gfe.encode_observed)
+    found = evaluate(decoder, FOUR, encoder=partial(gfe.encode, mask=MASK))
+    assert torch.equal(found.energy, expected.energy)
+    assert torch.equal(found.excess, expected.excess)
+    middle = FOUR.median(1, keepdim=True).values
+    alike = torch.where(middle <= FOUR, FOUR, torch.nan)
+    expected = evaluate(decoder, alike, encoder=gfe.encode_observed, size=7)
+    found = evaluate(decoder, FOUR, encoder=masked_by_a_function, size=7)
+    assert torch.equal(found.excess, expected.excess)
+
+
+def test_evaluation_in_parts_refuses_a_mask_of_all_samples():
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=4)
+    for mask in (MASK, MASK[:20]):  # one of 20 rows would serve both parts
+        with pytest.raises(ValueError, match="`encoder` holds `mask`.*20 of the 40.*`size=40`"):
+            evaluate(decoder, FOUR, encoder=partial(SHORT, mask=mask), size=20)
+
+
+def test_training_without_a_context_that_is_needed_names_the_batches(unchecked):
+    decoder: Any = Shifted()
+    pairs = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(FOUR, FOUR), batch_size=8)
+    remedy = r"`batches` hold samples alone.*`gfe.data.Batches\(x, context=context"
+    for data in (FOUR, pairs):
+        with pytest.raises(TypeError, match=f"Shifted takes `context` in addition to z.*{remedy}"):
+            fit(decoder, data, loss=gfe.Gaussian())
+    plain = gfe.LinearDecoder(latent_dim=2, data_dim=4)
+    with pytest.raises(TypeError, match=f"`loss` <lambda> takes `context`.*{remedy}"):
+        fit(plain, FOUR, loss=lambda output, x, context: (output - x).square().sum(1))
+    pulled = partial(SHORT, penalty=lambda z, context: (z - context).square().sum(1))
+    with pytest.raises(TypeError, match=f"`penalty` <lambda> takes `context`.*{remedy}"):
+        fit(plain, FOUR, encoder=pulled)
