@@ -234,13 +234,12 @@ def own(name: str, value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def outside_transforms(who: str) -> None:
+def outside_transforms(who: str, remedy: str) -> None:
     """Refuse a call within `torch.func`, in which autograd cannot be used."""
     require(
-        not torch._C._are_functorch_transforms_active(),
+        not torch._C._are_functorch_transforms_active(),  # as `torch.autograd` itself asks
         f"{who} cannot be used within `torch.func` (`grad`, `vmap`, `jacrev` and others), where "
-        "autograd computes no gradients. Call it outside, for all samples at once, with "
-        "`adjoint=gfe.Implicit()`, and differentiate its codes with `torch.autograd.grad`.",
+        f"autograd computes no gradients. {remedy}",
         RuntimeError,
     )
 

@@ -161,7 +161,11 @@ def encode(
     Source: Flouris et al. 2024 (arXiv 2412.00864), equations 1 and 2; bounds after Birgin, Martinez
     & Raydan 2000.
     """
-    checks.outside_transforms("`encode`")
+    remedy = (
+        "Call it outside, for all samples at once, with `adjoint=gfe.Implicit()`, and "
+        "differentiate its codes with `torch.autograd.grad`."
+    )
+    checks.outside_transforms("`encode`", remedy)
     _of_their_kinds(stop, save_at, penalty, flow=flow, solver=solver, adjoint=adjoint)
     arguments.loss_or_none(loss)
     flow = flow or GradientFlow()

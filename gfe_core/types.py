@@ -476,7 +476,7 @@ def _alike(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
         seen: pairs that are compared already; a part may hold itself.
     """
     pair = (id(one), id(other))
-    if one is other or pair in seen:
+    if one is other or pair in seen or _equal(one, other):
         return True
     if type(one) is not type(other):
         return False
@@ -486,11 +486,16 @@ def _alike(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
     if isinstance(one, FunctionType) and one.__code__ != other.__code__:
         return False
     ours, theirs = _held_by(one), _held_by(other)
-    if ours is None or theirs is None:
-        return bool(one == other)
-    return ours.keys() == theirs.keys() and all(
-        _alike(part, theirs[name], seen) for name, part in ours.items()
-    )
+    if ours is None or theirs is None or ours.keys() != theirs.keys():
+        return False
+    return all(_alike(part, theirs[name], seen) for name, part in ours.items())
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two values of one type say that they are equal; tensors give no single answer."""
+    with suppress(Exception):
+        return type(one) is type(other) and bool(one == other)
+    return False
 
 
 def _held_by(value: Any) -> dict[Any, Any] | None:

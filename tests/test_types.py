@@ -3,7 +3,7 @@
 import copy
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -295,3 +295,22 @@ def test_deep_copy_of_an_encoding_is_without_a_gradient():
         assert same, name
         assert tensors(copied)[name].data_ptr() != tensor.data_ptr(), name
     assert copied.loss is loss
+
+
+@dataclass
+class Noted:
+    """A loss with a note that does not count."""
+
+    weight: float
+    note: list[int] = field(default_factory=list, compare=False)
+
+    def per_sample(self, output: Tensor, x: Tensor) -> Tensor:
+        return (self.weight * (output - x).square()).mean(1)
+
+
+def test_a_loss_decides_itself_what_it_is_equal_to():
+    one, other = Noted(1.0), Noted(1.0)
+    other.note.append(3)
+    assert len(Encoding.joined([told(one), told(other)])) == 6
+    with pytest.raises(ValueError, match="one encoding has one loss"):
+        Encoding.joined([told(one), told(Noted(2.0))])

@@ -52,17 +52,17 @@ class _ThroughTheCode(ABC):
             buffers = decoder.buffers() if isinstance(decoder, nn.Module) else ()
             return [*parameters_of(decoder), *buffers]
 
+        # It decodes, which may change a buffer: only changes after it are watched.
+        as_encoded = AsEncoded(solution.energy, solution.encoding.z)
         watched = Versions(lambda: [*own(), *inputs.tensors, *solution.energy.held])
         # A closure, a loss or a penalty has no list of its tensors that could be compared.
         elsewhere = not {*map(id, inputs.leaves)} <= {*map(id, own())}
 
-        then = AsEncoded(solution.energy, solution.encoding.z)
-
         def pull(a: Tensor) -> Sequence[Tensor]:
             checks.require(not watched.changed, _CHANGED, RuntimeError)
-            with then.modes():
+            with as_encoded.modes():
                 same = not elsewhere or inputs.reached_by(solution.energy)
-                checks.require(same and then.holds, _CHANGED, RuntimeError)
+                checks.require(same and as_encoded.holds, _CHANGED, RuntimeError)
                 return self._pulled(solution, a)
 
         return _Code.apply(solution.encoding.z, pull, *inputs.tensors)  # pyright: ignore

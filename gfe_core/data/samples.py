@@ -491,7 +491,7 @@ def _array(x: Any, name: str) -> np.ndarray:
 def _refuse_columns(frame: Any, array: np.ndarray, name: str) -> None:
     """Refuse a frame some of whose columns hold dates, durations, complex numbers or texts."""
     own = getattr(frame, "dtypes", [array.dtype] * len(frame.columns))
-    kinds = [getattr(kind, "kind", "O") for kind in own]
+    kinds = [_kind_of(dtype, array.dtype.kind) for dtype in own]
     found = [
         str(column)
         for i, (column, kind) in enumerate(zip(frame.columns, kinds, strict=True))
@@ -505,6 +505,12 @@ def _refuse_columns(frame: Any, array: np.ndarray, name: str) -> None:
         f"not. Keep the columns of numbers: `{name}.select_dtypes('number'{others})`.",
         TypeError,
     )
+
+
+def _kind_of(dtype: Any, other: str) -> str:
+    """Return the kind of a column by its dtype; frames of other libraries know dates alone."""
+    is_temporal = getattr(dtype, "is_temporal", bool)
+    return "M" if callable(is_temporal) and is_temporal() else getattr(dtype, "kind", other)
 
 
 def _is_number(value: Any) -> bool:

@@ -16,7 +16,7 @@ def graphs() -> Iterator[None]:
 
     The transforms of `torch.func`, in which autograd cannot be used, are refused too.
     """
-    checks.outside_transforms("The gradient of an energy")
+    checks.outside_transforms("The gradient of an energy", "Take it outside, for all samples.")
     checks.require(
         not torch.is_inference_mode_enabled(),
         "Within `torch.inference_mode()` an energy has values but no gradients. Write "

@@ -24,6 +24,8 @@ _DEPTH = 6
 """Depth to which nested objects are searched for modules."""
 _MOST = 10_000
 """Number of objects that are searched for modules."""
+_LEAVES = (int, float, complex, str, bytes, Tensor, type(None))
+"""Types of values that hold no modules."""
 _OF_EVERY_MODULE = {*vars(nn.Module())} - {"_forward_hooks", "_forward_pre_hooks"}
 """Attributes of a module that hold nothing but its registered parts and torch's own functions."""
 
@@ -179,7 +181,9 @@ def _modules_in(*values: Any) -> Iterator[nn.Module]:
         if isinstance(part, nn.Module):
             yield part
         else:
-            waiting += [(inner, depth + 1) for inner in parts_of(part)]
+            waiting += [
+                (inner, depth + 1) for inner in parts_of(part) if not isinstance(inner, _LEAVES)
+            ]
 
 
 def parts_of(value: Any) -> list[Any]:

@@ -389,7 +389,7 @@ class Calls:
             raise
 
     def _check_rows_alone(self, z: Tensor, context: Context | None) -> None:
-        codes = _random_codes(z)
+        codes = random_codes(z)
         given = codes.clone()
         try:
             with torch.no_grad():
@@ -404,12 +404,12 @@ class Calls:
         beside = [whole[rows] for rows in groups]  # copied, as the next call may refill a buffer
         apart = [self._without_others(codes, rows, context) for rows in groups]
         repeated = self._without_others(codes, groups[-1], context)
-        alike = all(
-            _alike(one, other) or self._is_rounding(one, other, codes, rows, context)
+        by_itself = all(
+            alike(one, other) or self._is_rounding(one, other, codes, rows, context)
             for one, other, rows in zip(beside, apart, groups, strict=True)
         )
         checks.require(
-            alike and _alike(repeated, apart[-1], scale=0.1),
+            by_itself and alike(repeated, apart[-1], scale=0.1),
             f"`decoder` {called(self._decoder)} {_WANTED}, but a code gave one output in one call "
             f"and a different one in another, beside other codes or without them. {_LEFT_OUT}.",
         )
@@ -443,7 +443,7 @@ class Calls:
 
         Chance does not: what is drawn at random differs for the same codes, too.
         """
-        if not _alike(self._without_others(z, rows, context), apart, scale=0.1):
+        if not alike(self._without_others(z, rows, context), apart, scale=0.1):
             return False
         near = nearby(z, torch.finfo(z.dtype).eps)
         moved = self._without_others(near, rows, context)
@@ -481,7 +481,7 @@ class Calls:
         A user's functions are tested once for each energy, at the samples' codes and at random
         codes: all samples may start at one code, and equal rows do not reveal a coupling.
         """
-        codes = _random_codes(z)
+        codes = random_codes(z)
         groups = _groups(len(z), z.device)
         if not self._loss.is_kit and len(z):
 
@@ -589,7 +589,7 @@ def _reaches(value: Tensor, leaf: Tensor) -> bool:
     return any(getattr(node, "variable", None) is leaf for node in nodes_below(value))
 
 
-def _random_codes(like: Tensor) -> Tensor:
+def random_codes(like: Tensor) -> Tensor:
     """Draw a code for each row: the same codes in every call."""
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
 
@@ -656,10 +656,10 @@ def _check_rows(
             except Exception as error:
                 part = f"It fails for {len(group)} of {len(rows)} samples: {error}"
                 raise ValueError(f"{message} {part}") from error
-            checks.require(_alike(values[group], apart, usual=usual), message)
+            checks.require(alike(values[group], apart, usual=usual), message)
 
 
-def _alike(one: Tensor, other: Tensor, *, scale: float = 10.0, usual: Tensor | None = None) -> bool:
+def alike(one: Tensor, other: Tensor, *, scale: float = 10.0, usual: Tensor | None = None) -> bool:
     """Whether two computations of the same values differ by rounding alone.
 
     The bound is `scale` square roots of the rounding, times the largest or the usual value.

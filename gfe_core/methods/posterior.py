@@ -156,7 +156,7 @@ class GaussianPrior:
     def log_prob(self, z: Codes) -> PerSample:
         """Return the log density with its constant, in nats."""
         n = len(self.mean)
-        return 0.5 * (_logdet(self.precision) - n * math.log(2 * math.pi)) - self(z)
+        return 0.5 * (_logdet(self.precision) - n * math.log(2 * math.pi)).to(z.dtype) - self(z)
 
     def _refuse(self, z: Any) -> None:
         """Say why these are no codes of this prior."""
@@ -362,7 +362,7 @@ def laplace(
     good = ~failed & energy.isfinite() & precision.isfinite().flatten(2).all(2)
     precision = torch.where(good[..., None, None], precision, prior.precision)
     log_mass = torch.where(
-        good, 0.5 * (_logdet(prior.precision) - _logdet(precision)) - energy, -torch.inf
+        good, 0.5 * _logdet_ratio(prior.precision, precision) - energy, -torch.inf
     )
     modes = torch.where(good[..., None], z, torch.nan)
     context = changed(context, partial(checks.own, "context"))
@@ -507,5 +507,10 @@ def _inverse(matrix: Tensor) -> Tensor:
 
 
 def _logdet(matrix: Tensor) -> Tensor:
-    """Return the logs of the determinants of positive definite matrices."""
-    return threads.wide(matrix).logdet().to(matrix.dtype)
+    """Return the logs of the determinants of positive definite matrices; not in half precision."""
+    return threads.wide(matrix).logdet()
+
+
+def _logdet_ratio(one: Tensor, other: Tensor) -> Tensor:
+    """Return log det one - log det other, rounded after the difference."""
+    return (_logdet(one) - _logdet(other)).to(other.dtype)

@@ -8,7 +8,14 @@ from torch import Tensor
 
 from gfe_core import checks, threads
 from gfe_core.energy import Energy
-from gfe_core.solvers.line_search import falls_enough, first_trial, given_up, slope_along, unit_of
+from gfe_core.solvers.line_search import (
+    falls_enough,
+    first_trial,
+    given_up,
+    length_of,
+    slope_along,
+    unit_of,
+)
 from gfe_core.solvers.step import State, Step
 from gfe_core.types import Descent, Stop
 
@@ -150,7 +157,7 @@ def _update(state: State) -> None:
     curvature = (dz * dg).sum(1)
     # For a smaller cosine, rounding leaves no correct digit, and the matrix diverges.
     least = torch.finfo(dz.dtype).eps ** 0.5
-    learns = state.fresh & (curvature > least * dz.norm(dim=1) * dg.norm(dim=1))
+    learns = state.fresh & (curvature > least * length_of(dz) * length_of(dg))
     r = 1 / torch.where(learns, curvature, 1.0)
     scale = torch.where(learns & (n_updates == 0), curvature / dg.square().sum(1), 0.0)[
         :, None, None

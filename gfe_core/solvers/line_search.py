@@ -87,7 +87,7 @@ def norm_of(grad: Codes) -> PerSample:
 
 
 def length_of(vectors: Codes) -> PerSample:
-    """Return the length of each row."""
+    """Return the length of each row; `Tensor.norm` calls the same function by a longer way."""
     return torch.linalg.vector_norm(vectors, dim=1)
 
 
@@ -121,6 +121,8 @@ def polyak_step(energy: Energy, state: State) -> PerSample:
 
 def unit_of(grad: Codes) -> PerSample:
     """Return a power of two just above a gradient's largest entry; dividing by it rounds nothing.
+
+    It is 1 if that entry is 0 or not finite.
 
     The square of a gradient in small units may be too small for its floating-point type.
     """

@@ -90,21 +90,18 @@ class State(Node):
 
         The old tensors are not changed, because a recorder may hold them.
         """
-        if for_all(where):
-            vars(self).update(new)
-            return
         column = where[:, None]
+        everywhere = for_all(where)
         for name, value in new.items():
-            setattr(
-                self,
-                name,
-                torch.where(column if value.dim() > 1 else where, value, getattr(self, name)),
-            )
+            old = getattr(self, name)
+            if not everywhere or value.shape != old.shape or value.dtype != old.dtype:
+                value = torch.where(column if value.dim() > 1 else where, value, old)
+            setattr(self, name, value)
 
 
 def for_all(where: Tensor) -> bool:
     """Whether a mask holds every sample; False on a GPU, where the answer would be waited for."""
-    return not where.is_cuda and bool(where.all())
+    return where.device.type == "cpu" and bool(where.all())
 
 
 PER_SAMPLE = tuple(field.name for field in fields(State) if field.name not in ("own", "attempt"))
@@ -172,5 +169,5 @@ class Solver(Protocol):
         ...
 
     def step(self, energy: Energy, flow: Any, state: State, *, t1: float) -> Step:
-        """Propose the next state of every sample."""
+        """Propose the next state of every sample, in tensors that do not change afterwards."""
         ...

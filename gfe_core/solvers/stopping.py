@@ -114,7 +114,7 @@ def _fading(window: int, n_moves: int, device: torch.device, dtype: torch.dtype)
     while, because curvatures of axes differ by powers of ten; but a flat region that was left
     behind is soon forgotten.
     """
-    age = torch.arange(n_moves - 1, -1, -1, device=device)
+    age = torch.arange(n_moves - 1, -1, -1, device=device, dtype=torch.float32)
     return (10.0 ** -((age - window + 1).clamp(min=0) / window)).to(dtype)
 
 

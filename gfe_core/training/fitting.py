@@ -124,8 +124,9 @@ def fit(
             batches of 64.
         encoder: function (decoder, x) -> Encoding; `encode` with this loss by default. If the
             batches have a context, it is called with `context=` and the update decodes with it.
-            One that holds a row for each sample, such as a `mask`, is refused: batches have other
-            rows. If it leaves out observed features, the update learns these too.
+            One that binds a row for each sample, such as a `mask`, by `functools.partial` is
+            refused, because batches have other rows; in a function they cannot be recognised. If it
+            leaves out observed features, the update learns these too.
         loss: loss of the update; by default the loss that the encoder used, and `Bernoulli()` if
             neither is given.
         optimizer: optimizer of the decoder's weights, or of other weights if those are frozen;
@@ -284,7 +285,9 @@ def _encoder_of_batches(
 ) -> Encoder:
     """Return the encoder for a training, after checking that batches have what it needs."""
     find_codes = _encoder(encoder, loss, data.context)
-    parts.holds_no_rows(encoder, len(data.x) if isinstance(data, Batches) else None)
+    known = data.x if isinstance(data, Batches) else None
+    in_order = isinstance(data, Batches) and not data.shuffle and len(data) == 1
+    parts.holds_no_rows(encoder, None if known is None else len(known), in_order=in_order)
     if data.context is None:
         parts.context_there(decoder, loss, encoder)
     return find_codes
@@ -363,8 +366,8 @@ class Evaluation:
 
     Args:
         energy: energy at the codes that the encoder found.
-        excess: energy minus the floor of the observed features, below which no decoder can score;
-            the others are NaN in the data or False in the encoder's mask.
+        excess: energy minus the floor of the observed features, below which no decoder can score.
+            Features that are NaN in the data or False in the encoder's mask are not observed.
         status: status of each encoding, as in `Status`.
         statistics: counts of the solver's work.
     """
@@ -401,7 +404,7 @@ def evaluate(
         context: context of each sample, for encoders that take one.
         size: number of samples encoded at once, which bounds the memory and changes nothing else.
             An interrupt keeps finished samples; the others are NOT_REACHED and have no energy. An
-            encoder that holds a row for each sample, such as a `mask`, needs all of them at once.
+            encoder that binds a row for each sample, such as a `mask`, needs all of them at once.
         progress: whether to show a progress bar.
 
     Raises:
@@ -429,7 +432,7 @@ def evaluate(
             encodings.append(not_reached(start, encodings[0], kept))
     encoding = Encoding.joined(encodings)
     seen = _seen_by(encoding, rows)
-    by_mask = seen is not rows and not rows.isnan().any()
+    by_mask = bool((observed_somewhere(rows) & ~observed_somewhere(seen)).any())
     warn_of_missing_energies(seen[:reached], encoding.energy[:reached], by_mask=by_mask)
     judged = WholeLoss(parts.loss_of(encoding, loss))
     excess = encoding.energy - judged.floor(seen, _observed(seen))

@@ -124,12 +124,14 @@ def callable_encoder(value: Any, name: str = "encoder", *, needed: bool = False)
     checks.require(fits, f"{wanted}, got {checks.described(value)}. Write `{line}`.", TypeError)
 
 
-def holds_no_rows(encoder: Any, n: int | None) -> None:
+def holds_no_rows(encoder: Any, n: int | None, *, in_order: bool) -> None:
     """Refuse an encoder for `fit` that holds something for each sample, as batches have other rows.
 
     Args:
         encoder: encoder that was passed.
         n: number of samples, if it is known.
+        in_order: whether each batch holds all samples in their order. Starts and steps then belong
+            to them; a mask or a context would still be unknown to the update.
     """
     remedies = {
         "mask": _GAPS,
@@ -138,11 +140,13 @@ def holds_no_rows(encoder: Any, n: int | None) -> None:
         "`gfe.encoders.StoredCodes(functools.partial(gfe.encode, ...))`",
         "solver": "Give all samples the same steps: `steps[:, 0]`",
     }
-    for name in _held_for_rows(encoder, n):
-        raise ValueError(
-            f"`encoder` holds `{name}`, with a row for each sample, but `fit` calls it with "
-            f"batches of samples in another order. {remedies[name]}."
-        )
+    fitting = ("z0", "solver") if in_order else ()
+    name = next((name for name in _held_for_rows(encoder, n) if name not in fitting), None)
+    checks.require(
+        name is None,
+        f"`encoder` holds `{name}`, with a row for each sample, which `fit` cannot match with the "
+        f"samples of a batch. {remedies.get(str(name))}.",
+    )
 
 
 def holds_rows_of(encoder: Any, n: int, size: int, context: Any) -> None:
@@ -212,7 +216,8 @@ def _bound(encoder: Any) -> Iterator[tuple[Any, str, Any]]:
             held = [part.func, *part.args, *part.keywords.values()]
             yield from ((part.func, *one) for one in part.keywords.items())
         else:
-            held = [getattr(part, "__self__", None), *getattr(part, "__dict__", {}).values()]
+            owner = part.__self__ if inspect.ismethod(part) else None
+            held = [owner, *getattr(part, "__dict__", {}).values()]
         if isinstance(part, nn.Module):
             held += part.children()
         waiting += [one for one in held if callable(one)]
@@ -228,8 +233,7 @@ def context_there(decoder: Any, loss: Any, encoder: Any) -> None:
         f"`batches` hold samples alone. {remedy}",
         TypeError,
     )
-    bound = [(name, value) for function, name, value in _bound(encoder) if _is_kits(function)]
-    for name, value in [("loss", loss), *bound]:
+    for name, value in [("loss", loss), *_bound_by_itself(encoder)]:
         function = WholeLoss(value).function if name == "loss" else value
         checks.require(
             name not in ("loss", "penalty") or not requires(function, "context"),
@@ -237,6 +241,13 @@ def context_there(decoder: Any, loss: Any, encoder: Any) -> None:
             f"{remedy}",
             TypeError,
         )
+
+
+def _bound_by_itself(encoder: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) of what an encoder that is a partial of a verb of the kit binds."""
+    while isinstance(encoder, partial):
+        yield from encoder.keywords.items() if _is_kits(encoder) else ()
+        encoder = encoder.func
 
 
 def callable_flow(value: Any) -> None:

@@ -561,3 +561,22 @@ def test_penalty_that_counts_its_calls_has_a_gradient():
     decoder = Plain()
     gfe.encode(decoder, data(), penalty=penalty, **WAYS["Implicit"]).z.sum().backward()
     assert all(weight.grad is not None for weight in decoder.parameters())
+
+
+class Counting(Plain):
+    """It counts its calls in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("n_calls", torch.zeros((), dtype=torch.long))
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.n_calls += 1
+        return super().forward(z)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_decoder_that_counts_its_calls_in_a_buffer_has_a_gradient(way):
+    decoder = Counting()
+    gfe.encode(decoder, data(), penalty=ridge, **WAYS[way]).z.sum().backward()
+    assert all(weight.grad is not None for weight in decoder.parameters())

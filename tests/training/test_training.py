@@ -629,3 +629,29 @@ def test_training_without_a_context_that_is_needed_names_the_batches(unchecked):
     pulled = partial(SHORT, penalty=lambda z, context: (z - context).square().sum(1))
     with pytest.raises(TypeError, match=f"`penalty` <lambda> takes `context`.*{remedy}"):
         fit(plain, FOUR, encoder=pulled)
+
+
+def test_starts_of_all_samples_belong_to_a_batch_of_all_in_their_order():
+    whole = gfe.data.Batches(FOUR, size=40, shuffle=False)
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=4)
+    assert fit(decoder, whole, encoder=partial(SHORT, z0=torch.ones(40, 2))).step == [1]
+    with pytest.raises(ValueError, match="`encoder` holds `mask`"):
+        fit(decoder, whole, encoder=partial(SHORT, mask=MASK))
+
+
+class WithContexts:
+    """An encoder of a user that gives its flow a context of its own making."""
+
+    def __init__(self) -> None:
+        def penalty(z: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+            return (z * context).square().sum(1)
+
+        self.flow = partial(SHORT, penalty=penalty)
+
+    def __call__(self, decoder: Any, x: torch.Tensor) -> Encoding:
+        return self.flow(decoder, x, context=x[:, :1])
+
+
+def test_an_encoder_of_a_user_may_make_the_context_of_a_penalty(unchecked):
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=4)
+    assert fit(decoder, FOUR, encoder=WithContexts()).step == [1]
