@@ -155,8 +155,8 @@ class GaussianPrior:
 
     def log_prob(self, z: Codes) -> PerSample:
         """Return the log density with its constant, in nats."""
-        n = len(self.mean)
-        return 0.5 * (_logdet(self.precision) - n * math.log(2 * math.pi)).to(z.dtype) - self(z)
+        constant = 0.5 * (_logdet(self.precision) - len(self.mean) * math.log(2 * math.pi))
+        return constant.to(self.mean) - self(z)
 
     def _refuse(self, z: Any) -> None:
         """Say why these are no codes of this prior."""
