@@ -29,6 +29,7 @@ class Together(LoadScopeScheduling):
         return file if Path(file).name in SHARING else nodeid
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
     """Share out tests one by one, and those that share a page together."""
     return Together(config, log)
