@@ -36,11 +36,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the notebooks, the last ones first: they take longest."""
+    """Begin with the notebooks, which take longest: the last, the first, the last but one ...
+
+    The last ones compute most; side by side they would make each other wait.
+    """
     books = [item for item in items if item.path.name == "test_lab.py"]
-    if books:
-        others = [item for item in items if item.path.name != "test_lab.py"]
-        items[:] = [*reversed(books), *others]
+    others = [item for item in items if item.path.name != "test_lab.py"]
+    in_turn = [book for pair in zip(reversed(books), books, strict=True) for book in pair]
+    items[:] = [*in_turn[: len(books)], *others]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
