@@ -641,5 +641,5 @@ def test_transforms_of_torch_func_are_refused_with_the_adjoint_to_use():
         torch.func.grad(lambda x: gfe.encode(decoder, x).z.sum())(x)
     with pytest.raises(RuntimeError, match=message):
         torch.func.vmap(lambda x: gfe.encode(decoder, x[None]).z[0])(x)
-    with pytest.raises(RuntimeError, match="The gradient of an energy cannot.*" + message):
+    with pytest.raises(RuntimeError, match="The gradient of an energy cannot.*Take it outside"):
         torch.func.grad(lambda x: gfe.Energy(decoder, x).at(torch.zeros(3, 8).double()).value)(x)
