@@ -392,12 +392,9 @@ def _parts_of(decoder: Any) -> list[tuple[str, Any]]:
 
 def data_for(decoder: Any, x: Any, name: str = "x") -> None:
     """Refuse data that cannot be compared with the output of this decoder."""
-    require(
-        isinstance(x, Tensor),
-        f"`{name}` must be a torch.Tensor, got {type(x).__name__}. "
-        f"{into_samples(x, name, len(decoder.data_shape))}",
-        TypeError,
-    )
+    if not isinstance(x, Tensor):
+        remedy = into_samples(x, name, len(decoder.data_shape))
+        raise TypeError(f"`{name}` must be a torch.Tensor, got {type(x).__name__}. {remedy}")
     joined = f"Join its samples, if they have one shape: `torch.stack([*{name}])`."
     require(not x.is_nested, f"`{name}` must be dense, got a nested tensor. {joined}", TypeError)
     dense = x.layout == torch.strided
@@ -433,6 +430,8 @@ def data_for(decoder: Any, x: Any, name: str = "x") -> None:
 
 def into_samples(x: Any, name: str, n_axes: int | None = None) -> str:
     """Say how something that is no tensor becomes a tensor of samples.
+
+    It may convert the value in a trial, so it is called only for a value that is refused.
 
     Args:
         x: value that was passed.

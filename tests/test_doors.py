@@ -14,7 +14,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import gfe_core
@@ -360,3 +360,21 @@ def test_every_door_with_a_number_or_a_generator_checks_it_in_words():
         and not checked(function)
     ]
     assert bare == []
+
+
+def test_remedies_are_looked_for_only_where_something_is_refused(monkeypatch):
+    def unexpected(*_: object) -> str:
+        raise AssertionError("a remedy reads every value")
+
+    monkeypatch.setattr("gfe_core.data.samples._into_numbers", unexpected)
+    monkeypatch.setattr("gfe_core.checks.into_samples", unexpected)
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=4)
+    x = np.random.default_rng(0).random((5, 4)).astype("float32")
+    context = np.arange(5.0)
+
+    def loss(output: Tensor, x: Tensor, context: Tensor) -> Tensor:
+        return (output - x - context[:, None]).square().sum(1)
+
+    encoded = gfe.encode(decoder, x, loss=loss, context=context, max_steps=2)
+    gfe.reconstruct(decoder, encoded.z.numpy(), gfe.Gaussian())
+    assert gfe.fit(decoder, x).step == [1]

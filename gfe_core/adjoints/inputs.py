@@ -149,13 +149,15 @@ class AsEncoded:
         self._known = is_plain(energy.decoder) and energy.loss.is_kit and energy.penalty is None
         modules = modules_used_by(energy.decoder, *([] if self._known else users))
         self._modes = _modes_of(modules)
+        if self._known:
+            return
         few = slice(0, _FEW)
         self._energy = energy.rows(few)
         z = z[few].nan_to_num(0, 0, 0)
         unit = z.square().mean().sqrt() if z.any() else z.new_ones(())
         # At the origin, where a code may be, a penalty is 0 whatever its strength.
         self._z = z + unit * random_codes(z)
-        self._terms = [] if self._known else self._energy.terms(self._z)
+        self._terms = self._energy.terms(self._z)
 
     @contextmanager
     def modes(self) -> Iterator[None]:

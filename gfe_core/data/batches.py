@@ -204,12 +204,8 @@ def batches_of(decoder: Any, data: Any) -> Batches | LoaderBatches:
         return data
     if isinstance(data, DataLoader):
         return LoaderBatches(data, weight_of(decoder))
-    are_samples = isinstance(rows_of(data, "batches"), Tensor)
-    lines = "`gfe.data.Batches(x, size=64)`, the samples themselves or a DataLoader"
-    checks.require(
-        are_samples,
-        f"`batches` must be {lines}, got {checks.described(data)}. "
-        f"{checks.into_samples(data, 'batches', len(decoder.data_shape))}",
-        TypeError,
-    )
+    if not isinstance(rows_of(data, "batches"), Tensor):
+        lines = "`gfe.data.Batches(x, size=64)`, the samples themselves or a DataLoader"
+        remedy = checks.into_samples(data, "batches", len(decoder.data_shape))
+        raise TypeError(f"`batches` must be {lines}, got {checks.described(data)}. {remedy}")
     return Batches(samples_for(decoder, data, "batches"), size=_SIZE)

@@ -105,11 +105,9 @@ def codes_for(decoder: Any, z: Any) -> Codes:
     checks.code_order("z", features_of(z), decoder.latent_dim)
     weight = weight_of(decoder)
     codes = rows_of(z, "z", like=weight)
-    checks.require(
-        isinstance(codes, Tensor) and codes.is_floating_point(),
-        f"{wanted} and a float dtype, got {checks.described(z)}. {checks.into_samples(z, 'z')}",
-        TypeError,
-    )
+    if not (isinstance(codes, Tensor) and codes.is_floating_point()):
+        remedy = checks.into_samples(z, "z")
+        raise TypeError(f"{wanted} and a float dtype, got {checks.described(z)}. {remedy}")
     shape = tuple(codes.shape)
     remedy = (
         "Add a batch axis: `z[None]`." if len(shape) == 1 else "Flatten it: `z.flatten(0, -2)`."
@@ -286,12 +284,9 @@ def _one_context(called: str, context: Any, x: Tensor, given: Any, name: str) ->
     in_same_order(called, context, name, given, axes=("rows",))
     array = _array(context, called)
     kinds = {"f": np.float64, "i": np.int64, "u": np.int64, "b": np.bool_}
-    checks.require(
-        array.dtype.kind in kinds,
-        f"`{called}` must hold numbers, got {_form_of(context, array)}. "
-        f"{_into_numbers(array, called, context)}",
-        TypeError,
-    )
+    if array.dtype.kind not in kinds:
+        remedy = _into_numbers(array, called, context)
+        raise TypeError(f"`{called}` must hold numbers, got {_form_of(context, array)}. {remedy}")
     # a copy, because arrays may be read-only or reversed
     rows = torch.from_numpy(np.array(array, kinds[array.dtype.kind]))
     return rows.to(x.device, x.dtype if rows.is_floating_point() else rows.dtype)
@@ -527,6 +522,8 @@ def _is_number(value: Any) -> bool:
 
 def _floats(array: np.ndarray, name: str, given: Any) -> None:
     """Refuse arrays of anything but floats, and give the remedy for their dtype."""
+    if array.dtype.kind == "f":
+        return
     scaled = f"`{name}.astype('float32') / 255` for grey values"
     cast = f"`{name}.astype('float32')`"
     remedies = {
@@ -536,11 +533,7 @@ def _floats(array: np.ndarray, name: str, given: Any) -> None:
     remedy = remedies.get(array.dtype.kind) or _into_numbers(
         array, name, given, ".astype('float32')"
     )
-    checks.require(
-        array.dtype.kind == "f",
-        f"`{name}` must have a float dtype, got {_form_of(given, array)}. {remedy}",
-        TypeError,
-    )
+    raise TypeError(f"`{name}` must have a float dtype, got {_form_of(given, array)}. {remedy}")
 
 
 def _form_of(x: Any, array: np.ndarray) -> str:
@@ -555,6 +548,8 @@ def _form_of(x: Any, array: np.ndarray) -> str:
 
 def _into_numbers(array: np.ndarray, name: str, given: Any, cast: str = "") -> str:
     """Say how the values of an array or a series become numbers.
+
+    It reads every value, so it is called only for an array that is refused.
 
     Args:
         array: values, not floats.

@@ -221,10 +221,10 @@ class Energy(Curvature):
 
     def _misfit(self, output: Tensor) -> Tensor:
         """Return the loss of padded raw outputs."""
-        n = self.n
-        mask = None if self._mask is None else self._mask[:n]
 
         def alone() -> Tensor:
+            n = self.n
+            mask = None if self._mask is None else self._mask[:n]
             return self._calls.misfit(output[:n], self._x[:n], mask, self._context)
 
         with self._rows_explained("loss", output, alone):

@@ -350,13 +350,12 @@ def _floats(x: Any, weight: Tensor | None) -> Tensor:
     """Return data as a tensor; arrays and frames in float64, on the device of the decoder."""
     device = None if weight is None else weight.device
     rows = rows_of(x, like=torch.empty(0, dtype=torch.float64, device=device))
-    scaled = " Divide grey values by 255." if isinstance(rows, Tensor) else ""
-    checks.require(
-        isinstance(rows, Tensor) and rows.is_floating_point(),
-        f"`x` must hold floats in a tensor, an array or a frame, got {checks.described(x)}. "
-        f"{checks.into_samples(x, 'x')}{scaled}",
-        TypeError,
-    )
+    if not (isinstance(rows, Tensor) and rows.is_floating_point()):
+        scaled = " Divide grey values by 255." if isinstance(rows, Tensor) else ""
+        raise TypeError(
+            f"`x` must hold floats in a tensor, an array or a frame, got {checks.described(x)}. "
+            f"{checks.into_samples(x, 'x')}{scaled}"
+        )
     return rows
 
 

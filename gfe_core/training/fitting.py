@@ -285,9 +285,9 @@ def _encoder_of_batches(
 ) -> Encoder:
     """Return the encoder for a training, after checking that batches have what it needs."""
     find_codes = _encoder(encoder, loss, data.context)
-    known = data.x if isinstance(data, Batches) else None
+    n = len(data.x) if isinstance(data, Batches) else None
     in_order = isinstance(data, Batches) and not data.shuffle and len(data) == 1
-    parts.holds_no_rows(encoder, None if known is None else len(known), in_order=in_order)
+    parts.holds_no_rows(encoder, n, in_order=in_order)
     if data.context is None:
         parts.context_there(decoder, loss, encoder)
     return find_codes
