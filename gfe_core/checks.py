@@ -43,11 +43,10 @@ def number(name: str, value: Any) -> float:
     """
     flag = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
     real = isinstance(value, Real) or (isinstance(value, Tensor) and value.dim() == 0)
-    line = (
-        f" Write `{name}={value}`." if isinstance(value, str) and _NUMBER.fullmatch(value) else ""
-    )
-    got = described(value)
-    require(real and not flag, f"`{name}` must be a number, got {got}.{line}", TypeError)
+    if flag or not real:
+        written = isinstance(value, str) and _NUMBER.fullmatch(value)
+        line = f" Write `{name}={value}`." if written else ""
+        raise TypeError(f"`{name}` must be a number, got {described(value)}.{line}")
     own = plain(value)
     return own if isinstance(own, int) else float(own)
 

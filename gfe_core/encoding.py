@@ -1,6 +1,7 @@
 """The main verbs: `encode` and `encode_observed` find codes, `reconstruct` decodes them."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -215,6 +216,8 @@ def encode(
         encoding = method.best_of(n_starts, samples)
     else:
         encoding = _in_chunks(method, n_starts, samples, size, progress, on_failure)
+    if z0 is None and box is None and n_starts == 1:
+        _tell_of_flat_origin(encoding, whole, x if mask is None else None)
     encoding = replace(encoding, mask=checks.own("mask", mask))
     if on_failure == "raise":
         _raise_failures(encoding)
@@ -324,6 +327,30 @@ class _Method:
             for field in fields(Statistics)
         }
         return replace(best, statistics=Statistics(**totals))
+
+
+def _tell_of_flat_origin(encoding: Encoding, loss: WholeLoss, x: Data | None) -> None:
+    """Warn if no code left the origin, because the gradient there is exactly 0.
+
+    Nothing is wrong with that where the origin draws all samples perfectly. `x` is None if some
+    features are unobserved.
+    """
+    finite = encoding.status != int(Status.NON_FINITE)
+    stayed = (encoding.grad_norm == 0) & (encoding.z == 0).all(1)
+    if not finite.any() or not stayed[finite].all():
+        return
+    floor = torch.zeros_like(encoding.energy) if x is None else loss.floor(x)
+    above = encoding.energy > floor + 1e-6 * floor.abs()
+    if above[finite].any():
+        warnings.warn(
+            f"The gradient of the energy at the code 0 is exactly 0 for all {int(finite.sum())} "
+            "samples, so that no code moved. `decoder` may use ReLU without biases (or with "
+            "biases of 0), be symmetric about 0, or ignore its code. Start elsewhere, with `z0=` "
+            "or `n_starts=4`; for training, give its hidden layers biases other than 0, or a "
+            "smooth activation such as ELU.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _starts(n: int, z: Codes, bounds: tuple[Tensor, Tensor] | None) -> list[Codes]:

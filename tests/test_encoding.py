@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -643,3 +644,55 @@ def test_transforms_of_torch_func_are_refused_with_the_adjoint_to_use():
         torch.func.vmap(lambda x: gfe.encode(decoder, x[None]).z[0])(x)
     with pytest.raises(RuntimeError, match="The gradient of an energy cannot.*Take it outside"):
         torch.func.grad(lambda x: gfe.Energy(decoder, x).at(torch.zeros(3, 8).double()).value)(x)
+
+
+def biasless() -> nn.Module:
+    torch.manual_seed(0)
+    layers = nn.Linear(2, 32, bias=False), nn.ReLU(), nn.Linear(32, 6, bias=False)
+    return gfe.wrap(nn.Sequential(*layers), latent_dim=2, data_shape=6)
+
+
+def test_codes_that_cannot_leave_the_origin_are_told_with_what_helps():
+    decoder = biasless()
+    x = decoder(torch.randn(20, 2, generator=generator(1))).detach()
+    with pytest.warns(UserWarning, match="exactly 0 for all 20 samples.*`n_starts=4`"):
+        stuck = gfe.encode(decoder, x, loss=gfe.Gaussian())
+    assert (stuck.z == 0).all()
+    for start in ({"z0": torch.full((20, 2), 0.1)}, {"n_starts": 4}):
+        moved = gfe.encode(decoder, x, loss=gfe.Gaussian(), **start)
+        assert moved.energy.mean() < 0.01 * stuck.energy.mean()
+
+
+class Attentive(nn.Module):
+    """A decoder with torch's own attention, whose usual derivative has no derivative."""
+
+    latent_dim, data_shape = 4, (6,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.widen = nn.Linear(1, 8)
+        self.attend = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.out = nn.Linear(32, 6)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.out(self.attend(self.widen(z[..., None])).flatten(1))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"solver": gfe.GaussNewton()},
+        {"adjoint": gfe.Implicit(), "solver": gfe.GaussNewton()},
+        {"adjoint": gfe.Unrolled(), "solver": gfe.Euler(n_steps=3), "t1": 1.0},
+        {"adjoint": gfe.DiscreteAdjoint(), "solver": gfe.Euler(n_steps=3), "t1": 1.0},
+    ],
+    ids=lambda options: " ".join(type(value).__name__ for value in options.values()),
+)
+def test_decoders_with_attention_have_second_derivatives(options: dict[str, Any]):
+    torch.manual_seed(0)
+    decoder = Attentive().eval()
+    z = gfe.encode(decoder, torch.rand(5, 6), loss=gfe.Gaussian(), **options).z
+    if "adjoint" in options:
+        z.sum().backward()
+        grad = decoder.widen.weight.grad
+        assert grad is not None and grad.abs().sum() > 0

@@ -176,7 +176,8 @@ def test_further_starts_leave_an_origin_that_is_stationary() -> None:
 
     x = torch.full((3, 1), 4.0, dtype=torch.float64)
     loss = gfe.Gaussian()
-    assert (gfe.encode(Square(), x, loss=loss).z == 0).all()
+    with pytest.warns(UserWarning, match="`n_starts=4`"):
+        assert (gfe.encode(Square(), x, loss=loss).z == 0).all()
     boxes: list[Any] = [None, (-5.0, 5.0), (0.0, float("inf")), (float("-inf"), float("inf"))]
     for bounds in boxes:
         found = gfe.encode(Square(), x, loss=loss, n_starts=5, bounds=bounds)

@@ -7,11 +7,12 @@ Shapes: `batch` samples; `latent` the size of a code.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gfe_core import threads
 from gfe_core.decoders.graph import graphs
@@ -118,7 +119,8 @@ class Curvature(ABC):
 
     def grad_with_graph(self, z: Codes) -> Codes:
         """Return the gradient in z, differentiable in z and in the decoder's weights."""
-        energy = self._per_sample(self._padded_codes(z)).sum()
+        with _attention_twice_differentiable():
+            energy = self._per_sample(self._padded_codes(z)).sum()
         return torch.autograd.grad(energy, z, create_graph=True)[0]
 
     def linearised(self, z: Codes, weights: Sequence[Tensor]) -> tuple[Codes, Pull]:
@@ -182,7 +184,9 @@ class Curvature(ABC):
 
     def _differentiable_grad(self, z: Tensor) -> tuple[Tensor, Tensor]:
         z = self._padded_codes(z.detach()).requires_grad_()
-        (grad,) = torch.autograd.grad(self._per_sample(z).sum(), z, create_graph=True)
+        with _attention_twice_differentiable():
+            energy = self._per_sample(z).sum()
+        (grad,) = torch.autograd.grad(energy, z, create_graph=True)
         return z, grad
 
 
@@ -201,7 +205,8 @@ def tangents_of(function: Callable[[Tensor], Tensor], z: Codes) -> tuple[Tensor,
     """
     with graphs(), _refused_where_compiled():
         z = z.detach().requires_grad_()
-        output = function(z)
+        with _attention_twice_differentiable():
+            output = function(z)
         u = torch.zeros_like(output).requires_grad_()
         (pulled,) = torch.autograd.grad(output, z, u, create_graph=True, materialize_grads=True)
         if not pulled.requires_grad:  # step functions, such as `round`, have no slope
@@ -225,6 +230,11 @@ def _jacobian(grad: Tensor, z: Tensor) -> Tensor:
         for column in grad.unbind(1)
     ]
     return torch.stack(rows, 1)
+
+
+def _attention_twice_differentiable() -> AbstractContextManager[None]:
+    """Let torch's attention be computed in the one way whose derivative has a derivative."""
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 @contextmanager

@@ -18,20 +18,22 @@ import gfe_core as gfe
 from gfe_core import checks
 from gfe_core.data import DataSet, mnist_sample
 from gfe_core.models.pretrained import CURVES, FOLDER, OWN_FOLDER, file_name, usual_latents
+from gfe_core.solvers import Solver
 from gfe_core.training import Report
-from gfe_core.types import Loss
+from gfe_core.types import Encoding, Loss
 
 IN_THE_PACKAGE = [
     *(("mnist-sample", n) for n in (2, 8, 20)),
     *(("digits", n) for n in (2, 8, 20)),
     *((curve, 1) for curve in CURVES),
+    ("spectra", 8),
 ]
 """Name of the data and number of latents of every decoder in the package."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The settings of a training by Adam with a one-cycle rate, at codes that AMD finds from 0.
+    """The settings of a training by Adam with a one-cycle rate, at codes that are found from 0.
 
     Args:
         hidden: widths of the hidden layers.
@@ -41,8 +43,9 @@ class Recipe:
         updates: number of updates of the weights at the codes of each batch.
         size: number of samples in a batch.
         lr: largest learning rate of Adam.
-        max_steps: largest number of attempts of AMD for each sample in a batch.
+        max_steps: largest number of attempts of the solver for each sample in a batch.
         seed: seed of the initial weights and of the order of the samples.
+        solver: solver that finds the codes.
     """
 
     hidden: tuple[int, ...] = (64, 128)
@@ -54,6 +57,7 @@ class Recipe:
     lr: float = 1e-2
     max_steps: int = 30
     seed: int = 0
+    solver: Solver = field(default_factory=gfe.AMD)
 
 
 _IMAGES = Recipe()
@@ -67,13 +71,21 @@ _CURVE = Recipe(
     lr=1e-2,
     max_steps=60,
 )
+_SPECTRA = Recipe(
+    hidden=(48, 96, 128),
+    loss=gfe.Gaussian(variance=0.02**2),
+    passes=16,
+    updates=10,
+    size=100,
+    max_steps=10,
+    solver=gfe.LBFGS(),
+)
+_OTHERS = {**dict.fromkeys(CURVES, _CURVE), "digits": _SMALL_IMAGES, "spectra": _SPECTRA}
 
 
 def recipe_for(data: str) -> Recipe:
     """Return the recipe for a decoder of this data set."""
-    if data in CURVES:
-        return _CURVE
-    return _SMALL_IMAGES if data == "digits" else _IMAGES
+    return _OTHERS.get(data, _IMAGES)
 
 
 def folder_for(data: str, latent_dim: int) -> Path:
@@ -129,12 +141,12 @@ def train_decoder(
     _learn(decoder, train, recipe, callback)
     minutes = (time.perf_counter() - start) / 60
     kept = deepcopy(decoder).half().float()  # judged in the precision in which it is saved
-    judge = partial(gfe.encode, loss=recipe.loss)
+    judge = partial(encoder_for(train), solver=recipe.solver, loss=recipe.loss)
     energy = gfe.evaluate(kept, test.x, encoder=judge, loss=recipe.loss).energy
     settings = {name: str(value) for name, value in vars(recipe).items()}
     card = {
         "data": f"{data}: {len(train)} training and {len(test)} test samples",
-        "encoder": "AMD from z = 0, without an encoder network",
+        "encoder": f"{type(recipe.solver).__name__} from z = 0, without an encoder network",
         "settings": settings,
         "command": f"python -m gfe_core bundled decoders --data {data} --latent-dim {latent_dim}",
         "test_energy": energy.double().mean().item(),
@@ -144,6 +156,11 @@ def train_decoder(
     }
     folder = folder or folder_for(data, latent_dim)
     return gfe.save(folder / file_name(data, latent_dim), kept.half(), loss=recipe.loss, card=card)
+
+
+def encoder_for(data: DataSet) -> Callable[..., Encoding]:
+    """Return the function that encodes this data: with missing values, from the others."""
+    return gfe.encode_observed if data.x.isnan().any() else gfe.encode
 
 
 def _learn(
@@ -158,7 +175,11 @@ def _learn(
     n_updates = recipe.updates * recipe.passes * len(batches)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=n_updates + 1)
     quick = partial(
-        gfe.encode, stop=gfe.Stop(energy_slope=1e-3), max_steps=recipe.max_steps, loss=recipe.loss
+        encoder_for(train),
+        solver=recipe.solver,
+        stop=gfe.Stop(energy_slope=1e-3),
+        max_steps=recipe.max_steps,
+        loss=recipe.loss,
     )
     history = gfe.fit(
         decoder,

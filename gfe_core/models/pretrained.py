@@ -29,6 +29,8 @@ def pretrained(data: str, *, latent_dim: int | None = None) -> Model:
     | "digits" | 2, 8, 20 | `MLPDecoder`, hidden (48, 96), 64 pixels | `Bernoulli()` |
     | "circle", "sine", "line" | 1 | `MLPDecoder`, hidden (32, 32), tanh, 2 coordinates | \
 `Gaussian()` |
+    | "spectra" | 8 | `MLPDecoder`, hidden (48, 96, 128), 128 wavelengths | \
+`Gaussian(variance=0.0004)` |
 
     Files hold half precision; the weights are converted to float32. Decoders of other data are
     loaded from `data_folder()`/trained, where `python -m gfe_core bundled decoders --data NAME`

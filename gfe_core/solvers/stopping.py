@@ -102,7 +102,8 @@ def _little_to_gain(state: State, stop: Stop) -> Tensor:
     left = slope_along(softest[:, None] / 2 * state.grad, state.grad).maximum(_modelled(state))
     ended = state.status == int(Status.STALLED)
     bowl = torch.where(ended, upward[:, -1], upward.all(1))
-    known = (state.n_accepted >= _FIRST_MOVES) & (softest > 0) & bowl
+    enough_moves = state.n_accepted >= torch.where(ended, _FIRST_MOVES, stop.window)
+    known = enough_moves & (softest > 0) & bowl
     return known & (left <= _enough(state, stop))
 
 

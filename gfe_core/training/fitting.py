@@ -197,7 +197,7 @@ def fit(
         finite = encoding.status != Status.NON_FINITE
         taught = finite & observed_somewhere(x)
         seen = rows_of(context, taught)
-        learnt = parts.loss_of(encoding, loss)
+        learnt = parts.loss_of(encoding, loss, find_codes)
         for i in range(updates_per_encode):
             if i and codes.z.requires_grad:
                 codes = find_codes(decoder, x, **_given(context))
@@ -434,7 +434,9 @@ def evaluate(
     seen = _seen_by(encoding, rows)
     by_mask = bool((observed_somewhere(rows) & ~observed_somewhere(seen)).any())
     warn_of_missing_energies(seen[:reached], encoding.energy[:reached], by_mask=by_mask)
-    judged = WholeLoss(parts.loss_of(encoding, loss))
+    effect = "energies and excess are by the encoder's"
+    other = parts.tell_of_other_loss(encoding, loss, find_codes, effect)
+    judged = WholeLoss(encoding.loss if loss is None or other else loss)
     excess = encoding.energy - judged.floor(seen, _observed(seen))
     return Evaluation(encoding.energy, excess, encoding.status, encoding.statistics)
 

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from gfe_core import checks
 from gfe_core.arguments import called, needed_beside_codes, needed_by_name, requires, takes
+from gfe_core.encoding import encode, encode_observed
 from gfe_core.energy import Bernoulli, Gaussian, Poisson, WholeLoss
 from gfe_core.types import AnyLoss, Encoding, Status
 
@@ -195,9 +196,7 @@ def _held_for_rows(encoder: Any, n: int | None) -> Iterator[str]:
 
 
 def _is_kits(function: Any) -> bool:
-    while isinstance(function, partial):
-        function = function.func
-    return str(getattr(function, "__module__", "")).startswith("gfe_core.")
+    return str(getattr(_unbound(function), "__module__", "")).startswith("gfe_core.")
 
 
 def _bound(encoder: Any) -> Iterator[tuple[Any, str, Any]]:
@@ -258,21 +257,52 @@ def callable_flow(value: Any) -> None:
     checks.require(fits, f"{wanted}, got {checks.described(value)}. Write `{line}`.", TypeError)
 
 
-def loss_of(encoding: Encoding, loss: AnyLoss | None) -> AnyLoss | None:
-    """Return the loss to learn or judge by: the caller's, or the one that the encoder used."""
-    known = encoding.loss
-    if loss is None or known is None or known is loss:
-        return known if loss is None else loss
-    plain = (Bernoulli, Gaussian, Poisson)  # other losses may differ from the encoder's on purpose
-    if isinstance(known, plain) and isinstance(loss, plain) and repr(known) != repr(loss):
-        warnings.warn(
-            f"`encoder` finds codes by {known!r}, but `loss` is {loss!r}: the codes are not "
-            "minima of the loss that is learnt. Give the encoder the same loss, "
-            "`functools.partial(gfe.encode, loss=...)`.",
-            UserWarning,
-            stacklevel=5,
-        )
-    return loss
+def loss_of(encoding: Encoding, loss: AnyLoss | None, encoder: Any) -> AnyLoss | None:
+    """Return the loss to learn by: the caller's, or the one that the encoder used."""
+    tell_of_other_loss(encoding, loss, encoder, "the codes are not minima of the loss that learns")
+    return encoding.loss if loss is None else loss
+
+
+def tell_of_other_loss(encoding: Encoding, loss: AnyLoss | None, encoder: Any, effect: str) -> bool:
+    """Warn, and return True, if the encoder's loss differs from the caller's by mistake.
+
+    Losses that are not the kit's plain ones may differ from the encoder's on purpose, but not from
+    the default of `encode`, whose loss was left out.
+
+    Args:
+        encoding: encoding by the encoder's loss.
+        loss: loss that the caller passed.
+        encoder: encoder that found the codes.
+        effect: what follows from it, for the message.
+    """
+    used = encoding.loss
+    if loss is None or used is None or used is loss or repr(used) == repr(loss):
+        return False
+    plain = (Bernoulli, Gaussian, Poisson)
+    comparable = isinstance(loss, plain) or _leaves_loss_out(encoder)
+    if not (isinstance(used, plain) and comparable):
+        return False
+    verb = getattr(_unbound(encoder), "__name__", "encode")
+    warnings.warn(
+        f"`encoder` finds codes by {used!r}, but `loss` is {checks.described(loss)}: {effect}. "
+        f"Give the encoder the same loss, `functools.partial(gfe.{verb}, loss=...)`.",
+        UserWarning,
+        stacklevel=5,
+    )
+    return True
+
+
+def _unbound(encoder: Any) -> Any:
+    """Return the function below `functools.partial`."""
+    while isinstance(encoder, partial):
+        encoder = encoder.func
+    return encoder
+
+
+def _leaves_loss_out(encoder: Any) -> bool:
+    """Whether an encoder is a verb of the kit to which no loss was bound."""
+    bound = dict(_bound_by_itself(encoder))
+    return _unbound(encoder) in (encode, encode_observed) and bound.get("loss") is None
 
 
 def encoding_of(encoding: Any, x: Tensor) -> Encoding:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from published import is_flat
+from quiet_times import QuietTimes
 from view_page import barriers
 
 import gfe_core as gfe
@@ -297,9 +298,10 @@ def test_the_search_finds_a_section_and_the_theme_stays(open_page: OpenPage):
 
 @pytest.mark.timed
 def test_the_first_picture_is_there_within_a_second(open_page: OpenPage):
-    times = []
+    times = QuietTimes()
     for _ in range(3):
+        times.start()
         sheet = open_page("index")
         sheet.wait_for_selector("figure.alive")
-        times.append(sheet.evaluate("performance.now()"))
-    assert min(times) < 1000, times
+        times.add(sheet.evaluate("performance.now()"))
+    assert min(times) < 1000 * times.slowness, (times, times.paces)

@@ -18,6 +18,7 @@ from problems import (
     trained,
 )
 from statuses import left_to_gain, problem
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gfe_core as gfe
@@ -434,6 +435,7 @@ def degenerate(kind: str) -> gfe.MLPDecoder | gfe.LinearDecoder:
     "kind", ["huge weights", "constant", "dead units", "certain pixels", "no minimum"]
 )
 @pytest.mark.parametrize("name", SOLVED)
+@pytest.mark.filterwarnings("ignore:The gradient of the energy at the code 0")
 def test_degenerate_decoders_end_with_a_status_and_finite_numbers(name, kind, dtype):
     solver, arguments = SOLVED[name]
     decoder = degenerate(kind).to(dtype)
@@ -592,3 +594,31 @@ def test_converged_means_little_is_left_where_axes_are_of_very_different_curvatu
     assert converged.float().mean() > 0.9
     share = ((found.energy - lowest) / (start - lowest))[converged]
     assert share.max() < 0.03 and (share < 0.01).double().mean() > 0.95, "12 to 20 % of the descent"
+
+
+@pytest.mark.parametrize("solver", [gfe.AMD(), gfe.LBFGS(), gfe.BFGS()], ids=repr)
+@pytest.mark.parametrize("ratio", [30, 100])
+def test_a_long_valley_is_not_taken_for_its_end_after_the_first_steps(
+    solver: gfe.AMD, ratio: float
+):
+    random, exact = generator(0), torch.float64
+    left, right = (
+        torch.linalg.qr(torch.randn(n, 4, generator=random, dtype=exact)).Q for n in (20, 4)
+    )
+    matrix = (left * torch.logspace(0, -math.log10(ratio), 4, dtype=exact)) @ right.T
+    decoder = gfe.LinearDecoder(latent_dim=4, data_dim=20).double()
+    with torch.no_grad():
+        decoder.linear.weight.copy_(matrix)
+        decoder.linear.bias.zero_()
+    x = torch.randn(200, 4, generator=random, dtype=exact) @ matrix.T
+    x += 0.1 * torch.randn(200, 20, generator=random, dtype=exact)
+    found = gfe.encode(decoder, x, loss=gfe.Gaussian(), solver=solver)
+    best = torch.linalg.lstsq(matrix, x.T).solution.T
+
+    def energy(z: Tensor) -> Tensor:
+        return (z @ matrix.T - x).square().mean(1) / 2
+
+    share = (energy(found.z) - energy(best)) / (energy(0 * best) - energy(best))
+    converged = found.status == int(Status.CONVERGED)
+    assert converged.float().mean() > 0.95
+    assert (share[converged] < 1e-3).float().mean() > 0.985

@@ -146,6 +146,7 @@ def test_a_gradient_of_zero_at_the_start_is_a_minimum_found(solver: str) -> None
         def forward(self, z: Tensor) -> Tensor:
             return 0.5 + 0 * z.sum(1, keepdim=True).expand(-1, 3)
 
-    found = gfe.encode(Constant(), torch.rand(4, 3), loss=LOSS, **SOLVERS[solver])
+    with pytest.warns(UserWarning, match="exactly 0 for all 4 samples"):
+        found = gfe.encode(Constant(), torch.rand(4, 3), loss=LOSS, **SOLVERS[solver])
     assert (found.status == Status.CONVERGED).all()
     assert (found.z == 0).all() and (found.statistics.n_steps == 0).all()

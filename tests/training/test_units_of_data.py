@@ -55,3 +55,22 @@ def test_an_encoder_with_another_loss_is_named() -> None:
         gfe.fit(decoder, 5 * x, encoder=by_squares)
         found = gfe.evaluate(decoder, 5 * x, encoder=by_squares)
     assert torch.equal(found.excess, found.energy)  # the floor of squares is 0
+
+
+def squares(output: Tensor, x: Tensor) -> Tensor:
+    return (output - x).square().sum(1)
+
+
+def test_an_encoder_whose_loss_was_left_out_is_told_for_losses_of_ones_own():
+    x = torch.rand(20, 6, generator=torch.Generator().manual_seed(0))
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=6)
+    with pytest.warns(UserWarning, match=r"by Bernoulli.*but `loss` is the function squares"):
+        gfe.fit(decoder, x, encoder=gfe.encode, loss=squares)
+    with pytest.warns(UserWarning, match="energies and excess are by the encoder's"):
+        judged = gfe.evaluate(decoder, x, encoder=gfe.encode, loss=squares)
+    usual = gfe.evaluate(decoder, x, encoder=gfe.encode)
+    assert judged.excess.equal(usual.excess) and (judged.excess >= 0).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for options in ({"encoder": partial(gfe.encode, loss=squares)}, {}):
+            gfe.evaluate(decoder, x, loss=squares, **options)

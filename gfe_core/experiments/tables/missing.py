@@ -26,7 +26,7 @@ from gfe_core.experiments.runner.runs import Run, build, describe, finish
 from gfe_core.experiments.tables import settings
 from gfe_core.experiments.tables.cells import SETTINGS, cells_of, head, row, summary
 from gfe_core.methods import posterior
-from gfe_core.types import Encoder, Encoding
+from gfe_core.types import Encoding
 
 SEEDS = range(3)
 N_TEST = 2000
@@ -82,16 +82,18 @@ LOST = "50 % at random"
 class WithGaps:
     """An autoencoder that learns to reconstruct whole images from images with gaps.
 
-    Its input has new gaps in every call.
+    Its input has new gaps in every call; energies are those of the whole images, by which the best
+    pass of a training is chosen.
     """
 
-    autoencoder: Encoder
+    autoencoder: encoders.Autoencoder
     gaps: Gaps
     generator: torch.Generator
 
     def __call__(self, decoder: Any, x: Tensor) -> Encoding:
         """Guess a code from a part of each image."""
-        return self.autoencoder(decoder, torch.where(self.gaps(x, self.generator), x, 0.0))
+        z = self.autoencoder(decoder, torch.where(self.gaps(x, self.generator), x, 0.0)).z
+        return encoders.one_look(decoder, x, z, self.autoencoder.loss)
 
 
 def whole(config: dict[str, Any]) -> dict[str, Any]:

@@ -99,13 +99,13 @@ class FlowExplorer(LandscapeExplorer):
         """Return the one or two solvers that the reader chose."""
         slope = float(values["armijo_slope"])
         t1 = float(values["dt"]) / self.lambda_max * self.n_steps
-        recipes = {
-            "AMD": Recipe(solver=AMD(armijo_slope=slope)),
-            "AMD, carried step": Recipe(solver=AMD(armijo_slope=slope, trial="carry")),
-            "Euler": Recipe(solver=Euler(n_steps=self.n_steps), t1=t1),
-            "RK4": Recipe(solver=RK4(n_steps=self.n_steps), t1=t1),
+        makers = {
+            "AMD": lambda: Recipe(solver=AMD(armijo_slope=slope)),
+            "AMD, carried step": lambda: Recipe(solver=AMD(armijo_slope=slope, trial="carry")),
+            "Euler": lambda: Recipe(solver=Euler(n_steps=self.n_steps), t1=t1),
+            "RK4": lambda: Recipe(solver=RK4(n_steps=self.n_steps), t1=t1),
         }
-        return {name: recipes[name] for name in _CHOICES[values["solver"]]}
+        return {name: makers[name]() for name in _CHOICES[values["solver"]]}
 
     def film(self, tracks: Mapping[str, Encoding], values: dict[str, Any]) -> Film:
         """Add the stability limit of the fixed grid."""
