@@ -120,6 +120,7 @@ def test_pickled_and_cloned_estimators_are_the_same(model, x):
     assert again.fit(x).score(x) == model.score(x)
 
 
+@pytest.mark.slow
 def test_grid_search_over_components_in_a_pipeline(x):
     steps = make_pipeline(StandardScaler(), small(epochs=10))
     search = GridSearchCV(steps, {"gradientflowencoder__n_components": [1, 2, 4]}, cv=3).fit(x)

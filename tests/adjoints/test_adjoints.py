@@ -379,6 +379,7 @@ def test_gradient_of_a_batch_is_the_sum_over_its_samples_and_bad_ones_add_nothin
     assert relative(together, sum(parts, torch.zeros(()))) < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", [gfe.Detached(), *ADJOINTS], ids=str)
 @pytest.mark.parametrize("name", SOLVERS)
 def test_codes_are_bit_identical_whatever_the_adjoint(name, adjoint):

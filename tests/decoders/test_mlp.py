@@ -81,6 +81,7 @@ def test_sizes_that_make_no_sense_are_refused():
         gfe.LinearDecoder(latent_dim=2, data_dim=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data_dim", [5, 7, 10, 30])
 @pytest.mark.parametrize("width", [5, 6, 10, 50])
 @pytest.mark.parametrize("latent", [2, 5, 7, 10])

@@ -189,6 +189,7 @@ def test_multipliers_do_not_depend_on_the_units_of_the_error(update: Update, fac
         assert math.isclose(one.multiplier, other.multiplier, rel_tol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "update", [Multiplicative(rate=0.05), Ascent(rate=0.05)], ids=["multiplicative", "ascent"]
 )

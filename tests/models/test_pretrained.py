@@ -14,6 +14,7 @@ every_decoder = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @every_decoder
 def test_decoder_fits_its_data_and_reaches_the_test_energy_of_its_card(data: str, latent_dim: int):
     model = gfe.pretrained(data, latent_dim=latent_dim)

@@ -84,6 +84,7 @@ def test_floats_are_packed_in_planes_and_come_back():
     assert len(text) < 0.9 * len(base64.b64encode(zlib.compress(raw, 9)))
 
 
+@pytest.mark.slow
 def test_weights_are_kept_once_for_all_views(decoder: gfe.MLPDecoder):
     pack = Packing()
     explorers = [widgets.FlowExplorer(decoder, DIGITS, name=name) for name in ("a", "b")]
@@ -95,6 +96,7 @@ def test_weights_are_kept_once_for_all_views(decoder: gfe.MLPDecoder):
     assert unpacked(text) + sample == explorers[0].player.preview_numbers
 
 
+@pytest.mark.slow
 def test_every_combination_of_sample_and_solver_is_recorded(decoder: gfe.MLPDecoder):
     explorer = widgets.FlowExplorer(decoder, DIGITS, sample=5)
     explorer.turn(start=(0.1, 0.2))
@@ -111,6 +113,7 @@ def test_every_combination_of_sample_and_solver_is_recorded(decoder: gfe.MLPDeco
     assert explorer.player.get_state([*before]) == before, "it shows what it showed"
 
 
+@pytest.mark.slow
 def test_films_are_recorded_where_the_browser_cannot_follow(decoder: gfe.MLPDecoder):
     (part,) = recorded(widgets.RaceExplorer(decoder, DIGITS), n_samples=2)
     assert "recipes" not in part["state"]["preview"]

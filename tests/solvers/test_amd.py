@@ -32,6 +32,7 @@ def recomputed(kind: str, path: Trajectory) -> tuple[torch.Tensor, torch.Tensor]
     return torch.stack(values), torch.stack(gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "conv", "linear"])
 @pytest.mark.parametrize("name", MONOTONE)
 def test_every_accepted_step_satisfies_the_armijo_test(kind, name):
@@ -50,6 +51,7 @@ def test_every_accepted_step_satisfies_the_armijo_test(kind, name):
     print(f"{kind}, {name}: {int(accepted.sum())} steps, least slack {slack.min():.1e}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "conv", "linear"])
 @pytest.mark.parametrize("name", MONOTONE)
 def test_energy_never_rises(kind, name):
@@ -135,6 +137,7 @@ def test_first_step_is_near_the_inverse_curvature_along_the_gradient():
     )  # exact on a quadratic
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver",
     [

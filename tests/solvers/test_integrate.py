@@ -330,6 +330,7 @@ def test_samples_stop_by_either_rule():
         assert (fall[:-1] > 1e-3).all()  # and not before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [11, 19])
 def test_sample_that_leaves_a_saddle_goes_on(seed):
     decoder, x, loss = problem("saturated", seed)
@@ -479,6 +480,7 @@ def test_no_sample_makes_more_attempts_than_it_may(name):
         assert counts.n_steps.tolist() == [budget] * 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 @pytest.mark.parametrize("name", SOLVERS)
 def test_asking_rarely_who_is_finished_changes_nothing(name, kind, monkeypatch):
@@ -571,6 +573,7 @@ def test_decaying_rate_brings_every_method_with_time_to_the_same_point_of_the_pa
     )  # with its step held, AMD is Euler's rule
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("span", [10.0, 100.0, 300.0])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_converged_means_little_is_left_where_axes_are_of_very_different_curvature(span, seed):

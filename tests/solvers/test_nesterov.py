@@ -47,6 +47,7 @@ def distance(problem: Quadratic, solver, t1: float) -> float:
     ).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "n_steps", "order"),
     [(gfe.SemiImplicit, (50, 100, 200, 400), 1), (gfe.RK4, (30, 60, 120), 4)],

@@ -18,6 +18,7 @@ def error_at_t1(solver, problem, **arguments) -> float:
     return (encoding.z - problem.flow(T1)).norm().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "n_steps", "order"),
     [(gfe.Euler, (128, 256, 512), 1), (gfe.RK4, (32, 64, 128), 4)],

@@ -75,6 +75,7 @@ def test_everything_comes_back_as_it_was_saved(tmp_path):
     assert equal(other.snapshot(), run.snapshot())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [1, 3, 7, 9])
 def test_resumed_training_ends_at_the_weights_of_an_uninterrupted_one(tmp_path, rounds):
     whole = Run()

@@ -85,6 +85,7 @@ def test_a_pair_that_is_not_offered_is_refused(decoder: gfe.MLPDecoder):
         widgets.MomentumExplorer(decoder, DIGITS, pair="momentum")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", range(8))
 def test_explicit_steps_never_settle_on_a_digit(sample: int):
     decoder = gfe.pretrained("mnist-sample").decoder
