@@ -94,8 +94,9 @@ def encode(
             values in [0, 1]. A loss with a parameter `mask` accepts incomplete samples.
         flow: differential equation of the codes; `GradientFlow()` by default.
         solver: method that follows the flow; `AMD()` by default.
-        z0: start codes; the origin by default. The columns of a frame are z_0, z_1 and so on. The
-            codes of a `narrowing.Gated` decoder hold its gates, so that it needs them
+        z0: start codes; the origin by default, with a UserWarning if the gradient there is exactly
+            0 for all samples, so that no code moves. The columns of a frame are z_0, z_1 and so on.
+            The codes of a `narrowing.Gated` decoder hold its gates, so that it needs them
             (`narrowing.encode_at`).
         mask: True where x is observed; everywhere by default. x may be NaN elsewhere.
             `encode_observed` makes this mask itself.
@@ -335,9 +336,12 @@ def _tell_of_flat_origin(encoding: Encoding, loss: WholeLoss, x: Data | None) ->
     Nothing is wrong with that where the origin draws all samples perfectly. `x` is None if some
     features are unobserved.
     """
+    flat = encoding.grad_norm == 0
+    if not flat.any():
+        return
     finite = encoding.status != int(Status.NON_FINITE)
-    stayed = (encoding.grad_norm == 0) & (encoding.z == 0).all(1)
-    if not finite.any() or not stayed[finite].all():
+    stayed = flat & (encoding.z == 0).all(1)
+    if not stayed[finite].all():
         return
     floor = torch.zeros_like(encoding.energy) if x is None else loss.floor(x)
     above = encoding.energy > floor + 1e-6 * floor.abs()

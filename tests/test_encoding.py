@@ -646,7 +646,7 @@ def test_transforms_of_torch_func_are_refused_with_the_adjoint_to_use():
         torch.func.grad(lambda x: gfe.Energy(decoder, x).at(torch.zeros(3, 8).double()).value)(x)
 
 
-def biasless() -> nn.Module:
+def biasless() -> Any:
     torch.manual_seed(0)
     layers = nn.Linear(2, 32, bias=False), nn.ReLU(), nn.Linear(32, 6, bias=False)
     return gfe.wrap(nn.Sequential(*layers), latent_dim=2, data_shape=6)
@@ -658,7 +658,8 @@ def test_codes_that_cannot_leave_the_origin_are_told_with_what_helps():
     with pytest.warns(UserWarning, match="exactly 0 for all 20 samples.*`n_starts=4`"):
         stuck = gfe.encode(decoder, x, loss=gfe.Gaussian())
     assert (stuck.z == 0).all()
-    for start in ({"z0": torch.full((20, 2), 0.1)}, {"n_starts": 4}):
+    starts: list[dict[str, Any]] = [{"z0": torch.full((20, 2), 0.1)}, {"n_starts": 4}]
+    for start in starts:
         moved = gfe.encode(decoder, x, loss=gfe.Gaussian(), **start)
         assert moved.energy.mean() < 0.01 * stuck.energy.mean()
 

@@ -379,9 +379,9 @@ def _index(
     require(
         not index or not fractions,
         path,
-        f"its first column has no name, and a number as {(fractions or [''])[0]} in it may be a "
-        "feature or the name of a sample. Name the column in the header, or pass `index_col=0` if "
-        "it names the samples",
+        f"its first column has no name, and a number such as {(fractions or [''])[0]} in it may "
+        "be a feature or the name of a sample. Name the column in the header, or pass "
+        "`index_col=0` if it names the samples",
     )
     named = names[1:] if index else names
     named = named[:-1] if _ends_empty(names, lines) else named

@@ -232,7 +232,7 @@ def _jacobian(grad: Tensor, z: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def _attention_twice_differentiable() -> AbstractContextManager[None]:
+def _attention_twice_differentiable() -> AbstractContextManager[object]:
     """Let torch's attention be computed in the one way whose derivative has a derivative."""
     return sdpa_kernel(SDPBackend.MATH)
 

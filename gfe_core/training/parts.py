@@ -282,7 +282,7 @@ def tell_of_other_loss(encoding: Encoding, loss: AnyLoss | None, encoder: Any, e
     comparable = isinstance(loss, plain) or _leaves_loss_out(encoder)
     if not (isinstance(used, plain) and comparable):
         return False
-    verb = getattr(_unbound(encoder), "__name__", "encode")
+    verb = "encode_observed" if _unbound(encoder) is encode_observed else "encode"
     warnings.warn(
         f"`encoder` finds codes by {used!r}, but `loss` is {checks.described(loss)}: {effect}. "
         f"Give the encoder the same loss, `functools.partial(gfe.{verb}, loss=...)`.",

@@ -296,7 +296,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "numbers without a name": (
         ",a,b\n7.5,1,2\n2.5,3,4\n",
         {},
-        "a number as 7.5 in it may be a feature.*or pass `index_col=0`",
+        "a number such as 7.5 in it may be a feature.*or pass `index_col=0`",
     ),
     "two separators": ("1,5;2\n3,5;4\n", {}, "If ';' separates columns, pass `sep=';'`"),
     "a quote left open": ('a,b\n"1,2\n3,4\n', {}, "fields, not 2"),

@@ -72,5 +72,5 @@ def test_an_encoder_whose_loss_was_left_out_is_told_for_losses_of_ones_own():
     assert judged.excess.equal(usual.excess) and (judged.excess >= 0).all()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for options in ({"encoder": partial(gfe.encode, loss=squares)}, {}):
-            gfe.evaluate(decoder, x, loss=squares, **options)
+        for encoder in (partial(gfe.encode, loss=squares), None):
+            gfe.evaluate(decoder, x, loss=squares, encoder=encoder)
