@@ -37,10 +37,10 @@ help: ## list these targets
 lab: $(VENV)/installed ## open the notebooks in JupyterLab
 	@$(PYTHON) -m gfe_core lab notebooks/00_start_here.ipynb $(LAB_ARGS)
 
-test: lint types wheel unit notebooks-portable browser timed ## run every check, in this order (at most forty minutes on two cores)
+test: lint types wheel unit notebooks-portable browser timed ## run every check, in this order (twenty minutes on two fast cores, an hour on two slow ones)
 	@echo "All checks passed."
 
-check: lint types quick ## run the checks for everyday work: all but slow tests, notebooks and browser (6 minutes)
+check: lint types quick ## run the checks for everyday work: all but slow tests, notebooks and browser (some minutes)
 
 lint: $(VENV)/installed-dev ## check rules and formatting of Python, notebooks and the views' scripts, and the scripts' types
 	$(PYTHON) -m ruff check .
