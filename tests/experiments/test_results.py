@@ -75,20 +75,50 @@ def test_a_verdict_needs_three_seeds_that_both_have():
     ]
 
 
-def test_a_spread_over_seeds_counts_as_smaller_by_a_factor():
-    def row(ours: float, theirs: float) -> dict:
-        return {"flow, flow": {"sd": ours}, "autoencoder, encoder": {"sd": theirs}}
+def test_a_spread_over_seeds_counts_as_smaller_by_a_factor_that_depends_on_their_number():
+    def row(ours: float, theirs: float, n_seeds: int = 5) -> dict:
+        sds = {"flow, flow": ours, "autoencoder, encoder": theirs}
+        seeds = dict.fromkeys(map(str, range(n_seeds)), 0.0)
+        return {name: {"sd": sd, "by_seed": seeds} for name, sd in sds.items()}
 
-    rows = {"480": row(0.1, 0.3), "1920": row(0.1, 0.2), "5760": row(0.3, 0.1)}
-    assert claims._steady({"once": rows})[0] == (
-        "holds for 480; within the spread: 1920; does not hold for 5760"
+    once = {"480": row(0.1, 0.3), "1920": row(0.1, 0.2), "5760": row(0.3, 0.1)}
+    single = {"480": row(0.1, 0.3, 3), "1920": row(0.1, 0.5, 3)}
+    assert claims._steady({"single": single, "once": once, "free": {}})[0] == (
+        "holds for 1920 (a single look), 480 (rehearsal); "
+        "within the spread: 480 (a single look), 1920 (rehearsal); "
+        "does not hold for 5760 (rehearsal)"
     )
 
 
-def factors(opened: int, *r2: float, sd: float = 0.01) -> dict:
+def test_kept_codes_are_compared_where_both_runs_met_the_threshold():
+    fresh = {"open": [9, 10, 10, 10], "met": [False, True, True, True]}
+    kept = {"open": [12, 10, 11, 10], "met": [True] * 4}
+    planted = {"flow": {"10": fresh}, "flow, codes kept": {"10": kept}}
+    assert claims._kept({"planted": planted})[0] == "holds"
+    fresh["met"] = [True] * 4
+    assert claims._kept({"planted": planted})[0] == "holds"
+    fresh["met"] = [False, False, True, True]
+    assert claims._kept({"planted": planted})[0] == "no verdict"
+
+
+def test_doubled_latents_are_counted_over_runs_that_met_the_threshold():
+    def verdict(met: list[bool]) -> str:
+        runs = {"open": [5, 5, 5, 8], "met": met}
+        return claims._doubled({"doubled": {"digits": {"VAE": {"5": runs}}}})[0]
+
+    assert verdict([True] * 4) == "holds"
+    assert verdict([True, True, True, False]) == "holds"
+    assert verdict([False, True, True, True]) == "holds"
+    assert verdict([False, False, True, True]) == "no verdict"
+
+
+def factors(opened: int, *r2: float, sd: float = 0.01, met: tuple[bool, ...] = (True,) * 3) -> dict:
     names = ("x", "y", "scale", "shape (share right)", "rotation of ellipses", "rotation of hearts")
-    measured = {name: {"mean": value, "sd": sd} for name, value in zip(names, r2, strict=True)}
-    return {"open": [opened], "r2": measured}
+    measured = {
+        name: {"mean": value, "by_seed": {"0": value - sd, "1": value, "2": value + sd}}
+        for name, value in zip(names, r2, strict=True)
+    }
+    return {"open": [opened] * 3, "met": list(met), "r2": measured}
 
 
 def test_a_factor_is_given_up_if_codes_tell_less_than_half_of_what_the_reference_tells():
@@ -115,6 +145,16 @@ def test_a_factor_that_is_half_kept_is_within_the_spread_of_the_runs():
     assert claims._given_up({"factors": kinds})[0] == (
         "within the spread: flow; does not hold for VAE"
     )
+
+
+def test_factors_are_not_judged_by_runs_that_missed_the_threshold():
+    rows = {
+        "reference": factors(10, 1.0, 1.0, 0.9, 0.8, 0.9, -0.1),
+        "tight": factors(8, 1.0, 1.0, 0.9, 0.7, 0.8, -0.2),
+        "loose": factors(3, 1.0, 1.0, 0.8, 0.4, 0.0, -0.1, met=(True, False, False)),
+    }
+    verdict, figures = claims._given_up({"factors": {"flow": rows}})
+    assert verdict == "no verdict" and "flow, loose: 1 of 3 runs count" in figures
 
 
 @pytest.mark.parametrize("name", ["mnist_one_pass", "mnist_six_passes"])

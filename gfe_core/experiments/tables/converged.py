@@ -76,6 +76,8 @@ EXPERIMENT = Experiment(
     note=(
         "Trained for less than ten minutes of one core, flow and autoencoder for about equally "
         "many seconds; three seeds. SegMNIST is MNIST's digits 0 to 4 to learn from and its 4,861 "
-        "test images of 5 to 9. Floors: 0.0581, 0.0598 and 0.2422."
+        "test images of 5 to 9. There the best pass is chosen by training images of 5 to 9 that "
+        "were kept aside; the autoencoder has its settings of MNIST, the flow a rate, passes and "
+        "rehearsals of its own. Floors: 0.0581, 0.0598 and 0.2422."
     ),
 )

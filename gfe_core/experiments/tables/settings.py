@@ -3,9 +3,9 @@
 All settings come from a small search with one seed and 1,000 validation images. For 480, 1,920 and
 5,760 images the search covered learning rate, weight decay, batch size and passes. For all images
 of MNIST and Fashion-MNIST it covered rate, attempts and batch size of the flow, and rate and passes
-of the autoencoder. SegMNIST has the settings of MNIST. For hidden pixels and spectra the search was
-smaller: up to five settings for each method, on 400 validation images and on spectra of another
-seed.
+of the autoencoder. On SegMNIST the autoencoder has its settings of MNIST, the flow a rate, passes
+and rehearsals of its own. For hidden pixels and spectra the search was smaller: up to five settings
+for each method, on 400 validation images and on spectra of another seed.
 """
 
 from typing import Any

@@ -54,7 +54,8 @@ EXPERIMENT = Experiment(
     gather=_gather,
     table=_table,
     note=(
-        "Each decoder is trained on this number of images of MNIST, for as many passes as help; "
-        "the last row has the runs of table1-converged."
+        "Each decoder is trained on this number of images of MNIST, as in the last table of "
+        "table1-few; the last row has the runs of table1-converged, where the encoder that is "
+        "fitted to the flow's decoder has 12 passes and the autoencoder 32."
     ),
 )
