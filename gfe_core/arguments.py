@@ -301,6 +301,14 @@ def names(function: Any) -> set[str]:
     return {p.name for p in _parameters(function) or ()}
 
 
+def default_of(function: Any, name: str) -> Any:
+    """Return the default of a parameter, `inspect.Parameter.empty` without one.
+
+    None if there is no such parameter.
+    """
+    return next((p.default for p in _parameters(function) or () if p.name == name), None)
+
+
 def takes_context(decoder: Any) -> bool:
     """Whether a decoder can be called as decoder(z, context).
 

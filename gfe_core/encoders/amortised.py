@@ -85,7 +85,8 @@ class SemiAmortised(nn.Module):
             x = report.x[finite]
             self.optimizer.zero_grad(set_to_none=True)
             context = rows_of(report.context, finite)
-            energy = Energy(report.decoder, x, self.encoder.loss, context=context)  # pyright: ignore
+            loss = report.encoding.loss or self.encoder.loss
+            energy = Energy(report.decoder, x, loss, context=context)  # pyright: ignore
             energy.per_sample(self.encoder.layers(x)).mean().backward(
                 inputs=list(self.encoder.parameters())
             )

@@ -118,11 +118,11 @@ class Filled:
         """Fill the gaps, encode, and compute the energies of the observed features."""
         x = samples_for(decoder, x)
         seen = ~x.isnan()
-        loss = self.loss or getattr(self.encoder, "loss", Bernoulli())
         given = {} if context is None else {"context": context}
         fill = torch.as_tensor(checks.unlabelled("fill", self.fill, known_features(decoder)))
         filled = torch.where(seen, x, fill.to(x))
         encoding = self.encoder(decoder, filled, **given)
+        loss = self.loss or encoding.loss or Bernoulli()
         energy = Energy(decoder, x, loss, mask=seen, context=context)
         with torch.no_grad():
             observed_energy = energy.per_sample(encoding.z.detach())

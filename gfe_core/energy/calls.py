@@ -5,6 +5,7 @@ never values: they take microseconds and do not wait for a GPU. Methods that a l
 are derived from its `per_sample`.
 """
 
+import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
@@ -71,6 +72,7 @@ class WholeLoss:
         self.is_kit = type(self.given) in (Bernoulli, Gaussian, Poisson)
         taken = {"mask"} if self.is_kit else arguments.names(self.function)
         self._takes_mask = "mask" in taken
+        self._own_mask = None if self.is_kit else arguments.default_of(self.function, "mask")
         self.takes_context = "context" in taken
         if not self.is_kit:
             arguments.check_callable(self.function, "loss", ("output", "x"), ("mask", "context"))
@@ -88,7 +90,17 @@ class WholeLoss:
             "parameter `mask`. Give it one, `(output, x, mask=None)`, True where x is observed, "
             "or pass complete samples.",
         )
-        given: dict[str, Any] = {"mask": mask} if self._takes_mask else {}
+        own = self._own_mask is not None and self._own_mask is not inspect.Parameter.empty
+        if mask is not None and own:
+            raise ValueError(
+                f"`loss` {called(self.given)} has a mask of its own, and so have the data: it is "
+                "not clear which features count. Leave the loss's mask out, and pass "
+                "`mask=theirs & own`."
+            )
+        needed = self._own_mask is inspect.Parameter.empty
+        given: dict[str, Any] = {}
+        if self._takes_mask and (mask is not None or needed):
+            given["mask"] = mask
         if self.takes_context and context is not None:
             given["context"] = context
         energy = self.function(output, x, **given)

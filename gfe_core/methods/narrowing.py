@@ -20,7 +20,7 @@ Shapes: `batch` samples; `gates` latents of the inner decoder; `code` codes of a
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, wraps
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -42,7 +42,7 @@ from gfe_core.methods.variational import Evidence, divergence
 from gfe_core.training import History, Report, fit
 from gfe_core.training.fitting import Callback
 from gfe_core.training.parts import listed
-from gfe_core.types import Codes, Data, Decoder, Encoding, Loss, PerSample
+from gfe_core.types import Codes, Data, Decoder, Encoding, Loss, Penalty, PerSample
 
 Gates = Float[Tensor, "*draws gates"]
 """1 where a latent is open, 0 where it is closed."""
@@ -227,7 +227,19 @@ def encode_at(decoder: Gated, x: Samples, nu: Gates | np.ndarray, **options: Any
         "the decoder of its open latents, `encode(decoder.narrowed(), x)`.",
     )
     gates = gates.to(rows)
+    if options.get("penalty") is not None:
+        options["penalty"] = _of_latents(options["penalty"], decoder.n_gates)
     return encode(decoder, x, z0=torch.cat([torch.zeros_like(gates), gates], 1), **options)
+
+
+def _of_latents(penalty: Penalty, n: int) -> Penalty:
+    """Return a penalty on codes that has no gradient in the gates, which follow the n latents."""
+
+    @wraps(penalty)
+    def with_fixed_gates(z: Codes, *others: Any, **known: Any) -> PerSample:
+        return penalty(torch.cat([z[:, :n], z[:, n:].detach()], 1), *others, **known)
+
+    return with_fixed_gates
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -152,17 +152,21 @@ class Evidence:
 
 @arguments.in_own_words
 def vae(
-    decoder: Decoder, *, generator: torch.Generator | None = None
+    decoder: Decoder,
+    *,
+    loss: Evidence | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[VariationalDecoder, Autoencoder]:
     """Make a variational autoencoder.
 
     It consists of this decoder behind a draw, and the mirrored encoder, which returns mean and log
     variance.
 
-    Train both with `fit(variational, batches, encoder=encoder, loss=Evidence(), optimizer=...)`.
+    Train both with `fit(variational, batches, encoder=encoder, optimizer=...)`.
 
     Args:
         decoder: an `MLPDecoder` or a `TransposedConvDecoder`.
+        loss: bound that the encoder reports and `fit` learns by, `Evidence()` by default.
         generator: source of the encoder's weights and of the draws.
 
     Source: Kingma and Welling 2014 (arXiv 1312.6114).
@@ -170,5 +174,5 @@ def vae(
     variational = VariationalDecoder(decoder, generator=generator)
     kind = ConvAutoencoder if isinstance(decoder, TransposedConvDecoder) else Autoencoder
     return variational, kind.mirror(
-        decoder, latent_dim=variational.latent_dim, loss=Evidence(), generator=generator
+        decoder, latent_dim=variational.latent_dim, loss=loss or Evidence(), generator=generator
     )

@@ -128,7 +128,7 @@ def encode_shards(
     checks.same_names("data", data.features, model.names)
     folder = Path(folder)
     gaps = data.has_gaps()
-    settings = {"solver": repr(solver), "max_steps": max_steps, "shard_size": shard_size}
+    settings = {"solver": _in_full(solver), "max_steps": max_steps, "shard_size": shard_size}
     header = _header(model, data, settings | {"device": place.type})
     _claim(folder, header, model)
     decoder = _placed(model.decoder, place)
@@ -282,6 +282,17 @@ def _agrees(model: Model, folder: Path) -> bool:
         if not bool((apart <= rounding).all()):
             return False
     return not loss or energy_probes.agrees(model.loss, loss)
+
+
+def _in_full(solver: Solver | None) -> str:
+    """Return the repr of a solver, with a digest of each tensor, which a repr shortens."""
+    tensors = {name: one for name, one in getattr(solver, "__dict__", {}).items()}
+    digests = [
+        f" {name} {hashlib.sha256(_bytes(one)).hexdigest()[:16]}"
+        for name, one in tensors.items()
+        if isinstance(one, Tensor)
+    ]
+    return repr(solver) + "".join(digests)
 
 
 def _bytes(value: Tensor) -> bytes:

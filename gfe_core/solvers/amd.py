@@ -166,7 +166,8 @@ class AMD:
         decrease = -slope_along(move, state.grad)
         promised = decrease
         if self.slope_at == "trial":
-            promised = slope_along(dt[:, None] * point.grad(), point.grad())
+            there = point.grad()
+            promised = -slope_along(dt[:, None] * flow.force(state.t, there), there)
         fraction = self.armijo_slope if flow.order == 1 else max(self.armijo_slope, 0.5)
         accepted = falls_enough(state, point.value, fraction * promised, self.memory)
         if self.shared_step:
@@ -190,5 +191,6 @@ class AMD:
         if self.trial == "barzilai_borwein":
             dz = state.z - state.z_previous
             dgrad = state.grad - state.grad_previous
-            return short_inverse_curvature(dz, dgrad, carried) / flow.alpha(state.t)
+            alpha = flow.alpha(state.t)
+            return short_inverse_curvature(dz, dgrad, carried * alpha) / alpha
         return carried.clamp(min=self.trial_min)

@@ -197,7 +197,7 @@ def fit(
         finite = encoding.status != Status.NON_FINITE
         taught = finite & observed_somewhere(x)
         seen = rows_of(context, taught)
-        learnt = parts.loss_of(encoding, loss, find_codes)
+        learnt = parts.loss_of(encoding, loss, find_codes, optimizer)
         for i in range(updates_per_encode):
             if i and codes.z.requires_grad:
                 codes = find_codes(decoder, x, **_given(context))
@@ -399,8 +399,9 @@ def evaluate(
         decoder: trained decoder.
         x: held-out data, as for `encode`; NaN is unobserved if the encoder treats it so.
         encoder: function (decoder, x) -> Encoding; `encode` with this loss by default.
-        loss: loss that gives the floor; by default the loss that the encoder used, and
-            `Bernoulli()` if neither is given. For a loss without a floor, excess is the energy.
+        loss: loss of the default encoder, `Bernoulli()` by default. An encoder's energies are by
+            its own loss, and so is their floor; this one counts if it tells none. For a loss
+            without a floor, excess is the energy.
         context: context of each sample, for encoders that take one.
         size: number of samples encoded at once, which bounds the memory and changes nothing else.
             An interrupt keeps finished samples; the others are NOT_REACHED and have no energy. An
@@ -435,8 +436,8 @@ def evaluate(
     by_mask = bool((observed_somewhere(rows) & ~observed_somewhere(seen)).any())
     warn_of_missing_energies(seen[:reached], encoding.energy[:reached], by_mask=by_mask)
     effect = "energies and excess are by the encoder's"
-    other = parts.tell_of_other_loss(encoding, loss, find_codes, effect)
-    judged = WholeLoss(encoding.loss if loss is None or other else loss)
+    parts.tell_of_other_loss(encoding, loss, find_codes, effect, on_purpose=False)
+    judged = WholeLoss(loss if encoding.loss is None else encoding.loss)
     excess = encoding.energy - judged.floor(seen, _observed(seen))
     return Evaluation(encoding.energy, excess, encoding.status, encoding.statistics)
 

@@ -257,31 +257,38 @@ def callable_flow(value: Any) -> None:
     checks.require(fits, f"{wanted}, got {checks.described(value)}. Write `{line}`.", TypeError)
 
 
-def loss_of(encoding: Encoding, loss: AnyLoss | None, encoder: Any) -> AnyLoss | None:
-    """Return the loss to learn by: the caller's, or the one that the encoder used."""
+def loss_of(
+    encoding: Encoding, loss: AnyLoss | None, encoder: Any, optimizer: Optimizer
+) -> AnyLoss | None:
+    """Return the loss to learn by: the caller's, or the one that the encoder used.
+
+    Warnings name another loss of the encoder, and an encoder whose weights nothing changes.
+    """
+    _tell_of_idle_encoder(encoder, encoding, optimizer)
     tell_of_other_loss(encoding, loss, encoder, "the codes are not minima of the loss that learns")
     return encoding.loss if loss is None else loss
 
 
-def tell_of_other_loss(encoding: Encoding, loss: AnyLoss | None, encoder: Any, effect: str) -> bool:
-    """Warn, and return True, if the encoder's loss differs from the caller's by mistake.
-
-    Losses that are not the kit's plain ones may differ from the encoder's on purpose, but not from
-    the default of `encode`, whose loss was left out.
+def tell_of_other_loss(
+    encoding: Encoding, loss: AnyLoss | None, encoder: Any, effect: str, *, on_purpose: bool = True
+) -> None:
+    """Warn if the encoder's loss differs from the caller's by mistake.
 
     Args:
         encoding: encoding by the encoder's loss.
         loss: loss that the caller passed.
         encoder: encoder that found the codes.
         effect: what follows from it, for the message.
+        on_purpose: whether a loss that is none of the kit's plain ones may differ from the
+            encoder's, unless that is the default of `encode`, whose loss was left out.
     """
     used = encoding.loss
     if loss is None or used is None or used is loss or repr(used) == repr(loss):
-        return False
+        return
     plain = (Bernoulli, Gaussian, Poisson)
-    comparable = isinstance(loss, plain) or _leaves_loss_out(encoder)
-    if not (isinstance(used, plain) and comparable):
-        return False
+    meant = on_purpose and not isinstance(loss, plain) and not _leaves_loss_out(encoder)
+    if not isinstance(used, plain) or meant:
+        return
     verb = "encode_observed" if _unbound(encoder) is encode_observed else "encode"
     warnings.warn(
         f"`encoder` finds codes by {used!r}, but `loss` is {checks.described(loss)}: {effect}. "
@@ -289,7 +296,22 @@ def tell_of_other_loss(encoding: Encoding, loss: AnyLoss | None, encoder: Any, e
         UserWarning,
         stacklevel=5,
     )
-    return True
+
+
+def _tell_of_idle_encoder(encoder: Any, encoding: Encoding, optimizer: Optimizer) -> None:
+    """Warn if gradients reach the weights of an encoder that no optimizer changes."""
+    if not encoding.z.requires_grad or not isinstance(encoder, nn.Module):
+        return
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    own = [p for p in encoder.parameters() if p.requires_grad]
+    if own and not any(id(p) in held for p in own):
+        warnings.warn(
+            "`optimizer` holds no weight of `encoder`, which stays as it is. To train both, pass "
+            "`optimizer=torch.optim.Adam([*decoder.parameters(), *encoder.parameters()])`; to keep "
+            "it, freeze it: `encoder.requires_grad_(False)`.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _unbound(encoder: Any) -> Any:

@@ -378,3 +378,39 @@ def test_stored_codes_of_equal_samples_in_other_contexts_are_kept_apart():
     x = torch.ones(2, 2)
     stored(Shifted(), x, context=torch.tensor([[0.0, 0.0], [3.0, 3.0]]))
     assert len(stored.codes) == 2
+
+
+def test_filled_reports_the_loss_by_which_its_encoder_found_the_codes():
+    decoder = gfe.LinearDecoder(latent_dim=2, data_dim=3)
+    x = torch.randn(50, 3, generator=generator(0))
+    x[0, 0] = torch.nan
+    flow = partial(gfe.encode, loss=gfe.Gaussian())
+    filled = gfe.encoders.Filled(flow)(decoder, x)
+    assert filled.loss == gfe.Gaussian()
+    torch.testing.assert_close(filled.energy[1:], flow(decoder, x[1:]).energy)
+
+
+def test_a_start_learns_by_the_loss_of_the_flow():
+    x = digits(32).float()
+    decoder = gfe.MLPDecoder(latent_dim=4, hidden=(16,), data_dim=64, generator=generator(0))
+    network = Autoencoder.mirror(decoder, generator=generator(1))
+    adam = torch.optim.Adam(network.parameters(), lr=1e-2)
+    flow = partial(gfe.encode, loss=gfe.Gaussian(), max_steps=4)
+    start = SemiAmortised(network, flow, adam)
+
+    def squares() -> float:
+        with torch.no_grad():
+            return (decoder(network.layers(x)) - x).square().mean().item()
+
+    before = squares()
+    gfe.fit(decoder, x, encoder=start, callbacks=start.learn, epochs=40)
+    assert squares() < 0.7 * before
+
+
+def test_an_encoder_whose_weights_no_optimizer_holds_is_told():
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=64)
+    network = Autoencoder.mirror(decoder)
+    with pytest.warns(UserWarning, match="`optimizer` holds no weight of `encoder`"):
+        gfe.fit(decoder, digits(8).float(), encoder=network)
+    network.requires_grad_(False)
+    gfe.fit(decoder, digits(8).float(), encoder=network)

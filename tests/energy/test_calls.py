@@ -669,3 +669,20 @@ def test_random_decoder_is_refused_whatever_it_draws():
             torch.manual_seed(seed)
             with pytest.raises(ValueError, match="always in the same way"):
                 gfe.encode(decoder, data(), loss=SQUARES, max_steps=1)
+
+
+def test_a_mask_that_a_loss_brings_holds_where_the_data_have_none():
+    def weighed(output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        squares = (output - x).square()
+        return (squares if mask is None else squares * mask).sum(1)
+
+    keep = torch.tensor([1.0, 1.0, 0.0])
+    decoder = gfe.LinearDecoder(latent_dim=1, data_dim=3)
+    x = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
+    other = x.clone()
+    other[:, 2] = 1e3
+    loss = partial(weighed, mask=keep)
+    codes = [gfe.encode(decoder, data, loss=loss).z for data in (x, other)]
+    torch.testing.assert_close(*codes)
+    with pytest.raises(ValueError, match="a mask of its own, and so have the data"):
+        gfe.encode(decoder, x, loss=loss, mask=torch.ones(4, 3, dtype=torch.bool))

@@ -1000,3 +1000,18 @@ def test_a_shrinking_flow_is_judged_at_hard_gates_on_any_samples():
     inside = model.gated.narrowed()
     z = gfe.encode(inside, x, loss=SQUARES, max_steps=8).z
     assert torch.allclose(model.error(x), SQUARES.per_sample(inside(z), x), rtol=1e-3)
+
+
+def test_a_penalty_on_codes_moves_no_gate():
+    inner = gfe.LinearDecoder(latent_dim=2, data_dim=4, generator=generator(0))
+    gated = Gated(inner)
+    x, nu = torch.rand(3, 4, generator=generator(1)), torch.tensor([[1.0, 1.0]] * 2 + [[1.0, 0.0]])
+    loss = gfe.Gaussian(reduction="sum")
+
+    def prior(z: Tensor) -> Tensor:
+        return 0.5 * z.square().sum(1)
+
+    found = encode_at(gated, x, nu, loss=loss, penalty=prior)
+    assert found.z[:, 2:].equal(nu)
+    plain = gfe.encode(inner, x[:2], loss=loss, penalty=prior)
+    torch.testing.assert_close(found.z[:2, :2], plain.z, rtol=1e-3, atol=1e-4)

@@ -263,3 +263,15 @@ def test_moves_between_types_as_one_module():
     variational = variational_of().float()
     assert variational(codes(2, 5).float()).dtype == torch.float32
     assert isinstance(variational.heads, nn.Linear)
+
+
+def test_an_autoencoder_reports_and_learns_by_the_bound_that_it_is_made_with():
+    bound = Evidence(likelihood=gfe.Gaussian(variance=0.05, reduction="sum"))
+    x = 3 * digits(32).float() - 1  # Bernoulli would refuse these
+    both, encoder = vae(
+        gfe.MLPDecoder(latent_dim=2, hidden=(16,), data_dim=64), loss=bound, generator=generator(0)
+    )
+    adam = torch.optim.Adam([*both.parameters(), *encoder.parameters()], lr=1e-3)
+    history = gfe.fit(both, x, encoder=encoder, optimizer=adam, epochs=20)
+    assert encoder(both, x).loss == bound
+    assert history.energy[-1] < history.energy[0]

@@ -539,3 +539,16 @@ def test_rows_of_float32_stay_float32():
         rows = Rows.of(data)
         assert rows.read(slice(None)).dtype == torch.float32
         assert rows.fingerprint() == Rows.of(torch.tensor(x)).fingerprint()
+
+
+def test_codes_of_another_solver_are_refused_also_where_its_repr_is_the_same(tmp_path: Path):
+    decoder = gfe.LinearDecoder(latent_dim=1, data_dim=2)
+    model = Model(decoder, gfe.Gaussian(), (2,))
+    steps = torch.full((2000,), 1e-2)
+    others = steps.clone()
+    others[5:-5] = 1.0
+    x = torch.rand(8, 2)
+    assert repr(gfe.Euler(steps=steps)) == repr(gfe.Euler(steps=others))
+    encode_shards(model, x, tmp_path, solver=gfe.Euler(steps=steps))
+    with pytest.raises(ValueError, match="solver"):
+        encode_shards(model, x, tmp_path, solver=gfe.Euler(steps=others))

@@ -1,8 +1,10 @@
 import math
+from typing import Any
 
 import pytest
 import torch
 from problems import EPS, Counting, digits, energy_and_gradient, fresh, quadratic, statuses, trained
+from torch import nn
 
 import gfe_core as gfe
 from gfe_core.types import Encoding, Status, Trajectory
@@ -335,3 +337,26 @@ def test_end_time_is_refused_where_steps_have_no_time():
         ValueError, match=r"`t1` is 5.0, but AMD.*Leave `t1` out, or use a solver with time"
     ):
         gfe.encode(trained("mlp"), digits(2), t1=5.0)
+
+
+class Square(nn.Module):
+    latent_dim = 1
+    data_shape: tuple[int, ...] = (1,)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return z.square()
+
+
+@pytest.mark.parametrize("slope_at", ["current", "trial"])
+@pytest.mark.parametrize("rate", [1e-4, 0.01, 100.0])
+def test_a_constant_rate_rescales_time_and_changes_no_code(rate: float, slope_at: Any):
+    x = torch.linspace(0.5, 2, 6)[:, None]
+    options: dict[str, Any] = {
+        "z0": torch.full((6, 1), 0.01),
+        "loss": gfe.Gaussian(variance=0.5, reduction="sum"),
+        "solver": gfe.AMD(slope_at=slope_at, dt_min=0.0),
+    }
+    usual = gfe.encode(Square(), x, **options)
+    scaled = gfe.encode(Square(), x, flow=gfe.GradientFlow(rate=rate), **options)
+    torch.testing.assert_close(scaled.z, usual.z, rtol=1e-3, atol=0)
+    torch.testing.assert_close(usual.z, x.sqrt(), rtol=1e-2, atol=0)

@@ -74,3 +74,17 @@ def test_an_encoder_whose_loss_was_left_out_is_told_for_losses_of_ones_own():
         warnings.simplefilter("error")
         for encoder in (partial(gfe.encode, loss=squares), None):
             gfe.evaluate(decoder, x, loss=squares, encoder=encoder)
+
+
+def test_an_excess_is_over_the_floor_of_the_loss_that_gives_the_energies():
+    class Squares:
+        def per_sample(self, output: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+            return (output - x).square().mean(1)
+
+    x = digits(32).float()
+    decoder = gfe.MLPDecoder(latent_dim=2, hidden=(8,), data_dim=64)
+    by_bernoulli = partial(gfe.encode, loss=gfe.Bernoulli())
+    with pytest.warns(UserWarning, match="energies and excess are by the encoder's"):
+        judged = gfe.evaluate(decoder, x, encoder=by_bernoulli, loss=Squares())
+    assert judged.excess.equal(gfe.evaluate(decoder, x, encoder=by_bernoulli).excess)
+    assert (judged.excess < judged.energy).all()
