@@ -363,10 +363,11 @@ def draws_nothing(decoder: Any) -> None:
     )
 
 
-def gates_given(decoder: Any, z0: Any, n_starts: int) -> None:
-    """Refuse starts that would set the gates that a code holds (`Gated`): the flow keeps them.
+def gates_given(decoder: Any, z0: Any, n_starts: int, penalty: Any = None) -> None:
+    """Refuse what would set the gates that a code holds (`Gated`): the flow keeps them.
 
-    At the origin all gates are shut, and the gates of further starts would be random numbers.
+    At the origin all gates are shut, the gates of further starts would be random numbers, and a
+    penalty on whole codes would move them.
     """
     gated = any(getattr(part, "code_holds_gates", False) is True for _, part in _parts_of(decoder))
     given = "narrowing.encode_at(decoder, x, decoder.hard(x), loss=...)"
@@ -380,6 +381,12 @@ def gates_given(decoder: Any, z0: Any, n_starts: int) -> None:
         not gated or n_starts == 1,
         f"`n_starts` must be 1 for a decoder with gates, got {n_starts}: further starts would draw "
         "the gates too. Leave it out, or pass `decoder.narrowed()`.",
+    )
+    require(
+        not gated or penalty is None or getattr(penalty, "keeps_gates", False) is True,
+        "`penalty` (or a prior) acts on the whole codes of `decoder`, which hold its gates, and "
+        "would move them. Use `narrowing.encode_at(decoder, x, nu, penalty=...)`, or the decoder "
+        "of the open latents alone, `decoder.narrowed()`.",
     )
 
 

@@ -189,7 +189,7 @@ def encode(
     checks.has_end(solver, t1)
     checks.has_times(solver, save_at)
     checks.at_least_one("n_starts", n_starts)
-    checks.gates_given(decoder, z0, n_starts)
+    checks.gates_given(decoder, z0, n_starts, penalty)
     if size is not None:
         checks.at_least_one("size", size)
     box = checks.box_for(decoder, x, bounds)

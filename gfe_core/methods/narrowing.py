@@ -209,7 +209,8 @@ def encode_at(decoder: Gated, x: Samples, nu: Gates | np.ndarray, **options: Any
         decoder: gated decoder without costs.
         x: data, as for `encode`.
         nu: gates of each sample, such as `decoder.hard(x)`.
-        options: options of `encode`, all but `z0` and `n_starts`.
+        options: options of `encode`, all but `z0` and `n_starts`. A `penalty` gets whole codes and
+            has no gradient in the gates.
 
     Raises:
         TypeError, ValueError: as in `encode`; also if the decoder has no gates, or its codes hold
@@ -239,6 +240,7 @@ def _of_latents(penalty: Penalty, n: int) -> Penalty:
     def with_fixed_gates(z: Codes, *others: Any, **known: Any) -> PerSample:
         return penalty(torch.cat([z[:, :n], z[:, n:].detach()], 1), *others, **known)
 
+    vars(with_fixed_gates)["keeps_gates"] = True  # which `encode` asks for
     return with_fixed_gates
 
 
