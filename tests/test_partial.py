@@ -483,6 +483,7 @@ def square_errors(x: Any, **given: Any) -> Tensor:
     ],
     ids=["rows", "backwards", "by columns", "nothing masked", "frame", "nullable"],
 )
+@pytest.mark.filterwarnings("ignore:The gradient of the energy at the code 0")
 def test_mask_of_any_kind_is_the_tensor_of_its_truth_values(mask, unchecked: None):
     x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     torch.testing.assert_close(square_errors(x, mask=mask), torch.tensor([10.0, 41.0]))
@@ -510,6 +511,7 @@ def test_mask_that_leaves_open_what_was_observed_is_refused(mask, error, message
         square_errors(torch.ones(2, 3), mask=mask)
 
 
+@pytest.mark.filterwarnings("ignore:The gradient of the energy at the code 0")
 def test_frames_beside_the_data_have_their_rows_and_columns_in_one_order(unchecked: None):
     x = pd.DataFrame([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], index=["i", "j"], columns=list("abc"))
     mask = pd.DataFrame(SEEN, index=x.index, columns=x.columns)
@@ -535,6 +537,7 @@ def test_frames_beside_the_data_have_their_rows_and_columns_in_one_order(uncheck
         square_errors(x, z0=z0)
 
 
+@pytest.mark.filterwarnings("ignore:The gradient of the energy at the code 0")
 def test_frames_beside_the_data_that_share_only_some_names_are_refused(unchecked: None):
     x = pd.DataFrame([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], columns=list("abc"))
     mask = pd.DataFrame(SEEN, columns=x.columns)

@@ -61,6 +61,7 @@ every_encoder = pytest.mark.parametrize(
 
 
 @every_encoder
+@pytest.mark.filterwarnings("ignore:`optimizer` holds no weight of `encoder`")
 def test_encoder_is_called_with_decoder_and_x_and_is_judged_and_trained_as_the_flow_is(name):
     decoder = decoder_of()
     x = digits(48)

@@ -214,6 +214,7 @@ def test_relu_loses_what_the_step_teaches_by_bending_and_nothing_else(phi, vanis
     assert vanishes or bending.norm() > 0.1 * mixed.norm()
 
 
+@pytest.mark.filterwarnings("ignore:The gradient of the energy at the code 0")
 def test_relu_without_biases_does_not_leave_the_origin():
     assert Origin()(OneHidden(F.relu, biased=False), digits(3)).z.abs().max() == 0
     assert Origin()(OneHidden(F.elu, biased=False), digits(3)).z.abs().min() > 0

@@ -246,6 +246,7 @@ def closed_over(limit: Any) -> Any:
     ],
     ids=["object", "closure", "numpy", "text"],
 )
+@pytest.mark.filterwarnings("ignore:The gradient of the energy at the code 0")
 def test_folder_of_codes_by_another_loss_that_no_probe_can_try_is_refused(x, tmp_path, loss):
     decoder = gfe.LinearDecoder(latent_dim=2, data_dim=12)
     data, out = Rows.of(200 + x), tmp_path / "out"
