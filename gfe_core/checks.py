@@ -384,8 +384,8 @@ def gates_given(decoder: Any, z0: Any, n_starts: int, penalty: Any = None) -> No
     )
     require(
         not gated or penalty is None or getattr(penalty, "keeps_gates", False) is True,
-        "`penalty` (or a prior) acts on the whole codes of `decoder`, which hold its gates, and "
-        "would move them. Use `narrowing.encode_at(decoder, x, nu, penalty=...)`, or the decoder "
+        "`penalty` (or a prior) acts on whole codes, which hold the gates of `decoder`, and may "
+        "move them. Use `narrowing.encode_at(decoder, x, nu, penalty=...)`, or the decoder "
         "of the open latents alone, `decoder.narrowed()`.",
     )
 

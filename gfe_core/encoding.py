@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal
@@ -218,7 +218,7 @@ def encode(
     else:
         encoding = _in_chunks(method, n_starts, samples, size, progress, on_failure)
     if z0 is None and box is None and n_starts == 1:
-        _tell_of_flat_origin(encoding, whole, x if mask is None else None)
+        _tell_of_flat_origin(encoding, whole, x, mask)
     encoding = replace(encoding, mask=checks.own("mask", mask))
     if on_failure == "raise":
         _raise_failures(encoding)
@@ -330,11 +330,10 @@ class _Method:
         return replace(best, statistics=Statistics(**totals))
 
 
-def _tell_of_flat_origin(encoding: Encoding, loss: WholeLoss, x: Data | None) -> None:
+def _tell_of_flat_origin(encoding: Encoding, loss: WholeLoss, x: Data, mask: Mask | None) -> None:
     """Warn if no code left the origin, because the gradient there is exactly 0.
 
-    Nothing is wrong with that where the origin draws all samples perfectly. `x` is None if some
-    features are unobserved.
+    Nothing is wrong with that where the origin draws all samples perfectly.
     """
     flat = encoding.grad_norm == 0
     if not flat.any():
@@ -343,7 +342,9 @@ def _tell_of_flat_origin(encoding: Encoding, loss: WholeLoss, x: Data | None) ->
     stayed = flat & (encoding.z == 0).all(1)
     if not stayed[finite].all():
         return
-    floor = torch.zeros_like(encoding.energy) if x is None else loss.floor(x)
+    floor = torch.zeros_like(encoding.energy)
+    with suppress(TypeError, ValueError):  # a floor that cannot leave out features
+        floor = loss.floor(x, mask)
     above = encoding.energy > floor + 1e-6 * floor.abs()
     if above[finite].any():
         warnings.warn(

@@ -82,17 +82,18 @@ class Stop:
     Curvatures along the 2 `window` steps before these count too, ten times as large for each window
     that has passed. The rule waits for `window` accepted steps, because the first ones often meet
     steep axes alone, and the curvature must be positive along all of the last `window`, or a sample
-    would stop as it leaves a saddle. A sample that starts at a minimum does not wait: it stops if
-    its first step promises a tenth of that decrease. Where nothing but rounding changes the energy,
-    only the last step is tested. Both sides have units of energy, and neither depends on the start
+    would stop as it leaves a saddle. With fewer `max_steps` a search ends at MAX_STEPS. A sample
+    that starts at a minimum does not wait: it stops if its first step promises at most a tenth of
+    the decrease that the rule allows. Where nothing but rounding changes the energy, only the last
+    step is tested. Both sides have units of energy, and neither depends on the start
     of the search, so the rule suits data, latents and energies in any units.
 
     A solver that has a matrix G of second derivatives, as GaussNewton does, applies the rule to the
-    larger of |g|^2 / (2 k) and <g, G^-1 g> / 2. The others know only curvatures along their steps.
-    Steps down the gradient mix the axes: if the curvatures at one code differ by more than 10^4
-    (singular values of the decoder's Jacobian by more than 100), AMD may report CONVERGED while a
-    sample still moves slowly along a flat axis. GaussNewton, BFGS and LBFGS detect more in that
-    case.
+    larger of |g|^2 / (2 k) and <g, G^-1 g> / 2, from its second step on. The others know only
+    curvatures along their steps. Steps down the gradient mix the axes: if the curvatures at one
+    code differ by more than 10^4 (singular values of the decoder's Jacobian by more than 100), AMD
+    may report CONVERGED while a sample still moves slowly along a flat axis. GaussNewton, BFGS and
+    LBFGS detect more in that case.
 
     FLAT when the energy fell by at most energy_slope |E| per step, on average over the last
     `window` accepted steps, while more is left to gain, as at a kink of a ReLU decoder or in a long

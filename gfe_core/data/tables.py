@@ -375,7 +375,12 @@ def _index(
         "`index_col=0` if the first column names the samples",
     )
     index = names[0] == "" and len(names) > 1 and not ends
-    fractions = [value for value in first if numbers.has(value) and not value.strip().isdigit()]
+    are_numbers = np.isfinite(numbers.floats(first))
+    fractions = [
+        value
+        for value, is_number in zip(first, are_numbers, strict=True)
+        if is_number and not numbers.whole(value)
+    ]
     require(
         not index or not fractions,
         path,

@@ -90,8 +90,7 @@ class WholeLoss:
             "parameter `mask`. Give it one, `(output, x, mask=None)`, True where x is observed, "
             "or pass complete samples.",
         )
-        own = self._own_mask is not None and self._own_mask is not inspect.Parameter.empty
-        if mask is not None and own:
+        if mask is not None and getattr(self._own_mask, "ndim", 0) > 0:
             raise ValueError(
                 f"`loss` {called(self.given)} has a mask of its own, and so have the data: it is "
                 "not clear which features count. Leave the loss's mask out, and pass "

@@ -5,9 +5,10 @@ Following a flow needs none of them; implicit solvers, spectra and adjoints do.
 Shapes: `batch` samples; `latent` the size of a code.
 """
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from jaxtyping import Float
@@ -119,7 +120,7 @@ class Curvature(ABC):
 
     def grad_with_graph(self, z: Codes) -> Codes:
         """Return the gradient in z, differentiable in z and in the decoder's weights."""
-        with _attention_twice_differentiable():
+        with _ATTENTION:
             energy = self._per_sample(self._padded_codes(z)).sum()
         return torch.autograd.grad(energy, z, create_graph=True)[0]
 
@@ -184,7 +185,7 @@ class Curvature(ABC):
 
     def _differentiable_grad(self, z: Tensor) -> tuple[Tensor, Tensor]:
         z = self._padded_codes(z.detach()).requires_grad_()
-        with _attention_twice_differentiable():
+        with _ATTENTION:
             energy = self._per_sample(z).sum()
         (grad,) = torch.autograd.grad(energy, z, create_graph=True)
         return z, grad
@@ -205,7 +206,7 @@ def tangents_of(function: Callable[[Tensor], Tensor], z: Codes) -> tuple[Tensor,
     """
     with graphs(), _refused_where_compiled():
         z = z.detach().requires_grad_()
-        with _attention_twice_differentiable():
+        with _ATTENTION:
             output = function(z)
         u = torch.zeros_like(output).requires_grad_()
         (pulled,) = torch.autograd.grad(output, z, u, create_graph=True, materialize_grads=True)
@@ -232,9 +233,31 @@ def _jacobian(grad: Tensor, z: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def _attention_twice_differentiable() -> AbstractContextManager[object]:
-    """Let torch's attention be computed in the one way whose derivative has a derivative."""
-    return sdpa_kernel(SDPBackend.MATH)
+class _TwiceDifferentiableAttention:
+    """Compute torch's attention in the one way whose derivative has a derivative.
+
+    The choice holds for all threads of the process, so that the last one to leave takes it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._choice = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._choice.enter_context(sdpa_kernel(SDPBackend.MATH))
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._choice.close()
+
+
+_ATTENTION = _TwiceDifferentiableAttention()
 
 
 @contextmanager

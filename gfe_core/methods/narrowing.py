@@ -229,6 +229,7 @@ def encode_at(decoder: Gated, x: Samples, nu: Gates | np.ndarray, **options: Any
     )
     gates = gates.to(rows)
     if options.get("penalty") is not None:
+        arguments.penalty_function(options["penalty"])
         options["penalty"] = _of_latents(options["penalty"], decoder.n_gates)
     return encode(decoder, x, z0=torch.cat([torch.zeros_like(gates), gates], 1), **options)
 

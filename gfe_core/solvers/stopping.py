@@ -102,8 +102,9 @@ def _little_to_gain(state: State, stop: Stop) -> Tensor:
     left = slope_along(softest[:, None] / 2 * state.grad, state.grad).maximum(_modelled(state))
     ended = state.status == int(Status.STALLED)
     bowl = torch.where(ended, upward[:, -1], upward.all(1))
-    enough_moves = state.n_accepted >= torch.where(ended, _FIRST_MOVES, stop.window)
-    known = enough_moves & (softest > 0) & bowl
+    sees_all_axes = "curvature" in state.own
+    window = _FIRST_MOVES if sees_all_axes else max(stop.window, _FIRST_MOVES)
+    known = (state.n_accepted >= torch.where(ended, _FIRST_MOVES, window)) & (softest > 0) & bowl
     return known & (left <= _enough(state, stop))
 
 

@@ -400,8 +400,8 @@ def evaluate(
         x: held-out data, as for `encode`; NaN is unobserved if the encoder treats it so.
         encoder: function (decoder, x) -> Encoding; `encode` with this loss by default.
         loss: loss of the default encoder, `Bernoulli()` by default. An encoder's energies are by
-            its own loss, and so is their floor; this one counts if it tells none. For a loss
-            without a floor, excess is the energy.
+            its own loss, and so is their floor; this one gives the floor only if the encoding
+            names no loss. For a loss without a floor, excess is the energy.
         context: context of each sample, for encoders that take one.
         size: number of samples encoded at once, which bounds the memory and changes nothing else.
             An interrupt keeps finished samples; the others are NOT_REACHED and have no energy. An
@@ -436,7 +436,7 @@ def evaluate(
     by_mask = bool((observed_somewhere(rows) & ~observed_somewhere(seen)).any())
     warn_of_missing_energies(seen[:reached], encoding.energy[:reached], by_mask=by_mask)
     effect = "energies and excess are by the encoder's"
-    parts.tell_of_other_loss(encoding, loss, find_codes, effect, on_purpose=False)
+    parts.tell_of_other_loss(encoding, loss, find_codes, effect, frames=4, on_purpose=False)
     judged = WholeLoss(loss if encoding.loss is None else encoding.loss)
     excess = encoding.energy - judged.floor(seen, _observed(seen))
     return Evaluation(encoding.energy, excess, encoding.status, encoding.statistics)

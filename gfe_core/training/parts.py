@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from gfe_core import checks
 from gfe_core.arguments import called, needed_beside_codes, needed_by_name, requires, takes
+from gfe_core.decoders.graph import leaves_below
 from gfe_core.encoding import encode, encode_observed
 from gfe_core.energy import Bernoulli, Gaussian, Poisson, WholeLoss
 from gfe_core.types import AnyLoss, Encoding, Status
@@ -265,12 +266,19 @@ def loss_of(
     Warnings name another loss of the encoder, and an encoder whose weights nothing changes.
     """
     _tell_of_idle_encoder(encoder, encoding, optimizer)
-    tell_of_other_loss(encoding, loss, encoder, "the codes are not minima of the loss that learns")
+    effect = "the codes are not minima of the loss that learns"
+    tell_of_other_loss(encoding, loss, encoder, effect, frames=6)
     return encoding.loss if loss is None else loss
 
 
 def tell_of_other_loss(
-    encoding: Encoding, loss: AnyLoss | None, encoder: Any, effect: str, *, on_purpose: bool = True
+    encoding: Encoding,
+    loss: AnyLoss | None,
+    encoder: Any,
+    effect: str,
+    *,
+    frames: int,
+    on_purpose: bool = True,
 ) -> None:
     """Warn if the encoder's loss differs from the caller's by mistake.
 
@@ -279,6 +287,7 @@ def tell_of_other_loss(
         loss: loss that the caller passed.
         encoder: encoder that found the codes.
         effect: what follows from it, for the message.
+        frames: number of calls from here up to the caller's own line, which the warning shows.
         on_purpose: whether a loss that is none of the kit's plain ones may differ from the
             encoder's, unless that is the default of `encode`, whose loss was left out.
     """
@@ -287,30 +296,35 @@ def tell_of_other_loss(
         return
     plain = (Bernoulli, Gaussian, Poisson)
     meant = on_purpose and not isinstance(loss, plain) and not _leaves_loss_out(encoder)
-    if not isinstance(used, plain) or meant:
+    if on_purpose and (not isinstance(used, plain) or meant):
         return
-    verb = "encode_observed" if _unbound(encoder) is encode_observed else "encode"
+    verbs = {encode: "encode", encode_observed: "encode_observed"}
+    verb = verbs.get(_unbound(encoder))
+    line = f"functools.partial(gfe.{verb}, loss=...)" if verb else "loss=..."
+    named = repr(loss) if isinstance(loss, plain) else checks.described(loss)
     warnings.warn(
-        f"`encoder` finds codes by {used!r}, but `loss` is {checks.described(loss)}: {effect}. "
-        f"Give the encoder the same loss, `functools.partial(gfe.{verb}, loss=...)`.",
+        f"`encoder` finds codes by {used!r}, but `loss` is {named}: {effect}. Give the encoder the "
+        f"same loss, `{line}`.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=frames,
     )
 
 
 def _tell_of_idle_encoder(encoder: Any, encoding: Encoding, optimizer: Optimizer) -> None:
-    """Warn if gradients reach the weights of an encoder that no optimizer changes."""
-    if not encoding.z.requires_grad or not isinstance(encoder, nn.Module):
+    """Warn if gradients reach the weights of an encoder, none of which the optimizer changes."""
+    module = _unbound(encoder)
+    if not encoding.z.requires_grad or not isinstance(module, nn.Module):
         return
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    own = [p for p in encoder.parameters() if p.requires_grad]
-    if own and not any(id(p) in held for p in own):
+    below = {id(leaf) for leaf in leaves_below(encoding.z)}
+    own = {id(p) for p in module.parameters()} & below
+    if own and not own & held:
         warnings.warn(
-            "`optimizer` holds no weight of `encoder`, which stays as it is. To train both, pass "
+            "`optimizer` holds no weight of `encoder`, and `fit` changes none. To train both, pass "
             "`optimizer=torch.optim.Adam([*decoder.parameters(), *encoder.parameters()])`; to keep "
             "it, freeze it: `encoder.requires_grad_(False)`.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 

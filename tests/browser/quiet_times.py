@@ -33,6 +33,8 @@ MARGIN = 3
 """The promises hold on an idle machine with a GPU; one without may take this much longer."""
 PACE = 1.4
 """ms of processor time of `pace` on the machine for which the promises are made."""
+SLOWEST = 4.0
+"""Largest number of times by which a slower machine stretches a promise."""
 _NET = nn.Sequential(nn.Linear(8, 64), nn.ELU(), nn.Linear(64, 128), nn.ELU(), nn.Linear(128, 64))
 _Z = torch.zeros(1, 8, requires_grad=True)
 LOOK = 50
@@ -122,8 +124,8 @@ class QuietTimes(list[float]):
 
     @property
     def slowness(self) -> float:
-        """How many times longer this machine took for a fixed piece of work; at least 1."""
-        return max(1.0, statistics.median(self.paces) / PACE)
+        """How many times longer this machine took for a fixed piece of work; from 1 to 4."""
+        return min(max(1.0, statistics.median(self.paces) / PACE), SLOWEST)
 
     def hold(self, promise: float, what: str) -> None:
         """Print what was measured and compare it with the promise.

@@ -91,11 +91,13 @@ def test_a_spread_over_seeds_counts_as_smaller_by_a_factor_that_depends_on_their
 
 
 def test_kept_codes_are_compared_where_both_runs_met_the_threshold():
-    fresh = {"open": [9, 10, 10, 10], "met": [False, True, True, True]}
-    kept = {"open": [12, 10, 11, 10], "met": [True] * 4}
+    fresh = {"open": [10, 9, 10, 10], "met": [True] * 4}
+    kept = {"open": [11, 11, 11, 10], "met": [True] * 4}
     planted = {"flow": {"10": fresh}, "flow, codes kept": {"10": kept}}
-    assert claims._kept({"planted": planted})[0] == "holds"
-    fresh["met"] = [True] * 4
+    assert claims._kept({"planted": planted})[0] == "does not hold"
+    fresh["met"] = [True, False, True, True]
+    assert claims._kept({"planted": planted})[0] == "does not hold"
+    kept["open"][2] = 10
     assert claims._kept({"planted": planted})[0] == "holds"
     fresh["met"] = [False, False, True, True]
     assert claims._kept({"planted": planted})[0] == "no verdict"
@@ -103,12 +105,11 @@ def test_kept_codes_are_compared_where_both_runs_met_the_threshold():
 
 def test_doubled_latents_are_counted_over_runs_that_met_the_threshold():
     def verdict(met: list[bool]) -> str:
-        runs = {"open": [5, 5, 5, 8], "met": met}
+        runs = {"open": [5, 5, 5, 12], "met": met}
         return claims._doubled({"doubled": {"digits": {"VAE": {"5": runs}}}})[0]
 
-    assert verdict([True] * 4) == "holds"
+    assert verdict([True] * 4) == "does not hold"
     assert verdict([True, True, True, False]) == "holds"
-    assert verdict([False, True, True, True]) == "holds"
     assert verdict([False, False, True, True]) == "no verdict"
 
 

@@ -1013,7 +1013,7 @@ def test_a_penalty_on_codes_moves_no_gate():
 
     found = encode_at(gated, x, nu, loss=loss, penalty=prior)
     assert found.z[:, 2:].equal(nu)
-    with pytest.raises(ValueError, match="would move them. Use `narrowing.encode_at"):
+    with pytest.raises(ValueError, match="may move them. Use `narrowing.encode_at"):
         gfe.encode(gated, x, z0=found.z, loss=loss, penalty=prior)
     plain = gfe.encode(inner, x[:2], loss=loss, penalty=prior)
     torch.testing.assert_close(found.z[:2, :2], plain.z, rtol=1e-3, atol=1e-4)

@@ -235,7 +235,7 @@ def is_close_call(
     trial = energy.at(z - step * gradient)
     promise = step * gradient.square().sum()
     if solver.slope_at == "trial":
-        promise = step / RATE * trial.grad().square().sum()
+        promise = step * trial.grad().square().sum()
     fraction = solver.armijo_slope if case.order == 1 else max(solver.armijo_slope, 0.5)
     reference = max(state["energy"] for state in states[-solver.memory :])
     slack = reference - trial.value.item() - fraction * promise.item()
@@ -306,8 +306,13 @@ def test_paths_are_those_of_the_kernel_until_rounding_decides(
     ]
     n_same, n_all = (sum(counts) for counts in zip(*compared, strict=True))
     print(f"{name}, {dtype}: {n_same} of {n_all} states compared")
-    # float64 is compared to the end; in float32 the problem says how soon rounding decides
-    assert n_same >= (0.8 * n_all if dtype == torch.float64 else 3 * len(compared))
+    # In float64 most states are compared, or most paths to their end: one long path that rounding
+    # splits may hold most states. In float32 the problem says how soon rounding decides.
+    whole = sum(same == of for same, of in compared)
+    if dtype == torch.float64:
+        assert n_same >= 0.8 * n_all or whole >= 0.8 * len(compared)
+    else:
+        assert n_same >= 3 * len(compared)
 
 
 @pytest.mark.usefixtures("unchecked")

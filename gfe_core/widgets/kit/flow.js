@@ -490,8 +490,10 @@ function littleToGain(state, stop) {
       : 0;
   });
   const softest = Math.max(...faded);
-  const steps = soft.slice(state.status === STATUS.STALLED ? -1 : -stop.window);
-  const known = state.nAccepted >= 2 && softest > 0 && steps.every(Number.isFinite);
+  const ended = state.status === STATUS.STALLED;
+  const steps = soft.slice(ended ? -1 : -stop.window);
+  const enoughMoves = state.nAccepted >= (ended ? 2 : Math.max(stop.window, 2));
+  const known = enoughMoves && softest > 0 && steps.every(Number.isFinite);
   return known && (softest / 2) * dot(grad, grad) <= enough(state, stop);
 }
 
@@ -675,7 +677,7 @@ function amd(state, solver, memory, t1) {
   const value = energy.at(z);
   const decrease = dt * flow.rate * dot(grad, grad);
   const atTrial = solver.slope_at === "trial" ? energy.gradient() : null;
-  const promised = atTrial ? dt * dot(atTrial, atTrial) : decrease;
+  const promised = atTrial ? dt * flow.rate * dot(atTrial, atTrial) : decrease;
   const slope = solver.armijo_slope ?? 0;
   const demanded = (isSecond ? Math.max(slope, 0.5) : slope) * promised;
   const accepted = fallsEnough(state, value, demanded, solver.memory ?? 1);
@@ -716,7 +718,7 @@ function newTrial(state, solver) {
   const dz = plus(state.z, -1, state.before.z);
   const dg = plus(state.grad, -1, state.before.grad);
   const curvature = dot(dz, dg);
-  return (curvature > 0 ? curvature / dot(dg, dg) : carried) / state.flow.rate;
+  return curvature > 0 ? curvature / dot(dg, dg) / state.flow.rate : carried;
 }
 
 /**
