@@ -298,9 +298,10 @@ def tell_of_other_loss(
     meant = on_purpose and not isinstance(loss, plain) and not _leaves_loss_out(encoder)
     if on_purpose and (not isinstance(used, plain) or meant):
         return
-    verbs = {encode: "encode", encode_observed: "encode_observed"}
-    verb = verbs.get(_unbound(encoder))
-    line = f"functools.partial(gfe.{verb}, loss=...)" if verb else "loss=..."
+    verb = _unbound(encoder)
+    line = "loss=..."
+    if verb is encode or verb is encode_observed:
+        line = f"functools.partial(gfe.{verb.__name__}, loss=...)"
     named = repr(loss) if isinstance(loss, plain) else checks.described(loss)
     warnings.warn(
         f"`encoder` finds codes by {used!r}, but `loss` is {named}: {effect}. Give the encoder the "
@@ -337,8 +338,9 @@ def _unbound(encoder: Any) -> Any:
 
 def _leaves_loss_out(encoder: Any) -> bool:
     """Whether an encoder is a verb of the kit to which no loss was bound."""
+    verb = _unbound(encoder)
     bound = dict(_bound_by_itself(encoder))
-    return _unbound(encoder) in (encode, encode_observed) and bound.get("loss") is None
+    return (verb is encode or verb is encode_observed) and bound.get("loss") is None
 
 
 def encoding_of(encoding: Any, x: Tensor) -> Encoding:
