@@ -68,7 +68,12 @@ def test_a_model_counts_only_if_it_is_within_one_and_under_the_threshold():
         for n, met in ((3, True), (4, True), (5, True), (3, False), (2, True))
     ]
     found = experiment._counted(models, 3)
-    assert found == {"open": [3, 4, 5, 3, 2], "met": 4, "within_one_and_met": 3, "of": 5}
+    assert found == {
+        "open": [3, 4, 5, 3, 2],
+        "met": [True, True, True, False, True],
+        "within_one_and_met": 3,
+        "of": 5,
+    }
 
 
 def test_planted_data_share_a_decoder_and_no_sample_between_splits():
