@@ -85,8 +85,8 @@ class Stop:
     would stop as it leaves a saddle. With fewer `max_steps` a search ends at MAX_STEPS. A sample
     that starts at a minimum does not wait: it stops if its first step promises at most a tenth of
     the decrease that the rule allows. Where nothing but rounding changes the energy, only the last
-    step is tested. Both sides have units of energy, and neither depends on the start
-    of the search, so the rule suits data, latents and energies in any units.
+    step is tested. Both sides have units of energy, and neither depends on the start of the search,
+    so the rule suits data, latents and energies in any units.
 
     A solver that has a matrix G of second derivatives, as GaussNewton does, applies the rule to the
     larger of |g|^2 / (2 k) and <g, G^-1 g> / 2, from its second step on. The others know only

@@ -72,7 +72,9 @@ class WholeLoss:
         self.is_kit = type(self.given) in (Bernoulli, Gaussian, Poisson)
         taken = {"mask"} if self.is_kit else arguments.names(self.function)
         self._takes_mask = "mask" in taken
-        self._own_mask = None if self.is_kit else arguments.default_of(self.function, "mask")
+        default = None if self.is_kit else arguments.default_of(self.function, "mask")
+        self._needs_mask = default is inspect.Parameter.empty
+        self._brings_mask = getattr(default, "ndim", 0) > 0
         self.takes_context = "context" in taken
         if not self.is_kit:
             arguments.check_callable(self.function, "loss", ("output", "x"), ("mask", "context"))
@@ -90,15 +92,14 @@ class WholeLoss:
             "parameter `mask`. Give it one, `(output, x, mask=None)`, True where x is observed, "
             "or pass complete samples.",
         )
-        if mask is not None and getattr(self._own_mask, "ndim", 0) > 0:
+        if mask is not None and self._brings_mask:
             raise ValueError(
                 f"`loss` {called(self.given)} has a mask of its own, and so have the data: it is "
                 "not clear which features count. Leave the loss's mask out, and pass "
                 "`mask=theirs & own`."
             )
-        needed = self._own_mask is inspect.Parameter.empty
         given: dict[str, Any] = {}
-        if self._takes_mask and (mask is not None or needed):
+        if mask is not None or self._needs_mask:
             given["mask"] = mask
         if self.takes_context and context is not None:
             given["context"] = context

@@ -286,10 +286,9 @@ def _agrees(model: Model, folder: Path) -> bool:
 
 def _in_full(solver: Solver | None) -> str:
     """Return the repr of a solver, with a digest of each tensor, which a repr shortens."""
-    tensors = {name: one for name, one in getattr(solver, "__dict__", {}).items()}
     digests = [
         f" {name} {hashlib.sha256(_bytes(one)).hexdigest()[:16]}"
-        for name, one in tensors.items()
+        for name, one in getattr(solver, "__dict__", {}).items()
         if isinstance(one, Tensor)
     ]
     return repr(solver) + "".join(digests)

@@ -295,13 +295,11 @@ def tell_of_other_loss(
     if loss is None or used is None or used is loss or repr(used) == repr(loss):
         return
     plain = (Bernoulli, Gaussian, Poisson)
-    meant = on_purpose and not isinstance(loss, plain) and not _leaves_loss_out(encoder)
-    if on_purpose and (not isinstance(used, plain) or meant):
+    comparable = isinstance(loss, plain) or _leaves_loss_out(encoder)
+    if on_purpose and not (isinstance(used, plain) and comparable):
         return
-    verb = _unbound(encoder)
-    line = "loss=..."
-    if verb is encode or verb is encode_observed:
-        line = f"functools.partial(gfe.{verb.__name__}, loss=...)"
+    name = _verb_of(encoder)
+    line = f"functools.partial(gfe.{name}, loss=...)" if name else "loss=..."
     named = repr(loss) if isinstance(loss, plain) else checks.described(loss)
     warnings.warn(
         f"`encoder` finds codes by {used!r}, but `loss` is {named}: {effect}. Give the encoder the "
@@ -336,11 +334,15 @@ def _unbound(encoder: Any) -> Any:
     return encoder
 
 
+def _verb_of(encoder: Any) -> str | None:
+    """Return the name of the verb of the kit that an encoder is, below `functools.partial`."""
+    function = _unbound(encoder)
+    return next((one.__name__ for one in (encode, encode_observed) if one is function), None)
+
+
 def _leaves_loss_out(encoder: Any) -> bool:
     """Whether an encoder is a verb of the kit to which no loss was bound."""
-    verb = _unbound(encoder)
-    bound = dict(_bound_by_itself(encoder))
-    return (verb is encode or verb is encode_observed) and bound.get("loss") is None
+    return _verb_of(encoder) is not None and dict(_bound_by_itself(encoder)).get("loss") is None
 
 
 def encoding_of(encoding: Any, x: Tensor) -> Encoding:

@@ -11,7 +11,7 @@ from jupyter_lab import LabServer, NotebookPage
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Locator
 from published import METADATA
-from quiet_times import DRAWING, LOOK, ROUND_TRIP, QuietTimes
+from quiet_times import DRAWING, LOOK, MARGIN, ROUND_TRIP, SLOWEST, QuietTimes
 
 pytestmark = pytest.mark.browser
 
@@ -163,7 +163,7 @@ def test_first_picture_of_the_first_notebook_comes_soon(
         start = time.monotonic()
         notebook.run_cell(1)
         drawn = notebook.page.locator(".gfe-player[data-drawn]")
-        drawn.wait_for(state="attached", timeout=60_000)
+        drawn.wait_for(state="attached", timeout=1000 * SLOWEST * MARGIN * FIRST_PICTURE)
         times.add(1000 * (time.monotonic() - start))
     del times[0], times.by_the_clock[0], times.paces[0]  # a cold disk
     times.hold(1000 * FIRST_PICTURE, "from the first cell's run to its picture, fresh kernels")

@@ -57,7 +57,7 @@ RECIPES = {
         gfe.AMD(trial="carry", armijo_slope=0.5, increase_factor=3.0, decrease_factor=0.7)
     ),
     "AMD, memory": first_order(gfe.AMD(memory=4)),
-    "AMD, to its end": replace(first_order(gfe.AMD()), max_steps=600),
+    "AMD, to its end": replace(first_order(gfe.AMD()), max_steps=140),
     "AMD, published": first_order(gfe.AMD.published()),
     "AMD, momentum": momentum(gfe.AMD()),
     "AMD, carried momentum": momentum(gfe.AMD(trial="carry")),
@@ -306,13 +306,8 @@ def test_paths_are_those_of_the_kernel_until_rounding_decides(
     ]
     n_same, n_all = (sum(counts) for counts in zip(*compared, strict=True))
     print(f"{name}, {dtype}: {n_same} of {n_all} states compared")
-    # In float64 most states are compared, or most paths to their end: one long path that rounding
-    # splits may hold most states. In float32 the problem says how soon rounding decides.
-    whole = sum(same == of for same, of in compared)
-    if dtype == torch.float64:
-        assert n_same >= 0.8 * n_all or whole >= 0.8 * len(compared)
-    else:
-        assert n_same >= 3 * len(compared)
+    # float64 is compared to the end; in float32 the problem says how soon rounding decides
+    assert n_same >= (0.8 * n_all if dtype == torch.float64 else 3 * len(compared))
 
 
 @pytest.mark.usefixtures("unchecked")
